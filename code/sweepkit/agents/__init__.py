@@ -1,0 +1,1 @@
+"""Slots, warm start, attempts, signals, the worker loop."""

@@ -1,0 +1,1 @@
+"""Argument parsing and composition, one file per entry script."""

@@ -1,0 +1,1 @@
+"""ROUGE that sees Hangul, and what else scores a text."""

@@ -1,0 +1,62 @@
+"""Where the files of this checkout and of a sweep live. Nothing else builds such a path."""
+
+import re
+import sys
+from pathlib import Path
+
+CODE_DIR = Path(__file__).resolve().parent.parent
+ROOT_DIR = CODE_DIR.parent
+CONFIG_DIR = ROOT_DIR / "config"
+SWEEP_CONFIG_DIR = CONFIG_DIR / "sweep"
+DATA_DIR = ROOT_DIR / "data"
+OUTPUT_DIR = ROOT_DIR / "outputs"
+CACHE_DIR = OUTPUT_DIR / "cache"
+BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
+STORE_NAME = "sweepkit.db"
+
+
+def slug(name: str) -> str:
+    """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`.
+
+    >>> slug("first sweep/1")
+    'first-sweep-1'
+    """
+    cleaned = re.sub(r"[^\w.-]+", "-", name, flags=re.UNICODE).strip("-.")
+    return cleaned or "sweep"
+
+
+class SweepPaths:
+    """Every file name of one sweep, under `output_dir/sweep_<name>/`."""
+
+    def __init__(self, output_dir: Path, name: str) -> None:
+        self.root = output_dir / f"sweep_{slug(name)}"
+        self.logs = self.root / "logs"
+        self.runs = self.root / "runs"
+        self.spec = self.root / "sweep.yaml"
+        self.table = self.root / "runs.csv"
+        self.best_config = self.root / "best_config.yaml"
+
+    def result(self, run_id: str) -> Path:
+        """Return the result file of a run."""
+        return self.root / f"run_{run_id}_result.json"
+
+    def run_dir(self, run_id: str) -> Path:
+        """Return the folder that a run's program may write to; shared by its attempts."""
+        return self.runs / run_id
+
+    def log(self, attempt_id: str) -> Path:
+        """Return the file that takes an attempt's stdout and stderr."""
+        return self.logs / f"{attempt_id}.log"
+
+    def reports(self, attempt_id: str) -> Path:
+        """Return the JSON-lines file that an attempt reports to."""
+        return self.logs / f"{attempt_id}.reports.jsonl"
+
+    def parameters(self, attempt_id: str) -> Path:
+        """Return the W&B parameter file (WANDB_SWEEP_PARAM_PATH) of an attempt."""
+        return self.logs / f"{attempt_id}.params.yaml"
+
+
+def python() -> str:
+    """Return the interpreter that children run with: the one that runs us."""
+    return sys.executable

@@ -1,0 +1,1 @@
+"""Retry policy and failure classes: what happens after an attempt ended. Pure, decided by tables."""

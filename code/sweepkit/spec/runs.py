@@ -1,0 +1,88 @@
+"""Runs, proposals and decisions as values: what engines and stopping rules are given and return."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class RunState(StrEnum):
+    """Where a run stands. A run is done in every state but PENDING and RUNNING."""
+
+    PENDING = "pending"  # proposed, no live attempt
+    RUNNING = "running"  # an attempt owns it
+    FINISHED = "finished"  # its program ended with exit code 0
+    STOPPED = "stopped"  # a stopping rule ended it
+    DIVERGED = "diverged"  # its metric became NaN or infinite and it was ended
+    FAILED = "failed"  # its program ended otherwise, and retries are used up
+
+    @property
+    def done(self) -> bool:
+        """Return whether no further attempt will be made by itself."""
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """What a decider may know of a run.
+
+    Args:
+        number: 0-based position in the sweep; unique, in order of proposal.
+        run_id: The run's id.
+        params: Its configuration, nested as W&B nests it.
+        state: Where it stands.
+        history: The metric's value at each report that had one, in order; NaN and infinities kept.
+        summary: The metric's value set without a report (a W&B summary), or None.
+    """
+
+    number: int
+    run_id: str
+    params: Mapping[str, Any]
+    state: RunState
+    history: tuple[float, ...] = ()
+    summary: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A configuration to try, nested, with the engine's reason in words and its numbers."""
+
+    params: Mapping[str, Any]
+    reason: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhausted:
+    """There is nothing left to propose, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing to propose now; ask again when a running run has ended, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A stopping rule's verdict on one running run.
+
+    Args:
+        stop: End the run now.
+        reason: Why, in words; never empty.
+        diverged: The run is ended because its metric is not finite (state DIVERGED, not STOPPED).
+        margin: How far the run is from being stopped, in units of the metric (positive: safe), if known.
+    """
+
+    stop: bool
+    reason: str
+    diverged: bool = False
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a verdict without a reason."""
+        if not self.reason:
+            raise ValueError("a decision needs a reason, got an empty string")

@@ -1,0 +1,1 @@
+"""Stopping rules: history in, a decision with a reason out. Pure."""

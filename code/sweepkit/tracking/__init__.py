@@ -1,0 +1,1 @@
+"""What a program logs: report files and W&B's offline records, written and read."""

@@ -1,0 +1,16 @@
+"""What every test gets: nothing of the developer's environment leaks into a sweep."""
+
+import os
+
+import pytest
+
+for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
+    if name != "SWEEPKIT_REQUIRE_POSTGRES":
+        del os.environ[name]
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_oversubscription(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
