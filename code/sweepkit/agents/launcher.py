@@ -1,0 +1,313 @@
+"""The agent's side of the fork server: submit attempts, hear of their ends, signal them.
+
+It knows processes and nothing of sweeps: an attempt is an argument list, an environment and a log file.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
+from sweepkit.errors import LaunchError
+from sweepkit.paths import CODE_DIR, python
+
+_BOOT = (
+    "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
+    "from sweepkit.agents.forkserver import serve; serve({fd})"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmProgram:
+    """A Python program that can be run in a fork.
+
+    Args:
+        script: Absolute path of the script, or None for a module.
+        module: Name for `python -m`, or None.
+        args: What follows it on the command line.
+    """
+
+    script: str | None
+    module: str | None
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSpec:
+    """All that is needed to start an attempt.
+
+    Args:
+        attempt_id: Its id; a second submit of the same id is an error of the caller.
+        argv: The command; argv[0] is looked up on PATH.
+        env: The whole environment.
+        cwd: Working directory, absolute.
+        log: File that takes stdout and stderr, appended.
+        warm: How to run it in a fork, or None for a fresh process.
+    """
+
+    attempt_id: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    log: Path
+    warm: WarmProgram | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The attempt's process exists. `warm` tells whether it was forked from preloaded modules."""
+
+    pid: int
+    warm: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """The attempt's process and whatever it left are gone.
+
+    Args:
+        status: Exit code >= 0, or minus the signal's number; None when the fork server died with it.
+        peak_memory_mb: Largest resident size of the process, in MiB; 0 if unknown.
+        cpu_s: User and system time of the process, in seconds; 0 if unknown.
+    """
+
+    status: int | None
+    peak_memory_mb: float = 0.0
+    cpu_s: float = 0.0
+
+
+Event = Started | Exited
+
+
+def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
+    """Return how to run a command in a fork of a warm interpreter, None when it is not such a command.
+
+    Recognized: [/usr/bin/env] PYTHON [-u] (SCRIPT.py | -m MODULE) ARGS…, where PYTHON is this interpreter. Any other
+    interpreter or option means a fresh process: a fork could not honour it.
+    """
+    words = list(argv)
+    if words and os.path.basename(words[0]) == "env":
+        words = words[1:]
+    if not words or not _is_this_python(words[0]):
+        return None
+    words = words[1:]
+    if words and words[0] == "-u":
+        words = words[1:]
+    if len(words) >= 2 and words[0] == "-m":
+        return WarmProgram(script=None, module=words[1], args=tuple(words[2:]))
+    if words and words[0].endswith(".py") and os.path.isfile(words[0]):
+        return WarmProgram(script=words[0], module=None, args=tuple(words[1:]))
+    return None
+
+
+def _is_this_python(word: str) -> bool:
+    # Compared by path, not by its target: a virtual environment's interpreter is a link to the system's.
+    return os.path.abspath(word) == os.path.abspath(python())
+
+
+class LocalLauncher:
+    """Start attempts on this host through one fork server; thread-safe.
+
+    Args:
+        log: File that takes what the fork server itself prints.
+        preload: Modules to import beside those found in the program.
+        cold: Never fork warm.
+        notify: Called with one line when something worth telling happens (warm, cold and why, server replaced).
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Path,
+        preload: tuple[str, ...] = (),
+        cold: bool = False,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._log = log
+        self._preload = preload
+        self._cold = cold
+        self._notify = notify
+        self._lock = threading.RLock()
+        self._queues: dict[str, SimpleQueue[Event]] = {}
+        self._pids: dict[str, int] = {}
+        self._pending: dict[str, AttemptSpec] = {}
+        self._warmed: set[tuple[str | None, str | None]] = set()
+        self._generation = 0
+        self._closed = False
+        self._start_server()
+
+    # -- the server's life ----------------------------------------------------------------------------------------
+
+    def _start_server(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._generation += 1
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(
+                [python(), "-X", "utf8", "-c", _BOOT.format(code=str(CODE_DIR), fd=theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        theirs.close()
+        self._control = ours
+        self._warmed = set()
+        reader = threading.Thread(target=self._read, args=(ours, self._process, self._generation), daemon=True)
+        reader.start()
+
+    def _read(self, control: socket.socket, process: "subprocess.Popen[bytes]", generation: int) -> None:
+        """Turn the server's messages into events, until its socket closes."""
+        with contextlib.suppress(OSError), control.makefile("rb") as lines:
+            for line in lines:
+                self._handle(json.loads(line))
+        process.wait()
+        with self._lock:
+            if generation == self._generation and not self._closed:
+                self._lost_server()
+
+    def _handle(self, message: dict[str, object]) -> None:
+        event = message["event"]
+        if event == "ready":
+            if message["cold"]:
+                self._notify(f"starting every run in a fresh process: {message['cold']}")
+            elif message["imported"]:
+                self._notify(f"warm after {message['seconds']} s: {message['imported']} modules are imported once")
+            return
+        attempt = str(message["id"])
+        with self._lock:
+            queue = self._queues.get(attempt)
+            if event == "stale":
+                self._notify("the toolkit's own modules changed on disk: importing them again")
+                self._replace_server()
+                return
+            if queue is None:
+                return
+            if event == "started":
+                self._pending.pop(attempt, None)
+                self._pids[attempt] = int(str(message["pid"]))
+                queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
+            else:
+                self._forget(attempt)
+                queue.put(
+                    Exited(
+                        status=int(str(message["status"])),
+                        peak_memory_mb=float(str(message["peak_memory_mb"])),
+                        cpu_s=float(str(message["cpu_s"])),
+                    )
+                )
+
+    def _forget(self, attempt: str) -> None:
+        self._queues.pop(attempt, None)
+        self._pids.pop(attempt, None)
+        self._pending.pop(attempt, None)
+
+    def _replace_server(self) -> None:
+        """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
+        self._retired = getattr(self, "_retired", [])
+        self._retired.append((self._control, self._process))
+        self._start_server()
+        for spec in list(self._pending.values()):
+            self._send_start(spec)
+
+    def _lost_server(self) -> None:
+        """The server died: so did its attempts (PR_SET_PDEATHSIG); clear what they left and start another one."""
+        self._notify("the fork server died and is started again; its runs are tried again")
+        for attempt, queue in list(self._queues.items()):
+            if attempt in self._pids:
+                kill_group(self._pids[attempt])
+                kill_leftovers(attempt)
+                self._forget(attempt)
+                queue.put(Exited(status=None))
+        self._start_server()
+        for spec in list(self._pending.values()):
+            self._send_start(spec)
+
+    # -- attempts ---------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
+        """Start an attempt; its events arrive on the returned queue: Started, then Exited.
+
+        Raises LaunchError when the launcher is closed.
+        """
+        queue: SimpleQueue[Event] = SimpleQueue()
+        with self._lock:
+            if self._closed:
+                raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
+            self._queues[spec.attempt_id] = queue
+            self._pending[spec.attempt_id] = spec
+            self._send_start(spec)
+        return queue
+
+    def _send_start(self, spec: AttemptSpec) -> None:
+        warm = None if self._cold else spec.warm
+        request: dict[str, object] = {
+            "op": "start",
+            "id": spec.attempt_id,
+            "argv": list(spec.argv),
+            "env": dict(spec.env),
+            "cwd": spec.cwd,
+            "log": str(spec.log),
+            "warm": None,
+        }
+        lines = []
+        if warm is not None:
+            request["warm"] = {"script": warm.script, "module": warm.module, "args": list(warm.args)}
+            if (program := (warm.script, warm.module)) not in self._warmed:
+                self._warmed.add(program)
+                lines.append({"op": "warm", "script": warm.script, "module": warm.module, "extra": list(self._preload)})
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, request])
+        with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
+            self._control.sendall(data)
+
+    def signal(self, attempt: str, number: int) -> None:
+        """Signal the attempt's whole process group; an attempt that is gone is fine."""
+        with self._lock:
+            pid = self._pids.get(attempt)
+            if pid is not None:
+                kill_group(pid, number)
+
+    def close(self) -> None:
+        """End the server and with it every attempt that still runs."""
+        with self._lock:
+            self._closed = True
+            servers = [(self._control, self._process), *getattr(self, "_retired", [])]
+        for control, process in servers:
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)
+            control.close()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def kill_leftovers(attempt: str) -> int:
+    """Kill every process of this host that carries the attempt's id in its environment; return how many.
+
+    The last line of defence after a crash: nothing of an attempt may live when its run is tried again.
+    """
+    marker = f"{ATTEMPT_ENV}={attempt}".encode()
+    killed = 0
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            environ = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if marker in environ:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry), signal.SIGKILL)
+                killed += 1
+    return killed
