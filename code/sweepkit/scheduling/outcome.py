@@ -3,8 +3,8 @@
 | how it ended | the run becomes | counts against the retries |
 |---|---|---|
 | a stopping rule ended it | STOPPED, or DIVERGED | no |
+| the agent ended it (Ctrl-C twice, SIGTERM) | PENDING | no |
 | exit code 0 | FINISHED | no |
-| Ctrl-C or SIGTERM to the agent | PENDING | no |
 | its fork server died, its lease was lost | PENDING | no |
 | timeout | FAILED | yes, but is not tried again: it would last as long again |
 | any other exit code or signal | PENDING while retries are left, else FAILED | yes |
@@ -80,10 +80,11 @@ def judge(ending: Ending, *, failures: int, retries: int) -> Outcome:
         return Outcome(
             state=RunState.FAILED, reason=f"timeout: still running after {ending.timeout_s:g} s", failure=True
         )
+    if ending.interrupted:
+        # Even with exit code 0: a program that ends politely on SIGTERM has not done its work.
+        return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
     if ending.status == 0:
         return Outcome(state=RunState.FINISHED, reason="exit code 0")
-    if ending.interrupted:
-        return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
     if ending.status is None:
         return Outcome(state=RunState.PENDING, reason="its process was lost")
     reason = failure_reason(ending.status, ending.log_tail)
@@ -93,9 +94,9 @@ def judge(ending: Ending, *, failures: int, retries: int) -> Outcome:
 
 
 def failure_reason(status: int, log_tail: str) -> str:
-    """Return one line that tells why a process failed: its exception if the log shows one.
+    r"""Return one line that tells why a process failed: its exception if the log shows one.
 
-    >>> failure_reason(1, "Traceback (most recent call last):\\n  File ...\\nValueError: no such file\\n")
+    >>> failure_reason(1, "Traceback (most recent call last):\n  File ...\nValueError: no such file\n")
     'ValueError: no such file (exit code 1)'
     >>> failure_reason(-9, "")
     'killed by SIGKILL'

@@ -117,7 +117,7 @@ class Extensions:
         kill_delay_s: Seconds between SIGTERM and SIGKILL when a run is stopped (W&B: 30).
         preload: Modules to import before the first attempt, beside those found in the program.
         gpus_per_run: GPUs of a slot, >= 0; None means one where there are any.
-        cpus_per_run: CPU cores of a slot, >= 1.
+        cpus_per_run: CPU cores of a slot, >= 1; None shares the cores evenly.
         early_terminate: A stopping rule of ours (asha, median, patience) in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
@@ -130,7 +130,7 @@ class Extensions:
     kill_delay_s: float = 30.0
     preload: tuple[str, ...] = ()
     gpus_per_run: int | None = None
-    cpus_per_run: int = 1
+    cpus_per_run: int | None = None
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
 

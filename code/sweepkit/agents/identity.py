@@ -1,0 +1,48 @@
+"""Who an agent is, so that another one can tell from the record alone whether it still lives."""
+
+import os
+import socket
+from pathlib import Path
+
+
+def host_name() -> str:
+    """Return this machine's name."""
+    return socket.gethostname()
+
+
+def agent_identity(pid: int | None = None) -> str:
+    """Return an id that no other process ever has: host, boot, pid namespace, pid and its start time.
+
+    Args:
+        pid: The process, this one by default.
+    """
+    pid = os.getpid() if pid is None else pid
+    return f"{host_name()}|{_boot()}|{_namespace()}|{pid}|{_start_time(pid)}"
+
+
+def surely_dead(identity: str) -> bool:
+    """Return whether that agent is known not to run; False when it may (another host, another container)."""
+    host, boot, namespace, pid, start = identity.split("|")
+    if host != host_name():
+        return False
+    if boot != _boot():
+        return True
+    return namespace == _namespace() and _start_time(int(pid)) != start
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
+
+
+def _start_time(pid: int) -> str:
+    """Return the start of a process in clock ticks since boot; "" when there is none or it is a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]

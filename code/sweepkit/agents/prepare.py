@@ -1,0 +1,107 @@
+"""From a claimed run to all that its process needs: files, environment, command."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweepkit.agents.launcher import AttemptSpec, warm_program
+from sweepkit.agents.slots import Slot
+from sweepkit.paths import SweepPaths, python
+from sweepkit.spec.command import build_command, needs_json_file
+from sweepkit.spec.sweep import SweepSpec
+from sweepkit.store.base import Attempt
+from sweepkit.tracking.reports import ATTEMPT_ENV, REPORT_FILE_ENV, RUN_DIR_ENV
+from sweepkit.tracking.wandb_env import wandb_environment, write_parameters
+
+BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """What all attempts of a sweep share.
+
+    Args:
+        spec: The sweep.
+        paths: Its files.
+        program: The resolved program, "" when the command names none.
+        cwd: The working directory of every attempt.
+        base_config: The training configuration that a sweep's values are laid over, or None.
+        inherited: The environment of the agent.
+    """
+
+    spec: SweepSpec
+    paths: SweepPaths
+    program: str
+    cwd: str
+    base_config: str | None
+    inherited: Mapping[str, str]
+
+
+def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
+    """Write an attempt's parameter files and return what starts it."""
+    paths, run = place.paths, attempt.run
+    run_dir = paths.run_dir(run.run_id)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    parameters = paths.parameters(attempt.attempt_id)
+    write_parameters(parameters, run.params)
+    json_file = run_dir / "parameters.json"
+    if needs_json_file(place.spec.command):
+        json_file.write_text(json.dumps(run.params, ensure_ascii=False), encoding="utf-8")
+    env = _environment(place, attempt, slot, run_dir, parameters)
+    argv = build_command(
+        place.spec.command,
+        program=place.program,
+        params=run.params,
+        interpreter=python(),
+        env=env,
+        json_file=str(json_file),
+    ).argv
+    return AttemptSpec(
+        attempt_id=attempt.attempt_id,
+        argv=argv,
+        env=env,
+        cwd=place.cwd,
+        log=paths.log(attempt.attempt_id),
+        warm=warm_program(argv),
+    )
+
+
+def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, parameters: Path) -> dict[str, str]:
+    """Return the whole environment of an attempt: the agent's, W&B's contract, ours, the slot's."""
+    env = {name: value for name, value in place.inherited.items() if not name.startswith(("SWEEPKIT_", "WANDB_SWEEP"))}
+    env.update(
+        wandb_environment(
+            run_id=attempt.run.run_id,
+            group=place.paths.root.name.removeprefix("sweep_"),
+            param_path=parameters,
+            directory=run_dir,
+            project=place.spec.project,
+            entity=place.spec.entity,
+        )
+    )
+    env.update(slot.environment(place.inherited))
+    env[ATTEMPT_ENV] = attempt.attempt_id
+    env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
+    env[RUN_DIR_ENV] = str(run_dir)
+    env["PYTHONUNBUFFERED"] = "1"
+    env["PYTHONUTF8"] = "1"
+    if place.base_config is not None:
+        env[BASE_CONFIG_ENV] = place.base_config
+    return env
+
+
+def resolve_program(spec: SweepSpec, *, cwd: Path, code_dir: Path) -> Path | None:
+    """Return the program's file: looked up beside the YAML file, in `cwd`, in `code_dir`; None when there is none.
+
+    An absolute path stands for itself.
+    """
+    if spec.program is None:
+        return None
+    places = [Path(spec.directory)] if spec.directory else []
+    for place in [*places, cwd, code_dir]:
+        candidate = place / spec.program
+        if candidate.is_file():
+            return Path(os.path.abspath(candidate))
+    return None

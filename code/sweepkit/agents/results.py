@@ -1,0 +1,72 @@
+"""The result file of a run, and what is the same in all of them: versions, commit, host."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweepkit import __version__
+from sweepkit.agents.identity import host_name
+from sweepkit.paths import SweepPaths
+from sweepkit.spec.records import RunRecord
+
+_PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
+
+
+def describe_surroundings(folder: str) -> dict[str, Any]:
+    """Return the versions, commit and host that every result of an agent carries.
+
+    Args:
+        folder: Where the program lies; its git commit is recorded, None outside a repository.
+    """
+    versions = {"python": sys.version.split()[0], "sweepkit": __version__}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {"package_versions": versions, "git_commit": _commit(folder), "host": host_name()}
+
+
+def _commit(folder: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder or ".", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
+    """Write `run_<id>_result.json` in one step: the whole file or none."""
+    history = paths.reports(f"{run.run_id}-{run.attempts}")
+    result = {
+        "run_id": run.run_id,
+        "number": run.number,
+        "sweep_params": run.params,
+        "state": run.state.value,
+        "reason": run.reason,
+        "best_metrics": run.best_metrics,
+        "last_metrics": run.last_metrics,
+        "summary": run.summary,
+        "history_file": os.path.relpath(history, paths.root) if history.exists() else None,
+        "attempts": run.attempts,
+        "sweep_seed": seed,
+        "proposal": run.proposal,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        **surroundings,
+        **run.outcome,
+    }
+    write_atomically(paths.result(run.run_id), json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step, so that a reader or a kill never meets half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

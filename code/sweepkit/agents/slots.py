@@ -1,0 +1,80 @@
+"""What one run occupies: GPUs and CPU cores, and how its process is told."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Room for one run.
+
+    Args:
+        index: 0-based, unique in its agent.
+        gpus: Indices or UUIDs as CUDA_VISIBLE_DEVICES takes them; () on a machine without.
+        cpus: CPU cores, >= 1.
+    """
+
+    index: int
+    gpus: tuple[str, ...]
+    cpus: int
+
+    @property
+    def device(self) -> str:
+        """Return the slot for people: "gpu 0,1" or "2 cpus"."""
+        if self.gpus:
+            return f"gpu {','.join(self.gpus)}"
+        return f"{self.cpus} cpu{'s' if self.cpus > 1 else ''}"
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that confine a process to this slot; thread counts that the user set are kept."""
+        variables = {name: str(self.cpus) for name in THREAD_VARIABLES if name not in inherited}
+        if self.gpus:
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        return variables
+
+
+def visible_gpus(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return this machine's GPUs that the environment lets us see, without importing torch.
+
+    Args:
+        env: The environment; its CUDA_VISIBLE_DEVICES restricts, as CUDA itself has it ("" and "-1": none).
+    """
+    restricted = env.get("CUDA_VISIBLE_DEVICES")
+    if restricted is not None:
+        names = [name.strip() for name in restricted.split(",")]
+        return tuple(name for name in names if name and name != "-1")
+    tool = shutil.which("nvidia-smi", path=env.get("PATH"))
+    if tool is None:
+        return ()
+    try:
+        listed = subprocess.run(
+            [tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip().isdigit())
+
+
+def make_slots(
+    workers: int, *, gpus: tuple[str, ...], gpus_per_run: int | None, cpus_per_run: int | None
+) -> tuple[Slot, ...]:
+    """Return `workers` slots: each with its own GPUs where there are any, cores shared evenly.
+
+    Args:
+        workers: How many, >= 1.
+        gpus: The GPUs to hand out; a worker beyond them shares, round robin.
+        gpus_per_run: GPUs of a slot; None means one where there are any.
+        cpus_per_run: Cores of a slot; None divides the cores of this machine.
+    """
+    wanted = min(1, len(gpus)) if gpus_per_run is None else gpus_per_run
+    cores = cpus_per_run or max(1, len(os.sched_getaffinity(0)) // workers)
+    slots = []
+    for index in range(workers):
+        mine = tuple(gpus[(index * wanted + k) % len(gpus)] for k in range(wanted)) if gpus else ()
+        slots.append(Slot(index=index, gpus=mine, cpus=cores))
+    return tuple(slots)

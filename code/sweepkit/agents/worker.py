@@ -1,0 +1,265 @@
+"""Keep one slot busy: claim a run, execute it, record what came of it, until there is nothing left."""
+
+import contextlib
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.agents.events import RunEnded, RunReported, RunStarted
+from sweepkit.agents.launcher import Event, Exited, Started, kill_leftovers
+from sweepkit.agents.prepare import prepare
+from sweepkit.agents.slots import Slot
+from sweepkit.errors import FencedError, StoreError
+from sweepkit.scheduling.outcome import Ending, Outcome, judge
+from sweepkit.spec.runs import Decision
+from sweepkit.store.base import Attempt, Report
+from sweepkit.tracking.reports import ReportTail
+from sweepkit.tracking.wandb_file import WandbTail
+
+if TYPE_CHECKING:
+    from sweepkit.agents.agent import Agent
+
+_LOG_TAIL_BYTES = 16_384
+
+
+class Execution:
+    """One attempt from its start to its recorded end. Used by one worker thread only."""
+
+    def __init__(self, agent: "Agent", slot: Slot, attempt: Attempt) -> None:
+        self.agent = agent
+        self.slot = slot
+        self.attempt = attempt
+        self.metric = agent.spec.metric.name if agent.spec.metric else None
+        self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
+        self.run_dir = agent.place.paths.run_dir(attempt.run.run_id)
+        self.wandb: WandbTail | None = None
+        self.seq = 0
+        self.unsent: list[Report] = []
+        self.count = 0
+        self.verdict: Decision | None = None
+        self.timed_out = False
+        self.interrupted = False
+        self.fenced = False
+        self.kill_at: float | None = None
+        self.began = time.monotonic()
+        self.process: Started | None = None
+
+    def run(self) -> None:
+        """Execute the attempt and record its end."""
+        spec = prepare(self.agent.place, self.attempt, self.slot)
+        queue = self.agent.launcher.submit(spec)
+        ended = self._until_exit(queue)
+        self._read_reports()
+        if self.fenced:
+            kill_leftovers(self.attempt.attempt_id)
+            return
+        with contextlib.suppress(FencedError):
+            self._record(ended)
+
+    def _until_exit(self, queue: "SimpleQueue[Event]") -> Exited:
+        poll_s = self.agent.settings.poll_s
+        while True:
+            try:
+                event = queue.get(timeout=poll_s)
+            except Empty:
+                self._watch()
+                continue
+            if isinstance(event, Exited):
+                return event
+            self._on_start(event)
+
+    def _on_start(self, event: Started) -> None:
+        self.process = event
+        self.began = time.monotonic()
+        try:
+            self.agent.store.started(self.attempt, pid=event.pid, device=self.slot.device)
+        except FencedError:
+            self._fence()
+            return
+        self.agent.emit(
+            RunStarted(
+                run=self.attempt.run,
+                slot=self.slot.index,
+                device=self.slot.device,
+                warm=event.warm,
+                ordinal=self.attempt.ordinal,
+            )
+        )
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Look after a running attempt: its reports, its limits, what the agent asks of it."""
+        self._read_reports()
+        agent = self.agent
+        now = time.monotonic()
+        if self.attempt.attempt_id in agent.lost_leases:
+            self._fence()
+        limit = agent.spec.extensions.timeout_s
+        if limit is not None and self.process and now - self.began > limit and not self.timed_out:
+            self.timed_out = True
+            self._end(signal.SIGTERM)
+        if agent.interrupt_level >= 2 and not self.interrupted and self.process:
+            self.interrupted = True
+            self._end(signal.SIGTERM)
+        if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
+            agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        """Ask the process to end; it is killed when it has not done so after the grace."""
+        self.agent.launcher.signal(self.attempt.attempt_id, number)
+        if self.kill_at is None:
+            self.kill_at = time.monotonic() + self.agent.spec.extensions.kill_delay_s
+
+    def _fence(self) -> None:
+        """Another agent owns the run now: nothing of this attempt may go on."""
+        self.fenced = True
+        self.agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+
+    def _read_reports(self) -> None:
+        """Take in what was newly reported, record it, and let the stopping rule judge it."""
+        fresh = self.tail.read()
+        if self.wandb is None and (self.run_dir / "wandb").is_dir():
+            self.wandb = WandbTail(self.run_dir)
+        if self.wandb is not None:
+            fresh = [*fresh, *self.wandb.read()]
+        if fresh:
+            numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
+            self.seq += len(numbered)
+            self.unsent.extend(numbered)
+        if self.unsent and not self.fenced:
+            self._send()
+        for report in fresh:
+            self._judge(report)
+
+    def _send(self) -> None:
+        """Record what is unsent; while the store is away it is kept and sent later, in order."""
+        spec = self.agent.spec
+        try:
+            self.agent.store.report(
+                self.attempt, self.unsent, metric=self.metric, goal=spec.metric.goal if spec.metric else None
+            )
+            self.unsent = []
+        except FencedError:
+            self._fence()
+        except StoreError as error:
+            self.agent.complain(f"reports are kept back: {error}")
+
+    def _judge(self, report: Report) -> None:
+        """Judge the run after one report, and end it if the rule says so."""
+        self.count += 1
+        value = report.values.get(self.metric) if self.metric else None
+        margin = None
+        if value is not None:
+            view = self.agent.board.extend(self.attempt.run.number, (value,))
+            self.agent.check_target(value)
+            if self.verdict is None and self.agent.rule is not None:
+                decision = self.agent.rule.decide(view, self.agent.board.views())
+                margin = decision.margin
+                if decision.stop:
+                    self.verdict = decision
+                    self._end(signal.SIGTERM)
+        self.agent.emit(
+            RunReported(
+                run_id=self.attempt.run.run_id,
+                number=self.attempt.run.number,
+                slot=self.slot.index,
+                values=report.values,
+                value=value,
+                reports=self.count,
+                margin=margin,
+            )
+        )
+
+    # -- its end ------------------------------------------------------------------------------------------------------
+
+    def _record(self, ended: Exited) -> None:
+        """Write what came of the attempt into the record and the result file."""
+        duration_s = time.monotonic() - self.began
+        outcome = self._outcome(ended)
+        run = self.agent.patiently(
+            lambda: self.agent.store.finish(
+                self.attempt,
+                outcome.state,
+                reason=outcome.reason,
+                outcome=self._facts(ended, duration_s),
+                summary=self._summary(),
+                failure=outcome.failure,
+            )
+        )
+        if run.state.done:
+            self.agent.write_result(run)
+        self.agent.ended(run)
+        self.agent.emit(RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages())))
+
+    def _outcome(self, ended: Exited) -> Outcome:
+        failed = ended.status not in (0, None)
+        log = self.agent.place.paths.log(self.attempt.attempt_id)
+        ending = Ending(
+            status=ended.status,
+            verdict=self.verdict,
+            interrupted=self.interrupted or (self.agent.interrupt_level >= 2 and ended.status != 0),
+            timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
+            log_tail=log_tail(log) if failed else "",
+        )
+        return judge(ending, failures=self.attempt.run.failures, retries=self.agent.spec.extensions.retries)
+
+    def _facts(self, ended: Exited, duration_s: float) -> dict[str, Any]:
+        return {
+            "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
+            "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
+            "duration_s": round(duration_s, 4),
+            "device": self.slot.device,
+            "host": self.agent.host,
+            "slot": self.slot.index,
+            "warm": bool(self.process and self.process.warm),
+            "peak_memory_mb": ended.peak_memory_mb,
+            "cpu_s": ended.cpu_s,
+            "reports": self.seq,
+        }
+
+    def _messages(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for message in self.tail.messages:
+            merged.update(message)
+        return merged
+
+    def _summary(self) -> float | None:
+        """Return the metric's value in a summary: ours, or W&B's."""
+        if self.metric is None:
+            return None
+        told = self._messages().get("_sweepkit_summary", {})
+        if self.wandb is not None:
+            told = {**self.wandb.summary, **told}
+        value = told.get(self.metric)
+        return float(value) if isinstance(value, int | float) else None
+
+
+class Worker:
+    """Keep one slot of an agent busy."""
+
+    def __init__(self, agent: "Agent", slot: Slot) -> None:
+        self.agent = agent
+        self.slot = slot
+
+    def run(self) -> None:
+        """Work until nothing is left, the count is reached, or the agent is asked to end."""
+        try:
+            while (attempt := self.agent.next_attempt()) is not None:
+                Execution(self.agent, self.slot, attempt).run()
+        except BaseException as error:  # told to the main thread, which raises it
+            self.agent.failed(error)
+
+
+def log_tail(path: Path) -> str:
+    """Return the last 16 KiB of a log, "" when there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,114 @@
+"""What a call is going to do, checked before anything is written."""
+
+import difflib
+import os
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweepkit.agents.prepare import resolve_program
+from sweepkit.errors import Problem, SpecError
+from sweepkit.paths import CODE_DIR, SWEEP_CONFIG_DIR
+from sweepkit.spec.read import find_sweep, read_sweep
+from sweepkit.spec.sweep import SweepSpec
+
+TRAINER = CODE_DIR / "trainer.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A valid sweep and where it runs.
+
+    Args:
+        spec: The sweep.
+        program: The resolved program, "" when the command names none.
+        trains: The program is our own trainer: its parameters are known, `base_config` applies.
+        base_config: The training configuration, absolute.
+        output_dir: Where everything is written, absolute.
+        storage: URL or path of the record.
+        cwd: Working directory of the attempts.
+    """
+
+    spec: SweepSpec
+    program: str
+    trains: bool
+    base_config: Path
+    output_dir: Path
+    storage: str
+    cwd: Path
+
+
+def make_plan(options: Namespace) -> Plan:
+    """Read and check everything that a call needs; raises SpecError with every problem found."""
+    from sweepkit.paths import STORE_NAME
+    from sweepkit.search.make import make_engine
+
+    cwd = Path.cwd()
+    file = find_sweep(options.sweep_config, cwd=cwd, config_dir=SWEEP_CONFIG_DIR)
+    spec = read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file))
+    program = _program(spec, cwd)
+    trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
+    if trains:
+        _check_training(spec, options.base_config)
+    make_engine(spec, seed=0, sampler=options.sampler)  # refuses what no engine can do
+    output_dir = Path(os.path.abspath(options.output_dir))
+    return Plan(
+        spec=spec,
+        program=program,
+        trains=trains,
+        base_config=Path(os.path.abspath(options.base_config)),
+        output_dir=output_dir,
+        storage=options.storage or str(output_dir / STORE_NAME),
+        cwd=cwd,
+    )
+
+
+def _program(spec: SweepSpec, cwd: Path) -> str:
+    """Return the program's file; raises SpecError when the command needs one that is not there."""
+    needs = any("${program}" in item for item in spec.command)
+    if spec.program is None:
+        if not needs:
+            return ""
+        raise SpecError(
+            [
+                Problem(
+                    where=spec.source,
+                    key="program",
+                    rule="the command runs ${program}, so a program is needed",
+                    hint="add `program: trainer.py`, or a `command:` without ${program}",
+                )
+            ]
+        )
+    found = resolve_program(spec, cwd=cwd, code_dir=CODE_DIR)
+    if found is not None:
+        return str(found)
+    if not needs:
+        return spec.program
+    places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
+    known = [path.name for place in places for path in Path(place).glob("*.py")]
+    near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
+    line = next((n for n, text in enumerate(spec.text.splitlines(), 1) if text.startswith("program:")), None)
+    raise SpecError(
+        [
+            Problem(
+                where=spec.source,
+                line=line,
+                key="program",
+                rule="must be a file beside the YAML file, in the working directory, or in code/",
+                got=repr(spec.program),
+                hint=f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}",
+            )
+        ]
+    )
+
+
+def _check_training(spec: SweepSpec, base_config: Path) -> None:
+    """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
+    from sweepkit.spec.training import read_training_config, unknown_parameters
+
+    read_training_config(base_config)
+    problems = unknown_parameters([parameter.name for parameter in spec.space.parameters])
+    if problems:
+        import dataclasses
+
+        raise SpecError([dataclasses.replace(problem, where=problem.where or spec.source) for problem in problems])

@@ -1,0 +1,310 @@
+"""One call of a sweep runner: record, engine, agent, view, files, in the order that keeps them consistent."""
+
+import os
+import random
+import signal
+import sys
+import time
+from argparse import Namespace
+from types import FrameType, TracebackType
+from typing import Any
+
+from sweepkit.agents.agent import Agent, Finish, Settings, release_all
+from sweepkit.agents.events import Event, Notice, RunEnded, RunStarted
+from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.prepare import Workplace
+from sweepkit.agents.results import describe_surroundings
+from sweepkit.agents.slots import Slot, make_slots, visible_gpus
+from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.app.first_run import first_run_warnings
+from sweepkit.app.plan import Plan
+from sweepkit.app.prior import prior_views
+from sweepkit.errors import ConflictError
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
+from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, View, configuration
+from sweepkit.reports.table import as_rich, rows
+from sweepkit.search.make import make_engine
+from sweepkit.spec.change import compare
+from sweepkit.spec.read import read_sweep_text
+from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
+from sweepkit.spec.runs import RunState
+from sweepkit.stopping.make import make_rule
+from sweepkit.store.base import Store
+from sweepkit.store.open import open_store
+
+_TABLE_EVERY_S = 5.0
+
+
+class Session:
+    """Run one sweep with a number of workers. A context manager: it closes what it opened."""
+
+    def __init__(self, options: Namespace, plan: Plan, *, workers: int) -> None:
+        self.options = options
+        self.plan = plan
+        self.spec = plan.spec
+        self.workers = workers
+        self.store: Store = open_store(plan.storage)
+        self.mirror: Any = None
+        self.launcher: LocalLauncher | None = None
+        self._checked_first_run = False
+        self._table_written_at = 0.0
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.launcher is not None:
+            self.launcher.close()
+        self.store.close()
+
+    def run(self) -> int:
+        """Run the sweep; return the exit code."""
+        sweep, notes = self._open_sweep()
+        self.sweep = sweep
+        self.paths = SweepPaths(self.plan.output_dir, sweep.name)
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        write_spec(self.paths, self.spec)
+        engine = make_engine(
+            self.spec, seed=sweep.seed, sampler=self.options.sampler, prior=prior_views(self.plan, self.store)
+        )
+        slots = self._slots()
+        total = engine.total()
+        cap = self.spec.run_cap
+        tally = Tally(
+            self.spec,
+            self.store.runs(sweep.sweep_id),
+            total=cap if total is None else min(total, cap or total),
+            workers=len(slots),
+        )
+        self.view = self._make_view(tally)
+        self.launcher = LocalLauncher(
+            log=self.paths.logs / "forkserver.log",
+            preload=self.spec.extensions.preload,
+            cold=self.options.cold,
+            notify=lambda text: self._on_event(Notice(text=text)),
+        )
+        agent = Agent(
+            store=self.store,
+            sweep=sweep,
+            place=self._workplace(),
+            engine=engine,
+            rule=make_rule(self.spec) if self.spec.metric else None,
+            launcher=self.launcher,
+            settings=Settings(slots=slots, count=self.options.count),
+            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
+            emit=self._on_event,
+        )
+        self._start_mirror()
+        finish = self._work(agent, notes)
+        return self._conclude(finish, agent)
+
+    # -- the record ---------------------------------------------------------------------------------------------------
+
+    def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
+        """Return the sweep to work on, made, continued or extended, and what to tell about it."""
+        family = self.store.sweeps(family=self.spec.name)
+        notes = list(self.spec.warnings)
+        if family and not self.options.fresh:
+            sweep = self._continue(family[-1], notes)
+        else:
+            sweep = self._create(family)
+            if family:
+                notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
+        if self.options.retry_failed:
+            again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
+            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
+        return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason=""), notes
+
+    def _create(self, family: list[SweepRecord]) -> SweepRecord:
+        seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
+        generation = family[-1].generation + 1 if family else 1
+        name = self.spec.name if generation == 1 else f"{self.spec.name}-{generation}"
+        metric = self.spec.metric
+        sweep, _ = self.store.create_sweep(
+            name,
+            text=self.spec.text,
+            seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
+            metric=metric.name if metric else None,
+            goal=metric.goal.value if metric else None,
+            family=self.spec.name,
+            generation=generation,
+            meta={"program": self.plan.program, "source": self.spec.source, "sampler": self.options.sampler},
+        )
+        return sweep
+
+    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
+        """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        recorded = read_sweep_text(
+            sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
+        )
+        change = compare(recorded, self.spec)
+        differences = list(change.lines)
+        for option, now, before in (
+            ("--seed", self.options.seed, sweep.seed),
+            ("--sampler", self.options.sampler, sweep.meta.get("sampler")),
+        ):
+            if now is not None and now != before:
+                differences.append(f"{option}: {before} → {now}")
+        if change.kind == "differs" or len(differences) > len(change.lines):
+            raise ConflictError(
+                f"{self.spec.source}: sweep {sweep.name} is already recorded with another configuration:\n  "
+                + "\n  ".join(differences)
+                + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
+            )
+        if self.options.sampler is None:
+            self.options.sampler = sweep.meta.get("sampler")
+        counts = self.store.counts(sweep.sweep_id)
+        if counts:
+            done = sum(number for state, number in counts.items() if state.done)
+            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
+        if change.kind == "extends":
+            notes.append("the sweep was extended: " + "; ".join(differences))
+            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
+        return sweep
+
+    # -- composition --------------------------------------------------------------------------------------------------
+
+    def _slots(self) -> tuple[Slot, ...]:
+        extensions = self.spec.extensions
+        return make_slots(
+            self.workers,
+            gpus=visible_gpus(os.environ),
+            gpus_per_run=extensions.gpus_per_run,
+            cpus_per_run=extensions.cpus_per_run,
+        )
+
+    def _workplace(self) -> Workplace:
+        return Workplace(
+            spec=self.spec,
+            paths=self.paths,
+            program=self.plan.program,
+            cwd=str(self.plan.cwd),
+            base_config=str(self.plan.base_config) if self.plan.trains else None,
+            inherited=dict(os.environ),
+        )
+
+    def _make_view(self, tally: Tally) -> View:
+        if self.options.json:
+            return JsonView(tally)
+        if sys.stdout.isatty():
+            return RichView(tally, self.sweep.name)
+        return PlainView(tally)
+
+    def _start_mirror(self) -> None:
+        if self.options.optuna_storage:
+            from sweepkit.app.mirroring import Mirror
+
+            self.mirror = Mirror(
+                self.plan.storage, self.sweep.sweep_id, self.options.optuna_storage, self.spec.space, self._on_event
+            )
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def _work(self, agent: Agent, notes: list[str]) -> Finish:
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            if number == signal.SIGTERM and agent.interrupt_level < 1:
+                agent.interrupt()  # SIGTERM does not wait for the runs
+            level = agent.interrupt()
+            told = {
+                1: "waiting for the running runs (Ctrl-C again ends them)",
+                2: "ending the running runs",
+                3: "killing",
+            }
+            self._on_event(Notice(text=told[level], warning=True))
+
+        self.view.open()
+        try:
+            for number in previous:
+                signal.signal(number, on_signal)
+            for note in notes:
+                self._on_event(Notice(text=note))
+            return agent.run()
+        except BaseException:
+            if self.launcher is not None:
+                self.launcher.close()
+            release_all(agent)
+            raise
+        finally:
+            if self.mirror is not None:
+                self.mirror.stop()
+            self.view.close()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_event(self, event: Event) -> None:
+        """Show an event; look at the first run that ended; keep the table fresh."""
+        self.view(event)
+        if isinstance(event, RunStarted) and self.options.verbose:
+            log = relative(self.paths.log(f"{event.run.run_id}-{event.ordinal}"))
+            self.view(Notice(text=f"run {event.run.number} {event.run.run_id}: log {log}"))
+        if not isinstance(event, RunEnded) or not event.run.state.done:
+            return
+        if not self._checked_first_run and event.run.state is not RunState.FAILED:
+            self._checked_first_run = True
+            for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.program):
+                self.view(Notice(text=warning, warning=True))
+        if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
+            self._table_written_at = time.monotonic()
+            write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
+
+    # -- its end ------------------------------------------------------------------------------------------------------
+
+    def _conclude(self, finish: Finish, agent: Agent) -> int:
+        """Write the sweep's files, show the table and the best run; return the exit code."""
+        runs = self.store.runs(self.sweep.sweep_id)
+        write_table(self.paths, self.spec, runs)
+        base = self.plan.base_config if self.plan.trains else None
+        best_file = write_best_config(self.paths, self.spec, runs, base_config=base)
+        if self.options.json:
+            self._print_json(finish, runs)
+        else:
+            self._print_text(finish, runs, best_file is not None)
+        if agent.interrupt_level:
+            return 130
+        return 1 if finish.reason.startswith("the first ") else 0
+
+    def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
+        import json
+
+        best = best_run(runs, self.spec.metric)
+        summary = {
+            "event": "sweep_ended",
+            "sweep": self.sweep.name,
+            "complete": finish.complete,
+            "reason": finish.reason,
+            "counts": {state.value: number for state, number in self.store.counts(self.sweep.sweep_id).items()},
+            "best": None
+            if best is None
+            else {"run_id": best.run_id, "value": value_of(best, self.spec.metric), "params": dict(best.params)},
+            "runs": rows(self.spec, runs),
+            "directory": str(self.paths.root),
+        }
+        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+
+    def _print_text(self, finish: Finish, runs: list[RunRecord], has_best: bool) -> None:
+        from rich.console import Console
+
+        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+        console.print()
+        console.print(as_rich(self.spec, runs))
+        if len(runs) > 30:
+            console.print(f"… and {len(runs) - 30} more in {relative(self.paths.table)}", markup=False)
+        console.print()
+        best = best_run(runs, self.spec.metric)
+        if best is not None and self.spec.metric is not None:
+            value = value_of(best, self.spec.metric)
+            console.print(f"best: run {best.run_id}, {self.spec.metric.name} = {value:.4f}", style="bold green")
+            console.print(f"      {configuration(best.params)}", markup=False)
+        console.print(
+            f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
+        )
+        console.print(f"files: {relative(self.paths.root)}/ (runs.csv, run_*_result.json, logs/)", markup=False)
+        if has_best:
+            console.print(f"best configuration: {relative(self.paths.best_config)}", markup=False)
+        if not finish.complete:
+            console.print("the same command continues", markup=False)

@@ -1,0 +1,70 @@
+"""The files that a sweep leaves: table, specification, best configuration."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sweepkit.agents.results import write_atomically
+from sweepkit.analysis.ranking import best_run
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.table import as_csv
+from sweepkit.spec.sweep import SweepSpec
+from sweepkit.spec.records import RunRecord
+
+
+def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
+    """Write the sweep's YAML as it is run."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    write_atomically(paths.spec, spec.text)
+
+
+def write_table(paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord]) -> None:
+    """Write `runs.csv`, best run first."""
+    write_atomically(paths.table, as_csv(spec, runs))
+
+
+def write_best_config(
+    paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], *, base_config: Path | None
+) -> Path | None:
+    """Write the best run's configuration; return its path, None when no run has a value.
+
+    Args:
+        paths: The sweep's files.
+        spec: The sweep.
+        runs: Its runs.
+        base_config: The training configuration that the trainer used; its file is then complete and `trainer.py
+            --config` takes it. None for any other program: the file then holds the parameters alone.
+    """
+    best = best_run(runs, spec.metric)
+    if best is None:
+        return None
+    if base_config is None:
+        text = dump_yaml(dict(best.params))
+    else:
+        from sweepkit.spec.training import apply, read_training_config, to_yaml
+
+        text = to_yaml(apply(read_training_config(base_config), best.params))
+    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")
+    return paths.best_config
+
+
+def dump_yaml(data: Any) -> str:
+    """Return data as YAML 1.2 text, Unicode as it is."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+def relative(path: Path) -> str:
+    """Return a path as short as it can be for a person in the working directory."""
+    short = os.path.relpath(path)
+    return str(path) if short.startswith("../..") else short

@@ -1,0 +1,271 @@
+"""Live progress of a sweep: a rich display on a terminal, plain lines elsewhere, JSON lines for machines."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunStarted
+from sweepkit.analysis.ranking import value_of
+from sweepkit.reports.table import dotted, short
+from sweepkit.spec.runs import RunState
+from sweepkit.spec.sweep import SweepSpec
+from sweepkit.spec.records import RunRecord
+
+
+class View(Protocol):
+    """Whatever shows a sweep: a callback for events, and a context while it lasts."""
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event, from any thread."""
+        ...
+
+    def open(self) -> None:
+        """Begin to show."""
+        ...
+
+    def close(self) -> None:
+        """Restore the terminal."""
+        ...
+
+
+class Tally:
+    """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe."""
+
+    def __init__(self, spec: SweepSpec, runs: list[RunRecord], *, total: int | None, workers: int) -> None:
+        self.spec = spec
+        self.total = total
+        self.workers = workers
+        self.states: dict[str, RunState] = {run.run_id: run.state for run in runs}
+        self.running: dict[str, RunStarted] = {}
+        self.newest: dict[str, RunReported] = {}
+        self.best: tuple[float, RunRecord] | None = None
+        self.durations: list[float] = []
+        for run in runs:
+            self._consider(run)
+            if run.state.done and (duration := run.outcome.get("duration_s")):
+                self.durations.append(float(duration))
+
+    def take(self, event: Event) -> None:
+        """Update from one event."""
+        if isinstance(event, RunStarted):
+            self.running[event.run.run_id] = event
+            self.states[event.run.run_id] = RunState.RUNNING
+        elif isinstance(event, RunReported):
+            self.newest[event.run_id] = event
+        elif isinstance(event, RunEnded):
+            self.running.pop(event.run.run_id, None)
+            self.newest.pop(event.run.run_id, None)
+            self.states[event.run.run_id] = event.run.state
+            self._consider(event.run)
+            if event.run.state.done:
+                self.durations.append(event.duration_s)
+
+    def _consider(self, run: RunRecord) -> None:
+        value = value_of(run, self.spec.metric)
+        if value is None or self.spec.metric is None or run.state not in (RunState.FINISHED, RunState.STOPPED):
+            return
+        if self.best is None or self.spec.metric.goal.better(value, self.best[0]):
+            self.best = (value, run)
+
+    def count(self, *states: RunState) -> int:
+        """Return how many runs are in those states."""
+        return sum(state in states for state in self.states.values())
+
+    @property
+    def done(self) -> int:
+        """Return how many runs are done."""
+        return sum(state.done for state in self.states.values())
+
+    def eta_s(self) -> float | None:
+        """Return the seconds that the rest will take at the mean pace so far; None before anything is known."""
+        if self.total is None or not self.durations:
+            return None
+        rest = max(0, self.total - self.done)
+        return rest * sum(self.durations) / len(self.durations) / self.workers
+
+    def words(self) -> str:
+        """Return the counts in words."""
+        parts = [f"{self.done}/{'?' if self.total is None else self.total} done"]
+        for state in (RunState.RUNNING, RunState.STOPPED, RunState.DIVERGED, RunState.FAILED):
+            if number := self.count(state):
+                parts.append(f"{number} {state.value}")
+        if self.best:
+            parts.append(f"best {self.best[0]:.4f} (run {self.best[1].run_id})")
+        eta = self.eta_s()
+        if eta is not None and self.done < (self.total or 0):
+            parts.append(f"{clock(eta)} left")
+        return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> clock(9.4), clock(75), clock(3700)
+    ('9 s', '1:15', '1:01:40')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+
+
+def configuration(params: Mapping[str, Any]) -> str:
+    """Return a configuration on one line."""
+    return "  ".join(f"{name}={short(value)}" for name, value in dotted(params).items())
+
+
+def ending(event: RunEnded, spec: SweepSpec) -> str:
+    """Return the line that tells how a run ended."""
+    run = event.run
+    value = value_of(run, spec.metric)
+    shown = f"  {value:.4f}" if value is not None else ""
+    state = "again" if run.state is RunState.PENDING else run.state.value
+    reason = "" if run.state is RunState.FINISHED else f"  {run.reason}"
+    return f"run {run.number:>3} {run.run_id}  {state:<8}{shown}  {configuration(run.params)}  {event.duration_s:.1f} s{reason}"
+
+
+class PlainView:
+    """Plain lines, for logs and pipes: one per ended run with the counts, one per notice."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.lock = threading.Lock()
+
+    def open(self) -> None:
+        """Say where the sweep stands."""
+        print(self.tally.words(), flush=True)
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+    def __call__(self, event: Event) -> None:
+        """Print what ended."""
+        with self.lock:
+            self.tally.take(event)
+            if isinstance(event, Notice):
+                print(f"{'warning: ' if event.warning else ''}{event.text}", flush=True)
+            elif isinstance(event, RunEnded):
+                print(f"{ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
+
+
+class JsonView:
+    """One JSON object a line on stdout: every event."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.lock = threading.Lock()
+
+    def open(self) -> None:
+        """Nothing to begin."""
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+    def __call__(self, event: Event) -> None:
+        """Print the event."""
+        with self.lock:
+            self.tally.take(event)
+            sys.stdout.write(json.dumps(self._plain(event), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    def _plain(self, event: Event) -> dict[str, Any]:
+        if isinstance(event, Notice):
+            return {"event": "notice", "warning": event.warning, "text": event.text}
+        if isinstance(event, RunReported):
+            return {"event": "report", "run_id": event.run_id, "number": event.number, "values": dict(event.values)}
+        run = event.run
+        plain: dict[str, Any] = {
+            "event": "run_started" if isinstance(event, RunStarted) else "run_ended",
+            "run_id": run.run_id,
+            "number": run.number,
+            "params": dict(run.params),
+        }
+        if isinstance(event, RunStarted):
+            return {**plain, "slot": event.slot, "device": event.device, "warm": event.warm, "attempt": event.ordinal}
+        return {
+            **plain,
+            "state": run.state.value,
+            "value": value_of(run, self.tally.spec.metric),
+            "reason": run.reason,
+            "duration_s": round(event.duration_s, 4),
+        }
+
+
+class RichView:
+    """A live display at the foot of the terminal; ended runs and notices scroll above it."""
+
+    def __init__(self, tally: Tally, title: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.tally = tally
+        self.title = title
+        self.lock = threading.Lock()
+        self.began = time.monotonic()
+        self.console = Console()
+        self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=8)
+
+    def open(self) -> None:
+        """Show the display."""
+        self.live.start()
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Update the display; print what ended above it."""
+        from rich.markup import escape
+
+        styles = {
+            "finished": "green",
+            "stopped": "yellow",
+            "diverged": "magenta",
+            "failed": "red",
+        }
+        with self.lock:
+            self.tally.take(event)
+        if isinstance(event, Notice):
+            self.console.print(escape(event.text), style="yellow" if event.warning else "dim", highlight=False)
+        elif isinstance(event, RunEnded):
+            self.console.print(
+                escape(ending(event, self.tally.spec)), style=styles.get(event.run.state.value, "cyan"), highlight=False
+            )
+
+    def _render(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        with self.lock:
+            head = Table.grid(padding=(0, 1))
+            bar = ProgressBar(total=self.tally.total or 100, completed=self.tally.done, width=24)
+            head.add_row(
+                Text(self.title, style="bold"),
+                bar,
+                Text(self.tally.words()),
+                Text(clock(time.monotonic() - self.began), style="dim"),
+            )
+            lines = [self._running_line(started) for started in self.tally.running.values()]
+        return Group(head, *lines)
+
+    def _running_line(self, started: RunStarted) -> Any:
+        from rich.text import Text
+
+        newest = self.tally.newest.get(started.run.run_id)
+        line = f"  [{started.device}] run {started.run.number:>3} {started.run.run_id}  "
+        if newest is None:
+            line += "starting" if not started.warm else "started warm"
+        else:
+            line += f"report {newest.reports}"
+            if newest.value is not None:
+                line += f"  {newest.value:.4f}"
+            if newest.margin is not None:
+                line += f"  (margin {newest.margin:+.4f})"
+        return Text(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")
