@@ -142,6 +142,7 @@ class LocalLauncher:
         self._warmed: set[tuple[str | None, str | None]] = set()
         self._generation = 0
         self._closed = False
+        self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
         self._start_server()
 
     # -- the server's life ----------------------------------------------------------------------------------------
@@ -213,7 +214,6 @@ class LocalLauncher:
 
     def _replace_server(self) -> None:
         """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
-        self._retired = getattr(self, "_retired", [])
         self._retired.append((self._control, self._process))
         self._start_server()
         for spec in list(self._pending.values()):
@@ -245,6 +245,7 @@ class LocalLauncher:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
+            spec.log.touch()  # it may be followed before the process exists
             self._send_start(spec)
         return queue
 
@@ -280,7 +281,7 @@ class LocalLauncher:
         """End the server and with it every attempt that still runs."""
         with self._lock:
             self._closed = True
-            servers = [(self._control, self._process), *getattr(self, "_retired", [])]
+            servers = [(self._control, self._process), *self._retired]
         for control, process in servers:
             with contextlib.suppress(OSError):
                 control.shutdown(socket.SHUT_RDWR)

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import Metric
-from sweepkit.spec.records import RunRecord
 
 _MAY_WIN = (RunState.FINISHED, RunState.STOPPED, RunState.RUNNING)
 

@@ -9,8 +9,8 @@ from sweepkit.agents.results import write_atomically
 from sweepkit.analysis.ranking import best_run
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.table import as_csv
-from sweepkit.spec.sweep import SweepSpec
 from sweepkit.spec.records import RunRecord
+from sweepkit.spec.sweep import SweepSpec
 
 
 def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:

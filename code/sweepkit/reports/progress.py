@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunStarted
 from sweepkit.analysis.ranking import value_of
 from sweepkit.reports.table import dotted, short
+from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import SweepSpec
-from sweepkit.spec.records import RunRecord
 
 
 class View(Protocol):
@@ -126,7 +126,8 @@ def ending(event: RunEnded, spec: SweepSpec) -> str:
     shown = f"  {value:.4f}" if value is not None else ""
     state = "again" if run.state is RunState.PENDING else run.state.value
     reason = "" if run.state is RunState.FINISHED else f"  {run.reason}"
-    return f"run {run.number:>3} {run.run_id}  {state:<8}{shown}  {configuration(run.params)}  {event.duration_s:.1f} s{reason}"
+    head = f"run {run.number:>3} {run.run_id}  {state:<8}{shown}"
+    return f"{head}  {configuration(run.params)}  {event.duration_s:.1f} s{reason}"
 
 
 class PlainView:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import ranked, value_of
-from sweepkit.spec.sweep import SweepSpec
 from sweepkit.spec.records import RunRecord
+from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table

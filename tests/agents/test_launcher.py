@@ -1,0 +1,313 @@
+"""The fork server with real processes: what comes back, what is left over, what an attempt sees."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.paths import CODE_DIR
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    notes = []
+    made = LocalLauncher(log=tmp_path / "forkserver.log", notify=notes.append)
+    made.notes = notes
+    yield made
+    made.close()
+
+
+class Bench:
+    """Write a program, run it, read its output."""
+
+    def __init__(self, folder, launcher):
+        self.folder, self.launcher, self.count = folder, launcher, 0
+
+    def write(self, source, name="program.py"):
+        path = self.folder / name
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return path
+
+    def submit(self, program, *args, warm=True, env=None, argv=None):
+        self.count += 1
+        attempt = f"run{self.count}-1"
+        argv = argv or (sys.executable, str(program), *args)
+        log = self.folder / f"{attempt}.log"
+        queue = self.launcher.submit(
+            AttemptSpec(
+                attempt_id=attempt,
+                argv=argv,
+                env={**os.environ, "SWEEPKIT_ATTEMPT_ID": attempt, **(env or {})},
+                cwd=str(self.folder),
+                log=log,
+                warm=warm_program(argv) if warm else None,
+            )
+        )
+        return attempt, queue, log
+
+    def run(self, program, *args, **options):
+        _, queue, log = self.submit(program, *args, **options)
+        started, exited = queue.get(timeout=WAIT_S), queue.get(timeout=WAIT_S)
+        assert isinstance(started, Started) and isinstance(exited, Exited)
+        return started, exited, log.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def bench(tmp_path, launcher):
+    return Bench(tmp_path, launcher)
+
+
+def alive(marker):
+    """Return the processes whose environment carries the attempt's id."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SWEEPKIT_ATTEMPT_ID") == marker:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
+        time.sleep(0.01)
+
+
+SELF_PORTRAIT = """\
+    import __main__, json, os, sys
+    import neighbour
+    print(json.dumps({
+        "argv": sys.argv, "name": __name__, "file": __file__, "cwd": os.getcwd(), "path0": sys.path[0],
+        "main": __main__.__dict__ is globals(), "env": os.environ.get("MARK"), "stdin": sys.stdin.read(),
+        "leader": os.getpgid(0) == os.getpid(), "neighbour": neighbour.VALUE, "utf8": "한국어",
+    }, ensure_ascii=False))
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_a_program_sees_the_same_world_warm_and_cold(bench, warm):
+    bench.write("VALUE = 7", "neighbour.py")
+    program = bench.write(SELF_PORTRAIT)
+    started, exited, out = bench.run(program, "--lr=0.1", "a b", warm=warm, env={"MARK": "값", "PYTHONUTF8": "1"})
+    assert started.warm is warm
+    assert exited.status == 0
+    assert json.loads(out) == {
+        "argv": [str(program), "--lr=0.1", "a b"],
+        "name": "__main__",
+        "file": str(program),
+        "cwd": str(bench.folder),
+        "path0": str(bench.folder),
+        "main": True,
+        "env": "값",
+        "stdin": "",
+        "leader": True,
+        "neighbour": 7,
+        "utf8": "한국어",
+    }
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+@pytest.mark.parametrize(
+    ("source", "status", "output"),
+    [
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit('bad news')", 1, "bad news\n"),
+        ("raise SystemExit", 0, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV, ""),
+        ("import os; os._exit(9)", 9, ""),
+        ("import atexit; atexit.register(print, 'bye')", 0, "bye\n"),
+        (
+            "import threading, time; threading.Thread(target=lambda: (time.sleep(.05), print('late'))).start()",
+            0,
+            "late\n",
+        ),
+        ("print('no newline', end='')", 0, "no newline"),
+    ],
+)
+def test_exit_codes_and_the_last_words_are_those_of_an_interpreter(bench, warm, source, status, output):
+    _, exited, out = bench.run(bench.write(source), warm=warm)
+    assert (exited.status, out) == (status, output)
+
+
+def test_a_traceback_shows_the_programs_frames_only(bench):
+    program = bench.write("def f():\n    raise ValueError('nope')\nf()\n")
+    texts = []
+    for warm in (True, False):
+        _, exited, out = bench.run(program, warm=warm)
+        assert exited.status == 1
+        texts.append(out)
+    assert texts[0] == texts[1]
+    assert "forkserver" not in texts[0]
+
+
+def test_a_module_can_be_run_warm(bench):
+    bench.write("import sys; print(__name__, sys.argv[1:])", "tool.py")
+    started, exited, out = bench.run(None, argv=(sys.executable, "-m", "tool", "x"), warm=True)
+    assert (started.warm, exited.status, out) == (True, 0, "__main__ ['x']\n")
+
+
+def test_two_forks_draw_different_random_numbers_where_a_program_does_not_seed(bench):
+    program = bench.write("import random, numpy; print(random.random(), numpy.random.rand())")
+    outs = [bench.run(program)[2].split() for _ in range(2)]
+    assert outs[0][0] != outs[1][0]
+    assert outs[0][1] != outs[1][1]
+
+
+def test_an_edited_program_and_its_neighbours_are_seen_by_the_next_run(bench):
+    program = bench.write("import neighbour; print(neighbour.VALUE)")
+    bench.write("VALUE = 1", "neighbour.py")
+    assert bench.run(program)[2] == "1\n"
+    bench.write("VALUE = 'changed'", "neighbour.py")
+    started, _, out = bench.run(program)
+    assert (started.warm, out) == (True, "changed\n")
+    bench.write("print('new')")
+    assert bench.run(program)[2] == "new\n"
+
+
+def test_what_a_run_imports_dynamically_is_warm_for_the_next(bench):
+    program = bench.write(
+        """\
+        import importlib, sys
+        print("_pydecimal" in sys.modules)
+        importlib.import_module("_pyd" + "ecimal")
+        """
+    )
+    assert bench.run(program)[2] == "False\n"
+    assert bench.run(program)[2] == "True\n"
+
+
+def test_threads_started_by_an_import_mean_fresh_processes_and_it_is_said(bench, tmp_path):
+    # An installed package is imitated by a folder on PYTHONPATH named like one.
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "busybody.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='busy').start()\n"
+    )
+    os.environ["PYTHONPATH"] = str(package)
+    try:
+        other = LocalLauncher(log=tmp_path / "fs.log", notify=bench.launcher.notes.append)
+    finally:
+        del os.environ["PYTHONPATH"]
+    try:
+        bench.launcher = other
+        started, exited, out = bench.run(bench.write("import busybody; print('ok')"), env={"PYTHONPATH": str(package)})
+    finally:
+        other.close()
+    assert (started.warm, exited.status, out) == (False, 0, "ok\n")
+    assert any("started threads (busy)" in note for note in other._notify.__self__)
+
+
+LITTER = """\
+    import subprocess, sys
+    subprocess.Popen(["sleep", "1000"])
+    subprocess.Popen(["setsid", "sleep", "1000"])
+    daemon = "import os,time\\nif os.fork() == 0:\\n os.setsid()\\n time.sleep(1000)"
+    subprocess.Popen([sys.executable, "-c", daemon]).wait()
+    print("littered", flush=True)
+    if "stay" in sys.argv:
+        import time; time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_an_ended_attempt_leaves_no_process(bench, warm):
+    attempt, queue, _ = bench.submit(bench.write(LITTER), warm=warm)
+    assert isinstance(queue.get(timeout=WAIT_S), Started)
+    assert queue.get(timeout=WAIT_S).status == 0
+    wait_until(lambda: not alive(attempt), "the attempt's children to be gone")
+
+
+def test_signals_reach_the_whole_group(bench):
+    attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
+    queue.get(timeout=WAIT_S)
+    wait_until(lambda: "littered" in log.read_text(), "the program to litter")
+    bench.launcher.signal(attempt, signal.SIGTERM)
+    assert queue.get(timeout=WAIT_S).status == -signal.SIGTERM
+    wait_until(lambda: not alive(attempt), "the attempt's children to be gone")
+
+
+def test_a_killed_fork_server_takes_its_attempts_along_and_is_replaced(bench):
+    attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
+    queue.get(timeout=WAIT_S)
+    wait_until(lambda: "littered" in log.read_text(), "the program to litter")
+    bench.launcher._process.kill()
+    assert queue.get(timeout=WAIT_S).status is None
+    wait_until(lambda: not alive(attempt), "the attempt's processes to be gone")
+    _, exited, out = bench.run(bench.write("print('again')"))
+    assert (exited.status, out) == (0, "again\n")
+
+
+AGENT = """\
+    import os, sys, time
+    sys.path.insert(0, {code!r})
+    from pathlib import Path
+    from sweepkit.agents.launcher import *
+    folder = Path({folder!r})
+    launcher = LocalLauncher(log=folder / "fs.log")
+    for name, warm in (("one-1", True), ("two-1", False)):
+        argv = (sys.executable, {program!r}, "stay")
+        queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
+            cwd=str(folder), log=folder / (name + ".log"), warm=warm_program(argv) if warm else None))
+        queue.get()
+    print("up", flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_no_process_survives_its_agent_whatever_killed_it(bench, tmp_path, number):
+    program = bench.write(LITTER)
+    agent = bench.write(AGENT.format(code=str(CODE_DIR), folder=str(tmp_path), program=str(program)), "agent.py")
+    with subprocess.Popen([sys.executable, str(agent)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"
+        for name in ("one-1", "two-1"):
+            wait_until(lambda name=name: "littered" in (tmp_path / f"{name}.log").read_text(), "littering")
+        process.send_signal(number)
+        process.wait()
+    wait_until(lambda: not alive("one-1") and not alive("two-1"), "everything to be gone")
+
+
+def test_leftovers_of_a_crash_are_found_by_their_environment(tmp_path):
+    with subprocess.Popen(
+        ["sleep", "1000"], env={**os.environ, "SWEEPKIT_ATTEMPT_ID": "lost-1"}, start_new_session=True
+    ) as process:
+        wait_until(lambda: alive("lost-1"), "the process to be up")
+        assert kill_leftovers("lost-2") == 0
+        assert kill_leftovers("lost-1") == 1
+        assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (("/usr/bin/env", "PY", "SCRIPT", "--a=1"), ("SCRIPT", None, ("--a=1",))),
+        (("PY", "-u", "SCRIPT"), ("SCRIPT", None, ())),
+        (("PY", "-m", "tool", "x"), (None, "tool", ("x",))),
+        (("PY", "-O", "SCRIPT"), None),
+        (("python-other", "SCRIPT"), None),
+        (("PY", "missing.py"), None),
+        (("bash", "-c", "true"), None),
+        ((), None),
+    ],
+)
+def test_only_a_command_of_this_interpreter_is_run_warm(tmp_path, argv, expected):
+    script = tmp_path / "script.py"
+    script.write_text("")
+    names = {"PY": sys.executable, "SCRIPT": str(script)}
+    warm = warm_program(tuple(names.get(word, word) for word in argv))
+    if expected is None:
+        assert warm is None
+    else:
+        assert (warm.script, warm.module, warm.args) == (names.get(expected[0]), expected[1], expected[2])
