@@ -174,6 +174,7 @@ class LocalLauncher:
         process.wait()
         with self._lock:
             if generation == self._generation and not self._closed:
+                control.close()
                 self._lost_server()
 
     def _handle(self, message: dict[str, object]) -> None:
