@@ -1,0 +1,167 @@
+"""The sections of a sweep beside its parameters: metric, early_terminate, scheduler, controller, and `sweepkit`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sweepkit.spec.checker import Checker, nearest
+from sweepkit.spec.sweep import EarlyTerminate, Extensions, Goal, Impute, Metric, Scheduler
+from sweepkit.spec.yaml import KeyPath
+
+_METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+_SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
+ENGINES = ("optuna", "ax", "wandb")
+SAMPLERS = ("tpe", "gp", "random")
+_BANDS = ("min_iter", "max_iter", "s", "eta")
+STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
+    "hyperband": (*_BANDS, "strict"),
+    "asha": _BANDS,
+    "median": ("n_startup_runs", "n_warmup_reports"),
+    "patience": ("patience", "min_delta", "n_warmup_reports"),
+}
+_EXTENSION_KEYS = tuple(item.name for item in fields(Extensions))
+_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+
+def read_metric(check: Checker, node: Any, path: KeyPath) -> Metric | None:
+    """Read one metric; None after refusing it."""
+    if not isinstance(node, dict):
+        hint = f"write {{name: {node}, goal: minimize}}" if isinstance(node, str) else ""
+        check.refuse(path, "a metric must be a mapping with a name", got=node, hint=hint)
+        return None
+    check.known_keys(node, path, _METRIC_KEYS, "a metric")
+    name = check.string(node, path, "name")
+    if "name" not in node:
+        check.refuse(path, "a metric needs a name", got=node, hint="write the name that the program logs")
+    goal = check.choice(node, path, "goal", tuple(Goal))
+    target = check.number(node, path, "target")
+    impute = check.choice(node, path, "impute", tuple(Impute))
+    running: str | None = None
+    if node.get("impute_while_running") is not False:  # W&B wants the string "false", people write the boolean
+        running = check.choice(node, path, "impute_while_running", (*Impute, "false"))
+    if name is None:
+        return None
+    settings: dict[str, Any] = {
+        "goal": None if goal is None else Goal(goal),
+        "target": None if target is None else float(target),
+        "impute": None if impute is None else Impute(impute),
+        "impute_while_running": None if running in (None, "false") else Impute(running),
+    }
+    return Metric(name=name, **{key: value for key, value in settings.items() if value is not None})
+
+
+def read_metrics(check: Checker, node: Any, path: KeyPath) -> tuple[Metric, ...]:
+    """Read the list of objectives."""
+    if not isinstance(node, list):
+        check.refuse(path, "must be a list of metrics", got=node)
+        return ()
+    if len(node) < 2:
+        check.refuse(path, "metrics lists at least two", got=node, hint="use metric for one")
+    read = [read_metric(check, item, (*path, index)) for index, item in enumerate(node)]
+    return tuple(metric for metric in read if metric is not None)
+
+
+def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[str, ...]) -> EarlyTerminate | None:
+    """Read a stopping rule of one of `types`; None after refusing it."""
+    if not isinstance(node, dict):
+        check.refuse(path, "must be a mapping with a type", got=node)
+        return None
+    if "type" not in node:
+        check.refuse(path, f"early_terminate needs a type: {', '.join(types)}", got=node)
+        return None
+    kind = node["type"]
+    if kind not in types:
+        ours = isinstance(kind, str) and kind in STOPPING_KEYS
+        hint = "put it under `sweepkit:`, W&B knows hyperband only" if ours else nearest(str(kind), types)
+        check.refuse((*path, "type"), f"must be one of {', '.join(types)}", got=kind, hint=hint)
+        return None
+    known = STOPPING_KEYS[kind]
+    settings_given = {key: value for key, value in node.items() if key != "type"}
+    check.known_keys(settings_given, path, known, f"early_terminate {kind}")
+    settings: dict[str, Any] = {"type": kind}
+    for key, at_least in (("min_iter", 1), ("max_iter", 1), ("s", 1), ("n_startup_runs", 1), ("patience", 1)):
+        settings[key] = check.integer(node, path, key, at_least=at_least) if key in known else None
+    if "n_warmup_reports" in known:
+        settings["n_warmup_reports"] = check.integer(node, path, "n_warmup_reports", at_least=0)
+    if "min_delta" in known:
+        settings["min_delta"] = check.number(node, path, "min_delta", at_least=0)
+    settings["eta"] = check.number(node, path, "eta", above=1) if "eta" in known else None
+    settings["strict"] = check.boolean(node, path, "strict") if "strict" in known else None
+    rule = EarlyTerminate(**{key: value for key, value in settings.items() if value is not None})
+    if "min_iter" in known:
+        _check_bands(check, node, path, rule)
+    return rule
+
+
+def _check_bands(check: Checker, node: Mapping[str, Any], path: KeyPath, rule: EarlyTerminate) -> None:
+    """Refuse bands that are not given, or that are none: W&B's engine raises there."""
+    if not ("min_iter" in node or ("max_iter" in node and "s" in node)):
+        check.refuse(path, f"{rule.type} needs min_iter, or max_iter and s", got=dict(node))
+    elif "max_iter" in node and rule.max_iter is not None:
+        if "s" not in node:
+            check.refuse(path, "max_iter needs s, the number of bands below it", got=dict(node), hint="or remove it")
+        elif rule.max_iter < rule.eta:
+            rule_text = f"max_iter must be at least eta ({rule.eta:g}), else there is no band"
+            check.refuse((*path, "max_iter"), rule_text, got=rule.max_iter)
+
+
+def read_scheduler(check: Checker, node: Any, path: KeyPath) -> Scheduler | None:
+    """Read W&B's `scheduler`; None after refusing it."""
+    if not isinstance(node, dict):
+        check.refuse(path, "must be a mapping with an engine", got=node)
+        return None
+    check.known_keys(node, path, _SCHEDULER_KEYS, "scheduler")
+    if "engine" not in node:
+        check.refuse(path, f"scheduler needs an engine: {', '.join(ENGINES)}", got=node)
+    engine = check.choice(node, path, "engine", ENGINES)
+    texts = {key: check.string(node, path, key) for key in ("source", "optimizer", "search_space")}
+    for key in ("optimizer", "search_space"):
+        if key in node and "source" not in node:
+            check.refuse((*path, key), f"{key} needs source, the file that defines it", got=node[key])
+    return None if engine is None else Scheduler(engine=engine, **texts)
+
+
+def read_controller(check: Checker, node: Any, path: KeyPath) -> str | None:
+    """Read `controller.type`; other keys there are ignored, as W&B does."""
+    if not isinstance(node, dict):
+        check.refuse(path, "must be a mapping with a type", got=node, hint="write {type: local}")
+        return None
+    if "type" not in node:
+        check.refuse(path, "controller needs a type: local or cloud", got=node)
+    return check.choice(node, path, "type", ("local", "cloud"))
+
+
+def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
+    """Read our own `sweepkit:` key. An empty section is allowed."""
+    if node is None:
+        return Extensions()
+    if not isinstance(node, dict):
+        check.refuse(path, "must be a mapping of keys to values", got=node)
+        return Extensions()
+    check.known_keys(node, path, _EXTENSION_KEYS, "sweepkit")
+    # A null stands for the default, so that a YAML can name a setting and leave it unset.
+    given = {key: value for key, value in node.items() if value is not None}
+    settings: dict[str, Any] = {
+        "seed": check.integer(given, path, "seed", at_least=0),
+        "sampler": check.choice(given, path, "sampler", SAMPLERS),
+        "retries": check.integer(given, path, "retries", at_least=0),
+        "timeout_s": check.number(given, path, "timeout_s", above=0),
+        "kill_delay_s": check.number(given, path, "kill_delay_s", at_least=0),
+        "gpus_per_run": check.integer(given, path, "gpus_per_run", at_least=0),
+        "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
+    }
+    for key in ("preload", "prior_runs"):
+        if key in given:
+            settings[key] = check.strings(given, path, key)
+    for index, module in enumerate(given["preload"] if isinstance(given.get("preload"), list) else ()):
+        if isinstance(module, str) and not _MODULE.fullmatch(module):
+            check.refuse((*path, "preload", index), "must be the dotted name of a Python module", got=module)
+    for key in ("timeout_s", "kill_delay_s"):
+        if settings[key] is not None:
+            settings[key] = float(settings[key])
+    if "early_terminate" in given:
+        types = tuple(STOPPING_KEYS)
+        place = (*path, "early_terminate")
+        settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, types)
+    return Extensions(**{key: value for key, value in settings.items() if value is not None})
