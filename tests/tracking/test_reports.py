@@ -76,7 +76,9 @@ def test_a_row_without_numbers_is_no_report_and_takes_no_seq(tmp_path):
 
 def test_unusable_steps_and_times_are_left_out(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"a": 1, "_step": "x", "_time": NaN}\n{"a": 1, "_step": NaN, "_time": -1}\n{"a": 1, "_step": true}\n')
+    path.write_text(
+        '{"a": 1, "_step": "x", "_time": NaN}\n{"a": 1, "_step": NaN, "_time": -1}\n{"a": 1, "_step": true}\n'
+    )
     os.utime(path, (100.0, 100.0))
     assert [(r.step, r.time) for r in ReportTail(path).read()] == [(None, 100.0)] * 3
 
@@ -183,9 +185,7 @@ def test_threads_and_processes_share_a_file_without_torn_lines(tmp_path):
         for number in range(300):
             writer.report({"child": number, "pad": 0.123456789})
         os._exit(0)
-    threads = [
-        threading.Thread(target=lambda k=k: [writer.report({f"t{k}": n}) for n in range(200)]) for k in range(3)
-    ]
+    threads = [threading.Thread(target=lambda k=k: [writer.report({f"t{k}": n}) for n in range(200)]) for k in range(3)]
     for thread in threads:
         thread.start()
     tail, found = ReportTail(path), []

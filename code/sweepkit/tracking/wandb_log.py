@@ -123,8 +123,9 @@ class LogDecoder:
             return at + block_left if available >= block_left else None
         if available < _CHUNK.size:
             return None
+        length: int
         crc, length, kind = _CHUNK.unpack_from(self._buffer, at)
-        begin: int = at + _CHUNK.size
+        begin = at + _CHUNK.size
         if length <= block_left - _CHUNK.size:
             if available < _CHUNK.size + length:
                 return None
