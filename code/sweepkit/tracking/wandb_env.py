@@ -1,0 +1,156 @@
+"""How an unmodified W&B script gets its parameters: an environment and a parameter file, as `wandb agent` gives them.
+
+`wandb.init()` reads WANDB_SWEEP_PARAM_PATH, takes the parameters into `wandb.config` and locks them there. It works
+offline and without any server. WANDB_SWEEP_ID is never set: W&B would write it into the run's record, and `wandb sync`
+would later fail because no server knows that sweep (wandb/wandb#8115); the group says what belongs together.
+
+Knows nothing of processes: who starts one merges this environment over its own, without FOREIGN_VARIABLES.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sweepkit.errors import TrackingError
+
+# What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
+FOREIGN_VARIABLES = frozenset(
+    {
+        "WANDB_SWEEP_ID",
+        "WANDB_SWEEP_PARAM_PATH",
+        "WANDB_RUN_ID",
+        "WANDB_RUN_GROUP",
+        "WANDB_RESUME",
+        "WANDB_SERVICE",
+        "_WANDB_SERVICE",
+        "_WANDB_STARTUP_DEBUG",
+    }
+)
+FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
+
+
+def wandb_environment(
+    *,
+    run_id: str,
+    group: str,
+    param_path: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    project: str | None = None,
+    entity: str | None = None,
+    name: str | None = None,
+    online: bool = False,
+) -> dict[str, str]:
+    """Return the variables that make `wandb.init()` of an unmodified script join this sweep.
+
+    Args:
+        run_id: The run's id, which becomes W&B's.
+        group: The sweep's name.
+        param_path: The file of `write_parameters`.
+        directory: Where W&B makes its `wandb` folder; must exist (W&B silently takes another place when it does not).
+        project: W&B project, or None for what the script says.
+        entity: W&B entity, or None for the user's default.
+        name: Display name, or None for W&B's choice.
+        online: Send to a W&B server as it goes instead of writing to disk only.
+    """
+    variables = {
+        "WANDB_MODE": "online" if online else "offline",
+        "WANDB_SWEEP_PARAM_PATH": os.fspath(param_path),
+        "WANDB_RUN_ID": run_id,
+        "WANDB_RUN_GROUP": group,
+        "WANDB_DIR": os.fspath(directory),
+        "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_INTERVAL_S),
+    }
+    if not online:
+        variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
+    optional = {"WANDB_PROJECT": project, "WANDB_ENTITY": entity, "WANDB_NAME": name}
+    return variables | {key: value for key, value in optional.items() if value is not None}
+
+
+def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) -> None:
+    """Write a run's parameters as W&B's agent does (`wandb_version: 1`, then `name: {value: …}`), in one step.
+
+    Args:
+        path: The file; replaced as a whole, so a reader sees all of it or none.
+        params: Nested parameters: None, booleans, numbers (NaN and infinities too), strings, lists and mappings.
+
+    Raises:
+        TrackingError: A parameter has no YAML form, or the file cannot be written.
+    """
+    target = os.fspath(path)
+    data = parameters_text(params).encode("utf-8")
+    aside = f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(aside, "wb", buffering=0) as file:
+            file.write(data)
+        os.replace(aside, target)
+    except OSError as error:
+        rule = f"{target}: the parameters of a run must be written to a file"
+        raise TrackingError(f"{rule}, got {error.strerror}") from error
+
+
+def parameters_text(params: Mapping[str, Any]) -> str:
+    """Return the text of a W&B parameter file: YAML 1.1, as W&B reads it, with every value in JSON's flow style.
+
+    >>> print(parameters_text({"lr": 1e-05, "opt": {"name": "adam"}, "warmup": None}), end="")
+    wandb_version: 1
+    "lr": {"value": 1.0e-05}
+    "opt": {"value": {"name": "adam"}}
+    "warmup": {"value": null}
+
+    Raises:
+        TrackingError: A parameter has no YAML form.
+    """
+    lines = ["wandb_version: 1\n"]
+    for name, value in params.items():
+        if name == "wandb_version":
+            raise TrackingError("wandb_version: a parameter must not have W&B's own name; rename it")
+        lines.append(f'{_string(name)}: {{"value": {_emit(value, name)}}}\n')
+    return "".join(lines)
+
+
+# What PyYAML refuses to see in the raw (controls, surrogates, byte order marks) or folds into a space (line breaks).
+_UNSAFE = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def _string(value: str) -> str:
+    # JSON's own escapes are YAML's, but its surrogate pairs are not: so the text stays raw where YAML allows it.
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    text = float.__repr__(value)
+    # YAML 1.1 takes 1e-05 for a string: the dot is what makes it a number.
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
+
+
+def _emit(value: Any, where: str) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _string(str(value))
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, Mapping):
+        inner = (f"{_key(key, where)}: {_emit(item, f'{where}.{key}')}" for key, item in value.items())
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_emit(item, f"{where}[{index}]") for index, item in enumerate(value)) + "]"
+    rule = f"{where}: a parameter must be made of null, booleans, numbers, strings, lists and mappings"
+    raise TrackingError(f"{rule}, got {value!r} ({type(value).__name__})")
+
+
+def _key(key: Any, where: str) -> str:
+    if key is None or isinstance(key, str | bool | int | float):
+        return _emit(key, where)
+    raise TrackingError(f"{where}: a key must be a string, a number, a boolean or null, got {key!r}")

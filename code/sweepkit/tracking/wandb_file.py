@@ -1,0 +1,165 @@
+"""Reads what a script logs through W&B's offline mode, from its `.wandb` file, while the script runs.
+
+Measured with W&B 0.31: by default its writer keeps rows back for up to 15 s. With the setting
+`x_transaction_log_flush_interval` (WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL, which `wandb_env` sets) at 0.1 s a row can
+be read 0.01-0.1 s after `wandb.log`. A row logged with an explicit `step=` is complete, and written, only when the next
+step begins or the run ends: that is W&B's own rule, and such a metric arrives one step late.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sweepkit.store.base import Report
+from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
+from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Record, Row, RunInfo, Summary, decode
+
+# W&B's own keys in a row or a summary, which are no metrics.
+_OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
+_MAX_PROBLEMS = 20
+_YOUNG_NS = 2_000_000_000
+
+
+class _File:
+    """One `.wandb` file being read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.decoder: LogDecoder | None = LogDecoder()  # None: the file is of no known format
+        self.offset = 0
+
+    def new_payloads(self) -> list[bytes]:
+        """Return the records completed since the last call; one `stat` when there are none. Raises ValueError."""
+        if self.decoder is None:
+            return []
+        try:
+            if os.stat(self.path).st_size == self.offset:
+                return []
+            with open(self.path, "rb", buffering=0) as file:
+                file.seek(self.offset)
+                data = file.read()
+        except FileNotFoundError:  # cleaned away by the script
+            return []
+        self.offset += len(data)
+        return self.decoder.feed(data)
+
+
+class WandbTail:
+    """Reads every W&B run that a script starts under a WANDB_DIR. Not for use by several threads at once.
+
+    Attributes:
+        summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
+        exit_code: What the run was finished with, or None while it was not. The script may have ended without.
+        run: What `wandb.init` said, or None before it; its config includes later changes.
+        problems: What was wrong with the files, in words; at most 20.
+
+    Args:
+        directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
+        skip_existing: Leave out what is there already: the runs of earlier attempts that used the same folder.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, skip_existing: bool = False) -> None:
+        self.directory = os.fspath(directory)
+        self.summary: dict[str, float] = {}
+        self.exit_code: int | None = None
+        self.run: RunInfo | None = None
+        self.problems: list[str] = []
+        self._files: list[_File] = []
+        self._known: set[str] = set()
+        self._empty: set[str] = set()
+        self._folder_changed: int | None = None
+        self._seq = 0
+        if skip_existing:
+            self._known = set(self._list())
+
+    def read(self) -> list[Report]:
+        """Return the rows logged since the last call, as reports with consecutive `seq`.
+
+        Costs one `stat`, and one per run found so far, when nothing changed.
+        """
+        self._look()
+        reports: list[Report] = []
+        for file in self._files:
+            try:
+                payloads = file.new_payloads()
+            except (OSError, ValueError) as error:
+                self._note(file, str(error))
+                file.decoder = None
+                continue
+            for payload in payloads:
+                try:
+                    record = decode(payload)
+                except ValueError as error:
+                    self._note(file, f"a record was skipped: {error}")
+                    continue
+                self._apply(record, reports)
+        return reports
+
+    def _look(self) -> None:
+        """Find new runs. W&B makes `wandb/offline-run-<time>-<id>/` and, a moment later, the file inside."""
+        root = os.path.join(self.directory, "wandb")
+        try:
+            changed = os.stat(root).st_mtime_ns
+        except OSError:
+            return
+        # A folder's time has the grain of the kernel's tick, so an entry made just after a look may leave it as it
+        # was: a time that is still young is never believed.
+        settled = time.time_ns() - changed > _YOUNG_NS
+        if settled and changed == self._folder_changed and not self._empty:
+            return
+        self._folder_changed = changed
+        for name in self._list():
+            if name not in self._known:
+                self._open(os.path.join(root, name), name)
+
+    def _list(self) -> list[str]:
+        """Return the names of the runs' folders (by W&B's naming, oldest first)."""
+        try:
+            names = os.listdir(os.path.join(self.directory, "wandb"))
+        except OSError:
+            return []
+        return sorted(name for name in names if name.startswith(("offline-run-", "run-")))
+
+    def _open(self, folder: str, name: str) -> None:
+        try:
+            inside = [entry for entry in os.listdir(folder) if entry.startswith("run-") and entry.endswith(".wandb")]
+        except OSError:
+            return
+        if not inside:
+            self._empty.add(name)
+            return
+        self._empty.discard(name)
+        self._known.add(name)
+        self._files += [_File(os.path.join(folder, entry)) for entry in sorted(inside)]
+
+    def _apply(self, record: Record | None, reports: list[Report]) -> None:
+        match record:
+            case Row():
+                self._add(record, reports)
+            case Summary():
+                self.summary |= _metrics(record.update)
+                for name in record.remove:
+                    self.summary.pop(name, None)
+            case RunInfo():
+                self.run, self.exit_code = record, None
+            case ConfigChange() if self.run is not None:
+                self.run.config.update(record.update)
+            case Exit():
+                self.exit_code = record.exit_code
+
+    def _add(self, row: Row, reports: list[Report]) -> None:
+        values = _metrics(row.items)
+        if values:
+            step = row.step if row.step is not None else as_step(row.items.get("_step"))
+            at = as_time(as_number(row.items.get("_timestamp")))
+            reports.append(Report(seq=self._seq, values=values, step=step, time=at or 0.0))
+            self._seq += 1
+
+    def _note(self, file: _File, problem: str) -> None:
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(f"{file.path}: {problem}")
+
+
+def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
+    return numbers({name: value for name, value in items.items() if name not in _OWN_KEYS})

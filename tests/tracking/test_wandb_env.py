@@ -1,0 +1,172 @@
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweepkit.errors import TrackingError
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_file import WandbTail
+
+# What any W&B user writes; it knows nothing of us. It waits for a byte on stdin so that the test may look between.
+SCRIPT = """
+import sys, wandb
+run = wandb.init(config={"lr": 123.0, "mine": "kept"})
+sys.stdout.write(__import__("json").dumps({"config": dict(run.config), "id": run.id, "sweep": run.sweep_id}) + "\\n")
+sys.stdout.flush()
+for step in range(3):
+    wandb.log({"eval": {"loss": 1.0 / (step + 1)}, "정확도": step, "note": "text"})
+wandb.log({"eval": {"loss": float("nan")}})
+sys.stdin.readline()
+wandb.log({"eval": {"loss": 0.25}, "last": True})
+run.summary["best"] = 7
+sys.exit(3)
+"""
+
+PARAMS = {
+    "lr": 1e-05,
+    "big": 1e16,
+    "n": 3,
+    "flag": False,
+    "nothing": None,
+    "요약": "안녕: '세계' \"#\" \u2028 끝 😀",
+    "opt": {"name": "adam", "betas": [0.9, 0.999], "deep": {"wd": 1e-08}},
+}
+
+
+def environment(directory, **more):
+    param_path = directory / "params.yaml"
+    write_parameters(param_path, PARAMS)
+    base = {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
+    ours = wandb_environment(run_id="run7", group="첫 스윕", param_path=param_path, directory=directory, **more)
+    return base | ours
+
+
+def wait_for(look, reader, seconds=60):
+    """Look again and again, as the agent does, until there is something or the script has ended."""
+    end = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < end and reader.is_alive():
+        time.sleep(0.02)
+    return found
+
+
+def test_an_unmodified_script_gets_its_parameters_and_is_read_while_it_runs(tmp_path):
+    tail = WandbTail(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env=environment(tmp_path, project="proj"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        said = json.loads(process.stdout.readline())
+        reports, done = [], threading.Thread(target=process.wait)
+        done.start()
+        wait_for(lambda: reports.extend(tail.read()) or len(reports) >= 4, done)
+        assert process.poll() is None and tail.exit_code is None, "the rows were read only after the script had ended"
+        process.stdin.write("\n")
+        process.stdin.close()
+        done.join(60)
+        reports += tail.read()
+    assert said["config"] == {**PARAMS, "mine": "kept"} and said["id"] == "run7" and said["sweep"] is None
+    assert [r.seq for r in reports] == [0, 1, 2, 3, 4] == [r.step for r in reports]
+    losses = [r.values["eval.loss"] for r in reports]
+    assert losses[:3] == [1.0, 0.5, 1 / 3] and math.isnan(losses[3]) and losses[4] == 0.25
+    assert reports[1].values["정확도"] == 1 and reports[4].values["last"] == 1
+    assert all(0 <= time.time() - r.time < 120 for r in reports)
+    assert process.returncode == 3 == tail.exit_code
+    assert tail.summary["best"] == 7 and tail.problems == []
+    assert (tail.run.run_id, tail.run.group, tail.run.project, tail.run.sweep_id) == ("run7", "첫 스윕", "proj", "")
+    assert tail.run.config == {**PARAMS, "mine": "kept"}
+
+
+def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_path):
+    found = wandb_environment(run_id="r", group="g", param_path=tmp_path / "p", directory=tmp_path)
+    assert found["WANDB_MODE"] == "offline" and "WANDB_SWEEP_ID" not in found and "WANDB_PROJECT" not in found
+    assert "WANDB_SWEEP_ID" in FOREIGN_VARIABLES
+    online = {"project": "p", "entity": "e", "name": "n", "online": True}
+    found = wandb_environment(run_id="r", group="g", param_path="p", directory="d", **online)
+    assert found["WANDB_MODE"] == "online" and "WANDB_ERROR_REPORTING" not in found
+    assert (found["WANDB_PROJECT"], found["WANDB_ENTITY"], found["WANDB_NAME"]) == ("p", "e", "n")
+    assert all(isinstance(value, str) for value in found.values())
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+VALUES = st.recursive(
+    LEAVES,
+    lambda leaf: st.lists(leaf, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), leaf, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(max_size=12).filter(lambda name: name != "wandb_version"), VALUES, max_size=4))
+def test_wandbs_yaml_reader_gives_back_every_value_and_type(params):
+    loaded = yaml.safe_load(parameters_text(params))
+    assert loaded.pop("wandb_version") == 1
+    assert repr({name: entry["value"] for name, entry in loaded.items()}) == repr(params)
+
+
+@pytest.mark.parametrize("text", ["\u2028a\u2029b\x85c\x7f\x80\ufeff\ufffe", "\ud800", "😀", "\t\r\n\0", "a\\u0041"])
+def test_text_that_yaml_would_fold_or_refuse_survives(text):
+    assert yaml.safe_load(parameters_text({text: text}))[text] == {"value": text}
+
+
+@pytest.mark.parametrize("value", [1e-5, 1e16, 1.5e300, -1e-300, 0.1, 5e-324, math.inf, -math.inf, -0.0])
+def test_floats_stay_floats(value):
+    assert repr(yaml.safe_load(parameters_text({"x": value}))["x"]["value"]) == repr(value)
+
+
+def test_not_a_number_and_tuples_and_subclasses():
+    class Level(int):
+        def __repr__(self):
+            return "Level"
+
+    class Name(str):
+        pass
+
+    class Ratio(float):
+        def __repr__(self):
+            return "Ratio"
+
+    loaded = yaml.safe_load(
+        parameters_text({"a": math.nan, "b": (1, 2), "c": Level(4), "d": Name("n"), "e": Ratio(0.5)})
+    )
+    assert math.isnan(loaded["a"]["value"])
+    assert [loaded[key]["value"] for key in "bcde"] == [[1, 2], 4, "n", 0.5]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"opt": {"x": [object()]}}, r"opt\.x\[0\]: a parameter must"),
+        ({"s": {1, 2}}, "s: a parameter must"),
+        ({"k": {(1, 2): 3}}, "k: a key must"),
+        ({"wandb_version": 2}, "wandb_version: a parameter must not"),
+    ],
+)
+def test_what_has_no_yaml_form_is_refused_by_its_path(tmp_path, params, message):
+    with pytest.raises(TrackingError, match=message):
+        write_parameters(tmp_path / "p.yaml", params)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "p.yaml"
+    write_parameters(path, {"a": 1})
+    with path.open() as reader:
+        write_parameters(path, {"a": 2, "long": "x" * 10_000})
+        assert yaml.safe_load(reader)["a"]["value"] == 1
+    assert yaml.safe_load(path.read_text())["a"]["value"] == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p.yaml"]
+    with pytest.raises(TrackingError, match="must be written"):
+        write_parameters(tmp_path / "missing" / "p.yaml", {})

@@ -1,0 +1,209 @@
+import json
+import math
+import os
+import struct
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweepkit.tracking.wandb_file import WandbTail
+from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Row, RunInfo, Summary, decode
+
+BLOCK = 32 * 1024
+
+
+def log(payloads):
+    """A log as LevelDB's documentation says it: written here again, so that writer and reader cannot err together."""
+    out = bytearray(b":W&B\xe1\xbe\x00")
+    for payload in payloads:
+        first, rest = True, payload
+        while True:
+            left = BLOCK - len(out) % BLOCK
+            if left < 7:
+                out += b"\0" * left
+                left = BLOCK
+            piece, rest = rest[: left - 7], rest[left - 7 :]
+            kind = (1 if first else 4) if not rest else (2 if first else 3)
+            out += struct.pack("<IHB", zlib.crc32(bytes([kind]) + piece), len(piece), kind) + piece
+            first = False
+            if not rest:
+                break
+    return bytes(out)
+
+
+def varint(value):
+    value &= (1 << 64) - 1
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def sub(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def item(path, value):
+    names = b"".join(sub(2, name.encode()) for name in path)
+    return names + sub(16, json.dumps(value).encode())
+
+
+def history(step, **values):
+    items = b"".join(sub(1, item(name.split("__"), value)) for name, value in values.items())
+    return sub(2, items + sub(2, (varint(8) + varint(step)) if step else b""))
+
+
+PAYLOADS = st.lists(
+    st.one_of(st.binary(max_size=60), st.integers(BLOCK - 40, BLOCK + 40).map(bytes), st.just(b"x" * (3 * BLOCK))),
+    max_size=6,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(PAYLOADS, st.lists(st.integers(0, 10**6), max_size=10))
+def test_records_come_whole_however_the_bytes_arrive(payloads, cuts):
+    data = log(payloads)
+    decoder, found, at = LogDecoder(), [], 0
+    for cut in [*sorted(c % (len(data) + 1) for c in cuts), len(data)]:
+        found += decoder.feed(data[at:cut])
+        at = cut
+    assert found == payloads and decoder.problems == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(PAYLOADS, st.integers(0, 10**6))
+def test_a_torn_file_gives_a_prefix_of_its_records(payloads, cut):
+    data = log(payloads)
+    decoder = LogDecoder()
+    found = decoder.feed(data[: cut % (len(data) + 1)])
+    assert found == payloads[: len(found)] and decoder.problems == 0
+
+
+def test_damage_costs_its_block_and_no_more():
+    payloads = [bytes([n]) * 10_000 for n in range(12)]
+    data = bytearray(log(payloads))
+    data[100] ^= 1
+    decoder = LogDecoder()
+    found = decoder.feed(bytes(data))
+    assert decoder.problems == 1
+    # The first block is lost with the record that begins in it; all that begin in a later block are there.
+    assert found == payloads[4:]
+
+
+def test_a_hole_in_the_last_block_waits_until_it_is_filled():
+    data = log([b"first", b"second" * 10])
+    decoder = LogDecoder()
+    with_hole = data[:30] + b"\0" * (len(data) - 30)
+    assert decoder.feed(with_hole[:30]) == [b"first"]
+    assert decoder.feed(b"\0" * 5) == [] and decoder.problems == 0
+
+
+@pytest.mark.parametrize("head", [b"SQLite ", b":W&B\xe1\xbe\x09", b":W&B\0\0\0"])
+def test_other_files_are_refused(head):
+    with pytest.raises(ValueError, match=r"a \.wandb file must"):
+        LogDecoder().feed(head)
+
+
+def test_records_are_decoded_as_wandb_nests_them():
+    row = decode(varint(8) + varint(3) + history(7, loss=0.5, eval__f1=1, nan="NaN", _timestamp=12.5))
+    assert row == Row(items={"loss": 0.5, "eval": {"f1": 1}, "nan": "NaN", "_timestamp": 12.5}, step=7)
+    assert decode(history(0, a=1)).step == 0
+    summary = sub(3, sub(1, item(["loss", "max"], 2)) + sub(2, item(["old"], None)))
+    assert decode(summary) == Summary(update={"loss": {"max": 2}}, remove=("old",))
+    run = sub(1, b"r1") + sub(3, b"p") + sub(6, "스윕".encode()) + sub(4, sub(1, item(["lr"], 0.1)))
+    assert decode(sub(17, run)) == RunInfo(run_id="r1", project="p", group="스윕", config={"lr": 0.1})
+    assert decode(sub(18, b"")) == Exit(exit_code=0)
+    assert decode(sub(18, varint(8) + varint(-9))) == Exit(exit_code=-9)
+    assert decode(sub(5, sub(1, item(["_wandb"], {})) + sub(1, item(["x"], 1)))) == ConfigChange(update={"x": 1})
+    assert decode(sub(7, b"stats")) is None and decode(b"") is None
+
+
+def test_values_in_wandbs_typed_form_are_read_too():
+    def typed(name, data):
+        return sub(1, sub(1, name.encode()) + data)
+
+    items = typed("i", varint(5 << 3) + varint(9)) + typed("d", varint(6 << 3 | 1) + struct.pack("<d", 0.25))
+    items += typed("b", varint(4 << 3) + b"\x01") + typed("t", sub(7, b"x")) + typed("j", sub(8, b'{"k": 1}'))
+    assert decode(sub(2, items)).items == {"i": -5, "d": 0.25, "b": True, "t": "x", "j": {"k": 1}}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18]))
+def test_garbage_is_a_value_error_and_nothing_else(data, number):
+    for payload in (data, sub(number, data), sub(number, sub(1, data))):
+        try:
+            decode(payload)
+        except ValueError:
+            pass
+
+
+def run_file(directory, name="offline-run-20260101_000000-r1", run_id="r1"):
+    folder = directory / "wandb" / name
+    folder.mkdir(parents=True)
+    return folder / f"run-{run_id}.wandb"
+
+
+def test_the_tail_reads_a_growing_file_row_by_row(tmp_path):
+    tail = WandbTail(tmp_path)
+    assert tail.read() == []
+    path = run_file(tmp_path)
+    assert tail.read() == []  # the folder is there, its file is not yet
+    payloads = [
+        sub(17, sub(1, b"r1") + sub(6, b"g")),
+        history(0, loss=1.5, eval__f1=0.5, name="x", _timestamp=100.5, _runtime=3, _step=0),
+        history(4, loss="NaN"),
+        history(5, name="only text"),
+        sub(3, sub(1, item(["best"], 2)) + sub(1, item(["_runtime"], 9)) + sub(1, item(["gone"], 1))),
+        sub(3, sub(2, item(["gone"], None))),
+        sub(18, varint(8) + varint(3)),
+    ]
+    data = log(payloads)
+    reports = []
+    for end in range(1, len(data) + 1):
+        with path.open("ab") as file:
+            file.write(data[end - 1 : end])
+        reports += tail.read()
+    first, second = reports
+    assert dict(first.values) == {"loss": 1.5, "eval.f1": 0.5}
+    assert (first.seq, first.step, first.time) == (0, 0, 100.5)
+    assert math.isnan(second.values["loss"]) and (second.seq, second.step) == (1, 4)
+    assert tail.summary == {"best": 2} and tail.exit_code == 3 and tail.run.group == "g"
+    assert tail.problems == []
+
+
+def test_earlier_attempts_in_the_same_folder_are_left_out_on_request(tmp_path):
+    run_file(tmp_path, "offline-run-20260101_000000-r1").write_bytes(log([history(1, old=1)]))
+    tail = WandbTail(tmp_path, skip_existing=True)
+    assert tail.read() == []
+    run_file(tmp_path, "offline-run-20260101_000001-r1").write_bytes(log([history(1, new=1)]))
+    (report,) = tail.read()
+    assert dict(report.values) == {"new": 1}
+    both = WandbTail(tmp_path)
+    assert [list(r.values) for r in both.read()] == [["old"], ["new"]]
+
+
+def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
+    tail = WandbTail(tmp_path)
+    start = sub(17, sub(1, b"r"))
+    run_file(tmp_path, "offline-run-1-r").write_bytes(log([start, history(1, a=1), sub(18, varint(8) + b"\x01")]))
+    assert len(tail.read()) == 1 and tail.exit_code == 1
+    os.utime(tmp_path / "wandb", (1.0, 1.0))
+    assert tail.read() == []
+    second = run_file(tmp_path, "run-2-r")  # as W&B names it online
+    second.write_bytes(log([start, history(1, a=2)]))
+    assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None
+    second.unlink()
+    assert tail.read() == []
+
+
+def test_a_damaged_record_and_a_foreign_file_are_told(tmp_path):
+    run_file(tmp_path, "offline-run-1-r").write_bytes(log([b"\xff\xff", history(1, a=1)]))
+    run_file(tmp_path, "offline-run-2-r").write_bytes(b"not a log at all")
+    tail = WandbTail(tmp_path)
+    assert len(tail.read()) == 1
+    assert len(tail.problems) == 2 and "skipped" in tail.problems[0] and "must begin" in tail.problems[1]
+    assert tail.read() == [] and len(tail.problems) == 2

@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sweepkit import paths
+from sweepkit.errors import TrackingError
+from sweepkit.tracking import wandb_run
+from sweepkit.tracking.wandb_file import WandbTail
+
+TRAINER = """
+import sys
+from sweepkit.tracking.wandb_run import start_run
+run = start_run({"lr": 0.5, "model": {"dim": 8}}, project="proj", directory=sys.argv[1])
+for step in (1, 2):
+    run.log({"loss": 1.0 / step, "epoch": step}, step=step)
+run.summarize({"best": 0.5})
+run.finish(int(sys.argv[2]))
+run.finish()
+print(run.directory)
+"""
+
+
+def train(directory, code, **env):
+    env = {**os.environ, "PYTHONPATH": str(paths.CODE_DIR), **env}
+    command = [sys.executable, "-c", TRAINER, str(directory), str(code)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+
+
+def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
+    done = train(tmp_path / "new", 4, WANDB_RUN_GROUP="첫 스윕", WANDB_RUN_ID="r1")
+    tail = WandbTail(tmp_path / "new")
+    reports = tail.read()
+    assert [(r.step, r.values["loss"], r.values["epoch"]) for r in reports] == [(1, 1.0, 1), (2, 0.5, 2)]
+    assert tail.exit_code == 4 and tail.summary["best"] == 0.5
+    assert (tail.run.group, tail.run.project, tail.run.run_id, tail.run.sweep_id) == ("첫 스윕", "proj", "r1", "")
+    assert tail.run.config == {"lr": 0.5, "model": {"dim": 8}}
+    assert done.stderr == ""
+    assert os.path.dirname(done.stdout.strip()) == str(tmp_path / "new" / "wandb")
+
+
+def test_a_disabled_wandb_writes_nothing(tmp_path):
+    train(tmp_path, 0, WANDB_MODE="disabled")
+    assert WandbTail(tmp_path).read() == []
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_a_folder_called_wandb_is_not_wandb(tmp_path, monkeypatch):
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    assert not wandb_run.wandb_installed()
+    with pytest.raises(TrackingError, match="must be installed"):
+        wandb_run.start_run({}, project=None, directory=tmp_path)
+
+
+def test_the_room_does_not_import_wandb():
+    modules = ["reports", "rows", "wandb_env", "wandb_file", "wandb_log", "wandb_run"]
+    code = "import sys\n" + "".join(f"import sweepkit.tracking.{name}\n" for name in modules)
+    code += "print([m for m in sys.modules if m.split('.')[0] in ('wandb', 'google', 'yaml', 'numpy', 'sqlalchemy')])"
+    env = {**os.environ, "PYTHONPATH": str(paths.CODE_DIR)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
