@@ -1,6 +1,5 @@
 """From a claimed run to all that its process needs: files, environment, command."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +8,11 @@ from pathlib import Path
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import SweepPaths, python
-from sweepkit.spec.command import build_command, needs_json_file
+from sweepkit.spec.command import arguments_json, build_command, needs_json_file
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.base import Attempt
 from sweepkit.tracking.reports import ATTEMPT_ENV, REPORT_FILE_ENV, RUN_DIR_ENV
-from sweepkit.tracking.wandb_env import wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 
 BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
 
@@ -48,7 +47,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
     write_parameters(parameters, run.params)
     json_file = run_dir / "parameters.json"
     if needs_json_file(place.spec.command):
-        json_file.write_text(json.dumps(run.params, ensure_ascii=False), encoding="utf-8")
+        json_file.write_text(arguments_json(run.params), encoding="utf-8")
     env = _environment(place, attempt, slot, run_dir, parameters)
     argv = build_command(
         place.spec.command,
@@ -57,7 +56,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
         interpreter=python(),
         env=env,
         json_file=str(json_file),
-    ).argv
+    )
     return AttemptSpec(
         attempt_id=attempt.attempt_id,
         argv=argv,
@@ -70,7 +69,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
 
 def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, parameters: Path) -> dict[str, str]:
     """Return the whole environment of an attempt: the agent's, W&B's contract, ours, the slot's."""
-    env = {name: value for name, value in place.inherited.items() if not name.startswith(("SWEEPKIT_", "WANDB_SWEEP"))}
+    env = {name: value for name, value in place.inherited.items() if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES}
     env.update(
         wandb_environment(
             run_id=attempt.run.run_id,

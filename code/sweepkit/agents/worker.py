@@ -35,7 +35,8 @@ class Execution:
         self.metric = agent.spec.metric.name if agent.spec.metric else None
         self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
         self.run_dir = agent.place.paths.run_dir(attempt.run.run_id)
-        self.wandb: WandbTail | None = None
+        self.wandb = WandbTail(self.run_dir, skip_existing=True)
+        self.direct = False
         self.seq = 0
         self.unsent: list[Report] = []
         self.count = 0
@@ -52,7 +53,7 @@ class Execution:
         spec = prepare(self.agent.place, self.attempt, self.slot)
         queue = self.agent.launcher.submit(spec)
         ended = self._until_exit(queue)
-        self._read_reports()
+        self._read_reports(final=True)
         if self.fenced:
             kill_leftovers(self.attempt.attempt_id)
             return
@@ -119,13 +120,13 @@ class Execution:
         self.fenced = True
         self.agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
-    def _read_reports(self) -> None:
+    def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
-        fresh = self.tail.read()
-        if self.wandb is None and (self.run_dir / "wandb").is_dir():
-            self.wandb = WandbTail(self.run_dir)
-        if self.wandb is not None:
-            fresh = [*fresh, *self.wandb.read()]
+        fresh = self.tail.read(final=final)
+        self.direct = self.direct or bool(fresh)
+        logged = self.wandb.read()
+        if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
+            fresh = logged
         if fresh:
             numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
             self.seq += len(numbered)
@@ -231,9 +232,7 @@ class Execution:
         """Return the metric's value in a summary: ours, or W&B's."""
         if self.metric is None:
             return None
-        told = self._messages().get("_sweepkit_summary", {})
-        if self.wandb is not None:
-            told = {**self.wandb.summary, **told}
+        told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
         value = told.get(self.metric)
         return float(value) if isinstance(value, int | float) else None
 

@@ -100,7 +100,7 @@ def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:
         interpreter=python(),
         env=os.environ,
         json_file="parameters.json",
-    ).argv
+    )
 
 
 def _measured_mean_s(plan: Plan) -> float | None:

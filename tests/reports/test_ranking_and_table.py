@@ -1,0 +1,76 @@
+"""The order of a table, the best run, and its CSV."""
+
+import csv
+import io
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweepkit.analysis.ranking import best_run, ranked, value_of
+from sweepkit.reports.table import as_csv, dotted, parameter_names
+from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunState
+from sweepkit.spec.space import Space
+from sweepkit.spec.sweep import Goal, Method, Metric, SweepSpec
+
+
+def spec(goal=Goal.MAXIMIZE):
+    return SweepSpec(name="s", method=Method.GRID, space=Space(parameters=()), metric=Metric(name="m", goal=goal))
+
+
+def run(number, history=(), state=RunState.FINISHED, params=None, **fields):
+    return RunRecord(
+        run_id=f"r{number}",
+        sweep_id="s",
+        number=number,
+        params=params or {"a": number},
+        state=state,
+        history=history,
+        **fields,
+    )
+
+
+values = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=5).map(tuple)
+
+
+@given(st.lists(st.tuples(values, st.sampled_from(list(RunState))), max_size=12), st.sampled_from(list(Goal)))
+def test_the_best_comes_first_and_only_runs_that_ended_well_can_win(described, goal):
+    runs = [run(number, history, state) for number, (history, state) in enumerate(described)]
+    metric = Metric(name="m", goal=goal)
+    order = ranked(runs, metric)
+    assert sorted(r.number for r in order) == list(range(len(runs)))
+    best = best_run(runs, metric)
+    able = [r for r in runs if r.state in (RunState.FINISHED, RunState.STOPPED) and value_of(r, metric) is not None]
+    if not able:
+        assert best is None
+    else:
+        assert value_of(best, metric) == goal.best([value_of(r, metric) for r in able])
+
+
+def test_a_value_is_the_best_finite_one_of_history_and_summary():
+    metric = Metric(name="m", goal=Goal.MINIMIZE)
+    assert value_of(run(0, (3.0, 1.0, math.nan, 2.0)), metric) == 1.0
+    assert value_of(run(0, (3.0,), summary=0.5), metric) == 0.5
+    assert value_of(run(0, (math.nan, math.inf)), metric) is None
+    assert value_of(run(0, (1.0,)), None) is None
+
+
+def test_csv_keeps_nested_parameters_lists_and_hangul():
+    runs = [
+        run(0, (0.5,), params={"opt": {"lr": 1e-5}, "tags": ["가", "나"], "flag": True}, reason="완료"),
+        run(1, (0.7,), params={"opt": {"lr": 1e-4}, "tags": [], "flag": False}),
+    ]
+    rows = list(csv.DictReader(io.StringIO(as_csv(spec(), runs))))
+    assert [row["number"] for row in rows] == ["1", "0"]
+    assert rows[1]["params.opt.lr"] == "1e-05"
+    assert rows[1]["params.tags"] == '["가", "나"]'
+    assert rows[1]["params.flag"] == "true"
+    assert rows[1]["reason"] == "완료"
+
+
+def test_only_parameters_that_vary_are_shown():
+    runs = [run(0, params={"a": 1, "b": {"c": 1}}), run(1, params={"a": 1, "b": {"c": 2}})]
+    assert parameter_names(spec(), runs) == ["b.c"]
+    assert parameter_names(spec(), runs[:1]) == ["a", "b.c"]
+    assert dotted({"a": {}, "b": {"c": {"d": 1}}}) == {"a": {}, "b.c.d": 1}
