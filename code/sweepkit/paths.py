@@ -52,6 +52,14 @@ class SweepPaths:
         """Return the JSON-lines file that an attempt reports to."""
         return self.logs / f"{attempt_id}.reports.jsonl"
 
+    def exit_file(self, attempt_id: str) -> Path:
+        """Return the file in which the fork server writes how an attempt ended."""
+        return self.logs / f"{attempt_id}.exit.json"
+
+    def wandb_dir(self, run_id: str, attempt_id: str) -> Path:
+        """Return the folder (WANDB_DIR) in which an attempt's W&B makes its own `wandb` folder."""
+        return self.run_dir(run_id) / attempt_id
+
     def parameters(self, attempt_id: str) -> Path:
         """Return the W&B parameter file (WANDB_SWEEP_PARAM_PATH) of an attempt."""
         return self.logs / f"{attempt_id}.params.yaml"

@@ -5,6 +5,7 @@ line: the next one continues from the record (`reclaim`), repeats nothing that f
 """
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,18 +15,19 @@ from typing import Any, TypeVar
 from sweepkit.agents.board import Board
 from sweepkit.agents.events import Event, Notice
 from sweepkit.agents.identity import agent_identity, host_name, surely_dead
-from sweepkit.agents.launcher import LocalLauncher, kill_leftovers
+from sweepkit.agents.launcher import LocalLauncher, exited, kill_leftovers
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import write_result
 from sweepkit.agents.slots import Slot
-from sweepkit.agents.worker import Worker
+from sweepkit.agents.worker import Execution, Worker
 from sweepkit.errors import StoreError
 from sweepkit.scheduling.outcome import hopeless
 from sweepkit.search.base import Engine
+from sweepkit.spec.records import Attempt, LiveAttempt, RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import Exhausted, RunState, Wait
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.store.base import Attempt, RunRecord, Store, SweepRecord, SweepState
+from sweepkit.store.base import Store
 
 T = TypeVar("T")
 
@@ -231,9 +233,27 @@ class Agent:
                 continue
             if live.host == self.host:
                 kill_leftovers(live.attempt_id)
+            if live.host == self.host and self._recovered(live):
+                continue
             why = "its agent died" if not live.expired else "its lease ran out"
             if self.store.lose(live.attempt_id, live.token, reason=why):
                 self.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
+
+    def _recovered(self, live: LiveAttempt) -> bool:
+        """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
+        try:
+            facts = json.loads(self.place.paths.exit_file(live.attempt_id).read_text())
+        except (OSError, ValueError):
+            return False
+        if facts["status"] < 0:
+            return False  # killed: by whom and why, nobody knows any more
+        run = next(run for run in self.store.runs(self.sweep.sweep_id) if run.run_id == live.run_id)
+        attempt = Attempt(
+            attempt_id=live.attempt_id, token=live.token, run=run, ordinal=run.attempts, lease_until=live.lease_until
+        )
+        self.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
+        Execution(self, self.settings.slots[0], attempt).recover(exited(facts))
+        return True
 
     # -- told by workers ----------------------------------------------------------------------------------------------
 

@@ -14,11 +14,11 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 
 Protocol: one JSON object a line.
 
-In: `{"op": "start", "id", "argv", "env", "cwd", "log", "warm": null | {"script", "module", "args"}}`,
+In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "warm": null | {"script", "module", "args"}}`,
 `{"op": "warm", "script", "module", "extra"}`.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "warm"}`,
-`{"event": "stale", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb", "cpu_s"}`.
+`{"event": "stale", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb", "cpu_s", "duration_s"}`.
 """
 
 import atexit
@@ -38,6 +38,7 @@ import threading
 import time
 import types
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,12 +60,21 @@ def serve(control_fd: int) -> NoReturn:
     Server(socket.socket(fileno=control_fd)).loop()
 
 
+@dataclass(frozen=True, slots=True)
+class Living:
+    """An attempt that runs: its id, the file that its end is written to, when it began (monotonic seconds)."""
+
+    attempt: str
+    exit_file: str
+    began: float
+
+
 class Server:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.attempts: dict[int, str] = {}
+        self.attempts: dict[int, Living] = {}
         self.buffer = b""
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
@@ -217,7 +227,7 @@ class Server:
         if pid == 0:
             self._become(request, warm, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
-        self.attempts[pid] = request["id"]
+        self.attempts[pid] = Living(request["id"], request["exit_file"], time.monotonic())
         self.send({"event": "started", "id": request["id"], "pid": pid, "warm": bool(warm)})
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
@@ -264,23 +274,15 @@ class Server:
             if ended is None:
                 return
             pid = ended.si_pid
-            attempt = self.attempts.pop(pid, None)
-            if attempt is not None:
+            living = self.attempts.pop(pid, None)
+            if living is not None:
                 # Before the zombie is reaped, so that its number cannot yet belong to somebody else.
                 kill_group(pid)
             _, status, usage = os.wait4(pid, 0)
-            if attempt is None:
+            if living is None:
                 continue  # an orphan of an attempt, handed to us as the subreaper
-            self._kill_strays(attempt)
-            self.send(
-                {
-                    "event": "exited",
-                    "id": attempt,
-                    "status": os.waitstatus_to_exitcode(status),
-                    "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
-                    "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
-                }
-            )
+            self._kill_strays(living.attempt)
+            self.send({"event": "exited", "id": living.attempt, **_write_exit(living, status, usage)})
 
     def _kill_strays(self, attempt: str) -> None:
         """Kill children of an ended attempt that left its session; they are ours now and carry its id."""
@@ -292,7 +294,11 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
 
     def die(self) -> NoReturn:
-        """Kill every attempt and every descendant, then exit: the agent is gone."""
+        """Kill every attempt and every descendant, then exit: the agent is gone.
+
+        An attempt that had ended by itself is written down, so that the next agent need not repeat it.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         deadline = time.monotonic() + 10
         while (pids := _children()) and time.monotonic() < deadline:
             for pid in pids:
@@ -300,8 +306,27 @@ class Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, 0)
+                pid, status, usage = os.wait4(-1, 0)
+                living = self.attempts.pop(pid, None)
+                if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+                    _write_exit(living, status, usage)
         os._exit(0)
+
+
+def _write_exit(living: Living, status: int, usage: Any) -> dict[str, Any]:
+    """Write how an attempt ended, in one step, before anybody is told; return it."""
+    facts = {
+        "status": os.waitstatus_to_exitcode(status),
+        "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
+        "duration_s": round(time.monotonic() - living.began, 4),
+    }
+    with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, is told all the same
+        aside = f"{living.exit_file}.tmp"
+        with open(aside, "w") as file:
+            json.dump(facts, file)
+        os.replace(aside, living.exit_file)
+    return facts
 
 
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:

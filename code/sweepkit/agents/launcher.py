@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
 from sweepkit.errors import LaunchError
@@ -50,6 +51,7 @@ class AttemptSpec:
         env: The whole environment.
         cwd: Working directory, absolute.
         log: File that takes stdout and stderr, appended.
+        exit_file: File that tells how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
     """
 
@@ -58,6 +60,7 @@ class AttemptSpec:
     env: Mapping[str, str]
     cwd: str
     log: Path
+    exit_file: Path
     warm: WarmProgram | None = None
 
 
@@ -77,14 +80,26 @@ class Exited:
         status: Exit code >= 0, or minus the signal's number; None when the fork server died with it.
         peak_memory_mb: Largest resident size of the process, in MiB; 0 if unknown.
         cpu_s: User and system time of the process, in seconds; 0 if unknown.
+        duration_s: From its start to its end, in seconds; 0 if unknown.
     """
 
     status: int | None
     peak_memory_mb: float = 0.0
     cpu_s: float = 0.0
+    duration_s: float = 0.0
 
 
 Event = Started | Exited
+
+
+def exited(facts: Mapping[str, Any]) -> Exited:
+    """Return the event from what the fork server tells or wrote down."""
+    return Exited(
+        status=int(facts["status"]),
+        peak_memory_mb=float(facts["peak_memory_mb"]),
+        cpu_s=float(facts["cpu_s"]),
+        duration_s=float(facts["duration_s"]),
+    )
 
 
 def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
@@ -177,7 +192,7 @@ class LocalLauncher:
                 control.close()
                 self._lost_server()
 
-    def _handle(self, message: dict[str, object]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "ready":
             if message["cold"]:
@@ -196,17 +211,11 @@ class LocalLauncher:
                 return
             if event == "started":
                 self._pending.pop(attempt, None)
-                self._pids[attempt] = int(str(message["pid"]))
+                self._pids[attempt] = int(message["pid"])
                 queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
             else:
                 self._forget(attempt)
-                queue.put(
-                    Exited(
-                        status=int(str(message["status"])),
-                        peak_memory_mb=float(str(message["peak_memory_mb"])),
-                        cpu_s=float(str(message["cpu_s"])),
-                    )
-                )
+                queue.put(exited(message))
 
     def _forget(self, attempt: str) -> None:
         self._queues.pop(attempt, None)
@@ -259,6 +268,7 @@ class LocalLauncher:
             "env": dict(spec.env),
             "cwd": spec.cwd,
             "log": str(spec.log),
+            "exit_file": str(spec.exit_file),
             "warm": None,
         }
         lines = []

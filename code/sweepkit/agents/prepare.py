@@ -42,7 +42,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
     """Write an attempt's parameter files and return what starts it."""
     paths, run = place.paths, attempt.run
     run_dir = paths.run_dir(run.run_id)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    paths.wandb_dir(run.run_id, attempt.attempt_id).mkdir(parents=True, exist_ok=True)
     parameters = paths.parameters(attempt.attempt_id)
     write_parameters(parameters, run.params)
     json_file = run_dir / "parameters.json"
@@ -63,19 +63,24 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
         env=env,
         cwd=place.cwd,
         log=paths.log(attempt.attempt_id),
+        exit_file=paths.exit_file(attempt.attempt_id),
         warm=warm_program(argv),
     )
 
 
 def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, parameters: Path) -> dict[str, str]:
     """Return the whole environment of an attempt: the agent's, W&B's contract, ours, the slot's."""
-    env = {name: value for name, value in place.inherited.items() if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES}
+    env = {
+        name: value
+        for name, value in place.inherited.items()
+        if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES
+    }
     env.update(
         wandb_environment(
             run_id=attempt.run.run_id,
             group=place.paths.root.name.removeprefix("sweep_"),
             param_path=parameters,
-            directory=run_dir,
+            directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             project=place.spec.project,
             entity=place.spec.entity,
         )

@@ -34,8 +34,7 @@ class Execution:
         self.attempt = attempt
         self.metric = agent.spec.metric.name if agent.spec.metric else None
         self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
-        self.run_dir = agent.place.paths.run_dir(attempt.run.run_id)
-        self.wandb = WandbTail(self.run_dir, skip_existing=True)
+        self.wandb = WandbTail(agent.place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id))
         self.direct = False
         self.seq = 0
         self.unsent: list[Report] = []
@@ -122,19 +121,23 @@ class Execution:
 
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
+        fresh = self._collect(final=final)
+        if self.unsent and not self.fenced:
+            self._send()
+        for report in fresh:
+            self._judge(report)
+
+    def _collect(self, *, final: bool) -> list[Report]:
+        """Return what was reported since the last call, numbered; it waits in `unsent` for the record."""
         fresh = self.tail.read(final=final)
         self.direct = self.direct or bool(fresh)
         logged = self.wandb.read()
         if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
             fresh = logged
-        if fresh:
-            numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
-            self.seq += len(numbered)
-            self.unsent.extend(numbered)
-        if self.unsent and not self.fenced:
-            self._send()
-        for report in fresh:
-            self._judge(report)
+        numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
+        self.seq += len(numbered)
+        self.unsent.extend(numbered)
+        return numbered
 
     def _send(self) -> None:
         """Record what is unsent; while the store is away it is kept and sent later, in order."""
@@ -175,11 +178,19 @@ class Execution:
             )
         )
 
+    def recover(self, ended: Exited) -> None:
+        """Record an attempt that ended by itself while nobody listened: its agent was killed just before."""
+        self._collect(final=True)
+        with contextlib.suppress(FencedError):
+            if self.unsent:
+                self._send()
+            self._record(ended)
+
     # -- its end ------------------------------------------------------------------------------------------------------
 
     def _record(self, ended: Exited) -> None:
         """Write what came of the attempt into the record and the result file."""
-        duration_s = time.monotonic() - self.began
+        duration_s = ended.duration_s or time.monotonic() - self.began
         outcome = self._outcome(ended)
         run = self.agent.patiently(
             lambda: self.agent.store.finish(

@@ -314,7 +314,11 @@ def _range_rule(known: _Known, value: Any) -> str:
         ("most", "at most", lambda limit: value <= limit),
         ("below", "below", lambda limit: value < limit),
     )
-    broken = [f"{words} {bounds[name]}" for name, words, holds in checks if bounds[name] is not None and not holds(bounds[name])]
+    broken = [
+        f"{words} {bounds[name]}"
+        for name, words, holds in checks
+        if bounds[name] is not None and not holds(bounds[name])
+    ]
     return f"must be {' and '.join(broken)}" if broken else ""
 
 
@@ -350,17 +354,18 @@ def _together(values: Mapping[str, Any]) -> list[Problem]:
     steps = values.get("training.eval_steps", 1.0)
     if steps > 1 and steps != int(steps):
         problems.append(
-            Problem(key="training.eval_steps", rule="must be whole when above 1 (steps), or a fraction below 1", got=repr(steps))
+            Problem(
+                key="training.eval_steps",
+                rule="must be whole when above 1 (steps), or a fraction below 1",
+                got=repr(steps),
+            )
         )
     return problems
 
 
 def _values(config: TrainingConfig) -> dict[str, Any]:
     """Return every value by its dotted path."""
-    return {
-        path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1])
-        for path in _KNOWN
-    }
+    return {path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1]) for path in _KNOWN}
 
 
 def _build(values: Mapping[str, Any]) -> TrainingConfig:
@@ -435,9 +440,13 @@ def _load_yaml(path: Path) -> tuple[Any, Lines]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SpecError([Problem(where=where, rule="must be a file that can be read", got=error.strerror or "")]) from None
+        raise SpecError(
+            [Problem(where=where, rule="must be a file that can be read", got=error.strerror or "")]
+        ) from None
     except UnicodeDecodeError as error:
-        raise SpecError([Problem(where=where, rule="must be UTF-8", got=f"byte {error.object[error.start]:#x}")]) from None
+        raise SpecError(
+            [Problem(where=where, rule="must be UTF-8", got=f"byte {error.object[error.start]:#x}")]
+        ) from None
     try:
         lines: dict[tuple[str, ...], int] = {}
         _collect_lines(YAML(typ="rt", pure=True).load(text), (), lines)
