@@ -260,7 +260,8 @@ AGENT = """\
     for name, warm in (("one-1", True), ("two-1", False)):
         argv = (sys.executable, {program!r}, "stay")
         queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
-            cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"), warm=warm_program(argv) if warm else None))
+            cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"),
+            warm=warm_program(argv) if warm else None))
         queue.get()
     print("up", flush=True)
     time.sleep(1000)

@@ -31,8 +31,7 @@ def first_run_warnings(spec: SweepSpec, run: RunRecord, messages: Mapping[str, A
         warnings.append(f"metric {metric.name!r} was never logged by run {run.run_id}: {told}{hint}")
     unread = _unread(run, messages, program)
     if unread:
-        names = ", ".join(unread)
-        warnings.append(f"the program never read {names}: every value of it gives the same run")
+        warnings.append(f"the program never read {', '.join(unread)}: every value of it gives the same run")
     return warnings
 
 
