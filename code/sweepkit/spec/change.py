@@ -65,9 +65,9 @@ class _Differences:
         self.lines: list[str] = []
         self.breaking: list[str] = []
 
-    def note(self, key: str, old: Any, new: Any, *, extends: bool = False) -> None:
-        """Note `key: old → new` unless the two are equal."""
-        if _canonical(old) == _canonical(new):
+    def note(self, key: str, old: Any, new: Any, *, extends: bool = False, typed: bool = False) -> None:
+        """Note `key: old → new` unless the two are equal; `typed` tells 1 from 1.0."""
+        if _canonical(old) == _canonical(new) and not (typed and type(old) is not type(new)):
             return
         line = f"{key}: {_text(old)} → {_text(new)}"
         self.lines.append(line)
@@ -128,7 +128,9 @@ def _compare_distributions(
         wider = _wider(old, new, grid=grid)
         for item in fields(old):
             before, after = getattr(old, item.name), getattr(new, item.name)
-            collected.note(f"{key}.{item.name}", before, after, extends=item.name in ("min", "max") and wider)
+            extends = wider and item.name in ("min", "max")
+            # A whole q draws ints, a decimal one floats.
+            collected.note(f"{key}.{item.name}", before, after, extends=extends, typed=item.name == "q")
 
 
 def _wider(old: Distribution, new: Distribution, *, grid: bool) -> bool:

@@ -178,7 +178,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     check = Checker(document, where=origin.source)
     data = document.data
     check.known_keys(data, (), KEYS, "a sweep")
-    texts = {key: check.string(data, (), key) for key in _TEXT_KEYS}
+    texts: dict[str, Any] = {key: check.string(data, (), key) for key in _TEXT_KEYS}
     check.choice(data, (), "kind", ("sweep",))
     method = _method(check, data)
     run_cap = check.integer(data, (), "run_cap", at_least=1)
@@ -200,15 +200,12 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         name=texts["name"] or origin.default_name,
         method=method,
         space=space,
-        program=texts["program"],
+        **{key: texts[key] for key in ("program", "description", "entity", "project")},
         command=command,
         metric=metric,
         metrics=metrics,
         early_terminate=early_terminate,
         run_cap=run_cap,
-        description=texts["description"],
-        entity=texts["entity"],
-        project=texts["project"],
         controller=controller,
         scheduler=scheduler,
         extensions=extensions,

@@ -36,6 +36,7 @@ _INT = re.compile(r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}.*)?")
 _CORE = (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT), ("timestamp", _DATE))
 
@@ -320,14 +321,14 @@ class _Builder:
         if not isinstance(node, ScalarNode):
             self._refuse(node, (*path, "?"), "a key must be a string", got="a list or mapping")
             return None
-        text = str(node.value)
+        text = self._text(node, path)
         if _suffix(node) != "str":
             self._refuse(node, (*path, text), "a key must be a string", got=text or "nothing", hint=f'write "{text}"')
             return None
         return text
 
     def _scalar(self, node: Any, path: KeyPath) -> Any:
-        tag, text = _suffix(node), str(node.value)
+        tag, text = _suffix(node), self._text(node, path)
         if tag in ("str", "merge"):
             self._note(node, path)
             return text
@@ -347,6 +348,17 @@ class _Builder:
         if tag == "int":
             self._note(node, path)
         return value
+
+    def _text(self, node: Any, path: KeyPath) -> str:
+        """Return a scalar's text. Two escapes that stand for one character, as JSON writes them, are joined."""
+        text = str(node.value)
+        if not _SURROGATE.search(text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._refuse(node, path, "an escaped surrogate needs its other half", got=ascii(text))
+            return _SURROGATE.sub("\ufffd", text)
 
     def _note(self, node: Any, path: KeyPath) -> None:
         """Remember a plain scalar that YAML 1.1 reads otherwise."""
