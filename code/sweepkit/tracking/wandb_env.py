@@ -7,6 +7,8 @@ would later fail because no server knows that sweep (wandb/wandb#8115); the grou
 Knows nothing of processes: who starts one merges this environment over its own, without FOREIGN_VARIABLES.
 """
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -83,10 +85,17 @@ def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) ->
     data = parameters_text(params).encode("utf-8")
     aside = f"{target}.{os.getpid()}.tmp"
     try:
-        with open(aside, "wb", buffering=0) as file:
-            file.write(data)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            whole = os.write(descriptor, data) == len(data)
+        finally:
+            os.close(descriptor)
+        if not whole:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.replace(aside, target)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
         rule = f"{target}: the parameters of a run must be written to a file"
         raise TrackingError(f"{rule}, got {error.strerror}") from error
 
@@ -141,7 +150,7 @@ def _emit(value: Any, where: str) -> str:
         return int.__repr__(value)
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # dict first: the abstract class is slow to ask
         inner = (f"{_key(key, where)}: {_emit(item, f'{where}.{key}')}" for key, item in value.items())
         return "{" + ", ".join(inner) + "}"
     if isinstance(value, list | tuple):
