@@ -144,6 +144,37 @@ class LiveAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt as recorded, live or over: why a run was made again, and where.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`.
+        ordinal: 1 for the run's first attempt.
+        state: Where it stands.
+        reason: Why it ended, in words; "" while it is live.
+        agent_id, host: Who claimed it.
+        pid, device: Its process, once `started` was told; None and "" before.
+        claimed_at: Seconds since the epoch, database clock; `started_at`, `ended_at` likewise, or None.
+        lease_until: End of its last lease.
+        outcome: As given to `finish`; {} otherwise.
+    """
+
+    attempt_id: str
+    ordinal: int
+    state: AttemptState
+    reason: str
+    agent_id: str
+    host: str
+    pid: int | None
+    device: str
+    claimed_at: float
+    started_at: float | None
+    ended_at: float | None
+    lease_until: float
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One row that a program reported.
 
@@ -276,6 +307,10 @@ class Store(Protocol):
 
     def live_attempts(self, sweep_id: str) -> list[LiveAttempt]:
         """Return every attempt in state LIVE, with whether its lease is over by the database's clock."""
+        ...
+
+    def attempts(self, run_id: str) -> list[AttemptRecord]:
+        """Return every attempt of a run, first to last: the reasons of lost, released and failed ones stand here."""
         ...
 
     def lose(self, attempt_id: str, token: str, *, reason: str) -> bool:
