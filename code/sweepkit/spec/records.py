@@ -134,6 +134,37 @@ class LiveAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt as recorded, live or over: why a run was made again, and where.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`.
+        ordinal: 1 for the run's first attempt.
+        state: Where it stands.
+        reason: Why it ended, in words; "" while it is live.
+        agent_id, host: Who claimed it.
+        pid, device: Its process, once `started` was told; None and "" before.
+        claimed_at: Seconds since the epoch, database clock; `started_at`, `ended_at` likewise, or None.
+        lease_until: End of its last lease.
+        outcome: As given to `finish`; {} otherwise.
+    """
+
+    attempt_id: str
+    ordinal: int
+    state: AttemptState
+    reason: str
+    agent_id: str
+    host: str
+    pid: int | None
+    device: str
+    claimed_at: float
+    started_at: float | None
+    ended_at: float | None
+    lease_until: float
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One row that a program reported.
 

@@ -13,10 +13,29 @@ and the record is as before or as after. Methods may be called from several thre
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sweepkit.spec.records import Attempt, AttemptState, LiveAttempt, Report, RunRecord, SweepRecord, SweepState
+from sweepkit.spec.records import (
+    Attempt,
+    AttemptRecord,
+    AttemptState,
+    LiveAttempt,
+    Report,
+    RunRecord,
+    SweepRecord,
+    SweepState,
+)
 from sweepkit.spec.runs import RunState
 
-__all__ = ["Attempt", "AttemptState", "LiveAttempt", "Report", "RunRecord", "Store", "SweepRecord", "SweepState"]
+__all__ = [
+    "Attempt",
+    "AttemptRecord",
+    "AttemptState",
+    "LiveAttempt",
+    "Report",
+    "RunRecord",
+    "Store",
+    "SweepRecord",
+    "SweepState",
+]
 
 
 class Store(Protocol):
@@ -135,6 +154,10 @@ class Store(Protocol):
 
     def live_attempts(self, sweep_id: str) -> list[LiveAttempt]:
         """Return every attempt in state LIVE, with whether its lease is over by the database's clock."""
+        ...
+
+    def attempts(self, run_id: str) -> list[AttemptRecord]:
+        """Return every attempt of a run, first to last: the reasons of lost, released and failed ones stand here."""
         ...
 
     def lose(self, attempt_id: str, token: str, *, reason: str) -> bool:

@@ -1,0 +1,217 @@
+"""Open a record by path or URL. Every way this can fail is told as a StoreError that says what to do."""
+
+import importlib.util
+import random
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from sweepkit.errors import StoreError
+from sweepkit.store import schema
+from sweepkit.store.session import WRITE, Session, explain
+from sweepkit.store.sql import SqlStore
+
+BUSY_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10
+# A process that is frozen inside a transaction (SIGSTOP, a lost node) holds its sweep's row lock; the server ends its
+# session after this long, so that the others go on.
+IDLE_IN_TRANSACTION_S = 60
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+_FORMS = "a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+
+
+def open_store(url_or_path: str | Path) -> SqlStore:
+    """Open the record, making file, folder and tables when they are not there yet.
+
+    Args:
+        url_or_path: A path, `sqlite:///PATH` (four slashes for an absolute one) or `postgresql://USER:PASSWORD@HOST/DB`.
+            The file must lie on a local disk: SQLite's WAL does not work over a network file system.
+
+    Raises:
+        StoreError: The scheme is unknown, a driver is missing, the server does not answer, the file is no database, the
+            folder cannot be written, or a newer sweepkit wrote the store. No message shows a password.
+    """
+    text = str(url_or_path)
+    if isinstance(url_or_path, Path) or ":" not in text.split("/", 1)[0]:
+        return _open_sqlite(Path(text))
+    url = _parse(text)
+    backend = url.drivername.split("+")[0]
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        return _open_sqlite(_sqlite_path(url))
+    if backend in ("postgresql", "postgres"):
+        return _open_postgresql(postgresql_url(url))
+    raise StoreError(f"--storage {_shown(url)}: must be {_FORMS}, got the scheme {url.drivername!r}; use one of these")
+
+
+def postgresql_url(url: sa.URL) -> sa.URL:
+    """Return a PostgreSQL URL that names the driver psycopg 3.
+
+    Raises:
+        StoreError: The URL names another driver, or psycopg is not installed.
+    """
+    driver = url.drivername.partition("+")[2]
+    if driver not in ("", "psycopg"):
+        raise StoreError(
+            f"--storage {_shown(url)}: the driver must be psycopg (version 3), got {driver!r}; "
+            "write postgresql:// without a driver"
+        )
+    if importlib.util.find_spec("psycopg") is None:
+        raise StoreError(
+            f"--storage {_shown(url)}: PostgreSQL needs the package psycopg, got none; "
+            'install it: pip install "psycopg[binary]"'
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _parse(text: str) -> sa.URL:
+    try:
+        return sa.make_url(text)
+    except (exc.ArgumentError, ValueError):
+        # The text is not shown: it may hold a password, in a place that nobody can tell.
+        scheme = text.split(":", 1)[0]
+        raise StoreError(
+            f"--storage {scheme}:…: must be {_FORMS}, got a URL that cannot be read; "
+            "write special characters of a password as %XX"
+        ) from None
+
+
+def _sqlite_path(url: sa.URL) -> Path:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise StoreError(
+            f"--storage {_shown(url)}: must name a file, got {url.database or 'none'}; "
+            "a record in memory could be shared by no other process"
+        )
+    return Path(url.database)
+
+
+def _secrets(url: sa.URL) -> tuple[str, ...]:
+    hidden = [url.password, *(value for key, value in url.query.items() if "password" in key.lower())]
+    return tuple(str(text) for text in hidden if text)
+
+
+def _shown(url: sa.URL) -> str:
+    hidden = {key: "***" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+# --- SQLite ---------------------------------------------------------------------------------------------------------
+def _open_sqlite(path: Path) -> SqlStore:
+    label = f"store {path}"
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"{label}: SQLite must be 3.35 or newer, got {sqlite3.sqlite_version}; use a newer Python or PostgreSQL"
+        )
+    path = path.expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        real = str(path.resolve())
+    except OSError as error:
+        raise StoreError(
+            f"{label}: its folder must be there or be made, got: {error}; name another --storage or --output-dir"
+        ) from None
+    try:
+        _prepare_file(real, label)
+    except sqlite3.Error as error:
+        raise StoreError(explain(error, label)) from error
+    engine = sa.create_engine(
+        sa.URL.create("sqlite+pysqlite", database=real),
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+        pool_size=4,
+        max_overflow=60,
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return _migrated(Session(engine, label=label, path=real))
+
+
+def _prepare_file(real: str, label: str) -> None:
+    connection = sqlite3.connect(real, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        switch_to_wal(connection, label)
+    finally:
+        connection.close()
+
+
+def switch_to_wal(connection: sqlite3.Connection, label: str) -> None:
+    """Put the file into WAL mode, however many processes try it at once.
+
+    SQLite does not call its busy handler for this switch (two that both read first would wait for each other), so a
+    first start beside another one gets "database is locked" at once; it is tried again for `BUSY_TIMEOUT_S`.
+
+    Raises:
+        StoreError: The file system has no shared memory for it, as network file systems.
+        sqlite3.Error: The file is no database, cannot be written, or stays locked.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))
+    if mode != "wal":
+        raise StoreError(
+            f"{label}: SQLite must be able to use its write-ahead log (WAL) there, got journal mode {mode!r}; "
+            "the file system is probably a network one: put the store on a local disk, or use PostgreSQL"
+        )
+
+
+def _set_pragmas(connection: Any, _: Any) -> None:
+    # NORMAL: a kill loses nothing, a power cut may lose the last commits but never the file; FULL is 50 times slower.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that reads before it writes cannot wait for its lock (SQLITE_BUSY_SNAPSHOT): writers ask first.
+    write = connection.get_execution_options().get(WRITE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------------------------
+def _open_postgresql(url: sa.URL) -> SqlStore:
+    label = f"store {_shown(url.set(drivername='postgresql'))}"
+    engine = sa.create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,  # a server that was restarted, or a session it ended, costs no call
+        pool_size=4,
+        max_overflow=28,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit"},
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _set_session)
+    session = Session(engine, label=label, secrets=_secrets(url))
+    encoding = session.read(lambda connection: connection.exec_driver_sql("SHOW server_encoding").scalar_one())
+    if encoding != "UTF8":
+        session.close()
+        raise StoreError(
+            f"{label}: the database must be encoded in UTF8, got {encoding}; "
+            "make one: createdb --encoding=UTF8 --template=template0 NAME"
+        )
+    return _migrated(session)
+
+
+def _set_session(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    connection.commit()
+
+
+def _migrated(session: Session) -> SqlStore:
+    try:
+        # Looking first keeps every later start out of the queue for the write lock.
+        if session.read(lambda connection: schema.missing(connection, session.label)):
+            session.write(lambda connection: schema.migrate(connection, session.label))
+    except BaseException:
+        session.close()
+        raise
+    return SqlStore(session)

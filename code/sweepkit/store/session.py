@@ -1,0 +1,146 @@
+"""Transactions on either database: who may write when, what is tried again, and what an error means to a user."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from sweepkit.errors import StoreError
+
+T = TypeVar("T")
+WRITE = "sweepkit_write"
+RETRIES = 5
+# PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
+_RETRY_STATES = {"40001", "40P01"}
+# Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
+# parent's file locks; closing a PostgreSQL one would end the parent's session.
+_parents_pools: list[sa.Pool] = []
+_file_locks: dict[tuple[int, str], threading.Lock] = {}
+
+
+def file_lock(path: str) -> threading.Lock:
+    """Return this process's lock for writes to a SQLite file.
+
+    SQLite's busy handler sleeps up to 100 ms between tries; threads of one process should hand over at once instead.
+
+    Args:
+        path: The file's real path; "" gets a lock of its own each time.
+    """
+    if not path:
+        return threading.Lock()
+    return _file_locks.setdefault((os.getpid(), path), threading.Lock())
+
+
+class Session:
+    """One engine with its rules for transactions. Safe for threads; a forked child gets connections of its own.
+
+    Args:
+        engine: SQLite (pysqlite) or PostgreSQL (psycopg 3).
+        label: How messages name the store; holds no password.
+        secrets: Texts that no message may show (passwords).
+        path: The SQLite file's real path, "" for PostgreSQL.
+    """
+
+    def __init__(self, engine: sa.Engine, *, label: str, secrets: tuple[str, ...] = (), path: str = "") -> None:
+        self.label = label
+        self._engine = engine
+        self._writer = engine.execution_options(**{WRITE: True})
+        self._secrets = secrets
+        self._path = path
+        self._lock = file_lock(path) if path else None
+        self._pid = os.getpid()
+        self._closed = False
+
+    def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Return what `work` returns, in one transaction that holds SQLite's write lock.
+
+        `work` runs again when PostgreSQL asks for it (deadlock, serialization) or when a random id was taken, so it
+        must draw its ids itself and touch nothing but the connection. An exception that it raises undoes everything.
+
+        Raises:
+            StoreError: The database refused; the record is as before.
+        """
+        self._check()
+        with self._errors():
+            for remaining in reversed(range(RETRIES)):
+                try:
+                    if self._lock is None:
+                        with self._writer.begin() as connection:
+                            return work(connection)
+                    with self._lock, self._writer.begin() as connection:
+                        return work(connection)
+                except exc.DBAPIError as error:
+                    if not remaining or not _may_retry(error):
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Return what `work` returns; on SQLite all its statements see one state of the record.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        self._check()
+        with self._errors(), self._engine.begin() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Close the connections; later calls raise StoreError. Closing twice is harmless."""
+        self._closed = True
+        if os.getpid() == self._pid:
+            self._engine.dispose()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.label}: is closed; open it again")
+        if os.getpid() != self._pid:
+            self._after_fork()
+
+    def _after_fork(self) -> None:
+        _parents_pools.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._lock = file_lock(self._path) if self._path else None
+        self._pid = os.getpid()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.SQLAlchemyError as error:
+            raise StoreError(explain(error, self.label, self._secrets)) from error
+
+
+def _may_retry(error: exc.DBAPIError) -> bool:
+    return isinstance(error, exc.IntegrityError) or getattr(error.orig, "sqlstate", None) in _RETRY_STATES
+
+
+_ADVICE = (
+    ("locked", "another process kept the file locked for 30 s; find it (fuser FILE), or give each host its own file"),
+    ("readonly", "the file or its folder cannot be written; mend its permissions, or name another --storage"),
+    ("unable to open", "the file cannot be made or opened there; choose a folder you may write to"),
+    ("not a database", "the file is something else; name another --storage"),
+    ("malformed", "the file is damaged; restore it, or start a new one"),
+    ("full", "the disk is full; free some space and run the same command again"),
+    ("disk i/o", "the disk failed or is full; look at dmesg and df"),
+    ("already exists", "it holds tables of another program; name another database"),
+    ("no such table", "the file was replaced under us; run the command again"),
+    ("password", "check user and password of the URL, or ~/.pgpass"),
+    ("does not exist", "create it (createdb NAME), or correct the URL"),
+    ("permission denied", "give this user the right to create tables there, or name another database"),
+    ("connect", "check that the server runs and that host and port of the URL are right"),
+)
+
+
+def explain(error: Exception, label: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return a database error as our message: where, what was got, what to do; never with a password."""
+    original = getattr(error, "orig", None) or error
+    got = " ".join(str(original).split())
+    for secret in secrets:
+        got = got.replace(secret, "***")
+    lower = got.lower()
+    advice = next((text for key, text in _ADVICE if key in lower), "run the command again; if it stays, report it")
+    return f"{label}: the store must be readable and writable, got: {got}; {advice}"

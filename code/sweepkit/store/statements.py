@@ -1,0 +1,158 @@
+"""Every statement of the record, built once: SQLAlchemy caches the compiled text by the statement object.
+
+Parameters of an UPDATE's conditions begin with `b_`, so that they never meet a column's own name.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as b
+
+from sweepkit.spec.runs import RunState
+from sweepkit.store.base import AttemptState, SweepState
+from sweepkit.store.schema import ATTEMPTS, HISTORY_CHUNKS, REPORTS, RUNS, SWEEPS, db_now
+
+NOW = sa.select(db_now().label("now"))
+
+# --- sweeps ---------------------------------------------------------------------------------------------------------
+SWEEP_BY_NAME = sa.select(SWEEPS).where(SWEEPS.c.name == b("b_name"))
+SWEEP_EXISTS = sa.select(SWEEPS.c.sweep_id).where(SWEEPS.c.sweep_id == b("b_sweep"))
+SWEEP_LOCKED = sa.select(SWEEPS).where(SWEEPS.c.sweep_id == b("b_sweep")).with_for_update()
+ALL_SWEEPS = sa.select(SWEEPS).order_by(SWEEPS.c.family, SWEEPS.c.generation, SWEEPS.c.created_at, SWEEPS.c.name)
+FAMILY = ALL_SWEEPS.where(SWEEPS.c.family == b("b_family"))
+INSERT_SWEEP = sa.insert(SWEEPS).values(
+    created_at=db_now(), state=SweepState.RUNNING.value, reason="", n_runs=0, change=0
+)
+UPDATE_SWEEP = (
+    sa.update(SWEEPS)
+    .where(SWEEPS.c.sweep_id == b("b_sweep"))
+    .values(yaml=b("yaml"), state=b("state"), reason=b("reason"), meta=b("meta"))
+    .returning(SWEEPS)
+)
+
+_bumped = (SWEEPS.c.change, db_now().label("now"))
+# Locks the sweep's row, hands out the next change number and reads the clock: the first statement of each write.
+BUMP = sa.update(SWEEPS).where(SWEEPS.c.sweep_id == b("b_sweep")).values(change=SWEEPS.c.change + 1).returning(*_bumped)
+_running = SWEEPS.c.state == SweepState.RUNNING.value
+BUMP_RUNNING = BUMP.where(_running)
+_add = BUMP_RUNNING.where(SWEEPS.c.n_runs == b("b_number")).values(n_runs=SWEEPS.c.n_runs + 1)
+BUMP_ADD = _add
+BUMP_ADD_CAPPED = _add.where(SWEEPS.c.n_runs < b("b_cap"))
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+_pending = RunState.PENDING.value
+INSERT_RUN = sa.insert(RUNS)
+_first_pending = (
+    sa.select(RUNS.c.run_id)
+    .where(RUNS.c.sweep_id == b("b_sweep"), RUNS.c.state == _pending)
+    .order_by(RUNS.c.number)
+    .limit(1)
+)
+ANY_PENDING = _first_pending
+CLAIMABLE = sa.select(RUNS.c.run_id, RUNS.c.attempts).where(RUNS.c.run_id == _first_pending.scalar_subquery())
+CLAIM = (
+    sa.update(RUNS)
+    .where(RUNS.c.run_id == b("b_run"))
+    .values(
+        state=RunState.RUNNING.value,
+        reason=b("reason"),
+        history="",
+        n_chunks=0,
+        next_seq=0,
+        summary=None,
+        best_metrics="{}",
+        last_metrics="{}",
+        attempts=b("attempts"),
+        attempt_id=b("attempt_id"),
+        token=b("token"),
+        started_at=None,
+        ended_at=None,
+        change=b("change"),
+    )
+    .returning(RUNS)
+)
+# The fence: `token` is NULL unless an attempt is live, so no old token ever matches.
+_fenced = sa.and_(RUNS.c.run_id == b("b_run"), RUNS.c.attempt_id == b("b_attempt"), RUNS.c.token == b("b_token"))
+FENCED_RUN = sa.select(
+    RUNS.c.history, RUNS.c.n_chunks, RUNS.c.next_seq, RUNS.c.best_metrics, RUNS.c.last_metrics
+).where(_fenced)
+STARTED_RUN = sa.update(RUNS).where(_fenced).values(started_at=b("started_at"), change=b("change"))
+REPORTED_RUN = (
+    sa.update(RUNS)
+    .where(RUNS.c.run_id == b("b_run"))
+    .values(
+        history=b("history"),
+        n_chunks=b("n_chunks"),
+        next_seq=b("next_seq"),
+        best_metrics=b("best_metrics"),
+        last_metrics=b("last_metrics"),
+        change=b("change"),
+    )
+)
+FINISHED_RUN = (
+    sa.update(RUNS)
+    .where(_fenced)
+    .values(
+        state=b("state"),
+        reason=b("reason"),
+        outcome=b("outcome"),
+        summary=b("summary"),
+        failures=RUNS.c.failures + b("b_failed", type_=sa.BigInteger),
+        ended_at=b("ended_at"),
+        change=b("change"),
+        token=None,
+    )
+    .returning(RUNS)
+)
+GIVE_BACK_RUN = sa.update(RUNS).where(_fenced).values(state=_pending, reason="", change=b("change"), token=None)
+RETRY_RUNS = (
+    sa.update(RUNS)
+    .where(RUNS.c.sweep_id == b("b_sweep"), RUNS.c.state.in_(b("b_states", expanding=True)))
+    .values(state=_pending, reason="", failures=0, ended_at=None, change=b("change"))
+    .returning(RUNS)
+)
+RUNS_SINCE = (
+    sa.select(RUNS).where(RUNS.c.sweep_id == b("b_sweep"), RUNS.c.change > b("b_since")).order_by(RUNS.c.number)
+)
+COUNTS = sa.select(RUNS.c.state, sa.func.count()).where(RUNS.c.sweep_id == b("b_sweep")).group_by(RUNS.c.state)
+LAST_ATTEMPT = sa.select(RUNS.c.attempt_id).where(RUNS.c.run_id == b("b_run"))
+
+# --- attempts -------------------------------------------------------------------------------------------------------
+_live = AttemptState.LIVE.value
+INSERT_ATTEMPT = sa.insert(ATTEMPTS).values(device="", state=_live, reason="", outcome="{}")
+STARTED_ATTEMPT = (
+    sa.update(ATTEMPTS)
+    .where(ATTEMPTS.c.attempt_id == b("b_attempt"))
+    .values(pid=b("pid"), device=b("device"), started_at=b("started_at"))
+)
+END_ATTEMPT = (
+    sa.update(ATTEMPTS)
+    .where(ATTEMPTS.c.attempt_id == b("b_attempt"))
+    .values(state=b("state"), reason=b("reason"), outcome=b("outcome"), ended_at=b("ended_at"))
+)
+RENEW = (
+    sa.update(ATTEMPTS)
+    .where(ATTEMPTS.c.attempt_id == b("b_attempt"), ATTEMPTS.c.token == b("b_token"), ATTEMPTS.c.state == _live)
+    .values(lease_until=db_now() + b("b_lease", type_=sa.Double))
+)
+LIVE_ATTEMPTS = (
+    sa.select(ATTEMPTS, (ATTEMPTS.c.lease_until <= db_now()).label("expired"))
+    .where(ATTEMPTS.c.sweep_id == b("b_sweep"), ATTEMPTS.c.state == sa.literal_column(f"'{_live}'"))
+    .order_by(ATTEMPTS.c.claimed_at, ATTEMPTS.c.attempt_id)
+)
+LIVE_ATTEMPT = sa.select(ATTEMPTS.c.sweep_id, ATTEMPTS.c.run_id).where(
+    ATTEMPTS.c.attempt_id == b("b_attempt"), ATTEMPTS.c.token == b("b_token"), ATTEMPTS.c.state == _live
+)
+ATTEMPTS_OF_RUN = sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == b("b_run")).order_by(ATTEMPTS.c.ordinal)
+
+# --- reports --------------------------------------------------------------------------------------------------------
+INSERT_REPORT = sa.insert(REPORTS)
+INSERT_CHUNK = sa.insert(HISTORY_CHUNKS)
+DROP_CHUNKS = sa.delete(HISTORY_CHUNKS).where(HISTORY_CHUNKS.c.attempt_id == b("b_attempt"))
+KNOWN_SEQS = sa.select(REPORTS.c.seq).where(
+    REPORTS.c.attempt_id == b("b_attempt"), REPORTS.c.seq.in_(b("b_seqs", expanding=True))
+)
+REPORTS_OF = sa.select(REPORTS).where(REPORTS.c.attempt_id == b("b_attempt")).order_by(REPORTS.c.seq)
+CHUNKS_OF = (
+    sa.select(HISTORY_CHUNKS.c.history)
+    .where(HISTORY_CHUNKS.c.attempt_id == b("b_attempt"))
+    .order_by(HISTORY_CHUNKS.c.position)
+)

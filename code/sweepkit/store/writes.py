@@ -1,0 +1,225 @@
+"""The parts that the record's transactions share. Every function runs inside one and gets its connection."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from sweepkit.errors import FencedError, StoreError
+from sweepkit.store import records
+from sweepkit.store import statements as q
+from sweepkit.store.base import Attempt, AttemptState, Report, RunRecord
+
+
+class Undo(Exception):  # noqa: N818 - no error: it ends a transaction that found nothing to do
+    """Roll back; the call returns None."""
+
+
+def unknown_sweep(sweep_id: str) -> StoreError:
+    """Return the error for a sweep id that the store does not have."""
+    return StoreError(f"sweep {sweep_id}: must be in the store, got no such id; take it from `sweeps()`")
+
+
+def fenced(attempt: Attempt) -> FencedError:
+    """Return the error for a write of an attempt that is not live any more."""
+    return FencedError(
+        f"attempt {attempt.attempt_id}: must be the live attempt of run {attempt.run.run_id} to write, "
+        "but it has ended, was given back or was declared lost; end its process, its results are not kept"
+    )
+
+
+def fence(attempt: Attempt) -> dict[str, Any]:
+    """Return the parameters of a fenced statement."""
+    return {"b_run": attempt.run.run_id, "b_attempt": attempt.attempt_id, "b_token": attempt.token}
+
+
+def claimed_reason(ordinal: int, host: str) -> str:
+    """Return why a run is RUNNING, in words."""
+    return f"attempt {ordinal} on {host}"
+
+
+def bump(connection: sa.Connection, sweep_id: str, statement: Any = q.BUMP, **key: Any) -> tuple[int, float]:
+    """Lock the sweep; return its new change number and the database's time.
+
+    Raises:
+        Undo: The sweep is there, but the statement's own conditions do not hold.
+        StoreError: There is no such sweep.
+    """
+    row = connection.execute(statement, {"b_sweep": sweep_id, **key}).first()
+    if row is not None:
+        return row.change, row.now
+    require_sweep(connection, sweep_id)
+    raise Undo
+
+
+def require_sweep(connection: sa.Connection, sweep_id: str) -> None:
+    """Raise StoreError unless the sweep is there."""
+    if connection.execute(q.SWEEP_EXISTS, {"b_sweep": sweep_id}).first() is None:
+        raise unknown_sweep(sweep_id)
+
+
+def bump_add(connection: sa.Connection, sweep_id: str, number: int, cap: int | None) -> tuple[int, float]:
+    """Do `bump` and count one more run. Raises Undo when number, cap or state forbid it."""
+    if cap is None:
+        return bump(connection, sweep_id, q.BUMP_ADD, b_number=number)
+    return bump(connection, sweep_id, q.BUMP_ADD_CAPPED, b_number=number, b_cap=cap)
+
+
+def insert_run(connection: sa.Connection, row: dict[str, Any]) -> RunRecord:
+    """Insert a run; every other column has its first value. Returns it as `runs()` would."""
+    full = {**_FRESH_RUN, **row}
+    connection.execute(q.INSERT_RUN, full)
+    return records.run_record(_Row(full))
+
+
+_FRESH_RUN: Mapping[str, Any] = {
+    "state": "pending",
+    "reason": "",
+    "history": "",
+    "n_chunks": 0,
+    "next_seq": 0,
+    "summary": None,
+    "best_metrics": "{}",
+    "last_metrics": "{}",
+    "attempts": 0,
+    "failures": 0,
+    "attempt_id": None,
+    "token": None,
+    "started_at": None,
+    "ended_at": None,
+    "outcome": "{}",
+}
+
+
+class _Row:
+    """A mapping read like a database row, so that a run just written needs no query to be returned."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def insert_attempt(
+    connection: sa.Connection, run: RunRecord, token: str, who: Mapping[str, str], lease: tuple[float, float]
+) -> Attempt:
+    """Insert the live attempt that `run` (as just claimed) belongs to.
+
+    Args:
+        connection: The transaction.
+        run: The claimed run; its `attempts` is the ordinal.
+        token: The attempt's secret.
+        who: `agent_id` and `host`.
+        lease: The database's time, and the lease's length in seconds.
+    """
+    now, lease_s = lease
+    attempt = Attempt(
+        attempt_id=f"{run.run_id}-{run.attempts}",
+        token=token,
+        run=run,
+        ordinal=run.attempts,
+        lease_until=now + lease_s,
+    )
+    values = {
+        "attempt_id": attempt.attempt_id,
+        "run_id": run.run_id,
+        "sweep_id": run.sweep_id,
+        "ordinal": attempt.ordinal,
+        "token": token,
+        "claimed_at": now,
+        "lease_until": attempt.lease_until,
+        **who,
+    }
+    connection.execute(q.INSERT_ATTEMPT, values)
+    return attempt
+
+
+def end_attempt(
+    connection: sa.Connection, attempt_id: str, state: AttemptState, end: tuple[str, float], outcome: str = "{}"
+) -> None:
+    """End an attempt whose fence was checked already; `end` is its reason and the database's time."""
+    reason, now = end
+    values = {"state": state.value, "reason": records.clean(reason), "outcome": outcome, "ended_at": now}
+    connection.execute(q.END_ATTEMPT, {"b_attempt": attempt_id, **values})
+
+
+def with_history(connection: sa.Connection, row: Any) -> RunRecord:
+    """Return a row of `runs` as a value, its older history included."""
+    older = ""
+    if row.n_chunks:
+        older = ",".join(connection.scalars(q.CHUNKS_OF, {"b_attempt": row.attempt_id}))
+    return records.run_record(row, older)
+
+
+def unknown_reports(
+    connection: sa.Connection, attempt: Attempt, reports: Sequence[Report], next_seq: int
+) -> list[Report]:
+    """Return those of `reports` (by seq) that the attempt does not have yet; no query when all are newer."""
+    if not reports or reports[0].seq >= next_seq:
+        return list(reports)
+    known: set[int] = set()
+    seqs = [report.seq for report in reports if report.seq < next_seq]
+    for start in range(0, len(seqs), 500):  # SQLite limits the parameters of one statement
+        key = {"b_attempt": attempt.attempt_id, "b_seqs": seqs[start : start + 500]}
+        known.update(connection.scalars(q.KNOWN_SEQS, key))
+    return [report for report in reports if report.seq not in known]
+
+
+def insert_reports(connection: sa.Connection, attempt: Attempt, reports: Sequence[Report]) -> None:
+    """Insert reports that are not there yet."""
+    rows = [
+        {
+            "attempt_id": attempt.attempt_id,
+            "seq": report.seq,
+            "metrics": records.dump(report.values, f"report {report.seq}"),
+            "step": report.step,
+            "reported_at": report.time,
+        }
+        for report in reports
+    ]
+    connection.execute(q.INSERT_REPORT, rows)
+
+
+def append_reports(
+    connection: sa.Connection, attempt: Attempt, row: Any, new: Sequence[Report], metric: tuple[str | None, str | None]
+) -> dict[str, Any]:
+    """Return the run's columns after `new` reports; moves history to a chunk when the row's text is full.
+
+    Args:
+        connection: The transaction.
+        attempt: Whose reports they are.
+        row: The run's columns as they are (`statements.FENCED_RUN`).
+        new: By seq, all newer than the recorded ones.
+        metric: Name and goal.
+    """
+    before = records.Fold(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
+    after = records.fold(before, new, metric=metric[0], goal=metric[1])
+    tail, n_chunks = row.history, row.n_chunks
+    if after.history:
+        text = records.tail_text(after.history)
+        tail = f"{tail},{text}" if tail else text
+    if len(tail) > records.TAIL_CHARS:
+        chunk = {"attempt_id": attempt.attempt_id, "position": n_chunks, "history": tail}
+        connection.execute(q.INSERT_CHUNK, chunk)
+        tail, n_chunks = "", n_chunks + 1
+    return {
+        "history": tail,
+        "n_chunks": n_chunks,
+        "next_seq": max(row.next_seq, new[-1].seq + 1),
+        # The same values as before need no new text.
+        "best_metrics": row.best_metrics if after.best is before.best else records.dump(after.best, "best metrics"),
+        "last_metrics": records.dump(after.last, "last metrics"),
+    }
+
+
+def rebuild_reports(
+    connection: sa.Connection, attempt: Attempt, row: Any, metric: tuple[str | None, str | None]
+) -> dict[str, Any]:
+    """Return the run's columns made anew from all reports: some came out of order, and history follows seq."""
+    connection.execute(q.DROP_CHUNKS, {"b_attempt": attempt.attempt_id})
+    reports = [report_record(report) for report in connection.execute(q.REPORTS_OF, {"b_attempt": attempt.attempt_id})]
+    empty = _Row({"history": "", "n_chunks": 0, "next_seq": row.next_seq, "best_metrics": "{}", "last_metrics": "{}"})
+    return append_reports(connection, attempt, empty, reports, metric)
+
+
+def report_record(row: Any) -> Report:
+    """Return a row of `reports` as a value."""
+    return Report(seq=row.seq, values=records.load(row.metrics), step=row.step, time=row.reported_at)
