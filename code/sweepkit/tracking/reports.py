@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from sweepkit.errors import TrackingError
-from sweepkit.store.base import Report
+from sweepkit.spec.records import Report
 from sweepkit.tracking.rows import as_step, as_time, numbers
 
 REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sweepkit.store.base import Report
+from sweepkit.spec.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
 from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Record, Row, RunInfo, Summary, decode
 
