@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sweepkit.agents.board import Board
 from sweepkit.agents.events import Event, Notice
 from sweepkit.agents.identity import agent_identity, host_name, surely_dead
-from sweepkit.agents.launcher import LocalLauncher, exited, kill_leftovers
+from sweepkit.agents.launcher import LocalLauncher, await_fork_server, exited, kill_leftovers
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import write_result
 from sweepkit.agents.slots import Slot
@@ -232,6 +232,7 @@ class Agent:
             if not live.expired and not surely_dead(live.agent_id):
                 continue
             if live.host == self.host:
+                await_fork_server(live.agent_id)
                 kill_leftovers(live.attempt_id)
             if live.host == self.host and self._recovered(live):
                 continue

@@ -6,10 +6,12 @@ It knows processes and nothing of sweeps: an attempt is an argument list, an env
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
+OWNER_ENV = "SWEEPKIT_OWNER"
 _BOOT = (
     "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
     "from sweepkit.agents.forkserver import serve; serve({fd})"
@@ -135,6 +138,7 @@ class LocalLauncher:
         log: File that takes what the fork server itself prints.
         preload: Modules to import beside those found in the program.
         cold: Never fork warm.
+        owner: Identity of the agent, by which the next one finds the fork server after a crash.
         notify: Called with one line when something worth telling happens (warm, cold and why, server replaced).
     """
 
@@ -144,11 +148,13 @@ class LocalLauncher:
         log: Path,
         preload: tuple[str, ...] = (),
         cold: bool = False,
+        owner: str = "",
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._log = log
         self._preload = preload
         self._cold = cold
+        self._owner = owner
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -170,6 +176,7 @@ class LocalLauncher:
             self._process = subprocess.Popen(
                 [python(), "-X", "utf8", "-c", _BOOT.format(code=str(CODE_DIR), fd=theirs.fileno())],
                 pass_fds=[theirs.fileno()],
+                env={**os.environ, OWNER_ENV: self._owner},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -309,8 +316,40 @@ def kill_leftovers(attempt: str) -> int:
 
     The last line of defence after a crash: nothing of an attempt may live when its run is tried again.
     """
-    marker = f"{ATTEMPT_ENV}={attempt}".encode()
-    killed = 0
+    pids = _carriers(f"{ATTEMPT_ENV}={attempt}")
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(pids)
+
+
+def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
+    """Wait until the fork server of a dead agent has killed its attempts and written down how they ended.
+
+    Args:
+        owner: The dead agent's identity.
+        timeout_s: How long to wait; the server itself gives up after ten seconds.
+
+    Returns:
+        Whether it is gone.
+    """
+    deadline = time.monotonic() + timeout_s
+    while pids := _carriers(f"{OWNER_ENV}={owner}"):
+        if time.monotonic() > deadline:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pids[0])
+            try:
+                select.select([pidfd], [], [], 1.0)
+            finally:
+                os.close(pidfd)
+    return True
+
+
+def _carriers(marker: str) -> list[int]:
+    """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
+    wanted = marker.encode()
+    found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
@@ -318,8 +357,6 @@ def kill_leftovers(attempt: str) -> int:
             environ = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if marker in environ:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(entry), signal.SIGKILL)
-                killed += 1
-    return killed
+        if wanted in environ:
+            found.append(int(entry))
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from sweepkit.agents.agent import Agent, Finish, Settings, release_all
 from sweepkit.agents.events import Event, Notice, RunEnded, RunStarted
+from sweepkit.agents.identity import agent_identity
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
@@ -84,6 +85,7 @@ class Session:
             log=self.paths.logs / "forkserver.log",
             preload=self.spec.extensions.preload,
             cold=self.options.cold,
+            owner=agent_identity(),
             notify=lambda text: self._on_event(Notice(text=text)),
         )
         agent = Agent(
@@ -298,7 +300,7 @@ class Session:
         best = best_run(runs, self.spec.metric)
         if best is not None and self.spec.metric is not None:
             value = value_of(best, self.spec.metric)
-            console.print(f"best: run {best.run_id}, {self.spec.metric.name} = {value:.4f}", style="bold green")
+            console.print(f"best: run {best.run_id}, {self.spec.metric.name} = {value:.5g}", style="bold green")
             console.print(f"      {configuration(best.params)}", markup=False)
         console.print(
             f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False

@@ -93,7 +93,7 @@ class Tally:
             if number := self.count(state):
                 parts.append(f"{number} {state.value}")
         if self.best:
-            parts.append(f"best {self.best[0]:.4f} (run {self.best[1].run_id})")
+            parts.append(f"best {self.best[0]:.5g} (run {self.best[1].run_id})")
         eta = self.eta_s()
         if eta is not None and self.done < (self.total or 0):
             parts.append(f"{clock(eta)} left")
@@ -123,7 +123,7 @@ def ending(event: RunEnded, spec: SweepSpec) -> str:
     """Return the line that tells how a run ended."""
     run = event.run
     value = value_of(run, spec.metric)
-    shown = f"  {value:.4f}" if value is not None else ""
+    shown = f"  {value:.5g}" if value is not None else ""
     state = "again" if run.state is RunState.PENDING else run.state.value
     reason = "" if run.state is RunState.FINISHED else f"  {run.reason}"
     head = f"run {run.number:>3} {run.run_id}  {state:<8}{shown}"
@@ -266,7 +266,7 @@ class RichView:
         else:
             line += f"report {newest.reports}"
             if newest.value is not None:
-                line += f"  {newest.value:.4f}"
+                line += f"  {newest.value:.5g}"
             if newest.margin is not None:
-                line += f"  (margin {newest.margin:+.4f})"
+                line += f"  (margin {newest.margin:+.3g})"
         return Text(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")

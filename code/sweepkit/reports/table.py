@@ -110,7 +110,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
             str(run.number),
             run.run_id,
             Text(run.state.value, style=_STYLES.get(run.state.value, "")),
-            *(["" if value is None else f"{value:.4f}"] if metric else []),
+            *(["" if value is None else f"{value:.5g}"] if metric else []),
             *(short(flat[name]) if name in flat else "" for name in names),
             "" if duration is None else f"{duration:.1f}",
             "" if run.state.value == "finished" else Text(run.reason),

@@ -1,0 +1,28 @@
+"""A short run that journals its own execution: the judge of every test of crashes and races.
+
+Appends `start <number> <pid> <time>` and `end …` to the file named by JOURNAL, one atomic write each; in between it
+reports a few values of `loss`. Takes about DURATION seconds.
+"""
+
+import json
+import os
+import sys
+import time
+
+arguments = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+number = int(arguments["number"])
+
+
+def note(word):
+    line = f"{word} {number} {os.getpid()} {time.time():.6f}\n".encode()
+    journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.write(journal, line)
+    os.close(journal)
+
+
+note("start")
+for step in range(4):
+    with open(os.environ["SWEEPKIT_REPORT_FILE"], "ab", buffering=0) as reports:
+        reports.write(json.dumps({"loss": number + 1 / (step + 1), "_step": step}).encode() + b"\n")
+    time.sleep(float(os.environ.get("DURATION", "0.08")) / 4)
+note("end")
