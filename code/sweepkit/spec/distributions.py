@@ -259,7 +259,7 @@ class Distribution:
             least, greatest = self._integer_bounds()
             return (math.floor(value) - least + 1) / (greatest - least + 1)
         if self.kind in (Kind.BETA, Kind.Q_BETA):
-            from scipy.special import betainc  # type: ignore[import-untyped]
+            from scipy.special import betainc
 
             return float(betainc(*self._shapes(), _clip(value, 0.0, 1.0)))
         if self.kind not in _NORMAL and self.kind not in (Kind.UNIFORM, Kind.Q_UNIFORM):
