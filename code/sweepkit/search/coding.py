@@ -53,7 +53,7 @@ class Coding:
         if not self.distribution.contains(value):
             return None
         if self.scale is Scale.INTEGER:
-            return round(value)
+            return int(round(value))
         if self.scale is Scale.UNIT:
             return self._quantile(value)
         return min(max(float(value), self.low), self.high)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 from sweepkit.search.observations import Observation, Standing, observe
-from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, pick_unseen, support_points
-from sweepkit.search.random import derived_seed, draw
+from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
+from sweepkit.search.random import derived_seed, draw, pick_unseen
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.space import Space
 from sweepkit.spec.sweep import Goal, Metric
