@@ -1,0 +1,110 @@
+"""The value that a run is told to an engine as.
+
+Source: `sweeps` 0.3.0, `bayes_search.py` (`_construct_gp_data`, `impute`), with two changes: where nothing finite is
+known the run is not told (W&B tells 0.0, the best possible loss), and a run ended by divergence is always told as the
+worst so far (design decision 6).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+
+from sweepkit.spec.runs import RunState, RunView
+from sweepkit.spec.sweep import Impute, Metric
+
+
+class Standing(StrEnum):
+    """What an engine may make of a run."""
+
+    TOLD = "told"  # it has a value
+    PENDING = "pending"  # its value is still to come; keep away from its point
+    UNKNOWN = "unknown"  # it ended and nothing finite is known of it or of any other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A run and the value it is told as; `value` is finite when TOLD and None otherwise."""
+
+    run: RunView
+    standing: Standing
+    value: float | None = None
+
+
+def observe(runs: Sequence[RunView], metric: Metric) -> tuple[Observation, ...]:
+    """Return what each run is told as, in the order given.
+
+    * finished: its best value over history and summary; without one, imputed by `metric.impute`
+    * stopped: its best value so far; without one, the worst
+    * failed: always imputed; diverged: always the worst
+    * running: its best value if `metric.impute_while_running` is set, else pending
+    * pending: pending
+
+    Imputed "best" and "latest" are the run's own, "worst" is over all runs that ended; where a run has no finite
+    value of its own, the worst stands in. NaN and infinities never count.
+    """
+    ended = [value for run in runs if run.state.done for value in _finite(run)]
+    worst = metric.goal.worst(ended) if ended else None
+    return tuple(_observation(run, metric, worst) for run in runs)
+
+
+def _observation(run: RunView, metric: Metric, worst: float | None) -> Observation:
+    if run.state is RunState.PENDING:
+        return Observation(run=run, standing=Standing.PENDING)
+    if run.state is RunState.RUNNING:
+        value = _while_running(run, metric, worst)
+        waiting = Standing.PENDING
+    else:
+        value = _ended_value(run, metric, worst)
+        waiting = Standing.UNKNOWN
+    if value is None:
+        return Observation(run=run, standing=waiting)
+    return Observation(run=run, standing=Standing.TOLD, value=value)
+
+
+def _while_running(run: RunView, metric: Metric, worst: float | None) -> float | None:
+    if metric.impute_while_running is None:
+        return None
+    best = _best(run, metric)
+    if best is None and metric.impute_while_running is Impute.WORST:
+        return worst
+    return best
+
+
+def _ended_value(run: RunView, metric: Metric, worst: float | None) -> float | None:
+    own: float | None
+    if run.state is RunState.DIVERGED:
+        own = None
+    elif run.state is RunState.FAILED:
+        own = _IMPUTED[metric.impute](run, metric)
+    else:
+        own = _best(run, metric)  # a run without any has nothing of its own to impute from either
+    return worst if own is None else own
+
+
+def _best(run: RunView, metric: Metric) -> float | None:
+    values = _finite(run)
+    return metric.goal.best(values) if values else None
+
+
+def _latest(run: RunView, metric: Metric) -> float | None:
+    values = [value for value in run.history if isfinite(value)]
+    return float(values[-1]) if values else None
+
+
+def _nothing(run: RunView, metric: Metric) -> float | None:
+    return None
+
+
+_IMPUTED: dict[Impute, Callable[[RunView, Metric], float | None]] = {
+    Impute.WORST: _nothing,
+    Impute.BEST: _best,
+    Impute.LATEST: _latest,
+}
+
+
+def _finite(run: RunView) -> list[float]:
+    values = [float(value) for value in run.history if isfinite(value)]
+    if run.summary is not None and isfinite(run.summary):
+        values.append(float(run.summary))
+    return values

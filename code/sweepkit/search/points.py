@@ -1,0 +1,199 @@
+"""Points of a space by number and by content: what makes "already proposed" cheap to ask.
+
+A finite space is never enumerated. A point is the mixed-radix number of its positions on the axes (the last axis
+fastest, W&B's order), so 10**6 points cost nothing and neither does the millionth.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from math import prod
+from typing import Any, Protocol
+
+from sweepkit.spec.distributions import Distribution, content_key
+from sweepkit.spec.space import Path, Space
+
+
+class Axis(Protocol):
+    """The distinct values of one parameter, by position."""
+
+    def __len__(self) -> int:
+        """Return the number of distinct values."""
+        ...
+
+    def value(self, position: int) -> Any:
+        """Return the value at a position in [0, len)."""
+        ...
+
+    def position(self, value: Any) -> int | None:
+        """Return where an equal value stands, None when there is none."""
+        ...
+
+
+class ListAxis:
+    """An axis of listed values, of equal ones the first position and the last value, as W&B's grid returns them.
+
+    Keys that the listed dictionaries do not have are left out of a value before it is looked up: programs add such
+    keys to their configuration at run time.
+    """
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values: list[Any] = []
+        self._positions: dict[Hashable, int] = {}
+        self._known_keys: set[Any] = set()
+        for value in values:
+            if isinstance(value, Mapping):
+                self._known_keys.update(value)
+            position = self._positions.setdefault(content_key(value), len(self._values))
+            if position == len(self._values):
+                self._values.append(value)
+            self._values[position] = value
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def value(self, position: int) -> Any:
+        """Return the value at `position`."""
+        return self._values[position]
+
+    def position(self, value: Any) -> int | None:
+        """Return where an equal value stands, None when there is none."""
+        if self._known_keys and isinstance(value, Mapping):
+            value = {key: item for key, item in value.items() if key in self._known_keys}
+        return self._positions.get(content_key(value))
+
+
+class SupportAxis:
+    """An axis of everything that a finite numeric distribution can draw, computed and not listed.
+
+    Args:
+        distribution: One whose `support_size()` is not None.
+    """
+
+    def __init__(self, distribution: Distribution) -> None:
+        size = distribution.support_size()
+        if size is None:
+            raise ValueError(f"an axis needs a finite distribution, got {distribution.kind}")
+        self._size = size
+        self._distribution = distribution
+
+    def __len__(self) -> int:
+        return self._size
+
+    def value(self, position: int) -> Any:
+        """Return the value at `position`, ascending."""
+        return self._distribution.support_value(position)
+
+    def position(self, value: Any) -> int | None:
+        """Return where an equal value stands, None when there is none."""
+        return self._distribution.support_index(value)
+
+
+class FinitePoints:
+    """The points of a product of axes, numbered from 0; the last axis counts fastest.
+
+    Args:
+        space: Gives the nesting, and the values of parameters that have no axis (constants).
+        axes: One axis for each parameter that varies, in the order of the space.
+    """
+
+    def __init__(self, space: Space, axes: Mapping[Path, Axis]) -> None:
+        self._space = space
+        self._axes = dict(axes)
+        self._constants = {
+            parameter.path: parameter.distribution.ppf(0.5)
+            for parameter in space.parameters
+            if parameter.path not in self._axes
+        }
+        # Not len(axis): Python refuses lengths beyond 2**63 - 1, and a space may well have more points.
+        self.total = prod(axis_length(axis) for axis in self._axes.values())
+
+    def params(self, index: int) -> dict[str, Any]:
+        """Return point `index` in [0, total) as W&B nests it; containers are copies."""
+        flat = dict(self._constants)
+        for path, axis in reversed(self._axes.items()):
+            index, position = divmod(index, axis_length(axis))
+            flat[path] = axis.value(position)
+        return nested(self._space, flat)
+
+    def index(self, params: Mapping[str, Any]) -> int | None:
+        """Return the number of a nested configuration, None when it is not a point (or lacks a parameter)."""
+        flat = self._space.flatten(params)
+        number = 0
+        for path, axis in self._axes.items():
+            position = axis.position(flat[path]) if path in flat else None
+            if position is None:
+                return None
+            number = number * axis_length(axis) + position
+        return number
+
+
+class SeenPoints:
+    """A set of point numbers that also answers which is the k-th number not in it, in O(log n)."""
+
+    def __init__(self) -> None:
+        self._sorted: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def __contains__(self, index: int) -> bool:
+        place = bisect_left(self._sorted, index)
+        return place < len(self._sorted) and self._sorted[place] == index
+
+    def add(self, index: int) -> None:
+        """Add a number, once."""
+        if index not in self:
+            insort(self._sorted, index)
+
+    def unseen(self, rank: int) -> int:
+        """Return the `rank`-th (from 0) of the numbers 0, 1, 2, … that are not in the set."""
+        # Before the i-th seen number stand sorted[i] - i unseen ones, which never decreases with i.
+        before = bisect_right(range(len(self._sorted)), rank, key=lambda i: self._sorted[i] - i)
+        return rank + before
+
+
+def axis_length(axis: Axis) -> int:
+    """Return an axis' length without Python's limit on `len`."""
+    return axis.__len__()
+
+
+def support_points(space: Space) -> FinitePoints | None:
+    """Return the points that the distributions of `space` can draw, None when infinitely many."""
+    axes: dict[Path, Axis] = {}
+    for parameter in space.parameters:
+        distribution = parameter.distribution
+        size = distribution.support_size()
+        if size is None:
+            return None
+        if distribution.values:
+            axes[parameter.path] = ListAxis(distribution.support_value(index) for index in range(size))
+        else:
+            axes[parameter.path] = SupportAxis(distribution)
+    return FinitePoints(space, axes)
+
+
+def nested(space: Space, flat: Mapping[Path, Any]) -> dict[str, Any]:
+    """Return `space.nest(flat)` with containers copied, so that no program can change the sweep's own values."""
+    own = {path: deepcopy(value) if isinstance(value, (dict, list, tuple)) else value for path, value in flat.items()}
+    return space.nest(own)
+
+
+def flat_key(space: Space, params: Mapping[str, Any]) -> Hashable:
+    """Return a key of a nested configuration, equal for configurations of equal content."""
+    flat = space.flatten(params)
+    return tuple(content_key(flat[p.path]) if p.path in flat else None for p in space.parameters)
+
+
+def grid_axis(distribution: Distribution) -> Axis | None:
+    """Return the axis of a distribution in a grid: None for a constant.
+
+    Raises:
+        ValueError: The distribution cannot be gridded.
+    """
+    if len(distribution.values) == 1 and distribution.kind == "constant":
+        return None
+    values: Sequence[Any] | None = distribution.grid_values()
+    if values is None:
+        raise ValueError(f"{distribution.kind} has no grid points")
+    return SupportAxis(distribution) if isinstance(values, range) else ListAxis(values)

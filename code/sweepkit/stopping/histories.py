@@ -1,0 +1,38 @@
+"""Reading histories: only finite values count as reports, and a thousand of them must cost a few milliseconds."""
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+
+from sweepkit.spec.runs import RunView
+
+
+def finite(history: Sequence[float]) -> Sequence[float]:
+    """Return the finite values of a history in order; the history itself when all are."""
+    # The sum of finite numbers may overflow, but a finite sum proves that no NaN or infinity is among them.
+    return history if isfinite(sum(history)) else [value for value in history if isfinite(value)]
+
+
+def values_at(runs: Iterable[RunView], report: int, sign: float = 1.0) -> list[float]:
+    """Return `sign` times the `report`-th (from 1) finite value of every run that has so many."""
+    values = []
+    for run in runs:
+        history = run.history
+        if len(history) < report:
+            continue
+        if not isfinite(sum(history[:report])):
+            history = tuple(value for value in history if isfinite(value))
+            if len(history) < report:
+                continue
+        values.append(sign * history[report - 1])
+    return values
+
+
+def number(value: float) -> str:
+    """Return a metric's value as a reason prints it, with four digits."""
+    return f"{value:.4g}"
+
+
+def share(eta: float) -> str:
+    """Return "the best third" for 3, "the best 1/2.5" for 2.5."""
+    words = {2: "half", 3: "third", 4: "quarter"}
+    return f"the best {words.get(int(eta), f'1/{eta:g}')}" if eta == int(eta) else f"the best 1/{eta:g}"

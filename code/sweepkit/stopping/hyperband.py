@@ -1,0 +1,61 @@
+"""W&B's hyperband: a run is ended that, at the last band it reached, is outside the best 1/eta of all runs there.
+
+Source: `sweeps` 0.3.0, `hyperband_stopping.py`, followed to the number. Despite its name (Li et al. 2018, "Hyperband")
+there are no brackets of budgets; it is a quantile rule.
+"""
+
+from collections.abc import Sequence
+
+from sweepkit.spec.runs import Decision, RunView
+from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
+from sweepkit.stopping.histories import finite, number, share, values_at
+
+
+class Hyperband:
+    """Judge a run at every report against the last band it reached.
+
+    A report counts when the metric in it is finite. The threshold at band b is element int(n / eta), from 0, of the
+    sorted values that the n runs with at least b reports, in any state, had at report b. A value worse than that
+    ends the run, a tie does not. The value is the run's at the band (`strict`) or its best so far. Runs that come
+    later move the threshold, so a run can be ended long after its band.
+
+    Args:
+        rule: min_iter, or max_iter and s (which win); eta > 1; strict.
+        goal: Direction of the metric.
+
+    Raises:
+        SweepKitError: The rule has no band.
+    """
+
+    def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
+        check_bands(rule)
+        self._rule = rule
+        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report."""
+        history = [self._sign * value for value in finite(run.history)]
+        bands = bands_up_to(self._rule, len(history))
+        if not bands:
+            first = next_band(self._rule, 0)
+            return Decision(stop=False, reason=f"hyperband: {len(history)} reports, the first band is at {first}")
+        band = bands[-1]
+        values = sorted(values_at(runs, band, self._sign))
+        if not values:  # only when the caller left `run` out of `runs`
+            return Decision(stop=False, reason=f"hyperband: no run to compare with at report {band}")
+        threshold = values[int(1.0 / self._rule.eta * len(values))]
+        value = history[band - 1] if self._rule.strict else min(history)
+        return self._decision(value, threshold, band, len(values))
+
+    def _decision(self, value: float, threshold: float, band: int, count: int) -> Decision:
+        stop = value > threshold
+        shown = number(self._sign * value)
+        where = f"at report {band}" if self._rule.strict else f"as its best, judged at report {band},"
+        verdict = "is worse than" if stop else "is no worse than"
+        return Decision(
+            stop=stop,
+            reason=f"hyperband: {shown} {where} {verdict} {number(self._sign * threshold)}, "
+            f"{share(self._rule.eta)} of {count} runs",
+            margin=threshold - value,
+        )

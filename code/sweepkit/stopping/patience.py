@@ -1,0 +1,47 @@
+"""Patience: a run is ended that has not improved for some reports. It looks at no other run.
+
+Source: Prechelt 1998, "Early Stopping - But When?", the class UP in its usual form with a least improvement.
+"""
+
+from collections.abc import Sequence
+
+from sweepkit.spec.runs import Decision, RunView
+from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.stopping.histories import finite, number
+
+
+class Patience:
+    """End a run after `patience` finite reports in a row without an improvement of more than `min_delta`.
+
+    An improvement is measured from the last one, so many small steps that add up do count.
+
+    Args:
+        rule: patience >= 1; min_delta >= 0, in units of the metric; n_warmup_reports, the first reports of a run,
+            after which it may be ended.
+        goal: Direction of the metric.
+    """
+
+    def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
+        self._rule = rule
+        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report; `runs` is not looked at."""
+        history = [self._sign * value for value in finite(run.history)]
+        if not history:
+            return Decision(stop=False, reason="patience: no finite report yet")
+        best, since = history[0], 0
+        for value in history[1:]:
+            if value < best - self._rule.min_delta:
+                best, since = value, 0
+            else:
+                since += 1
+        reports = len(history)
+        state = f"{since} reports since the last improvement, {number(self._sign * best)} at report {reports - since}"
+        if since < self._rule.patience:
+            return Decision(stop=False, reason=f"patience: {state}; {self._rule.patience} are allowed")
+        if reports <= self._rule.n_warmup_reports:
+            return Decision(
+                stop=False, reason=f"patience: {state}, but the first {self._rule.n_warmup_reports} are not judged"
+            )
+        return Decision(stop=True, reason=f"patience: {state}; only {self._rule.patience} are allowed")
