@@ -94,7 +94,7 @@ class TrainingSection:
         gradient_accumulation_steps: Batches per optimizer step, >= 1.
         num_train_epochs: Passes over the training data, > 0; a fraction is allowed.
         max_steps: Optimizer steps in place of epochs when >= 1; -1 for epochs.
-        warmup_ratio: Part of the steps with a rising rate, in [0, 1); transformers 5 calls it a fractional warmup_steps.
+        warmup_ratio: Part of the steps with a rising rate, in [0, 1).
         weight_decay: >= 0.
         max_grad_norm: Gradients are scaled down to this norm; 0 for never.
         lr_scheduler_type: How the rate falls.
@@ -122,7 +122,7 @@ class TrainingSection:
     max_grad_norm: float = _field(1.0, least=0)
     lr_scheduler_type: str = _field("linear", choices=SCHEDULES)
     label_smoothing_factor: float = _field(0.0, least=0, below=1)
-    optim: str = _field("adamw_torch", choices=OPTIMIZERS)
+    optim: str = _field("adamw_torch_fused", choices=OPTIMIZERS)
     fp16: bool = False
     bf16: bool = False
     gradient_checkpointing: bool = False
@@ -314,7 +314,11 @@ def _range_rule(known: _Known, value: Any) -> str:
         ("most", "at most", lambda limit: value <= limit),
         ("below", "below", lambda limit: value < limit),
     )
-    broken = [f"{words} {bounds[name]}" for name, words, holds in checks if bounds[name] is not None and not holds(bounds[name])]
+    broken = [
+        f"{words} {bounds[name]}"
+        for name, words, holds in checks
+        if bounds[name] is not None and not holds(bounds[name])
+    ]
     return f"must be {' and '.join(broken)}" if broken else ""
 
 
@@ -350,17 +354,18 @@ def _together(values: Mapping[str, Any]) -> list[Problem]:
     steps = values.get("training.eval_steps", 1.0)
     if steps > 1 and steps != int(steps):
         problems.append(
-            Problem(key="training.eval_steps", rule="must be whole when above 1 (steps), or a fraction below 1", got=repr(steps))
+            Problem(
+                key="training.eval_steps",
+                rule="must be whole when above 1 (steps), or a fraction below 1",
+                got=repr(steps),
+            )
         )
     return problems
 
 
 def _values(config: TrainingConfig) -> dict[str, Any]:
     """Return every value by its dotted path."""
-    return {
-        path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1])
-        for path in _KNOWN
-    }
+    return {path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1]) for path in _KNOWN}
 
 
 def _build(values: Mapping[str, Any]) -> TrainingConfig:
@@ -435,9 +440,13 @@ def _load_yaml(path: Path) -> tuple[Any, Lines]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SpecError([Problem(where=where, rule="must be a file that can be read", got=error.strerror or "")]) from None
+        raise SpecError(
+            [Problem(where=where, rule="must be a file that can be read", got=error.strerror or "")]
+        ) from None
     except UnicodeDecodeError as error:
-        raise SpecError([Problem(where=where, rule="must be UTF-8", got=f"byte {error.object[error.start]:#x}")]) from None
+        raise SpecError(
+            [Problem(where=where, rule="must be UTF-8", got=f"byte {error.object[error.start]:#x}")]
+        ) from None
     try:
         lines: dict[tuple[str, ...], int] = {}
         _collect_lines(YAML(typ="rt", pure=True).load(text), (), lines)

@@ -8,7 +8,7 @@ vocabulary in `sweepkit.json`, and a tokenizer that does not match is refused.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def vocabulary_sha256(vocabulary: Mapping[str, int]) -> str:
 
 
 def resolve(name: str) -> str:
-    """Return the folder that `name` means: as written, or below the root of the checkout; else the name itself (a hub's).
+    """Return the folder that `name` means: as written, or below the checkout's root; else the name itself, a hub's.
 
     Raises:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
@@ -46,8 +46,8 @@ def _explain(name: str, error: Exception) -> DataError:
         return DataError(f"model.name: the checkpoint in {name} cannot be loaded: {first}")
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") not in (None, "", "0") else ""
     return DataError(
-        f"model.name: {name!r} is neither a folder nor in the local cache, and no network gave it{offline}; download it "
-        f"once on a machine with a network, name a folder that holds it, or use data/checkpoints/bart-tiny-ko"
+        f"model.name: {name!r} is neither a folder nor in the local cache, and no network gave it{offline}; "
+        "download it once where there is a network, name a folder, or use data/checkpoints/bart-tiny-ko"
     )
 
 
@@ -84,12 +84,13 @@ def _check_vocabulary(name: str, vocabulary: Mapping[str, int]) -> None:
         )
 
 
-def load_model(name: str, overrides: Mapping[str, Any]) -> Any:
+def load_model(name: str, overrides: Callable[[Any], Mapping[str, Any]]) -> Any:
     """Return an encoder-decoder model in 32-bit floats, on the CPU, in training mode as from_pretrained leaves it.
 
     Args:
         name: A folder or a hub name, as `resolve` returns it.
-        overrides: Fields of the model's configuration to set before it is built, e.g. {"dropout": 0.1}.
+        overrides: Given the model's configuration, returns the fields to set in it before the model is built,
+            e.g. {"dropout": 0.1}.
 
     Raises:
         DataError: It cannot be loaded, is no encoder-decoder, or its configuration has no such field.
@@ -103,7 +104,7 @@ def load_model(name: str, overrides: Mapping[str, Any]) -> Any:
             raise DataError(
                 f"model.name: must be an encoder-decoder model (BART, T5), got {config.model_type!r} in {name}"
             )
-        for field, value in overrides.items():
+        for field, value in overrides(config).items():
             if not hasattr(config, field):
                 raise DataError(f"model: a {config.model_type} model has no {field!r} to set")
             setattr(config, field, value)
