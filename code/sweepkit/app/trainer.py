@@ -147,7 +147,9 @@ def _run(argv: Sequence[str] | None) -> int:
     config = apply(config, given, from_text=True)
     from sweepkit.training.session import run
 
-    return run(config, names=list(given), environ=os.environ)
+    # A sweep may well have a parameter named seed, which argparse takes for the option.
+    names = [*params, *(() if options.seed is None else ("seed",))]
+    return run(config, names=names, environ=os.environ)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -61,7 +61,7 @@ def open_reporter(environ: Mapping[str, str]) -> Reporter | None:
         raise TrackingError(f"{path}: a report file must be writable, got {error.strerror}") from None
 
 
-class Telling(TrainerCallback):  # type: ignore[misc]  # transformers' class is untyped
+class Telling(TrainerCallback):
     """Collects every evaluation and tells it to whoever listens.
 
     Args:

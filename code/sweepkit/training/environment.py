@@ -41,8 +41,9 @@ def quiet() -> None:
     """Let transformers say errors only and draw no progress bars: our own lines stand alone on the console."""
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    said: Any = logging  # transformers' own functions have no types
+    said.set_verbosity_error()
+    said.disable_progress_bar()
     # Raised by torch about its own internals on CPU, nothing a user of the trainer could mend.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|transformers|accelerate)\b")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|transformers|accelerate)\b")
@@ -52,16 +53,17 @@ def peak_memory_bytes() -> dict[str, int]:
     """Return the most memory this process held so far: "cpu" (resident) and, where there is one, "gpu" (allocated)."""
     import torch
 
+    cuda: Any = torch.cuda
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        peaks["gpu"] = torch.cuda.max_memory_allocated()
+    if cuda.is_available() and cuda.is_initialized():
+        peaks["gpu"] = cuda.max_memory_allocated()
     return peaks
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    import accelerate
+    import accelerate  # type: ignore[import-untyped]
     import numpy
     import tokenizers
     import torch

@@ -17,4 +17,4 @@ import sweepkit.training.session  # noqa: F401 - the trainer, with torch and tra
 with contextlib.suppress(ImportError):  # private to transformers, so it may go; then the first load is 0.15 s slower
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-    get_checkpoint_conversion_mapping("bart")  # compiles and keeps a thousand regular expressions
+    get_checkpoint_conversion_mapping("bart")  # type: ignore[no-untyped-call]  # compiles and keeps a thousand regular expressions

@@ -44,14 +44,14 @@ def run(config: TrainingConfig, *, names: Sequence[str], environ: Mapping[str, s
     """
     started, clock = time.time(), time.monotonic()
     recorded = RecordedConfig(config)
-    directory = output_directory(config, environ)
+    directory = output_directory(recorded.config, environ)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"output.directory: must be a folder that can be written, got {directory}: {error.strerror}"
         ) from None
-    tracker = _tracker(config, directory)
+    tracker = _tracker(recorded, directory)
     exit_code = 1
     try:
         listeners = Listeners(
@@ -78,22 +78,19 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-# What is used outside the training proper, where no recording view of the configuration is read.
-_ALWAYS_USED = frozenset({"output.directory", "wandb.enabled"})
-
-
 def _used(names: Sequence[str], read: set[str]) -> list[str]:
     """Return the given names whose field was read."""
-    return [name for name in names if route(name) in read or route(name) in _ALWAYS_USED]
+    return [name for name in names if route(name) in read]
 
 
-def _tracker(config: TrainingConfig, directory: Path) -> Any:
+def _tracker(recorded: RecordedConfig, directory: Path) -> Any:
     """Return a W&B run when the configuration wants one; W&B is imported only then."""
-    if not config.wandb.enabled or config.wandb.mode == "disabled":
+    wandb = recorded.config.wandb
+    if not wandb.enabled or wandb.mode == "disabled":
         return None
     from sweepkit.tracking.wandb_run import start_run  # type: ignore[import-not-found,unused-ignore]
 
-    return start_run(as_dict(config), project=config.wandb.project, directory=directory)
+    return start_run(as_dict(recorded.raw), project=wandb.project, directory=directory)
 
 
 def _metrics(evaluation: Evaluation | None) -> dict[str, Any] | None:

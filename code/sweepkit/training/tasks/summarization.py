@@ -6,7 +6,7 @@ Importing this module imports torch and transformers; it uses neither of them be
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ def _padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
     return torch.tensor([row + [value] * (width - len(row)) for row in rows])
 
 
-class Summarizer(Seq2SeqTrainer):  # type: ignore[misc]  # transformers' class is untyped
+class Summarizer(Seq2SeqTrainer):
     """A Seq2SeqTrainer whose evaluation loss leaves label smoothing out, so that runs with and without compare."""
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -135,8 +135,8 @@ def train(recorded: RecordedConfig, output_dir: Path, listeners: Listeners) -> O
     trainer = Summarizer(
         model=model,
         args=_arguments(config, output_dir),
-        train_dataset=train_set,
-        eval_dataset=val_set,
+        train_dataset=cast(Any, train_set),
+        eval_dataset=cast(Any, val_set),  # any sized, indexable thing will do
         data_collator=Collator(tokenizer.pad_token_id, model),
         compute_metrics=_scorer(config, tokenizer, val_set) if config.training.predict_with_generate else None,
         callbacks=[telling],
@@ -210,7 +210,7 @@ def _set_generation(config: TrainingConfig, model: Any, tokenizer: Any) -> None:
         settings["no_repeat_ngram_size"] = config.generation.no_repeat_ngram_size
         if settings["num_beams"] > 1:
             settings["length_penalty"] = config.generation.length_penalty
-    model.generation_config = GenerationConfig(**settings)
+    model.generation_config = GenerationConfig(**settings)  # type: ignore[no-untyped-call]
 
 
 def _arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrainingArguments:
