@@ -1,6 +1,6 @@
 """Make the embedded base checkpoint `data/checkpoints/bart-tiny-ko`: a tokenizer and a small BART, pre-trained.
 
-    python data/make_checkpoint.py                 about 110 s on one CPU core; writes 1.1 MB
+    python data/make_checkpoint.py                 about 110 CPU s (one thread); writes 1.1 MB
     python data/make_checkpoint.py --output DIR    elsewhere
     python data/make_checkpoint.py --steps 50      a quick, worse one
 
@@ -101,7 +101,7 @@ def make_tokenizer(corpus: list[str]) -> Any:
 
 
 def make_model(vocabulary_size: int) -> Any:
-    """Return a BART of 0.26 million parameters. init_std .05: at the default .02 so narrow a model ignores its encoder."""
+    """Return a BART of 0.26 million parameters; at init_std's default .02 so narrow a model ignores its encoder."""
     from transformers import BartConfig, BartForConditionalGeneration
 
     config = BartConfig(
@@ -140,7 +140,7 @@ def corrupt(ids: list[int], mask_id: int, dice: random.Random) -> list[int]:
 
 
 def noisy_pair(text: str, tokenizer: Any, dice: random.Random) -> tuple[list[int], list[int]]:
-    """Return (input ids, label ids): a dialogue's utterances shuffled half the time, spans hidden; the target is whole."""
+    """Return (input ids, label ids): utterances shuffled half the time, spans hidden; the target is whole."""
     lines = text.split("\n")
     target = tokenizer(" ".join(lines), add_special_tokens=False)["input_ids"]
     if len(lines) > 1 and dice.random() < 0.5:
@@ -200,6 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     model = make_model(len(tokenizer))
     loss = pretrain(model, tokenizer, dialogues + summaries, options.steps)
     model.save_pretrained(options.output)
+    (options.output / "model.safetensors").chmod(0o644)
     tokenizer.save_pretrained(options.output)
     record = {
         VOCABULARY_KEY: vocabulary_sha256(tokenizer.get_vocab()),

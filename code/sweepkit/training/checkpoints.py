@@ -8,7 +8,7 @@ vocabulary in `sweepkit.json`, and a tokenizer that does not match is refused.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def vocabulary_sha256(vocabulary: Mapping[str, int]) -> str:
 
 
 def resolve(name: str) -> str:
-    """Return the folder that `name` means: as written, or below the root of the checkout; else the name itself (a hub's).
+    """Return the folder that `name` means: as written, or below the checkout's root; else the name itself, a hub's.
 
     Raises:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
@@ -44,11 +44,49 @@ def _explain(name: str, error: Exception) -> DataError:
     first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     if Path(name).is_dir():
         return DataError(f"model.name: the checkpoint in {name} cannot be loaded: {first}")
-    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") not in (None, "", "0") else ""
     return DataError(
-        f"model.name: {name!r} is neither a folder nor in the local cache, and no network gave it{offline}; download it "
-        f"once on a machine with a network, name a folder that holds it, or use data/checkpoints/bart-tiny-ko"
+        f"model.name: {name!r} is neither a folder nor in the local cache, and the hub did not give it ({first}); "
+        "download it once where there is a network, name a folder, or use data/checkpoints/bart-tiny-ko"
     )
+
+
+def _load(load: Callable[..., Any], name: str, **options: Any) -> Any:
+    """Return what `load` makes of a folder or of the local cache; only if that fails, of the hub.
+
+    Without this order every start would ask the hub for news, and wait 25 s for it where there is no network.
+
+    Raises:
+        DataError: It cannot be loaded.
+    """
+    try:
+        try:
+            return load(name, local_files_only=True, **options)
+        except (OSError, ValueError):
+            if Path(name).is_dir():
+                raise
+        _ask_hub(name)
+        return load(name, **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise _explain(name, error) from None
+
+
+def _ask_hub(name: str) -> None:
+    """Ask the hub for the model once, with a time limit: its own download functions try six times, noisily.
+
+    Raises:
+        OSError: There is no network, or no such model.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if os.environ.get("HF_HUB_OFFLINE") not in (None, "", "0"):
+        raise OSError("HF_HUB_OFFLINE is set")
+    try:
+        HfApi().model_info(name, timeout=10)
+    except HfHubHTTPError:
+        raise OSError("it has no model of that name that you may read") from None
+    except Exception as error:  # whatever the HTTP library of the day raises when nobody answers
+        raise OSError(f"no network: {error}") from None
 
 
 def load_tokenizer(name: str) -> Any:
@@ -62,10 +100,7 @@ def load_tokenizer(name: str) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise _explain(name, error) from None
+    tokenizer = _load(AutoTokenizer.from_pretrained, name)
     _check_vocabulary(name, tokenizer.get_vocab())
     return tokenizer
 
@@ -84,12 +119,13 @@ def _check_vocabulary(name: str, vocabulary: Mapping[str, int]) -> None:
         )
 
 
-def load_model(name: str, overrides: Mapping[str, Any]) -> Any:
+def load_model(name: str, overrides: Callable[[Any], Mapping[str, Any]]) -> Any:
     """Return an encoder-decoder model in 32-bit floats, on the CPU, in training mode as from_pretrained leaves it.
 
     Args:
         name: A folder or a hub name, as `resolve` returns it.
-        overrides: Fields of the model's configuration to set before it is built, e.g. {"dropout": 0.1}.
+        overrides: Given the model's configuration, returns the fields to set in it before the model is built,
+            e.g. {"dropout": 0.1}.
 
     Raises:
         DataError: It cannot be loaded, is no encoder-decoder, or its configuration has no such field.
@@ -97,17 +133,12 @@ def load_model(name: str, overrides: Mapping[str, Any]) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-    try:
-        config = AutoConfig.from_pretrained(name)
-        if not getattr(config, "is_encoder_decoder", False):
-            raise DataError(
-                f"model.name: must be an encoder-decoder model (BART, T5), got {config.model_type!r} in {name}"
-            )
-        for field, value in overrides.items():
-            if not hasattr(config, field):
-                raise DataError(f"model: a {config.model_type} model has no {field!r} to set")
-            setattr(config, field, value)
-        # 16-bit checkpoints would otherwise stay, and train, in 16 bits (transformers 5 keeps the stored type).
-        return AutoModelForSeq2SeqLM.from_pretrained(name, config=config, dtype=torch.float32)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise _explain(name, error) from None
+    config = _load(AutoConfig.from_pretrained, name)
+    if not getattr(config, "is_encoder_decoder", False):
+        raise DataError(f"model.name: must be an encoder-decoder model, got {config.model_type!r} in {name}")
+    for field, value in overrides(config).items():
+        if not hasattr(config, field):
+            raise DataError(f"model: a {config.model_type} model has no {field!r} to set")
+        setattr(config, field, value)
+    # 16-bit checkpoints would otherwise stay, and train, in 16 bits (transformers 5 keeps the stored type).
+    return _load(AutoModelForSeq2SeqLM.from_pretrained, name, config=config, dtype=torch.float32)

@@ -9,11 +9,11 @@ _SPACE = re.compile(r"\s+")
 
 
 def normalize(text: str) -> str:
-    """Return the text composed (NFC), quotes made plain, long repetitions cut to two, white space folded to one blank.
+    r"""Return the text composed (NFC), quotes made plain, long repetitions cut to two, white space folded to a blank.
 
     Digits are not cut: 10000 stays 10000.
 
-    >>> normalize('정말 ㅋㅋㅋㅋㅋㅋ  “좋아”\\n10000원')
+    >>> normalize('정말 ㅋㅋㅋㅋㅋㅋ  “좋아”\n10000원')
     '정말 ㅋㅋ "좋아" 10000원'
     """
     plain = unicodedata.normalize("NFC", text).translate(_QUOTES)

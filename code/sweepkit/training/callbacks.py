@@ -1,0 +1,176 @@
+"""What a training tells while it runs: reports to the agent, lines to the console, rows to W&B."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from transformers import TrainerCallback
+
+from sweepkit.errors import TrackingError
+from sweepkit.tracking.reports import REPORT_FILE_ENV
+from sweepkit.training.results import Evaluation
+
+
+class Reporter(Protocol):
+    """Where reports go; `sweepkit.tracking.reports.ReportWriter` is one."""
+
+    def report(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Take one row of metrics."""
+
+    def message(self, **message: Any) -> None:
+        """Take one message of sweepkit's own."""
+
+
+class Tracker(Protocol):
+    """Where rows go as well; `sweepkit.tracking.wandb_run.WandbRun` is one."""
+
+    def log(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Take one row of metrics."""
+
+
+class _ReportFile:
+    """Appends rows and messages to a report file, one write each, so that appends of several processes stay whole."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def report(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Append one row."""
+        self.message(**values, **({} if step is None else {"_step": step}), _time=time.time())
+
+    def message(self, **message: Any) -> None:
+        """Append one object."""
+        os.write(self._descriptor, (json.dumps(message, ensure_ascii=False) + "\n").encode())
+
+
+def open_reporter(environ: Mapping[str, str]) -> Reporter | None:
+    """Return the report file that SWEEPKIT_REPORT_FILE names, or None when it names none.
+
+    Raises:
+        TrackingError: It cannot be opened.
+    """
+    path = environ.get(REPORT_FILE_ENV)
+    if not path:
+        return None
+    try:
+        return _ReportFile(path)
+    except OSError as error:
+        raise TrackingError(f"{path}: a report file must be writable, got {error.strerror}") from None
+
+
+class Telling(TrainerCallback):
+    """Collects every evaluation and tells it to whoever listens.
+
+    Args:
+        say: Prints one line for the user.
+        used: Returns the sweep parameters, by the names they were given, that the training has used so far.
+        reporter: The agent's report file, or None outside a sweep.
+        tracker: W&B, or None.
+
+    Attributes:
+        history: The evaluations so far, in order.
+        first_step_at: `time.time()` at the first optimizer step's beginning, None before it.
+        diverged: Whether an evaluation's loss was not finite; the training then ends itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        say: Callable[[str], None],
+        used: Callable[[], list[str]],
+        reporter: Reporter | None,
+        tracker: Tracker | None,
+    ) -> None:
+        self.history: list[Evaluation] = []
+        self.first_step_at: float | None = None
+        self.diverged = False
+        self._say, self._used, self._reporter, self._tracker = say, used, reporter, tracker
+        self._told: list[str] | None = None
+        self._train: dict[str, float] = {}
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Note when the first step begins: a benchmark of the start wants it."""
+        if self.first_step_at is None:
+            self.first_step_at = time.time()
+            if self._reporter is not None:
+                self._reporter.message(_sweepkit_first_step=self.first_step_at)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
+        """Evaluate at the last step too, whatever eval_steps divides, and log the loss wherever it is evaluated."""
+        if state.global_step >= state.max_steps and args.eval_strategy != "epoch":
+            control.should_evaluate = True
+        control.should_log = control.should_evaluate
+        return control
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
+        """Log the loss wherever an epoch ends with an evaluation."""
+        control.should_log = control.should_evaluate
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+        """Keep the training loss until the evaluation that follows."""
+        if logs and "loss" in logs:  # an evaluation's own log passes here too
+            self._train = {f"train/{name}": float(logs[name]) for name in ("loss", "learning_rate")}
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> Any:
+        """Tell one evaluation; end a training whose loss is not a number any more."""
+        scores = evaluation_scores(metrics)
+        self.history.append(Evaluation(step=state.global_step, epoch=state.epoch or 0.0, metrics=scores))
+        row = {f"eval/{name}": value for name, value in scores.items()} | self._train | {"epoch": state.epoch or 0.0}
+        self._train = {}
+        self._tell_used()
+        if self._reporter is not None:
+            self._reporter.report(row, state.global_step)
+        if self._tracker is not None:
+            self._tracker.log(row, state.global_step)
+        self._say(_line(row, state.global_step, state.max_steps))
+        if not math.isfinite(scores.get("loss", 0.0)):
+            self.diverged = True
+            control.should_training_stop = True
+        return control
+
+    def _tell_used(self) -> None:
+        """Say which sweep parameters were used, when that is news: a run that is stopped early has said it too."""
+        used = self._used()
+        if self._reporter is not None and used != self._told:
+            self._reporter.message(_sweepkit_read=used)
+            self._told = used
+
+
+def evaluation_scores(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the Trainer's metrics by short name, without its timings.
+
+    A model whose loss is NaN or infinite has no ROUGE: what it generates is an accident of `argmax`, and 0.0 would look
+    like a poor but sound run. So all its scores are NaN, and a stopping rule sees the divergence.
+
+    >>> evaluation_scores({"eval_loss": 0.5, "eval_rouge1_f1": 0.25, "eval_runtime": 1.0, "epoch": 1.0})
+    {'loss': 0.5, 'rouge1_f1': 0.25}
+    """
+    prefix = "eval_"
+    scores = {
+        name.removeprefix(prefix): float(value)
+        for name, value in metrics.items()
+        if name == "eval_loss" or name.startswith("eval_rouge")
+    }
+    if not math.isfinite(scores.get("loss", 0.0)):
+        return {name: value if name == "loss" else math.nan for name, value in scores.items()}
+    return scores
+
+
+_SHOWN = {
+    "train/loss": "train/loss",
+    "eval/loss": "eval/loss",
+    "eval/rouge1_f1": "R1",
+    "eval/rouge2_f1": "R2",
+    "eval/rougeL_f1": "RL",
+    "eval/rouge_combined_f1": "combined",
+}
+
+
+def _line(row: Mapping[str, float], step: int, steps: int) -> str:
+    """Return one evaluation as one short line."""
+    shown = [f"{label} {row[name]:.4f}" for name, label in _SHOWN.items() if name in row]
+    return "  ".join([f"step {step}/{steps}", *shown])

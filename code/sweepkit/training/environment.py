@@ -1,0 +1,92 @@
+"""What a training needs of its process before it starts, and what it says of it afterwards."""
+
+import gc
+import os
+import random
+import resource
+import sys
+import warnings
+from typing import Any
+
+
+def prepare(seed: int) -> None:
+    """Make this process ready to train: quiet libraries, one thread, everything random seeded.
+
+    Threads: OMP_NUM_THREADS, else one. A second thread makes a step of a small model 1.13 times faster for 1.8 times
+    the CPU; the cores are better spent on a second run. Seeding comes last, so a training in a fresh process and
+    one in a forked process, which has already imported and used the libraries, draw the same numbers.
+    """
+    import numpy
+    import torch
+    import transformers
+
+    # accelerate collects garbage before the first step, which takes 0.2 s over the 400,000 objects of the imported
+    # libraries. They live as long as the process anyway: leave them out of all collections.
+    gc.freeze()
+    quiet()
+    torch.set_num_threads(thread_count())
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    transformers.set_seed(seed)
+
+
+def thread_count() -> int:
+    """Return the threads a training uses: OMP_NUM_THREADS when it is a whole number above 0, else 1."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() and int(text) > 0 else 1
+
+
+def quiet() -> None:
+    """Let transformers say errors only and draw no progress bars: our own lines stand alone on the console."""
+    from transformers.utils import logging
+
+    said: Any = logging  # transformers' own functions have no types
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    # Raised by torch about its own internals on CPU, nothing a user of the trainer could mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|transformers|accelerate)\b")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|transformers|accelerate)\b")
+
+
+def peak_memory_bytes() -> dict[str, int]:
+    """Return the most memory this process held so far: "cpu" (resident) and, where there is one, "gpu" (allocated)."""
+    import torch
+
+    cuda: Any = torch.cuda
+    unit = 1 if sys.platform == "darwin" else 1024
+    peaks = {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if cuda.is_available() and cuda.is_initialized():
+        peaks["gpu"] = cuda.max_memory_allocated()
+    return peaks
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    import accelerate  # type: ignore[import-untyped]
+    import numpy
+    import tokenizers
+    import torch
+    import transformers
+
+    import sweepkit
+
+    modules: dict[str, Any] = {
+        "sweepkit": sweepkit,
+        "torch": torch,
+        "transformers": transformers,
+        "tokenizers": tokenizers,
+        "accelerate": accelerate,
+        "numpy": numpy,
+    }
+    found = {name: str(getattr(module, "__version__", "unknown")) for name, module in modules.items()}
+    return {"python": sys.version.split()[0], **found}
+
+
+def device_name(device: Any) -> str:
+    """Return "cpu", or the GPU's own name after its place, e.g. "cuda:0 NVIDIA H200"."""
+    import torch
+
+    if device.type != "cuda":
+        return str(device)
+    return f"{device} {torch.cuda.get_device_name(device)}"

@@ -1,0 +1,65 @@
+"""The result file of one training: `<output_dir>/results/training_results.json`, written in one step."""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SELECTION_METRIC = "rouge_combined_f1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One evaluation: metrics by their short names ("loss", "rouge1_f1", …) and where in the training it was."""
+
+    step: int
+    epoch: float
+    metrics: Mapping[str, float]
+
+
+def best_of(history: Sequence[Evaluation]) -> Evaluation | None:
+    """Return the evaluation with the highest rouge_combined_f1, else with the lowest loss; the first of equals.
+
+    Evaluations whose value is not finite are passed over; None when no other is left.
+    """
+    for name, sign in ((SELECTION_METRIC, 1.0), ("loss", -1.0)):
+        finite = [item for item in history if math.isfinite(item.metrics.get(name, math.nan))]
+        if finite:
+            return max(finite, key=lambda item: sign * item.metrics[name])
+    return None
+
+
+def finite(value: Any) -> Any:
+    """Return the value with NaN and infinities, which JSON does not have, as None; mappings and lists through."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file: beside first, then in its place in one step, so that nobody ever reads half of it.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(finite(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    descriptor, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

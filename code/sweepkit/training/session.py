@@ -1,0 +1,136 @@
+"""One training from its configuration to its result file: opens what it reports to, trains, writes what came of it."""
+
+import datetime
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import DataError
+from sweepkit.paths import OUTPUT_DIR, slug
+from sweepkit.spec.training import TrainingConfig, as_dict, route
+from sweepkit.tracking.reports import RUN_DIR_ENV
+from sweepkit.training import environment
+from sweepkit.training.callbacks import open_reporter
+from sweepkit.training.results import Evaluation, best_of, write_json
+from sweepkit.training.tasks.summarization import Listeners, Outcome, train
+from sweepkit.training.usage import RecordedConfig
+
+
+def output_directory(config: TrainingConfig, environ: Mapping[str, str]) -> Path:
+    """Return where the training writes: as configured, else its run's folder in a sweep, else by model and seed."""
+    if config.output.directory:
+        return Path(config.output.directory).expanduser()
+    if environ.get(RUN_DIR_ENV):
+        return Path(environ[RUN_DIR_ENV])
+    return OUTPUT_DIR / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
+
+
+def run(config: TrainingConfig, *, names: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Train and write `results/training_results.json`.
+
+    Args:
+        config: Complete and valid.
+        names: Names of the parameters given on the command line; those that the training uses are reported.
+        environ: The environment.
+
+    Returns:
+        0. A training that diverged returns 0 too: its reports and its result say so, and trying again would not help.
+
+    Raises:
+        SweepKitError: Data, checkpoint, report file or output directory stand in the way.
+    """
+    started, clock = time.time(), time.monotonic()
+    recorded = RecordedConfig(config)
+    directory = output_directory(recorded.config, environ)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"output.directory: must be a folder that can be written, got {directory}: {error.strerror}"
+        ) from None
+    tracker = _tracker(recorded, directory)
+    exit_code = 1
+    try:
+        listeners = Listeners(
+            say=_say,
+            used=lambda: _used(names, recorded.read),
+            reporter=open_reporter(environ),
+            tracker=tracker,
+        )
+        outcome = train(recorded, directory, listeners)
+        result = _result(config, outcome, started, time.monotonic() - clock)
+        file = directory / "results" / "training_results.json"
+        write_json(file, result)
+        exit_code = 0
+    finally:
+        if tracker is not None:
+            tracker.finish(exit_code)
+    _say(_last_line(outcome, result["duration_s"], file))
+    return 0
+
+
+def _say(line: str) -> None:
+    """Print a line for the user, at once even into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _used(names: Sequence[str], read: set[str]) -> list[str]:
+    """Return the given names whose field was read."""
+    return [name for name in names if route(name) in read]
+
+
+def _tracker(recorded: RecordedConfig, directory: Path) -> Any:
+    """Return a W&B run when the configuration wants one; W&B is imported only then."""
+    wandb = recorded.config.wandb
+    if not wandb.enabled or wandb.mode == "disabled":
+        return None
+    from sweepkit.tracking.wandb_run import start_run  # type: ignore[import-not-found,unused-ignore]
+
+    return start_run(as_dict(recorded.raw), project=wandb.project, directory=directory)
+
+
+def _metrics(evaluation: Evaluation | None) -> dict[str, Any] | None:
+    """Return an evaluation as it stands in the result file."""
+    if evaluation is None:
+        return None
+    return {**evaluation.metrics, "step": evaluation.step, "epoch": evaluation.epoch}
+
+
+def _result(config: TrainingConfig, outcome: Outcome, started: float, duration_s: float) -> dict[str, Any]:
+    """Return the content of the result file. Values that are not finite become null there."""
+    begun = datetime.datetime.fromtimestamp(started, datetime.UTC)
+    return {
+        "state": "diverged" if outcome.diverged else "finished",
+        "best_metrics": _metrics(best_of(outcome.history)),
+        "last_metrics": _metrics(outcome.history[-1] if outcome.history else None),
+        "history": [_metrics(evaluation) for evaluation in outcome.history],
+        "config": as_dict(config),
+        "seed": config.training.seed,
+        "started_at": begun.isoformat(timespec="seconds"),
+        "duration_s": round(duration_s, 3),
+        "steps": outcome.steps,
+        "train_rows": outcome.train_rows,
+        "val_rows": outcome.val_rows,
+        "device": outcome.device,
+        "threads": environment.thread_count(),
+        "peak_memory_bytes": environment.peak_memory_bytes(),
+        "rouge_tokenizer": config.metrics.rouge_tokenizer,
+        "versions": environment.versions(),
+        "pid": os.getpid(),
+    }
+
+
+def _last_line(outcome: Outcome, duration_s: float, file: Path) -> str:
+    """Return the closing line."""
+    if outcome.diverged:
+        return f"diverged: the loss is not finite at step {outcome.history[-1].step}, {duration_s:.1f} s; {file}"
+    best = best_of(outcome.history)
+    told = "nothing was evaluated"
+    if best is not None:
+        name = "rouge_combined_f1" if "rouge_combined_f1" in best.metrics else "loss"
+        told = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
+    return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {told}; {file}"
