@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError
-from sweepkit.paths import CODE_DIR, SWEEP_CONFIG_DIR
+from sweepkit.paths import CODE_DIR, CONFIG_DIR
 from sweepkit.spec.read import find_sweep, read_sweep
 from sweepkit.spec.sweep import SweepSpec
 
@@ -44,7 +44,7 @@ def make_plan(options: Namespace) -> Plan:
     from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
-    file = find_sweep(options.sweep_config, cwd=cwd, config_dir=SWEEP_CONFIG_DIR)
+    file = find_sweep(options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
     spec = read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file))
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
