@@ -79,7 +79,10 @@ def test_bad_sweep_tells_place_key_and_rule(text, expected, line):
 
 
 def test_all_problems_are_told_at_once_in_order_of_lines():
-    text = "method: bayez\nmetric: {nme: loss}\nparameters:\n  lr: {min: 2, max: 1}\n  day: {value: 2024-01-01}\nrun_cap: 0\n"
+    text = (
+        "method: bayez\nmetric: {nme: loss}\nparameters:\n"
+        "  lr: {min: 2, max: 1}\n  day: {value: 2024-01-01}\nrun_cap: 0\n"
+    )
     problems = _problems(text)
     assert [problem.line for problem in problems] == [1, 2, 2, 4, 5, 6]
     assert str(SpecError(problems)).count("\n") == 5
