@@ -115,7 +115,7 @@ def test_what_extends(path, value, line):
         (("early_terminate",), None, 'early_terminate: {"type": "hyperband", "min_iter": 3'),
         (("parameters", "batch", "values"), [8], "parameters.batch.values: [8, 16] → [8]"),
         (("parameters", "batch", "values"), [8, True, 32], "parameters.batch.values: [8, 16] → [8, true, 32]"),
-        (("parameters", "fixed", "value"), 4, "parameters.fixed.values: [3] → [4]"),
+        (("parameters", "fixed", "value"), 4, "parameters.fixed.value: 3 → 4"),
         (("parameters", "lr", "min"), 1e-3, "parameters.lr.min: 0.0001 → 0.001"),
         (("parameters", "lr", "distribution"), "uniform", 'parameters.lr: {"distribution": "log_uniform_values", '),
         (
