@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import currently_in_test_context, given, settings
+from hypothesis import event as hypothesis_event
 from hypothesis import strategies as st
 
 from sweepkit.errors import SpecError
@@ -16,6 +17,7 @@ from sweepkit.spec.read import from_config
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package warns of a pydantic field at import
+    from sweeps import SweepRun, stop_runs
     from sweeps.config import fill_parameter, schema_violations_from_proposed_config
     from sweeps.params import HyperParameterSet
 
@@ -85,6 +87,12 @@ def _allowed_by_row(violations, config):
 def _has_plain_false(config):
     metrics = [config.get("metric"), *(config.get("metrics") or [])]
     return any(isinstance(metric, dict) and metric.get("impute_while_running") is False for metric in metrics)
+
+
+def event(text):
+    """Count an outcome where hypothesis keeps statistics."""
+    if currently_in_test_context():
+        hypothesis_event(text)
 
 
 def _compare(config):
@@ -401,6 +409,46 @@ def test_differences_are_those_of_the_table(row, config, we_accept):
         assert "deprecated" in spec.warnings[0]
     if not we_accept:
         assert {_row_of(problem) for problem in problems} == {row}
+
+
+@pytest.mark.parametrize("excess", [0.0, 9e-6, -9e-6, 1.0009e-5, 1.1e-5, -1.1e-5, 5e-4])
+def test_the_sum_of_probabilities_has_wandbs_tolerance(excess):
+    config = {"method": "random", "parameters": {"x": {"values": [1, 2], "probabilities": [0.5, 0.5 + excess]}}}
+    assert (_compare(config) is not None) is (abs(excess) <= 1.001e-5)
+
+
+def test_order_of_nested_names_is_wandbs_where_dots_and_dashes_matter():
+    tree = {
+        "a-b": {"value": 1},
+        "a": {"parameters": {"z": {"value": 1}, "B": {"parameters": {"c": {"value": 1}}}, "b": {"value": 2}}},
+        "a.b": {"value": 1},
+        "B": {"value": 1},
+        "_c": {"value": 1},
+    }
+    spec = _compare({"method": "grid", "parameters": tree})
+    theirs = [item.name for item in HyperParameterSet.from_config(tree)]
+    assert [HyperParameterSet.NESTING_DELIMITER.join(item.path) for item in spec.space.parameters] == theirs
+    assert [item.name for item in spec.space.parameters] == ["B", "_c", "a.B.c", "a.b", "a.z", "a-b", "a.b"]
+
+
+@pytest.mark.parametrize(
+    "bands", [{"max_iter": 3, "s": 1}, {"max_iter": 2, "s": 1}, {"max_iter": 2, "s": 4, "eta": 2}, {"min_iter": 1}]
+)
+def test_hyperband_is_refused_where_wandbs_engine_finds_no_band_d9(bands):
+    config = {
+        "method": "random",
+        "metric": {"name": "a"},
+        "parameters": ONE,
+        "early_terminate": {"type": "hyperband", **bands},
+    }
+    try:
+        stop_runs(config, [SweepRun(name="r", state="running", history=[{"a": 1.0}])])
+    except ValueError:
+        works = False
+    else:
+        works = True
+    spec, _ = _ours(config)
+    assert (spec is not None) is works
 
 
 def test_every_row_has_its_own_number():
