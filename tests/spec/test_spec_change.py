@@ -115,7 +115,7 @@ def test_what_extends(path, value, line):
         (("early_terminate",), None, 'early_terminate: {"type": "hyperband", "min_iter": 3'),
         (("parameters", "batch", "values"), [8], "parameters.batch.values: [8, 16] → [8]"),
         (("parameters", "batch", "values"), [8, True, 32], "parameters.batch.values: [8, 16] → [8, true, 32]"),
-        (("parameters", "fixed", "value"), 4, "parameters.fixed.values: [3] → [4]"),
+        (("parameters", "fixed", "value"), 4, "parameters.fixed.value: 3 → 4"),
         (("parameters", "lr", "min"), 1e-3, "parameters.lr.min: 0.0001 → 0.001"),
         (("parameters", "lr", "distribution"), "uniform", 'parameters.lr: {"distribution": "log_uniform_values", '),
         (
@@ -175,3 +175,21 @@ def test_our_own_stopping_rule_is_named_where_it_stands():
     assert compare(old, new).lines == ("sweepkit.early_terminate.n_startup_runs: 5 → 9",)
     assert compare(old, new).kind is ChangeKind.DIFFERS
     assert compare(old, from_config(base)).kind is ChangeKind.DIFFERS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (None, 5, ChangeKind.DIFFERS),
+        (5, None, ChangeKind.EXTENDS),
+        (5, 4, ChangeKind.DIFFERS),
+        (4, 5, ChangeKind.EXTENDS),
+        (5, 5, ChangeKind.SAME),
+    ],
+)
+def test_a_limit_extends_when_it_becomes_looser(old, new, kind):
+    sides = []
+    for cap in (old, new):
+        config = {"method": "random", "parameters": {"a": {"value": 1}}}
+        sides.append(from_config(config if cap is None else {**config, "run_cap": cap}))
+    assert compare(*sides).kind is kind

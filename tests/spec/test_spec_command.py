@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from sweepkit.spec.command import MACROS, arguments_json, build_command, command_warnings, needs_json_file
 
+OPT = "{'name': 'adam', 'wd': 1e-05}"  # Python's repr, as W&B has it
 PARAMS = {"lr": 0.1, "flag": True, "off": False, "nothing": None, "opt": {"name": "adam", "wd": 1e-5}, "l": [1, "a"]}
 
 
@@ -21,16 +22,25 @@ def _build(command, params=PARAMS, env=None):
         ("${env}", ["/usr/bin/env"]),
         ("${interpreter}", ["/venv/python"]),
         ("${program}", ["train.py"]),
-        ("${args}", ["--lr=0.1", "--flag=True", "--off=False", "--nothing=None", "--opt={'name': 'adam', 'wd': 1e-05}", "--l=[1, 'a']"]),
-        ("${args_no_boolean_flags}", ["--lr=0.1", "--flag", "--nothing=None", "--opt={'name': 'adam', 'wd': 1e-05}", "--l=[1, 'a']"]),
-        ("${args_no_hyphens}", ["lr=0.1", "flag=True", "off=False", "nothing=None", "opt={'name': 'adam', 'wd': 1e-05}", "l=[1, 'a']"]),
-        ("${args_json}", ['{"lr": 0.1, "flag": true, "off": false, "nothing": null, "opt": {"name": "adam", "wd": 1e-05}, "l": [1, "a"]}']),
+        ("${args}", ["--lr=0.1", "--flag=True", "--off=False", "--nothing=None", f"--opt={OPT}", "--l=[1, 'a']"]),
+        ("${args_no_boolean_flags}", ["--lr=0.1", "--flag", "--nothing=None", f"--opt={OPT}", "--l=[1, 'a']"]),
+        ("${args_no_hyphens}", ["lr=0.1", "flag=True", "off=False", "nothing=None", f"opt={OPT}", "l=[1, 'a']"]),
+        ("${args_json}", [json.dumps(PARAMS)]),
         ("${args_json_file}", ["/tmp/c.json"]),
-        ("${args_no_equals}", ["--lr", "0.1", "--flag", "True", "--off", "False", "--nothing", "None", "--opt", "{'name': 'adam', 'wd': 1e-05}", "--l", "[1, 'a']"]),
-        ("${args_append_hydra}", ["+lr=0.1", "+flag=True", "+off=False", "+nothing=None", "+opt={'name': 'adam', 'wd': 1e-05}", "+l=[1, 'a']"]),
-        ("${args_override_hydra}", ["++lr=0.1", "++flag=True", "++off=False", "++nothing=None", "++opt={'name': 'adam', 'wd': 1e-05}", "++l=[1, 'a']"]),
+        (
+            "${args_no_equals}",
+            ["--lr", "0.1", "--flag", "True", "--off", "False", "--nothing", "None", "--opt", OPT, "--l", "[1, 'a']"],
+        ),
+        (
+            "${args_append_hydra}",
+            ["+lr=0.1", "+flag=True", "+off=False", "+nothing=None", f"+opt={OPT}", "+l=[1, 'a']"],
+        ),
+        (
+            "${args_override_hydra}",
+            ["++lr=0.1", "++flag=True", "++off=False", "++nothing=None", f"++opt={OPT}", "++l=[1, 'a']"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_macro(macro, expected):
     assert list(_build([macro])) == expected
     assert macro[2:-1] in MACROS

@@ -79,7 +79,10 @@ def test_bad_sweep_tells_place_key_and_rule(text, expected, line):
 
 
 def test_all_problems_are_told_at_once_in_order_of_lines():
-    text = "method: bayez\nmetric: {nme: loss}\nparameters:\n  lr: {min: 2, max: 1}\n  day: {value: 2024-01-01}\nrun_cap: 0\n"
+    text = (
+        "method: bayez\nmetric: {nme: loss}\nparameters:\n"
+        "  lr: {min: 2, max: 1}\n  day: {value: 2024-01-01}\nrun_cap: 0\n"
+    )
     problems = _problems(text)
     assert [problem.line for problem in problems] == [1, 2, 2, 4, 5, 6]
     assert str(SpecError(problems)).count("\n") == 5
@@ -273,6 +276,8 @@ def test_from_config_reads_back_from_its_text():
         (object, "parameters.a.value", "type"),
         ({1: 2}, "parameters.a.value", "1"),
         ([float("nan")], "parameters.a.value[0]", "nan"),
+        ([10**5000], "parameters.a.value[0]", "int"),
+        ("\ud800", "parameters.a.value", "str"),
     ],
 )
 def test_from_config_refuses_what_json_has_not_d11(value, key, got):
@@ -346,6 +351,36 @@ def test_a_miss_without_anything_near_lists_all(tmp_path):
         find_sweep("zzz", cwd=tmp_path, config_dir=config)
     with pytest.raises(SpecError, match="there is no sweep in"):
         find_sweep("zzz", cwd=tmp_path, config_dir=tmp_path / "nothing")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_file_breaks_the_reader(data):
+    """Whatever lines are lost, doubled, moved or changed: a sweep or a list of problems with lines, nothing else."""
+    lines = FULL.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        index = data.draw(st.integers(0, len(lines) - 1))
+        action = data.draw(st.sampled_from(["drop", "double", "indent", "dedent", "cut", "word"]))
+        if action == "drop":
+            lines[index : index + 1] = []
+        elif action == "double":
+            lines.insert(data.draw(st.integers(0, len(lines))), lines[index])
+        elif action == "indent":
+            lines[index] = "  " + lines[index]
+        elif action == "dedent":
+            lines[index] = lines[index].removeprefix("  ")
+        elif action == "cut":
+            lines[index] = lines[index][: data.draw(st.integers(0, len(lines[index])))]
+        else:
+            word = data.draw(st.sampled_from(["null", "[]", "{}", "-1", "2.5", "yes", "x: y", "{a: 1}", "log_uniform"]))
+            lines[index] = f"{lines[index].split(':')[0]}: {word}"
+        lines = lines or [""]
+    try:
+        spec = read_sweep_text("\n".join(lines), source="f.yaml")
+    except SpecError as error:
+        assert all(problem.line is not None and problem.where == "f.yaml" for problem in error.problems)
+    else:
+        assert spec.space.parameters and spec.method
 
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,4}", fullmatch=True)

@@ -55,7 +55,8 @@ def test_lines_of_every_path():
 
 
 def test_anchors_and_merge_keys():
-    text = "base: &base {a: 1, b: 2}\nother: &other {b: 3, c: 4}\nx: {<<: *base, b: 9}\ny: {<<: [*base, *other]}\nz: *base\n"
+    text = "base: &base {a: 1, b: 2}\nother: &other {b: 3, c: 4}\n"
+    text += "x: {<<: *base, b: 9}\ny: {<<: [*base, *other]}\nz: *base\n"
     data = load(text).data
     assert data["x"] == {"a": 1, "b": 9}
     assert data["y"] == {"a": 1, "b": 2, "c": 4}

@@ -1,7 +1,7 @@
 """Sweep files with one mistake each, and what must be said about it.
 
-Each row is `(id, yaml_text, expected_substring, expected_line)`. The substring holds the key (if the mistake has one) and
-the rule; the line is where the message must point. All of them must be refused with exit code 2 and nothing written.
+Each row is `(id, yaml_text, expected_substring, expected_line)`. The substring holds the key (if the mistake has one)
+and the rule; the line is where the message must point. All must be refused with exit code 2 and nothing written.
 """
 
 BadSweep = tuple[str, str, str, int]
@@ -13,6 +13,7 @@ def _with(parameters: str, top: str = "method: random") -> str:
 
 
 _LR = "lr: {min: 0.1, max: 0.5}"
+_HYPERBAND = "early_terminate: {type: hyperband, min_iter: 1}"
 _LOSS = "metric: {name: loss}"
 
 BAD_SWEEPS: list[BadSweep] = [
@@ -35,7 +36,12 @@ BAD_SWEEPS: list[BadSweep] = [
         5,
     ),
     ("merge_of_nothing", _with("<<: 3\n" + _LR), "parameters.<<: << merges a mapping", 4),
-    ("alias_cycle", _with("a: &a {parameters: *a}"), "an alias cannot stand inside what it names", 4),
+    (
+        "alias_cycle",
+        _with("a: &a {parameters: *a}"),
+        "parameters.a.parameters: an alias cannot stand inside what it names",
+        4,
+    ),
     ("own_tag", _with("lr: {value: !point 3}"), "parameters.lr.value: the tag !point is not known, got 3", 4),
     ("python_tag", _with("lr: {value: !!python/name:os.system x}"), "the tag !!python/name:os.system is not known", 4),
     ("control_character", "method: random\nname: a\x01b\n", "character '\\x01' is not allowed", 2),
@@ -245,7 +251,7 @@ BAD_SWEEPS: list[BadSweep] = [
         "scheduler_early",
         _with(
             _LR,
-            f"method: custom\nscheduler: {{engine: optuna}}\n{_LOSS}\nearly_terminate: {{type: hyperband, min_iter: 1}}",
+            f"method: custom\nscheduler: {{engine: optuna}}\n{_LOSS}\n{_HYPERBAND}",
         ),
         "early_terminate and scheduler cannot both be given",
         4,
@@ -328,7 +334,7 @@ BAD_SWEEPS: list[BadSweep] = [
         "two_early",
         _with(
             _LR,
-            f"method: random\n{_LOSS}\nearly_terminate: {{type: hyperband, min_iter: 1}}\nsweepkit: {{early_terminate: {{type: median}}}}",
+            f"method: random\n{_LOSS}\n{_HYPERBAND}\nsweepkit: {{early_terminate: {{type: median}}}}",
         ),
         "early_terminate and sweepkit.early_terminate cannot both be given",
         3,

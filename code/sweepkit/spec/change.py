@@ -118,7 +118,9 @@ def _compare_distributions(
     collected: _Differences, key: str, old: Distribution, new: Distribution, *, grid: bool
 ) -> None:
     listed = (Kind.CONSTANT, Kind.CATEGORICAL)
-    if old.kind in listed and new.kind in listed:
+    if old.kind is new.kind is Kind.CONSTANT:
+        collected.note(f"{key}.value", old.values[0], new.values[0])
+    elif old.kind in listed and new.kind in listed:
         # 1 and 1.0 are one point of a grid, true and 1 are two; so W&B's engine has it.
         kept = {_canonical(value) for value in old.values} <= {_canonical(value) for value in new.values}
         collected.note(f"{key}.values", list(old.values), list(new.values), extends=kept)

@@ -30,16 +30,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean X?` for the nearest known word, or the list of known ones."""
-    names = list(known)
-    lowered = {name.lower(): name for name in names}
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean X?` for the nearest known word, "" when none is near."""
+    lowered = {name.lower(): name for name in known}
     wanted = word.lower().replace("-", "_")
     matches = get_close_matches(wanted, list(lowered), n=1, cutoff=0.6)
     matches = matches or [name for name in lowered if len(wanted) > 2 and name.startswith(wanted)]
-    if matches:
-        return f"did you mean {lowered[matches[0]]}?"
-    return "known: " + ", ".join(names)
+    return f"did you mean {lowered[matches[0]]}?" if matches else ""
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return `did you mean X?` for the nearest known word, or the list of known ones."""
+    return suggestion(word, known) or "known: " + ", ".join(known)
 
 
 def is_number(value: Any) -> bool:
@@ -79,6 +81,11 @@ class Checker:
         self.where = where
         self.warnings: list[str] = []
         self._problems: list[Problem] = list(document.problems)
+
+    @property
+    def count(self) -> int:
+        """Return the number of problems so far."""
+        return len(self._problems)
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all problems in order of lines."""
@@ -130,7 +137,7 @@ class Checker:
             return None
         if isinstance(value, str) and value in choices:
             return value
-        hint = nearest(value, choices) if isinstance(value, str) else ""
+        hint = suggestion(value, choices) if isinstance(value, str) else ""
         self.refuse((*path, key), f"must be one of {', '.join(choices)}", got=value, hint=hint)
         return None
 

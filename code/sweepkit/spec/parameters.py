@@ -116,7 +116,7 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
     kind = _kind(check, node, path)
     if kind is None:
         return None
-    before = len(check.problems())
+    before = check.count
     for key in node:
         if key != "distribution" and key not in KEYS[kind]:
             check.refuse((*path, key), f"{key} is not a key of {kind}", got=node[key], hint=_extra_hint(key, kind))
@@ -127,13 +127,13 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
         distribution = _listed(check, node, path, kind)
     else:
         distribution = _continuous(check, node, path, kind)
-    if len(check.problems()) > before:
+    if check.count > before:
         return None
     if kind in DEPRECATED:
         check.warn(
             path,
             f"{kind} is deprecated: its min and max are exponents of e, so it draws from "
-            f"exp({node['min']}) to exp({node['max']}); write {DEPRECATED[kind]} with the limits themselves",
+            f"exp({distribution.min}) to exp({distribution.max}); write {DEPRECATED[kind]} with the limits themselves",
         )
     return distribution
 
@@ -159,11 +159,12 @@ def _kind(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Kind | None
     if "min" in node or "max" in node:
         return _inferred_uniform(check, node, path)
     known = (*_ALL_KEYS, "parameters")
-    for key in node:
-        if key not in known:
-            check.refuse((*path, key), f"{key} is not a key of a parameter", got=node[key], hint=nearest(key, known))
-    hint = "name the distribution" if any(key in known for key in node) else ""
-    check.refuse(path, f"a parameter needs {_FORMS}", got=dict(node), hint=hint)
+    unknown = [key for key in node if key not in known]
+    for key in unknown:
+        check.refuse((*path, key), f"{key} is not a key of a parameter", got=node[key], hint=nearest(key, known))
+    if not unknown:
+        hint = "name the distribution" if node else ""
+        check.refuse(path, f"a parameter needs {_FORMS}", got=dict(node), hint=hint)
     return None
 
 

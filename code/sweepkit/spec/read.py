@@ -26,6 +26,7 @@ from sweepkit.spec.sweep import (
 )
 from sweepkit.spec.yaml import MAX_DEPTH, Document, KeyPath, decode, dotted, parse
 
+_MOST_BITS = 14_000  # Python writes no int of more than 4300 digits
 SUFFIXES = (".yaml", ".yml")
 _TEXT_KEYS = ("name", "description", "program", "entity", "project", "apiVersion", "job", "image_uri")
 KEYS = (
@@ -123,15 +124,18 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
     Raises:
         SpecError: There is no such file; the nearest existing names are told.
     """
-    given = cwd / Path(name_or_path).expanduser()
+    given = cwd / name_or_path
     folder = config_dir / "sweep"
     candidates = [given]
     candidates += [given.with_name(given.name + suffix) for suffix in SUFFIXES] if given.name else []
     if name_or_path == Path(name_or_path).name:  # a bare name
         candidates += [folder / name_or_path, *(folder / (name_or_path + suffix) for suffix in SUFFIXES)]
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # a name too long for the file system is a miss too
+            continue
     stem = given.name.removesuffix(".yaml").removesuffix(".yml")
     existing = sorted({file.stem for file in folder.glob("*") if file.suffix in SUFFIXES and file.is_file()})
     near = get_close_matches(stem, existing, n=3, cutoff=0.5)
@@ -166,11 +170,20 @@ def _plain(value: Any, path: KeyPath, where: str, problems: list[Problem]) -> An
         return {key: _plain(item, (*path, key), where, problems) for key, item in value.items() if isinstance(key, str)}
     if isinstance(value, list | tuple):
         return [_plain(item, (*path, index), where, problems) for index, item in enumerate(value)]
-    if value is None or type(value) in (bool, int, str) or (type(value) is float and fits_float(value)):
+    if _in_json(value):
         return value
-    got = f"{value!r} ({type(value).__name__})"
+    got = f"a value of type {type(value).__name__}" if isinstance(value, int) else f"{value!r} ({type(value).__name__})"
     problems.append(Problem(where=where, key=dotted(path), rule="must be a value that JSON has", got=got))
     return None
+
+
+def _in_json(value: Any) -> bool:
+    """Return whether a scalar is one that JSON has, and that can be written as UTF-8 text."""
+    if isinstance(value, str):
+        return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
+    if type(value) is int:
+        return value.bit_length() < _MOST_BITS
+    return value is None or type(value) is bool or (type(value) is float and fits_float(value))
 
 
 def _read(document: Document, origin: _Origin) -> SweepSpec:

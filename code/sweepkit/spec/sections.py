@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweepkit.spec.checker import Checker, nearest
+from sweepkit.spec.checker import Checker, suggestion
 from sweepkit.spec.sweep import EarlyTerminate, Extensions, Goal, Impute, Metric, Scheduler
 from sweepkit.spec.yaml import KeyPath
 
@@ -73,7 +73,7 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
     kind = node["type"]
     if kind not in types:
         ours = isinstance(kind, str) and kind in STOPPING_KEYS
-        hint = "put it under `sweepkit:`, W&B knows hyperband only" if ours else nearest(str(kind), types)
+        hint = "put it under `sweepkit:`, W&B knows hyperband only" if ours else suggestion(str(kind), types)
         check.refuse((*path, "type"), f"must be one of {', '.join(types)}", got=kind, hint=hint)
         return None
     known = STOPPING_KEYS[kind]

@@ -10,7 +10,6 @@ reader takes too.
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,9 +179,7 @@ def _compose(text: str, where: str) -> Any:
     reader.max_depth = MAX_DEPTH
     reader.composer.warn_double_anchors = False  # an anchor defined again is legal YAML: the later one counts
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # ruamel.yaml warns of directives that it goes on to ignore
-            nodes = list(reader.compose_all(text))
+        nodes = list(reader.compose_all(text))
     except (YAMLError, RecursionError, ValueError, AssertionError, LookupError, NotImplementedError) as error:
         raise _syntax(error, text, where) from None
     if len(nodes) > 1:
@@ -388,8 +385,8 @@ def _int(text: str) -> int:
         raise ValueError(text)
     digits = text.replace("_", "")
     if digits.startswith(("0x", "0o")):
-        return int(digits, 0)
-    return int(digits)  # ValueError too above Python's limit of 4300 digits
+        return int(str(int(digits, 0)))  # ValueError above Python's limit of 4300 digits, which no text could show
+    return int(digits)
 
 
 def _float(text: str) -> float:
@@ -401,7 +398,10 @@ def _float(text: str) -> float:
         return math.nan
     if special == ".inf":
         return -math.inf if digits.startswith("-") else math.inf
-    return float(int(digits, 0)) if digits.startswith(("0x", "0o")) else float(digits)
+    try:
+        return float(int(digits, 0)) if digits.startswith(("0x", "0o")) else float(digits)
+    except OverflowError:
+        return math.inf
 
 
 _CONVERT: dict[str, Callable[[str], Any]] = {"null": _null, "bool": _bool, "int": _int, "float": _float}
