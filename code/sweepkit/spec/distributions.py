@@ -399,7 +399,7 @@ def _integer_near(number: float, rounding: Callable[[float], int]) -> int:
     """Round up or down, but take a number that misses an integer by a rounding error for it."""
     number = _clip(number, -_LARGEST, _LARGEST)
     nearest = round(number)
-    return nearest if math.isclose(number, nearest, rel_tol=1e-12, abs_tol=1e-12) else rounding(number)
+    return nearest if math.isclose(number, nearest, rel_tol=1e-12) else rounding(number)
 
 
 def _exp(exponent: float) -> float:

@@ -4,6 +4,7 @@ Source: `sweeps` 0.3.0, `hyperband_stopping.py`.
 """
 
 from itertools import islice
+from math import isinf
 
 from sweepkit.errors import SweepKitError
 from sweepkit.spec.sweep import EarlyTerminate
@@ -23,7 +24,7 @@ def bands_up_to(rule: EarlyTerminate, longest: int) -> list[int]:
     bands: list[int] = []
     band: float = rule.min_iter
     last = longest if rule.max_iter is None else min(longest, rule.max_iter)
-    while len(bands) < _MAX_BANDS and int(band) <= last:
+    while len(bands) < _MAX_BANDS and band < last + 1:
         bands.append(int(band))
         band *= rule.eta
     return bands
@@ -60,7 +61,7 @@ def next_band(rule: EarlyTerminate, reports: int) -> int | None:
     assert rule.min_iter is not None, "check_bands comes first"
     band: float = rule.min_iter
     for _ in range(_MAX_BANDS):
-        if rule.max_iter is not None and band > rule.max_iter:
+        if isinf(band) or (rule.max_iter is not None and band >= rule.max_iter + 1):
             return None
         if int(band) > reports:
             return int(band)

@@ -32,13 +32,11 @@ class Median:
         """Judge `run` after its newest report."""
         history = finite(run.history)
         reports = len(history)
-        if reports <= self._rule.n_warmup_reports:
-            return Decision(
-                stop=False,
-                reason=f"median: report {reports} is one of the first {self._rule.n_warmup_reports}, which are not judged"
-                if self._rule.n_warmup_reports
-                else "median: no finite report yet",
-            )
+        if reports == 0:
+            return Decision(stop=False, reason="median: no finite report yet")
+        warmup = self._rule.n_warmup_reports
+        if reports <= warmup:
+            return Decision(stop=False, reason=f"median: {reports} reports, the first {warmup} are not judged")
         finished = sum(other.state is RunState.FINISHED for other in runs)
         if finished < self._rule.n_startup_runs:
             return Decision(

@@ -1,0 +1,211 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+from engine_contract import EngineContract, drive, key, run_of, space_of  # noqa: E402
+
+from sweepkit.errors import SweepKitError  # noqa: E402
+from sweepkit.search.grid import GridEngine  # noqa: E402
+from sweepkit.search.make import make_engine  # noqa: E402
+from sweepkit.search.optuna_engine import OptunaEngine  # noqa: E402
+from sweepkit.search.random import RandomEngine  # noqa: E402
+from sweepkit.spec.distributions import Distribution, Kind  # noqa: E402
+from sweepkit.spec.runs import Exhausted, RunState  # noqa: E402
+from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Scheduler, SweepSpec  # noqa: E402
+
+D = Distribution
+
+
+class TestGrid(EngineContract):
+    kinds = (Kind.CONSTANT, Kind.CATEGORICAL, Kind.INT_UNIFORM)
+
+    def engine(self, space, seed=7):
+        return GridEngine(space)
+
+
+class TestRandom(EngineContract):
+    def engine(self, space, seed=7):
+        return RandomEngine(space, seed=seed)
+
+
+class TestTpe(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="tpe")
+
+
+class TestGp(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="gp")
+
+
+LINE = space_of(x=D(kind=Kind.UNIFORM, min=0.0, max=1.0))
+
+
+def spec(method, space=LINE, metric=Metric(name="loss"), **fields):  # noqa: B008 a frozen value
+    return SweepSpec(name="s", method=method, space=space, metric=metric, **fields)
+
+
+def sampler_of(engine):
+    return engine._sampler if isinstance(engine, OptunaEngine) else type(engine).__name__
+
+
+GRID_SPACE = space_of(x=D(kind=Kind.CATEGORICAL, values=(1, 2)))
+OPTUNA = Scheduler(engine="optuna")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sampler", "expected"),
+    [
+        (spec(Method.GRID, GRID_SPACE), None, "GridEngine"),
+        (spec(Method.RANDOM), None, "RandomEngine"),
+        (spec(Method.BAYES), None, "gp"),
+        (spec(Method.BAYES), "tpe", "tpe"),
+        (spec(Method.RANDOM), "bayes", "gp"),
+        (spec(Method.BAYES), "random", "RandomEngine"),
+        (spec(Method.BAYES, extensions=Extensions(sampler="tpe")), None, "tpe"),
+        (spec(Method.BAYES, extensions=Extensions(sampler="tpe")), "gp", "gp"),
+        (spec(Method.CUSTOM, scheduler=OPTUNA), None, "tpe"),
+        (spec(Method.CUSTOM, scheduler=OPTUNA), "gp", "gp"),
+        (spec(Method.BAYES, scheduler=Scheduler(engine="wandb")), None, "gp"),
+        (spec(Method.GRID, GRID_SPACE, scheduler=Scheduler(engine="wandb")), None, "GridEngine"),
+    ],
+)
+def test_the_engine_that_is_asked_for_is_made(sweep, sampler, expected):
+    assert sampler_of(make_engine(sweep, seed=0, sampler=sampler)) == expected
+
+
+TWO = (Metric(name="a"), Metric(name="b"))
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sampler", "said"),
+    [
+        (spec(Method.GRID, GRID_SPACE), "tpe", "--sampler: method grid takes no sampler"),
+        (spec(Method.GRID, GRID_SPACE, extensions=Extensions(sampler="gp")), None, "sweepkit.sampler: method grid"),
+        (spec(Method.GRID), None, "parameters.x: method grid needs values"),
+        (spec(Method.BAYES, metric=None), None, "metric: engine gp needs one metric to optimize, got none"),
+        (spec(Method.RANDOM, metric=None), "tpe", "engine tpe needs one metric"),
+        (spec(Method.CUSTOM, metric=None, metrics=TWO, scheduler=OPTUNA), None, "got several"),
+        (spec(Method.BAYES), "cmaes", "must be one of tpe, gp, random, got 'cmaes'"),
+        (spec(Method.CUSTOM), None, "method: custom needs"),
+        (spec(Method.CUSTOM, scheduler=Scheduler(engine="ax")), None, "got 'ax'"),
+        (spec(Method.CUSTOM, scheduler=Scheduler(engine="optuna", source="s.py")), None, "got 's.py'"),
+        (spec(Method.BAYES, scheduler=OPTUNA), None, "with method bayes"),
+        (spec(Method.CUSTOM, scheduler=Scheduler(engine="wandb")), None, "got engine wandb"),
+        (spec(Method.BAYES, metric=None, source="f.yaml"), None, "f.yaml: metric"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(sweep, sampler, said):
+    with pytest.raises(SweepKitError) as caught:
+        make_engine(sweep, seed=0, sampler=sampler)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_another_seed_gives_other_proposals(sampler):
+    runs = [drive(make_engine(spec(Method.BAYES), seed=seed, sampler=sampler), 2) for seed in (0, 1)]
+    assert [key(run.params) for run in runs[0]] != [key(run.params) for run in runs[1]]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.parametrize("goal", list(Goal))
+def test_the_model_finds_the_better_end(sampler, goal):
+    engine = make_engine(spec(Method.BAYES, metric=Metric(name="loss", goal=goal)), seed=3, sampler=sampler)
+    found = []
+    for number in range(22):
+        x = engine.ask(number).params["x"]
+        engine.tell(run_of(number, {"x": x}, history=(x,)))
+        found.append(x)
+    late = sorted(found[12:])[5]
+    assert late < 0.2 if goal is Goal.MINIMIZE else late > 0.8
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_workers_at_once_never_get_the_same_point(sampler):
+    engine = make_engine(spec(Method.BAYES), seed=3, sampler=sampler)
+    runs = drive(engine, 12)
+    for number in range(12, 18):
+        runs.append(run_of(number, engine.ask(number).params, RunState.RUNNING))
+        engine.tell(runs[-1])
+    assert len({run.params["x"] for run in runs}) == 18
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_an_explosion_does_not_hide_the_rest_of_the_space(sampler):
+    engine = make_engine(spec(Method.BAYES), seed=5, sampler=sampler)
+    for number in range(26):
+        x = engine.ask(number).params["x"]
+        value = 1e30 if x > 0.7 else (x - 0.3) ** 2
+        engine.tell(run_of(number, {"x": x}, history=(value,)))
+    late = [engine._runs[number].params["x"] for number in range(16, 26)]
+    assert sum(abs(x - 0.3) < 0.15 for x in late) >= 6
+
+
+def test_a_gaussian_process_gives_way_to_tpe_after_300_runs():
+    engine = make_engine(spec(Method.BAYES), seed=0)
+    for number in range(301):
+        engine.tell(run_of(number, {"x": number / 301}))
+    assert engine.ask(301).info["sampler"] == "tpe"
+
+
+def test_prior_runs_teach_but_use_up_neither_numbers_nor_points():
+    prior = [run_of(n, {"x": x}) for n, x in enumerate((1, 2, "not listed", 2))] + [run_of(9, {})]
+    for method in (Method.GRID, Method.RANDOM, Method.BAYES):
+        engine = make_engine(spec(method, GRID_SPACE), seed=0, prior=prior)
+        assert len(drive(engine, 5)) == 2
+    line = [run_of(n, {"x": n / 20}, history=(abs(n / 20 - 0.4),)) for n in range(20)]
+    proposal = make_engine(spec(Method.BAYES), seed=0, prior=line).ask(0)
+    assert proposal.info["observed"] == 20 and abs(proposal.params["x"] - 0.4) < 0.2
+
+
+def test_probabilities_are_respected_by_every_engine():
+    # DIFFERENCE: probabilities-in-bayes (W&B's bayes search crashes on them)
+    space = space_of(
+        x=D(kind=Kind.UNIFORM, min=0.0, max=1.0),
+        p=D(kind=Kind.CATEGORICAL_W_PROBABILITIES, values=("often", "never", "rare"), probabilities=(0.9, 0.0, 0.1)),
+    )
+    for sampler in ("random", "tpe", "gp"):
+        engine = make_engine(spec(Method.BAYES, space), seed=1, sampler=sampler)
+        values = [
+            engine.ask(n).params["p"]
+            for n in range(60)
+            if engine.tell(run_of(n, engine.ask(n).params, RunState.FAILED)) is None
+        ]
+        assert values.count("never") == 0 and values.count("often") > 40, sampler
+
+
+def test_a_huge_integer_range_is_searched_without_being_listed():
+    space = space_of(n=D(kind=Kind.INT_UNIFORM, min=0, max=10**15), m=D(kind=Kind.UNIFORM, min=0.0, max=1.0))
+    for sampler in ("tpe", "gp"):
+        engine = make_engine(spec(Method.BAYES, space), seed=1, sampler=sampler)
+        runs = [run_of(n, {"n": n * 10**13, "m": n / 12}) for n in range(12)]
+        for run in runs:
+            engine.tell(run)
+        assert type(engine.ask(12).params["n"]) is int
+
+
+def test_optuna_speaks_as_before(capfd):
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    drive(make_engine(spec(Method.BAYES), seed=0, sampler="tpe"), 12)
+    assert optuna.logging.get_verbosity() == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_finite_space_of_a_billion_points_is_not_listed():
+    space = space_of(**{name: D(kind=Kind.INT_UNIFORM, min=1, max=10**7) for name in "abc"})
+    engine = RandomEngine(space, seed=0)
+    assert engine.total() == 10**21
+    assert len({key(run.params) for run in drive(engine, 50)}) == 50
+
+
+def test_random_finds_the_last_points_whatever_their_probability():
+    space = space_of(
+        p=D(kind=Kind.CATEGORICAL_W_PROBABILITIES, values=("a", "b", "c"), probabilities=(1 - 2e-9, 1e-9, 1e-9))
+    )
+    engine = RandomEngine(space, seed=0)
+    assert sorted(run.params["p"] for run in drive(engine, 9)) == ["a", "b", "c"]
+    assert isinstance(engine.ask(3), Exhausted)

@@ -1,0 +1,180 @@
+import math
+
+import pytest
+
+from sweepkit.errors import SweepKitError
+from sweepkit.spec.distributions import Distribution, Kind
+from sweepkit.spec.runs import RunState, RunView
+from sweepkit.spec.space import Parameter, Space
+from sweepkit.spec.sweep import EarlyTerminate, Extensions, Goal, Method, Metric, SweepSpec
+from sweepkit.stopping.asha import Asha
+from sweepkit.stopping.divergence import DivergenceGuard
+from sweepkit.stopping.hyperband import Hyperband
+from sweepkit.stopping.make import make_rule
+from sweepkit.stopping.median import Median
+from sweepkit.stopping.patience import Patience
+
+MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
+NAN = math.nan
+
+
+def view(number, history, state=RunState.RUNNING):
+    return RunView(number=number, run_id=str(number), params={}, state=state, history=tuple(history))
+
+
+def judge(rule, history, others=()):
+    run = view(0, history)
+    return rule.decide(run, [run, *(view(i + 1, h, RunState.FINISHED) for i, h in enumerate(others))])
+
+
+def test_hyperband_says_why_with_its_numbers():
+    rule = Hyperband(EarlyTerminate(type="hyperband", min_iter=3), MAX)
+    others = [[0, 0, value] for value in (0.5, 0.4, 0.35, 0.341, 0.3, 0.2, 0.1, 0.05)]
+    stopped = judge(rule, [0.9, 0.9, 0.213], others)
+    assert stopped.stop and not stopped.diverged
+    assert stopped.reason == "hyperband: 0.213 at report 3 is worse than 0.341, the best third of 9 runs"
+    assert stopped.margin == pytest.approx(0.213 - 0.341)
+    kept = judge(rule, [0.9, 0.9, 0.36], others)
+    assert not kept.stop and kept.margin > 0 and "is no worse than" in kept.reason
+    assert judge(rule, [0.9, NAN, 0.213], others).reason == "hyperband: 2 reports, the first band is at 3"
+
+
+def test_hyperband_not_strict_judges_the_best_so_far():
+    others = [[0, 0, 0.5], [0, 0, 0.4]]
+    for strict, stop in ((True, True), (False, False)):
+        rule = Hyperband(EarlyTerminate(type="hyperband", min_iter=3, strict=strict), MAX)
+        assert judge(rule, [0.9, 0.9, 0.1], others).stop is stop
+
+
+def test_hyperband_reasons_speak_of_the_share_kept():
+    for eta, said in ((2, "the best half of 2 runs"), (4, "the best quarter of 2"), (2.5, "the best 1/2.5 of 2")):
+        rule = Hyperband(EarlyTerminate(type="hyperband", min_iter=1, eta=eta), MIN)
+        assert said in judge(rule, [1.0], [[2.0]]).reason
+
+
+def test_asha_compares_once_at_the_rung():
+    rule = Asha(EarlyTerminate(type="asha", min_iter=2, eta=2), MIN)
+    others = [[9, 1.0], [9, 2.0], [9, 3.0]]
+    assert judge(rule, [9.0], others).reason == "asha: 1 reports, the next rung is at 2"
+    stopped = judge(rule, [0.0, 2.5], others)
+    assert stopped.stop and stopped.margin == pytest.approx(-0.5)
+    assert stopped.reason == "asha: 2.5 at rung 2 is worse than 2, the best half of 4 runs that reached it"
+    assert not judge(rule, [9.0, 2.0], others).stop  # a tie with the last that goes on
+    assert not judge(rule, [0.0, 2.5, 9.0], others).stop  # past the rung
+    assert not judge(rule, [0.0, 2.5, NAN], others).stop  # no new report
+    assert not judge(rule, [5.0, 5.0]).stop  # the first to arrive
+
+
+def test_asha_has_no_rung_beyond_its_longest_run():
+    rule = Asha(EarlyTerminate(type="asha", min_iter=1, max_iter=4, eta=3), MIN)
+    assert judge(rule, [9.0] * 9, [[1.0] * 9] * 5).reason == "asha: 9 reports, no rung is left"
+    assert judge(rule, [9.0] * 3, [[1.0] * 9] * 5).stop
+
+
+def test_median_compares_the_best_with_running_averages():
+    rule = Median(EarlyTerminate(type="median", n_startup_runs=3, n_warmup_reports=1), MIN)
+    others = [[1.0, 3.0, 0.0], [2.0, 2.0, 0.0], [5.0, 7.0, 0.0]]  # averages at 2: 2, 2, 6
+    stopped = judge(rule, [4.0, 2.5], others)
+    assert stopped.stop and stopped.margin == pytest.approx(-0.5)
+    assert "2.5, the best by report 2, is worse than 2, the median of the averages of 3 runs" in stopped.reason
+    assert not judge(rule, [2.0, 9.0], others).stop  # the best so far counts
+    assert not judge(rule, [9.0], others).stop  # warming up
+    assert "2 of 3 runs have finished" in judge(rule, [9.0, 9.0], others[:2]).reason
+    assert "no ended run has 4 reports" in judge(rule, [9.0] * 4, others).reason
+    up = Median(EarlyTerminate(type="median", n_startup_runs=1), MAX)
+    assert judge(up, [0.1], [[0.5]]).stop and not judge(up, [0.5], [[0.5]]).stop
+
+
+def test_median_leaves_failed_runs_and_bad_values_out():
+    rule = Median(EarlyTerminate(type="median", n_startup_runs=1), MIN)
+    run, failed = view(0, [5.0]), view(1, [0.0], RunState.FAILED)
+    assert not rule.decide(run, [run, failed, view(2, [NAN, 9.0], RunState.FINISHED)]).stop
+    assert rule.decide(run, [run, failed, view(2, [NAN, 1.0], RunState.FINISHED)]).stop
+
+
+def test_patience_counts_reports_without_enough_improvement():
+    rule = Patience(EarlyTerminate(type="patience", patience=2, min_delta=0.1), MIN)
+    assert not judge(rule, [1.0, 0.95]).stop
+    stopped = judge(rule, [1.0, 0.95, 0.92])
+    assert stopped.stop
+    assert stopped.reason == "patience: 2 reports since the last improvement, 1 at report 1; only 2 are allowed"
+    assert not judge(rule, [1.0, 0.95, 0.89]).stop  # small steps that add up
+    assert not judge(rule, [1.0, 0.95, NAN]).stop
+    late = Patience(EarlyTerminate(type="patience", patience=2, n_warmup_reports=3), MAX)
+    assert not judge(late, [1.0, 0.5, 0.5]).stop and judge(late, [1.0, 0.5, 0.5, 0.5]).stop
+    assert "no finite report" in judge(late, []).reason
+
+
+@pytest.mark.parametrize(
+    ("history", "stop"),
+    [
+        ([], 0),
+        ([NAN], 0),
+        ([1, NAN], 0),
+        ([1, NAN, 1], 0),
+        ([NAN, 1, NAN], 0),
+        ([NAN, NAN], 1),
+        ([1, math.inf, NAN], 1),
+    ],
+)
+def test_a_run_diverges_after_two_bad_values_in_a_row(history, stop):
+    decision = judge(DivergenceGuard(), history)
+    assert decision.stop is decision.diverged is bool(stop) and decision.reason
+
+
+def spec(early_terminate=None, metric=Metric(name="m"), **fields):  # noqa: B008 a frozen value
+    space = Space(parameters=(Parameter(path=("a",), distribution=Distribution(kind=Kind.CONSTANT, values=(1,))),))
+    return SweepSpec(
+        name="s", method=Method.RANDOM, space=space, metric=metric, early_terminate=early_terminate, **fields
+    )
+
+
+@pytest.mark.parametrize("kind", ["hyperband", "asha", "median", "patience"])
+def test_every_rule_guards_against_divergence_first(kind):
+    rule = make_rule(spec(EarlyTerminate(type=kind, min_iter=1)))
+    assert judge(rule, [1.0, NAN, NAN]).diverged
+    assert judge(rule, [1.0]).reason.startswith(kind)
+
+
+def test_the_rule_follows_the_spec():
+    assert judge(make_rule(spec()), [NAN, NAN]).diverged
+    assert not judge(make_rule(spec(metric=None)), [NAN, NAN]).stop
+    ours = spec(extensions=Extensions(early_terminate=EarlyTerminate(type="patience", patience=1)))
+    assert judge(make_rule(ours), [1.0, 1.0]).stop
+    up = make_rule(spec(EarlyTerminate(type="patience", patience=1), Metric(name="m", goal=MAX)))
+    assert not judge(up, [1.0, 2.0]).stop
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        (spec(EarlyTerminate(type="envelope")), "must be one of asha, hyperband, median, patience, got 'envelope'"),
+        (spec(EarlyTerminate(type="hyperband", min_iter=1), metric=None), "needs a metric"),
+        (spec(EarlyTerminate(type="hyperband")), "needs min_iter, or max_iter and s"),
+        (spec(EarlyTerminate(type="hyperband", max_iter=2, s=2)), "no band is left with max_iter=2, s=2, eta=3"),
+        (spec(EarlyTerminate(type="asha", min_iter=1, eta=1)), "eta: must be above 1, got 1"),
+        (spec(EarlyTerminate(type="asha", min_iter=0)), "min_iter: must be at least 1, got 0"),
+        (spec(EarlyTerminate(type="patience", patience=0)), "patience: must be at least 1, got 0"),
+        (spec(EarlyTerminate(type="envelope"), source="f.yaml"), "f.yaml: early_terminate.type"),
+    ],
+)
+def test_unusable_rules_are_refused(sweep, said):
+    with pytest.raises(SweepKitError) as caught:
+        make_rule(sweep)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("eta", [1e308, 1.0000001])
+def test_extreme_ratios_neither_overflow_nor_loop(eta):
+    for kind in (Hyperband, Asha):
+        rule = kind(EarlyTerminate(type="hyperband", min_iter=10, eta=eta), MIN)
+        for n in (1, 10, 12):
+            assert not judge(rule, [1.0] * n, [[1.0] * 20]).stop
+
+
+@pytest.mark.parametrize("values", [[1e308] * 3, [-1e308, 1e308, 1e308], [1e308, NAN, 1e308, 1e308]])
+def test_huge_values_are_finite(values):
+    rule = Hyperband(EarlyTerminate(type="hyperband", min_iter=3), MIN)
+    assert judge(rule, values, [[0.0, 0.0, 0.0]]).stop
+    median = Median(EarlyTerminate(type="median", n_startup_runs=1), MIN)
+    assert not judge(median, [0.0] * 3, [values]).stop or values[0] < 0
