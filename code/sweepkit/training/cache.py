@@ -79,7 +79,12 @@ class TokenizedPairs(Sequence[dict[str, list[int]]]):
 def tokenizer_sha256(tokenizer: Any) -> str:
     """Return the hash of everything a tokenizer does, as its serialized form tells it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
+    if backend is None:
+        text = json.dumps(sorted(tokenizer.get_vocab().items()))
+    else:
+        # How it cuts and pads is a state that its last call left there; ours is part of the recipe.
+        settings = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
+        text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(f"{type(tokenizer).__name__} {text}".encode()).hexdigest()
 
 

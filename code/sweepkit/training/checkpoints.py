@@ -58,6 +58,8 @@ def _load(load: Callable[..., Any], name: str, **options: Any) -> Any:
     Raises:
         DataError: It cannot be loaded.
     """
+    from safetensors import SafetensorError
+
     try:
         try:
             return load(name, local_files_only=True, **options)
@@ -66,7 +68,7 @@ def _load(load: Callable[..., Any], name: str, **options: Any) -> Any:
                 raise
         _ask_hub(name)
         return load(name, **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         raise _explain(name, error) from None
 
 

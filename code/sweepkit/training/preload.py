@@ -7,11 +7,13 @@ number is drawn, no thread is started: the forked run computes the same bits as 
 
 import contextlib
 
-import ruamel.yaml  # noqa: F401 - the configuration's reader
+import ruamel.yaml.mergevalue  # noqa: F401 - the configuration's reader, to its last lazy part
+import torch.profiler  # noqa: F401 - the Trainer's first step imports it
 from transformers.generation import configuration_utils, logits_process, stopping_criteria  # noqa: F401
 from transformers.models.auto import modeling_auto, tokenization_auto  # noqa: F401
 from transformers.models.bart import configuration_bart, modeling_bart  # noqa: F401
 
+import sweepkit.app.trainer  # noqa: F401 - the program's own entry
 import sweepkit.training.session  # noqa: F401 - the trainer, with torch and transformers' Trainer
 
 with contextlib.suppress(ImportError):  # private to transformers, so it may go; then the first load is 0.15 s slower
