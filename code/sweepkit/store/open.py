@@ -38,13 +38,15 @@ def open_store(url_or_path: str | Path) -> SqlStore:
     text = str(url_or_path)
     if isinstance(url_or_path, Path) or ":" not in text.split("/", 1)[0]:
         return _open_sqlite(Path(text))
-    url = _parse(text)
+    url = parse_url(text)
     backend = url.drivername.split("+")[0]
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(_sqlite_path(url))
     if backend in ("postgresql", "postgres"):
         return _open_postgresql(postgresql_url(url))
-    raise StoreError(f"--storage {_shown(url)}: must be {_FORMS}, got the scheme {url.drivername!r}; use one of these")
+    raise StoreError(
+        f"--storage {shown_url(url)}: must be {_FORMS}, got the scheme {url.drivername!r}; use one of these"
+    )
 
 
 def postgresql_url(url: sa.URL) -> sa.URL:
@@ -56,25 +58,30 @@ def postgresql_url(url: sa.URL) -> sa.URL:
     driver = url.drivername.partition("+")[2]
     if driver not in ("", "psycopg"):
         raise StoreError(
-            f"--storage {_shown(url)}: the driver must be psycopg (version 3), got {driver!r}; "
+            f"--storage {shown_url(url)}: the driver must be psycopg (version 3), got {driver!r}; "
             "write postgresql:// without a driver"
         )
     if importlib.util.find_spec("psycopg") is None:
         raise StoreError(
-            f"--storage {_shown(url)}: PostgreSQL needs the package psycopg, got none; "
+            f"--storage {shown_url(url)}: PostgreSQL needs the package psycopg, got none; "
             'install it: pip install "psycopg[binary]"'
         )
     return url.set(drivername="postgresql+psycopg")
 
 
-def _parse(text: str) -> sa.URL:
+def parse_url(text: str, option: str = "--storage") -> sa.URL:
+    """Return a URL as a value; `option` is how a message names it.
+
+    Raises:
+        StoreError: It cannot be read. The text is not shown.
+    """
     try:
         return sa.make_url(text)
     except (exc.ArgumentError, ValueError):
         # The text is not shown: it may hold a password, in a place that nobody can tell.
         scheme = text.split(":", 1)[0]
         raise StoreError(
-            f"--storage {scheme}:…: must be {_FORMS}, got a URL that cannot be read; "
+            f"{option} {scheme}:…: must be {_FORMS}, got a URL that cannot be read; "
             "write special characters of a password as %XX"
         ) from None
 
@@ -82,18 +89,20 @@ def _parse(text: str) -> sa.URL:
 def _sqlite_path(url: sa.URL) -> Path:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreError(
-            f"--storage {_shown(url)}: must name a file, got {url.database or 'none'}; "
+            f"--storage {shown_url(url)}: must name a file, got {url.database or 'none'}; "
             "a record in memory could be shared by no other process"
         )
     return Path(url.database)
 
 
-def _secrets(url: sa.URL) -> tuple[str, ...]:
+def url_secrets(url: sa.URL) -> tuple[str, ...]:
+    """Return the passwords in a URL, which no message may show."""
     hidden = [url.password, *(value for key, value in url.query.items() if "password" in key.lower())]
     return tuple(str(text) for text in hidden if text)
 
 
-def _shown(url: sa.URL) -> str:
+def shown_url(url: sa.URL) -> str:
+    """Return a URL as text for people, its passwords as ***."""
     hidden = {key: "***" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
@@ -178,7 +187,7 @@ def _begin(connection: sa.Connection) -> None:
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------------------
 def _open_postgresql(url: sa.URL) -> SqlStore:
-    label = f"store {_shown(url.set(drivername='postgresql'))}"
+    label = f"store {shown_url(url.set(drivername='postgresql'))}"
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
@@ -189,7 +198,7 @@ def _open_postgresql(url: sa.URL) -> SqlStore:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _set_session)
-    session = Session(engine, label=label, secrets=_secrets(url))
+    session = Session(engine, label=label, secrets=url_secrets(url))
     encoding = session.read(lambda connection: connection.exec_driver_sql("SHOW server_encoding").scalar_one())
     if encoding != "UTF8":
         session.close()

@@ -19,24 +19,43 @@ _RETRY_STATES = {"40001", "40P01"}
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
 # parent's file locks; closing a PostgreSQL one would end the parent's session.
 _parents_pools: list[sa.Pool] = []
-_file_locks: dict[tuple[int, str], threading.Lock] = {}
+_file_locks: dict[str, threading.Lock] = {}
+_held_over_fork: list[threading.Lock] = []
+# Longer than SQLite's busy timeout: the holder has ended by then, or is the forking thread itself.
+_FORK_WAIT_S = 35.0
 
 
 def file_lock(path: str) -> threading.Lock:
-    """Return this process's lock for writes to a SQLite file.
+    """Return this process's lock for writes to a SQLite file, named by its real path.
 
     SQLite's busy handler sleeps up to 100 ms between tries; threads of one process should hand over at once instead.
-
-    Args:
-        path: The file's real path; "" gets a lock of its own each time.
     """
-    if not path:
-        return threading.Lock()
-    return _file_locks.setdefault((os.getpid(), path), threading.Lock())
+    return _file_locks.setdefault(path, threading.Lock())
+
+
+def _before_fork() -> None:
+    # SQLite keeps the locks of a process's connections in memory, which a fork copies: a child made in the middle of
+    # another thread's transaction would find the file locked for ever.
+    _held_over_fork.extend(lock for lock in list(_file_locks.values()) if lock.acquire(timeout=_FORK_WAIT_S))
+
+
+def _after_fork_in_parent() -> None:
+    while _held_over_fork:
+        _held_over_fork.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _held_over_fork.clear()
+    _file_locks.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 class Session:
     """One engine with its rules for transactions. Safe for threads; a forked child gets connections of its own.
+
+    A process that forks while another of its threads reads is on its own, as with any library: fork first.
 
     Args:
         engine: SQLite (pysqlite) or PostgreSQL (psycopg 3).
