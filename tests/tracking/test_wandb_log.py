@@ -97,12 +97,19 @@ def test_damage_costs_its_block_and_no_more():
     assert found == payloads[4:]
 
 
-def test_a_hole_in_the_last_block_waits_until_it_is_filled():
-    data = log([b"first", b"second" * 10])
-    decoder = LogDecoder()
-    with_hole = data[:30] + b"\0" * (len(data) - 30)
-    assert decoder.feed(with_hole[:30]) == [b"first"]
-    assert decoder.feed(b"\0" * 5) == [] and decoder.problems == 0
+@settings(max_examples=60, deadline=None)
+@given(PAYLOADS, st.lists(st.integers(0, 10**6), min_size=1, max_size=6), st.integers(7, 10**6))
+def test_damage_is_skipped_alike_however_the_bytes_arrive(payloads, cuts, where):
+    data = bytearray(log([*payloads, b"y" * 2 * BLOCK, b"last"]))
+    data[max(7, where % len(data))] ^= 0x55
+    whole, parts, found, at = LogDecoder(), LogDecoder(), [], 0
+    expected = whole.feed(bytes(data))
+    for cut in [*sorted(c % (len(data) + 1) for c in cuts), len(data)]:
+        found += parts.feed(bytes(data[at:cut]))
+        at = cut
+    assert found == expected and parts.problems == whole.problems
+    left = iter([*payloads, b"y" * 2 * BLOCK, b"last"])
+    assert all(payload in left for payload in found)  # none is invented, and their order is kept
 
 
 @pytest.mark.parametrize("head", [b"SQLite ", b":W&B\xe1\xbe\x09", b":W&B\0\0\0"])
@@ -209,7 +216,24 @@ def test_a_damaged_record_and_a_foreign_file_are_told(tmp_path):
     tail = WandbTail(tmp_path)
     assert len(tail.read()) == 1
     assert len(tail.problems) == 2 and "skipped" in tail.problems[0] and "must begin" in tail.problems[1]
+    with (tmp_path / "wandb" / "offline-run-2-r" / "run-r1.wandb").open("ab") as file:
+        file.write(b"more of it")
     assert tail.read() == [] and len(tail.problems) == 2
+
+
+def test_a_run_is_found_although_its_folder_looks_as_old_as_before(tmp_path):
+    tail, root = WandbTail(tmp_path), tmp_path / "wandb"
+    path = run_file(tmp_path, "offline-run-1-r")
+    os.utime(root, (1.0, 1.0))
+    assert tail.read() == []
+    path.write_bytes(log([history(1, a=1)]))  # made inside the run's folder: the time of the outer one stays
+    assert len(tail.read()) == 1
+    os.utime(root)
+    now = root.stat().st_mtime_ns
+    assert tail.read() == []
+    run_file(tmp_path, "offline-run-2-r").write_bytes(log([history(1, a=2)]))
+    os.utime(root, ns=(now, now))  # within one tick of the kernel's clock
+    assert [r.values["a"] for r in tail.read()] == [2]
 
 
 WRITER = """
