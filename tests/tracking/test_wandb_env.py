@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
+from sweepkit.tracking import wandb_env
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
@@ -93,6 +94,8 @@ def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_pat
     found = wandb_environment(run_id="r", group="g", param_path=tmp_path / "p", directory=tmp_path)
     assert found["WANDB_MODE"] == "offline" and "WANDB_SWEEP_ID" not in found and "WANDB_PROJECT" not in found
     assert "WANDB_SWEEP_ID" in FOREIGN_VARIABLES
+    # Without it W&B keeps rows back for 15 s, which no other test would see.
+    assert 0 < float(found["WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"]) <= 0.2
     online = {"project": "p", "entity": "e", "name": "n", "online": True}
     found = wandb_environment(run_id="r", group="g", param_path="p", directory="d", **online)
     assert found["WANDB_MODE"] == "online" and "WANDB_ERROR_REPORTING" not in found
@@ -170,3 +173,10 @@ def test_the_file_is_replaced_as_a_whole(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["p.yaml"]
     with pytest.raises(TrackingError, match="must be written"):
         write_parameters(tmp_path / "missing" / "p.yaml", {})
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb_env.os, "write", lambda descriptor, data: len(data) - 1)
+    with pytest.raises(TrackingError, match=r"p\.yaml: .*No space left"):
+        write_parameters(tmp_path / "p.yaml", {"a": 1})
+    assert list(tmp_path.iterdir()) == []

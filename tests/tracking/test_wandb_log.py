@@ -2,12 +2,15 @@ import json
 import math
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepkit import paths
 from sweepkit.tracking.wandb_file import WandbTail
 from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Row, RunInfo, Summary, decode
 
@@ -94,12 +97,19 @@ def test_damage_costs_its_block_and_no_more():
     assert found == payloads[4:]
 
 
-def test_a_hole_in_the_last_block_waits_until_it_is_filled():
-    data = log([b"first", b"second" * 10])
-    decoder = LogDecoder()
-    with_hole = data[:30] + b"\0" * (len(data) - 30)
-    assert decoder.feed(with_hole[:30]) == [b"first"]
-    assert decoder.feed(b"\0" * 5) == [] and decoder.problems == 0
+@settings(max_examples=60, deadline=None)
+@given(PAYLOADS, st.lists(st.integers(0, 10**6), min_size=1, max_size=6), st.integers(7, 10**6))
+def test_damage_is_skipped_alike_however_the_bytes_arrive(payloads, cuts, where):
+    data = bytearray(log([*payloads, b"y" * 2 * BLOCK, b"last"]))
+    data[max(7, where % len(data))] ^= 0x55
+    whole, parts, found, at = LogDecoder(), LogDecoder(), [], 0
+    expected = whole.feed(bytes(data))
+    for cut in [*sorted(c % (len(data) + 1) for c in cuts), len(data)]:
+        found += parts.feed(bytes(data[at:cut]))
+        at = cut
+    assert found == expected and parts.problems == whole.problems
+    left = iter([*payloads, b"y" * 2 * BLOCK, b"last"])
+    assert all(payload in left for payload in found)  # none is invented, and their order is kept
 
 
 @pytest.mark.parametrize("head", [b"SQLite ", b":W&B\xe1\xbe\x09", b":W&B\0\0\0"])
@@ -190,12 +200,12 @@ def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
     tail = WandbTail(tmp_path)
     start = sub(17, sub(1, b"r"))
     run_file(tmp_path, "offline-run-1-r").write_bytes(log([start, history(1, a=1), sub(18, varint(8) + b"\x01")]))
-    assert len(tail.read()) == 1 and tail.exit_code == 1
+    assert tail.settled and len(tail.read()) == 1 and tail.exit_code == 1 and tail.settled
     os.utime(tmp_path / "wandb", (1.0, 1.0))
     assert tail.read() == []
     second = run_file(tmp_path, "run-2-r")  # as W&B names it online
     second.write_bytes(log([start, history(1, a=2)]))
-    assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None
+    assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None and not tail.settled
     second.unlink()
     assert tail.read() == []
 
@@ -206,4 +216,94 @@ def test_a_damaged_record_and_a_foreign_file_are_told(tmp_path):
     tail = WandbTail(tmp_path)
     assert len(tail.read()) == 1
     assert len(tail.problems) == 2 and "skipped" in tail.problems[0] and "must begin" in tail.problems[1]
+    with (tmp_path / "wandb" / "offline-run-2-r" / "run-r1.wandb").open("ab") as file:
+        file.write(b"more of it")
     assert tail.read() == [] and len(tail.problems) == 2
+
+
+def test_a_run_is_found_although_its_folder_looks_as_old_as_before(tmp_path):
+    tail, root = WandbTail(tmp_path), tmp_path / "wandb"
+    path = run_file(tmp_path, "offline-run-1-r")
+    os.utime(root, (1.0, 1.0))
+    assert tail.read() == []
+    path.write_bytes(log([history(1, a=1)]))  # made inside the run's folder: the time of the outer one stays
+    assert len(tail.read()) == 1
+    os.utime(root)
+    now = root.stat().st_mtime_ns
+    assert tail.read() == []
+    run_file(tmp_path, "offline-run-2-r").write_bytes(log([history(1, a=2)]))
+    os.utime(root, ns=(now, now))  # within one tick of the kernel's clock
+    assert [r.values["a"] for r in tail.read()] == [2]
+
+
+WRITER = """
+import sys, wandb
+from wandb.proto import wandb_internal_pb2 as pb
+run = wandb.init(config={"층": {"깊이": [1, 2]}})
+run.define_metric("m3", summary="max")
+for step in range(250):
+    row = {f"m{k}": k + step / 7 for k in range(12)}
+    wandb.log({**row, "deep": {"er": {"x": float("inf")}}, "big": 2**70, "t": True, "글": "말" * (step % 50)})
+run.summary["long"] = "x" * 90_000
+wandb.finish(5)
+"""
+
+JUDGE = """
+import json, sys
+sys.path.insert(0, sys.argv[2])
+from sweepkit.tracking.wandb_log import LogDecoder, decode, Row, Summary, RunInfo, Exit, ConfigChange
+from wandb.proto import wandb_internal_pb2 as pb
+
+def tree(items):
+    found = {}
+    for item in items:
+        path, at = list(item.nested_key) or [item.key], found
+        for name in path[:-1]:
+            at = at.setdefault(name, {})
+        at[path[-1]] = json.loads(item.value_json)
+    return found
+
+counts = {}
+decoder = LogDecoder()
+for payload in decoder.feed(open(sys.argv[1], "rb").read()):
+    record, ours = pb.Record.FromString(payload), decode(payload)
+    kind = record.WhichOneof("record_type")
+    counts[kind] = counts.get(kind, 0) + 1
+    if kind == "history":
+        assert ours == Row(items=tree(record.history.item), step=record.history.step.num), (ours, record)
+    elif kind == "summary":
+        assert ours.update == tree(record.summary.update) and not ours.remove
+    elif kind == "run":
+        config = tree(record.run.config.update)
+        config.pop("_wandb", None)
+        assert (ours.run_id, ours.config) == (record.run.run_id, config)
+    elif kind == "exit":
+        assert ours == Exit(exit_code=record.exit.exit_code)
+    elif kind == "config":
+        assert isinstance(ours, ConfigChange)
+    else:
+        assert ours is None, kind
+print(json.dumps([counts, decoder.problems]))
+"""
+
+
+@pytest.mark.slow
+def test_our_reader_agrees_with_wandbs_own_messages_on_a_file_of_many_blocks(tmp_path):
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true", "WANDB_RUN_ID": "r1"}
+    subprocess.run([sys.executable, "-c", WRITER], env=os.environ | offline, check=True)
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/run-r1.wandb")
+    assert path.stat().st_size > 5 * BLOCK
+    command = [sys.executable, "-c", JUDGE, path, paths.CODE_DIR]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    counts, problems = json.loads(done.stdout)
+    assert (counts["history"], counts["exit"], counts["run"], problems) == (250, 1, 1, 0)
+    tail = WandbTail(tmp_path)
+    reports = tail.read()
+    assert [r.step for r in reports] == list(range(250)) and tail.exit_code == 5 and tail.settled
+    assert reports[-1].values == {f"m{k}": k + 249 / 7 for k in range(12)} | {
+        "deep.er.x": math.inf,
+        "big": 2.0**70,
+        "t": 1,
+    }
+    assert tail.run.config == {"층": {"깊이": [1, 2]}} and tail.summary["m3.max"] == 3 + 249 / 7

@@ -26,9 +26,9 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_RUN_ID",
         "WANDB_RUN_GROUP",
         "WANDB_RESUME",
+        "WANDB_RESUME_FROM",
+        "WANDB_FORK_FROM",
         "WANDB_SERVICE",
-        "_WANDB_SERVICE",
-        "_WANDB_STARTUP_DEBUG",
     }
 )
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
@@ -51,7 +51,8 @@ def wandb_environment(
         run_id: The run's id, which becomes W&B's.
         group: The sweep's name.
         param_path: The file of `write_parameters`.
-        directory: Where W&B makes its `wandb` folder; must exist (W&B silently takes another place when it does not).
+        directory: Where W&B makes its `wandb` folder. When it cannot, W&B silently takes the temporary folder
+            instead, where no WandbTail looks.
         project: W&B project, or None for what the script says.
         entity: W&B entity, or None for the user's default.
         name: Display name, or None for W&B's choice.

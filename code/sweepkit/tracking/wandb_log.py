@@ -74,8 +74,8 @@ Record = Row | Summary | RunInfo | ConfigChange | Exit
 class LogDecoder:
     """Cuts a growing `.wandb` file into its records' bytes. Feed it everything, once, in order.
 
-    What is incomplete or damaged in the block that is still being written may yet be completed, so it waits; damage in
-    a block that has a successor is skipped to that successor, as W&B's own reader does.
+    What is incomplete waits for the rest. Damage costs the rest of its block, as in W&B's own reader: where the next
+    record begins is known again only where the next block does.
 
     Attributes:
         problems: Number of damaged places that were skipped.
@@ -133,8 +133,8 @@ class LogDecoder:
             if _WHOLE <= kind <= _LAST and zlib.crc32(data, zlib.crc32(bytes((kind,)))) == crc:
                 self._join(kind, data, payloads)
                 return begin + length
-        if available <= block_left:
-            return None  # a block still being written: a network file system may show holes that are filled later
+        if available < block_left:
+            return None  # the block must have its end before it can be skipped
         self.problems += 1
         self._parts = None
         return at + block_left
