@@ -428,7 +428,8 @@ def test_prior_runs_are_told_to_the_engine(sweeper):
     sweeper.write(
         GRID.replace(
             "method: grid",
-            "method: bayes\nname: second\nrun_cap: 2\nsweepkit: {seed: 1, sampler: tpe, prior_runs: [s, out/sweep_s/runs.csv]}",
+            "method: bayes\nname: second\nrun_cap: 2\n"
+            "sweepkit: {seed: 1, sampler: tpe, prior_runs: [s, out/sweep_s/runs.csv]}",
         ).replace("{values: [3, 1, 2]}", "{min: 0.0, max: 4.0}")
     )
     assert sweeper.summary()["counts"] == {"finished": 2}

@@ -138,6 +138,8 @@ class LocalLauncher:
         log: File that takes what the fork server itself prints.
         preload: Modules to import beside those found in the program.
         cold: Never fork warm.
+        env: Variables of the fork server beside the agent's own: what libraries read once, when they are imported
+            (thread counts), must be there before a fork.
         owner: Identity of the agent, by which the next one finds the fork server after a crash.
         notify: Called with one line when something worth telling happens (warm, cold and why, server replaced).
     """
@@ -148,13 +150,14 @@ class LocalLauncher:
         log: Path,
         preload: tuple[str, ...] = (),
         cold: bool = False,
+        env: Mapping[str, str] | None = None,
         owner: str = "",
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._owner = owner
+        self._env = {**os.environ, **(env or {}), OWNER_ENV: owner}
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -176,7 +179,7 @@ class LocalLauncher:
             self._process = subprocess.Popen(
                 [python(), "-X", "utf8", "-c", _BOOT.format(code=str(CODE_DIR), fd=theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, OWNER_ENV: self._owner},
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

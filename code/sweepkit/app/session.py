@@ -85,6 +85,7 @@ class Session:
             log=self.paths.logs / "forkserver.log",
             preload=self.spec.extensions.preload,
             cold=self.options.cold,
+            env=slots[0].threads(os.environ),
             owner=agent_identity(),
             notify=lambda text: self._on_event(Notice(text=text)),
         )
