@@ -13,7 +13,6 @@ from transformers.generation import configuration_utils, logits_process, stoppin
 from transformers.models.auto import modeling_auto, tokenization_auto  # noqa: F401
 from transformers.models.bart import configuration_bart, modeling_bart  # noqa: F401
 
-import sweepkit.app.trainer  # noqa: F401 - the program's own entry
 import sweepkit.training.session  # noqa: F401 - the trainer, with torch and transformers' Trainer
 
 with contextlib.suppress(ImportError):  # private to transformers, so it may go; then the first load is 0.15 s slower
