@@ -188,16 +188,18 @@ def _sort_in(
 def _winsorised(values: list[float], goal: Goal) -> list[float]:
     """Cut bad outliers: a loss of 1e12 before a divergence would flatten all the rest for a Gaussian process.
 
-    Values worse than the worse quartile by more than five times its distance from the best are moved there. The
-    order of the others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
+    Values worse than the best by more than ten times the median's distance are moved there. Where the median itself
+    has exploded, 1000 times as far as the better quartile, the better quartile takes its place. The order of the
+    others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
     """
-    if len(values) < 4:
-        return [min(max(value, -1e100), 1e100) for value in values]
     sign = 1.0 if goal is Goal.MINIMIZE else -1.0
     losses = [min(max(sign * value, -1e100), 1e100) for value in values]
-    quartile = statistics.quantiles(losses, n=4, method="inclusive")[2]
-    spread = quartile - min(losses)
-    limit = quartile + 5 * spread if spread > 0 else max(losses)
+    quartile, median, _ = statistics.quantiles(losses, n=4, method="inclusive")
+    best = min(losses)
+    spread = median - best
+    if 0 < 1000 * (quartile - best) < spread:
+        spread = quartile - best
+    limit = best + 10 * spread if spread > 0 else max(losses)
     return [sign * min(loss, limit) for loss in losses]
 
 
