@@ -18,11 +18,6 @@ _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "median": Median,
     "patience": Patience,
 }
-    "hyperband": Hyperband,
-    "asha": Asha,
-    "median": Median,
-    "patience": Patience,
-}
 
 
 class FirstStop:
