@@ -83,6 +83,7 @@ class EngineContract:
     """Inherit, and give `engine` and, where not all 18 are possible, `kinds`."""
 
     kinds = tuple(Kind)
+    asks = 16  # past the random start of the engines that have one
 
     def engine(self, space: Space, seed: int = 7) -> Engine:
         raise NotImplementedError
@@ -98,7 +99,7 @@ class EngineContract:
         return space_of(**{f"p_{kind}": SAMPLES[kind] for kind in self.kinds})
 
     def test_the_same_seed_and_runs_give_the_same_proposals(self, mixed):
-        first, second = drive(self.engine(mixed), 14), drive(self.engine(mixed), 14)
+        first, second = drive(self.engine(mixed), self.asks), drive(self.engine(mixed), self.asks)
         assert [key(run.params) for run in first] == [key(run.params) for run in second]
 
     def test_asking_twice_gives_the_same(self):
@@ -106,10 +107,12 @@ class EngineContract:
         drive(engine, 3)
         assert engine.ask(3) == engine.ask(3)
 
-    @pytest.mark.parametrize("cut", [1, 12])
-    def test_an_engine_rebuilt_half_way_goes_on_alike(self, mixed, cut):
-        told = drive(self.engine(mixed), 16, pending_every=4)
-        rebuilt = self.engine(mixed)
+    @pytest.mark.parametrize("before_the_end", [1, 9])
+    def test_an_engine_rebuilt_half_way_goes_on_alike(self, before_the_end):
+        space = space_of(**{f"p_{kind}": SAMPLES[kind] for kind in self.kinds[1::2]})
+        told = drive(self.engine(space), self.asks, pending_every=8)
+        cut = max(len(told) - before_the_end, 0)
+        rebuilt = self.engine(space)
         for run in told[:cut]:
             rebuilt.tell(run_of(run.number, run.params, RunState.RUNNING))
             rebuilt.tell(run)
@@ -147,7 +150,7 @@ class EngineContract:
     def test_values_lie_in_the_support_and_are_native(self):
         for kind in self.kinds:
             distribution = SAMPLES[kind]
-            for run in drive(self.engine(space_of(x=distribution)), 13):
+            for run in drive(self.engine(space_of(x=distribution)), min(self.asks, 13)):
                 value = run.params["x"]
                 assert distribution.contains(value), (kind, value)
                 assert type(value) in (int, float, str, bool, list, dict, type(None)), (kind, type(value))

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 # Measured: GPSampler takes 0.17 s of CPU per ask at 100 runs, 0.6 s at 300 and 5 s at 1000.
 GP_MAX_RUNS = 300
 STARTUP_RUNS = 10  # observed runs before a model is fitted, Optuna's own number; random draws until then
+# Who is asked, each time with a seed of its own, until a configuration comes that was not told; at last it is random.
+# A Gaussian process likes a corner of the space again and again; TPE then looks around it.
 _ATTEMPTS = {
-    "gp": 3,
-    "tpe": 8,
-    "random": 32,
-}  # asks with seeds of their own before a repeated proposal gives way to a random one
+    "gp": ("gp", "gp", *["tpe"] * 6),
+    "tpe": ("tpe",) * 8,
+    "random": ("random",) * 32,
+}
 
 
 class OptunaEngine:
@@ -91,18 +93,19 @@ class OptunaEngine:
             kind = "random"
         info = {"sampler": kind, "observed": len(told), "pending": len(pending), "seed": self._seed}
         reason = f"{_NAMES[kind]} over {len(told)} observed and {len(pending)} pending runs"
-        for attempt in range(_ATTEMPTS[kind]):
-            if kind == "random":
+        for attempt, sampler in enumerate(_ATTEMPTS[kind]):
+            if sampler == "random":
                 params = draw(self._space, generator)
             else:
-                params = self._sample(kind, derived_seed(self._seed, number, attempt), told, pending)
+                params = self._sample(sampler, derived_seed(self._seed, number, attempt), told, pending)
             if self._is_new(params):
-                return Proposal(params=params, reason=reason, info={**info, "attempt": attempt})
+                note = "" if sampler == kind else f"{_NAMES[sampler]}, as only told configurations came from "
+                return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt})
         if self._points is None:
             params = draw(self._space, generator)
         else:
             params = pick_unseen(self._points, self._seen, generator)
-        return Proposal(params=params, reason=f"random, as {reason} only repeats told configurations", info=info)
+        return Proposal(params=params, reason=f"a random unseen one, as only told ones came from {reason}", info=info)
 
     def total(self) -> int | None:
         """Return the number of distinct configurations, None when infinitely many."""
@@ -185,16 +188,18 @@ def _sort_in(
 def _winsorised(values: list[float], goal: Goal) -> list[float]:
     """Cut bad outliers: a loss of 1e12 before a divergence would flatten all the rest for a Gaussian process.
 
-    Values worse than the worse quartile by more than five times its distance from the best are moved there. The
-    order of the others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
+    Values worse than the best by more than ten times the median's distance are moved there. Where the median itself
+    has exploded, 1000 times as far as the better quartile, the better quartile takes its place. The order of the
+    others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
     """
-    if len(values) < 4:
-        return [min(max(value, -1e100), 1e100) for value in values]
     sign = 1.0 if goal is Goal.MINIMIZE else -1.0
     losses = [min(max(sign * value, -1e100), 1e100) for value in values]
-    quartile = statistics.quantiles(losses, n=4, method="inclusive")[2]
-    spread = quartile - min(losses)
-    limit = quartile + 5 * spread if spread > 0 else max(losses)
+    quartile, median, _ = statistics.quantiles(losses, n=4, method="inclusive")
+    best = min(losses)
+    spread = median - best
+    if 0 < 1000 * (quartile - best) < spread:
+        spread = quartile - best
+    limit = best + 10 * spread if spread > 0 else max(losses)
     return [sign * min(loss, limit) for loss in losses]
 
 

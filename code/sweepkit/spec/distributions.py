@@ -322,7 +322,7 @@ class Distribution:
         bounds = self.bounds()
         if bounds is None or (bounds[0] <= value <= bounds[1]):
             return value
-        if isinstance(q, int) and (_close(value, bounds[0]) or _close(value, bounds[1])):
+        if isinstance(q, int) and any(math.isclose(value, bound, rel_tol=1e-11) for bound in bounds):
             return value
         # 3 * 0.1 is 0.30000000000000004: the bound itself is what the user meant.
         return bounds[0] if value < bounds[0] else bounds[1]

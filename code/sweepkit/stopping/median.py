@@ -65,10 +65,12 @@ def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> list[float
         if len(other.history) < reports:
             continue
         values: Sequence[float] = other.history[:reports]
-        if not isfinite(sum(values)):
+        total = sum(values)
+        if not isfinite(total):
             values = finite(other.history)[:reports]
             if len(values) < reports:
                 continue
-        # Divided first: the sum of large finite values may overflow.
-        averages.append(fsum(value / reports for value in values))
+            averages.append(fsum(value / reports for value in values))  # divided first, lest the sum overflow
+        else:
+            averages.append(total / reports)
     return averages
