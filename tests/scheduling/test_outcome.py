@@ -1,5 +1,7 @@
 """What an ended attempt means: the table, row by row, and the properties that hold over all of it."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,9 @@ GO = Decision(stop=False, reason="no band reached")
     [
         (Ending(status=0), 0, 0, RunState.FINISHED, "exit code 0", False),
         (Ending(status=0, verdict=GO), 0, 0, RunState.FINISHED, "exit code 0", False),
+        (Ending(status=0, newest=0.5), 0, 0, RunState.FINISHED, "exit code 0", False),
+        (Ending(status=0, newest=math.nan), 0, 0, RunState.DIVERGED, "diverged: its newest metric value is nan", False),
+        (Ending(status=1, newest=math.inf), 0, 0, RunState.FAILED, "exit code 1: no output", True),
         (Ending(status=-15, verdict=STOP), 0, 0, RunState.STOPPED, "worse than the best third", False),
         (Ending(status=0, verdict=STOP), 0, 0, RunState.STOPPED, "worse than the best third", False),
         (Ending(status=-9, verdict=NAN), 0, 3, RunState.DIVERGED, "NaN twice", False),

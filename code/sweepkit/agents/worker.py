@@ -39,6 +39,7 @@ class Execution:
         self.seq = 0
         self.unsent: list[Report] = []
         self.count = 0
+        self.newest: float | None = None
         self.verdict: Decision | None = None
         self.timed_out = False
         self.interrupted = False
@@ -137,6 +138,9 @@ class Execution:
         numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
         self.seq += len(numbered)
         self.unsent.extend(numbered)
+        if self.metric is not None:
+            values = [report.values[self.metric] for report in numbered if self.metric in report.values]
+            self.newest = values[-1] if values else self.newest
         return numbered
 
     def _send(self) -> None:
@@ -215,6 +219,7 @@ class Execution:
             verdict=self.verdict,
             interrupted=self.interrupted or (self.agent.interrupt_level >= 2 and ended.status != 0),
             timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
+            newest=self.newest,
             log_tail=log_tail(log) if failed else "",
         )
         return judge(ending, failures=self.attempt.run.failures, retries=self.agent.spec.extensions.retries)

@@ -85,7 +85,7 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
     if not needs:
         return spec.program
     places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
-    near_it = Path(spec.directory or cwd, spec.program).parent
+    near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
     line = next((n for n, text in enumerate(spec.text.splitlines(), 1) if text.startswith("program:")), None)

@@ -4,12 +4,14 @@
 |---|---|---|
 | a stopping rule ended it | STOPPED, or DIVERGED | no |
 | the agent ended it (Ctrl-C twice, SIGTERM) | PENDING | no |
+| exit code 0, but its newest metric value is NaN or infinite | DIVERGED | no |
 | exit code 0 | FINISHED | no |
 | its fork server died, its lease was lost | PENDING | no |
 | timeout | FAILED | yes, but is not tried again: it would last as long again |
 | any other exit code or signal | PENDING while retries are left, else FAILED | yes |
 """
 
+import math
 from dataclasses import dataclass
 
 from sweepkit.spec.runs import Decision, RunState
@@ -37,6 +39,7 @@ class Ending:
         verdict: The stopping rule's decision that ended it, if one did.
         interrupted: The agent was asked to end, and ended it.
         timeout_s: The time limit that it passed, in seconds, or None.
+        newest: The newest value of the metric, or None.
         log_tail: The last lines of its log.
     """
 
@@ -44,6 +47,7 @@ class Ending:
     verdict: Decision | None = None
     interrupted: bool = False
     timeout_s: float | None = None
+    newest: float | None = None
     log_tail: str = ""
 
 
@@ -83,6 +87,8 @@ def judge(ending: Ending, *, failures: int, retries: int) -> Outcome:
     if ending.interrupted:
         # Even with exit code 0: a program that ends politely on SIGTERM has not done its work.
         return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
+    if ending.status == 0 and ending.newest is not None and not math.isfinite(ending.newest):
+        return Outcome(state=RunState.DIVERGED, reason=f"diverged: its newest metric value is {ending.newest}")
     if ending.status == 0:
         return Outcome(state=RunState.FINISHED, reason="exit code 0")
     if ending.status is None:
