@@ -306,6 +306,8 @@ def test_the_target_ends_the_sweep(sweeper):
     done = sweeper.summary()
     assert (done["complete"], done["counts"]) == (True, {"finished": 2})
     assert "target 0.9 reached" in done["reason"]
+    again = sweeper.summary()
+    assert (again["complete"], again["counts"]) == (True, {"finished": 2})
 
 
 def test_run_cap_holds(sweeper):

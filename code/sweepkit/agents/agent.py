@@ -113,6 +113,8 @@ class Agent:
         """
         for view in self.board.refresh():
             self.engine.tell(view)
+            for value in (*view.history, *([] if view.summary is None else [view.summary])):
+                self.check_target(value)  # a target that was reached stays reached
         self._write_missing_results()
         threads = [
             threading.Thread(target=Worker(self, slot).run, name=f"worker-{slot.index}") for slot in self.settings.slots
