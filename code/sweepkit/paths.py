@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 CODE_DIR = Path(__file__).resolve().parent.parent
@@ -10,9 +11,14 @@ CONFIG_DIR = ROOT_DIR / "config"
 SWEEP_CONFIG_DIR = CONFIG_DIR / "sweep"
 DATA_DIR = ROOT_DIR / "data"
 OUTPUT_DIR = ROOT_DIR / "outputs"
-CACHE_DIR = OUTPUT_DIR / "cache"
+CACHE_DIR_ENV = "SWEEPKIT_CACHE_DIR"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
 STORE_NAME = "sweepkit.db"
+
+
+def cache_dir(environ: Mapping[str, str]) -> Path:
+    """Return where tokenized data are kept: under the sweep's output folder in a sweep, else under outputs/."""
+    return Path(environ.get(CACHE_DIR_ENV) or OUTPUT_DIR / "cache")
 
 
 def slug(name: str) -> str:
@@ -30,6 +36,7 @@ class SweepPaths:
 
     def __init__(self, output_dir: Path, name: str) -> None:
         self.root = output_dir / f"sweep_{slug(name)}"
+        self.cache = output_dir / "cache"  # shared by the sweeps of that folder
         self.logs = self.root / "logs"
         self.runs = self.root / "runs"
         self.spec = self.root / "sweep.yaml"

@@ -7,7 +7,6 @@ import time
 
 import psutil
 import pytest
-from postgres import postgres_database  # noqa: F401  (a fixture)
 from sweeping import PROGRAMS, Sweeper
 
 RUNS = 40
@@ -92,7 +91,7 @@ def test_forty_runs_survive_twenty_kills(tmp_path, seed):
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
-def test_forty_runs_survive_twenty_kills_on_postgresql(tmp_path, postgres_database):  # noqa: F811
+def test_forty_runs_survive_twenty_kills_on_postgresql(tmp_path, postgres_database):
     sweeper = Sweeper(tmp_path)
     sweeper.write(SWEEP)
     sweeper.env["DURATION"] = "0.12"

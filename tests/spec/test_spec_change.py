@@ -87,7 +87,7 @@ def test_layout_comments_and_order_do_not_count():
         (("sweepkit", "prior_runs"), ["y", "x"], 'sweepkit.prior_runs: ["x"] → ["y", "x"]'),
         (("sweepkit", "kill_delay_s"), 3, "sweepkit.kill_delay_s: 30.0 → 3.0"),
         (("sweepkit", "preload"), ["torch"], 'sweepkit.preload: [] → ["torch"]'),
-        (("sweepkit", "cpus_per_run"), 3, "sweepkit.cpus_per_run: 1 → 3"),
+        (("sweepkit", "cpus_per_run"), 3, "sweepkit.cpus_per_run: (none) → 3"),
     ],
 )  # fmt: skip
 def test_what_extends(path, value, line):

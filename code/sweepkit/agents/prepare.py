@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
-from sweepkit.paths import SweepPaths, python
+from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
 from sweepkit.spec.command import arguments_json, build_command, needs_json_file
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.base import Attempt
@@ -89,6 +89,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     env[ATTEMPT_ENV] = attempt.attempt_id
     env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
     env[RUN_DIR_ENV] = str(run_dir)
+    env[CACHE_DIR_ENV] = str(place.paths.cache)
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONUTF8"] = "1"
     if place.base_config is not None:

@@ -3,6 +3,7 @@
 Importing this module imports torch and transformers; it uses neither of them before `train` is called.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import GenerationConfig, PrinterCallback, Seq2SeqTrainer, Seq2
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
-from sweepkit.paths import CACHE_DIR
+from sweepkit.paths import cache_dir
 from sweepkit.spec.training import TrainingConfig
 from sweepkit.training import environment
 from sweepkit.training.cache import Recipe, TokenizedPairs, tokenized
@@ -167,9 +168,10 @@ def _data(config: TrainingConfig, tokenizer: Any) -> tuple[TokenizedPairs, Token
     )
     train_file = locate(config.data.train_file, "data.train_file")
     val_file = locate(config.data.val_file, "data.val_file")
+    cache = cache_dir(os.environ)
     return (
-        TokenizedPairs(tokenized(train_file, tokenizer, recipe, CACHE_DIR), config.data.max_train_samples),
-        TokenizedPairs(tokenized(val_file, tokenizer, recipe, CACHE_DIR), config.data.max_val_samples),
+        TokenizedPairs(tokenized(train_file, tokenizer, recipe, cache), config.data.max_train_samples),
+        TokenizedPairs(tokenized(val_file, tokenizer, recipe, cache), config.data.max_val_samples),
     )
 
 
