@@ -18,7 +18,8 @@ class Sweeper:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = {**os.environ, "PYTHONWARNINGS": "default", "COLUMNS": "200", "JOURNAL": str(folder / "journal")}
+        inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        self.env = {**inherited, "PYTHONWARNINGS": "default", "COLUMNS": "200", "JOURNAL": str(folder / "journal")}
         self.options: list[str] = []
 
     def write(self, text, name="s.yaml"):
