@@ -48,7 +48,6 @@ class DryRun:
             "first": [dict(params) for params in self.first],
             "commands": [list(command) for command in self.commands],
             "slots": [{"index": s.index, "gpus": list(s.gpus), "cpus": s.cpus} for s in self.slots],
-            "estimate_s": self.estimate_s(),
         }
 
     def estimate_s(self) -> float | None:
