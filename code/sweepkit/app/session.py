@@ -27,6 +27,7 @@ from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, View
 from sweepkit.reports.table import as_rich, rows
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
+from sweepkit.spec.json_text import json_text
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import RunState
@@ -289,8 +290,6 @@ class Session:
         return 1 if finish.reason.startswith("the first ") else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
-        import json
-
         best = best_run(runs, self.spec.metric)
         summary = {
             "event": "sweep_ended",
@@ -304,7 +303,7 @@ class Session:
             "runs": rows(self.spec, runs),
             "directory": str(self.paths.root),
         }
-        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(summary) + "\n")
 
     def _print_text(self, finish: Finish, runs: list[RunRecord], has_best: bool) -> None:
         from rich.console import Console

@@ -1,6 +1,5 @@
 """Live progress of a sweep: a rich display on a terminal, plain lines elsewhere, JSON lines for machines."""
 
-import json
 import sys
 import threading
 import time
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunStarted
 from sweepkit.analysis.ranking import value_of
 from sweepkit.reports.table import dotted, short
+from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import SweepSpec
@@ -171,7 +171,9 @@ class JsonView:
         """Print the event."""
         with self.lock:
             self.tally.take(event)
-            sys.stdout.write(json.dumps(self._plain(event), ensure_ascii=False) + "\n")
+            if isinstance(event, RunSeen):
+                return  # whoever made that run tells of it
+            sys.stdout.write(json_text(self._plain(event)) + "\n")
             sys.stdout.flush()
 
     def _plain(self, event: Event) -> dict[str, Any]:
