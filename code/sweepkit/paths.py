@@ -24,7 +24,9 @@ def cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 def slug(name: str) -> str:
-    """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`.
+    """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`; at most 200 bytes of UTF-8.
+
+    A longer one is cut and ends with a digest of the whole, so that two long names stay apart.
 
     >>> slug("first sweep/1")
     'first-sweep-1'

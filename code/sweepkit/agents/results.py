@@ -68,5 +68,9 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file in one step, so that a reader or a kill never meets half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
+        raise

@@ -138,7 +138,6 @@ class Session:
         )
         return sweep
 
-    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
     def _free_name(self, family: list[SweepRecord]) -> tuple[int, str]:
         """Return the next generation of a family and its name, whose folder is no other family's.
 
@@ -157,6 +156,7 @@ class Session:
             generation += 1
         return generation, name
 
+    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family

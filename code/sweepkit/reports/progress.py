@@ -179,7 +179,7 @@ class JsonView:
             sys.stdout.write(json_text(self._plain(event)) + "\n")
             sys.stdout.flush()
 
-    def _plain(self, event: Event) -> dict[str, Any]:
+    def _plain(self, event: RunStarted | RunReported | RunEnded | Notice) -> dict[str, Any]:
         if isinstance(event, Notice):
             return {"event": "notice", "warning": event.warning, "text": event.text}
         if isinstance(event, RunReported):
