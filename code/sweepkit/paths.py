@@ -1,5 +1,6 @@
 """Where the files of this checkout and of a sweep live. Nothing else builds such a path."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ OUTPUT_DIR = ROOT_DIR / "outputs"
 CACHE_DIR_ENV = "SWEEPKIT_CACHE_DIR"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
 STORE_NAME = "sweepkit.db"
+_LONGEST_SLUG = 200
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:
@@ -22,13 +24,19 @@ def cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 def slug(name: str) -> str:
-    """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`.
+    """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`; at most 200 bytes of UTF-8.
+
+    A longer one is cut and ends with a digest of the whole, so that two long names stay apart.
 
     >>> slug("first sweep/1")
     'first-sweep-1'
     """
-    cleaned = re.sub(r"[^\w.-]+", "-", name, flags=re.UNICODE).strip("-.")
-    return cleaned or "sweep"
+    cleaned = re.sub(r"[^\w.-]+", "-", name, flags=re.UNICODE).strip("-.") or "sweep"
+    data = cleaned.encode()
+    if len(data) <= _LONGEST_SLUG:  # file systems take 255 bytes; prefixes and suffixes need some of them
+        return cleaned
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{data[: _LONGEST_SLUG - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 class SweepPaths:

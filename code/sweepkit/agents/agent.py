@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sweepkit.agents.board import Board
-from sweepkit.agents.events import Event, Notice
+from sweepkit.agents.events import Event, Notice, RunSeen
 from sweepkit.agents.identity import agent_identity, host_name, surely_dead
 from sweepkit.agents.launcher import LocalLauncher, await_fork_server, exited, kill_leftovers
 from sweepkit.agents.prepare import Workplace
@@ -111,10 +111,7 @@ class Agent:
 
         Must run in the main thread when Ctrl-C shall reach it. Raises whatever a worker met.
         """
-        for view in self.board.refresh():
-            self.engine.tell(view)
-            for value in (*view.history, *([] if view.summary is None else [view.summary])):
-                self.check_target(value)  # a target that was reached stays reached
+        self._learn()
         self._write_missing_results()
         threads = [
             threading.Thread(target=Worker(self, slot).run, name=f"worker-{slot.index}") for slot in self.settings.slots
@@ -141,6 +138,7 @@ class Agent:
 
     def _settle(self) -> Finish:
         """Put the sweep into its final state if nothing is left."""
+        self._learn()
         counts = self.store.counts(self.sweep.sweep_id)
         unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
         if self._end is not None and self._end.complete and not unfinished:
@@ -193,13 +191,23 @@ class Agent:
             self.board.begin(attempt.run)
         return attempt
 
+    def _learn(self) -> None:
+        """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
+        for view in self.board.refresh():
+            self.engine.tell(view)
+            for value in (*view.history, *([] if view.summary is None else [view.summary])):
+                self.check_target(value)  # a target that was reached, by whom and when ever, stays reached
+            if view.run_id not in self._counted:
+                self.emit(RunSeen(view=view))
+
     def _count_reached(self) -> bool:
         return self.settings.count is not None and len(self._counted) >= self.settings.count
 
     def _propose_run(self) -> Attempt | None:
         """Ask the engine for a new run and claim it in the same transaction."""
-        for view in self.board.refresh():
-            self.engine.tell(view)
+        self._learn()
+        if self._end is not None:
+            return None
         number = len(self.board)
         cap = self.spec.run_cap
         if cap is not None and number >= cap:

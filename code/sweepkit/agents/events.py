@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,13 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeen:
+    """A run that this call did not make is found changed in the record: another agent works on the sweep, or did."""
+
+    view: RunView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One sentence for the user; `warning` asks for attention."""
 
@@ -49,4 +57,4 @@ class Notice:
     warning: bool = False
 
 
-Event = RunStarted | RunReported | RunEnded | Notice
+Event = RunStarted | RunReported | RunEnded | RunSeen | Notice

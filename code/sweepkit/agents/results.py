@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from sweepkit import __version__
 from sweepkit.agents.identity import host_name
 from sweepkit.paths import SweepPaths
+from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
 
 _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
@@ -62,11 +62,15 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         **surroundings,
         **run.outcome,
     }
-    write_atomically(paths.result(run.run_id), json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+    write_atomically(paths.result(run.run_id), json_text(result, indent=2) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file in one step, so that a reader or a kill never meets half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
+        raise

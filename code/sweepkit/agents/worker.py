@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -232,6 +233,7 @@ class Execution:
             "device": self.slot.device,
             "host": self.agent.host,
             "slot": self.slot.index,
+            "seed": seed_of(self.agent.place.inherited),
             "warm": bool(self.process and self.process.warm),
             "peak_memory_mb": ended.peak_memory_mb,
             "cpu_s": ended.cpu_s,
@@ -267,6 +269,12 @@ class Worker:
                 Execution(self.agent, self.slot, attempt).run()
         except BaseException as error:  # told to the main thread, which raises it
             self.agent.failed(error)
+
+
+def seed_of(environ: Mapping[str, str]) -> int | None:
+    """Return the seed that programs are given by the variable SEED, None when it holds no whole number."""
+    text = environ.get("SEED", "").strip()
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def log_tail(path: Path) -> str:

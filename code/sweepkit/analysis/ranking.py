@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.spec.runs import RunState, RunView
 from sweepkit.spec.sweep import Metric
 
 _MAY_WIN = (RunState.FINISHED, RunState.STOPPED, RunState.RUNNING)
 
 
-def value_of(run: RunRecord, metric: Metric | None) -> float | None:
+def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     """Return a run's value: the best finite one over its history and summary, as W&B's engine counts it.
 
     None when there is no metric, or the run has no finite value of it.

@@ -1,11 +1,21 @@
 """What every entry script does with an error: a user's mistake is one message and exit code 2, a bug its traceback."""
 
+import errno
 import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from sweepkit.errors import SweepKitError
+
+_HINT = "free some space and run the same command again"
+_OF_THE_MACHINE = {
+    errno.ENOSPC: f"the disk must have room; {_HINT}",
+    errno.EDQUOT: f"the quota must have room; {_HINT}",
+    errno.EROFS: "the file system must take writes; name another --output-dir",
+    errno.EACCES: "the file must be open to you; change its permissions, or name another --output-dir",
+    errno.ENAMETOOLONG: "the path must be short enough; name another --output-dir",
+}
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -24,9 +34,18 @@ def guarded(main: Main) -> Main:
         except SweepKitError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)  # before the first run, or after the last one
+            return 130
         except BrokenPipeError:
             # The reader (head, less) has left; Python would complain once more while it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:
+            if error.errno not in _OF_THE_MACHINE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            print(f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}", file=sys.stderr)
+            return 2
 
     return wrapper

@@ -21,12 +21,13 @@ from sweepkit.app.first_run import first_run_warnings
 from sweepkit.app.plan import Plan
 from sweepkit.app.prior import prior_views
 from sweepkit.errors import ConflictError
-from sweepkit.paths import SweepPaths
+from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, View, configuration
 from sweepkit.reports.table import as_rich, rows
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
+from sweepkit.spec.json_text import json_text
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import RunState
@@ -123,8 +124,7 @@ class Session:
 
     def _create(self, family: list[SweepRecord]) -> SweepRecord:
         seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
-        generation = family[-1].generation + 1 if family else 1
-        name = self.spec.name if generation == 1 else f"{self.spec.name}-{generation}"
+        generation, name = self._free_name(family)
         metric = self.spec.metric
         sweep, _ = self.store.create_sweep(
             name,
@@ -137,6 +137,24 @@ class Session:
             meta={"program": self.plan.program, "source": self.spec.source, "sampler": self.options.sampler},
         )
         return sweep
+
+    def _free_name(self, family: list[SweepRecord]) -> tuple[int, str]:
+        """Return the next generation of a family and its name, whose folder is no other family's.
+
+        A later generation passes over what is taken. Raises ConflictError when the first one's folder is.
+        """
+        owners = {slug(sweep.name): sweep.name for sweep in self.store.sweeps() if sweep.family != self.spec.name}
+        generation = family[-1].generation + 1 if family else 1
+        if generation == 1:
+            if (owner := owners.get(slug(self.spec.name))) is not None:
+                raise ConflictError(
+                    f"{self.spec.source}: name: a sweep needs a folder of its own, but sweep_{slug(self.spec.name)} "
+                    f"is that of sweep {owner!r}, got {self.spec.name!r}; give this one another `name:`"
+                )
+            return generation, self.spec.name
+        while slug(name := f"{self.spec.name}-{generation}") in owners:
+            generation += 1
+        return generation, name
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
@@ -272,8 +290,6 @@ class Session:
         return 1 if finish.reason.startswith("the first ") else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
-        import json
-
         best = best_run(runs, self.spec.metric)
         summary = {
             "event": "sweep_ended",
@@ -287,7 +303,7 @@ class Session:
             "runs": rows(self.spec, runs),
             "directory": str(self.paths.root),
         }
-        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(summary) + "\n")
 
     def _print_text(self, finish: Finish, runs: list[RunRecord], has_best: bool) -> None:
         from rich.console import Console

@@ -42,9 +42,13 @@ def write_best_config(
     if base_config is None:
         text = dump_yaml(dict(best.params))
     else:
-        from sweepkit.spec.training import apply, read_training_config, to_yaml
+        from sweepkit.spec.training import apply, read_training_config, route, to_yaml
 
-        text = to_yaml(apply(read_training_config(base_config), best.params))
+        config = read_training_config(base_config)
+        seed = best.outcome.get("seed")
+        if seed is not None and not any(route(name) == "training.seed" for name in best.params):
+            config = apply(config, {"seed": seed})  # the variable SEED that the run had: without it the file lies
+        text = to_yaml(apply(config, best.params))
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")
     return paths.best_config
 

@@ -1,17 +1,17 @@
 """Live progress of a sweep: a rich display on a terminal, plain lines elsewhere, JSON lines for machines."""
 
-import json
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunStarted
+from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.analysis.ranking import value_of
 from sweepkit.reports.table import dotted, short
+from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.spec.runs import RunState, RunView
 from sweepkit.spec.sweep import SweepSpec
 
 
@@ -41,7 +41,7 @@ class Tally:
         self.states: dict[str, RunState] = {run.run_id: run.state for run in runs}
         self.running: dict[str, RunStarted] = {}
         self.newest: dict[str, RunReported] = {}
-        self.best: tuple[float, RunRecord] | None = None
+        self.best: tuple[float, RunRecord | RunView] | None = None
         self.durations: list[float] = []
         for run in runs:
             self._consider(run)
@@ -62,8 +62,11 @@ class Tally:
             self._consider(event.run)
             if event.run.state.done:
                 self.durations.append(event.duration_s)
+        elif isinstance(event, RunSeen):
+            self.states[event.view.run_id] = event.view.state
+            self._consider(event.view)
 
-    def _consider(self, run: RunRecord) -> None:
+    def _consider(self, run: RunRecord | RunView) -> None:
         value = value_of(run, self.spec.metric)
         if value is None or self.spec.metric is None or run.state not in (RunState.FINISHED, RunState.STOPPED):
             return
@@ -171,10 +174,12 @@ class JsonView:
         """Print the event."""
         with self.lock:
             self.tally.take(event)
-            sys.stdout.write(json.dumps(self._plain(event), ensure_ascii=False) + "\n")
+            if isinstance(event, RunSeen):
+                return  # whoever made that run tells of it
+            sys.stdout.write(json_text(self._plain(event)) + "\n")
             sys.stdout.flush()
 
-    def _plain(self, event: Event) -> dict[str, Any]:
+    def _plain(self, event: RunStarted | RunReported | RunEnded | Notice) -> dict[str, Any]:
         if isinstance(event, Notice):
             return {"event": "notice", "warning": event.warning, "text": event.text}
         if isinstance(event, RunReported):
