@@ -1,0 +1,44 @@
+"""Run a sweep with a number of workers: what `sweep_runner.py` does with one. The benchmarks start it.
+
+    python benchmarks/run_agent.py 2 --sweep-config my.yaml --output-dir /tmp/out
+
+With BENCHMARK_MEMORY it writes to that file, as JSON, the resident memory of its own process in MiB: once the sweep is
+read and checked, when the sweep has ended, and at its largest.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this checkout, whatever is installed
+from sweepkit.app.options import parse
+from sweepkit.app.plan import make_plan
+from sweepkit.paths import BASE_CONFIG, OUTPUT_DIR
+
+
+def main(argv: list[str]) -> int:
+    """Run the sweep; return the exit code of `sweep_runner.py`."""
+    options = parse(argv[1:], base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
+    plan = make_plan(options)
+    from sweepkit.app.session import Session
+
+    memory = {"planned_mib": memory_mib("VmRSS")}
+    with Session(options, plan, workers=int(argv[0])) as session:
+        code = session.run()
+        memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}
+    if file := os.environ.get("BENCHMARK_MEMORY"):
+        Path(file).write_text(json.dumps(memory), encoding="utf-8")
+    return code
+
+
+def memory_mib(field: str, process: int | str = "self") -> float:
+    """Return a process's `VmRSS` (resident now) or `VmHWM` (its largest so far) in MiB, as /proc tells it."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{field}:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    raise RuntimeError(f"/proc/{process}/status has no {field}: the process is gone")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
