@@ -138,3 +138,23 @@ def test_ctrl_c_before_the_first_run_shows_no_traceback(capsys):
 
     assert interrupted([]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_parameters_that_the_trainer_does_not_know_are_told_with_their_lines(sweeper):
+    sweeper.write("""\
+        program: trainer.py
+        method: grid
+        metric: {name: num_beam, goal: maximize}
+        parameters:
+          learning_rat: {values: [1e-3]}
+          "num_beam": {value: 1}
+        """)
+    told = sweeper.call("--dry-run").stderr
+    assert "s.yaml:5: learning_rat: " in told and "s.yaml:6: num_beam: " in told
+
+
+def test_a_run_that_is_tried_again_is_told_with_its_reason(sweeper):
+    sweeper.write(GRID.replace("x: {values: [3, 1, 2]}", "mode: {value: fail-once}") + "sweepkit: {retries: 1}\n")
+    sweeper.env["FLAG"] = str(sweeper.folder / "flag")
+    again = next(line for line in sweeper.call().stdout.splitlines() if "again" in line)
+    assert "RuntimeError: 실패: x=1.0 (exit code 1); retry 1 of 1" in again

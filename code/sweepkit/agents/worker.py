@@ -210,6 +210,8 @@ class Execution:
         if run.state.done:
             self.agent.write_result(run)
         self.agent.ended(run)
+        # The record keeps the reason of a run that is done; of one that is tried again it is told here.
+        run = run if run.state.done else replace(run, reason=outcome.reason)
         self.agent.emit(RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages())))
 
     def _outcome(self, ended: Exited) -> Outcome:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,4 +113,17 @@ def _check_training(spec: SweepSpec, base_config: Path) -> None:
     if problems:
         import dataclasses
 
-        raise SpecError([dataclasses.replace(problem, where=problem.where or spec.source) for problem in problems])
+        raise SpecError(
+            [dataclasses.replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems]
+        )
+
+
+def _line_of(parameter: str, text: str) -> int | None:
+    """Return the first line after `parameters:` that has the key, None when no line shows it so plainly."""
+    key = re.compile(rf"(?:^|[\s{{,])[\"']?{re.escape(parameter)}[\"']?\s*:")
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        inside = inside or line.startswith("parameters:")
+        if inside and key.search(line.removeprefix("parameters:")):
+            return number
+    return None
