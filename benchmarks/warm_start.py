@@ -5,9 +5,9 @@
 
 Each start does what a worker of the agent does with a free slot: it claims a run in the record, prepares its files, and
 hands it to the launcher; a warm one is forked by the real fork server, a fresh one (`--cold`) is a new interpreter. The
-clock runs from before the claim to the beginning of the first optimizer step, which the trainer itself reports. Both run
-`code/trainer.py` with config/base_config.yaml on the embedded data and model, with the same parameters and the same
-seed; every metric of every evaluation must be the same float, bit for bit, or the benchmark fails.
+clock runs from before the claim to the beginning of the first optimizer step, which the trainer itself reports. Both
+run `code/trainer.py` with config/base_config.yaml on the embedded data and model, with the same parameters and the
+same seed; every metric of every evaluation must be the same float, bit for bit, or the benchmark fails.
 """
 
 import dataclasses
@@ -200,7 +200,11 @@ def main(argv: list[str] | None = None) -> int:
     facts = machine(quiet_s=options.quiet_s)
     first, warm, fresh = measure(options.pairs, parameters)
     starts = {"first": [first], "warm": warm, "fresh": fresh}
-    data = {"machine": facts, "parameters": parameters, **{k: [dataclasses.asdict(s) for s in v] for k, v in starts.items()}}
+    data = {
+        "machine": facts,
+        "parameters": parameters,
+        **{k: [dataclasses.asdict(s) for s in v] for k, v in starts.items()},
+    }
     save(options.output, "warm_start", text=report(first, warm, fresh, facts), data=data)
     return 0
 
