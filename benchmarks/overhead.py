@@ -67,7 +67,8 @@ def report(timings: list[Timing], facts: dict[str, Any]) -> str:
             "",
             table(header, rows),
             "",
-            f"Ours, median over all its repetitions: {ours.median:.4f} s per run; {verdict(ours.median, at_most=TARGET_S)}.",
+            f"Ours, median over all its repetitions: {ours.median:.4f} s per run; "
+            f"{verdict(ours.median, at_most=TARGET_S)}.",
             "",
             machine_text(facts),
         ]

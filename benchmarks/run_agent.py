@@ -9,22 +9,26 @@ read and checked, when the sweep has ended, and at its largest.
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this checkout, whatever is installed
+from sweepkit.app.guard import guarded
 from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
 from sweepkit.paths import BASE_CONFIG, OUTPUT_DIR
 
 
-def main(argv: list[str]) -> int:
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep; return the exit code of `sweep_runner.py`."""
-    options = parse(argv[1:], base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
+    workers, *words = sys.argv[1:] if argv is None else argv
+    options = parse(words, base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
     plan = make_plan(options)
     from sweepkit.app.session import Session
 
     memory = {"planned_mib": memory_mib("VmRSS")}
-    with Session(options, plan, workers=int(argv[0])) as session:
+    with Session(options, plan, workers=int(workers)) as session:
         code = session.run()
         memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}
     if file := os.environ.get("BENCHMARK_MEMORY"):
@@ -41,4 +45,4 @@ def memory_mib(field: str, process: int | str = "self") -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

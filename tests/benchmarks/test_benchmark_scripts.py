@@ -1,0 +1,159 @@
+import dataclasses
+import importlib
+import json
+import sys
+
+import pytest
+
+from sweepkit import paths
+
+BENCHMARKS = paths.ROOT_DIR / "benchmarks"
+NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Import a benchmark as its script does; the next test gets its own."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    yield importlib.import_module
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+def saved(folder, name):
+    text = (folder / f"{name}.md").read_text(encoding="utf-8")
+    return text, json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+# -- what they share --------------------------------------------------------------------------------------------------
+
+
+def test_a_spread_is_the_median_and_the_range(script):
+    found = script("measuring").spread([4.0, 1.0, 2.0])
+    assert (found.median, found.least, found.most, found.count) == (2.0, 1.0, 4.0, 3)
+    assert found.text(1) == "2.0 (1.0 … 4.0)"
+
+
+def test_a_target_is_met_at_its_bound(script):
+    verdict = script("measuring").verdict
+    assert verdict(0.3, at_most=0.3) == "target at most 0.3: met"
+    assert verdict(0.31, at_most=0.3) == "target at most 0.3: missed"
+    assert verdict(20.0, at_least=20.0) == "target at least 20: met"
+    assert verdict(19.9, at_least=20.0) == "target at least 20: missed"
+
+
+def test_the_machine_is_described_with_its_load(script):
+    measuring = script("measuring")
+    facts = measuring.machine(quiet_s=0)
+    assert facts["cores"] >= 1 and 0 <= facts["busy_before"] <= 1 and len(facts["load_average_before"]) == 3
+    assert f"{facts['cores']} cores" in measuring.machine_text(facts)
+
+
+def test_an_agent_that_fails_is_told_with_its_last_lines(tmp_path, script):
+    sweep = tmp_path / "s.yaml"
+    sweep.write_text("program: nowhere.py\nmethod: grid\nparameters: {x: {values: [1]}}\n")
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 2.*nowhere\.py"):
+        script("measuring").run_agent(sweep, workers=1, env={})
+
+
+# -- overhead ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_overhead_of_ours_and_of_optuna_in_one_table(tmp_path, script):
+    options = ["--runs", "4", "--peer-runs", "4", "--wandb-runs", "0", "--repetitions", "1", "--quiet-s", "0"]
+    assert script("overhead").main([*options, "--output", str(tmp_path)]) == 0
+    text, data = saved(tmp_path, "overhead")
+    names = [found["name"] for found in data["timings"]]
+    assert [name.split()[0] for name in names] == ["sweepkit", "sweepkit", "Optuna"]
+    assert all(found["runs"] == 4 and found["seconds_per_run"] > 0 for found in data["timings"])
+    assert all(f"| {name} |" in text for name in names)
+
+
+def test_the_ratio_is_to_the_median_of_ours(script):
+    overhead = script("overhead")
+    timing = script("peers").Timing
+    seconds = [(overhead.WARM, 200, 0.01), (overhead.WARM, 400, 0.02), (overhead.WARM, 400, 0.04), ("peer", 9, 0.5)]
+    found = [
+        timing(name=name, runs=runs, workers=2, seconds_per_run=value, startup_s=1.0) for name, runs, value in seconds
+    ]
+    text = overhead.report(found, script("measuring").machine(quiet_s=0))
+    assert "| peer | 9 | 1 | 0.5000 (0.5000 … 0.5000) | 1.0 | 25.0 |" in text
+    assert "| sweepkit | 400 | 2 | 0.0300 (0.0200 … 0.0400) | 1.0 | 1.5 |" in text
+    assert "0.0200 s per run; target at most 0.01: missed" in text
+
+
+# -- warm start -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def starts(script):
+    module = script("warm_start")
+    warm = module.Start(warm=True, first_step_s=0.2, forked_s=0.01, total_s=5.0, history=({"eval/loss": (0.1).hex()},))
+    return module, warm, dataclasses.replace(warm, warm=False, first_step_s=6.0, total_s=11.0)
+
+
+def test_trainings_that_agree_in_every_bit_pass(starts):
+    module, warm, fresh = starts
+    module.check(warm, [warm], [fresh])
+    text = module.report(warm, [warm], [fresh], module.machine(quiet_s=0))
+    assert "0.200 s; target at most 0.3: met" in text and "30 times faster" in text
+
+
+def test_one_wrong_bit_fails_loudly(starts):
+    module, warm, fresh = starts
+    other = dataclasses.replace(warm, history=({"eval/loss": (0.1 + 2**-56).hex()},))
+    with pytest.raises(RuntimeError, match="training 1 .warm. computed other bits"):
+        module.check(warm, [other], [fresh])
+    with pytest.raises(RuntimeError, match="computed other bits"):
+        module.check(warm, [dataclasses.replace(warm, history=warm.history * 2)], [fresh])
+
+
+def test_a_start_of_the_wrong_kind_or_without_evaluations_fails_loudly(starts):
+    module, warm, fresh = starts
+    with pytest.raises(RuntimeError, match="1 starts were warm that should be fresh"):
+        module.check(warm, [fresh], [fresh])
+    with pytest.raises(RuntimeError, match="1 starts were warm that should be fresh"):
+        module.check(warm, [warm], [warm])
+    with pytest.raises(RuntimeError, match="no evaluation"):
+        module.check(warm, [warm], [dataclasses.replace(fresh, history=())])
+
+
+@pytest.mark.slow
+def test_a_pair_of_trainings_is_measured(tmp_path, script):
+    options = ["--pairs", "1", "--max-steps", "2", "--quiet-s", "0", "--output", str(tmp_path)]
+    assert script("warm_start").main(options) == 0
+    text, data = saved(tmp_path, "warm_start")
+    (warm,), (fresh,) = data["warm"], data["fresh"]
+    assert warm["warm"] and not fresh["warm"] and warm["history"] == fresh["history"] != []
+    assert warm["forked_s"] < warm["first_step_s"] < fresh["first_step_s"] < fresh["total_s"]
+    assert "bit-identical" in text
+
+
+# -- start-up and memory ----------------------------------------------------------------------------------------------
+
+
+def test_the_memory_of_agent_and_fork_server(script):
+    startup = script("startup")
+    agent = startup.agent_memory(4)
+    assert 0 < agent["planned_mib"] <= agent["ended_mib"] <= agent["largest_mib"]
+    server = startup.fork_server_memory("unittest.mock")
+    assert 0 < server["before_mib"] < server["after_mib"]
+
+
+def test_every_entry_script_is_timed(script):
+    names = script("startup").commands()
+    assert {f"{file.name} --help" for file in paths.CODE_DIR.glob("*.py")} < set(names)
+
+
+def test_a_command_that_fails_has_no_time(script):
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        script("startup").seconds([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.slow
+def test_start_up_and_memory_are_tabled(tmp_path, script):
+    options = ["--repetitions", "1", "--runs", "4", "--quiet-s", "0", "--output", str(tmp_path)]
+    assert script("startup").main(options) == 0
+    text, data = saved(tmp_path, "startup")
+    assert set(data["seconds"]) == set(script("startup").commands()) and "MiB" in text
+    assert data["mib"]["fork server, warm for trainer.py (torch, transformers)"][0] > 100
