@@ -57,8 +57,8 @@ def test_the_configuration_file_is_the_argument_the_sweeps_or_the_base(tmp_path,
 @pytest.mark.parametrize(
     ("argv", "environ", "message"),
     [
-        (["--lerning_rate=3"], {}, 'did you mean "learning_rate"?'),
-        (["--set", "training.lerning_rate=3"], {}, 'did you mean "training.learning_rate"?'),
+        (["--lerning_rate=3"], {}, "did you mean learning_rate?"),
+        (["--set", "training.lerning_rate=3"], {}, "did you mean training.learning_rate?"),
         (["--set", "seed"], {}, "--set must be NAME=VALUE, got 'seed'"),
         (["--config", "none.yaml"], {}, "none.yaml: must be a configuration file"),
         (["--set"], {}, "expected one argument; see --help"),

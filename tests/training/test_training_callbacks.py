@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweepkit.errors import TrackingError
+from sweepkit.tracking.reports import ReportWriter
 from sweepkit.training.results import Evaluation, best_of, finite, write_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # transformers' own, at import
-    from sweepkit.training.callbacks import Telling, evaluation_scores, open_reporter
+    from sweepkit.training.callbacks import Telling, evaluation_scores
 
 ARGS = SimpleNamespace(eval_strategy="steps")
 
@@ -30,7 +30,7 @@ def told(tmp_path):
     telling = Telling(
         say=lines.append,
         used=lambda: list(read),
-        reporter=open_reporter({"SWEEPKIT_REPORT_FILE": str(file)}),
+        reporter=ReportWriter.from_env({"SWEEPKIT_REPORT_FILE": str(file)}),
         tracker=Tracker(),
     )
     return SimpleNamespace(telling=telling, read=read, lines=lines, file=file)
@@ -98,12 +98,6 @@ def test_the_last_step_is_evaluated_and_the_loss_logged_with_it(told, strategy, 
 
 def test_scores_without_generation_are_the_loss_alone():
     assert evaluation_scores({"eval_loss": 2.0, "eval_runtime": 1.0, "epoch": 1.0}) == {"loss": 2.0}
-
-
-def test_no_report_file_is_no_reporter_and_a_bad_one_is_told(tmp_path):
-    assert open_reporter({}) is None
-    with pytest.raises(TrackingError, match="must be writable"):
-        open_reporter({"SWEEPKIT_REPORT_FILE": str(tmp_path / "none" / "reports.jsonl")})
 
 
 def test_the_best_is_the_highest_rouge_else_the_lowest_loss():

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.spec.checker import suggestion
 from sweepkit.spec.training_sections import OPTIMIZERS, TrainingConfig
+from sweepkit.spec.yaml import Document, KeyPath, decode, parse
 
 __all__ = [
     "TrainingConfig",
@@ -20,7 +22,6 @@ __all__ = [
     "field_paths",
     "flatten",
     "from_mapping",
-    "nearest",
     "read_training_config",
     "route",
     "to_yaml",
@@ -73,14 +74,6 @@ def route(name: str) -> str | None:
     return name if name in _KNOWN else _BARE.get(name)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the hint `did you mean "…"?` with the known name nearest to `name`, or ""."""
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else ""
-
-
 def unknown_parameters(names: Sequence[str]) -> list[Problem]:
     """Return one problem for each sweep parameter that no field of the configuration takes."""
     hints = [*_BARE, *_KNOWN]
@@ -89,7 +82,7 @@ def unknown_parameters(names: Sequence[str]) -> list[Problem]:
             key=name,
             rule="must be a field of the training configuration",
             got=repr(name),
-            hint=nearest(name, hints) or "see config/base_config.yaml for the names",
+            hint=suggestion(name, hints) or "see config/base_config.yaml for the names",
         )
         for name in names
         if route(name) is None
@@ -98,9 +91,9 @@ def unknown_parameters(names: Sequence[str]) -> list[Problem]:
 
 def _number(text: str) -> Any:
     """Return the number written in `text`, or the text itself."""
-    for parse in (int, float):
+    for number in (int, float):
         try:
-            return parse(text)
+            return number(text)
         except ValueError:
             continue
     return text
@@ -164,10 +157,12 @@ def _range_rule(known: _Known, value: Any) -> str:
 def _hint(known: _Known, value: Any) -> str:
     """Return what to do about a refused value, where there is something better to say than the rule."""
     if known.path == "training.optim" and isinstance(value, str):
-        return "transformers 5 dropped adamw_hf, use adamw_torch" if value == "adamw_hf" else nearest(value, OPTIMIZERS)
+        return (
+            "transformers 5 dropped adamw_hf, use adamw_torch" if value == "adamw_hf" else suggestion(value, OPTIMIZERS)
+        )
     if isinstance(value, str) and isinstance(_number(value), int | float) and known.kind in (int, float):
         return "remove the quotes"
-    return nearest(value, known.bounds.get("choices", ())) if isinstance(value, str) else ""
+    return suggestion(value, known.bounds.get("choices", ())) if isinstance(value, str) else ""
 
 
 def _check(path: str, value: Any, from_text: bool) -> tuple[Any, Problem | None]:
@@ -263,58 +258,12 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-Lines = Mapping[tuple[str, ...], int]
-
-
-def _load_yaml(path: Path) -> tuple[Any, Lines]:
-    """Return a YAML 1.2 document and the 1-based line of each key, by the path of keys to it.
-
-    Raises:
-        SpecError: There is no such file, it is not UTF-8, or it is not YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    where = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            [Problem(where=where, rule="must be a file that can be read", got=error.strerror or "")]
-        ) from None
-    except UnicodeDecodeError as error:
-        raise SpecError(
-            [Problem(where=where, rule="must be UTF-8", got=f"byte {error.object[error.start]:#x}")]
-        ) from None
-    try:
-        lines: dict[tuple[str, ...], int] = {}
-        _collect_lines(YAML(typ="rt", pure=True).load(text), (), lines)
-        return YAML(typ="safe", pure=True).load(text), lines
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        said = (error.problem or "").splitlines()
-        raise SpecError([Problem(where=where, line=line, rule="must be YAML", got=said[0] if said else "")]) from None
-    except YAMLError as error:
-        raise SpecError([Problem(where=where, rule="must be YAML", got=str(error).splitlines()[0])]) from None
-
-
-def _collect_lines(node: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
-    """Note the line of every key below `node`, a mapping as ruamel's round-trip loader gives it."""
-    if not isinstance(node, Mapping):
-        return
-    for key, value in node.items():
-        here = (*path, str(key))
-        lines[here] = node.lc.key(key)[0] + 1  # type: ignore[attr-defined]
-        _collect_lines(value, here, lines)
-
-
-def from_mapping(data: Any, *, where: str = "", lines: Lines | None = None) -> TrainingConfig:
+def from_mapping(data: Any, *, where: str = "") -> TrainingConfig:
     """Return the configuration that a nested mapping describes; what it leaves out keeps its default.
 
     Args:
-        data: Sections of fields, as a YAML file holds them; None (an empty file) is all defaults.
-        where: The file, for messages.
-        lines: The line of each key in it.
+        data: Sections of fields, as a YAML file holds them; None is all defaults.
+        where: Where it comes from, for messages.
 
     Raises:
         SpecError: Every problem at once.
@@ -322,15 +271,29 @@ def from_mapping(data: Any, *, where: str = "", lines: Lines | None = None) -> T
     data = {} if data is None else data
     if not isinstance(data, Mapping):
         raise SpecError([Problem(where=where, rule="must hold sections such as training:", got=type(data).__name__)])
+    return _from_document(Document(data=dict(data)), where)
+
+
+def _from_document(document: Document, where: str) -> TrainingConfig:
+    """Return the configuration of a document; SpecError has the document's own problems too."""
     values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for section, given in data.items():
-        problems += _take_section(str(section), given, values)
-    problems += [] if problems else _together(values)
+    found: list[Problem] = []
+    for section, given in document.data.items():
+        found += _take_section(str(section), given, values)
+    found += [] if found else _together(values)
+    problems = list(document.problems)
+    for problem in found:
+        path = _path(problem.key, document.data)
+        if path not in document.bad:
+            problems.append(replace(problem, where=where, line=document.line(path)))
     if problems:
-        placed = [(problem, tuple(problem.key.split("."))) for problem in problems]
-        raise SpecError([replace(problem, where=where, line=(lines or {}).get(keys)) for problem, keys in placed])
+        raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
     return _build(values)
+
+
+def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
+    """Return where a problem's key stands: a section, or a field in one."""
+    return (key,) if key in data else tuple(key.split(".", 1))
 
 
 def _take_section(section: str, given: Any, values: dict[str, Any]) -> list[Problem]:
@@ -343,7 +306,7 @@ def _take_section(section: str, given: Any, values: dict[str, Any]) -> list[Prob
     for name, value in (given or {}).items():
         path = f"{section}.{name}"
         if path not in _KNOWN:
-            problems.append(Problem(key=path, rule="is not a field", hint=nearest(path, list(_KNOWN))))
+            problems.append(Problem(key=path, rule="is not a field", hint=suggestion(path, list(_KNOWN))))
             continue
         values[path], problem = _check(path, value, from_text=False)
         problems += [] if problem is None else [problem]
@@ -355,7 +318,7 @@ def _section_hint(name: str) -> str:
     path = route(name)
     if path is not None:
         return f"it belongs under {path.split('.')[0]}:"
-    return nearest(name, _SECTIONS) or f"the sections are {', '.join(_SECTIONS)}"
+    return suggestion(name, _SECTIONS) or f"the sections are {', '.join(_SECTIONS)}"
 
 
 def read_training_config(path: Path) -> TrainingConfig:
@@ -364,8 +327,13 @@ def read_training_config(path: Path) -> TrainingConfig:
     Raises:
         SpecError: The file cannot be read, or any key or value is wrong: all at once, each with its line.
     """
-    data, lines = _load_yaml(path)
-    return from_mapping(data, where=str(path), lines=lines)
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        rule = "must be a file that can be read"
+        raise SpecError([Problem(where=where, rule=rule, got=error.strerror or "")]) from None
+    return _from_document(parse(decode(data, where=where), where=where, may_be_empty=True), where)
 
 
 def as_dict(config: TrainingConfig) -> dict[str, dict[str, Any]]:

@@ -122,12 +122,13 @@ def load(text: str, *, where: str = "") -> Document:
     return document
 
 
-def parse(text: str, *, where: str = "") -> Document:
+def parse(text: str, *, where: str = "", may_be_empty: bool = False) -> Document:
     """Read one YAML 1.2 document whose top is a mapping.
 
     Args:
         text: The document. A leading byte order mark is dropped.
         where: The file's name for messages.
+        may_be_empty: A document of nothing but comments is an empty mapping.
 
     Returns:
         The document; problems that leave its structure readable stand in `problems`, so that a reader can add its own.
@@ -137,6 +138,8 @@ def parse(text: str, *, where: str = "") -> Document:
     """
     root = _compose(text.removeprefix("\ufeff"), where)
     if root is None or (isinstance(root, ScalarNode) and _suffix(root) == "null"):
+        if may_be_empty:
+            return Document(data={})
         raise _single(where, 1, "the document must be a mapping of keys to values", got="an empty document")
     if not isinstance(root, MappingNode):
         got = "a list" if isinstance(root, SequenceNode) else "a single value"

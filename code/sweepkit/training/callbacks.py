@@ -1,16 +1,12 @@
 """What a training tells while it runs: reports to the agent, lines to the console, rows to W&B."""
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
-from sweepkit.errors import TrackingError
-from sweepkit.tracking.reports import REPORT_FILE_ENV
 from sweepkit.training.results import Evaluation
 
 
@@ -29,36 +25,6 @@ class Tracker(Protocol):
 
     def log(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Take one row of metrics."""
-
-
-class _ReportFile:
-    """Appends rows and messages to a report file, one write each, so that appends of several processes stay whole."""
-
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-    def report(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Append one row."""
-        self.message(**values, **({} if step is None else {"_step": step}), _time=time.time())
-
-    def message(self, **message: Any) -> None:
-        """Append one object."""
-        os.write(self._descriptor, (json.dumps(message, ensure_ascii=False) + "\n").encode())
-
-
-def open_reporter(environ: Mapping[str, str]) -> Reporter | None:
-    """Return the report file that SWEEPKIT_REPORT_FILE names, or None when it names none.
-
-    Raises:
-        TrackingError: It cannot be opened.
-    """
-    path = environ.get(REPORT_FILE_ENV)
-    if not path:
-        return None
-    try:
-        return _ReportFile(path)
-    except OSError as error:
-        raise TrackingError(f"{path}: a report file must be writable, got {error.strerror}") from None
 
 
 class Telling(TrainerCallback):

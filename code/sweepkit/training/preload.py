@@ -7,7 +7,6 @@ number is drawn, no thread is started: the forked run computes the same bits as 
 
 import contextlib
 
-import ruamel.yaml.mergevalue  # noqa: F401 - the configuration's reader, to its last lazy part
 import torch.profiler  # noqa: F401 - the Trainer's first step imports it
 from transformers.generation import configuration_utils, logits_process, stopping_criteria  # noqa: F401
 from transformers.models.auto import modeling_auto, tokenization_auto  # noqa: F401

@@ -11,9 +11,8 @@ from typing import Any
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
 from sweepkit.spec.training import TrainingConfig, as_dict, route
-from sweepkit.tracking.reports import RUN_DIR_ENV
+from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
 from sweepkit.training import environment
-from sweepkit.training.callbacks import open_reporter
 from sweepkit.training.results import Evaluation, best_of, write_json
 from sweepkit.training.tasks.summarization import Listeners, Outcome, train
 from sweepkit.training.usage import RecordedConfig
@@ -57,7 +56,7 @@ def run(config: TrainingConfig, *, names: Sequence[str], environ: Mapping[str, s
         listeners = Listeners(
             say=_say,
             used=lambda: _used(names, recorded.read),
-            reporter=open_reporter(environ),
+            reporter=ReportWriter.from_env(environ),
             tracker=tracker,
         )
         outcome = train(recorded, directory, listeners)
