@@ -9,11 +9,11 @@ import subprocess
 import pytest
 from sweeping import PROGRAMS, Sweeper
 
-from sweepkit.agents.events import RunSeen
 from sweepkit.agents.results import write_atomically
 from sweepkit.app.guard import guarded
 from sweepkit.paths import CONFIG_DIR
 from sweepkit.reports.progress import Tally
+from sweepkit.spec.events import RunSeen
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.runs import RunState, RunView
 

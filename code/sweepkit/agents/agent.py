@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sweepkit.agents.board import Board
-from sweepkit.agents.events import Event, Notice, RunSeen
 from sweepkit.agents.identity import agent_identity, host_name, surely_dead
 from sweepkit.agents.launcher import LocalLauncher, await_fork_server, exited, kill_leftovers
 from sweepkit.agents.prepare import Workplace
@@ -23,6 +22,7 @@ from sweepkit.agents.worker import Execution, Worker
 from sweepkit.errors import StoreError
 from sweepkit.scheduling.outcome import hopeless
 from sweepkit.search.base import Engine
+from sweepkit.spec.events import Event, Notice, RunSeen
 from sweepkit.spec.records import Attempt, LiveAttempt, RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import Exhausted, RunState, Wait
 from sweepkit.spec.sweep import SweepSpec

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sweepkit import __version__
 from sweepkit.agents.identity import host_name
+from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
@@ -63,14 +63,3 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         **run.outcome,
     }
     write_atomically(paths.result(run.run_id), json_text(result, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader or a kill never meets half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
-        raise

@@ -9,12 +9,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.events import RunEnded, RunReported, RunStarted
 from sweepkit.agents.launcher import Event, Exited, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, judge
+from sweepkit.spec.events import RunEnded, RunReported, RunStarted
 from sweepkit.spec.runs import Decision
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from sweepkit.agents.events import Event, Notice
+from sweepkit.spec.events import Event, Notice
 from sweepkit.spec.space import Space
 from sweepkit.store.mirror import sync_mirror
 from sweepkit.store.open import open_store

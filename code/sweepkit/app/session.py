@@ -10,7 +10,6 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from sweepkit.agents.agent import Agent, Finish, Settings, release_all
-from sweepkit.agents.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.agents.identity import agent_identity
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
@@ -27,6 +26,7 @@ from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, View
 from sweepkit.reports.table import as_rich, rows
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
+from sweepkit.spec.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.agents.results import write_atomically
 from sweepkit.analysis.ranking import best_run
+from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.table import as_csv
 from sweepkit.spec.records import RunRecord

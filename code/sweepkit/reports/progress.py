@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sweepkit.agents.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.analysis.ranking import value_of
 from sweepkit.reports.table import dotted, short
+from sweepkit.spec.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState, RunView
