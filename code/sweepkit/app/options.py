@@ -85,5 +85,5 @@ def parse(argv: Sequence[str] | None, *, base_config: Path, output_dir: Path) ->
     parser.add_argument("--retry-failed", action="store_true", help="run the failed runs again, too")
     parser.add_argument("--cold", action="store_true", help="start every run in a fresh process")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show each run's command and log file")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
     return parser.parse_args(argv)
