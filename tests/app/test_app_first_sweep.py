@@ -65,6 +65,7 @@ def test_the_best_configuration_trains_again_to_the_very_same_metric(swept):
 def test_a_fresh_process_gives_bit_identical_histories(swept):
     cold = Sweeper(swept.folder / "cold")
     cold.folder.mkdir()
+    cold.env = dict(swept.env)  # conftest's variables, threads among them, came after the sweep was made
     summary = cold.summary("--cold", "--count", "1", sweep="first_sweep", timeout=300)
     assert summary["counts"] == {"finished": 1}
 
