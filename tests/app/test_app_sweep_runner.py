@@ -177,6 +177,11 @@ def test_count_limits_a_call_and_the_same_command_continues(sweeper):
     assert (third["complete"], third["counts"]) == (True, {"finished": 3})
 
 
+def test_a_count_that_just_finishes_the_sweep_finishes_it(sweeper):
+    done = sweeper.summary("--count", "3")
+    assert (done["complete"], done["reason"]) == (True, "all 3 runs of the sweep were made")
+
+
 def test_a_grid_with_more_values_continues(sweeper):
     sweeper.summary()
     sweeper.write(GRID.replace("[3, 1, 2]", "[0, 3, 1, 2, 4]"))

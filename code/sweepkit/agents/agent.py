@@ -141,6 +141,8 @@ class Agent:
         self._learn()
         counts = self.store.counts(self.sweep.sweep_id)
         unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+        if self._end is not None and not self._end.complete and self._all_made():
+            self._end = Finish(complete=True, reason=f"all {len(self.board)} runs of the sweep were made")
         if self._end is not None and self._end.complete and not unfinished:
             self.store.update_sweep(self.sweep.sweep_id, state=SweepState.FINISHED, reason=self._end.reason)
             return self._end
@@ -177,7 +179,7 @@ class Agent:
     def _take(self) -> Attempt | None:
         """Claim a run that waits, or propose a new one. Called with the proposal lock held."""
         if self._count_reached():
-            self._end = Finish(complete=False, reason=f"{self.settings.count} runs were made in this call")
+            self._end = Finish(complete=False, reason=f"--count {self.settings.count} reached")
             return None
         self._reclaim()
         attempt = self.store.claim(
@@ -199,6 +201,11 @@ class Agent:
                 self.check_target(value)  # a target that was reached, by whom and when ever, stays reached
             if view.run_id not in self._counted:
                 self.emit(RunSeen(view=view))
+
+    def _all_made(self) -> bool:
+        """Return whether `count` ended just what run_cap or the space would have ended, too."""
+        limits = [limit for limit in (self.engine.total(), self.spec.run_cap) if limit is not None]
+        return self._count_reached() and bool(limits) and len(self.board) >= min(limits)
 
     def _count_reached(self) -> bool:
         return self.settings.count is not None and len(self._counted) >= self.settings.count
