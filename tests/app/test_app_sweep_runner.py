@@ -103,7 +103,7 @@ def test_an_unbounded_sweep_is_null_in_a_dry_run(sweeper):
 
 
 @pytest.mark.parametrize(("name", "text", "message", "line"), BAD_SWEEPS, ids=[row[0] for row in BAD_SWEEPS])
-def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written(sweeper, name, text, message, line):
+def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d16(sweeper, name, text, message, line):
     sweeper.write(text, "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
     done = sweeper.call(sweep="bad.yaml")
@@ -216,7 +216,7 @@ def test_another_seed_than_the_recorded_one_is_refused(sweeper):
     assert done.returncode == 2 and "--seed: 1 → 2" in done.stderr
 
 
-def test_same_seed_same_proposals(sweeper):
+def test_same_seed_same_proposals_d28(sweeper):
     text = GRID.replace("method: grid", "method: random\nrun_cap: 6").replace(
         "{values: [3, 1, 2]}", "{min: 0.0, max: 1.0}"
     )
@@ -245,7 +245,7 @@ def test_two_first_starts_at_once_share_the_sweep(sweeper):
 # -- how runs end ------------------------------------------------------------------------------------------------------
 
 
-def test_failures_have_their_last_line_as_reason_and_are_retried_on_demand(sweeper):
+def test_failures_have_their_last_line_as_reason_and_are_retried_on_demand_d26(sweeper):
     sweeper.env["FLAG"] = str(sweeper.folder / "flag")
     sweeper.write(GRID.replace("  x:", "  mode: {values: [good, fail-once]}\n  x:"))
     done = sweeper.summary()
@@ -271,7 +271,7 @@ def test_a_sweep_in_which_nothing_works_is_given_up(sweeper):
     assert "all failed" in done["reason"] and "실패" in done["reason"]
 
 
-def test_a_diverging_run_is_ended_within_two_reports(sweeper):
+def test_a_diverging_run_is_ended_within_two_reports_d34(sweeper):
     sweeper.env |= {"PAUSE": "0.3", "STEPS": "50"}
     sweeper.write(GRID.replace("  x: {values: [3, 1, 2]}", "  mode: {value: nan}"))
     done = sweeper.summary()
@@ -281,7 +281,7 @@ def test_a_diverging_run_is_ended_within_two_reports(sweeper):
     assert result["duration_s"] < 10
 
 
-def test_hyperband_stops_the_worse_runs_as_they_report(sweeper):
+def test_hyperband_stops_the_worse_runs_as_they_report_d30(sweeper):
     sweeper.env |= {"PAUSE": "0.15", "STEPS": "8"}
     sweeper.write(
         GRID.replace("parameters:", "early_terminate: {type: hyperband, min_iter: 3}\nparameters:").replace(

@@ -125,7 +125,7 @@ class EngineContract:
         assert key(through.ask(12).params) == key(straight.ask(12).params)
 
     @pytest.mark.parametrize("pending_every", [0, 1, 2])
-    def test_a_finite_space_is_used_up_exactly(self, pending_every):
+    def test_a_finite_space_is_used_up_exactly_d27(self, pending_every):
         engine = self.engine(self.finite)
         told = drive(engine, 100, pending_every=pending_every)
         assert engine.total() == 15 == len(told)
@@ -141,13 +141,13 @@ class EngineContract:
             engine.tell(run_of(number, engine.ask(number).params, state))
         assert len(set(told)) == len(RunState)
 
-    def test_constants_alone_are_one_run(self):
+    def test_constants_alone_are_one_run_d29(self):
         engine = self.engine(space_of(a=SAMPLES[Kind.CONSTANT]))
         assert engine.total() == 1
         told = drive(engine, 5)
         assert [run.params for run in told] == [{"a": None}]
 
-    def test_values_lie_in_the_support_and_are_native(self):
+    def test_values_lie_in_the_support_and_are_native_d25(self):
         for kind in self.kinds:
             distribution = SAMPLES[kind]
             for run in drive(self.engine(space_of(x=distribution)), min(self.asks, 13)):
@@ -177,7 +177,7 @@ class EngineContract:
             engine.tell(run_of(number, proposal.params, state, history=bad[number % len(bad)]))
         assert isinstance(engine.ask(15), Exhausted)
 
-    def test_runs_of_another_space_are_harmless(self):
+    def test_runs_of_another_space_are_harmless_d29(self):
         engine = self.engine(self.finite)
         engine.tell(run_of(0, {"a": "not listed", "b": {"c": 99}}))
         engine.tell(run_of(1, {}))

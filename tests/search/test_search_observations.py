@@ -25,12 +25,12 @@ def test_a_run_is_told_as_its_best_over_history_and_summary():
     assert told((S.FINISHED, [3.0, 1.0, NAN, INF]), goal=Goal.MAXIMIZE) == [3.0]
 
 
-def test_a_stopped_run_is_told_as_its_best_so_far():
+def test_a_stopped_run_is_told_as_its_best_so_far_d33():
     assert told((S.STOPPED, [5.0, 4.0]), (S.STOPPED, []), (S.FINISHED, [9.0, 1.0])) == [4.0, 9.0, 1.0]
 
 
 @pytest.mark.parametrize("impute", list(Impute))
-def test_a_diverged_run_is_always_the_worst(impute):
+def test_a_diverged_run_is_always_the_worst_d33(impute):
     assert told((S.DIVERGED, [0.1, NAN]), (S.FINISHED, [9.0, 1.0]), impute=impute) == [9.0, 1.0]
     assert told((S.DIVERGED, [0.9]), (S.FINISHED, [0.2, 0.5]), impute=impute, goal=Goal.MAXIMIZE) == [0.2, 0.5]
 
@@ -48,7 +48,7 @@ def test_a_running_run_may_be_told_as_its_best():
     assert told(*rows, impute_while_running=Impute.WORST) == [2.0, 9.0, 9.0, "pending"]
 
 
-def test_nothing_finite_anywhere_is_not_told():
+def test_nothing_finite_anywhere_is_not_told_d24():
     assert told((S.DIVERGED, [NAN, NAN]), (S.FINISHED, []), (S.FAILED, [INF]), (S.RUNNING, [1.0])) == [
         "unknown",
         "unknown",

@@ -63,12 +63,12 @@ def numeric(draw, kinds=NUMERIC):
 def test_quantiles_are_wandbs(pair, u):
     config, distribution = pair
     theirs, ours = float(HyperParameter("x", config).ppf(u)), distribution.ppf(u)
-    assert type(ours) in (int, float)  # DIFFERENCE: native-scalars
+    assert type(ours) in (int, float)  # DIFFERENCE: D25 native-scalars
     if distribution.quantised:
         q = config["q"]
         range_ = distribution.bounds()
         if range_ is not None and not (range_[0] + q <= theirs <= range_[1] - q):
-            return  # DIFFERENCE: q-clamp; the next test is about the ends
+            return  # DIFFERENCE: D21 q-clamp; the next test is about the ends
         # A rounding error may tip a value that lies half way between two multiples.
         raw = distribution._raw(u) / q
         tie = abs(raw - math.floor(raw) - 0.5) < 1e-6
@@ -81,7 +81,7 @@ def test_quantiles_are_wandbs(pair, u):
 @given(numeric(BOUNDED_STEPS), units)
 def test_quantised_values_are_wandbs_put_inside_the_bounds(pair, u):
     config, distribution = pair
-    DIFFERENCE = "q-clamp"
+    DIFFERENCE = "D21 q-clamp"
     theirs, ours = float(HyperParameter("x", config).ppf(u)), distribution.ppf(u)
     low, high = distribution.bounds()
     assert low - 1e-9 * abs(low) <= ours <= high + 1e-9 * abs(high), DIFFERENCE
@@ -118,8 +118,41 @@ def test_choices_are_drawn_as_wandb_draws_them(weights, u):
     assert weighted.ppf(u) == HyperParameter("x", config).ppf(u)
 
 
+@pytest.mark.parametrize(
+    ("config", "distribution", "theirs", "ours"),
+    [
+        ({"min": 3, "max": 8}, D(kind=Kind.INT_UNIFORM, min=3, max=8), (2, 8), (3, 8)),
+        ({"values": ["a", "b", "c"]}, D(kind=Kind.CATEGORICAL, values=("a", "b", "c")), ("c", "c"), ("a", "c")),
+        (
+            {"values": ["a", "b"], "probabilities": [0.5, 0.5], "distribution": "categorical_w_probabilities"},
+            D(kind=Kind.CATEGORICAL_W_PROBABILITIES, values=("a", "b"), probabilities=(0.5, 0.5)),
+            ("a", "a"),
+            ("a", "b"),
+        ),
+    ],
+)
+def test_the_ends_of_choices(config, distribution, theirs, ours):
+    DIFFERENCE = "D31 ends"
+    parameter = HyperParameter("x", config)
+    assert (parameter.ppf(0.0), parameter.ppf(1.0)) == theirs
+    assert (distribution.ppf(0.0), distribution.ppf(1.0)) == ours, DIFFERENCE
+
+
+@pytest.mark.parametrize("kind", [Kind.NORMAL, Kind.LOG_NORMAL])
+def test_the_ends_of_normals_and_a_sigma_of_zero(kind):
+    parameter = HyperParameter("x", {"distribution": str(kind), "mu": 0.0, "sigma": 1.0})
+    assert math.isinf(parameter.ppf(1.0))
+    assert 5 < abs(D(kind=kind).ppf(1.0)) < 1e5, "D31 ends"
+    parameter = HyperParameter("x", {"distribution": str(kind), "mu": 2.0, "sigma": 0.0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's, of its NaN
+        assert math.isnan(parameter.ppf(0.5))
+    expected = 2.0 if kind is Kind.NORMAL else math.exp(2.0)
+    assert [D(kind=kind, mu=2.0, sigma=0.0).ppf(u) for u in (0.0, 0.3, 1.0)] == [expected] * 3, "D32 sigma-zero"
+
+
 def test_falsy_choices_keep_their_place():
-    DIFFERENCE = "falsy-categories"
+    DIFFERENCE = "D22 falsy-categories"
     choices = (1, 0, False, "", None)
     ours = D(kind=Kind.CATEGORICAL, values=choices)
     assert [ours.cdf(choice) for choice in choices] == [0.2, 0.4, 0.6, 0.8, 1.0], DIFFERENCE
@@ -251,7 +284,7 @@ def test_runs_are_told_as_wandb_tells_them(rows, goal, impute, while_running):
             continue
         value = y.pop(0)
         if value == 0.0 and seen.value != 0.0:
-            # DIFFERENCE: impute-nothing. W&B tells 0.0 where it knows nothing of its own.
+            # DIFFERENCE: D24 impute-nothing. W&B tells 0.0 where it knows nothing of its own.
             own = [v for v in (*seen.run.history, seen.run.summary) if v is not None and math.isfinite(v)]
             assert not own or impute is not Impute.BEST
             continue
@@ -260,10 +293,27 @@ def test_runs_are_told_as_wandb_tells_them(rows, goal, impute, while_running):
 
 
 def test_nothing_known_is_not_told_as_the_best_loss():
-    DIFFERENCE = "impute-nothing"
+    DIFFERENCE = "D24 impute-nothing"
     runs = [RunView(number=0, run_id="r", params={}, state=RunState.FAILED)]
     (seen,) = observe(runs, Metric(name="m"))
     assert seen.standing is Standing.UNKNOWN and seen.value is None, DIFFERENCE
+
+
+BAYES = {"method": "bayes", "metric": {"name": "m", "goal": "minimize"}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told", "raised"),
+    [
+        ({"x": {"values": ["a", "b"], "probabilities": [0.5, 0.5]}}, [], IndexError),  # D23 probabilities-in-bayes
+        ({"x": {"value": 1}}, [], ValueError),  # D29 bayes-constants
+        ({"x": {"values": ["a", "b"]}}, ["c"], ValueError),  # D29 bayes-constants
+    ],
+)
+def test_wandbs_bayes_still_raises_where_ours_works(parameters, told, raised):
+    runs = [sweeps.SweepRun(config={"x": {"value": x}}, state="finished", summary_metrics={"m": 1.0}) for x in told]
+    with pytest.raises(raised):
+        sweeps.next_run({**BAYES, "parameters": parameters}, runs)
 
 
 def test_equality_of_values_is_wandbs():

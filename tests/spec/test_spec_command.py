@@ -168,7 +168,7 @@ def test_wandbs_replacement_loop_is_still_the_one_we_copied_the_meaning_of():
 
     source = inspect.getsource(Agent._command_run)
     for line in (
-        'sweep_vars["interpreter"] = ["python"]',
+        'sweep_vars["interpreter"] = ["python"]',  # D17: ours is the interpreter that runs us
         'c.startswith("${") and c.endswith("}")',
         "replace_list or []",
     ):

@@ -34,7 +34,7 @@ EVERY = [
 
 @pytest.mark.parametrize("distribution", EVERY, ids=lambda d: str(d.kind))
 @given(u=st.one_of(st.sampled_from([0.0, 1.0, 2.0**-60, 1 - 2.0**-53]), st.floats(0, 1)))
-def test_every_quantile_is_a_finite_value_of_the_support(distribution, u):
+def test_every_quantile_is_a_finite_value_of_the_support_d21_d31_d32(distribution, u):
     value = distribution.ppf(u)
     assert distribution.contains(value)
     assert not isinstance(value, float) or math.isfinite(value)
@@ -64,10 +64,12 @@ def test_quantiles_never_fall(distribution):
     assert values == sorted(values)
 
 
-def test_integers_stay_integers_and_multiples_stay_inside():
+def test_integers_stay_integers_and_multiples_stay_inside_d21():
     assert [D(kind=Kind.Q_UNIFORM, min=1, max=10, q=3).ppf(u) for u in (0.0, 0.5, 1.0)] == [3, 6, 9]
     assert type(D(kind=Kind.Q_UNIFORM, min=1, max=10, q=3).ppf(0.5)) is int
     assert D(kind=Kind.Q_UNIFORM, min=0.1, max=0.3, q=0.1).ppf(1.0) == 0.3
+    assert {D(kind=Kind.Q_UNIFORM, min=1, max=2, q=5).ppf(u / 9) for u in range(10)} == {1}  # no multiple of 5 fits
+    assert {D(kind=Kind.Q_UNIFORM, min=6, max=9, q=5).ppf(u / 9) for u in range(10)} == {6, 9}
     assert repr(D(kind=Kind.Q_LOG_UNIFORM, min=0, max=math.log(8), q=8).ppf(1.0)) == "8"
     assert D(kind=Kind.INT_UNIFORM, min=3, max=8).ppf(0.0) == 3
     assert D(kind=Kind.CATEGORICAL, values=("a", "b")).ppf(0.0) == "a"

@@ -451,11 +451,6 @@ def test_hyperband_is_refused_where_wandbs_engine_finds_no_band_d9(bands):
     assert (spec is not None) is works
 
 
-def test_every_row_has_its_own_number():
-    rows = re.findall(r"^\| (D\d+) \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert rows == [f"D{number}" for number in range(1, len(rows) + 1)]
-
-
 def test_two_point_zero_is_two_d9():
     config = {"method": "random", "metric": {"name": "a"}, "parameters": {"x": {"value": 1}}}
     spec = from_config({**config, "early_terminate": {"type": "hyperband", "max_iter": 9.0, "s": 2.0}})

@@ -89,7 +89,7 @@ def test_deep_but_legal():
     assert value == []
 
 
-def test_every_duplicate_is_told_and_the_first_kept():
+def test_every_duplicate_is_told_and_the_first_kept_d13():
     document = parse("a: 1\nb: {c: 1, c: 2}\na: 3\n'a': 4\n", where="f")
     assert document.data == {"a": 1, "b": {"c": 1}}
     assert [(problem.line, problem.key) for problem in document.problems] == [(2, "b.c"), (3, "a"), (4, "a")]

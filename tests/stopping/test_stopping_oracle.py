@@ -72,7 +72,7 @@ def test_bands_thresholds_and_stopped_runs_are_wandbs(settings_, strict, goal, r
 
 
 def test_a_float_s_is_its_integer():
-    DIFFERENCE = "s-float"
+    DIFFERENCE = "D9 s-float"
     rule = EarlyTerminate(type="hyperband", max_iter=27, s=2.0, eta=3)
     assert bands_up_to(rule, 100) == [3, 9], DIFFERENCE
     with pytest.raises(TypeError):

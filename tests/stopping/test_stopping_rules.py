@@ -117,7 +117,7 @@ def test_patience_counts_reports_without_enough_improvement():
         ([1, math.inf, NAN], 1),
     ],
 )
-def test_a_run_diverges_after_two_bad_values_in_a_row(history, stop):
+def test_a_run_diverges_after_two_bad_values_in_a_row_d34(history, stop):
     decision = judge(DivergenceGuard(), history)
     assert decision.stop is decision.diverged is bool(stop) and decision.reason
 
@@ -130,7 +130,7 @@ def spec(early_terminate=None, metric=Metric(name="m"), **fields):  # noqa: B008
 
 
 @pytest.mark.parametrize("kind", ["hyperband", "asha", "median", "patience"])
-def test_every_rule_guards_against_divergence_first(kind):
+def test_every_rule_guards_against_divergence_first_d34(kind):
     rule = make_rule(spec(EarlyTerminate(type=kind, min_iter=1)))
     assert judge(rule, [1.0, NAN, NAN]).diverged
     assert judge(rule, [1.0]).reason.startswith(kind)
