@@ -279,14 +279,19 @@ class Agent:
         """Take note that an attempt of ours is recorded as ended."""
         for attempt_id in [key for key, attempt in self._mine.items() if attempt.run.run_id == run.run_id]:
             self._mine.pop(attempt_id, None)
+        if run.state is RunState.FAILED:
+            self._end_if_hopeless(run)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _end_if_hopeless(self, run: RunRecord) -> None:
+        """End the sweep when `run`, which just failed, is one of its first runs and all of them failed."""
         states = [view.state for view in self.board.views() if view.state.done and view.number != run.number]
         limit = self.settings.max_initial_failures
-        if run.state is RunState.FAILED and hopeless([*states, run.state], limit=limit):
+        if hopeless([*states, run.state], limit=limit):
             self._end = Finish(
                 complete=False, reason=f"the first {len(states) + 1} runs all failed, the last with: {run.reason}"
             )
-        with self._changed:
-            self._changed.notify_all()
 
     def check_target(self, value: float) -> None:
         """End the sweep when the metric's target is reached; runs under way go on to their end."""

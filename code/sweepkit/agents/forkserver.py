@@ -246,8 +246,7 @@ class Server:
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
-        os.environ.clear()
-        os.environ.update(request["env"])
+        _set_environment(request["env"])
         known = frozenset(sys.modules)
         status = _run_program(warm, self.path)
         _tell_modules(self.learn_write, known)
@@ -370,6 +369,15 @@ def _redirect(log: str) -> None:
     os.dup2(out, 2)
     os.close(null)
     os.close(out)
+
+
+def _set_environment(env: dict[str, str]) -> None:
+    """Make `env` the whole environment, by its few differences: each variable set costs a fork some page copies."""
+    for name in [name for name in os.environ if name not in env]:
+        del os.environ[name]
+    for name, value in env.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:

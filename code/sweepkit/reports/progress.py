@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -32,39 +33,54 @@ class View(Protocol):
 
 
 class Tally:
-    """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe."""
+    """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe.
+
+    Taking an event and asking costs the same however many runs there are: both happen at every event.
+    """
 
     def __init__(self, spec: SweepSpec, runs: list[RunRecord], *, total: int | None, workers: int) -> None:
         self.spec = spec
         self.total = total
         self.workers = workers
-        self.states: dict[str, RunState] = {run.run_id: run.state for run in runs}
+        self._states: dict[str, RunState] = {run.run_id: run.state for run in runs}
+        self._counts = Counter(self._states.values())
         self.running: dict[str, RunStarted] = {}
         self.newest: dict[str, RunReported] = {}
         self.best: tuple[float, RunRecord | RunView] | None = None
-        self.durations: list[float] = []
+        self._duration_s, self._durations = 0.0, 0
         for run in runs:
             self._consider(run)
             if run.state.done and (duration := run.outcome.get("duration_s")):
-                self.durations.append(float(duration))
+                self._note_duration(float(duration))
 
     def take(self, event: Event) -> None:
         """Update from one event."""
         if isinstance(event, RunStarted):
             self.running[event.run.run_id] = event
-            self.states[event.run.run_id] = RunState.RUNNING
+            self._note_state(event.run.run_id, RunState.RUNNING)
         elif isinstance(event, RunReported):
             self.newest[event.run_id] = event
         elif isinstance(event, RunEnded):
             self.running.pop(event.run.run_id, None)
             self.newest.pop(event.run.run_id, None)
-            self.states[event.run.run_id] = event.run.state
+            self._note_state(event.run.run_id, event.run.state)
             self._consider(event.run)
             if event.run.state.done:
-                self.durations.append(event.duration_s)
+                self._note_duration(event.duration_s)
         elif isinstance(event, RunSeen):
-            self.states[event.view.run_id] = event.view.state
+            self._note_state(event.view.run_id, event.view.state)
             self._consider(event.view)
+
+    def _note_state(self, run_id: str, state: RunState) -> None:
+        before = self._states.get(run_id)
+        if before is not None:
+            self._counts[before] -= 1
+        self._states[run_id] = state
+        self._counts[state] += 1
+
+    def _note_duration(self, seconds: float) -> None:
+        self._duration_s += seconds
+        self._durations += 1
 
     def _consider(self, run: RunRecord | RunView) -> None:
         value = value_of(run, self.spec.metric)
@@ -75,19 +91,19 @@ class Tally:
 
     def count(self, *states: RunState) -> int:
         """Return how many runs are in those states."""
-        return sum(state in states for state in self.states.values())
+        return sum(self._counts[state] for state in states)
 
     @property
     def done(self) -> int:
         """Return how many runs are done."""
-        return sum(state.done for state in self.states.values())
+        return sum(number for state, number in self._counts.items() if state.done)
 
     def eta_s(self) -> float | None:
         """Return the seconds that the rest will take at the mean pace so far; None before anything is known."""
-        if self.total is None or not self.durations:
+        if self.total is None or not self._durations:
             return None
         rest = max(0, self.total - self.done)
-        return rest * sum(self.durations) / len(self.durations) / self.workers
+        return rest * self._duration_s / self._durations / self.workers
 
     def words(self) -> str:
         """Return the counts in words."""

@@ -147,8 +147,8 @@ class SqlStore:
     def claim(self, sweep_id: str, *, agent_id: str, host: str, lease_s: float) -> Attempt | None:
         """Make an attempt of the first pending run, or return None; see `Store.claim`."""
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
-        if self._session.read(lambda c: c.execute(q.ANY_PENDING, {"b_sweep": sweep_id}).first()) is None:
-            return self._session.read(lambda c: writes.require_sweep(c, sweep_id))
+        if not self._session.read(lambda c: writes.any_pending(c, sweep_id)):
+            return None
         who = {"agent_id": records.clean(agent_id), "host": records.clean(host)}
 
         def work(connection: sa.Connection) -> Attempt:

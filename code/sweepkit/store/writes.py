@@ -58,6 +58,14 @@ def require_sweep(connection: sa.Connection, sweep_id: str) -> None:
         raise unknown_sweep(sweep_id)
 
 
+def any_pending(connection: sa.Connection, sweep_id: str) -> bool:
+    """Return whether a run waits; raises StoreError when there is no such sweep."""
+    if connection.execute(q.ANY_PENDING, {"b_sweep": sweep_id}).first() is not None:
+        return True
+    require_sweep(connection, sweep_id)
+    return False
+
+
 def bump_add(connection: sa.Connection, sweep_id: str, number: int, cap: int | None) -> tuple[int, float]:
     """Do `bump` and count one more run. Raises Undo when number, cap or state forbid it."""
     if cap is None:
