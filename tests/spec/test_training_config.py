@@ -263,3 +263,9 @@ def test_reading_needs_no_heavy_library():
 def test_sections_are_frozen_values():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainingConfig().training.seed = 1
+
+
+def test_a_number_of_the_command_line_is_not_told_to_lose_quotes_it_never_had():
+    with pytest.raises(SpecError) as raised:
+        apply(TrainingConfig(), {"learning_rate": "-1"}, from_text=True)
+    assert str(raised.value) == "training.learning_rate: must be above 0, got '-1'"

@@ -154,14 +154,14 @@ def _range_rule(known: _Known, value: Any) -> str:
     return f"must be {' and '.join(broken)}" if broken else ""
 
 
-def _hint(known: _Known, value: Any) -> str:
+def _hint(known: _Known, value: Any, from_text: bool) -> str:
     """Return what to do about a refused value, where there is something better to say than the rule."""
     if known.path == "training.optim" and isinstance(value, str):
         return (
             "transformers 5 dropped adamw_hf, use adamw_torch" if value == "adamw_hf" else suggestion(value, OPTIMIZERS)
         )
     if isinstance(value, str) and isinstance(_number(value), int | float) and known.kind in (int, float):
-        return "remove the quotes"
+        return "" if from_text else "remove the quotes"
     return suggestion(value, known.bounds.get("choices", ())) if isinstance(value, str) else ""
 
 
@@ -174,7 +174,7 @@ def _check(path: str, value: Any, from_text: bool) -> tuple[Any, Problem | None]
     except TypeError as error:
         converted, rule = value, str(error)
     if rule:
-        return None, Problem(key=path, rule=rule, got=repr(value), hint=_hint(known, value))
+        return None, Problem(key=path, rule=rule, got=repr(value), hint=_hint(known, value, from_text))
     return converted, None
 
 
