@@ -2,11 +2,14 @@
 
 import errno
 import functools
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sweepkit.errors import SweepKitError
+from sweepkit.paths import ROOT_DIR
 
 _HINT = "free some space and run the same command again"
 _OF_THE_MACHINE = {
@@ -16,6 +19,8 @@ _OF_THE_MACHINE = {
     errno.EACCES: "the file must be open to you; change its permissions, or name another --output-dir",
     errno.ENAMETOOLONG: "the path must be short enough; name another --output-dir",
 }
+
+_NEEDED = ("ruamel.yaml", "sqlalchemy", "rich")  # what every script needs of requirements.txt; cheap to look for
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -30,6 +35,8 @@ def guarded(main: Main) -> Main:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(encoding="utf-8", errors="replace")
         try:
+            if argv is None:
+                _find_requirements()
             return main(argv)
         except SweepKitError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -49,3 +56,28 @@ def guarded(main: Main) -> Main:
             return 2
 
     return wrapper
+
+
+def _find_requirements() -> None:
+    """Go on in the checkout's own virtual environment when this interpreter lacks the packages; else say what to do.
+
+    So `python sweep_runner.py` works after README's first command in any shell, not only where it was run.
+    """
+    missing = [name for name in _NEEDED if not _installed(name)]
+    if not missing:
+        return
+    own = ROOT_DIR / ".venv" / "bin" / "python"
+    if own.exists() and Path(sys.prefix) != ROOT_DIR / ".venv":
+        sys.stdout.flush()
+        os.execv(own, [str(own), *sys.argv])
+    raise SweepKitError(
+        f"{sys.executable}: the packages of requirements.txt must be installed, got none of: {', '.join(missing)}; "
+        "run the first command of README.md"
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name
+        return False

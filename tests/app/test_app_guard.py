@@ -1,0 +1,40 @@
+"""The plain command in a shell that knows nothing of the virtual environment."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from sweepkit.paths import CODE_DIR
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of code/, and how to run its script with an interpreter that has no packages."""
+    shutil.copytree(CODE_DIR, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+
+    def run(script="sweep_runner.py"):
+        command = [sys.executable, "-S", str(tmp_path / "code" / script), "--sweep-config", "첫 스윕", "--seed", "1"]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+
+    run.folder = tmp_path
+    return run
+
+
+def test_it_goes_on_in_the_checkouts_own_environment(checkout):
+    own = checkout.folder / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.write_text('#!/bin/sh\nprintf "%s|" "$@"\nexit 7\n')
+    own.chmod(0o755)
+    done = checkout()
+    assert done.returncode == 7
+    assert done.stdout == f"{checkout.folder}/code/sweep_runner.py|--sweep-config|첫 스윕|--seed|1|"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("script", ["sweep_runner.py", "trainer.py"])
+def test_without_one_it_says_what_to_do(checkout, script):
+    done = checkout(script)
+    assert done.returncode == 2
+    assert "run the first command of README.md" in done.stderr and "Traceback" not in done.stderr
