@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sweepkit.app.guard import guarded
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR
 
@@ -152,6 +153,7 @@ def _run(argv: Sequence[str] | None) -> int:
     return run(config, names=names, environ=os.environ)
 
 
+@guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the trainer.
 
@@ -161,10 +163,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when trained, 2 when something the user can mend stood in the way (its message is on stderr), 130 on Ctrl-C.
     """
-    try:
-        return _run(argv)
-    except SweepKitError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return _run(argv)
