@@ -162,9 +162,9 @@ def test_json_lines_are_one_object_per_event(capsys):
     assert "아담" in text and view.tally.count(S.DIVERGED) == 1
 
 
-def recorded_view(tally, *, terminal=False):
+def recorded_view(tally):
     view = RichView(tally, "my [sweep]")
-    view.console = Console(file=io.StringIO(), width=160, force_terminal=terminal, record=True)
+    view.console = Console(file=io.StringIO(), width=160, force_terminal=False, record=True)
     view.live.console = view.console
     return view
 
