@@ -93,3 +93,9 @@ def test_the_environment_confines_and_keeps_what_the_user_set():
         "CUDA_VISIBLE_DEVICES": "3,5",
     }
     assert "CUDA_VISIBLE_DEVICES" not in Slot(index=0, gpus=(), cpus=1).environment({})
+
+
+def test_no_gpus_per_run_hides_those_of_the_machine():
+    (slot,) = make_slots(1, gpus=("0", "1"), gpus_per_run=0, cpus_per_run=2)
+    assert (slot.gpus, slot.device) == ((), "2 cpus")
+    assert slot.environment({})["CUDA_VISIBLE_DEVICES"] == ""

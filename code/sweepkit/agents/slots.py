@@ -22,11 +22,13 @@ class Slot:
         index: 0-based, unique in its agent.
         gpus: Indices or UUIDs as CUDA_VISIBLE_DEVICES takes them; () on a machine without.
         cpus: CPU cores, >= 1.
+        hides_gpus: The process shall see none of the machine's GPUs (`gpus_per_run: 0`).
     """
 
     index: int
     gpus: tuple[str, ...]
     cpus: int
+    hides_gpus: bool = False
 
     @property
     def device(self) -> str:
@@ -38,7 +40,7 @@ class Slot:
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return the variables that confine a process to this slot; thread counts that the user set are kept."""
         variables = self.threads(inherited)
-        if self.gpus:
+        if self.gpus or self.hides_gpus:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         return variables
 
@@ -82,7 +84,7 @@ def make_slots(
     Args:
         workers: How many, >= 1.
         gpus: The GPUs to hand out; a worker beyond them shares, round robin.
-        gpus_per_run: GPUs of a slot; None means one where there are any.
+        gpus_per_run: GPUs of a slot; None means one where there are any, 0 hides them all.
         cpus_per_run: Cores of a slot; None divides the cores of this machine.
 
     Raises:
@@ -96,5 +98,5 @@ def make_slots(
     slots = []
     for index in range(workers):
         mine = tuple(gpus[(index * wanted + k) % len(gpus)] for k in range(wanted)) if gpus else ()
-        slots.append(Slot(index=index, gpus=mine, cpus=cores))
+        slots.append(Slot(index=index, gpus=mine, cpus=cores, hides_gpus=gpus_per_run == 0))
     return tuple(slots)
