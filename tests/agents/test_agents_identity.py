@@ -1,33 +1,55 @@
-"""Whether an agent still lives, told from its identity alone."""
+"""Who is surely dead, with real processes."""
 
 import os
 import subprocess
 import sys
 
-from sweepkit.agents.identity import agent_identity, surely_dead
+import pytest
+
+from sweepkit.agents.identity import agent_identity, host_name, surely_dead
 
 
-def test_this_process_lives():
+@pytest.fixture
+def child():
+    """A process that waits until its standard input closes."""
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def other(identity, position, value):
+    parts = identity.split("|")
+    parts[position] = value
+    return "|".join(parts)
+
+
+def test_a_process_that_runs_is_not_dead(child):
     assert not surely_dead(agent_identity())
+    assert not surely_dead(agent_identity(child.pid))
+    assert agent_identity() == agent_identity() != agent_identity(child.pid)
+    assert agent_identity().startswith(f"{host_name()}|")
 
 
-def test_a_child_is_dead_once_it_has_ended_even_before_it_is_waited_for():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        identity = agent_identity(child.pid)
-        assert not surely_dead(identity)
-        child.stdin.close()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie, not yet reaped
-        assert surely_dead(identity)
+def test_a_killed_process_is_dead_before_and_after_it_is_reaped(child):
+    identity = agent_identity(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # waits for its end and leaves the zombie
+    assert surely_dead(identity)
+    child.wait()
     assert surely_dead(identity)
 
 
-def test_a_process_that_got_the_number_of_a_dead_one_is_another():
-    host, boot, namespace, pid, start = agent_identity().split("|")
-    assert surely_dead("|".join([host, boot, namespace, pid, str(int(start) + 1)]))
+def test_a_pid_in_use_again_is_another_process():
+    assert surely_dead(other(agent_identity(), 4, "1"))
 
 
-def test_nothing_is_known_of_other_hosts_and_containers_and_a_reboot_kills():
-    host, boot, namespace, pid, _ = agent_identity().split("|")
-    assert not surely_dead("|".join(["elsewhere", boot, namespace, pid, "0"]))
-    assert not surely_dead("|".join([host, boot, "pid:[1]", pid, "0"]))
-    assert surely_dead("|".join([host, "another-boot", namespace, pid, "0"]))
+def test_before_the_last_boot_everything_is_dead():
+    assert surely_dead(other(agent_identity(), 1, "another-boot"))
+
+
+def test_nothing_is_known_of_another_host_or_container(child):
+    identity = agent_identity(child.pid)
+    child.kill()
+    child.wait()
+    assert not surely_dead(other(identity, 0, "another-host"))
+    assert not surely_dead(other(identity, 2, "pid:[1]"))

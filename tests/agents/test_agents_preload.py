@@ -1,69 +1,96 @@
-"""What a program will import, read from its source."""
+"""What is imported before a fork, read from real files."""
 
+import subprocess
 import sys
 
 import pytest
 
+from sweepkit.agents import preload
 from sweepkit.agents.preload import is_local, modules_of_program
 
 
 @pytest.fixture
-def found(tmp_path):
-    """Write files, return what the first of them is found to import."""
+def scan(tmp_path):
+    """Write files, then return what is found for main.py (or for the module of that name)."""
 
-    def find(**sources):
-        for name, source in sources.items():
-            path = tmp_path / f"{name.replace('__', '/')}.py"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(source)
-        if (tmp_path / "package").is_dir():
-            (tmp_path / "package" / "__init__.py").touch()
-        return modules_of_program(str(tmp_path / f"{next(iter(sources))}.py"), None, [p for p in sys.path if p])
+    def run(module=None, **files):
+        for name, text in files.items():
+            path = tmp_path / f"{name.replace('__', '/').replace('/init', '/__init__')}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        script = None if module else str(tmp_path / "main.py")
+        return modules_of_program(script, module, [*sys.path])
 
-    return find
-
-
-def test_installed_modules_are_found_at_every_depth_of_the_source(found):
-    source = """
-import json
-from hypothesis import given, strategies as st
-def f():
-    import decimal
-    if True:
-        from xml.dom import minidom
-"""
-    names = found(main=source)
-    assert names == ["json", "hypothesis:given", "hypothesis:strategies", "decimal", "xml.dom:minidom"]
+    return run
 
 
-def test_neighbours_are_followed_but_not_preloaded(found):
-    names = found(
-        main="import helper\nimport package.part\nfrom package import other",
-        helper="import csv",
-        package__part="from . import other\nimport bisect",
-        package__other="import heapq",
+def test_imports_are_found_wherever_they_stand_each_once_in_order(scan):
+    text = (
+        "import json, xml.dom\nfrom csv import reader\nimport json\n"
+        "def f():\n    import wave\n    class C:\n        try:\n            import tarfile\n"
+        "        except ImportError:\n            import not_there_at_all\n"
+        "if True:\n    with open('x') as y:\n        from email import *\n"
     )
-    assert set(names) == {"csv", "bisect", "heapq"}
+    assert scan(main=text) == ["json", "xml.dom", "csv:reader", "wave", "tarfile", "email"]
 
 
-def test_what_only_type_checkers_import_is_left_out(found):
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import decimal\nelse:\n    import fractions"
-    assert "decimal" not in found(main=source)
+@pytest.mark.parametrize("test", ["TYPE_CHECKING", "typing.TYPE_CHECKING", "t.TYPE_CHECKING and x"])
+def test_what_only_type_checkers_import_is_left_out(scan, test):
+    assert scan(main=f"if {test}:\n    import wave\nimport csv\n") == ["csv"]
 
 
-@pytest.mark.parametrize("source", ["def broken(:", "\0", "import nothing_like_this_exists", ""])
-def test_a_source_that_cannot_be_read_gives_nothing(found, source):
-    assert found(main=source) == []
+def test_local_neighbours_are_followed_and_never_preloaded(scan):
+    found = scan(
+        main="import helper\nfrom pack import part\nfrom pack.deep import thing\n",
+        helper="import wave\nimport main\n",  # a cycle
+        pack__init="import csv\n",
+        pack__part="from . import sibling\nfrom .deep import thing\n",
+        pack__sibling="import tarfile\n",
+        pack__deep="from ..pack import sibling\nimport zipfile\nthing = 1\n",
+    )
+    assert sorted(found) == ["csv", "tarfile", "wave", "zipfile"]
 
 
-def test_a_cycle_of_neighbours_ends(found):
-    assert found(main="import left", left="import right", right="import left, calendar") == ["calendar"]
+def test_nothing_runs_while_it_is_read(scan, tmp_path):
+    trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
+    assert scan(main=f"{trap}import helper\n", helper=f"{trap}import csv\n") == ["csv"]
+    assert not (tmp_path / "ran").exists()
 
 
-def test_sweepkits_own_modules_count_as_changing_unless_asked_otherwise(tmp_path):
-    import sweepkit.errors
+@pytest.mark.parametrize("text", ["def (:", "\0", "import sys, builtins\n", "from __future__ import annotations\n", ""])
+def test_a_program_that_tells_nothing_has_nothing_to_preload(scan, text):
+    assert scan(main=text) == []
 
-    assert is_local(sweepkit.errors.__file__)
-    assert not is_local(sweepkit.errors.__file__, besides_sweepkit=True)
-    assert is_local(str(tmp_path / "x.py"))
-    assert not is_local(pytest.__file__)
+
+def test_a_program_that_is_no_python_file(tmp_path):
+    assert modules_of_program(str(tmp_path / "none.py"), None, []) == []
+    (tmp_path / "run.sh").write_text("import json\n")
+    assert modules_of_program(str(tmp_path / "run.sh"), None, []) == []
+    assert modules_of_program(None, None, []) == []
+
+
+def test_a_module_is_scanned_like_its_file(scan, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert scan(module="a_program_of_this_test", a_program_of_this_test="import wave\n") == ["wave"]
+
+
+def test_files_of_python_and_of_packages_are_not_local(tmp_path):
+    import json
+
+    assert not is_local(json.__file__) and not is_local(pytest.__file__)
+    assert is_local(str(tmp_path / "mine.py"))
+    assert is_local(preload.__file__) and not is_local(preload.__file__, besides_sweepkit=True)
+
+
+def test_every_name_found_in_our_trainer_can_be_imported():
+    from sweepkit.paths import CODE_DIR
+
+    names = modules_of_program(str(CODE_DIR / "trainer.py"), None, [str(CODE_DIR), *sys.path])
+    assert "sweepkit.app.trainer" in names and any(name.startswith("torch") for name in names)
+    probe = (
+        "import importlib.util, sys\n"
+        "heads = {name.partition(':')[0].partition('.')[0] for name in sys.argv[1:]}\n"
+        "print(sorted(head for head in heads if importlib.util.find_spec(head) is None))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, *names], cwd=CODE_DIR, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,4 +1,4 @@
-"""From a claimed run to its files, environment and command."""
+"""From a claimed run to files, environment and command."""
 
 import json
 import os
@@ -6,78 +6,142 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from sweepkit.agents.prepare import Workplace, prepare, resolve_program
+from sweepkit.agents.launcher import warm_program
+from sweepkit.agents.prepare import BASE_CONFIG_ENV, Workplace, prepare, resolve_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.read import read_sweep_text
+from sweepkit.spec.read import from_config
 from sweepkit.spec.records import Attempt, RunRecord
 from sweepkit.spec.runs import RunState
-from sweepkit.spec.yaml import load
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}
+ATTEMPT = Attempt(
+    attempt_id="abc-2",
+    token="t",
+    run=RunRecord(run_id="abc", sweep_id="s", number=0, params=PARAMS, state=RunState.RUNNING),
+    ordinal=2,
+    lease_until=0.0,
+)
+SLOT = Slot(index=0, gpus=("1",), cpus=3)
 
 
 @pytest.fixture
-def ready(tmp_path):
-    def make(command="", **inherited):
-        spec = read_sweep_text(
-            f"program: p.py\nproject: 요약\nmethod: grid\n{command}\nparameters: {{lr: {{value: 1e-5}}}}\n"
+def place(tmp_path):
+    """Return a workplace; keyword arguments replace its inherited environment, base_config or the sweep's keys."""
+
+    def make(inherited=None, base_config=None, **config):
+        parameters = {"lr": {"value": 1e-5}, "opt": {"parameters": {"name": {"value": "아담"}}}}
+        spec = from_config(
+            {"name": "my sweep", "method": "grid", "program": "p.py", "parameters": parameters, **config}
         )
-        paths = SweepPaths(tmp_path / "out", "스윕")
-        paths.logs.mkdir(parents=True)
+        paths = SweepPaths(tmp_path, "my sweep")
+        paths.logs.mkdir(parents=True, exist_ok=True)
         program = tmp_path / "p.py"
-        program.write_text("")
-        place = Workplace(
-            spec=spec, paths=paths, program=str(program), cwd="/", base_config="/base.yaml",
-            inherited={"PATH": os.environ["PATH"], **inherited},
-        )  # fmt: skip
-        run = RunRecord(run_id="abc12345", sweep_id="s", number=0, params=PARAMS, state=RunState.RUNNING, attempts=2)
-        attempt = Attempt(attempt_id="abc12345-2", token="t", run=run, ordinal=2, lease_until=0.0)
-        return prepare(place, attempt, Slot(index=0, gpus=("1",), cpus=1)), paths
+        program.touch()
+        return Workplace(
+            spec=spec,
+            paths=paths,
+            program=str(program),
+            cwd=str(tmp_path),
+            base_config=base_config,
+            inherited={"PATH": os.environ["PATH"]} if inherited is None else inherited,
+        )
 
     return make
 
 
-def test_the_environment_is_wandbs_contract_ours_and_the_slots(ready):
-    leftovers = {"WANDB_SWEEP_ID": "x", "WANDB_RUN_ID": "y", "SWEEPKIT_REPORT_FILE": "z", "SWEEPKIT_OWNER": "o"}
-    spec, paths = ready(**leftovers, KEPT="값", CUDA_VISIBLE_DEVICES="0,1")
-    env = spec.env
-    assert env["KEPT"] == "값"
-    assert env["WANDB_MODE"] == "offline" and env["WANDB_RUN_ID"] == "abc12345" and env["WANDB_PROJECT"] == "요약"
-    assert env["WANDB_RUN_GROUP"] == "스윕" and "WANDB_SWEEP_ID" not in env and "SWEEPKIT_OWNER" not in env
-    assert Path(env["WANDB_DIR"]).is_dir()
-    written = load(Path(env["WANDB_SWEEP_PARAM_PATH"]).read_text(encoding="utf-8")).data
-    assert written == {"wandb_version": 1, **{name: {"value": value} for name, value in PARAMS.items()}}
-    assert env["SWEEPKIT_REPORT_FILE"] == str(paths.reports("abc12345-2"))
-    assert env["SWEEPKIT_ATTEMPT_ID"] == "abc12345-2" and env["SWEEPKIT_BASE_CONFIG"] == "/base.yaml"
-    assert env["CUDA_VISIBLE_DEVICES"] == "1" and env["OMP_NUM_THREADS"] == "1"
+def test_the_command_is_run_by_our_own_interpreter_d17(place):
+    workplace = place()
+    attempt = prepare(workplace, ATTEMPT, SLOT)
+    arguments = ("--lr=1e-05", "--opt={'name': '아담'}")
+    assert attempt.argv == ("/usr/bin/env", sys.executable, workplace.program, *arguments)
+    assert attempt.attempt_id == "abc-2" and attempt.cwd == workplace.cwd
+    assert attempt.warm == warm_program(attempt.argv) is not None
+    assert prepare(place(command=["bash", "${program}"]), ATTEMPT, SLOT).warm is None
 
 
-def test_the_command_is_run_by_this_interpreter_warm_and_in_the_users_directory(ready):
-    spec, paths = ready()
-    assert spec.argv[:2] == ("/usr/bin/env", sys.executable)
-    assert spec.argv[3:] == ("--lr=1e-05", "--opt={'name': '아담'}")
-    assert spec.warm is not None and spec.warm.args == spec.argv[3:]
-    assert spec.cwd == "/" and spec.log == paths.log("abc12345-2")
+def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
+    workplace = place(project="요약", entity="team")
+    paths = workplace.paths
+    env = prepare(workplace, ATTEMPT, SLOT).env
+    contract = wandb_environment(
+        run_id="abc",
+        group="my-sweep",
+        param_path=paths.parameters("abc-2"),
+        directory=paths.wandb_dir("abc", "abc-2"),
+        project="요약",
+        entity="team",
+    )
+    assert env == {
+        "PATH": os.environ["PATH"],
+        **contract,
+        "OMP_NUM_THREADS": "3",
+        "MKL_NUM_THREADS": "3",
+        "OPENBLAS_NUM_THREADS": "3",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "SWEEPKIT_ATTEMPT_ID": "abc-2",
+        "SWEEPKIT_REPORT_FILE": str(paths.reports("abc-2")),
+        "SWEEPKIT_RUN_DIR": str(paths.run_dir("abc")),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+    }
 
 
-def test_a_json_file_is_written_when_the_command_asks_for_it(ready):
-    spec, _ = ready('command: ["${program}", "${args_json_file}"]')
-    assert json.loads(Path(spec.argv[1]).read_text()) == PARAMS
-    assert spec.warm is None
+def test_the_folders_and_files_that_it_names_are_there(place):
+    workplace = place()
+    attempt = prepare(workplace, ATTEMPT, SLOT)
+    assert Path(attempt.env["WANDB_DIR"]).is_dir() and Path(attempt.env["SWEEPKIT_RUN_DIR"]).is_dir()
+    told = yaml.safe_load(Path(attempt.env["WANDB_SWEEP_PARAM_PATH"]).read_text(encoding="utf-8"))
+    assert told == {"wandb_version": 1, "lr": {"value": 1e-05}, "opt": {"value": {"name": "아담"}}}
+    assert attempt.log == workplace.paths.log("abc-2")
+    assert attempt.exit_file == workplace.paths.exit_file("abc-2")
 
 
-def test_a_program_is_looked_up_beside_the_yaml_then_in_cwd_then_in_code(tmp_path):
-    places = {name: tmp_path / name for name in ("yaml", "cwd", "code")}
-    for place in places.values():
-        place.mkdir()
-    spec = read_sweep_text("program: p.py\nmethod: grid\nparameters: {a: {value: 1}}", directory=str(places["yaml"]))
+def test_nothing_of_another_run_leaks_in(place):
+    leftovers = {"SWEEPKIT_ATTEMPT_ID": "x-1", "SWEEPKIT_REPORT_FILE": "/x", "SWEEPKIT_ANYTHING": "x"}
+    leftovers |= {BASE_CONFIG_ENV: "/x.yaml"} | dict.fromkeys(FOREIGN_VARIABLES, "x")
+    kept = {"WANDB_API_KEY": "k", "WANDB_PROJECT": "mine", "HOME": "/h", "OMP_NUM_THREADS": "8", "SEED": "3"}
+    env = prepare(place(leftovers | kept), ATTEMPT, SLOT).env
+    assert "x" not in env.values() and "x-1" not in env.values() and "SWEEPKIT_ANYTHING" not in env
+    assert BASE_CONFIG_ENV not in env and "WANDB_SWEEP_ID" not in env
+    assert kept.items() <= env.items()
+    assert env["MKL_NUM_THREADS"] == "3"
+    assert prepare(place(base_config="/b.yaml"), ATTEMPT, SLOT).env[BASE_CONFIG_ENV] == "/b.yaml"
 
-    def look():
-        return resolve_program(spec, cwd=places["cwd"], code_dir=places["code"])
 
-    assert look() is None
-    for name in ("code", "cwd", "yaml"):
-        (places[name] / "p.py").touch()
-        assert look() == places[name] / "p.py"
+def test_a_json_file_is_written_when_the_command_wants_one(place):
+    file = prepare(place(), ATTEMPT, SLOT).env["SWEEPKIT_RUN_DIR"] + "/parameters.json"
+    assert not os.path.exists(file)
+    attempt = prepare(place(command=["${program}", "${args_json_file}"]), ATTEMPT, SLOT)
+    assert attempt.argv == (attempt.cwd + "/p.py", file)
+    assert json.loads(Path(file).read_text(encoding="utf-8")) == PARAMS
+
+
+def test_variables_of_the_commands_are_those_of_the_run(place):
+    workplace = place({"HOME": "/h"}, command=["${envvar:HOME}/${envvar:WANDB_RUN_ID}", "${envvar:OMP_NUM_THREADS}"])
+    assert prepare(workplace, ATTEMPT, SLOT).argv == ("/h/abc", "3")
+
+
+def test_a_program_is_looked_up_beside_the_yaml_in_the_working_directory_in_code(tmp_path):
+    folders = [tmp_path / name for name in ("yaml", "cwd", "code")]
+    beside, cwd, code = folders
+
+    def found(program="sub/p.py", directory=None):
+        config = {"method": "grid", "parameters": {"x": {"value": 1}}}
+        spec = from_config({**config, **({"program": program} if program else {})}, directory=directory or str(beside))
+        return resolve_program(spec, cwd=cwd, code_dir=code)
+
+    assert found() is None
+    for folder in reversed(folders):
+        (folder / "sub" / "p.py").mkdir(parents=True)  # a folder of that name is no program
+        assert found() != folder / "sub" / "p.py"
+        (folder / "sub" / "p.py").rmdir()
+        (folder / "sub" / "p.py").touch()
+        assert found() == folder / "sub" / "p.py"
+    assert found("../code/sub/p.py") == code / "sub" / "p.py"
+    assert found(str(cwd / "sub" / "p.py")) == cwd / "sub" / "p.py"
+    assert found(program=None) is None

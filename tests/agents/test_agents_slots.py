@@ -1,4 +1,4 @@
-"""GPUs as the environment shows them, and their division into slots."""
+"""Which GPUs are seen, and what a slot tells its process."""
 
 import os
 
@@ -6,67 +6,96 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.agents.slots import Slot, make_slots, visible_gpus
+from sweepkit.agents.slots import THREAD_VARIABLES, Slot, make_slots, visible_gpus
+from sweepkit.errors import SweepKitError
 
 
 @pytest.fixture
-def path_with_smi(tmp_path):
-    """A PATH with a stand-in for nvidia-smi that lists three GPUs."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
-    tool.chmod(0o755)
-    return f"{tmp_path}:{os.environ['PATH']}"
+def machine(tmp_path):
+    """Return an environment whose nvidia-smi is a script of ours."""
+
+    def make(script):
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        tool.chmod(0o755)
+        return {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    return make
+
+
+def test_gpus_are_those_that_the_driver_lists(machine):
+    env = machine('test "$*" = "--query-gpu=index --format=csv,noheader" && printf "0\\n1\\n 2\\n"')
+    assert visible_gpus(env) == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
-    ("restriction", "expected"),
+    "script", ["echo 'NVIDIA-SMI has failed'; exit 9", "echo 'No devices were found'", "exit 0", "kill -9 $$"]
+)
+def test_a_driver_that_fails_has_no_gpus(machine, script):
+    assert visible_gpus(machine(script)) == ()
+
+
+def test_without_a_driver_there_are_none(tmp_path):
+    assert visible_gpus({"PATH": str(tmp_path)}) == ()
+
+
+@pytest.mark.parametrize(
+    ("restriction", "seen"),
     [
-        (None, ("0", "1", "2")),
-        ("1,0", ("1", "0")),
-        ("GPU-8932f937, MIG-41b3", ("GPU-8932f937", "MIG-41b3")),
         ("", ()),
         ("-1", ()),
+        ("NoDevFiles", ()),
+        ("1", ("1",)),
+        ("2,0", ("2", "0")),
+        (" 2 , 0 ", ("2", "0")),
+        ("GPU-8932f937-d72c,GPU-1", ("GPU-8932f937-d72c", "GPU-1")),
+        ("MIG-GPU-8932f937/1/2", ("MIG-GPU-8932f937/1/2",)),
+        ("0,-1,1", ("0",)),  # CUDA stops at the first item that names no device
+        ("0,,1", ("0",)),
     ],
 )
-def test_the_parents_restriction_is_respected(path_with_smi, restriction, expected):
-    env = {"PATH": path_with_smi}
-    if restriction is not None:
-        env["CUDA_VISIBLE_DEVICES"] = restriction
-    assert visible_gpus(env) == expected
+def test_cuda_visible_devices_goes_before_the_driver(machine, restriction, seen):
+    assert visible_gpus(machine("echo 7") | {"CUDA_VISIBLE_DEVICES": restriction}) == seen
 
 
-def test_no_tool_or_a_broken_one_means_no_gpu(tmp_path):
-    assert visible_gpus({"PATH": str(tmp_path)}) == ()
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'; exit 9\n")
-    tool.chmod(0o755)
-    assert visible_gpus({"PATH": f"{tmp_path}:{os.environ['PATH']}"}) == ()
+@given(st.integers(1, 9), st.integers(0, 4), st.integers(1, 4) | st.none(), st.integers(1, 9) | st.none())
+def test_slots_share_what_there_is_evenly(workers, count, gpus_per_run, cpus_per_run):
+    gpus = tuple(f"{index}" for index in range(count))
+    wanted = gpus_per_run or 1
+    if 0 < count < wanted:
+        with pytest.raises(SweepKitError, match=f"gpus_per_run: must be at most {count}.*got {wanted}"):
+            make_slots(workers, gpus=gpus, gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run)
+        return
+    slots = make_slots(workers, gpus=gpus, gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run)
+    assert [slot.index for slot in slots] == list(range(workers))
+    assert all(slot.cpus == (cpus_per_run or max(1, len(os.sched_getaffinity(0)) // workers)) for slot in slots)
+    assert all(len(set(slot.gpus)) == len(slot.gpus) == (wanted if gpus else 0) for slot in slots)
+    uses = [sum(gpu in slot.gpus for slot in slots) for gpu in gpus]
+    assert not uses or max(uses) - min(uses) <= 1
 
 
-def test_a_run_sees_its_own_gpus_and_threads():
-    slot = Slot(index=0, gpus=("3", "1"), cpus=2)
+@pytest.mark.parametrize(("gpus", "cpus", "device"), [(("0", "1"), 4, "gpu 0,1"), ((), 1, "1 cpu"), ((), 3, "3 cpus")])
+def test_a_slot_in_words(gpus, cpus, device):
+    assert Slot(index=0, gpus=gpus, cpus=cpus).device == device
+
+
+def test_the_environment_confines_and_keeps_what_the_user_set():
+    slot = Slot(index=0, gpus=("3", "5"), cpus=2)
     assert slot.environment({}) == {
-        "CUDA_VISIBLE_DEVICES": "3,1",
-        "OMP_NUM_THREADS": "2",
+        **dict.fromkeys(THREAD_VARIABLES, "2"),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "CUDA_VISIBLE_DEVICES": "3,5",
+    }
+    own = {"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "ACTIVE", "CUDA_VISIBLE_DEVICES": "3,5,6"}
+    assert slot.environment(own) == {
         "MKL_NUM_THREADS": "2",
         "OPENBLAS_NUM_THREADS": "2",
-        "OMP_WAIT_POLICY": "PASSIVE",
+        "CUDA_VISIBLE_DEVICES": "3,5",
     }
-    assert slot.device == "gpu 3,1"
+    assert "CUDA_VISIBLE_DEVICES" not in Slot(index=0, gpus=(), cpus=1).environment({})
 
 
-def test_what_the_user_set_is_kept_and_a_machine_without_gpus_hides_none():
-    variables = Slot(index=0, gpus=(), cpus=1).environment({"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "ACTIVE"})
-    assert variables == {"MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-@given(st.integers(1, 9), st.integers(0, 8), st.none() | st.integers(0, 4), st.none() | st.integers(1, 4))
-def test_slots_have_what_they_ask_for_and_share_only_when_they_must(workers, gpus, gpus_per_run, cpus_per_run):
-    names = tuple(map(str, range(gpus)))
-    slots = make_slots(workers, gpus=names, gpus_per_run=gpus_per_run, cpus_per_run=cpus_per_run)
-    wanted = 0 if not gpus else 1 if gpus_per_run is None else gpus_per_run
-    assert [slot.index for slot in slots] == list(range(workers))
-    assert all(len(slot.gpus) == wanted and slot.cpus == (cpus_per_run or slot.cpus) >= 1 for slot in slots)
-    used = [gpu for slot in slots for gpu in slot.gpus]
-    if workers * wanted <= gpus:
-        assert len(set(used)) == len(used)
+def test_no_gpus_per_run_hides_those_of_the_machine():
+    (slot,) = make_slots(1, gpus=("0", "1"), gpus_per_run=0, cpus_per_run=2)
+    assert (slot.gpus, slot.device) == ((), "2 cpus")
+    assert slot.environment({})["CUDA_VISIBLE_DEVICES"] == ""

@@ -440,3 +440,11 @@ def test_prior_runs_are_told_to_the_engine(sweeper):
         ).replace("{values: [3, 1, 2]}", "{min: 0.0, max: 4.0}")
     )
     assert sweeper.summary()["counts"] == {"finished": 2}
+
+
+def test_a_prior_run_that_is_none_is_refused_before_anything_is_recorded(sweeper):
+    sweeper.write(GRID + "sweepkit: {prior_runs: [nowhere.csv]}\n")
+    done = sweeper.call()
+    assert done.returncode == 2 and "must be a recorded sweep" in done.stderr and "'nowhere.csv'" in done.stderr
+    sweeper.write(GRID.replace("minimize", "maximize"))  # another search, yet no sweep stands in its way
+    assert sweeper.summary()["counts"] == {"finished": 3}

@@ -27,28 +27,43 @@ class Board:
         self._sweep_id = sweep_id
         self._lock = threading.Lock()
         self._views: dict[int, RunView] = {}
+        # By number of a run of ours: its attempts when it was claimed, and what was reported since. The record may be
+        # behind that (it was away) or ahead of it (the report that is about to be judged is already written).
+        self._own: dict[int, tuple[int, tuple[float, ...]]] = {}
         self._change = 0
 
     def refresh(self) -> list[RunView]:
         """Read what changed in the record; return the changed views, by number."""
         with self._lock:
             changed = self._store.runs(self._sweep_id, since=self._change)
-            views = [view_of(run) for run in changed]
+            views = [self._current(run) for run in changed]
             for run, view in zip(changed, views, strict=True):
                 self._views[view.number] = view
                 self._change = max(self._change, run.change)
             return views
 
+    def _current(self, run: RunRecord) -> RunView:
+        """Return the recorded run, while it is ours with our own history."""
+        attempts, history = self._own.get(run.number, (0, ()))
+        if run.state is RunState.RUNNING and run.attempts == attempts:
+            return dataclasses.replace(view_of(run), history=history)
+        self._own.pop(run.number, None)
+        return view_of(run)
+
     def extend(self, number: int, values: tuple[float, ...]) -> RunView:
         """Append metric values to a running run of ours before the record's next refresh; return its view."""
         with self._lock:
             view = self._views[number]
+            if number in self._own:
+                attempts, history = self._own[number]
+                self._own[number] = (attempts, history + values)
             self._views[number] = dataclasses.replace(view, history=view.history + values)
             return self._views[number]
 
     def begin(self, run: RunRecord) -> None:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
+            self._own[run.number] = (run.attempts, ())
             self._views[run.number] = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=())
 
     def views(self) -> list[RunView]:

@@ -56,7 +56,10 @@ def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
     for folder in (Path(plan.spec.directory or "."), plan.cwd):
         file = folder / source
         if file.is_file():
-            return list(_from_csv(plan, file) if file.suffix == ".csv" else _from_json(plan, file))
+            try:
+                return list(_from_csv(plan, file) if file.suffix == ".csv" else _from_json(plan, file))
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                return None  # a file, but not one of those that a sweep leaves
     return None
 
 
@@ -75,7 +78,7 @@ def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:
             params = plan.spec.space.nest(
                 {p.path: flat[p.name] for p in plan.spec.space.parameters if flat.get(p.name) is not None}
             )
-            yield _view(row["run_id"], params, row["state"], _cell(row["value"]))
+            yield _view(row["run_id"], params, row["state"], float(row["value"]) if row["value"] else None)
 
 
 def _cell(text: str) -> Any:

@@ -64,15 +64,13 @@ class Session:
 
     def run(self) -> int:
         """Run the sweep; return the exit code."""
+        slots, prior = self._slots(), prior_views(self.plan, self.store)  # they may refuse: nothing is recorded yet
         sweep, notes = self._open_sweep()
         self.sweep = sweep
         self.paths = SweepPaths(self.plan.output_dir, sweep.name)
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         write_spec(self.paths, self.spec)
-        engine = make_engine(
-            self.spec, seed=sweep.seed, sampler=self.options.sampler, prior=prior_views(self.plan, self.store)
-        )
-        slots = self._slots()
+        engine = make_engine(self.spec, seed=sweep.seed, sampler=self.options.sampler, prior=prior)
         total = engine.total()
         cap = self.spec.run_cap
         tally = Tally(
