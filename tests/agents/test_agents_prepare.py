@@ -85,6 +85,7 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
         "CUDA_VISIBLE_DEVICES": "1",
         "SWEEPKIT_ATTEMPT_ID": "abc-2",
         "SWEEPKIT_REPORT_FILE": str(paths.reports("abc-2")),
+        "SWEEPKIT_CACHE_DIR": str(paths.cache),
         "SWEEPKIT_RUN_DIR": str(paths.run_dir("abc")),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",

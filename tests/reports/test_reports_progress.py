@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sweepkit.agents.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, clock
+from sweepkit.spec.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.space import Space
