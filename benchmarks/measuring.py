@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -74,6 +75,26 @@ def busy() -> float:
     return 1.0 - idle / total if total else 0.0
 
 
+class Others:
+    """How much of the machine other processes use while ours measure. Make it before; `finish` after."""
+
+    def __init__(self) -> None:
+        self._all, self._ours = _cpu_times(), _own_seconds()
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Add `busy_by_others` (0 to 1 of all cores, about: orphans of ours count as others) and the load average."""
+        now, ticks = _cpu_times(), os.sysconf("SC_CLK_TCK")
+        total = (sum(now) - sum(self._all)) / ticks
+        idle = (sum(now[3:5]) - sum(self._all[3:5])) / ticks
+        others = total - idle - (_own_seconds() - self._ours)
+        facts["busy_by_others"] = round(max(0.0, others / total), 3) if total else 0.0
+        facts["load_average_after"] = [round(value, 2) for value in os.getloadavg()]
+
+
+def _own_seconds() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
 def _cpu_times() -> list[int]:
     return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
 
@@ -114,7 +135,7 @@ def machine_text(facts: dict[str, Any]) -> str:
     return (
         f"Measured {facts['measured_at']} on {facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, "
         f"{facts['system']}, Python {facts['python']}. Before: load average {load}; {facts['busy_before']:.0%} of the "
-        "cores in use by others."
+        f"cores in use by others; while it measured, {facts['busy_by_others']:.0%}."
     )
 
 

@@ -14,7 +14,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from measuring import folder, machine, machine_text, parser, run_agent, save, spread, table, verdict, write_empty_sweep
+from measuring import (
+    Others,
+    folder,
+    machine,
+    machine_text,
+    parser,
+    run_agent,
+    save,
+    spread,
+    table,
+    verdict,
+    write_empty_sweep,
+)
 from peers import EMPTY_PROGRAM, JOURNAL_ENV, WORKERS, Timing, optuna_ask_tell, timing, wandb_agent
 
 TARGET_S = 0.010
@@ -83,12 +95,13 @@ def main(argv: list[str] | None = None) -> int:
     options_parser.add_argument("--wandb-runs", type=int, default=6, help="runs of wandb agent (6); 0 leaves it out")
     options_parser.add_argument("--repetitions", type=int, default=3, help="of everything, interleaved (3)")
     options = options_parser.parse_args(argv)
-    facts = machine(quiet_s=options.quiet_s)
+    facts, others = machine(quiet_s=options.quiet_s), Others()
     timings = [
         measure()
         for _ in range(options.repetitions)
         for measure in contenders(tuple(options.runs), options.peer_runs, options.wandb_runs)
     ]
+    others.finish(facts)
     data = {"machine": facts, "workers": WORKERS, "timings": [dataclasses.asdict(found) for found in timings]}
     save(options.output, "overhead", text=report(timings, facts), data=data)
     return 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from measuring import (
     CODE,
+    Others,
     Spread,
     folder,
     machine,
@@ -165,9 +166,10 @@ def main(argv: list[str] | None = None) -> int:
     options_parser.add_argument("--repetitions", type=int, default=7, help="of each command, interleaved (7)")
     options_parser.add_argument("--runs", type=int, default=100, help="empty runs of the agent (100)")
     options = options_parser.parse_args(argv)
-    facts = machine(quiet_s=options.quiet_s)
+    facts, others = machine(quiet_s=options.quiet_s), Others()
     times = measure_times(options.repetitions)
     memory = measure_memory(options.runs)
+    others.finish(facts)
     data = {"machine": facts, "seconds": times, "mib": memory}
     save(options.output, "startup", text=report(times, memory, facts), data=data)
     return 0

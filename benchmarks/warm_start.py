@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measuring import CODE, folder, machine, machine_text, parser, save, spread, table, verdict
+from measuring import CODE, Others, folder, machine, machine_text, parser, save, spread, table, verdict
 
 from sweepkit.agents.launcher import Exited, LocalLauncher, Started
 from sweepkit.agents.prepare import Workplace, prepare
@@ -197,8 +197,9 @@ def main(argv: list[str] | None = None) -> int:
     options_parser.add_argument("--max-steps", type=int, help="shorter trainings, for a try")
     options = options_parser.parse_args(argv)
     parameters = PARAMETERS | ({} if options.max_steps is None else {"training.max_steps": options.max_steps})
-    facts = machine(quiet_s=options.quiet_s)
+    facts, others = machine(quiet_s=options.quiet_s), Others()
     first, warm, fresh = measure(options.pairs, parameters)
+    others.finish(facts)
     starts = {"first": [first], "warm": warm, "fresh": fresh}
     data = {
         "machine": facts,
