@@ -349,4 +349,5 @@ def test_a_deadlock_is_tried_again(postgres):
         for thread in threads:
             thread.join()
         counts = store._session.read(lambda c: list(c.scalars(sa.text("SELECT n_runs FROM sweeps"))))
-        assert counts == [2, 2] and len(tries) == 3
+        # At least one was the victim; the server may well choose both.
+        assert counts == [2, 2] and len(tries) >= 3
