@@ -12,6 +12,8 @@ import pytest
 from bad_sweeps import BAD_SWEEPS
 from sweeping import PROGRAMS, Sweeper
 
+from sweepkit.paths import CODE_DIR
+
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
 method: grid
@@ -360,6 +362,38 @@ def test_ctrl_c_again_ends_the_run_which_is_run_again_later(sweeper, times, mode
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), "the run to be gone")
     sweeper.env["PAUSE"] = "0"
     assert sweeper.summary()["counts"] == {"finished": 3}
+
+
+AT_ONCE = """\
+    import builtins, signal, sys
+    from sweepkit.app.sweep_runner import main
+    from sweepkit.reports import progress
+
+    def print_and_press(text, **options):
+        builtins.print(text, **options)
+        if "waiting for the running runs" in text:
+            signal.raise_signal(signal.SIGINT)  # within the view's own lock
+
+    progress.print = print_and_press
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_while_the_answer_to_ctrl_c_is_printed_does_not_hang(sweeper):
+    sweeper.env |= {"PAUSE": "1000", "PYTHONPATH": str(CODE_DIR)}
+    driver = sweeper.write(AT_ONCE, "driver.py")
+    command = [sys.executable, str(driver), "--sweep-config", "s.yaml", "--output-dir", "out"]
+    with subprocess.Popen(
+        command, cwd=sweeper.folder, env=sweeper.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            wait_until(sweeper.journal, "the first run to start")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130, out
+    assert "ending the running runs" in out
 
 
 def test_sigterm_ends_the_runs_and_gives_them_back(sweeper):

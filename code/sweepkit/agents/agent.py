@@ -30,6 +30,11 @@ from sweepkit.stopping.base import StoppingRule
 from sweepkit.store.base import Store
 
 T = TypeVar("T")
+_INTERRUPT_WORDS = {
+    1: "waiting for the running runs (Ctrl-C again ends them)",
+    2: "ending the running runs",
+    3: "killing",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,7 @@ class Agent:
         self.identity = agent_identity()
         self.board = Board(store, sweep.sweep_id)
         self.interrupt_level = 0
+        self._told_level = 0
         self.lost_leases: frozenset[str] = frozenset()
         self._propose = threading.Lock()
         self._changed = threading.Condition()
@@ -124,6 +130,7 @@ class Agent:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.1)  # short, so that signal handlers run between
+                    self._tell_interrupt()
         finally:
             stop.set()
             heart.join()
@@ -132,9 +139,18 @@ class Agent:
         return self._settle()
 
     def interrupt(self) -> int:
-        """Ask the agent to end; return the level reached: 1 waits for its runs, 2 terminates, 3 kills them."""
+        """Ask the agent to end; return the level reached: 1 waits for its runs, 2 terminates, 3 kills them.
+
+        Safe in a signal handler: it only counts. `run` acts on it and tells.
+        """
         self.interrupt_level = min(3, self.interrupt_level + 1)
         return self.interrupt_level
+
+    def _tell_interrupt(self) -> None:
+        """Tell the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
+        if (level := self.interrupt_level) > self._told_level:
+            self._told_level = level
+            self.emit(Notice(text=_INTERRUPT_WORDS[level], warning=True))
 
     def _settle(self) -> Finish:
         """Put the sweep into its final state if nothing is left."""

@@ -228,13 +228,7 @@ class Session:
         def on_signal(number: int, _: FrameType | None) -> None:
             if number == signal.SIGTERM and agent.interrupt_level < 1:
                 agent.interrupt()  # SIGTERM does not wait for the runs
-            level = agent.interrupt()
-            told = {
-                1: "waiting for the running runs (Ctrl-C again ends them)",
-                2: "ending the running runs",
-                3: "killing",
-            }
-            self._on_event(Notice(text=told[level], warning=True))
+            agent.interrupt()
 
         self.view.open()
         try:
