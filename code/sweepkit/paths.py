@@ -23,6 +23,22 @@ def cache_dir(environ: Mapping[str, str]) -> Path:
     return Path(environ.get(CACHE_DIR_ENV) or OUTPUT_DIR / "cache")
 
 
+def find_config(name: str, *, folder: Path = CONFIG_DIR) -> Path | None:
+    """Return a configuration's file: as written, else below `folder`, with or without its suffix; None without one.
+
+    >>> find_config("quick_test") == CONFIG_DIR / "quick_test.yaml"
+    True
+    """
+    written = Path(name).expanduser()
+    for path in (written, folder / name, folder / f"{name}.yaml", ROOT_DIR / name):
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name too long for the file system is a miss too
+            continue
+    return None
+
+
 def slug(name: str) -> str:
     """Return `name` as one safe file name: letters of any script, digits, `.`, `_`, `-`; at most 200 bytes of UTF-8.
 

@@ -9,7 +9,6 @@ import pytest
 from sweepkit.app.dry_run import MOST_SHOWN, dry_run, dry_run_text
 from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
-from sweepkit.paths import BASE_CONFIG
 from sweepkit.spec.runs import RunState
 from sweepkit.store.open import open_store
 
@@ -26,7 +25,7 @@ def plan(tmp_path, monkeypatch):
     def make(**config):
         config = {"name": "s", "program": "p.py", "metric": {"name": "m"}, **config}
         (tmp_path / "s.yaml").write_text(json.dumps(config), encoding="utf-8")
-        return make_plan(parse(["--sweep-config", "s.yaml"], base_config=BASE_CONFIG, output_dir=tmp_path / "out"))
+        return make_plan(parse(["--sweep-config", "s.yaml"], output_dir=tmp_path / "out"))
 
     return make
 

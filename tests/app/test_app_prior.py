@@ -9,7 +9,7 @@ from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
 from sweepkit.app.prior import prior_views
 from sweepkit.errors import SpecError
-from sweepkit.paths import BASE_CONFIG, SweepPaths
+from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import write_table
 from sweepkit.spec.records import Report
 from sweepkit.spec.runs import RunState
@@ -46,7 +46,7 @@ def plan(tmp_path, monkeypatch):
         config |= {"parameters": PARAMETERS, "sweepkit": {"prior_runs": list(sources)}}
         (tmp_path / "later.yaml").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
         options = ["--sweep-config", "later.yaml"]
-        return make_plan(parse(options, base_config=BASE_CONFIG, output_dir=tmp_path))
+        return make_plan(parse(options, output_dir=tmp_path))
 
     return make
 

@@ -10,6 +10,7 @@ from sweepkit.paths import CONFIG_DIR
 from sweepkit.spec.training import (
     TrainingConfig,
     apply,
+    apply_preset,
     as_dict,
     field_paths,
     flatten,
@@ -46,6 +47,7 @@ def test_the_base_configuration_states_every_field():
     from ruamel.yaml import YAML
 
     document = YAML(typ="safe", pure=True).load((CONFIG_DIR / "base_config.yaml").read_text(encoding="utf-8"))
+    assert document.pop("task") == TrainingConfig.task
     stated = {f"{section}.{name}" for section, fields in document.items() for name in fields}
     assert stated == set(field_paths())
 
@@ -70,7 +72,7 @@ def test_every_field_is_routed_and_set(path):
     changed = apply(TrainingConfig(), {path: default})
     assert changed == TrainingConfig()
     if section not in ("wandb", "output") and path != "model.name":
-        assert route(name) == path
+        assert route(f"lora_{name}" if section == "lora" else name) == path
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,14 @@ def test_every_field_is_routed_and_set(path):
         ("max_train_samples", 10, "data.max_train_samples", 10),
         ("training.fp16", True, "training.fp16", True),
         ("model.name", "some/model", "model.name", "some/model"),
+        ("lora_r", 4, "lora.r", 4),
+        ("lora_alpha", 4, "lora.alpha", 4.0),
+        ("batch_size", 4, "training.per_device_train_batch_size", 4),
+        ("num_epochs", 4, "training.num_train_epochs", 4.0),
+        ("scheduler_type", "cosine", "training.lr_scheduler_type", "cosine"),
+        ("hidden_dropout", 0.2, "model.dropout_rate", 0.2),
+        ("use_lora", True, "lora.enabled", True),
+        ("speaker_tags", ["#A#"], "tokenizer.speaker_tags", ("#A#",)),
     ],
 )
 def test_apply_puts_the_value_in_its_place(name, value, path, expected):
@@ -110,6 +120,10 @@ def test_apply_puts_the_value_in_its_place(name, value, path, expected):
         ("lr_scheduler_type", "cosine", "cosine"),
         ("output.directory", "outputs/7", "outputs/7"),
         ("train_file", "none", "none"),
+        ("val_file", "none", None),
+        ("reference_columns", "summary1, summary2", ("summary1", "summary2")),
+        ("reference_columns", '["a,b"]', ("a,b",)),
+        ("reference_columns", "", ()),
     ],
 )
 def test_text_from_a_command_line_becomes_the_fields_type(name, text, expected):
@@ -146,13 +160,46 @@ def test_all_problems_of_a_command_are_told_at_once():
         ("optim", "adamw_hf", "use adamw_torch"),
         ("eval_steps", 2.5, "must be whole when above 1"),
         ("max_steps", 0, "must be -1 (use epochs) or at least 1"),
-        ("rouge_tokenizer", "mecab", "must be one of unicode, whitespace, character"),
+        ("rouge_tokenizer", "mecap", "did you mean mecab?"),
+        ("prompt", "요약: ", "must have {dialogue} in it"),
+        ("speaker_tags", ["#A#", 1], "must be a list of texts"),
+        ("speaker_tags", "#A#", "must be a list of texts"),
+        ("optim", "adamw_apex_fused", "use adamw_torch_fused"),
     ],
 )
 def test_wrong_values_are_refused_with_the_rule(name, value, rule):
     (told,) = problems(apply, TrainingConfig(), {name: value})
     assert rule in told
     assert told.startswith(route(name))
+
+
+def test_names_that_transformers_gave_up_are_told_with_what_to_write(tmp_path):
+    told = problems(read_training_config, write(tmp_path, "training:\n  evaluation_strategy: epoch\n  no_cuda: true\n"))
+    assert [line.split("; ")[1] for line in told] == [
+        "transformers 5 gave that name up, write eval_strategy",
+        "transformers 5 gave that name up, write use_cpu",
+    ]
+    (told,) = problems(apply, TrainingConfig(), {"no_cuda": True})
+    assert "write use_cpu" in told
+
+
+def test_an_unknown_task_is_told_with_the_nearest(tmp_path):
+    (told,) = problems(read_training_config, write(tmp_path, "model: {}\ntask: sumarization\n"))
+    assert told.endswith(
+        "config.yaml:2: task: must be one of summarization, got 'sumarization'; did you mean summarization?"
+    )
+    (told,) = problems(read_training_config, write(tmp_path, "task: [1]\n"))
+    assert "must be one of summarization" in told
+
+
+def test_a_preset_lies_over_a_configuration(tmp_path):
+    config = apply(TrainingConfig(), {"learning_rate": 1.0, "num_beams": 4})
+    path = write(tmp_path, "training: {num_train_epochs: 5}\ngeneration: {num_beams: 2}\n")
+    assert apply_preset(config, path) == apply(config, {"num_train_epochs": 5, "num_beams": 2})
+    (told,) = problems(apply_preset, config, write(tmp_path, "training:\n  num_train_epoch: 5\n"))
+    assert "config.yaml:2: training.num_train_epoch: is not a field; did you mean training.num_train_epochs?" in told
+    (told,) = problems(apply_preset, apply(config, {"fp16": True}), write(tmp_path, "training:\n  bf16: true\n"))
+    assert "config.yaml:2: training.bf16: must be false when training.fp16 is true" in told
 
 
 def test_values_that_contradict_each_other_are_refused():
@@ -196,8 +243,8 @@ def test_what_is_no_configuration_is_refused(tmp_path, text, rule):
 def test_what_yaml_and_what_the_configuration_refuse_is_told_together(tmp_path):
     text = "a.b: 1\ntraining:\n  seed: .inf\n  num_epochs: 3\n  seed: 1\nwandb: {enabled: on}\n"
     assert [told.split("config.yaml:")[1] for told in problems(read_training_config, write(tmp_path, text))] == [
-        "1: a.b: is not a section; the sections are model, data, tokenizer, training, generation, metrics, wandb, "
-        "output",
+        "1: a.b: is not a section; the sections are model, lora, data, tokenizer, training, generation, metrics, "
+        "wandb, output",
         "3: training.seed: a number must be finite, got .inf",
         "4: training.num_epochs: is not a field; did you mean training.num_train_epochs?",
         "5: training.seed: a key stands once in a mapping, the first is on line 3; remove one of the two",

@@ -109,10 +109,10 @@ def test_the_best_is_the_highest_rouge_else_the_lowest_loss():
         {"loss": 1, "rouge_combined_f1": 0.5},
         {"loss": 0, "rouge_combined_f1": 0.5},
     )
-    assert best_of(scored).step == 1
-    assert best_of(history({"loss": 3.0}, {"loss": 1.0}, {"loss": math.nan})).step == 1
-    assert best_of(history({"loss": math.nan, "rouge_combined_f1": math.nan})) is None
-    assert best_of([]) is None
+    assert best_of(scored, "rouge_combined_f1").step == 1
+    assert best_of(history({"loss": 3.0}, {"loss": 1.0}, {"loss": math.nan}), "rouge_combined_f1").step == 1
+    assert best_of(history({"loss": math.nan, "rouge_combined_f1": math.nan}), "rouge_combined_f1") is None
+    assert best_of([], "macro_f1") is None
 
 
 def test_result_files_are_strict_json_and_appear_in_one_step(tmp_path):

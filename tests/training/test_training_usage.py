@@ -5,7 +5,10 @@ from sweepkit.training.usage import RecordedConfig
 def test_every_field_reads_as_in_the_configuration_and_is_noted():
     recorded = RecordedConfig(TrainingConfig())
     assert recorded.read == set()
-    for section, values in as_dict(TrainingConfig()).items():
+    assert recorded.config.task == TrainingConfig.task
+    sections = as_dict(TrainingConfig())
+    del sections["task"]
+    for section, values in sections.items():
         for name, value in values.items():
             assert getattr(getattr(recorded.config, section), name) == value
     assert recorded.read == set(field_paths())

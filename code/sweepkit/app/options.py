@@ -38,7 +38,7 @@ def natural(text: str) -> int:
     return number
 
 
-def parse(argv: Sequence[str] | None, *, base_config: Path, output_dir: Path) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
     """Return the options of `sweep_runner.py`; argparse exits with code 2 on a wrong one."""
     parser = argparse.ArgumentParser(
         prog="sweep_runner.py",
@@ -52,9 +52,8 @@ def parse(argv: Sequence[str] | None, *, base_config: Path, output_dir: Path) ->
     parser.add_argument(
         "--base-config",
         type=Path,
-        default=base_config,
-        metavar="FILE",
-        help="what trainer.py starts from (default: config/base_config.yaml)",
+        metavar="FILE|NAME",
+        help="what trainer.py starts from (default: the sweep's `sweepkit.base_config`, else config/base_config.yaml)",
     )
     parser.add_argument("--count", type=positive, metavar="N", help="make at most N runs in this call")
     parser.add_argument(

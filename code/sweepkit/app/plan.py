@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError
-from sweepkit.paths import CODE_DIR, CONFIG_DIR
+from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, find_config
 from sweepkit.spec.read import find_sweep, read_sweep
 from sweepkit.spec.sweep import SweepSpec
 
@@ -49,19 +49,33 @@ def make_plan(options: Namespace) -> Plan:
     spec = read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file))
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
+    base_config = _base_config(options, spec)
     if trains:
-        _check_training(spec, options.base_config)
+        _check_training(spec, base_config)
     make_engine(spec, seed=0, sampler=options.sampler)  # refuses what no engine can do
     output_dir = Path(os.path.abspath(options.output_dir))
     return Plan(
         spec=spec,
         program=program,
         trains=trains,
-        base_config=Path(os.path.abspath(options.base_config)),
+        base_config=Path(os.path.abspath(base_config)),
         output_dir=output_dir,
         storage=options.storage or str(output_dir / STORE_NAME),
         cwd=cwd,
     )
+
+
+def _base_config(options: Namespace, spec: SweepSpec) -> Path:
+    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml.
+
+    A name that is no file stays as it is: whoever reads it says so.
+    """
+    if options.base_config is not None:
+        return find_config(str(options.base_config)) or Path(options.base_config)
+    if spec.extensions.base_config is None:
+        return BASE_CONFIG
+    beside = Path(spec.directory or ".", spec.extensions.base_config)
+    return beside if beside.is_file() else find_config(spec.extensions.base_config) or beside
 
 
 def _program(spec: SweepSpec, cwd: Path) -> str:
@@ -108,8 +122,8 @@ def _check_training(spec: SweepSpec, base_config: Path) -> None:
     """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
     from sweepkit.spec.training import read_training_config, unknown_parameters
 
-    read_training_config(base_config)
-    problems = unknown_parameters([parameter.name for parameter in spec.space.parameters])
+    config = read_training_config(base_config)
+    problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
     if problems:
         import dataclasses
 

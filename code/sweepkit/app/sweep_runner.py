@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweepkit.app.guard import guarded
 from sweepkit.app.options import parse
-from sweepkit.paths import BASE_CONFIG, OUTPUT_DIR
+from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
     from sweepkit.app.plan import Plan
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv, base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
+    options = parse(argv, output_dir=OUTPUT_DIR)
     from sweepkit.app.plan import make_plan
 
     plan = make_plan(options)

@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweepkit.app.guard import guarded
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
+
+if TYPE_CHECKING:
+    from sweepkit.spec.training import AnyConfig
 
 BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
 SEED_ENV = "SEED"
@@ -33,12 +36,15 @@ def _parser() -> argparse.ArgumentParser:
         description=(getattr(main_module, "__doc__", None) or __doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        usage="trainer.py [--config FILE] [--train-data CSV] [--val-data CSV] [--set NAME=VALUE …] [--seed N] "
-        "[--output-dir DIR] [--NAME=VALUE …]",
+        usage="trainer.py [--config FILE] [--preset NAME] [--train-data FILE] [--val-data FILE] [--set NAME=VALUE …] "
+        "[--seed N] [--output-dir DIR] [--NAME=VALUE …]",
     )
     parser.add_argument("--config", metavar="FILE", help="a path, or a name in config/ (default: base_config)")
-    parser.add_argument("--train-data", metavar="CSV", help="in place of data.train_file")
-    parser.add_argument("--val-data", metavar="CSV", help="in place of data.val_file")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="lay quick, balanced, best (config/presets/) or a file of yours over it"
+    )
+    parser.add_argument("--train-data", metavar="FILE", help="in place of data.train_file")
+    parser.add_argument("--val-data", metavar="FILE", help="in place of data.val_file")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set one field; repeatable")
     parser.add_argument("--seed", metavar="N", help="in place of training.seed and of the environment's SEED")
     parser.add_argument("--output-dir", metavar="DIR", help="default: outputs/<model>_seed<seed>")
@@ -73,7 +79,16 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             value = waiting.pop(0) if waiting and not waiting[0].startswith("--") and "=" not in waiting[0] else "true"
         given += flatten({name: _mapping(value)}).items() if value.startswith("{") else [(name, value)]
-    return _unique(given)
+    return _once(given)
+
+
+def _once(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a mapping; a name given twice is refused."""
+    names = [name for name, _ in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise SweepKitError(f"trainer.py: --{name} must be given once")
+    return dict(given)
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -88,13 +103,13 @@ def _mapping(text: str) -> dict[str, Any]:
     raise SweepKitError(f"trainer.py: nested parameters must be a Python or JSON dictionary, got {text!r}")
 
 
-def _unique(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs as a mapping; a name given twice, in either spelling, is refused."""
+def _unique(given: Sequence[tuple[str, Any]], kind: "type[AnyConfig]") -> dict[str, Any]:
+    """Return the pairs as a mapping; a field given twice, in whatever spelling, is refused."""
     from sweepkit.spec.training import route
 
     seen: dict[str, str] = {}
     for name, _ in given:
-        path = route(name) or name
+        path = route(name, kind) or name
         if path in seen:
             raise SweepKitError(f"trainer.py: {path} must be given once, got --{seen[path]} and --{name}")
         seen[path] = name
@@ -104,15 +119,27 @@ def _unique(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def config_file(name: str | None, environ: Mapping[str, str]) -> Path:
     """Return the configuration file: as given, else the sweep's base config, else config/base_config.yaml.
 
-    A bare name such as "quick_test" means the file in config/.
+    A bare name such as "quick_test" means the file in config/, "models/optimal_t5" the one in config/models/.
     """
     chosen = name or environ.get(BASE_CONFIG_ENV)
     if not chosen:
         return BASE_CONFIG
-    for path in (Path(chosen).expanduser(), CONFIG_DIR / chosen, CONFIG_DIR / f"{chosen}.yaml"):
-        if path.is_file():
-            return path
-    raise SpecError([Problem(where=chosen, rule="must be a configuration file, which does not exist")])
+    found = find_config(chosen)
+    if found is None:
+        raise SpecError([Problem(where=chosen, rule="must be a configuration file, which does not exist")])
+    return found
+
+
+def preset_file(name: str) -> Path:
+    """Return a preset's file: one of config/presets/ by name, or a path."""
+    from sweepkit.spec.checker import suggestion
+
+    known = sorted(path.stem for path in (CONFIG_DIR / "presets").glob("*.yaml"))
+    file = find_config(name, folder=CONFIG_DIR / "presets")
+    if file is None:
+        rule = f"must be one of {', '.join(known)}, or a YAML file"
+        raise SpecError([Problem(where="--preset", rule=rule, got=repr(name), hint=suggestion(name, known))])
+    return file
 
 
 def _overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
@@ -135,11 +162,13 @@ def _overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
 def _run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that can be checked without torch, train."""
     options, words = _parser().parse_known_args(argv)
-    from sweepkit.spec.training import apply, read_training_config
+    from sweepkit.spec.training import apply, apply_preset, read_training_config
 
     params = parse_parameters(words)
-    given = _unique([*_overrides(options), *params.items()])
     config = read_training_config(config_file(options.config, os.environ))
+    given = _unique([*_overrides(options), *params.items()], type(config))
+    if options.preset is not None:
+        config = apply_preset(config, preset_file(options.preset))
     if os.environ.get(SEED_ENV):
         try:
             config = apply(config, {"seed": os.environ[SEED_ENV]}, from_text=True)

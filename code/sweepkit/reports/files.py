@@ -46,7 +46,7 @@ def write_best_config(
 
         config = read_training_config(base_config)
         seed = best.outcome.get("seed")
-        if seed is not None and not any(route(name) == "training.seed" for name in best.params):
+        if seed is not None and not any(route(name, type(config)) == "training.seed" for name in best.params):
             config = apply(config, {"seed": seed})  # the variable SEED that the run had: without it the file lies
         text = to_yaml(apply(config, best.params))
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")

@@ -150,6 +150,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "kill_delay_s": check.number(given, path, "kill_delay_s", at_least=0),
         "gpus_per_run": check.integer(given, path, "gpus_per_run", at_least=0),
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
+        "base_config": check.string(given, path, "base_config"),
     }
     for key in ("preload", "prior_runs"):
         if key in given:

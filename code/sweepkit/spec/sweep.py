@@ -121,6 +121,8 @@ class Extensions:
         early_terminate: A stopping rule of ours (asha, median, patience) in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
+        base_config: The training configuration that trainer.py starts from unless --base-config names one: a path
+            from the YAML's folder, or a name in config/.
     """
 
     seed: int | None = None
@@ -133,6 +135,7 @@ class Extensions:
     cpus_per_run: int | None = None
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
+    base_config: str | None = None
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

@@ -1,23 +1,26 @@
-"""The training configuration as a value: how a YAML file becomes one, and where a sweep parameter goes in it."""
+"""The training configuration as a value: how a YAML file becomes one, and where a sweep parameter goes in it.
+
+A file's `task:` decides which sections it has; TASKS lists them.
+"""
 
 import dataclasses
-import math
-import operator
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sweepkit.errors import Problem, SpecError
 from sweepkit.spec.checker import suggestion
-from sweepkit.spec.training_sections import OPTIMIZERS, TrainingConfig
+from sweepkit.spec.training_schema import Schema, schema_of, section_types
+from sweepkit.spec.training_sections import TrainingConfig
 from sweepkit.spec.yaml import Document, KeyPath, decode, parse
 
 __all__ = [
+    "TASKS",
+    "AnyConfig",
     "TrainingConfig",
     "apply",
+    "apply_preset",
     "as_dict",
     "field_paths",
     "flatten",
@@ -28,154 +31,29 @@ __all__ = [
     "unknown_parameters",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """One field of the configuration: its dotted path, its type without None, whether None is allowed, its range."""
-
-    path: str
-    kind: type
-    optional: bool
-    bounds: Mapping[str, Any]
+AnyConfig = TrainingConfig
+Config = TypeVar("Config", bound=AnyConfig)
+TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig,)}
+TASK_KEY = "task"
 
 
-def _fields() -> Iterator[_Known]:
-    """Yield every field of every section, in order."""
-    for section, section_type in typing.get_type_hints(TrainingConfig).items():
-        hints = typing.get_type_hints(section_type)
-        for item in dataclasses.fields(section_type):
-            hint = hints[item.name]
-            optional = isinstance(hint, types.UnionType)
-            kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
-            yield _Known(f"{section}.{item.name}", kind, optional, item.metadata)
+def field_paths(kind: type[AnyConfig] = TrainingConfig) -> tuple[str, ...]:
+    """Return the dotted path of every field of a kind of configuration."""
+    return tuple(schema_of(kind).known)
 
 
-_SECTIONS = tuple(item.name for item in dataclasses.fields(TrainingConfig))
-_KNOWN: Mapping[str, _Known] = {known.path: known for known in _fields()}
-# A sweep parameter of these sections may be named without its section. The others' field names say too little alone.
-_BARE_SECTIONS = ("data", "tokenizer", "training", "generation", "metrics")
-_BARE: Mapping[str, str] = {
-    **{path.split(".")[1]: path for path in _KNOWN if path.split(".")[0] in _BARE_SECTIONS},
-    **{path.split(".")[1]: path for path in _KNOWN if path.startswith("model.") and path != "model.name"},
-}
-
-
-def field_paths() -> tuple[str, ...]:
-    """Return the dotted path of every field."""
-    return tuple(_KNOWN)
-
-
-def route(name: str) -> str | None:
+def route(name: str, kind: type[AnyConfig] = TrainingConfig) -> str | None:
     """Return the dotted path that a sweep parameter sets, or None when there is none.
 
-    >>> route("num_beams"), route("training.learning_rate"), route("lerning_rate")
-    ('generation.num_beams', 'training.learning_rate', None)
+    >>> route("num_beams"), route("training.learning_rate"), route("lora_r"), route("lerning_rate")
+    ('generation.num_beams', 'training.learning_rate', 'lora.r', None)
     """
-    return name if name in _KNOWN else _BARE.get(name)
+    return schema_of(kind).route(name)
 
 
-def unknown_parameters(names: Sequence[str]) -> list[Problem]:
+def unknown_parameters(names: Sequence[str], kind: type[AnyConfig] = TrainingConfig) -> list[Problem]:
     """Return one problem for each sweep parameter that no field of the configuration takes."""
-    hints = [*_BARE, *_KNOWN]
-    return [
-        Problem(
-            key=name,
-            rule="must be a field of the training configuration",
-            got=repr(name),
-            hint=suggestion(name, hints) or "see config/base_config.yaml for the names",
-        )
-        for name in names
-        if route(name) is None
-    ]
-
-
-def _number(text: str) -> Any:
-    """Return the number written in `text`, or the text itself."""
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
-
-
-_WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None, "~": None}
-
-
-def _coerce(known: _Known, value: Any, from_text: bool) -> Any:
-    """Return the value in the type of its field.
-
-    Args:
-        known: The field.
-        value: What was given.
-        from_text: It comes from a command line, where everything is text.
-
-    Raises:
-        TypeError: It has another type; the message is the rule that it breaks.
-    """
-    if from_text and isinstance(value, str) and (known.kind is not str or known.optional):
-        value = _WORDS.get(value.lower(), value)
-        if isinstance(value, str) and known.kind in (int, float):
-            value = _number(value)
-    if value is None and known.optional:
-        return None
-    if known.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if known.kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)  # a q_uniform of a sweep gives 8.0
-    if isinstance(value, known.kind) and not (known.kind is int and isinstance(value, bool)):
-        return value
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[known.kind]
-    raise TypeError(f"must be {words}{' or null' if known.optional else ''}")
-
-
-_CHECKS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
-    ("least", "at least", operator.ge),
-    ("above", "above", operator.gt),
-    ("most", "at most", operator.le),
-    ("below", "below", operator.lt),
-)
-
-
-def _range_rule(known: _Known, value: Any) -> str:
-    """Return the rule that a value of the right type breaks, or ""."""
-    bounds = known.bounds
-    if not bounds or value is None:
-        return ""
-    if bounds["choices"] and value not in bounds["choices"]:
-        return f"must be one of {', '.join(bounds['choices'])}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
-    broken = [
-        f"{words} {bounds[name]}"
-        for name, words, holds in _CHECKS
-        if bounds[name] is not None and not holds(value, bounds[name])
-    ]
-    return f"must be {' and '.join(broken)}" if broken else ""
-
-
-def _hint(known: _Known, value: Any, from_text: bool) -> str:
-    """Return what to do about a refused value, where there is something better to say than the rule."""
-    if known.path == "training.optim" and isinstance(value, str):
-        return (
-            "transformers 5 dropped adamw_hf, use adamw_torch" if value == "adamw_hf" else suggestion(value, OPTIMIZERS)
-        )
-    if isinstance(value, str) and isinstance(_number(value), int | float) and known.kind in (int, float):
-        return "" if from_text else "remove the quotes"
-    return suggestion(value, known.bounds.get("choices", ())) if isinstance(value, str) else ""
-
-
-def _check(path: str, value: Any, from_text: bool) -> tuple[Any, Problem | None]:
-    """Return the value in its field's type, or the problem with it."""
-    known = _KNOWN[path]
-    try:
-        converted = _coerce(known, value, from_text)
-        rule = _range_rule(known, converted)
-    except TypeError as error:
-        converted, rule = value, str(error)
-    if rule:
-        return None, Problem(key=path, rule=rule, got=repr(value), hint=_hint(known, value, from_text))
-    return converted, None
+    return schema_of(kind).unknown(names)
 
 
 def _together(values: Mapping[str, Any]) -> list[Problem]:
@@ -194,31 +72,37 @@ def _together(values: Mapping[str, Any]) -> list[Problem]:
                 got=repr(steps),
             )
         )
+    if "{dialogue}" not in (values.get("tokenizer.prompt") or "{dialogue}"):
+        prompt = values["tokenizer.prompt"]
+        problems.append(Problem(key="tokenizer.prompt", rule="must have {dialogue} in it", got=repr(prompt)))
     return problems
 
 
-def _values(config: TrainingConfig) -> dict[str, Any]:
+def _values(config: AnyConfig) -> dict[str, Any]:
     """Return every value by its dotted path."""
-    return {path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1]) for path in _KNOWN}
+    return {
+        path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1]) for path in schema_of(type(config)).known
+    }
 
 
-def _build(values: Mapping[str, Any]) -> TrainingConfig:
+def _build(values: Mapping[str, Any], kind: type[Config]) -> Config:
     """Return the configuration with these values, the others at their defaults."""
     sections: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         section, name = path.split(".")
         sections.setdefault(section, {})[name] = value
-    kinds = typing.get_type_hints(TrainingConfig)
-    return TrainingConfig(**{section: kinds[section](**given) for section, given in sections.items()})
+    kinds = section_types(kind)
+    return kind(**{section: kinds[section](**given) for section, given in sections.items()})
 
 
-def apply(config: TrainingConfig, params: Mapping[str, Any], *, from_text: bool = False) -> TrainingConfig:
+def apply(config: Config, params: Mapping[str, Any], *, from_text: bool = False) -> Config:
     """Return the configuration with sweep parameters set, each in the field that `route` names.
 
     Args:
         config: Where they are set; it stays as it is.
         params: Values by bare or dotted name. A whole number becomes a float where one is due, 8.0 becomes 8.
-        from_text: The values come from a command line: "1e-4", "true" and "none" are read as what they mean.
+        from_text: The values come from a command line: "1e-4", "true" and "none" are read as what they mean, and
+            "a,b" or '["a", "b"]' as a list where one is due.
 
     Raises:
         SpecError: Unknown names, wrong types, values out of range: all of them at once.
@@ -226,13 +110,14 @@ def apply(config: TrainingConfig, params: Mapping[str, Any], *, from_text: bool 
     >>> apply(TrainingConfig(), {"num_beams": "4"}, from_text=True).generation.num_beams
     4
     """
-    problems = unknown_parameters(list(params))
+    schema = schema_of(type(config))
+    problems = schema.unknown(list(params))
     values = _values(config)
     for name, given in params.items():
-        path = route(name)
+        path = schema.route(name)
         if path is None:
             continue
-        value, problem = _check(path, given, from_text)
+        value, problem = schema.check(path, given, from_text=from_text)
         if problem is not None:
             problems.append(problem)
         else:
@@ -240,7 +125,7 @@ def apply(config: TrainingConfig, params: Mapping[str, Any], *, from_text: bool 
     problems += [] if problems else _together(values)
     if problems:
         raise SpecError(problems)
-    return _build(values)
+    return _build(values, type(config))
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -258,11 +143,11 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def from_mapping(data: Any, *, where: str = "") -> TrainingConfig:
+def from_mapping(data: Any, *, where: str = "") -> AnyConfig:
     """Return the configuration that a nested mapping describes; what it leaves out keeps its default.
 
     Args:
-        data: Sections of fields, as a YAML file holds them; None is all defaults.
+        data: `task` and sections of fields, as a YAML file holds them; None is all defaults.
         where: Where it comes from, for messages.
 
     Raises:
@@ -274,21 +159,47 @@ def from_mapping(data: Any, *, where: str = "") -> TrainingConfig:
     return _from_document(Document(data=dict(data)), where)
 
 
-def _from_document(document: Document, where: str) -> TrainingConfig:
+def _task_of(data: Mapping[str, Any], where: str, line: int | None) -> type[AnyConfig]:
+    """Return the kind of configuration that a document's `task:` names."""
+    task = data.get(TASK_KEY, TrainingConfig.task)
+    if not isinstance(task, str) or task not in TASKS:
+        hint = suggestion(task, TASKS) if isinstance(task, str) else ""
+        rule = f"must be one of {', '.join(TASKS)}"
+        raise SpecError([Problem(where=where, line=line, key=TASK_KEY, rule=rule, got=repr(task), hint=hint)])
+    return TASKS[task]
+
+
+def _from_document(document: Document, where: str) -> AnyConfig:
     """Return the configuration of a document; SpecError has the document's own problems too."""
+    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    values = _read_values(document, where, kind)
+    problems = _together(values)
+    if problems:
+        raise SpecError(_placed(problems, document, where))
+    return _build(values, kind)
+
+
+def _read_values(document: Document, where: str, kind: type[AnyConfig]) -> dict[str, Any]:
+    """Return the values of a document by dotted path; raises SpecError with everything wrong in it."""
     values: dict[str, Any] = {}
     found: list[Problem] = []
     for section, given in document.data.items():
-        found += _take_section(str(section), given, values)
-    found += [] if found else _together(values)
-    problems = list(document.problems)
-    for problem in found:
-        path = _path(problem.key, document.data)
-        if path not in document.bad:
-            problems.append(replace(problem, where=where, line=document.line(path)))
+        if section != TASK_KEY:
+            found += _take_section(str(section), given, values, schema_of(kind))
+    problems = [*document.problems, *_placed(found, document, where)]
     if problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
-    return _build(values)
+    return values
+
+
+def _placed(problems: Sequence[Problem], document: Document, where: str) -> list[Problem]:
+    """Return the problems with their lines, without those that the document has told already."""
+    placed = []
+    for problem in problems:
+        path = _path(problem.key, document.data)
+        if path not in document.bad:
+            placed.append(replace(problem, where=where, line=document.line(path)))
+    return placed
 
 
 def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
@@ -296,49 +207,77 @@ def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
     return (key,) if key in data else tuple(key.split(".", 1))
 
 
-def _take_section(section: str, given: Any, values: dict[str, Any]) -> list[Problem]:
+def _take_section(section: str, given: Any, values: dict[str, Any], schema: Schema) -> list[Problem]:
     """Put the values of one section into `values`; return what is wrong with it."""
-    if section not in _SECTIONS:
-        return [Problem(key=section, rule="is not a section", hint=_section_hint(section))]
+    if section not in schema.sections:
+        return [Problem(key=section, rule="is not a section", hint=_section_hint(section, schema))]
     if given is not None and not isinstance(given, Mapping):
         return [Problem(key=section, rule="must hold fields", got=repr(given))]
     problems: list[Problem] = []
     for name, value in (given or {}).items():
         path = f"{section}.{name}"
-        if path not in _KNOWN:
-            problems.append(Problem(key=path, rule="is not a field", hint=suggestion(path, list(_KNOWN))))
+        if path not in schema.known:
+            hint = schema.instead(path) or suggestion(path, list(schema.known))
+            problems.append(Problem(key=path, rule="is not a field", hint=hint))
             continue
-        values[path], problem = _check(path, value, from_text=False)
+        values[path], problem = schema.check(path, value, from_text=False)
         problems += [] if problem is None else [problem]
     return problems
 
 
-def _section_hint(name: str) -> str:
+def _section_hint(name: str, schema: Schema) -> str:
     """Return where a top-level key belongs: under its section if it is a field, else the nearest section."""
-    path = route(name)
+    path = schema.route(name)
     if path is not None:
         return f"it belongs under {path.split('.')[0]}:"
-    return suggestion(name, _SECTIONS) or f"the sections are {', '.join(_SECTIONS)}"
+    return suggestion(name, schema.sections) or f"the sections are {', '.join(schema.sections)}"
 
 
-def read_training_config(path: Path) -> TrainingConfig:
-    """Return the configuration in a YAML 1.2 file (`1e-5` is a number).
-
-    Raises:
-        SpecError: The file cannot be read, or any key or value is wrong: all at once, each with its line.
-    """
+def _document(path: Path) -> tuple[Document, str]:
+    """Return the document in a YAML 1.2 file and its name; raises SpecError when it cannot be read at all."""
     where = str(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         rule = "must be a file that can be read"
         raise SpecError([Problem(where=where, rule=rule, got=error.strerror or "")]) from None
-    return _from_document(parse(decode(data, where=where), where=where, may_be_empty=True), where)
+    return parse(decode(data, where=where), where=where, may_be_empty=True), where
 
 
-def as_dict(config: TrainingConfig) -> dict[str, dict[str, Any]]:
-    """Return the configuration as nested plain values, sections in order."""
-    return dataclasses.asdict(config)
+def read_training_config(path: Path) -> AnyConfig:
+    """Return the configuration in a YAML 1.2 file (`1e-5` is a number).
+
+    Raises:
+        SpecError: The file cannot be read, or any key or value is wrong: all at once, each with its line.
+    """
+    return _from_document(*_document(path))
+
+
+def apply_preset(config: Config, path: Path) -> Config:
+    """Return the configuration with what a preset's file states laid over it; the rest stays.
+
+    Args:
+        config: Where it is laid over.
+        path: A YAML file of sections as a configuration's, with `task:` when it is not for summarization.
+
+    Raises:
+        SpecError: The file cannot be read, is for another task, or is wrong.
+    """
+    document, where = _document(path)
+    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    if kind is not type(config):
+        rule = f"a preset for {kind.task} does not fit a configuration for {config.task}"
+        raise SpecError([Problem(where=where, key=TASK_KEY, rule=rule)])
+    values = {**_values(config), **_read_values(document, where, kind)}
+    problems = _together(values)
+    if problems:
+        raise SpecError(_placed(problems, document, where))
+    return _build(values, type(config))
+
+
+def as_dict(config: AnyConfig) -> dict[str, Any]:
+    """Return the configuration as plain values: its task, then the sections in order."""
+    return {TASK_KEY: config.task, **dataclasses.asdict(config)}
 
 
 def _scalar(value: Any) -> str:
@@ -353,10 +292,10 @@ def _scalar(value: Any) -> str:
     return "".join(mark if mark.isprintable() else f"\\U{ord(mark):08x}" for mark in text)
 
 
-def to_yaml(config: TrainingConfig) -> str:
+def to_yaml(config: AnyConfig) -> str:
     """Return the configuration as a YAML file that `read_training_config` reads back to an equal value."""
-    lines: list[str] = []
-    for section, values in as_dict(config).items():
+    lines = [f"{TASK_KEY}: {config.task}"]
+    for section, values in dataclasses.asdict(config).items():
         lines.append(f"{section}:")
         lines += [f"  {name}: {_scalar(value)}" for name, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -3,28 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from transformers import TrainerCallback
 
 from sweepkit.training.results import Evaluation
-
-
-class Reporter(Protocol):
-    """Where reports go; `sweepkit.tracking.reports.ReportWriter` is one."""
-
-    def report(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Take one row of metrics."""
-
-    def message(self, **message: Any) -> None:
-        """Take one message of sweepkit's own."""
-
-
-class Tracker(Protocol):
-    """Where rows go as well; `sweepkit.tracking.wandb_run.WandbRun` is one."""
-
-    def log(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Take one row of metrics."""
+from sweepkit.training.tasks.base import Reporter, Tracker
 
 
 class Telling(TrainerCallback):
@@ -106,6 +90,10 @@ class Telling(TrainerCallback):
             self._told = used
 
 
+# What the Trainer measures beside its metrics.
+_TIMINGS = ("_runtime", "_per_second", "_preparation_time", "_compilation_time")
+
+
 def evaluation_scores(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the Trainer's metrics by short name, without its timings.
 
@@ -119,7 +107,7 @@ def evaluation_scores(metrics: Mapping[str, float]) -> dict[str, float]:
     scores = {
         name.removeprefix(prefix): float(value)
         for name, value in metrics.items()
-        if name == "eval_loss" or name.startswith("eval_rouge")
+        if name.startswith(prefix) and not name.endswith(_TIMINGS)
     }
     if not math.isfinite(scores.get("loss", 0.0)):
         return {name: value if name == "loss" else math.nan for name, value in scores.items()}

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SELECTION_METRIC = "rouge_combined_f1"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
@@ -21,12 +19,12 @@ class Evaluation:
     metrics: Mapping[str, float]
 
 
-def best_of(history: Sequence[Evaluation]) -> Evaluation | None:
-    """Return the evaluation with the highest rouge_combined_f1, else with the lowest loss; the first of equals.
+def best_of(history: Sequence[Evaluation], metric: str) -> Evaluation | None:
+    """Return the evaluation with the highest `metric`, else with the lowest loss; the first of equals.
 
     Evaluations whose value is not finite are passed over; None when no other is left.
     """
-    for name, sign in ((SELECTION_METRIC, 1.0), ("loss", -1.0)):
+    for name, sign in ((metric, 1.0), ("loss", -1.0)):
         finite = [item for item in history if math.isfinite(item.metrics.get(name, math.nan))]
         if finite:
             return max(finite, key=lambda item: sign * item.metrics[name])
@@ -50,8 +48,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: The folder cannot be made or written.
     """
+    write_text(path, json.dumps(finite(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step, its folder too; the bytes are on the disk before the name is.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(finite(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     descriptor, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

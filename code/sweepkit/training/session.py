@@ -10,15 +10,15 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
-from sweepkit.spec.training import TrainingConfig, as_dict, route
+from sweepkit.spec.training import AnyConfig, as_dict, route
 from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
 from sweepkit.training import environment
-from sweepkit.training.results import Evaluation, best_of, write_json
-from sweepkit.training.tasks.summarization import Listeners, Outcome, train
+from sweepkit.training.results import Evaluation, best_of, write_json, write_text
+from sweepkit.training.tasks.base import Listeners, Outcome, task
 from sweepkit.training.usage import RecordedConfig
 
 
-def output_directory(config: TrainingConfig, environ: Mapping[str, str]) -> Path:
+def output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
     """Return where the training writes: as configured, else its run's folder in a sweep, else by model and seed."""
     if config.output.directory:
         return Path(config.output.directory).expanduser()
@@ -27,7 +27,7 @@ def output_directory(config: TrainingConfig, environ: Mapping[str, str]) -> Path
     return OUTPUT_DIR / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
 
 
-def run(config: TrainingConfig, *, names: Sequence[str], environ: Mapping[str, str]) -> int:
+def run(config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str]) -> int:
     """Train and write `results/training_results.json`.
 
     Args:
@@ -55,13 +55,15 @@ def run(config: TrainingConfig, *, names: Sequence[str], environ: Mapping[str, s
     try:
         listeners = Listeners(
             say=_say,
-            used=lambda: _used(names, recorded.read),
+            used=lambda: _used(names, recorded),
             reporter=ReportWriter.from_env(environ),
             tracker=tracker,
         )
-        outcome = train(recorded, directory, listeners)
+        outcome = task(config.task)(recorded, directory, listeners)
         result = _result(config, outcome, started, time.monotonic() - clock)
         file = directory / "results" / "training_results.json"
+        for name, text in outcome.files.items():
+            write_text(file.with_name(name), text)
         write_json(file, result)
         exit_code = 0
     finally:
@@ -77,12 +79,12 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _used(names: Sequence[str], read: set[str]) -> list[str]:
+def _used(names: Sequence[str], recorded: RecordedConfig[Any]) -> list[str]:
     """Return the given names whose field was read."""
-    return [name for name in names if route(name) in read]
+    return [name for name in names if route(name, type(recorded.raw)) in recorded.read]
 
 
-def _tracker(recorded: RecordedConfig, directory: Path) -> Any:
+def _tracker(recorded: RecordedConfig[Any], directory: Path) -> Any:
     """Return a W&B run when the configuration wants one; W&B is imported only then."""
     wandb = recorded.config.wandb
     if not wandb.enabled or wandb.mode == "disabled":
@@ -99,12 +101,12 @@ def _metrics(evaluation: Evaluation | None) -> dict[str, Any] | None:
     return {**evaluation.metrics, "step": evaluation.step, "epoch": evaluation.epoch}
 
 
-def _result(config: TrainingConfig, outcome: Outcome, started: float, duration_s: float) -> dict[str, Any]:
+def _result(config: AnyConfig, outcome: Outcome, started: float, duration_s: float) -> dict[str, Any]:
     """Return the content of the result file. Values that are not finite become null there."""
     begun = datetime.datetime.fromtimestamp(started, datetime.UTC)
     return {
         "state": "diverged" if outcome.diverged else "finished",
-        "best_metrics": _metrics(best_of(outcome.history)),
+        "best_metrics": _metrics(best_of(outcome.history, outcome.metric)),
         "last_metrics": _metrics(outcome.history[-1] if outcome.history else None),
         "history": [_metrics(evaluation) for evaluation in outcome.history],
         "config": as_dict(config),
@@ -117,7 +119,7 @@ def _result(config: TrainingConfig, outcome: Outcome, started: float, duration_s
         "device": outcome.device,
         "threads": environment.thread_count(),
         "peak_memory_bytes": environment.peak_memory_bytes(),
-        "rouge_tokenizer": config.metrics.rouge_tokenizer,
+        **outcome.facts,
         "versions": environment.versions(),
         "pid": os.getpid(),
     }
@@ -127,9 +129,9 @@ def _last_line(outcome: Outcome, duration_s: float, file: Path) -> str:
     """Return the closing line."""
     if outcome.diverged:
         return f"diverged: the loss is not finite at step {outcome.history[-1].step}, {duration_s:.1f} s; {file}"
-    best = best_of(outcome.history)
+    best = best_of(outcome.history, outcome.metric)
     told = "nothing was evaluated"
     if best is not None:
-        name = "rouge_combined_f1" if "rouge_combined_f1" in best.metrics else "loss"
+        name = outcome.metric if outcome.metric in best.metrics else "loss"
         told = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
     return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {told}; {file}"

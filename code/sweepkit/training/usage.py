@@ -1,9 +1,11 @@
 """Which fields of a configuration a program really used: a view of it that remembers what was read."""
 
 import dataclasses
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
-from sweepkit.spec.training import TrainingConfig
+from sweepkit.spec.training import AnyConfig
+
+Config = TypeVar("Config", bound=AnyConfig)
 
 
 class _Section:
@@ -19,11 +21,11 @@ class _Section:
         return value
 
 
-class RecordedConfig:
+class RecordedConfig(Generic[Config]):
     """A configuration that can be read as one, and the set of what was.
 
     Attributes:
-        config: To be read like any TrainingConfig.
+        config: To be read like the configuration itself.
         raw: The same configuration; reading it notes nothing. For writing all of it down.
         read: Dotted paths of the fields read so far.
 
@@ -34,15 +36,16 @@ class RecordedConfig:
     {'generation.num_beams'}
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: Config) -> None:
         self.raw = config
         self.read: set[str] = set()
-        self.config = cast(TrainingConfig, _Top(config, self.read))
+        self.config = cast(Config, _Top(config, self.read))
 
 
 class _Top:
     """The configuration itself, its sections seen through."""
 
-    def __init__(self, config: TrainingConfig, read: set[str]) -> None:
+    def __init__(self, config: AnyConfig, read: set[str]) -> None:
+        self.task = config.task
         for item in dataclasses.fields(config):
             setattr(self, item.name, _Section(getattr(config, item.name), item.name, read))

@@ -5,7 +5,6 @@ Importing this module imports torch and transformers; it uses neither of them be
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +18,10 @@ from sweepkit.paths import cache_dir
 from sweepkit.spec.training import TrainingConfig
 from sweepkit.training import environment
 from sweepkit.training.cache import Recipe, TokenizedPairs, tokenized
-from sweepkit.training.callbacks import Reporter, Telling, Tracker
+from sweepkit.training.callbacks import Telling
 from sweepkit.training.checkpoints import load_model, load_tokenizer, resolve
 from sweepkit.training.data import locate
-from sweepkit.training.results import Evaluation
+from sweepkit.training.tasks.base import Listeners, Outcome
 from sweepkit.training.text import normalize
 from sweepkit.training.usage import RecordedConfig
 
@@ -30,44 +29,6 @@ IGNORED = -100  # the label that torch's cross entropy leaves out
 _NO_WARMUP = ("constant",)
 # What a model family calls its dropout, where it is not called "dropout".
 _DROPOUT_FIELD = {"t5": "dropout_rate", "mt5": "dropout_rate"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """Who hears of a training while it runs.
-
-    Args:
-        say: Takes a line for the user.
-        used: Returns the names of the sweep parameters used so far.
-        reporter: The agent's report file, or None.
-        tracker: W&B, or None.
-    """
-
-    say: Callable[[str], None]
-    used: Callable[[], list[str]]
-    reporter: Reporter | None = None
-    tracker: Tracker | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a training came to.
-
-    Args:
-        history: Every evaluation, in order.
-        diverged: Whether it ended because its loss was not finite any more.
-        device: Where it ran.
-        train_rows: Examples trained on.
-        val_rows: Examples scored.
-        steps: Optimizer steps made.
-    """
-
-    history: Sequence[Evaluation]
-    diverged: bool
-    device: str
-    train_rows: int
-    val_rows: int
-    steps: int
 
 
 class Collator:
@@ -113,7 +74,7 @@ class Summarizer(Seq2SeqTrainer):
             self.label_smoother = smoother
 
 
-def train(recorded: RecordedConfig, output_dir: Path, listeners: Listeners) -> Outcome:
+def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners: Listeners) -> Outcome:
     """Train and evaluate as the configuration says.
 
     Args:
@@ -149,11 +110,13 @@ def train(recorded: RecordedConfig, output_dir: Path, listeners: Listeners) -> O
         tokenizer.save_pretrained(str(output_dir / "model"))
     return Outcome(
         history=tuple(telling.history),
+        metric="rouge_combined_f1",
         diverged=telling.diverged,
         device=environment.device_name(trainer.args.device),
         train_rows=len(train_set),
         val_rows=len(val_set),
         steps=trainer.state.global_step,
+        facts={"rouge_tokenizer": config.metrics.rouge_tokenizer},
     )
 
 
@@ -167,7 +130,7 @@ def _data(config: TrainingConfig, tokenizer: Any) -> tuple[TokenizedPairs, Token
         normalize_text=config.data.normalize_text,
     )
     train_file = locate(config.data.train_file, "data.train_file")
-    val_file = locate(config.data.val_file, "data.val_file")
+    val_file = locate(config.data.val_file or config.data.train_file, "data.val_file")
     cache = cache_dir(os.environ)
     return (
         TokenizedPairs(tokenized(train_file, tokenizer, recipe, cache), config.data.max_train_samples),
