@@ -210,6 +210,44 @@ def test_threads_started_by_an_import_mean_fresh_processes_and_it_is_said(bench,
     assert any("started threads (busy)" in note for note in other._notify.__self__)
 
 
+def test_the_thread_of_arrows_allocator_survives_a_fork_and_does_not_cost_the_warm_start(bench):
+    program = bench.write(
+        "import os, pyarrow\n"
+        "print(pyarrow.array(range(100000)).take(pyarrow.array([7]))[0].as_py(), 'jemalloc_bg_thd' in [\n"
+        "    open(f'/proc/{os.getppid()}/task/{task}/comm').read().strip()\n"
+        "    for task in os.listdir(f'/proc/{os.getppid()}/task')])\n"
+    )
+    bench.run(program)
+    started, exited, out = bench.run(program)
+    assert (started.warm, exited.status, out.split()[0]) == (True, 0, "7"), bench.launcher.notes
+    # Without that thread in the fork server the test would show nothing.
+    assert out.split()[-1] == "True"
+
+
+def test_a_native_thread_that_survives_a_fork_is_named(bench, tmp_path):
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "nativebody.py").write_text(
+        "import ctypes\nlibc = ctypes.CDLL(None)\nthread = ctypes.c_ulong()\n"
+        "libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.pause, ctypes.c_void_p), None)\n"
+        "libc.pthread_setname_np(thread, b'whirring')\n"
+    )
+    os.environ["PYTHONPATH"] = str(package)
+    try:
+        other = LocalLauncher(log=tmp_path / "fs.log", notify=bench.launcher.notes.append)
+    finally:
+        del os.environ["PYTHONPATH"]
+    try:
+        notes, bench.launcher = bench.launcher.notes, other
+        started, exited, out = bench.run(
+            bench.write("import nativebody; print('ok')"), env={"PYTHONPATH": str(package)}
+        )
+    finally:
+        other.close()
+    assert (started.warm, exited.status, out) == (False, 0, "ok\n")
+    assert any("started native threads (whirring)" in note for note in notes)
+
+
 LITTER = """\
     import subprocess, sys
     subprocess.Popen(["sleep", "1000"])

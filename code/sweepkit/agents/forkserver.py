@@ -191,13 +191,13 @@ class Server:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             return "importing the program's modules initialized CUDA"
-        if len(os.listdir("/proc/self/task")) > 1:
+        if _native_threads():
             # OpenBLAS ends its pool in a fork handler and starts it again on use; any other native thread stays.
             if (pid := os.fork()) == 0:
                 os._exit(0)
             os.waitpid(pid, 0)
-            if len(os.listdir("/proc/self/task")) > 1:
-                return "importing the program's modules started native threads"
+            if stay := _native_threads():
+                return f"importing the program's modules started native threads ({', '.join(sorted(set(stay)))})"
         return None
 
     def _stale(self) -> bool:
@@ -346,6 +346,20 @@ def _stamp(file: str) -> tuple[int, int]:
     except FileNotFoundError:
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)
+
+
+# Allocators whose own thread survives a fork in the parent alone and by design: they registered fork handlers.
+_FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # Apache Arrow's, and so that of pandas
+
+
+def _native_threads() -> list[str]:
+    """Return the names of this process's threads beside the main one, without those that a fork cannot harm."""
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        if task != str(os.getpid()):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                names.append(Path(f"/proc/self/task/{task}/comm").read_text().strip())
+    return [name for name in names if name not in _FORK_SAFE_THREADS]
 
 
 def _children() -> list[int]:
