@@ -257,6 +257,64 @@ def test_failures_have_their_last_line_as_reason_and_are_retried_on_demand_d26(s
     assert sweeper.summary("--retry-failed")["counts"] == {"finished": 6}
 
 
+BROKEN = """\
+    import os, sys
+    x = float(sys.argv[1].split("=")[1])
+    with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+        file.write('{"loss": 1}\\n')
+    with open(os.environ["JOURNAL"], "a") as journal:
+        journal.write(f"start {x:g} {os.getpid()} 0\\n")
+    if x > 2 or os.path.exists("broken"):
+        raise %s
+"""
+
+
+def test_the_same_error_twice_is_not_tried_a_third_time_and_the_log_is_kept(sweeper):
+    sweeper.write(BROKEN % "ValueError(f'at {os.getpid()}')", "broken.py")
+    sweeper.write(GRID.replace(str(PROGRAMS / "loss.py"), "broken.py") + "sweepkit: {retries: 5}\n")
+    done = sweeper.summary()
+    assert done["counts"] == {"finished": 2, "failed": 1}
+    assert [x for _, x, _, _ in sweeper.journal()].count(3) == 2
+    (failed,) = [result for result in sweeper.results() if result["state"] == "failed"]
+    assert "the same error twice, not tried again" in failed["reason"]
+    assert failed["failed"]["kind"] == "program error"
+    assert "raise ValueError" in failed["log_tail"]
+    done = sweeper.summary("--retry-failed")  # a new start: two attempts more
+    assert [x for _, x, _, _ in sweeper.journal()].count(3) == 4
+
+
+def test_a_full_disk_pauses_the_sweep_and_the_same_command_goes_on(sweeper):
+    sweeper.write(BROKEN % "OSError(28, 'No space left on device')", "broken.py")
+    sweeper.write(GRID.replace(str(PROGRAMS / "loss.py"), "broken.py").replace("[3, 1, 2]", "[1, 2]"))
+    (sweeper.folder / "broken").touch()
+    done = sweeper.summary(rc=1)
+    assert (done["complete"], done["counts"]) == (False, {"pending": 1})
+    assert "paused: OSError: [Errno 28] No space left on device" in done["reason"]
+    (sweeper.folder / "broken").unlink()
+    done = sweeper.summary()
+    assert (done["complete"], done["counts"]) == (True, {"finished": 2})
+
+
+def test_a_rule_of_the_yaml_decides_what_a_failure_means(sweeper):
+    sweeper.write(BROKEN % "SystemExit('the licence server is away')", "broken.py")
+    sweeper.write(
+        GRID.replace(str(PROGRAMS / "loss.py"), "broken.py")
+        + "sweepkit: {on_failure: [{match: licence server, do: diverged}]}\n"
+    )
+    assert sweeper.summary()["counts"] == {"finished": 2, "diverged": 1}
+
+
+def test_a_sweep_of_which_everything_fails_after_a_while_is_given_up(sweeper):
+    sweeper.write(BROKEN % "ValueError('at last')", "broken.py")
+    values = [1, *range(3, 60)]
+    sweeper.write(GRID.replace(str(PROGRAMS / "loss.py"), "broken.py").replace("[3, 1, 2]", str(values)))
+    done = sweeper.call()
+    assert done.returncode == 1
+    assert len(sweeper.journal()) == 11
+    assert "the last 10 runs all failed, the last with: ValueError: at last" in done.stdout
+    assert done.stdout.count("raise ValueError") == 1
+
+
 def test_retries_of_the_yaml_are_made_by_themselves(sweeper):
     sweeper.env["FLAG"] = str(sweeper.folder / "flag")
     sweeper.write(GRID.replace("  x:", "  mode: {value: fail-once}\n  x:") + "sweepkit: {retries: 2}\n")

@@ -168,6 +168,15 @@ class StoreContract:
         store.update_sweep(sweep, state=SweepState.PAUSED)
         assert store.claim(sweep, **AGENT) is None
 
+    def test_claim_passes_over_what_is_excluded(self, store):
+        sweep = new_sweep(store)
+        runs = [store.add_run(sweep, number, {"n": number}) for number in range(3)]
+        exclude = {runs[0].run_id, runs[1].run_id, "nobody"}
+        assert store.claim(sweep, **AGENT, exclude=exclude).run.number == 2
+        assert store.claim(sweep, **AGENT, exclude=exclude) is None
+        assert [run.state for run in store.runs(sweep)].count(RunState.PENDING) == 2
+        assert store.claim(sweep, **AGENT, exclude=[]).run.number == 0
+
     def test_add_and_claim_is_both(self, store):
         sweep = new_sweep(store)
         attempt = store.add_and_claim(sweep, 0, {"a": 1}, proposal={"r": "왜"}, cap=1, **AGENT)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.spec.distributions import Kind
 from sweepkit.spec.read import find_sweep, from_config, read_sweep, read_sweep_text
-from sweepkit.spec.sweep import DEFAULT_COMMAND, Goal, Impute, Method, Scheduler
+from sweepkit.spec.sweep import DEFAULT_COMMAND, FailureAction, FailureRule, Goal, Impute, Method, Scheduler
 
 FULL = """\
 # a sweep with every key
@@ -53,6 +53,10 @@ sweepkit:
   cpus_per_run: 2
   sampler: tpe
   prior_runs: [other]
+  base_config: kobart
+  on_failure:
+    - {match: "ECC error", do: quarantine}
+    - {match: "^Timeout: .*host", do: retry, times: 5}
 """
 
 
@@ -110,7 +114,12 @@ def test_every_key_is_read():
     own = spec.extensions
     assert (own.seed, own.retries, own.timeout_s, own.kill_delay_s) == (7, 2, 60.0, 5.0)
     assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.spec"), 0, 2)
-    assert (own.sampler, own.prior_runs) == ("tpe", ("other",))
+    assert (own.sampler, own.prior_runs, own.base_config) == ("tpe", ("other",), "kobart")
+    assert own.on_failure == (
+        FailureRule(match="ECC error", action=FailureAction.QUARANTINE),
+        FailureRule(match="^Timeout: .*host", action=FailureAction.RETRY, times=5),
+    )
+    assert own.on_failure[1].matches("Traceback\nTimeout: no host") and not own.on_failure[1].matches("a Timeout: host")
     assert (spec.source, spec.directory, spec.text) == ("full.yaml", "/somewhere", FULL)
     assert "sweepkit" not in spec.wandb_config
     assert spec.wandb_config["metric"]["impute_while_running"] == "latest"

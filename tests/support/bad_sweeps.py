@@ -351,4 +351,46 @@ BAD_SWEEPS: list[BadSweep] = [
         "sweepkit.early_terminate.patience: must be at least 1",
         3,
     ),
+    (
+        "on_failure_word",
+        _with(_LR, "method: random\nsweepkit: {on_failure: retry}"),
+        'sweepkit.on_failure: must be a list of rules, got "retry"; write - {match',
+        2,
+    ),
+    (
+        "on_failure_action",
+        _with(_LR, "method: random\nsweepkit: {on_failure: [{match: x, do: retri}]}"),
+        "sweepkit.on_failure[0].do: must be one of fail, retry, elsewhere",
+        2,
+    ),
+    (
+        "on_failure_regex",
+        _with(_LR, 'method: random\nsweepkit: {on_failure: [{match: "(", do: retry}]}'),
+        "sweepkit.on_failure[0].match: must be a regular expression, missing ), unterminated",
+        2,
+    ),
+    (
+        "on_failure_missing",
+        _with(_LR, "method: random\nsweepkit: {on_failure: [{do: retry}]}"),
+        "sweepkit.on_failure[0]: a rule for failures needs match",
+        2,
+    ),
+    (
+        "on_failure_times",
+        _with(_LR, "method: random\nsweepkit: {on_failure: [{match: x, do: retry, times: 0}]}"),
+        "sweepkit.on_failure[0].times: must be at least 1, got 0",
+        2,
+    ),
+    (
+        "on_failure_key",
+        _with(_LR, "method: random\nsweepkit: {on_failure: [{match: x, do: retry, time: 3}]}"),
+        "did you mean times?",
+        2,
+    ),
+    (
+        "base_config_number",
+        _with(_LR, "method: random\nsweepkit: {base_config: 3}"),
+        "sweepkit.base_config: must be",
+        2,
+    ),
 ]

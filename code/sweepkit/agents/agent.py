@@ -5,6 +5,7 @@ line: the next one continues from the record (`reclaim`), repeats nothing that f
 """
 
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sweepkit.agents.board import Board
+from sweepkit.agents.flow import Flow
 from sweepkit.agents.identity import agent_identity, host_name, surely_dead
 from sweepkit.agents.launcher import LocalLauncher, await_fork_server, exited, kill_leftovers
 from sweepkit.agents.prepare import Workplace
@@ -20,7 +22,7 @@ from sweepkit.agents.results import write_result
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution, Worker
 from sweepkit.errors import StoreError
-from sweepkit.scheduling.outcome import hopeless
+from sweepkit.scheduling.outcome import Outcome, hopeless
 from sweepkit.search.base import Engine
 from sweepkit.spec.events import Event, Notice, RunSeen
 from sweepkit.spec.records import Attempt, LiveAttempt, RunRecord, SweepRecord, SweepState
@@ -63,10 +65,12 @@ class Finish:
     Args:
         complete: The sweep is finished: nothing is left to run.
         reason: Why the agent ended, in words.
+        given_up: It ended because runs fail, whatever is tried.
     """
 
     complete: bool
     reason: str
+    given_up: bool = False
 
 
 class Agent:
@@ -109,6 +113,7 @@ class Agent:
         self._end: Finish | None = None
         self._complained = ""
         self._reclaimed_at = float("-inf")
+        self.flow = Flow(settings.slots)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -166,17 +171,17 @@ class Agent:
             return Finish(complete=False, reason="interrupted")
         if self._end is None:
             return Finish(complete=False, reason="stopped")
-        return Finish(complete=False, reason=self._end.reason)
+        return dataclasses.replace(self._end, complete=False)
 
     # -- what to do next ----------------------------------------------------------------------------------------------
 
-    def next_attempt(self) -> Attempt | None:
+    def next_attempt(self, slot: Slot) -> Attempt | None:
         """Return the next run to execute, None when this worker shall end. Waits while others hold what is left."""
-        while not self.interrupt_level and not self._errors:
+        while not self.interrupt_level and not self._errors and slot.index not in self.flow.broken:
             with self._propose:
                 if self._end is not None and self._may_end():
                     return None
-                attempt = self._take()
+                attempt = self._take(slot)
             if attempt is not None:
                 return attempt
             if self._end is not None and self._may_end():
@@ -192,14 +197,18 @@ class Agent:
         counts = self.store.counts(self.sweep.sweep_id)
         return not counts.get(RunState.PENDING) and not counts.get(RunState.RUNNING)
 
-    def _take(self) -> Attempt | None:
+    def _take(self, slot: Slot) -> Attempt | None:
         """Claim a run that waits, or propose a new one. Called with the proposal lock held."""
         if self._count_reached():
             self._end = Finish(complete=False, reason=f"--count {self.settings.count} reached")
             return None
         self._reclaim()
         attempt = self.store.claim(
-            self.sweep.sweep_id, agent_id=self.identity, host=self.host, lease_s=self.settings.lease_s
+            self.sweep.sweep_id,
+            agent_id=self.identity,
+            host=self.host,
+            lease_s=self.settings.lease_s,
+            exclude=self.flow.not_for(slot),
         )
         if attempt is None and self._end is None:
             attempt = self._propose_run()
@@ -291,12 +300,15 @@ class Agent:
 
     # -- told by workers ----------------------------------------------------------------------------------------------
 
-    def ended(self, run: RunRecord) -> None:
-        """Take note that an attempt of ours is recorded as ended."""
+    def ended(self, run: RunRecord, slot: Slot, outcome: Outcome) -> None:
+        """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
         for attempt_id in [key for key, attempt in self._mine.items() if attempt.run.run_id == run.run_id]:
             self._mine.pop(attempt_id, None)
+        for text in self.flow.ended(run.run_id, slot, outcome):
+            self.emit(Notice(text=text, warning=True))
         if run.state is RunState.FAILED:
             self._end_if_hopeless(run)
+        self._end_if_flow_stops(run, outcome)
         with self._changed:
             self._changed.notify_all()
 
@@ -305,9 +317,28 @@ class Agent:
         states = [view.state for view in self.board.views() if view.state.done and view.number != run.number]
         limit = self.settings.max_initial_failures
         if hopeless([*states, run.state], limit=limit):
-            self._end = Finish(
-                complete=False, reason=f"the first {len(states) + 1} runs all failed, the last with: {run.reason}"
-            )
+            self._give_up(f"the first {len(states) + 1} runs all failed, the last with: {run.reason}", run)
+
+    def _end_if_flow_stops(self, run: RunRecord, outcome: Outcome) -> None:
+        """End when the sweep is to be paused, when whatever is tried fails, or when no slot is left."""
+        if outcome.pause_sweep:
+            reason = f"paused: {outcome.reason}"
+            self.patiently(lambda: self.store.update_sweep(self.sweep.sweep_id, state=SweepState.PAUSED, reason=reason))
+            self._end = Finish(complete=False, reason=reason, given_up=True)
+        elif self.flow.everything_fails and self._end is None:
+            self._give_up(f"{self.flow.everything_fails}, the last with: {outcome.reason}", run)
+        elif len(self.flow.broken) == len(self.settings.slots) and self._end is None:
+            self._give_up(f"every slot was taken out, the last with: {outcome.reason}", run)
+
+    def _give_up(self, reason: str, run: RunRecord) -> None:
+        """End, and show the end of the last log once."""
+        self._end = Finish(complete=False, reason=reason, given_up=True)
+        if shown := str(run.outcome.get("log_tail", "")).strip():
+            self.emit(Notice(text=f"the log of run {run.run_id} ends with:\n{shown}", warning=True))
+
+    def has_other_slot(self, slot: Slot) -> bool:
+        """Return whether a run could be tried on a slot with other devices than this one's."""
+        return self.flow.has_other(slot)
 
     def check_target(self, value: float) -> None:
         """End the sweep when the metric's target is reached; runs under way go on to their end."""

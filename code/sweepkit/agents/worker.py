@@ -13,7 +13,7 @@ from sweepkit.agents.launcher import Event, Exited, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, StoreError
-from sweepkit.scheduling.outcome import Ending, Outcome, judge
+from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
 from sweepkit.spec.runs import Decision
 from sweepkit.store.base import Attempt, Report
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sweepkit.agents.agent import Agent
 
 _LOG_TAIL_BYTES = 16_384
+_KEPT_LOG_CHARS = 2_000
 
 
 class Execution:
@@ -197,19 +198,20 @@ class Execution:
         """Write what came of the attempt into the record and the result file."""
         duration_s = ended.duration_s or time.monotonic() - self.began
         outcome = self._outcome(ended)
+        facts = self._facts(ended, duration_s, outcome)
         run = self.agent.patiently(
             lambda: self.agent.store.finish(
                 self.attempt,
                 outcome.state,
                 reason=outcome.reason,
-                outcome=self._facts(ended, duration_s),
+                outcome=facts,
                 summary=self._summary(),
                 failure=outcome.failure,
             )
         )
         if run.state.done:
             self.agent.write_result(run)
-        self.agent.ended(run)
+        self.agent.ended(run, self.slot, outcome)
         # The record keeps the reason of a run that is done; of one that is tried again it is told here.
         run = run if run.state.done else replace(run, reason=outcome.reason)
         self.agent.emit(RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages())))
@@ -224,10 +226,38 @@ class Execution:
             timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
             newest=self.newest,
             log_tail=log_tail(log) if failed else "",
+            elsewhere=self.agent.has_other_slot(self.slot),
         )
-        return judge(ending, failures=self.attempt.run.failures, retries=self.agent.spec.extensions.retries)
+        extensions = self.agent.spec.extensions
+        past = self._past_failures() if failed else ()
+        return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
 
-    def _facts(self, ended: Exited, duration_s: float) -> dict[str, Any]:
+    def _past_failures(self) -> list[PastFailure]:
+        """Return how the run's earlier attempts failed since it was last given up; [] for a first attempt."""
+        past: list[PastFailure] = []
+        if self.attempt.ordinal == 1:
+            return past
+        for attempt in self.agent.patiently(lambda: self.agent.store.attempts(self.attempt.run.run_id)):
+            failed = attempt.outcome.get("failed")
+            if failed and failed["final"]:
+                past = []  # --retry-failed gives a run a new start
+            elif failed:
+                past.append(PastFailure(kind=failed["kind"], signature=failed["signature"]))
+        return past
+
+    def _facts(self, ended: Exited, duration_s: float, outcome: Outcome) -> dict[str, Any]:
+        facts = self._measures(ended, duration_s)
+        if outcome.failed is not None:
+            final = outcome.state.done
+            facts["failed"] = {
+                "kind": outcome.failed.kind.value,
+                "signature": outcome.failed.signature,
+                "final": final,
+            }
+            facts["log_tail"] = log_tail(self.agent.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
+        return facts
+
+    def _measures(self, ended: Exited, duration_s: float) -> dict[str, Any]:
         return {
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
@@ -267,7 +297,7 @@ class Worker:
     def run(self) -> None:
         """Work until nothing is left, the count is reached, or the agent is asked to end."""
         try:
-            while (attempt := self.agent.next_attempt()) is not None:
+            while (attempt := self.agent.next_attempt(self.slot)) is not None:
                 Execution(self.agent, self.slot, attempt).run()
         except BaseException as error:  # told to the main thread, which raises it
             self.agent.failed(error)

@@ -279,7 +279,7 @@ class Session:
             self._print_text(finish, runs, best_file is not None)
         if agent.interrupt_level:
             return 130
-        return 1 if finish.reason.startswith("the first ") else 0
+        return 1 if finish.given_up else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
         best = best_run(runs, self.spec.metric)

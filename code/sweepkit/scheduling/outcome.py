@@ -1,33 +1,35 @@
-"""What an ended attempt means for its run: a table from how it ended to what happens next. Pure.
+"""What an ended attempt means for its run, its slot and the sweep: a table. Pure.
 
-| how it ended | the run becomes | counts against the retries |
-|---|---|---|
-| a stopping rule ended it | STOPPED, or DIVERGED | no |
-| the agent ended it (Ctrl-C twice, SIGTERM) | PENDING | no |
-| exit code 0, but its newest metric value is NaN or infinite | DIVERGED | no |
-| exit code 0 | FINISHED | no |
-| its fork server died, its lease was lost | PENDING | no |
-| timeout | FAILED | yes, but is not tried again: it would last as long again |
-| any other exit code or signal | PENDING while retries are left, else FAILED | yes |
+| how it ended | the run becomes | where next | counts against `retries` |
+|---|---|---|---|
+| a stopping rule ended it | STOPPED, or DIVERGED | | no |
+| the agent ended it (Ctrl-C twice, SIGTERM) | PENDING | anywhere | no |
+| exit code 0, but its newest metric value is NaN or infinite | DIVERGED | | no |
+| exit code 0 | FINISHED | | no |
+| timeout | FAILED: it would last as long again | | yes |
+| diverged, as the program says | DIVERGED | | no |
+| disk full | PENDING, and the sweep is paused with the reason | anywhere | no |
+| lost GPU | PENDING, and its slot is taken out; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
+| killed from outside, or lost | PENDING after a pause; FAILED after INFRASTRUCTURE_RETRIES | anywhere | no |
+| out of memory | PENDING once when another slot may have more; else FAILED | elsewhere, after a pause | yes |
+| program error | PENDING while retries are left and it is not the last one again; else FAILED | anywhere | yes |
+
+DIVERGED and FAILED runs are told to the engine as worst. The rules of a sweep's `sweepkit.on_failure` go before the
+lower half of the table.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from sweepkit.scheduling.failures import Failure, FailureKind, classify, failure_reason
 from sweepkit.spec.runs import Decision, RunState
+from sweepkit.spec.sweep import FailureAction, FailureRule
 
-_SIGNAL_NAMES = {
-    1: "SIGHUP",
-    2: "SIGINT",
-    4: "SIGILL",
-    6: "SIGABRT",
-    7: "SIGBUS",
-    8: "SIGFPE",
-    9: "SIGKILL",
-    11: "SIGSEGV",
-    13: "SIGPIPE",
-    15: "SIGTERM",
-}
+__all__ = ["Ending", "Outcome", "PastFailure", "failure_reason", "hopeless", "judge"]
+
+INFRASTRUCTURE_RETRIES = 3
+_LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Ending:
         timeout_s: The time limit that it passed, in seconds, or None.
         newest: The newest value of the metric, or None.
         log_tail: The last lines of its log.
+        elsewhere: There is another slot that it could have had.
     """
 
     status: int | None
@@ -49,6 +52,15 @@ class Ending:
     timeout_s: float | None = None
     newest: float | None = None
     log_tail: str = ""
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastFailure:
+    """What the record keeps of an earlier attempt's failure: its class (a FailureKind's value) and its signature."""
+
+    kind: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,31 +71,57 @@ class Outcome:
         state: The run's new state; PENDING means another attempt.
         reason: Why, in words.
         failure: Count the attempt against the retries.
+        failed: What went wrong, None when nothing did.
+        elsewhere: The next attempt shall be on another slot, if there is one.
+        pause_s: Seconds until the next attempt may begin, >= 0.
+        quarantine: The slot shall get no further run.
+        pause_sweep: The sweep shall be paused: whatever else is tried would fail as well.
     """
 
     state: RunState
     reason: str
     failure: bool = False
+    failed: Failure | None = None
+    elsewhere: bool = False
+    pause_s: float = 0.0
+    quarantine: bool = False
+    pause_sweep: bool = False
 
 
-def judge(ending: Ending, *, failures: int, retries: int) -> Outcome:
+def judge(
+    ending: Ending, *, past: Sequence[PastFailure] = (), retries: int = 0, rules: Sequence[FailureRule] = ()
+) -> Outcome:
     """Decide what an ended attempt means.
 
     Args:
         ending: How it ended.
-        failures: Attempts of the run that failed before this one.
-        retries: Further attempts that a failed run gets.
+        past: How the run's earlier attempts failed, first to last; those that did not fail are left out.
+        retries: Further attempts that a run gets after errors of its own.
+        rules: The sweep's own, first match wins.
 
     Returns:
         The outcome; see the table of this module.
     """
+    settled = _settled(ending)
+    if settled is not None:
+        return settled
+    failed = classify(ending.status, ending.log_tail)
+    if ending.status is not None:
+        for rule in rules:
+            if rule.matches(f"{failed.reason}\n{ending.log_tail}"):
+                return _by_rule(rule, failed, past)
+    return _by_kind(failed, ending, past, retries)
+
+
+def _settled(ending: Ending) -> Outcome | None:
+    """Return the outcome of the table's upper half, None for a failure."""
     if ending.verdict is not None and ending.verdict.stop:
         state = RunState.DIVERGED if ending.verdict.diverged else RunState.STOPPED
         return Outcome(state=state, reason=ending.verdict.reason)
     if ending.timeout_s is not None:
-        return Outcome(
-            state=RunState.FAILED, reason=f"timeout: still running after {ending.timeout_s:g} s", failure=True
-        )
+        reason = f"timeout: still running after {ending.timeout_s:g} s"
+        failed = Failure(kind=FailureKind.TIMEOUT, reason=reason, signature="timeout")
+        return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
     if ending.interrupted:
         # Even with exit code 0: a program that ends politely on SIGTERM has not done its work.
         return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
@@ -91,34 +129,63 @@ def judge(ending: Ending, *, failures: int, retries: int) -> Outcome:
         return Outcome(state=RunState.DIVERGED, reason=f"diverged: its newest metric value is {ending.newest}")
     if ending.status == 0:
         return Outcome(state=RunState.FINISHED, reason="exit code 0")
-    if ending.status is None:
-        return Outcome(state=RunState.PENDING, reason="its process was lost")
-    reason = failure_reason(ending.status, ending.log_tail)
-    if failures < retries:
-        return Outcome(state=RunState.PENDING, reason=f"{reason}; retry {failures + 1} of {retries}", failure=True)
-    return Outcome(state=RunState.FAILED, reason=reason, failure=True)
+    return None
 
 
-def failure_reason(status: int, log_tail: str) -> str:
-    r"""Return one line that tells why a process failed: its exception if the log shows one.
+def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retries: int) -> Outcome:
+    """Return the outcome of the table's lower half."""
+    if failed.kind is FailureKind.DIVERGED:
+        return Outcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
+    if failed.kind is FailureKind.DISK_FULL:
+        return Outcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
+    before = sum(item.kind == failed.kind for item in past)
+    if failed.kind in (FailureKind.LOST_GPU, FailureKind.KILLED):
+        lost_gpu = failed.kind is FailureKind.LOST_GPU
+        again = _again(failed, before, INFRASTRUCTURE_RETRIES, counts=False)
+        waits = replace(again, pause_s=0.0 if before == 0 else _pause_s(before), elsewhere=lost_gpu)
+        return replace(waits if again.state is RunState.PENDING else again, quarantine=lost_gpu)
+    if failed.kind is FailureKind.OUT_OF_MEMORY:
+        again = _again(failed, before, 1 if ending.elsewhere else 0, counts=True)
+        return replace(again, elsewhere=True, pause_s=_pause_s(before)) if again.state is RunState.PENDING else again
+    own = [item for item in past if item.kind in (FailureKind.PROGRAM, FailureKind.OUT_OF_MEMORY)]
+    if own and own[-1].signature == failed.signature and len(own) < retries:
+        reason = f"{failed.reason}; the same error twice, not tried again"
+        return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
+    return _again(failed, len(own), retries, counts=True)
 
-    >>> failure_reason(1, "Traceback (most recent call last):\n  File ...\nValueError: no such file\n")
-    'ValueError: no such file (exit code 1)'
-    >>> failure_reason(-9, "")
-    'killed by SIGKILL'
-    """
-    if status < 0:
-        how = f"killed by {_SIGNAL_NAMES.get(-status, f'signal {-status}')}"
-        return f"{how} (out of memory?)" if status == -9 and "memory" in log_tail.lower() else how
-    lines = [line for line in log_tail.splitlines() if line.strip()]
-    for position in range(len(lines) - 1, -1, -1):
-        if lines[position].startswith("Traceback (most recent call last)"):
-            frames = lines[position + 1 :]
-            error = next((line for line in frames if not line.startswith((" ", "\t"))), "")
-            if error:
-                return f"{error[:300]} (exit code {status})"
-    last = lines[-1][:300] if lines else "no output"
-    return f"exit code {status}: {last}"
+
+def _again(failed: Failure, before: int, allowed: int, *, counts: bool) -> Outcome:
+    """Return another attempt while fewer than `allowed` were had, else the end of the run."""
+    if before < allowed:
+        reason = f"{failed.reason}; retry {before + 1} of {allowed}"
+        return Outcome(state=RunState.PENDING, reason=reason, failure=counts, failed=failed)
+    reason = f"{failed.reason}; {before + 1} times" if before and not counts else failed.reason
+    return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
+
+
+def _pause_s(before: int) -> float:
+    """Return the seconds before another attempt: 2, 4, 8, … up to a minute."""
+    return min(_LONGEST_PAUSE_S, 2.0 * 2.0 ** min(before, 10))
+
+
+def _by_rule(rule: FailureRule, failed: Failure, past: Sequence[PastFailure]) -> Outcome:
+    """Return the outcome that a rule of the sweep asks for."""
+    signature = f"rule {rule.match}"
+    before = sum(item.signature == signature for item in past)
+    failed = replace(failed, signature=signature)
+    action = rule.action
+    if action is FailureAction.DIVERGED:
+        return Outcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
+    if action is FailureAction.PAUSE_SWEEP:
+        return Outcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
+    if action is FailureAction.FAIL:
+        return Outcome(state=RunState.FAILED, reason=failed.reason, failure=True, failed=failed)
+    again = _again(failed, before, rule.times, counts=False)
+    quarantine = action is FailureAction.QUARANTINE
+    if again.state is not RunState.PENDING:
+        return replace(again, quarantine=quarantine)
+    elsewhere = action in (FailureAction.ELSEWHERE, FailureAction.QUARANTINE)
+    return replace(again, elsewhere=elsewhere, quarantine=quarantine, pause_s=_pause_s(before) if before else 0.0)
 
 
 def hopeless(ended: list[RunState], *, limit: int) -> bool:

@@ -156,6 +156,7 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
         "kill_delay_s": lambda before, after: True,
         "preload": lambda before, after: True,
         "cpus_per_run": lambda before, after: True,
+        "on_failure": lambda before, after: True,
     }
     for item in fields(old.extensions):
         if item.name == "early_terminate":

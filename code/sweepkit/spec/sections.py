@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from sweepkit.spec.checker import Checker, suggestion
-from sweepkit.spec.sweep import EarlyTerminate, Extensions, Goal, Impute, Metric, Scheduler
+from sweepkit.spec.sweep import EarlyTerminate, Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
 from sweepkit.spec.yaml import KeyPath
 
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
@@ -165,4 +165,39 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         types = tuple(STOPPING_KEYS)
         place = (*path, "early_terminate")
         settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, types)
+    if "on_failure" in given:
+        settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     return Extensions(**{key: value for key, value in settings.items() if value is not None})
+
+
+_RULE_KEYS = ("match", "do", "times")
+
+
+def read_failure_rules(check: Checker, node: Any, path: KeyPath) -> tuple[FailureRule, ...]:
+    """Read the list of rules for failures; those that are wrong are refused and left out."""
+    if not isinstance(node, list):
+        check.refuse(path, "must be a list of rules", got=node, hint="write - {match: 'ECC error', do: elsewhere}")
+        return ()
+    rules = [_read_failure_rule(check, item, (*path, index)) for index, item in enumerate(node)]
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def _read_failure_rule(check: Checker, node: Any, path: KeyPath) -> FailureRule | None:
+    if not isinstance(node, dict):
+        check.refuse(path, "a rule must be a mapping with match and do", got=node)
+        return None
+    check.known_keys(node, path, _RULE_KEYS, "a rule for failures")
+    match = check.string(node, path, "match")
+    action = check.choice(node, path, "do", tuple(FailureAction))
+    times = check.integer(node, path, "times", at_least=1)
+    for key in ("match", "do"):
+        if key not in node:
+            check.refuse(path, f"a rule for failures needs {key}", got=node)
+    if match is None or action is None:
+        return None
+    try:
+        re.compile(match)
+    except re.error as error:
+        check.refuse((*path, "match"), f"must be a regular expression, {error}", got=match)
+        return None
+    return FailureRule(match=match, action=FailureAction(action), **({} if times is None else {"times": times}))

@@ -3,6 +3,7 @@
 Defaults live here and nowhere else. Reading YAML is `sweepkit.spec.read`'s business.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -105,6 +106,36 @@ class Scheduler:
     search_space: str | None = None
 
 
+class FailureAction(StrEnum):
+    """What a rule of `sweepkit.on_failure` does with a failed attempt."""
+
+    FAIL = "fail"  # the run has failed and is not tried again
+    RETRY = "retry"  # again, on any slot
+    ELSEWHERE = "elsewhere"  # again, on another slot
+    QUARANTINE = "quarantine"  # again, on another slot, and this slot gets no further run
+    PAUSE_SWEEP = "pause_sweep"  # nothing more is started; the run is tried again when the sweep goes on
+    DIVERGED = "diverged"  # the configuration is to blame, as if its loss were NaN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRule:
+    """A rule of `sweepkit.on_failure`, before the table of `scheduling.outcome`.
+
+    Args:
+        match: Regular expression, searched in the reason and the last 16 KiB of the log, lines apart.
+        action: What is done.
+        times: Further attempts that it gives one run, >= 1.
+    """
+
+    match: str
+    action: FailureAction
+    times: int = 3
+
+    def matches(self, text: str) -> bool:
+        """Return whether the rule applies to a failure with this text."""
+        return re.search(self.match, text, re.MULTILINE) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extensions:
     """Our own settings, the YAML's `sweepkit:` key, stripped before a sweep goes to W&B.
@@ -121,6 +152,7 @@ class Extensions:
         early_terminate: A stopping rule of ours (asha, median, patience) in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
+        on_failure: Rules for failures, first match wins.
         base_config: The training configuration that trainer.py starts from unless --base-config names one: a path
             from the YAML's folder, or a name in config/.
     """
@@ -136,6 +168,7 @@ class Extensions:
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
     base_config: str | None = None
+    on_failure: tuple[FailureRule, ...] = ()
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

@@ -10,7 +10,7 @@ of a run is live. Every write of an attempt carries its *token*; a write whose t
 and the record is as before or as after. Methods may be called from several threads and processes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sweepkit.spec.records import (
@@ -95,10 +95,13 @@ class Store(Protocol):
         """
         ...
 
-    def claim(self, sweep_id: str, *, agent_id: str, host: str, lease_s: float) -> Attempt | None:
+    def claim(
+        self, sweep_id: str, *, agent_id: str, host: str, lease_s: float, exclude: Collection[str] = ()
+    ) -> Attempt | None:
         """Make an attempt of the pending run with the lowest number: intent first, before any process exists.
 
-        The run becomes RUNNING and its history is emptied. None when no run is pending or the sweep is not RUNNING.
+        The run becomes RUNNING and its history is emptied. Runs whose ids are in `exclude` are passed over. None when
+        no other run is pending or the sweep is not RUNNING.
         """
         ...
 

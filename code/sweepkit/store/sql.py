@@ -9,7 +9,7 @@ on the run's row, so `runs()` is one query; beyond `records.TAIL_CHARS` the olde
 appending stays linear in the number of reports, and each such long run costs `runs()` one query more.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -144,7 +144,9 @@ class SqlStore:
 
         return self._try(work)
 
-    def claim(self, sweep_id: str, *, agent_id: str, host: str, lease_s: float) -> Attempt | None:
+    def claim(
+        self, sweep_id: str, *, agent_id: str, host: str, lease_s: float, exclude: Collection[str] = ()
+    ) -> Attempt | None:
         """Make an attempt of the first pending run, or return None; see `Store.claim`."""
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
         if not self._session.read(lambda c: writes.any_pending(c, sweep_id)):
@@ -153,7 +155,12 @@ class SqlStore:
 
         def work(connection: sa.Connection) -> Attempt:
             change, now = writes.bump(connection, sweep_id, q.BUMP_RUNNING)
-            found = connection.execute(q.CLAIMABLE, {"b_sweep": sweep_id}).first()
+            if exclude:
+                found = connection.execute(
+                    q.CLAIMABLE_EXCEPT, {"b_sweep": sweep_id, "b_except": sorted(exclude)}
+                ).first()
+            else:
+                found = connection.execute(q.CLAIMABLE, {"b_sweep": sweep_id}).first()
             if found is None:
                 raise writes.Undo
             ordinal = found.attempts + 1

@@ -48,6 +48,9 @@ _first_pending = (
 )
 ANY_PENDING = _first_pending
 CLAIMABLE = sa.select(RUNS.c.run_id, RUNS.c.attempts).where(RUNS.c.run_id == _first_pending.scalar_subquery())
+CLAIMABLE_EXCEPT = sa.select(RUNS.c.run_id, RUNS.c.attempts).where(
+    RUNS.c.run_id == _first_pending.where(RUNS.c.run_id.not_in(b("b_except", expanding=True))).scalar_subquery()
+)
 CLAIM = (
     sa.update(RUNS)
     .where(RUNS.c.run_id == b("b_run"))

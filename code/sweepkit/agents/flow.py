@@ -1,0 +1,79 @@
+"""Which run may go to which slot now: pauses, runs to be tried elsewhere, slots taken out. In memory, of one agent."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from sweepkit.agents.slots import Slot
+from sweepkit.scheduling.flapping import Ended, guard
+from sweepkit.scheduling.outcome import Outcome
+from sweepkit.spec.runs import RunState
+
+_REMEMBERED = 200  # ended attempts that the guard looks at, at most
+
+
+class Flow:
+    """What follows from failures for the slots of an agent; thread-safe.
+
+    It is not recorded: an agent that starts anew gives every slot and every run another chance.
+
+    Args:
+        slots: The agent's slots.
+        clock: Seconds, monotonic.
+
+    Attributes:
+        broken: Indices of the slots that get no further run.
+        everything_fails: Why the sweep shall be given up, "" while it shall not.
+    """
+
+    def __init__(self, slots: Sequence[Slot], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.broken: frozenset[int] = frozenset()
+        self.everything_fails = ""
+        self._slots = tuple(slots)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ended: list[Ended] = []
+        self._pauses: dict[str, float] = {}
+        self._avoid: dict[str, set[int]] = {}
+
+    def has_other(self, slot: Slot) -> bool:
+        """Return whether a slot with other GPUs is in use: all cores of one machine share its memory."""
+        return any(other.gpus != slot.gpus and other.index not in self.broken for other in self._slots if other.gpus)
+
+    def not_for(self, slot: Slot) -> set[str]:
+        """Return the runs that this slot may not have now."""
+        with self._lock:
+            now = self._clock()
+            self._pauses = {run_id: until for run_id, until in self._pauses.items() if until > now}
+            usable = {item.index for item in self._slots} - self.broken
+            avoided = {run_id for run_id, slots in self._avoid.items() if slot.index in slots and usable - slots}
+            return {*self._pauses, *avoided}
+
+    def ended(self, run_id: str, slot: Slot, outcome: Outcome) -> list[str]:
+        """Take note of how an attempt ended; return what to tell of slots taken out."""
+        with self._lock:
+            self._avoid.pop(run_id, None) if outcome.state.done else None
+            if outcome.state is RunState.PENDING and outcome.pause_s:
+                self._pauses[run_id] = self._clock() + outcome.pause_s
+            if outcome.state is RunState.PENDING and outcome.elsewhere:
+                mates = {other.index for other in self._slots if other.gpus == slot.gpus and other.gpus}
+                self._avoid.setdefault(run_id, set()).update(mates or {slot.index})
+            told = []
+            if outcome.quarantine and slot.index not in self.broken:
+                told.append(self._take_out(slot.index, outcome.reason))
+            if outcome.failed is not None or outcome.state.done:
+                failed = outcome.failed is not None and outcome.state is not RunState.DIVERGED
+                self._ended = [*self._ended[1 - _REMEMBERED :], Ended(slot.index, failed)]
+                told += self._guarded()
+            return told
+
+    def _guarded(self) -> list[str]:
+        """Apply the guard; return what to tell."""
+        found = guard(self._ended, slots=max(1, len(self._slots) - len(self.broken)))
+        self.everything_fails = self.everything_fails or found.everything
+        return [self._take_out(index, "its last runs all failed") for index in sorted(found.broken - self.broken)]
+
+    def _take_out(self, index: int, why: str) -> str:
+        self.broken = self.broken | {index}
+        device = next(slot.device for slot in self._slots if slot.index == index)
+        return f"slot {index} ({device}) gets no further run: {why}"

@@ -1,0 +1,153 @@
+"""What went wrong with an attempt: from its exit status and the end of its log to a class and a reason. Pure.
+
+| class | recognized by |
+|---|---|
+| diverged | the program's own FloatingPointError, or its saying that the loss is NaN or infinite |
+| out of memory | torch.OutOfMemoryError, CUDA's and the CPU allocator's messages, MemoryError |
+| disk full | errno 28 and 122 |
+| lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
+| killed | a signal that the agent did not send, or an end that nobody saw |
+| program error | everything else |
+
+Only the exception at the end of the log counts: a program may have answered an earlier one.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_SIGNAL_NAMES = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    15: "SIGTERM",
+}
+# A program's own faults reach it as signals, too: these count as its errors.
+_OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
+_TRACEBACK = "Traceback (most recent call last)"
+_LAST_LINES = 5
+
+
+class FailureKind(StrEnum):
+    """The classes of failures."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    DISK_FULL = "disk full"
+    LOST_GPU = "lost GPU"
+    KILLED = "killed"
+    TIMEOUT = "timeout"
+    PROGRAM = "program error"
+
+
+_PATTERNS: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
+    (FailureKind.DISK_FULL, re.compile(r"\[Errno (28|122)\]|No space left on device|Disk quota exceeded")),
+    (
+        FailureKind.OUT_OF_MEMORY,
+        re.compile(
+            r"OutOfMemoryError|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|can't allocate memory|\bMemoryError\b"
+            r"|Cannot allocate memory|cudaErrorMemoryAllocation|out of memory",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        FailureKind.LOST_GPU,
+        re.compile(
+            r"uncorrectable ECC|fallen off the bus|GPU is lost|no CUDA-capable device|device\(s\) is/are busy"
+            r"|devices are busy or unavailable|hardware stack error|CUDA driver initialization failed"
+            r"|CUDA_ERROR_(ECC_UNCORRECTABLE|DEVICE_UNAVAILABLE|NO_DEVICE|SYSTEM_NOT_READY|HARDWARE_STACK_ERROR)"
+            r"|Unable to determine the device handle",
+        ),
+    ),
+    (
+        FailureKind.DIVERGED,
+        re.compile(r"^FloatingPointError|\bloss (is|became|was) (not finite|nan|inf)", re.IGNORECASE),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong.
+
+    Args:
+        kind: Its class.
+        reason: One line in words, with the exception if there was one.
+        signature: Equal for two failures that are alike: the exception, where it was raised, its text without numbers.
+    """
+
+    kind: FailureKind
+    reason: str
+    signature: str
+
+
+def classify(status: int | None, log_tail: str) -> Failure:
+    r"""Return what went wrong with an attempt that ended badly.
+
+    Args:
+        status: Exit code above 0, minus the signal's number, or None when nobody saw it end.
+        log_tail: The last lines of its log.
+
+    >>> classify(1, "Traceback (most recent call last):\n  File \"t.py\", line 3\nMemoryError\n").kind
+    <FailureKind.OUT_OF_MEMORY: 'out of memory'>
+    >>> classify(-9, "").reason
+    'killed by SIGKILL'
+    """
+    if status is None:
+        return Failure(kind=FailureKind.KILLED, reason="its process was lost", signature="lost")
+    error, place = last_exception(log_tail)
+    reason = failure_reason(status, log_tail)
+    if status < 0:
+        kind = FailureKind.PROGRAM if -status in _OWN_SIGNALS else FailureKind.KILLED
+        return Failure(kind=kind, reason=reason, signature=f"signal {-status}")
+    lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
+    shown = [error] if error else lines[-_LAST_LINES:]
+    kind = next(
+        (kind for kind, pattern in _PATTERNS if any(pattern.search(line) for line in shown)), FailureKind.PROGRAM
+    )
+    told = error or (lines[-1] if lines else "")
+    return Failure(kind=kind, reason=reason, signature=f"{status} {place} {_without_numbers(told)}")
+
+
+def last_exception(log_tail: str) -> tuple[str, str]:
+    """Return the exception line of the log's last traceback and the innermost frame, "" and "" without one."""
+    lines = log_tail.splitlines()
+    starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    if not starts:
+        return "", ""
+    frames = lines[starts[-1] + 1 :]
+    end = next((at for at, line in enumerate(frames) if line.strip() and not line.startswith((" ", "\t"))), None)
+    if end is None:
+        return "", ""
+    places = [line.strip() for line in frames[:end] if line.lstrip().startswith("File ")]
+    return frames[end], places[-1] if places else ""
+
+
+def _without_numbers(text: str) -> str:
+    """Return a message without what differs between two alike failures: numbers, addresses."""
+    return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)[:300]
+
+
+def failure_reason(status: int, log_tail: str) -> str:
+    r"""Return one line that tells why a process failed: its exception if the log shows one.
+
+    >>> failure_reason(1, "Traceback (most recent call last):\n  File ...\nValueError: no such file\n")
+    'ValueError: no such file (exit code 1)'
+    >>> failure_reason(-9, "")
+    'killed by SIGKILL'
+    """
+    if status < 0:
+        how = f"killed by {_SIGNAL_NAMES.get(-status, f'signal {-status}')}"
+        return f"{how} (out of memory?)" if status == -9 and "memory" in log_tail.lower() else how
+    error, _ = last_exception(log_tail)
+    if error:
+        return f"{error[:300]} (exit code {status})"
+    lines = [line for line in log_tail.splitlines() if line.strip()]
+    last = lines[-1][:300] if lines else "no output"
+    return f"exit code {status}: {last}"

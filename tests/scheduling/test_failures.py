@@ -1,0 +1,82 @@
+"""From the end of a log to a class of failure."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweepkit.scheduling.failures import FailureKind, classify, last_exception
+
+
+def traceback(error, frame='File "train.py", line 12, in step'):
+    return f"epoch 3\nTraceback (most recent call last):\n  {frame}\n    loss.backward()\n{error}\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "kind"),
+    [
+        (1, traceback("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."), "out of memory"),
+        (1, traceback("RuntimeError: CUDA error: out of memory"), "out of memory"),
+        (
+            1,
+            traceback("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+            "out of memory",
+        ),
+        (
+            1,
+            traceback("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you"),
+            "out of memory",
+        ),
+        (1, traceback("MemoryError"), "out of memory"),
+        (1, traceback("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 TiB"), "program error"),
+        (1, traceback("OSError: [Errno 28] No space left on device: '/x'"), "disk full"),
+        (1, traceback("OSError: [Errno 122] Disk quota exceeded"), "disk full"),
+        (1, "cp: error writing 'x': No space left on device\n", "disk full"),
+        (1, traceback("torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered"), "lost GPU"),
+        (1, traceback("RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable"), "lost GPU"),
+        (1, traceback("RuntimeError: No CUDA GPUs are available"), "program error"),
+        (1, traceback("RuntimeError: CUDA error: device-side assert triggered"), "program error"),
+        (1, traceback("torch.AcceleratorError: CUDA error: an illegal memory access was encountered"), "program error"),
+        (1, traceback("FloatingPointError: loss is nan"), "diverged"),
+        (1, traceback("ValueError: Loss is NaN at step 7"), "diverged"),
+        (3, "", "program error"),
+        (-9, "", "killed"),
+        (-15, traceback("MemoryError"), "killed"),
+        (-1, "", "killed"),
+        (-11, "", "program error"),
+        (-6, "terminate called after throwing\n", "program error"),
+        (None, "", "killed"),
+    ],
+)
+def test_the_classes(status, log, kind):
+    assert classify(status, log).kind.value == kind
+
+
+def test_an_error_that_the_program_answered_does_not_count():
+    answered = traceback("torch.OutOfMemoryError: CUDA out of memory.") + "going on with half the batch\n"
+    assert classify(1, answered + traceback("KeyError: 1")).kind is FailureKind.PROGRAM
+
+
+def test_alike_means_the_same_error_at_the_same_place():
+    first = classify(1, traceback("ValueError: step 17 of 0x7f3a: 0.25"))
+    assert first.signature == classify(1, traceback("ValueError: step 18 of 0x81bc: 1e-7")).signature.replace(
+        "#e-#", "#"
+    )
+    elsewhere = traceback("ValueError: step 17 of 0x7f3a: 0.25", frame='File "train.py", line 13, in step')
+    assert first.signature != classify(1, elsewhere).signature
+    assert first.signature != classify(2, traceback("ValueError: step 17 of 0x7f3a: 0.25")).signature
+
+
+def test_the_last_exception_and_its_innermost_frame():
+    frames = '  File "a.py", line 1\n  File "b.py", line 2, in g\n    x()\n'
+    log = f"Traceback (most recent call last):\n{frames}KeyError: 한\n"
+    assert last_exception(log) == ("KeyError: 한", 'File "b.py", line 2, in g')
+    assert last_exception("no traceback") == ("", "")
+    assert last_exception("Traceback (most recent call last):\n  cut off") == ("", "")
+
+
+@given(st.none() | st.integers(-64, 255).filter(bool), st.text())
+def test_whatever_a_log_holds_there_is_one_line_of_reason(status, log):
+    failure = classify(status, log)
+    assert failure.reason
+    assert "\n" not in failure.reason
+    assert failure.signature
