@@ -261,7 +261,7 @@ def test_the_mean_is_a_mean():
 
 
 def test_the_documented_traps_of_korean(scorers):
-    same, nonsense = "민수는 서울역에서 지영이를 만난다.", ("#Person1#: 네, 좋아요.", "#Person1#: 비가 온다.")
+    same, nonsense = "민수는 서울역에서 지영이를 만난다.", ("#Person1#: 네, 좋아요.", "#Person1#: 비가 온다고 했다.")
     theirs = _scorer(None)
     assert theirs.score(same, same)["rouge1"].fmeasure == 0.0
     assert theirs.score(*nonsense)["rouge1"].fmeasure == theirs.score(*nonsense)["rougeL"].fmeasure == 1.0
