@@ -56,8 +56,22 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "ruamel": {"sweepkit.spec", "sweepkit.reports"},
     "rich": {"sweepkit.reports", "sweepkit.app"},
+    "kiwipiepy": {"sweepkit.metrics"},
+    "mecab": {"sweepkit.metrics"},
 }
-HEAVY = {"optuna", "wandb", "torch", "transformers", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
+HEAVY = {
+    "optuna",
+    "wandb",
+    "torch",
+    "transformers",
+    "sqlalchemy",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "numpy",
+    "kiwipiepy",
+    "mecab",
+}
 SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
 
 

@@ -19,7 +19,7 @@ FACTS = {
     "busy_by_others": 0.0,
     "measured_at": "2026-01-01T00:00+00:00",
 }
-NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup")
+NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup", "rouge")
 
 
 @pytest.fixture
@@ -172,3 +172,47 @@ def test_start_up_and_memory_are_tabled(tmp_path, script):
     text, data = saved(tmp_path, "startup")
     assert set(data["seconds"]) == set(script("startup").commands()) and "MiB" in text
     assert data["mib"]["fork server, warm for trainer.py (torch, transformers)"][0] > 100
+
+
+# -- ROUGE ------------------------------------------------------------------------------------------------------------
+
+
+def test_rouge_is_measured_beside_rouge_score(tmp_path, script):
+    options = ["--pairs", "3", "--length", "12", "--turns", "2", "--quiet-s", "0", "--output", str(tmp_path)]
+    assert script("rouge").main(options) == 0
+    text, data = saved(tmp_path, "rouge")
+    ways = [(found["tokenizer"], found["name"]) for found in data["measured"]]
+    names = ("rouge_pairs", "Scorer", "rouge_score")
+    assert ways == [(tokenizer, name) for tokenizer in ("whitespace", "rouge_score") for name in names]
+    assert all(len(found["seconds"]) == 2 and min(found["seconds"]) > 0 for found in data["measured"])
+    assert "# ROUGE-1, 2 and L of 3 pairs of 12 words" in text and "bit-identical" in text
+
+
+def test_the_least_ratio_of_the_medians_is_held_against_the_target(script):
+    rouge = script("rouge")
+    seconds = {"Korean": (0.01, 0.005, 0.2), "English": (0.02, 0.01, 0.1)}
+    names = ("rouge_pairs", "Scorer", "rouge_score")
+    found = [
+        rouge.Measured(text=text, tokenizer="t", name=name, seconds=(value, value, 9.0))
+        for text, values in seconds.items()
+        for name, value in zip(names, values, strict=True)
+    ]
+    text = rouge.report(found, 500, 100, FACTS)
+    assert "| Korean, `t`: rouge_pairs | 3 | 10.0 (10.0 … 9000.0) | 20 | 20.0 |" in text
+    assert "At least 5.0 times faster than rouge_score; target at least 10: missed" in text
+    assert "by a Scorer: 10.0 times" in text
+
+
+def test_a_wrong_bit_of_rouge_fails_loudly(script):
+    rouge = script("rouge")
+    right = rouge.Rouge(rouge1_f1=0.1, rouge2_f1=0.1, rougeL_f1=0.1)
+    wrong = dataclasses.replace(right, rouge2_f1=0.1 + 2**-56)
+    columns = {name: [value] for name, value in right.as_dict().items()}
+    rouge.check([right], columns, [right])
+    for ours, kept, theirs in (
+        ([wrong], columns, [right]),
+        ([right], columns | {"rouge2_f1": [wrong.rouge2_f1]}, [right]),
+        ([right], columns, [wrong]),
+    ):
+        with pytest.raises(RuntimeError, match="pair 0 has other bits"):
+            rouge.check(ours, kept, theirs)

@@ -1,56 +1,45 @@
 r"""ROUGE-1, ROUGE-2 and ROUGE-L F1 that see Hangul, with the tokenizer named by the caller.
 
 The `rouge_score` package keeps only [a-z0-9] by default: two identical Korean sentences score 0, and two unrelated ones
-with the same `#Person1#` tag score 1. Here the tokenizer is a choice that every result states. Given the same tokens
-the numbers are bit-equal to `rouge_score`'s.
+with the same `#Person1#` tag score 1. Here the tokenizer is a choice that every result states (`tokenizers.py`). Given
+the same tokens the numbers are bit-equal to `rouge_score`'s, and so is the best of several references.
+
+A text of one token has no pair of tokens: its ROUGE-2 is 0 even against itself, here as there.
 
 Source: C.-Y. Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries, sections 2 and 3.1. The longest common
 subsequence is computed in bit-parallel form: H. Hyyrö (2004), Bit-Parallel LCS-length Computation Revisited, figure 3.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-Tokens = list[str]
-Tokenize = Callable[[str], Tokens]
+from sweepkit.errors import DataError
+from sweepkit.metrics.tokenizers import TOKENIZERS, Tokenize, Tokens, refuse_hangul, tokenizer_named
 
-_WORD = re.compile(r"\w+")
+__all__ = [
+    "MULTI_REFERENCE",
+    "TOKENIZERS",
+    "Prepared",
+    "References",
+    "Rouge",
+    "Tokenize",
+    "Tokens",
+    "check_multi_reference",
+    "lcs_length",
+    "listed",
+    "mean_rouge",
+    "over_references",
+    "prepare",
+    "rouge_pairs",
+    "rouge_prepared",
+    "rouge_tokens",
+]
 
-
-def unicode_words(text: str) -> Tokens:
-    """Return runs of letters, digits and underscores of any script, in lower case; marks such as `#` and `.` separate.
-
-    >>> unicode_words("#Person1#은 3시에 온다.")
-    ['person1', '은', '3시에', '온다']
-    """
-    return _WORD.findall(text.lower())
-
-
-def whitespace_words(text: str) -> Tokens:
-    """Return what white space separates, unchanged.
-
-    >>> whitespace_words("#Person1#은 온다.")
-    ['#Person1#은', '온다.']
-    """
-    return text.split()
-
-
-def characters(text: str) -> Tokens:
-    """Return every character that is not white space.
-
-    >>> characters("온다. 네")
-    ['온', '다', '.', '네']
-    """
-    return [character for character in text if not character.isspace()]
-
-
-TOKENIZERS: Mapping[str, Tokenize] = {
-    "unicode": unicode_words,
-    "whitespace": whitespace_words,
-    "character": characters,
-}
+References = Sequence[Sequence[str] | str]
+MULTI_REFERENCE = ("mean", "max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +65,33 @@ class Rouge:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A reference counted once, to score any number of predictions.
+
+    Args:
+        length: Its tokens.
+        unigrams: How often each occurs.
+        bigrams: How often each neighbouring pair does.
+        places: For each token the set of its positions, as the bits of an integer.
+    """
+
+    length: int
+    unigrams: Counter[str]
+    bigrams: Counter[tuple[str, str]]
+    places: Mapping[str, int]
+
+
+def prepare(reference: Tokens) -> Prepared:
+    """Count a reference."""
+    return Prepared(
+        length=len(reference),
+        unigrams=Counter(reference),
+        bigrams=Counter(pairwise(reference)),
+        places=_places(reference),
+    )
+
+
 def _f1(overlap: int, predicted: int, wanted: int) -> float:
     """Return the F1 of `overlap` hits, in the order of operations of rouge_score, so that the last bit agrees."""
     precision = overlap / max(predicted, 1)
@@ -85,60 +101,127 @@ def _f1(overlap: int, predicted: int, wanted: int) -> float:
     return 0.0
 
 
-def _ngram_f1(prediction: Tokens, reference: Tokens, n: int) -> float:
-    """Return ROUGE-n F1 of two token lists."""
-    found = Counter(zip(*(prediction[start:] for start in range(n)), strict=False))
-    wanted = Counter(zip(*(reference[start:] for start in range(n)), strict=False))
-    overlap = sum(min(count, found[gram]) for gram, count in wanted.items())
-    return _f1(overlap, found.total(), wanted.total())
+def _overlap(found: Counter[Any], wanted: Counter[Any]) -> int:
+    """Return how many n-grams of both can be paired. A plain loop: three times as fast as a sum of minima."""
+    hits = 0
+    wanted_of = wanted.get
+    for gram, count in found.items():
+        other = wanted_of(gram)
+        if other is not None:
+            hits += count if count < other else other
+    return hits
+
+
+def _places(tokens: Sequence[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for position, token in enumerate(tokens):
+        places[token] = places.get(token, 0) | (1 << position)
+    return places
+
+
+def _lcs(places: Mapping[str, int], length: int, tokens: Sequence[str]) -> int:
+    """Return the LCS length of `tokens` and the `length` tokens at `places`; one big-integer step per common token."""
+    everything = row = (1 << length) - 1
+    for token in tokens:
+        at = places.get(token)
+        if at is not None:
+            matches = row & at
+            row = ((row + matches) | (row - matches)) & everything
+    return length - row.bit_count()
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return the length of the longest common subsequence; one big-integer step per element of `second`.
+    """Return the length of the longest common subsequence.
 
     >>> lcs_length("abcbdab", "bdcaba")
     4
     """
-    places: dict[str, int] = {}
-    for position, token in enumerate(first):
-        places[token] = places.get(token, 0) | (1 << position)
-    everything = (1 << len(first)) - 1
-    row = everything
-    for token in second:
-        matches = row & places.get(token, 0)
-        row = ((row + matches) | (row - matches)) & everything
-    return len(first) - row.bit_count()
+    return _lcs(_places(first), len(first), second)
+
+
+def rouge_prepared(prediction: Tokens, reference: Prepared) -> Rouge:
+    """Return the scores of a token list against a counted reference; an empty one of either scores 0."""
+    length = len(prediction)
+    unigrams, bigrams = Counter(prediction), Counter(pairwise(prediction))
+    return Rouge(
+        rouge1_f1=_f1(_overlap(unigrams, reference.unigrams), length, reference.length),
+        rouge2_f1=_f1(_overlap(bigrams, reference.bigrams), max(length - 1, 0), max(reference.length - 1, 0)),
+        rougeL_f1=_f1(_lcs(reference.places, reference.length, prediction), length, reference.length),
+    )
 
 
 def rouge_tokens(prediction: Tokens, reference: Tokens) -> Rouge:
     """Return the scores of two token lists; an empty one scores 0."""
+    return rouge_prepared(prediction, prepare(reference))
+
+
+def over_references(scores: Sequence[Rouge], multi_reference: str = "mean") -> Rouge:
+    """Return one prediction's score from its scores against each of its references.
+
+    Args:
+        scores: At least one.
+        multi_reference: "mean", or "max": for each of the three the reference with the best F1, which may be another
+            one for each, as rouge_score's `score_multi` does it. Of equal ones it takes the first; an F1 is the same
+            whichever it is.
+
+    Raises:
+        ValueError: There are no scores, or `multi_reference` is neither.
+    """
+    check_multi_reference(multi_reference)
+    if multi_reference == "mean" or not scores:
+        return mean_rouge(scores)
     return Rouge(
-        rouge1_f1=_ngram_f1(prediction, reference, 1),
-        rouge2_f1=_ngram_f1(prediction, reference, 2),
-        rougeL_f1=_f1(lcs_length(prediction, reference), len(prediction), len(reference)),
+        rouge1_f1=max(score.rouge1_f1 for score in scores),
+        rouge2_f1=max(score.rouge2_f1 for score in scores),
+        rougeL_f1=max(score.rougeL_f1 for score in scores),
     )
 
 
-def rouge_pairs(predictions: Sequence[str], references: Sequence[str], tokenizer: str = "unicode") -> list[Rouge]:
-    """Return the scores of each prediction against its reference, in order.
+def check_multi_reference(multi_reference: str) -> None:
+    """Raise ValueError unless it is "mean" or "max"."""
+    if multi_reference not in MULTI_REFERENCE:
+        raise ValueError(f"multi_reference must be one of {', '.join(MULTI_REFERENCE)}, got {multi_reference!r}")
+
+
+def listed(references: References, tokenizer: str) -> tuple[tuple[str, ...], ...]:
+    """Return every example's references as a tuple of at least one, none of which the tokenizer is blind to.
+
+    Raises:
+        DataError: An example has no reference, or `rouge_score` was to cut Hangul.
+    """
+    found = tuple((given,) if isinstance(given, str) else tuple(given) for given in references)
+    for number, texts in enumerate(found, start=1):
+        if not texts:
+            raise DataError(f"example {number}: needs at least one reference, got none; leave it out of the data")
+        for text in texts:
+            refuse_hangul(tokenizer, text, f"the reference of example {number}")
+    return found
+
+
+def rouge_pairs(
+    predictions: Sequence[str], references: References, tokenizer: str = "unicode", multi_reference: str = "mean"
+) -> list[Rouge]:
+    """Return the scores of each prediction against its reference or references, in order.
 
     Args:
         predictions: Generated texts; an empty one scores 0 and counts.
-        references: As many, in the same order.
+        references: As many, in the same order: a text, or several.
         tokenizer: A name in TOKENIZERS.
+        multi_reference: "mean" or "max" over an example's references; see `over_references`.
 
     Raises:
-        ValueError: The lengths differ, or the tokenizer is unknown.
+        ValueError: The lengths differ, or the tokenizer or `multi_reference` is unknown.
+        DataError: An example has no reference, `rouge_score` was to cut Hangul, or an extra is not installed.
     """
     if len(predictions) != len(references):
         raise ValueError(f"as many predictions as references, got {len(predictions)} and {len(references)}")
-    if tokenizer not in TOKENIZERS:
-        raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, got {tokenizer!r}")
-    tokenize = TOKENIZERS[tokenizer]
-    return [
-        rouge_tokens(tokenize(prediction), tokenize(reference))
-        for prediction, reference in zip(predictions, references, strict=True)
-    ]
+    tokenize = tokenizer_named(tokenizer)
+    check_multi_reference(multi_reference)
+    found = []
+    for prediction, texts in zip(predictions, listed(references, tokenizer), strict=True):
+        tokens = tokenize(prediction)
+        found.append(over_references([rouge_tokens(tokens, tokenize(text)) for text in texts], multi_reference))
+    return found
 
 
 def mean_rouge(scores: Sequence[Rouge]) -> Rouge:

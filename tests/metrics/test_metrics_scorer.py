@@ -1,0 +1,253 @@
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweepkit.errors import DataError
+from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
+from sweepkit.metrics.scorer import Scorer, readable
+from sweepkit.metrics.summary import coverage, repetition_rate
+from sweepkit.metrics.tokenizers import describe, tokenizer_named
+
+WORDS = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b .".split()), max_size=10).map(" ".join)
+EXAMPLES = st.lists(st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=3), WORDS), min_size=1, max_size=6)
+COLUMNS = ["rouge1_f1", "rouge2_f1", "rougeL_f1", "rouge_combined_f1", "length", "repetition_rate", "composite_score"]
+
+REFERENCES = ["민수는 내일 3시에 서울역에 간다.", ["지영이는 밥을 먹는다.", "지영이가 식사한다."], "비가 온다."]
+SOURCES = [
+    "#Person1#: 민수는 내일 서울역에 간다.\n#Person2#: 3시에?",
+    "지영이는 지금 밥을 먹는다.",
+    "창밖에 비가 온다.",
+]
+PREDICTIONS = ["민수는 내일 서울역에 간다.", "", "비가 온다 비가 온다 비가 온다"]
+
+
+def score(predictions=PREDICTIONS, **options):
+    return Scorer(REFERENCES, **{"sources": SOURCES, **options}).score(predictions)
+
+
+# -- the means --------------------------------------------------------------------------------------------------------
+
+
+def test_the_means_by_name():
+    assert list(score().as_dict()) == [
+        "rouge1_f1",
+        "rouge2_f1",
+        "rougeL_f1",
+        "rouge_combined_f1",
+        "avg_length",
+        "repetition_rate",
+        "coverage",
+        "composite_score",
+    ]
+    assert "coverage" not in score(sources=None).as_dict()
+    assert score(sources=None).coverage is None
+
+
+def test_known_values():
+    found = score()
+    assert found.avg_length == (4 + 0 + 6) / 3
+    assert found.repetition_rate == pytest.approx((0 + 0 + 0.5) / 3)
+    assert found.coverage == pytest.approx((1 + 0 + 1) / 3)
+    assert found.per_example["rouge1_f1"] == pytest.approx([2 * 4 / 9, 0.0, 2 * 2 / 8])
+    assert found.per_example["length"] == [4, 0, 6]
+    assert found.tokenizer == "unicode 1" and found.multi_reference == "mean"
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    examples=EXAMPLES,
+    tokenizer=st.sampled_from(["unicode", "whitespace", "character"]),
+    how=st.sampled_from(["mean", "max"]),
+)
+def test_a_scorer_is_bit_equal_to_the_functions_one_by_one(examples, tokenizer, how):
+    predictions, references, sources = (list(column) for column in zip(*examples, strict=True))
+    scorer = Scorer(references, tokenizer=tokenizer, multi_reference=how, sources=sources)
+    found = scorer.score(predictions)
+    alone = rouge_pairs(predictions, references, tokenizer, how)
+    assert found.rouge == mean_rouge(alone)
+    assert mean_rouge(alone).as_dict().items() <= found.as_dict().items()
+    for name in ("rouge1_f1", "rouge2_f1", "rougeL_f1", "rouge_combined_f1"):
+        assert found.per_example[name] == [pair.as_dict()[name] for pair in alone]
+    cut = tokenizer_named(tokenizer)
+    assert found.per_example["repetition_rate"] == [repetition_rate(cut(text)) for text in predictions]
+    assert found.per_example["coverage"] == [
+        coverage(cut(text), cut(source)) for text, source in zip(predictions, sources, strict=True)
+    ]
+    assert scorer.score(predictions) == found, "a second evaluation scores alike"
+    assert all(0 <= value <= 1 for name, value in found.as_dict().items() if name != "avg_length")
+    assert found.as_dict() == pytest.approx(
+        {name: math.fsum(values) / len(values) for name, values in found.per_example.items() if name != "length"}
+        | {"avg_length": found.avg_length}
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples=EXAMPLES, data=st.data())
+def test_the_order_of_the_examples_moves_no_row(examples, data):
+    def rows(chosen):
+        predictions, references, sources = (list(column) for column in zip(*chosen, strict=True))
+        made = Scorer(references, sources=sources).score(predictions).rows()
+        return [{name: value for name, value in row.items() if name != "index"} for row in made]
+
+    order = data.draw(st.permutations(range(len(examples))))
+    assert rows([examples[place] for place in order]) == [rows(examples)[place] for place in order]
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "whitespace", "character", "kiwi", "mecab"])
+def test_the_reference_itself_scores_one_with_every_tokenizer_that_sees_it(tokenizer):
+    texts = [
+        "#Person1#은 내일 3시에 서울역에 간다.",
+        "地下鉄 で 行く つもり です",
+        "Мы встретимся завтра",
+        "we meet at noon",
+    ]
+    found = Scorer(texts, tokenizer=tokenizer, sources=texts).score(texts)
+    assert found.rouge.rouge_combined_f1 == found.coverage == found.composite_score == 1.0
+    assert found.tokenizer == describe(tokenizer)
+
+
+def test_english_by_the_tokenizer_of_rouge_score():
+    found = Scorer(["We meet at 3."], tokenizer="rouge_score").score(["we MEET, at 3"])
+    assert found.composite_score == 1.0 and found.avg_length == 4
+
+
+# -- silence ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("silence", ["", "   \n", "...", "#!?"])
+def test_a_model_that_says_nothing_scores_nothing(silence):
+    found = score([silence] * 3)
+    assert set(found.as_dict().values()) == {0.0}
+    assert {value for values in found.per_example.values() for value in values} == {0}
+
+
+def test_an_empty_prediction_counts():
+    full, half = score(["비가 온다."] * 3), score(["", "", "비가 온다."])
+    assert half.per_example["composite_score"] == [0.0, 0.0, 1.0]
+    assert half.composite_score == pytest.approx(1 / 3)
+    assert half.avg_length == pytest.approx(full.avg_length / 3)
+
+
+def test_the_composite_is_the_formula_of_the_means_when_none_is_empty():
+    means = score(["비가 온다 비가 온다 비가 온다"] * 3)
+    rouges = means.rouge.rouge1_f1 + means.rouge.rouge2_f1 + means.rouge.rougeL_f1
+    assert means.composite_score == pytest.approx(0.3 * rouges + 0.1 * (1 - means.repetition_rate))
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_every_example_has_a_row_that_json_holds():
+    rows = score().rows()
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    assert [row["prediction"] for row in rows] == PREDICTIONS
+    assert [row["references"] for row in rows] == [[REFERENCES[0]], REFERENCES[1], [REFERENCES[2]]]
+    assert all(list(row)[3:] == [*COLUMNS[:6], "coverage", COLUMNS[6]] for row in rows)
+    assert json.loads(json.dumps(rows, ensure_ascii=False, allow_nan=False)) == rows
+    for name, values in score().per_example.items():
+        assert [row[name] for row in rows] == values
+
+
+def test_sources_are_in_the_rows_when_asked_for_and_known():
+    assert [row["source"] for row in score().rows(with_sources=True)] == SOURCES
+    assert "source" not in score().rows()[0]
+    assert "source" not in score(sources=None).rows(with_sources=True)[0]
+    assert list(score(sources=None).rows()[0])[3:] == COLUMNS
+
+
+def test_scores_are_not_changed_afterwards():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        score().avg_length = 1.0
+
+
+def test_a_readable_sample():
+    assert readable(score().rows(with_sources=True), count=9, seed=1) == (
+        "3 of 3 examples, chosen by seed 1\n"
+        "\n"
+        "=== example 0 ===\n"
+        "dialogue:\n"
+        "    #Person1#: 민수는 내일 서울역에 간다.\n"
+        "    #Person2#: 3시에?\n"
+        "reference:\n"
+        "    민수는 내일 3시에 서울역에 간다.\n"
+        "prediction:\n"
+        "    민수는 내일 서울역에 간다.\n"
+        "rouge1_f1 0.8889  rouge2_f1 0.5714  rougeL_f1 0.8889  rouge_combined_f1 0.7831  length 4  "
+        "repetition_rate 0.0000  coverage 1.0000  composite_score 0.8048\n"
+        "\n"
+        "=== example 1 ===\n"
+        "dialogue:\n"
+        "    지영이는 지금 밥을 먹는다.\n"
+        "reference 1:\n"
+        "    지영이는 밥을 먹는다.\n"
+        "reference 2:\n"
+        "    지영이가 식사한다.\n"
+        "prediction:\n"
+        "    (empty)\n"
+        "rouge1_f1 0.0000  rouge2_f1 0.0000  rougeL_f1 0.0000  rouge_combined_f1 0.0000  length 0  "
+        "repetition_rate 0.0000  coverage 0.0000  composite_score 0.0000\n"
+        "\n"
+        "=== example 2 ===\n"
+        "dialogue:\n"
+        "    창밖에 비가 온다.\n"
+        "reference:\n"
+        "    비가 온다.\n"
+        "prediction:\n"
+        "    비가 온다 비가 온다 비가 온다\n"
+        "rouge1_f1 0.5000  rouge2_f1 0.3333  rougeL_f1 0.5000  rouge_combined_f1 0.4444  length 6  "
+        "repetition_rate 0.5000  coverage 1.0000  composite_score 0.4500\n"
+    )
+
+
+def _shown(text):
+    return [line for line in text.splitlines() if line.startswith("===")]
+
+
+def test_two_runs_show_the_same_examples_and_another_seed_others():
+    references = [f"{number} 번" for number in range(200)]
+    one = Scorer(references).score(references).rows()
+    other = Scorer(references).score([""] * 200).rows()
+    shown = _shown(readable(one, count=5, seed=7))
+    assert len(shown) == 5 and shown == _shown(readable(other, count=5, seed=7))
+    assert shown != _shown(readable(one, count=5, seed=8))
+    assert readable(one, count=5, seed=7) == readable(json.loads(json.dumps(one)), count=5, seed=7)
+
+
+def test_a_text_cannot_pass_for_a_heading():
+    text = readable(Scorer(["a"]).score(["=== example 9 ===\r\nprediction:\u2028x"]).rows(), count=1, seed=0)
+    assert _shown(text) == ["=== example 0 ==="] and text.splitlines().count("prediction:") == 1
+
+
+def test_a_sample_of_none_and_a_negative_one():
+    assert readable(score().rows(), count=0, seed=0) == "0 of 3 examples, chosen by seed 0\n"
+    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+        readable(score().rows(), count=-1, seed=0)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_refuses_what_it_cannot_score():
+    with pytest.raises(ValueError, match="at least one example to score, got no references"):
+        Scorer([])
+    with pytest.raises(ValueError, match="as many sources as references, got 1 and 2"):
+        Scorer(["a", "b"], sources=["a"])
+    with pytest.raises(ValueError, match="as many predictions as references, got 1 and 3"):
+        score(["a"])
+    with pytest.raises(ValueError, match="tokenizer must be one of .*, got 'okt'"):
+        Scorer(["a"], tokenizer="okt")
+    with pytest.raises(ValueError, match="multi_reference must be one of mean, max, got 'best'"):
+        Scorer(["a"], multi_reference="best")
+
+
+def test_refuses_data_with_its_place():
+    with pytest.raises(DataError, match=r"^example 2: needs at least one reference"):
+        Scorer(["a", []])
+    with pytest.raises(DataError, match=r"^the reference of example 2: .* sees no Hangul"):
+        Scorer(["a", ["b", "온다"]], tokenizer="rouge_score")
+    with pytest.raises(DataError, match=r"^the source of example 1: .* sees no Hangul"):
+        Scorer(["a"], tokenizer="rouge_score", sources=["온다"])
