@@ -1,4 +1,6 @@
+import csv
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -11,8 +13,10 @@ import warnings
 import pytest
 
 from sweepkit.errors import DataError
+from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.paths import CODE_DIR, DATA_DIR
 from sweepkit.training.checkpoints import METADATA_NAME, VOCABULARY_KEY, load_tokenizer, vocabulary_sha256
+from sweepkit.training.text import normalize
 
 FAMILIES = ("bart", "t5", "gpt2")
 DIALOGUE = "#Person1#: 내일 오후 3시에 만날래요? #Person2#: 좋아요. 시청에서 봐요."
@@ -97,12 +101,17 @@ def test_a_committed_checkpoint_loads_and_generates_without_a_network(family, mo
     assert record["parameters"] == model.num_parameters()
     assert model.config.vocab_size == len(tokenizer) == 1000
     assert all(weight.dtype == torch.float32 and weight.isfinite().all() for weight in model.parameters())
-    ids = torch.tensor([framed(tokenizer, DIALOGUE)])
-    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=60, do_sample=False)
-    new = out[0, ids.shape[1] :] if family == "gpt2" else out[0]
-    # Every one of them was trained to write its input: it repeats the speakers, and it ends.
-    assert "#Person1#: " in tokenizer.decode(new, skip_special_tokens=True)
-    assert int(new[-1]) == tokenizer.eos_token_id
+    # All were trained to write their input whole: texts they never saw come back nearly so, and they end.
+    with (DATA_DIR / "dev.csv").open(encoding="utf-8", newline="") as file:
+        texts = [normalize(row["summary"]) for row in itertools.islice(csv.DictReader(file), 8)]
+    written = []
+    for text in texts:
+        ids = torch.tensor([framed(tokenizer, text)])
+        out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=60, do_sample=False)
+        new = out[0, ids.shape[1] :] if family == "gpt2" else out[0]
+        assert int(new[-1]) == tokenizer.eos_token_id
+        written.append(tokenizer.decode(new, skip_special_tokens=True))
+    assert mean_rouge(rouge_pairs(written, texts)).rouge1_f1 > 0.6
 
 
 @pytest.mark.parametrize("family", FAMILIES)
