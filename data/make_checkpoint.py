@@ -283,10 +283,14 @@ def make_checkpoint(name: str, folder: Path, steps: int | None = None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Train and save; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="default: all")
+    parser.add_argument(
+        "--family", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES), help="which (default: all)"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder to write below (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="training steps (default: the family's own)")
     options = parser.parse_args(argv)
+    if options.steps is not None and options.steps < 2:
+        parser.error(f"--steps: must be at least 2, one to warm up and one to descend, got {options.steps}")
     for name in options.family:
         make_checkpoint(name, options.output / f"{name}-tiny-ko", options.steps)
     return 0
