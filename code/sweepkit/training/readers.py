@@ -188,7 +188,7 @@ def _json_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield where, _json_values(where, line, wanted)
+                yield where, _json_values(where, line.rstrip(), wanted)
 
 
 class _Object(list[tuple[str, Any]]):

@@ -5,6 +5,7 @@ A folder holds four ragged columns, each as its values in one file and the ends 
 dialogue, which tells equal dialogues without reading them. `content.json` comes last and says how long each file is.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,7 @@ import numpy.typing as npt
 from sweepkit.training.text import normalize
 
 CONTENT_NAME = "content.json"
-_COLUMNS = {
-    "inputs": np.dtype("<i4"),
-    "labels": np.dtype("<i4"),
-    "sources": np.dtype("u1"),
-    "references": np.dtype("u1"),
-}
+_COLUMNS = {"inputs": "<i4", "labels": "<i4", "sources": "u1", "references": "u1"}  # their numpy types
 Keys = npt.NDArray[np.int64]
 
 
@@ -48,20 +44,25 @@ class Writer:
 
     def __init__(self, folder: Path, references: int) -> None:
         self._folder, self._references = folder, references
-        self._files = {name: (folder / f"{name}.bin").open("wb") for name in _COLUMNS}
+        self._files: dict[str, BinaryIO] = {}
         self._ends = {name: array("q", [0]) for name in _COLUMNS}
         self._keys = array("q")
+        self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> "Writer":
+        with contextlib.ExitStack() as opening:
+            for name in _COLUMNS:
+                self._files[name] = opening.enter_context((self._folder / f"{name}.bin").open("wb"))
+            self._opened = opening.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Close the files; without an error, write what makes the folder complete."""
-        for file in self._files.values():
+        with self._opened:
             if kind is None:
-                file.flush()
-                os.fsync(file.fileno())
-            file.close()
+                for file in self._files.values():
+                    file.flush()
+                    os.fsync(file.fileno())
         if kind is None:
             self._finish()
 
