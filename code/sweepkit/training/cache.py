@@ -78,24 +78,33 @@ def folder_for(file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> P
     Raises:
         DataError: The file cannot be read.
     """
-    return _named(file_sha256(file, cache_dir), file, tokenizer, recipe, cache_dir)
+    return cache_dir / _name(file_sha256(file, cache_dir), file, tokenizer_sha256(tokenizer), recipe)
 
 
-def _named(content: str, file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> Path:
-    """Return the folder for a file of this content; its suffix counts, because it decides how the file is read."""
-    parts = [FORMAT, content, file.suffix.lower(), tokenizer_sha256(tokenizer), asdict(recipe)]
-    return cache_dir / f"tokens-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]}"
+def _name(content: str, file: Path, tokenizer: str, recipe: Recipe) -> str:
+    """Return the folder's name for a file of this content; its suffix counts: it decides how the file is read."""
+    parts = [FORMAT, content, file.suffix.lower(), tokenizer, asdict(recipe)]
+    return f"tokens-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]}"
 
 
-def tokenized(file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> Path:
+def tokenized(
+    file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path, *, tokenizer_hash: str | None = None
+) -> Path:
     """Return the folder with the tokens of a data file, made now if nobody made it before.
+
+    Args:
+        file: The data.
+        tokenizer: Of the model.
+        recipe: How they are made.
+        cache_dir: Where folders are kept.
+        tokenizer_hash: What `tokenizer_sha256` gave, from a caller with several files: a large vocabulary takes time.
 
     Raises:
         DataError: The file is malformed or changes while it is read, the tokenizer has no end token, or the cache
             cannot be written.
     """
     content = file_sha256(file, cache_dir)
-    folder = _named(content, file, tokenizer, recipe, cache_dir)
+    folder = cache_dir / _name(content, file, tokenizer_hash or tokenizer_sha256(tokenizer), recipe)
     if is_whole(folder):
         return folder
     for _ in read(file, recipe.columns, recipe.delimiter):

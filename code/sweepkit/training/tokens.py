@@ -6,6 +6,7 @@ dialogue, which tells equal dialogues without reading them. `content.json` comes
 """
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -128,14 +129,13 @@ class TokenizedPairs(Sequence[dict[str, list[int]]]):
     """A data set as the Trainer wants it: item i is {"input_ids": […], "attention_mask": […], "labels": […]}.
 
     Args:
-        folder: A folder that `Writer` made.
-        rows: Which of its rows, in this order; None for all.
+        folder: A folder that `Writer` made; all of its rows, in order.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[int] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         content = json.loads((folder / CONTENT_NAME).read_bytes())
-        self._rows: Sequence[int] = range(content["rows"]) if rows is None else rows
+        self._rows: Sequence[int] = range(content["rows"])
         self._references: int = content["references"]
         self._values = {name: _mapped(folder / f"{name}.bin", kind) for name, kind in _COLUMNS.items()}
         self._ends = {name: _mapped(folder / f"{name}.ends.bin", "<i8") for name in _COLUMNS}
@@ -157,11 +157,17 @@ class TokenizedPairs(Sequence[dict[str, list[int]]]):
 
     def select(self, rows: Iterable[int]) -> "TokenizedPairs":
         """Return the items at these positions, in this order."""
-        return TokenizedPairs(self.folder, [self._rows[row] for row in rows])
+        return self._with([self._rows[row] for row in rows])
 
     def first(self, limit: int | None) -> "TokenizedPairs":
         """Return the first so many items; all for None or when there are no more."""
-        return TokenizedPairs(self.folder, self._rows[:limit])
+        return self._with(self._rows[:limit])
+
+    def _with(self, rows: Sequence[int]) -> "TokenizedPairs":
+        """Return the same folder with other rows; the files are mapped once."""
+        other = copy.copy(self)
+        other._rows = rows
+        return other
 
     def sources(self) -> list[str]:
         """Return the dialogues as text, normalized when the recipe says so, not cut."""
