@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sweepkit.errors import DataError
 from sweepkit.paths import DATA_DIR
 from sweepkit.spec.training import TrainingConfig, apply
-from sweepkit.training import cache
+from sweepkit.training import cache, dataset
 from sweepkit.training.data import Columns, read
 from sweepkit.training.dataset import load, split
 from sweepkit.training.text import normalize
@@ -141,6 +141,7 @@ def test_too_few_validation_dialogues_are_refused_with_the_reason(refused, loade
         f"{NOISE.format('0.025')}; raise data.max_val_samples (there are 100), "
         "or accept it with data.allow_small_val: true"
     )
+    assert "; add validation rows, or accept it with" in refused(data__max_val_samples=64, data__min_val_samples=101)
     assert len(loaded(data__min_val_samples=100)[1]) == 100
     assert len(loaded(data__val_file=few, data__allow_small_val=True)[1]) == 50
 
@@ -244,6 +245,14 @@ def test_a_run_after_the_first_neither_tokenizes_nor_reads_texts(tokenizer, tmp_
     for before, after in zip(first, second, strict=True):
         assert list(before) == list(after)
         assert before.references() == after.references()
+
+
+def test_tokenized_data_that_cannot_be_read_are_told(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "tokenized", lambda *_, **__: tmp_path / "tokens-1")
+    assert refused() == (
+        f"{tmp_path / 'tokens-1'}: tokenized data must be files that can be read, got: No such file or directory; "
+        "remove the folder, and it is made anew"
+    )
 
 
 def test_fields_without_effect_are_not_read(tokenizer, tmp_path):

@@ -55,7 +55,13 @@ def load(
 
     def stored(file: Path, references: tuple[str, ...]) -> TokenizedPairs:
         recipe = _recipe(config, file, references, prompt)
-        return TokenizedPairs(tokenized(file, tokenizer, recipe, cache_dir, tokenizer_hash=known))
+        folder = tokenized(file, tokenizer, recipe, cache_dir, tokenizer_hash=known)
+        try:
+            return TokenizedPairs(folder)
+        except OSError as error:  # somebody else's, closed to us; or removed this very moment
+            rule = "tokenized data must be files that can be read"
+            hint = "remove the folder, and it is made anew"
+            raise DataError(f"{folder}: {rule}, got: {error.strerror or error}; {hint}") from None
 
     # Validation first: it is the smaller file, and a row wrong in it is told sooner.
     val, train = stored(val_file, data.reference_columns or wanted), stored(train_file, wanted)
@@ -161,7 +167,7 @@ def _check_size(config: TrainingConfig, used: int, available: int) -> None:
     least = config.data.min_val_samples
     if used >= least or config.data.allow_small_val:
         return
-    more = f"raise data.max_val_samples (there are {available})" if available > used else "add validation rows"
+    more = f"raise data.max_val_samples (there are {available})" if available >= least else "add validation rows"
     raise DataError(
         f"data.min_val_samples: must be {least} validation dialogues at least, got {used}; {_reason(used)}; "
         f"{more}, or accept it with data.allow_small_val: true"
