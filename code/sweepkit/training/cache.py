@@ -1,122 +1,124 @@
-"""Tokenized data, made once and shared by every run: memory-mapped arrays under outputs/cache.
+"""Tokenized data, made once and shared by every run: folders under outputs/cache, read memory-mapped.
 
 A data set is one folder, named by the hash of all that decides its content: the file's bytes, the columns, the
-tokenizer, the lengths, the normalization. It appears in one step (a rename), so a reader sees all of it or nothing.
-Builders of the same folder wait for each other on a lock file and the second finds it made.
+tokenizer, the lengths, the prompt, the normalization. Which of its rows are used, and how a split divides them, does
+not: runs with other seeds and limits share it. It appears in one step (a rename), so a reader sees all of it or
+nothing. Builders of the same folder wait for each other on a lock file and the second finds it made. A folder that is
+damaged is made anew. A cache that cannot be written is an error: without one, every run of a sweep would tokenize.
 """
 
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from sweepkit.training.data import read_pairs
+from sweepkit.errors import DataError
+from sweepkit.training.data import Columns, Example, read
+from sweepkit.training.fingerprint import file_sha256, hash_now
 from sweepkit.training.text import normalize
+from sweepkit.training.tokens import Writer, is_whole
 
-FORMAT = 1  # raise it when the layout below, or what goes into it, changes
-Ids = npt.NDArray[np.int32]
+FORMAT = 2  # raise it when the layout of `tokens`, or what goes into it, changes
+PLACE = "{dialogue}"  # where a prompt takes the dialogue
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that decides the tokens of a data file, except the file and the tokenizer."""
+    """All that decides the tokens of a data file, except the file and the tokenizer.
 
-    dialogue_column: str
-    summary_column: str
+    Args:
+        columns: What is read of it.
+        delimiter: Of a CSV file; None finds it out.
+        encoder_max_len: Most tokens of a dialogue.
+        decoder_max_len: Most tokens of a summary, its end among them.
+        normalize_text: Whether texts are made uniform first.
+        prompt: Text with one "{dialogue}" in it that a decoder-only model is given; None for an encoder-decoder.
+    """
+
+    columns: Columns
+    delimiter: str | None = None
     encoder_max_len: int
     decoder_max_len: int
     normalize_text: bool
-
-
-class TokenizedPairs(Sequence[dict[str, list[int]]]):
-    """A data set as the Trainer wants it: item i is {"input_ids": […], "attention_mask": […], "labels": […]}.
-
-    Args:
-        folder: A folder that `tokenized` made.
-        limit: Only the first so many items; None for all.
-    """
-
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
-        self.folder = folder
-        self._inputs: Ids = np.load(folder / "inputs.npy", mmap_mode="r")
-        self._labels: Ids = np.load(folder / "labels.npy", mmap_mode="r")
-        self._input_ends: list[int] = np.load(folder / "input_ends.npy").tolist()
-        self._label_ends: list[int] = np.load(folder / "label_ends.npy").tolist()
-        rows = len(self._input_ends) - 1
-        self._rows = rows if limit is None else min(limit, rows)
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return self._rows
-
-    def __getitem__(self, index: Any) -> Any:
-        """Return one item, or a list of them for a slice; negative positions count from the end."""
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(self._rows))]
-        if not -self._rows <= index < self._rows:
-            raise IndexError(index)
-        position = index % self._rows
-        inputs = self._inputs[self._input_ends[position] : self._input_ends[position + 1]].tolist()
-        labels = self._labels[self._label_ends[position] : self._label_ends[position + 1]].tolist()
-        return {"input_ids": inputs, "attention_mask": [1] * len(inputs), "labels": labels}
-
-    def references(self) -> list[str]:
-        """Return the wanted summaries as text, normalized when the recipe says so."""
-        texts: list[str] = json.loads((self.folder / "references.json").read_text(encoding="utf-8"))
-        return texts[: self._rows]
+    prompt: str | None = None
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:
     """Return the hash of everything a tokenizer does, as its serialized form tells it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        text = json.dumps(sorted(tokenizer.get_vocab().items()))
+        settings: dict[str, Any] = {
+            "vocabulary": tokenizer.get_vocab(),
+            "options": repr(sorted(getattr(tokenizer, "init_kwargs", {}).items())),
+            "library": importlib.metadata.version("transformers"),
+        }
     else:
         # How it cuts and pads is a state that its last call left there; ours is part of the recipe.
         settings = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
-        text = json.dumps(settings, sort_keys=True)
+        settings["library"] = importlib.metadata.version("tokenizers")
+    settings["end"] = tokenizer.eos_token_id
+    settings["cut"] = getattr(tokenizer, "truncation_side", "right")
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(f"{type(tokenizer).__name__} {text}".encode()).hexdigest()
 
 
 def folder_for(file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> Path:
-    """Return the folder of the tokenized form of `file`, whether it exists or not."""
-    parts = [
-        str(FORMAT),
-        hashlib.sha256(file.read_bytes()).hexdigest(),
-        tokenizer_sha256(tokenizer),
-        recipe.dialogue_column,
-        recipe.summary_column,
-        str(recipe.encoder_max_len),
-        str(recipe.decoder_max_len),
-        str(recipe.normalize_text),
-    ]
-    return cache_dir / f"tokens-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
-
-
-def tokenized(file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> Path:
-    """Return the folder with the tokens of a CSV file, made now if nobody made it before.
+    """Return the folder of the tokenized form of `file`, whether it exists or not.
 
     Raises:
-        DataError: The file is malformed.
-        OSError: The cache cannot be written.
+        DataError: The file cannot be read.
     """
-    folder = folder_for(file, tokenizer, recipe, cache_dir)
-    if folder.is_dir():
+    return cache_dir / _name(file_sha256(file, cache_dir), file, tokenizer_sha256(tokenizer), recipe)
+
+
+def _name(content: str, file: Path, tokenizer: str, recipe: Recipe) -> str:
+    """Return the folder's name for a file of this content; its suffix counts: it decides how the file is read."""
+    parts = [FORMAT, content, file.suffix.lower(), tokenizer, asdict(recipe)]
+    return f"tokens-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]}"
+
+
+def tokenized(
+    file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path, *, tokenizer_hash: str | None = None
+) -> Path:
+    """Return the folder with the tokens of a data file, made now if nobody made it before.
+
+    Args:
+        file: The data.
+        tokenizer: Of the model.
+        recipe: How they are made.
+        cache_dir: Where folders are kept.
+        tokenizer_hash: What `tokenizer_sha256` gave, from a caller with several files: a large vocabulary takes time.
+
+    Raises:
+        DataError: The file is malformed or changes while it is read, the tokenizer has no end token, or the cache
+            cannot be written.
+    """
+    content = file_sha256(file, cache_dir)
+    folder = cache_dir / _name(content, file, tokenizer_hash or tokenizer_sha256(tokenizer), recipe)
+    if is_whole(folder):
         return folder
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
-        if not folder.is_dir():
-            _build(file, tokenizer, recipe, folder)
+    for _ in read(file, recipe.columns, recipe.delimiter):
+        pass  # whatever is wrong in the file is told before the long work begins
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(cache_dir / f"{folder.name}.lock"):
+            if not is_whole(folder):
+                _build(file, tokenizer, recipe, folder, content)
+    except OSError as error:
+        raise DataError(
+            f"{cache_dir}: tokenized data must be written here, got: {error.strerror or error}; free space, make the "
+            "folder writable, or name another one in the environment's SWEEPKIT_CACHE_DIR"
+        ) from None
     return folder
 
 
@@ -128,26 +130,56 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(file: Path, tokenizer: Any, recipe: Recipe, folder: Path) -> None:
-    """Tokenize into a folder beside, then put it in place."""
-    pairs = read_pairs(file, recipe.dialogue_column, recipe.summary_column)
-    clean = normalize if recipe.normalize_text else str
-    dialogues = [clean(pair.dialogue) for pair in pairs]
-    summaries = [clean(pair.summary) for pair in pairs]
-    inputs = tokenizer(dialogues, truncation=True, max_length=recipe.encoder_max_len)["input_ids"]
-    # Labels end with </s> whatever the tokenizer adds by itself: a model that never sees an end never ends.
-    targets = tokenizer(summaries, truncation=True, max_length=recipe.decoder_max_len - 1, add_special_tokens=False)[
-        "input_ids"
-    ]
-    labels = [[*ids, tokenizer.eos_token_id] for ids in targets]
+def _build(file: Path, tokenizer: Any, recipe: Recipe, folder: Path, content: str) -> None:
+    """Tokenize into a folder beside, then put it in place. The caller holds the folder's lock."""
+    for left in [folder, *folder.parent.glob(f"{folder.name}.*")]:
+        if left.is_dir():  # damaged, or left by a builder that was killed: nobody else builds under our lock
+            shutil.rmtree(left)
     building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
     try:
-        for name, rows in (("input", inputs), ("label", labels)):
-            np.save(building / f"{name}s.npy", np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
-            np.save(building / f"{name}_ends.npy", np.cumsum([0, *map(len, rows)]))
-        (building / "references.json").write_text(json.dumps(summaries, ensure_ascii=False), encoding="utf-8")
+        with Writer(building, len(recipe.columns.references)) as writer:
+            _write(writer, read(file, recipe.columns, recipe.delimiter), tokenizer, recipe)
+        # It is the bytes just read that the folder's name must speak of.
+        if hash_now(file) != content:
+            raise DataError(f"{file}: must stay as it is while it is read, but it changed; start again")
         building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
         os.replace(building, folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def _write(writer: Writer, examples: Iterator[Example], tokenizer: Any, recipe: Recipe) -> None:
+    """Write the examples, a thousand at a time."""
+    clean = normalize if recipe.normalize_text else str
+    while batch := list(islice(examples, _ROWS_AT_ONCE)):
+        dialogues = [clean(example.dialogue) for example in batch]
+        references = [[clean(text) for text in example.references] for example in batch]
+        inputs = _inputs(tokenizer, recipe, dialogues)
+        labels = _labels(tokenizer, recipe, [texts[0] for texts in references])
+        for row in zip(inputs, labels, dialogues, references, strict=True):
+            writer.add(*row)
+
+
+def _inputs(tokenizer: Any, recipe: Recipe, dialogues: list[str]) -> list[list[int]]:
+    """Return the token ids that the model is given: the dialogues, cut; in the prompt, when there is one, uncut."""
+    most = recipe.encoder_max_len
+    if recipe.prompt is None:
+        ids: list[list[int]] = tokenizer(dialogues, truncation=True, max_length=most)["input_ids"]
+        return ids
+    before, _, after = recipe.prompt.partition(PLACE)
+    head, tail = (tokenizer(text, add_special_tokens=False)["input_ids"] if text else [] for text in (before, after))
+    cut = tokenizer(dialogues, truncation=True, max_length=most, add_special_tokens=False)["input_ids"]
+    return [[*head, *ids, *tail] for ids in cut]
+
+
+def _labels(tokenizer: Any, recipe: Recipe, summaries: list[str]) -> list[list[int]]:
+    """Return the token ids of the summaries, cut, and the end token."""
+    if tokenizer.eos_token_id is None:
+        raise DataError("model.name: the checkpoint's tokenizer must have an end token (eos_token), got none")
+    most = recipe.decoder_max_len - 1
+    # Labels end with </s> whatever the tokenizer adds by itself: a model that never sees an end never ends.
+    targets: Sequence[list[int]] = tokenizer(summaries, truncation=True, max_length=most, add_special_tokens=False)[
+        "input_ids"
+    ]
+    return [[*ids, tokenizer.eos_token_id] for ids in targets]

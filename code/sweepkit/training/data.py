@@ -1,21 +1,37 @@
-"""Reading (dialogue, summary) pairs from a CSV file. Everything wrong with a file is told with its row."""
+"""Reading dialogues and their summaries from a file. Everything wrong with a file is told with its row."""
 
-import csv
-import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
+from sweepkit.training.readers import is_csv, rows
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say half a pair; no tokenizer can take it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which columns of a file are used.
+
+    Args:
+        dialogue: Name of the input column.
+        references: Names of the target columns, at least one; the first is what a model is trained on.
+    """
+
+    dialogue: str
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One example: what is summarized and how."""
+class Example:
+    """One row: what is summarized, and how; one reference or several, none of them empty."""
 
     dialogue: str
-    summary: str
+    references: tuple[str, ...]
 
 
 def locate(name: str, key: str) -> Path:
@@ -29,76 +45,63 @@ def locate(name: str, key: str) -> Path:
         DataError: There is no such file.
     """
     for path in (Path(name).expanduser(), ROOT_DIR / name):
-        if path.is_file():
-            return path
-    raise DataError(f"{key}: must be a CSV file, got {name!r}, which does not exist here or below {ROOT_DIR}")
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name too long for the file system is a miss too
+            continue
+    raise DataError(
+        f"{key}: must be a CSV file, JSON lines (.jsonl) or Parquet (.parquet), got {name!r}, "
+        f"which does not exist here or below {ROOT_DIR}"
+    )
 
 
-def _text(path: Path) -> str:
-    """Return the file's text; refuse what is not UTF-8 with the row that shows it."""
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{row}: must be UTF-8, got byte {content[error.start]:#04x}; "
-            f"if it is a Korean Windows file, convert it: iconv -f cp949 -t utf-8 {path.name}"
-        ) from None
-
-
-def _columns(path: Path, header: list[str] | None, wanted: tuple[str, str]) -> tuple[int, int]:
-    """Return the positions of the two columns, or say which is missing and what there is."""
-    if not header:
-        raise DataError(f"{path}: must begin with a header of column names, got an empty file")
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        separators = [mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]]
-        hint = "name others with data.dialogue_column and data.summary_column"
-        if separators:
-            hint = f"they look separated by {separators[0]!r}, write commas"
-        rule = f"must have the columns {' and '.join(map(repr, wanted))}"
-        raise DataError(f"{path}:1: {rule}, got {', '.join(map(repr, header))}; {hint}")
-    return header.index(wanted[0]), header.index(wanted[1])
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with the 1-based line it begins on."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        for row in reader:
-            yield begin, row
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: must be a CSV file, {error}") from None
-
-
-def read_pairs(path: Path, dialogue_column: str, summary_column: str) -> list[Pair]:
-    """Return the pairs of a CSV file, in order; at least one.
+def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator[Example]:
+    """Yield the examples of a file in order; at least one. Read to the end, it has checked all of them.
 
     Args:
-        path: A UTF-8 file (a byte order mark is allowed) with a header; fields may hold line breaks inside quotes.
-        dialogue_column: Name of the input column.
-        summary_column: Name of the target column.
+        path: UTF-8 CSV with a header (a byte order mark is allowed; fields may hold line breaks inside quotes), JSON
+            lines, or Parquet, by its name: see `readers`.
+        columns: What is read.
+        delimiter: Between the fields of a CSV file, one character; None finds it out from the header.
 
     Raises:
-        DataError: Not UTF-8, not CSV, a column is missing, a row is short, a text is empty, or there is no row.
+        DataError: Not of its format, a column is missing, a value is no text or empty, or there is no row. That texts
+            are empty is told at the end, with how many are.
     """
-    rows = _rows(path, _text(path))
-    _, header = next(rows, (1, None))
-    dialogue_at, summary_at = _columns(path, header, (dialogue_column, summary_column))
-    pairs: list[Pair] = []
-    for line, row in rows:
-        if not row:
-            continue
-        if len(row) <= max(dialogue_at, summary_at):
-            raise DataError(f"{path}:{line}: must have {len(header or [])} fields as the header does, got {len(row)}")
-        pair = Pair(row[dialogue_at], row[summary_at])
-        for name, value in ((dialogue_column, pair.dialogue), (summary_column, pair.summary)):
+    names = (columns.dialogue, *columns.references)
+    empty: dict[str, list[str]] = {}
+    count = 0
+    for where, values in rows(path, names, delimiter):
+        count += 1
+        for name, value in zip(names, values, strict=True):
+            _check(where, name, value)
             if not value.strip():
-                raise DataError(f"{path}:{line}: {name} must not be empty; fill it or remove the row")
-        pairs.append(pair)
-    if not pairs:
-        raise DataError(f"{path}: must have at least one row below its header, got none")
-    return pairs
+                empty.setdefault(name, []).append(where)
+        if not empty:
+            yield Example(values[0], tuple(values[1:]))
+    if not count:
+        rule = "must have at least one row below its header" if is_csv(path) else "must have at least one row"
+        raise DataError(f"{path}: {rule}, got none")
+    for name, places in empty.items():
+        raise DataError(_told_empty(path, name, places, count))
+
+
+def _check(where: str, name: str, value: Any) -> None:
+    """Refuse a value that is no text that could be tokenized."""
+    if not isinstance(value, str):
+        kinds = {type(None): "null", bool: "a truth value", int: "a number", float: "a number"}
+        raise DataError(f"{where}: {name} must be a text, got {kinds.get(type(value), 'a list or an object')}")
+    if "\0" in value:
+        raise DataError(f"{where}: {name} must be text, got a NUL character; remove it")
+    if _SURROGATE.search(value):
+        raise DataError(f"{where}: {name} must be Unicode text, got half of a surrogate pair; remove it")
+
+
+def _told_empty(path: Path, name: str, places: list[str], count: int) -> str:
+    """Return what to say of a column's empty texts."""
+    if len(places) == count > 1:
+        hint = "fill them, or name another column in the configuration's data section"
+        return f"{path}: {name} must not be empty, got {count} rows without a text in it; {hint}"
+    more = {1: "", 2: " (1 more row is like it)"}.get(len(places), f" ({len(places) - 1} more rows are like it)")
+    return f"{places[0]}: {name} must not be empty; fill it or remove the row{more}"

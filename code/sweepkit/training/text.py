@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "`": "'", "´": "'"})
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»＂", '"') | dict.fromkeys("‘’‚‛`´＇", "'"))
 _REPEATED = re.compile(r"(\D)\1{3,}")
 _SPACE = re.compile(r"\s+")
 

@@ -16,13 +16,12 @@ from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.paths import cache_dir
 from sweepkit.spec.training import TrainingConfig
-from sweepkit.training import environment
-from sweepkit.training.cache import Recipe, TokenizedPairs, tokenized
+from sweepkit.training import dataset, environment
 from sweepkit.training.callbacks import Telling
 from sweepkit.training.checkpoints import load_model, load_tokenizer, resolve
-from sweepkit.training.data import locate
 from sweepkit.training.tasks.base import Listeners, Outcome
 from sweepkit.training.text import normalize
+from sweepkit.training.tokens import TokenizedPairs
 from sweepkit.training.usage import RecordedConfig
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
@@ -89,7 +88,8 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     environment.prepare(config.training.seed)
     name = resolve(config.model.name)
     tokenizer = load_tokenizer(name)
-    train_set, val_set = _data(config, tokenizer)
+    cache = cache_dir(os.environ)
+    train_set, val_set = dataset.load(config, tokenizer, prompt=None, cache_dir=cache, say=listeners.say)
     model = load_model(name, lambda loaded: _model_overrides(config, loaded))
     _check_lengths(config, model)
     _set_generation(config, model, tokenizer)
@@ -117,24 +117,6 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         val_rows=len(val_set),
         steps=trainer.state.global_step,
         facts={"rouge_tokenizer": config.metrics.rouge_tokenizer},
-    )
-
-
-def _data(config: TrainingConfig, tokenizer: Any) -> tuple[TokenizedPairs, TokenizedPairs]:
-    """Return the tokenized training and validation data, from the cache when it has them."""
-    recipe = Recipe(
-        dialogue_column=config.data.dialogue_column,
-        summary_column=config.data.summary_column,
-        encoder_max_len=config.tokenizer.encoder_max_len,
-        decoder_max_len=config.tokenizer.decoder_max_len,
-        normalize_text=config.data.normalize_text,
-    )
-    train_file = locate(config.data.train_file, "data.train_file")
-    val_file = locate(config.data.val_file or config.data.train_file, "data.val_file")
-    cache = cache_dir(os.environ)
-    return (
-        TokenizedPairs(tokenized(train_file, tokenizer, recipe, cache), config.data.max_train_samples),
-        TokenizedPairs(tokenized(val_file, tokenizer, recipe, cache), config.data.max_val_samples),
     )
 
 
@@ -219,14 +201,14 @@ def _arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrainingArgum
 
 
 def _scorer(config: TrainingConfig, tokenizer: Any, val_set: TokenizedPairs) -> Callable[[Any], dict[str, float]]:
-    """Return what turns generated ids into ROUGE scores against the validation summaries."""
-    references = val_set.references()
+    """Return what turns generated ids into ROUGE scores: the mean over the validation summaries' references."""
+    columns = list(zip(*val_set.references(), strict=True))  # the first reference of every dialogue, the second, …
     name = config.metrics.rouge_tokenizer
     clean = normalize if config.data.normalize_text else str
 
     def score(prediction: Any) -> dict[str, float]:
         ids = np.where(prediction.predictions < 0, tokenizer.pad_token_id, prediction.predictions)
         texts = [clean(text) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
-        return mean_rouge(rouge_pairs(texts, references, name)).as_dict()
+        return mean_rouge([score for wanted in columns for score in rouge_pairs(texts, wanted, name)]).as_dict()
 
     return score
