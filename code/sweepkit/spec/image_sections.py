@@ -36,8 +36,8 @@ class ImageModelSection:
     """Which model sorts images, and its size when it is built small here instead of loaded.
 
     The sizes and layer_scale are of built models; None takes the kind's own, about 60,000 to 75,000 parameters for ten
-    classes: ConvNeXt 24 channels, 2 stages of 2 blocks, patch 1; Swin 24 channels, 2 stages of 2 blocks, 2 heads,
-    patch 2, window 4; ViT 48 channels, 2 blocks, 4 heads, patch 2. A field that a kind does not have is not read.
+    classes: patch 2; ConvNeXt 24 channels, 2 stages of 2 blocks; Swin 24 channels, 2 stages of 2 blocks, 2 heads,
+    window 4 or what the last stage has; ViT 48 channels, 2 blocks, 4 heads. What a kind does not have is not read.
 
     Args:
         name: "convnext", "swin" or "vit" builds one; else a checkpoint's folder or hub name, whose head is replaced
@@ -48,7 +48,8 @@ class ImageModelSection:
         heads: Attention heads of the first stage, a divisor of hidden_size, doubled from stage to stage; not in a
             ConvNeXt.
         patch_size: Pixels along each side that become one position, >= 1.
-        window_size: Positions along each side that attend to each other, >= 1; only in a Swin.
+        window_size: Positions along each side that attend to each other, >= 1, at most those of the last stage; only in
+            a Swin.
         initializer_range: Standard deviation of the first weights, > 0. Narrow models do not learn at transformers'
             0.02: measured macro F1 of ViT and Swin .32 at most after five epochs.
         layer_scale: First value of ConvNeXt's layer scale, >= 0; 0 has none.
@@ -146,7 +147,7 @@ class ImageTrainingSection:
     per_device_train_batch_size: int = bounded(64, least=1)
     per_device_eval_batch_size: int = bounded(256, least=1)
     gradient_accumulation_steps: int = bounded(1, least=1)
-    num_train_epochs: float = bounded(4.0, above=0)
+    num_train_epochs: float = bounded(3.0, above=0)
     warmup_epochs: float = bounded(0.5, least=0)
     weight_decay: float = bounded(0.01, least=0)
     grad_clip_norm: float = bounded(1.0, least=0)
@@ -167,7 +168,7 @@ class PerceiverTrainingSection(ImageTrainingSection):
 
     learning_rate: float = bounded(2.0e-3, above=0)
     per_device_train_batch_size: int = bounded(32, least=1)
-    num_train_epochs: float = bounded(5.0, above=0)
+    num_train_epochs: float = bounded(4.0, above=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,9 +76,9 @@ def _chosen(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _grid(section: ImageModelSection, img_size: int, default: int, stages: int) -> tuple[int, int]:
+def _grid(section: ImageModelSection, img_size: int, stages: int) -> tuple[int, int]:
     """Return the patch size and the positions along each side; refuse what leaves a stage without a position."""
-    patch = _chosen(section.patch_size, default)
+    patch = _chosen(section.patch_size, 2)
     grid = img_size // patch
     if grid < 2 ** (stages - 1):
         rule = f"images of {img_size} pixels must leave a position for each of {stages} stage(s)"
@@ -91,7 +91,7 @@ def _convnext(section: ImageModelSection, img_size: int, common: Mapping[str, An
     from transformers import ConvNextConfig, ConvNextForImageClassification
 
     stages, width = _chosen(section.stages, 2), _chosen(section.hidden_size, 24)
-    patch, _ = _grid(section, img_size, 1, stages)
+    patch, _ = _grid(section, img_size, stages)
     config = ConvNextConfig(
         num_stages=stages,
         hidden_sizes=[width * 2**stage for stage in range(stages)],
@@ -109,14 +109,18 @@ def _swin(section: ImageModelSection, img_size: int, common: Mapping[str, Any]) 
     from transformers import SwinConfig, SwinForImageClassification
 
     stages, width = _chosen(section.stages, 2), _chosen(section.hidden_size, 24)
-    patch, grid = _grid(section, img_size, 2, stages)
+    patch, grid = _grid(section, img_size, stages)
     heads = _heads(section, width, 2)
+    last = grid // 2 ** (stages - 1)  # a window above it would have more position biases than positions
+    window = _chosen(section.window_size, min(4, last))
+    if window > last:
+        raise _refuse("window_size", f"must be at most the {last} positions along each side of the last stage", window)
     config = SwinConfig(
         embed_dim=width,
         depths=[_chosen(section.depth, 2)] * stages,
         num_heads=[heads * 2**stage for stage in range(stages)],
         patch_size=patch,
-        window_size=min(_chosen(section.window_size, 4), grid),
+        window_size=window,
         drop_path_rate=_chosen(section.drop_path, 0.0),
         **common,
     )
@@ -128,7 +132,7 @@ def _vit(section: ImageModelSection, img_size: int, common: Mapping[str, Any]) -
     from transformers import ViTConfig, ViTForImageClassification
 
     width = _chosen(section.hidden_size, 48)
-    patch, grid = _grid(section, img_size, 2, 1)
+    patch, grid = _grid(section, img_size, 1)
     if grid * patch != img_size:
         raise _refuse("patch_size", f"a ViT's must divide the {img_size} pixels of data.img_size", patch)
     config = ViTConfig(
