@@ -117,7 +117,10 @@ def read_npz(path: Path) -> Arrays:
         DataError: It cannot be read, its arrays have other names, shapes or ranges.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened:  # numpy would leave a damaged file open
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("got a single array")
             arrays: dict[str, npt.NDArray[Any]] = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: must be an .npz file of plain arrays, {error}") from None
