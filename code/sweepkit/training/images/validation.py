@@ -128,12 +128,13 @@ def validate(
     effort = Effort.of(config)
     folds = _folds(config, images)[: effort.folds]
     story = Story(listeners, folds=len(folds), epochs=effort.epochs)
+    save = config.training.save_model
     done: list[_Fitted] = []
     for number, fold in enumerate(folds, 1):
         folder = output_dir / "model" / (f"fold_{number}" if len(folds) > 1 else "")
-        steps = sum(one.steps for one in done)
-        telling = FoldTelling(story, fold=number, steps_before=steps)
-        done.append(_fit(config, images, fold, _Place(effort, folder, telling, number - 1), architecture))
+        telling = FoldTelling(story, fold=number, steps_before=sum(one.steps for one in done))
+        place = _Place(effort, output_dir, folder if save else None, telling, number - 1)
+        done.append(_fit(config, images, fold, place, architecture))
         if telling.last is not None:
             story.fold_done(telling.last)
         if story.diverged:
@@ -173,10 +174,11 @@ def _folds(config: ImageConfig | PerceiverConfig, images: Images) -> list[Fold]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a fold stands: the effort, the folder of its model, what hears of it, its number from 0."""
+    """Where a fold stands: its effort, the run's folder, its model's if kept, what hears of it, its number from 0."""
 
     effort: Effort
-    folder: Path
+    output_dir: Path
+    folder: Path | None
     telling: FoldTelling
     number: int
 
@@ -210,7 +212,7 @@ def _fit(
     trainer = ImageTrainer(
         architecture.logits,
         model=model,
-        args=_arguments(config, place.effort, seed, place.folder),
+        args=_arguments(config, place.effort, seed, place.output_dir),
         train_dataset=Batches(images, fold.train, scaling, softening),
         eval_dataset=Batches(images, fold.val, scaling),
         data_collator=as_fetched,
@@ -219,7 +221,7 @@ def _fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    if training.save_model:
+    if place.folder is not None:
         place.folder.mkdir(parents=True, exist_ok=True)
         architecture.save(model, scaling, place.folder)
     fitted = _Fitted(
@@ -233,7 +235,7 @@ def _fit(
     return fitted
 
 
-def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int, folder: Path) -> TrainingArguments:
+def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int, output_dir: Path) -> TrainingArguments:
     """Return transformers' arguments of one fold."""
     training = config.training
     use_cpu = training.use_cpu or not torch.cuda.is_available()
@@ -241,7 +243,7 @@ def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int,
     if effort.warmup_epochs:
         warmup = {"warmup_steps": min(effort.warmup_epochs / effort.epochs, _WHOLE)}
     return TrainingArguments(
-        output_dir=str(folder.parent),
+        output_dir=str(output_dir),
         learning_rate=training.learning_rate,
         per_device_train_batch_size=effort.batch_size,
         per_device_eval_batch_size=training.per_device_eval_batch_size,
