@@ -40,6 +40,7 @@ def test_folds_partition_the_rows_and_spread_each_class_evenly(data, count, seed
     for one in range(len(classes)):
         sizes = [(labels[fold.val] == one).sum() for fold in folds]
         assert max(sizes) - min(sizes) <= 1
+    assert max(len(fold.val) for fold in folds) - min(len(fold.val) for fold in folds) <= 1
     again = split(labels, classes, count, 0.2, seed)
     assert all((one.val == other.val).all() for one, other in zip(folds, again, strict=True))
 

@@ -1,5 +1,8 @@
 import gzip
 import json
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweepkit.errors import DataError
+from sweepkit.paths import CODE_DIR
 from sweepkit.spec.image_sections import ImageDataSection
 from sweepkit.training.images import data, files
 from sweepkit.training.images.arrays import read_digits, read_idx, read_npz
@@ -48,6 +52,10 @@ def refusal(tmp_path, source, **fields):
 
 
 def test_digits_are_scikit_learns(tmp_path):
+    from sklearn.datasets import load_digits
+
+    assert (read_digits().pixels == np.rint(load_digits().images * 255 / 16)).all()
+    assert (read_digits().labels == load_digits().target).all()
     images = load(ImageDataSection(), tmp_path)
     assert images.pixels.shape == (1797, 8, 8, 1)
     assert images.classes == tuple("0123456789")
@@ -55,6 +63,20 @@ def test_digits_are_scikit_learns(tmp_path):
     assert (images.pixels[..., 0] == read_digits().pixels).all()
     assert load(ImageDataSection(img_size=16, color="rgb"), tmp_path).pixels.shape == (1797, 16, 16, 3)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_preloaded_process_can_be_forked_and_reads_the_digits_without_scikit_learn():
+    probe = (
+        "import sweepkit.training.images.preload, os, sys\n"
+        "from sweepkit.training.images.arrays import read_digits\n"
+        "print(len(read_digits().pixels), len(os.listdir('/proc/self/task')), 'sklearn' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", probe], capture_output=True, text=True, env=env, timeout=100
+    )
+    assert done.stdout.split() == ["1797", "1", "False"], done.stderr
 
 
 def test_a_folder_of_folders_is_read_in_order_with_hidden_and_other_files_passed_over(tmp_path):

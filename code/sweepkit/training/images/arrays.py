@@ -1,6 +1,7 @@
 """Images that come as arrays: scikit-learn's digits, MNIST's IDX files, .npz files. Knows nothing of resizing."""
 
 import gzip
+import importlib.util
 import re
 import zipfile
 import zlib
@@ -38,12 +39,27 @@ class Arrays:
 def read_digits() -> Arrays:
     """Return scikit-learn's digits: 1,797 scanned ones of 8×8 pixels, in ten classes.
 
-    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998.
-    """
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    Only its data file is read. Importing scikit-learn takes 2 s, and may import pandas and with it pyarrow, which
+    starts a native thread: a sweep's runs could not be forked from a process that has done so.
 
-    digits: Any = load_digits()
-    return Arrays(pixels=np.rint(digits.images * (255 / 16)).astype(np.uint8), labels=digits.target)
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    found = importlib.util.find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise DataError('data.source: "digits" come with scikit-learn, got none; pip install -r requirements.txt')
+    file = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    if file.is_file():
+        table = np.loadtxt(file, delimiter=",", dtype=np.int64)
+        values, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    else:  # another version may keep them elsewhere
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+        digits: Any = load_digits()
+        values, labels = digits.images, digits.target
+    return Arrays(pixels=np.rint(values * (255 / 16)).astype(np.uint8), labels=labels)
 
 
 def is_idx_folder(folder: Path) -> bool:

@@ -1,13 +1,11 @@
 """Importing this module makes a process ready for trainings on images: name it under a sweep's `sweepkit.preload`.
 
 Imports only: no torch operation runs, no random number is drawn, no thread is started, so a run forked from such a
-process computes the same bits as one in a fresh process.
+process computes the same bits as one in a fresh process. scikit-learn is left alone: `images.arrays` says why.
 """
 
 import PIL.Image
 import PIL.ImageOps  # noqa: F401
-import sklearn.datasets  # type: ignore[import-untyped]  # noqa: F401
-import sklearn.model_selection  # type: ignore[import-untyped]  # noqa: F401
 import torch.profiler  # noqa: F401 - the Trainer's first step imports it
 from transformers.models.auto import modeling_auto  # noqa: F401
 from transformers.models.convnext import configuration_convnext, modeling_convnext  # noqa: F401
