@@ -202,8 +202,8 @@ class QuickValidationSection:
     Args:
         enabled: Whether what follows goes before validation.folds and the training's own fields.
         epochs: In place of num_train_epochs, > 0; the warm-up shrinks in proportion. None keeps it.
-        folds: Validate only so many of the folds, >= 1, the first ones: they are the folds of the full validation. None
-            for all.
+        folds: Validate only so many of the folds, >= 1, the first ones: they are the folds of the full validation. With
+            1, each epoch is reported. None for all.
         batch_size_override: In place of per_device_train_batch_size, >= 1; None keeps it.
     """
 
