@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import SpecError
-from sweepkit.paths import CONFIG_DIR
+from sweepkit.paths import CONFIG_DIR, find_config
 from sweepkit.spec.training import (
+    TASKS,
     TrainingConfig,
     apply,
     apply_preset,
@@ -58,10 +59,11 @@ def test_every_parameter_of_a_committed_sweep_is_a_field(path):
 
     sweep = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     assert sweep["program"] == "trainer.py"
-    assert unknown_parameters(list(sweep["parameters"])) == []
+    base = read_training_config(find_config(sweep.get("sweepkit", {}).get("base_config", "base_config")))
+    assert unknown_parameters(list(sweep["parameters"]), type(base)) == []
     for name, parameter in sweep["parameters"].items():
-        for value in parameter.get("values", [parameter.get("min"), parameter.get("max")]):
-            apply(TrainingConfig(), {name: value})
+        for value in parameter.get("values", [parameter.get("min", parameter.get("value")), parameter.get("max")]):
+            apply(base, {} if value is None else {name: value})
 
 
 @pytest.mark.parametrize("path", field_paths())
@@ -185,9 +187,8 @@ def test_names_that_transformers_gave_up_are_told_with_what_to_write(tmp_path):
 
 def test_an_unknown_task_is_told_with_the_nearest(tmp_path):
     (told,) = problems(read_training_config, write(tmp_path, "model: {}\ntask: sumarization\n"))
-    assert told.endswith(
-        "config.yaml:2: task: must be one of summarization, got 'sumarization'; did you mean summarization?"
-    )
+    rule = f"must be one of {', '.join(TASKS)}, got 'sumarization'; did you mean summarization?"
+    assert told.endswith(f"config.yaml:2: task: {rule}")
     (told,) = problems(read_training_config, write(tmp_path, "task: [1]\n"))
     assert "must be one of summarization" in told
 

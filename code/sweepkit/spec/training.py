@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sweepkit.errors import Problem, SpecError
 from sweepkit.spec.checker import suggestion
+from sweepkit.spec.image_sections import ImageConfig, PerceiverConfig
 from sweepkit.spec.training_schema import Schema, schema_of, section_types
 from sweepkit.spec.training_sections import TrainingConfig
 from sweepkit.spec.yaml import Document, KeyPath, decode, parse
@@ -18,6 +19,8 @@ from sweepkit.spec.yaml import Document, KeyPath, decode, parse
 __all__ = [
     "TASKS",
     "AnyConfig",
+    "ImageConfig",
+    "PerceiverConfig",
     "TrainingConfig",
     "apply",
     "apply_preset",
@@ -31,9 +34,9 @@ __all__ = [
     "unknown_parameters",
 ]
 
-AnyConfig = TrainingConfig
+AnyConfig = TrainingConfig | ImageConfig | PerceiverConfig
 Config = TypeVar("Config", bound=AnyConfig)
-TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig,)}
+TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig, ImageConfig, PerceiverConfig)}
 TASK_KEY = "task"
 
 

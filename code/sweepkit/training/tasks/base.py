@@ -80,7 +80,11 @@ class Train(Protocol):
         ...
 
 
-_MODULES: Mapping[str, str] = {"summarization": "sweepkit.training.tasks.summarization"}
+_MODULES: Mapping[str, str] = {
+    "summarization": "sweepkit.training.tasks.summarization",
+    "image_classification": "sweepkit.training.tasks.image_classification",
+    "perceiver": "sweepkit.training.tasks.perceiver",
+}
 
 
 def task(name: str) -> Train:

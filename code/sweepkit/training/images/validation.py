@@ -1,0 +1,307 @@
+"""Training and scoring a kind of model on every fold, with transformers' Trainer.
+
+Importing this module imports torch and transformers; it uses neither of them before `validate` is called.
+"""
+
+import csv
+import gc
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+
+from sweepkit.errors import DataError
+from sweepkit.paths import cache_dir
+from sweepkit.spec.training import ImageConfig, PerceiverConfig
+from sweepkit.training import environment
+from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fetched, measured
+from sweepkit.training.images.data import Images, load
+from sweepkit.training.images.folds import Fold, Rows, sample, split
+from sweepkit.training.images.scores import scores, spread
+from sweepkit.training.images.telling import METRIC, FoldTelling, Story
+from sweepkit.training.tasks.base import Listeners, Outcome
+
+_NO_WARMUP = ("constant",)
+_WHOLE = 1.0 - 1e-9  # transformers takes a warm-up below 1 as a part of the steps, and 1.0 as one step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What differs between kinds of models.
+
+    Args:
+        make: Given the data, returns a fresh model; torch's global generator draws its weights.
+        logits: Given a model and pixels, returns the logits of the shape (images, classes).
+        save: Writes a trained model into an existing folder.
+        scaling: Given the number of channels, returns the scaling that the model wants; None has it measured on the
+            images that each fold trains on.
+    """
+
+    make: Callable[[Images], Any]
+    logits: Callable[[Any, torch.Tensor], torch.Tensor]
+    save: Callable[[Any, Scaling, Path], None]
+    scaling: Callable[[int], Scaling | None] = lambda channels: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is done, a quick validation's cuts included.
+
+    Args:
+        epochs: Passes of each fold.
+        warmup_epochs: Passes with a rising rate.
+        batch_size: Images a step and device.
+        folds: Train only so many of the folds; None for all.
+    """
+
+    epochs: float
+    warmup_epochs: float
+    batch_size: int
+    folds: int | None
+
+    @classmethod
+    def of(cls, config: ImageConfig | PerceiverConfig) -> "Effort":
+        """Return the effort of a configuration; what a quick validation replaces is not read."""
+        training, quick = config.training, config.quick_validation
+        warmup = 0.0 if training.lr_scheduler_type in _NO_WARMUP else training.warmup_epochs
+        epochs = quick.epochs if quick.enabled else None
+        batch_size = quick.batch_size_override if quick.enabled else None
+        if epochs is not None and warmup:
+            warmup *= epochs / training.num_train_epochs
+        return cls(
+            epochs=training.num_train_epochs if epochs is None else epochs,
+            warmup_epochs=warmup,
+            batch_size=training.per_device_train_batch_size if batch_size is None else batch_size,
+            folds=quick.folds if quick.enabled else None,
+        )
+
+
+class ImageTrainer(Trainer):
+    """A Trainer for batches with plain or soft labels.
+
+    Args:
+        logits: As in Architecture.
+        *args: As Trainer's.
+        **kwargs: As Trainer's.
+    """
+
+    def __init__(self, logits: Callable[[Any, torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._logits = logits
+        # The loss below is a mean over its batch: the Trainer must average over accumulated ones itself.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the mean cross entropy; torch's takes class numbers and probabilities alike."""
+        logits = self._logits(model, inputs["pixel_values"])
+        loss = torch.nn.functional.cross_entropy(logits.float(), inputs["labels"])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def validate(
+    config: ImageConfig | PerceiverConfig, output_dir: Path, listeners: Listeners, architecture: Architecture
+) -> Outcome:
+    """Train and score on every fold.
+
+    Args:
+        config: What is read of it may be recorded.
+        output_dir: An existing folder; models go to `model/` below it (with several folds `model/fold_1/`, …) when
+            `training.save_model`.
+        listeners: Who hears of it.
+        architecture: The kind of model.
+
+    Raises:
+        DataError: The images are missing or malformed, or do not fit the model.
+    """
+    seed = config.training.seed
+    environment.prepare(seed)
+    torch.backends.cudnn.deterministic = True  # of a GPU's convolutions; else equal seeds give nearly equal results
+    images = load(config.data, cache_dir(os.environ))
+    effort = Effort.of(config)
+    folds = _folds(config, images)[: effort.folds]
+    story = Story(listeners, folds=len(folds), epochs=effort.epochs)
+    save = config.training.save_model
+    done: list[_Fitted] = []
+    for number, fold in enumerate(folds, 1):
+        folder = output_dir / "model" / (f"fold_{number}" if len(folds) > 1 else "")
+        telling = FoldTelling(story, fold=number, steps_before=sum(one.steps for one in done))
+        place = _Place(effort, output_dir, folder if save else None, telling, number - 1)
+        done.append(_fit(config, images, fold, place, architecture))
+        if telling.last is not None:
+            story.fold_done(telling.last)
+        if story.diverged:
+            break
+    return Outcome(
+        history=tuple(story.history),
+        metric=METRIC,
+        diverged=story.diverged,
+        device=done[-1].device,
+        train_rows=len(folds[0].train),
+        val_rows=sum(len(fold.val) for fold in folds[: len(done)]),
+        steps=sum(one.steps for one in done),
+        facts=_facts(images, folds, done, story),
+        files={"predictions.csv": _predictions(images, folds, done)},
+    )
+
+
+def _folds(config: ImageConfig | PerceiverConfig, images: Images) -> list[Fold]:
+    """Return the folds of the images, or the division into the data's own parts."""
+    own = len(images.labels) - images.test_rows
+    limit = config.data.max_samples
+    rows: Rows = np.arange(own)
+    if limit is not None:
+        rows = sample(images.labels[:own], images.classes, limit, config.training.seed)
+    if config.validation.use_test_part:
+        if images.test_rows == 0:
+            raise DataError(
+                "validation.use_test_part: the data must have a test part of their own (MNIST's t10k files, x_test), "
+                f"got none in {config.data.source}; set validation.folds instead"
+            )
+        return [Fold(rows, np.arange(own, len(images.labels)))]
+    count = config.validation.folds
+    ratio = config.validation.val_ratio if count == 1 else 0.5  # read only where it matters
+    found = split(images.labels[rows], images.classes, count, ratio, config.training.seed)
+    return [Fold(rows[fold.train], rows[fold.val]) for fold in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a fold stands: its effort, the run's folder, its model's if kept, what hears of it, its number from 0."""
+
+    effort: Effort
+    output_dir: Path
+    folder: Path | None
+    telling: FoldTelling
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    """What came of one fold: steps made, predicted classes of its validation rows, device, parameters."""
+
+    steps: int
+    predicted: Rows
+    device: str
+    parameters: int
+
+
+def _fit(
+    config: ImageConfig | PerceiverConfig, images: Images, fold: Fold, place: _Place, architecture: Architecture
+) -> _Fitted:
+    """Train one model on a fold and score it after each epoch."""
+    training = config.training
+    seed = (training.seed + place.number) % 2**32
+    set_seed(seed)
+    scaling = architecture.scaling(images.pixels.shape[3]) or measured(images, fold.train)
+    softening = Softening(smoothing=training.label_smoothing, mixup_alpha=training.mixup_alpha, seed=seed)
+    model = architecture.make(images)
+    predicted: list[Rows] = [np.zeros(len(fold.val), dtype=np.int64)]
+
+    def score(result: Any) -> dict[str, float]:
+        predicted[0] = np.asarray(result.predictions).argmax(axis=1)
+        return scores(result.label_ids, predicted[0])
+
+    trainer = ImageTrainer(
+        architecture.logits,
+        model=model,
+        args=_arguments(config, place.effort, seed, place.output_dir),
+        train_dataset=Batches(images, fold.train, scaling, softening),
+        eval_dataset=Batches(images, fold.val, scaling),
+        data_collator=as_fetched,
+        compute_metrics=score,
+        callbacks=[place.telling],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    if place.folder is not None:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        architecture.save(model, scaling, place.folder)
+    fitted = _Fitted(
+        steps=trainer.state.global_step,
+        predicted=predicted[0],
+        device=environment.device_name(trainer.args.device),
+        parameters=sum(weights.numel() for weights in model.parameters()),
+    )
+    del trainer, model
+    gc.collect()  # they refer to each other, and a GPU must not hold the models of two folds
+    return fitted
+
+
+def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int, output_dir: Path) -> TrainingArguments:
+    """Return transformers' arguments of one fold."""
+    training = config.training
+    use_cpu = training.use_cpu or not torch.cuda.is_available()
+    warmup: Mapping[str, Any] = {}
+    if effort.warmup_epochs:
+        warmup = {"warmup_steps": min(effort.warmup_epochs / effort.epochs, _WHOLE)}
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        learning_rate=training.learning_rate,
+        per_device_train_batch_size=effort.batch_size,
+        per_device_eval_batch_size=training.per_device_eval_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        num_train_epochs=effort.epochs,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.grad_clip_norm,
+        lr_scheduler_type=training.lr_scheduler_type,
+        optim=training.optim,
+        fp16=training.fp16,
+        bf16=training.bf16,
+        seed=seed,
+        use_cpu=use_cpu,
+        eval_strategy="epoch",
+        save_strategy="no",
+        logging_strategy="no",  # FoldTelling asks for the loss where it is wanted
+        logging_nan_inf_filter=False,  # it would replace a NaN loss by the last sound one
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=not use_cpu,
+        **warmup,
+    )
+
+
+def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], story: Story) -> dict[str, Any]:
+    """Return what stands in the result file beside the history."""
+    values = [one[METRIC] for one in story.fold_scores]
+    return {
+        "folds": [
+            {
+                "fold": number,
+                **found,
+                "steps": fitted.steps,
+                "train_rows": len(fold.train),
+                "val_rows": len(fold.val),
+            }
+            for number, (found, fitted, fold) in enumerate(zip(story.fold_scores, done, folds, strict=False), 1)
+        ],
+        f"{METRIC}_mean": sum(values) / len(values) if values else None,
+        f"{METRIC}_std": spread(values) if values else None,
+        "classes": list(images.classes),
+        "parameters": done[-1].parameters,
+    }
+
+
+def _predictions(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted]) -> str:
+    """Return a CSV text of every scored image, in the order of the data: image, label, predicted, fold."""
+    rows = [
+        (row, predicted, number)
+        for number, (fold, fitted) in enumerate(zip(folds, done, strict=False), 1)
+        for row, predicted in zip(fold.val.tolist(), fitted.predicted.tolist(), strict=True)
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "label", "predicted", "fold"))
+    for row, predicted, number in sorted(rows):
+        label = images.classes[images.labels[row]]
+        writer.writerow((images.names[row], label, images.classes[predicted], number))
+    return text.getvalue()
