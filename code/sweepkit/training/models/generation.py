@@ -37,12 +37,11 @@ def settings(config: TrainingConfig, model: Any, tokenizer: Any) -> GenerationCo
         chosen["no_repeat_ngram_size"] = config.generation.no_repeat_ngram_size
         if chosen["num_beams"] > 1:
             chosen["length_penalty"] = config.generation.length_penalty
-        drawn = {"temperature": config.generation.temperature, "top_p": config.generation.top_p}
-        if any(value is not None for value in drawn.values()):
+        asked = {"temperature": config.generation.temperature, "top_p": config.generation.top_p}
+        drawn = {name: value for name, value in asked.items() if value is not None}
+        if drawn:
             # 0 for all tokens: transformers would otherwise draw from the likeliest 50, which nobody asked for.
-            chosen |= {"do_sample": True, "top_k": 0} | {
-                name: value for name, value in drawn.items() if value is not None
-            }
+            chosen |= {"do_sample": True, "top_k": 0} | drawn
     return GenerationConfig(**chosen)  # type: ignore[no-untyped-call]
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from transformers import PrinterCallback, Seq2SeqTrainer
+from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.paths import cache_dir
@@ -41,6 +41,8 @@ class Summarizer(Seq2SeqTrainer):
     is given its prompts padded at the left, and only what it adds is its prediction.
     """
 
+    args: Seq2SeqTrainingArguments
+    model: Any  # transformers' annotation knows no generate
     _batch = 0  # of the running evaluation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -113,7 +115,8 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     facts = {"rouge_tokenizer": config.metrics.rouge_tokenizer, **loaded.facts}
-    facts |= {"stopped_early": callback.stopped for callback in stopping if callback.stopped is not None}
+    for rule in stopping:
+        facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
     outcome = Outcome(
         history=tuple(telling.history),
         metric=METRIC,
