@@ -139,7 +139,8 @@ def fold(model: Any, folder: str) -> Any:
         rows = config.trainable_token_indices or {}
         new = sorted({row for part in (rows.values() if isinstance(rows, dict) else [rows]) for row in part})
         grow(model, new)
-        return merged(PeftModel.from_pretrained(model, folder, is_trainable=True))
+        folded: Any = merged(PeftModel.from_pretrained(model, folder))
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise DataError(f"model.name: the adapters in {folder} do not fit the checkpoint below them: {first}") from None
+    return folded.requires_grad_(True)  # peft froze it
