@@ -263,3 +263,9 @@ def test_an_encoder_has_positions_of_its_own_and_t5_no_end(tiny, load):
     with pytest.raises(DataError, match=r"tokenizer.encoder_max_len: must be at most the 256 positions of .*got 257"):
         load(config_for(tiny("bart"), tokenizer__encoder_max_len=257))
     load(config_for(tiny("t5"), tokenizer__encoder_max_len=4096))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_is_its_file_whatever_the_model_beside_it(tiny, family):
+    text = "#Person1#: 안녕하세요. 3시에 만나요.\n요약: "
+    assert load_tokenizer(str(tiny(family)))(text)["input_ids"] == load_tokenizer(str(tiny("bart")))(text)["input_ids"]

@@ -24,6 +24,8 @@ METADATA_NAME = "sweepkit.json"
 VOCABULARY_KEY = "vocabulary.sha256"
 PROMPT_KEY = "prompt"
 ADAPTERS_NAME = "adapter_config.json"
+# Classes that say no more than: see tokenizer.json. (Beside a Qwen2 model AutoTokenizer would still make another.)
+_AS_THE_FILE_TELLS = (None, "", "PreTrainedTokenizerFast", "TokenizersBackend")
 # What tokenizers call their special tokens, where they do not say which these are; the first in the vocabulary is it.
 _SPECIAL_TOKENS: Mapping[str, tuple[str, ...]] = {
     "eos_token": ("</s>", "<|endoftext|>", "<|im_end|>", "<eos>", "[EOS]", "[SEP]"),
@@ -122,7 +124,7 @@ def load_tokenizer(name: str) -> Any:
     if below is not None and not (Path(name) / "tokenizer.json").is_file():
         return load_tokenizer(below)
     tokenizer = None
-    if not _load(get_tokenizer_config, name).get("tokenizer_class"):
+    if _load(get_tokenizer_config, name).get("tokenizer_class") in _AS_THE_FILE_TELLS:
         # Nothing says which class it is, and transformers would guess it from the model: skt/kogpt2-base-v2 becomes a
         # GPT-2 tokenizer, which loses syllables and adds <|endoftext|>. tokenizer.json tells all there is to tell.
         with contextlib.suppress(DataError):
