@@ -22,6 +22,7 @@ def _config(family: str) -> Any:
     wide: dict[str, Any] = {"vocab_size": 1000, **SPECIAL}
     if family in ("t5", "mt5"):
         kind = transformers.T5Config if family == "t5" else transformers.MT5Config
+        del wide["bos_token_id"]  # T5 has no token to begin with
         return kind(
             **wide, d_model=32, d_ff=64, d_kv=16, num_heads=2, num_layers=2, num_decoder_layers=2,
             decoder_start_token_id=1,

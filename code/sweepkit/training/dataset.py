@@ -1,6 +1,6 @@
 """The training and validation data of a configuration, tokenized."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ class PromptedPairs(Sequence[dict[str, list[int]]]):
 
 
 def load(
-    config: TrainingConfig, tokenizer: Any, *, prompt: str | None, cache_dir: Path
+    config: TrainingConfig,
+    tokenizer: Any,
+    *,
+    prompt: str | None,
+    cache_dir: Path,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[TokenizedPairs | PromptedPairs, TokenizedPairs | PromptedPairs]:
     """Return the tokenized training and validation data.
 
@@ -39,6 +44,7 @@ def load(
         tokenizer: The model's.
         prompt: The template of a decoder-only model, None for an encoder-decoder.
         cache_dir: Where tokenized data are kept.
+        say: Takes a line for the user.
 
     Raises:
         DataError: A file is missing or malformed.

@@ -23,7 +23,7 @@ def settings(config: TrainingConfig, model: Any, tokenizer: Any) -> GenerationCo
     own = model.config
     chosen: dict[str, Any] = {
         "max_new_tokens": config.tokenizer.decoder_max_len,
-        "bos_token_id": own.bos_token_id,
+        "bos_token_id": getattr(own, "bos_token_id", None),  # T5 has none
         "eos_token_id": own.eos_token_id,
         "pad_token_id": own.pad_token_id if own.pad_token_id is not None else tokenizer.pad_token_id,
     }

@@ -48,7 +48,7 @@ def load(config: TrainingConfig) -> Loaded:
     kind = kind_of(model.config, name)
     fit_embeddings(model, tokenizer, new_tokens, name)
     fit_padding(tokenizer, model.config)
-    if model.config.pad_token_id is None:
+    if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     _check_lengths(config, model.config, kind)
     model.generation_config = settings(config, model, tokenizer)

@@ -99,6 +99,6 @@ def fit_padding(tokenizer: Any, model_config: Any) -> None:
         )
     if tokenizer.pad_token_id is not None:
         return
-    own = model_config.pad_token_id
+    own = getattr(model_config, "pad_token_id", None)
     known = isinstance(own, int) and 0 <= own < len(tokenizer)
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(own) if known else tokenizer.eos_token

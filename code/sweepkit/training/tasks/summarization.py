@@ -100,7 +100,9 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     environment.prepare(config.training.seed)
     arguments = training_arguments(config, output_dir)
     loaded = load_models(config)
-    train_set, val_set = load_data(config, loaded.tokenizer, prompt=loaded.prompt, cache_dir=cache_dir(os.environ))
+    train_set, val_set = load_data(
+        config, loaded.tokenizer, prompt=loaded.prompt, cache_dir=cache_dir(os.environ), say=listeners.say
+    )
     telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
     stopping = _early_stopping(config, listeners)
     trainer = Summarizer(
