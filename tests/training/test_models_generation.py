@@ -122,7 +122,7 @@ def test_a_prompt_is_never_cut_but_its_dialogue_is(tiny, tmp_path):
 
     tokenizer = load_tokenizer(str(tiny("gpt2")))
     prompts = [item["input_ids"] for item in done.trainer.train_dataset[:]]
-    assert max(map(len, prompts)) == 40
+    assert 40 < max(map(len, prompts)) <= 43, "encoder_max_len is the dialogue's; the template comes on top"
     assert all(tokenizer.decode(ids).endswith("요약:") for ids in prompts)
     assert all(item["labels"][-1] == tokenizer.eos_token_id for item in done.trainer.train_dataset[:])
 

@@ -253,9 +253,10 @@ def test_the_prompt_is_the_configurations_else_the_checkpoints(copy, load):
 
 @pytest.mark.parametrize("family", CAUSAL)
 def test_prompt_and_summary_share_the_positions_of_a_decoder(tiny, load, family):
-    load(config_for(tiny(family), tokenizer__encoder_max_len=232))
-    with pytest.raises(DataError, match="must be together at most the 256 positions"):
-        load(config_for(tiny(family), tokenizer__encoder_max_len=233))
+    prompt = {"tokenizer__prompt": "<s>{dialogue}<mask>"}
+    load(config_for(tiny(family), tokenizer__encoder_max_len=230, **prompt))
+    with pytest.raises(DataError, match="must be together at most 254 .the 256 positions of .* less 2 of the prompt"):
+        load(config_for(tiny(family), tokenizer__encoder_max_len=231, **prompt))
 
 
 def test_an_encoder_has_positions_of_its_own_and_t5_no_end(tiny, load):

@@ -84,9 +84,9 @@ def _prompted(config: TrainingConfig, file: Path, tokenizer: Any, prompt: str, l
 
 
 def _prompt_ids(tokenizer: Any, prompt: str, dialogue: str, longest: int) -> list[int]:
-    """Return the ids of the filled template; a dialogue that is too long loses its end, the template nothing."""
+    """Return the ids of the filled template, the dialogue cut to its first `longest` tokens."""
+    places = tokenizer(dialogue, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    if len(places) > longest:
+        dialogue = dialogue[: places[longest - 1][1]]
     ids: list[int] = tokenizer(prompt.replace("{dialogue}", dialogue), add_special_tokens=False)["input_ids"]
-    while len(ids) > longest and dialogue:
-        dialogue = dialogue[: min(len(dialogue) - 1, len(dialogue) * longest // len(ids))]
-        ids = tokenizer(prompt.replace("{dialogue}", dialogue), add_special_tokens=False)["input_ids"]
     return ids

@@ -50,14 +50,15 @@ def load(config: TrainingConfig) -> Loaded:
     fit_padding(tokenizer, model.config)
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    _check_lengths(config, model.config, kind)
+    prompt = _prompt(config, name) if kind is Kind.CAUSAL else None
+    frame = len(tokenizer((prompt or "").replace("{dialogue}", ""), add_special_tokens=False)["input_ids"])
+    _check_lengths(config, model.config, frame if kind is Kind.CAUSAL else None)
     model.generation_config = settings(config, model, tokenizer)
     facts: dict[str, Any] = {"architecture": model.config.model_type, "parameters": model.num_parameters()}
     if config.lora.enabled:
         model, found = _adapted(config, model, kind, new_tokens)
         facts["lora_targets"] = found
     facts["trainable_parameters"] = sum(part.numel() for part in model.parameters() if part.requires_grad)
-    prompt = _prompt(config, name) if kind is Kind.CAUSAL else None
     return Loaded(model=model, tokenizer=tokenizer, kind=kind, prompt=prompt, facts=facts)
 
 
@@ -80,22 +81,26 @@ def _adapted(config: TrainingConfig, model: Any, kind: Kind, new_tokens: tuple[i
     return adapted, sorted(adapted.peft_config["default"].target_modules)
 
 
-def _check_lengths(config: TrainingConfig, loaded: Any, kind: Kind) -> None:
-    """Refuse sequences longer than the model has positions for; torch's own message would be an index error."""
+def _check_lengths(config: TrainingConfig, loaded: Any, frame: int | None) -> None:
+    """Refuse sequences longer than the model has positions for; torch's own message would be an index error.
+
+    Args:
+        config: Whose section tokenizer counts.
+        loaded: The model's configuration.
+        frame: Tokens of a decoder-only model's prompt without the dialogue; None for an encoder-decoder.
+    """
     there = positions(loaded)
     if there is None:
         return
-    lengths = {
-        "encoder_max_len": config.tokenizer.encoder_max_len,
-        "decoder_max_len": config.tokenizer.decoder_max_len,
-    }
-    if kind is Kind.CAUSAL and sum(lengths.values()) > there:
-        raise DataError(
-            f"tokenizer.encoder_max_len and decoder_max_len: must be together at most the {there} positions of "
-            f"{config.model.name}, which reads the dialogue and goes on with the summary, got "
-            f"{lengths['encoder_max_len']} and {lengths['decoder_max_len']}"
-        )
-    for field, length in lengths.items():
+    dialogue, summary = config.tokenizer.encoder_max_len, config.tokenizer.decoder_max_len
+    if frame is not None:
+        if dialogue + frame + summary > there:
+            raise DataError(
+                f"tokenizer.encoder_max_len and decoder_max_len: must be together at most {there - frame} (the {there} "
+                f"positions of {config.model.name} less {frame} of the prompt), got {dialogue} and {summary}"
+            )
+        return
+    for field, length in (("encoder_max_len", dialogue), ("decoder_max_len", summary)):
         if length > there:
             raise DataError(
                 f"tokenizer.{field}: must be at most the {there} positions of {config.model.name}, got {length}"
