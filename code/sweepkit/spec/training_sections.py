@@ -25,7 +25,21 @@ RENAMED: Mapping[str, str] = {
     "generation_max_length": "tokenizer.decoder_max_len",
     "activation_checkpointing": "gradient_checkpointing",
 }
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad")
+# Optimizers that keep their state in 8 bits or in the CPU's memory; refused in training where bitsandbytes is missing.
+OPTIMIZERS_OF_BITSANDBYTES = (
+    "adamw_8bit",
+    "adamw_bnb_8bit",
+    "paged_adamw_32bit",
+    "paged_adamw_8bit",
+    "lion_32bit",
+    "lion_8bit",
+    "paged_lion_32bit",
+    "paged_lion_8bit",
+)
+OPTIMIZERS = (
+    *("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad"),
+    *OPTIMIZERS_OF_BITSANDBYTES,
+)
 ROUGE_TOKENIZERS = ("unicode", "whitespace", "character", "rouge_score", "kiwi", "mecab")
 SCHEDULES = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup")
 
@@ -152,9 +166,9 @@ class TrainingSection:
         warmup_ratio: Part of the steps with a rising rate, in [0, 1).
         weight_decay: >= 0.
         max_grad_norm: Gradients are scaled down to this norm; 0 for never.
-        lr_scheduler_type: How the rate falls.
+        lr_scheduler_type: How the rate falls; cosine_with_restarts falls twice.
         label_smoothing_factor: In [0, 1); eval/loss is measured without it, so that runs stay comparable.
-        optim: The optimizer.
+        optim: The optimizer; those in 8 bits, paged ones and lion need the package bitsandbytes.
         fp16: Half precision (CUDA).
         bf16: bfloat16.
         gradient_checkpointing: Recompute activations: less memory, about a third slower.

@@ -90,6 +90,57 @@ class Telling(TrainerCallback):
             self._told = used
 
 
+class EarlyStopping(TrainerCallback):
+    """Ends a training whose metric has not bettered its best for some evaluations in a row.
+
+    Args:
+        patience: So many evaluations, >= 1.
+        threshold: Better means by more than this, >= 0.
+        metric: Higher is better; where an evaluation has no such value, its loss decides, lower is better.
+        say: Prints one line for the user.
+
+    Attributes:
+        stopped: What ended the training, as it stands in the result file; None when nothing did.
+    """
+
+    def __init__(self, *, patience: int, threshold: float, metric: str, say: Callable[[str], None]) -> None:
+        self.stopped: dict[str, Any] | None = None
+        self._patience, self._threshold, self._metric, self._say = patience, threshold, metric, say
+        self._best: tuple[float, int] | None = None  # higher is better, and the step
+        self._waited = 0
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> Any:
+        """Count the evaluations since the best; a loss that is not finite is another's business."""
+        scores = evaluation_scores(metrics)
+        name = self._metric if self._metric in scores else "loss"
+        if not math.isfinite(scores.get(name, math.nan)) or self.stopped is not None:
+            return control
+        value = scores[name] if name == self._metric else -scores[name]
+        if self._best is None or value > self._best[0] + self._threshold:
+            self._best, self._waited = (value, state.global_step), 0
+            return control
+        self._waited += 1
+        if self._waited < self._patience or state.global_step >= state.max_steps:
+            return control
+        control.should_training_stop = True
+        best = abs(self._best[0])
+        self.stopped = {
+            "step": state.global_step,
+            "of_steps": state.max_steps,
+            "metric": name,
+            "best": best,
+            "best_step": self._best[1],
+            "patience": self._patience,
+            "threshold": self._threshold,
+        }
+        margin = f" by more than {self._threshold:g}" if self._threshold else ""
+        self._say(
+            f"stopped early at step {state.global_step}/{state.max_steps}: {name} did not better {best:.4f} "
+            f"(step {self._best[1]}){margin} in {self._patience} evaluations (early_stopping_patience)"
+        )
+        return control
+
+
 # What the Trainer measures beside its metrics.
 _TIMINGS = ("_runtime", "_per_second", "_preparation_time", "_compilation_time")
 

@@ -1,10 +1,14 @@
-"""Loading a tokenizer and a sequence-to-sequence model, from a folder of this checkout or by their hub name.
+"""Loading a tokenizer and a model, from a folder of this checkout or by their hub name.
 
 A tokenizer belongs to its checkpoint: retrained on other text it gives other ids, nothing crashes, and the model is
 silently worth half (measured: ROUGE-1 .37 instead of .70). So a checkpoint that sweepkit made carries the hash of its
 vocabulary in `sweepkit.json`, and a tokenizer that does not match is refused.
+
+A folder of adapters (adapter_config.json, as `lora.merge: false` leaves it) is a checkpoint like any other: the model
+below it is loaded, then the adapters are folded into its weights.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,9 +18,22 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
+from sweepkit.training.models.families import LAYER_FIELDS, Kind, kind_of, set_fields
 
 METADATA_NAME = "sweepkit.json"
 VOCABULARY_KEY = "vocabulary.sha256"
+PROMPT_KEY = "prompt"
+ADAPTERS_NAME = "adapter_config.json"
+# Classes that say no more than: see tokenizer.json. (Beside a Qwen2 model AutoTokenizer would still make another.)
+_AS_THE_FILE_TELLS = (None, "", "PreTrainedTokenizerFast", "TokenizersBackend")
+# What tokenizers call their special tokens, where they do not say which these are; the first in the vocabulary is it.
+_SPECIAL_TOKENS: Mapping[str, tuple[str, ...]] = {
+    "eos_token": ("</s>", "<|endoftext|>", "<|im_end|>", "<eos>", "[EOS]", "[SEP]"),
+    "bos_token": ("<s>", "<|startoftext|>", "<bos>", "[BOS]", "[CLS]"),
+    "unk_token": ("<unk>", "[UNK]"),
+    "pad_token": ("<pad>", "[PAD]"),
+    "mask_token": ("<mask>", "[MASK]"),
+}
 
 
 def vocabulary_sha256(vocabulary: Mapping[str, int]) -> str:
@@ -32,7 +49,7 @@ def resolve(name: str) -> str:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
     """
     for folder in (Path(name).expanduser(), ROOT_DIR / name):
-        if (folder / "config.json").is_file():
+        if any((folder / file).is_file() for file in ("config.json", ADAPTERS_NAME)):
             return str(folder)
     if name.startswith((".", "/", "~", "data/")) or Path(name).is_dir():
         raise DataError(f"model.name: must be a checkpoint's folder (with a config.json) or a hub name, got {name!r}")
@@ -68,7 +85,7 @@ def _load(load: Callable[..., Any], name: str, **options: Any) -> Any:
                 raise
         _ask_hub(name)
         return load(name, **options)
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise _explain(name, error) from None
 
 
@@ -92,7 +109,7 @@ def _ask_hub(name: str) -> None:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Return the tokenizer of a checkpoint.
+    """Return the tokenizer of a checkpoint, its special tokens defined as far as its vocabulary has them.
 
     Args:
         name: A folder or a hub name, as `resolve` returns it.
@@ -100,29 +117,86 @@ def load_tokenizer(name: str) -> Any:
     Raises:
         DataError: It cannot be loaded, or it is not the one that the checkpoint was trained with.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
-    tokenizer = _load(AutoTokenizer.from_pretrained, name)
+    below = _adapted(name)
+    if below is not None and not (Path(name) / "tokenizer.json").is_file():
+        return load_tokenizer(below)
+    tokenizer = None
+    if _load(get_tokenizer_config, name).get("tokenizer_class") in _AS_THE_FILE_TELLS:
+        # Nothing says which class it is, and transformers would guess it from the model: skt/kogpt2-base-v2 becomes a
+        # GPT-2 tokenizer, which loses syllables and adds <|endoftext|>. tokenizer.json tells all there is to tell.
+        with contextlib.suppress(DataError):
+            tokenizer = _load(PreTrainedTokenizerFast.from_pretrained, name)
+    tokenizer = tokenizer if tokenizer is not None else _load(AutoTokenizer.from_pretrained, name)
     _check_vocabulary(name, tokenizer.get_vocab())
+    if tokenizer.eos_token is None:
+        _define_special_tokens(tokenizer, name)
     return tokenizer
+
+
+def _define_special_tokens(tokenizer: Any, name: str) -> None:
+    """Give a tokenizer the special tokens that it does not name but its vocabulary has.
+
+    The model's configuration tells their ids (for skt/kogpt2-base-v2 `</s>` is both the begin and the end), and where
+    it does not, their usual names do.
+    """
+    from transformers import PreTrainedConfig
+
+    vocabulary = tokenizer.get_vocab()
+    given, _ = _load(PreTrainedConfig.get_config_dict, name)
+    usual = {token for tokens in _SPECIAL_TOKENS.values() for token in tokens}
+    for role, tokens in _SPECIAL_TOKENS.items():
+        token_id = given.get(f"{role}_id")
+        told = tokenizer.convert_ids_to_tokens(token_id) if isinstance(token_id, int) else None
+        # An id that means an ordinary word is a default of the model's class, not of this vocabulary.
+        token = told if told in usual else next((token for token in tokens if token in vocabulary), None)
+        if token is not None and getattr(tokenizer, role) is None:
+            setattr(tokenizer, role, token)
 
 
 def _check_vocabulary(name: str, vocabulary: Mapping[str, int]) -> None:
     """Refuse a tokenizer that the checkpoint's own record does not know."""
-    record = Path(name) / METADATA_NAME
-    if not record.is_file():
-        return
-    wanted = json.loads(record.read_text(encoding="utf-8")).get(VOCABULARY_KEY)
+    wanted = metadata(name).get(VOCABULARY_KEY)
     got = vocabulary_sha256(vocabulary)
     if wanted is not None and wanted != got:
         raise DataError(
-            f"{record}: the tokenizer must be the one this checkpoint was trained with, vocabulary {wanted[:12]}…, "
-            f"got {got[:12]}…; restore tokenizer.json or make the checkpoint anew with data/make_checkpoint.py"
+            f"{Path(name) / METADATA_NAME}: the tokenizer must be the one this checkpoint was trained with, vocabulary "
+            f"{wanted[:12]}…, got {got[:12]}…; restore tokenizer.json or make the checkpoint anew with "
+            "data/make_checkpoint.py"
         )
 
 
+def metadata(name: str) -> dict[str, Any]:
+    """Return what a checkpoint's sweepkit.json says; empty where there is none, as for a hub name."""
+    record = Path(name) / METADATA_NAME
+    if not record.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return content
+
+
+def _adapted(name: str) -> str | None:
+    """Return the checkpoint below a folder of adapters, as `resolve` returns it; None when it holds no adapters.
+
+    Raises:
+        DataError: It does not say which checkpoint, or there is none.
+    """
+    file = Path(name) / ADAPTERS_NAME
+    if not file.is_file():
+        return None
+    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise DataError(f"{file}: must name the checkpoint below the adapters as base_model_name_or_path")
+    return resolve(str(base))
+
+
 def load_model(name: str, overrides: Callable[[Any], Mapping[str, Any]]) -> Any:
-    """Return an encoder-decoder model in 32-bit floats, on the CPU, in training mode as from_pretrained leaves it.
+    """Return an encoder-decoder or a decoder-only model in 32-bit floats, on the CPU.
+
+    It is in evaluation mode, as from_pretrained leaves it. Every weight comes from the checkpoint: one that the
+    checkpoint lacks would be random. Layers beyond those that the overrides leave are dropped.
 
     Args:
         name: A folder or a hub name, as `resolve` returns it.
@@ -130,17 +204,36 @@ def load_model(name: str, overrides: Callable[[Any], Mapping[str, Any]]) -> Any:
             e.g. {"dropout": 0.1}.
 
     Raises:
-        DataError: It cannot be loaded, is no encoder-decoder, or its configuration has no such field.
+        DataError: It cannot be loaded, writes no text, lacks weights, or its configuration has no such field.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    below = _adapted(name)
+    if below is not None:
+        from sweepkit.training.models.lora import fold
+
+        return fold(load_model(below, lambda loaded: _as_adapted(name, loaded, overrides)), name)
     config = _load(AutoConfig.from_pretrained, name)
-    if not getattr(config, "is_encoder_decoder", False):
-        raise DataError(f"model.name: must be an encoder-decoder model, got {config.model_type!r} in {name}")
-    for field, value in overrides(config).items():
-        if not hasattr(config, field):
-            raise DataError(f"model: a {config.model_type} model has no {field!r} to set")
-        setattr(config, field, value)
+    loader: Any = AutoModelForSeq2SeqLM if kind_of(config, name) is Kind.SEQ2SEQ else AutoModelForCausalLM
+    set_fields(config, overrides(config))
     # 16-bit checkpoints would otherwise stay, and train, in 16 bits (transformers 5 keeps the stored type).
-    return _load(AutoModelForSeq2SeqLM.from_pretrained, name, config=config, dtype=torch.float32)
+    model, report = _load(loader.from_pretrained, name, config=config, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        named = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
+        raise DataError(
+            f"model.name: the checkpoint in {name} must have every weight of a {type(model).__name__}, "
+            f"but {len(missing)} are missing and would be random: {named}"
+        )
+    return model
+
+
+def _as_adapted(name: str, loaded: Any, overrides: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Give the configuration below adapters the layers that they were trained on; return the overrides for it."""
+    from transformers import AutoConfig
+
+    if (Path(name) / "config.json").is_file():
+        trained = _load(AutoConfig.from_pretrained, name)
+        set_fields(loaded, {field: getattr(trained, field) for field in LAYER_FIELDS if hasattr(loaded, field)})
+    return overrides(loaded)

@@ -1,76 +1,86 @@
-"""Dialogue summarization with an encoder-decoder model and transformers' Seq2SeqTrainer.
+"""Dialogue summarization with an encoder-decoder or a decoder-only model and transformers' Seq2SeqTrainer.
 
 Importing this module imports torch and transformers; it uses neither of them before `train` is called.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from transformers import GenerationConfig, PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
+from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from sweepkit.errors import DataError
-from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.paths import cache_dir
 from sweepkit.spec.training import TrainingConfig
-from sweepkit.training import dataset, environment
-from sweepkit.training.callbacks import Telling
-from sweepkit.training.checkpoints import load_model, load_tokenizer, resolve
+from sweepkit.training import environment
+from sweepkit.training.arguments import training_arguments
+from sweepkit.training.callbacks import EarlyStopping, Telling
+from sweepkit.training.dataset import load as load_data
+from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
+from sweepkit.training.models.families import Kind
+from sweepkit.training.models.generation import own_randomness, prompts_of
+from sweepkit.training.models.loading import Loaded
+from sweepkit.training.models.loading import load as load_models
+from sweepkit.training.models.saving import save
+from sweepkit.training.scoring import EXAMPLES_NAME, Scoring
 from sweepkit.training.tasks.base import Listeners, Outcome
-from sweepkit.training.text import normalize
 from sweepkit.training.tokens import TokenizedPairs
 from sweepkit.training.usage import RecordedConfig
 
-IGNORED = -100  # the label that torch's cross entropy leaves out
-_NO_WARMUP = ("constant",)
-# What a model family calls its dropout, where it is not called "dropout".
-_DROPOUT_FIELD = {"t5": "dropout_rate", "mt5": "dropout_rate"}
-
-
-class Collator:
-    """Makes a batch of items: padded to the longest, labels with -100, decoder inputs made from the labels.
-
-    The decoder inputs are needed by label smoothing, which hides the labels from the model.
-
-    Args:
-        pad_id: The tokenizer's padding.
-        model: The model that will be fed.
-    """
-
-    def __init__(self, pad_id: int, model: Any) -> None:
-        self._pad_id, self._model = pad_id, model
-
-    def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
-        """Return tensors of shape (items, longest)."""
-        labels = _padded([item["labels"] for item in items], IGNORED)
-        return {
-            "input_ids": _padded([item["input_ids"] for item in items], self._pad_id),
-            "attention_mask": _padded([item["attention_mask"] for item in items], 0),
-            "labels": labels,
-            "decoder_input_ids": self._model.prepare_decoder_input_ids_from_labels(labels=labels),
-        }
-
-
-def _padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
-    """Return the rows as one tensor, filled up at the right."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [value] * (width - len(row)) for row in rows])
+METRIC = "rouge_combined_f1"
 
 
 class Summarizer(Seq2SeqTrainer):
-    """A Seq2SeqTrainer whose evaluation loss leaves label smoothing out, so that runs with and without compare."""
+    """A Seq2SeqTrainer for both kinds of models.
+
+    Its evaluation loss leaves label smoothing out, so that runs with and without compare. What is sampled in an
+    evaluation comes from a random stream of its own, so that it changes nothing in the training. A decoder-only model
+    is given its prompts padded at the left, and only what it adds is its prediction.
+    """
+
+    args: Seq2SeqTrainingArguments
+    model: Any  # transformers' annotation knows no generate
+    _batch = 0  # of the running evaluation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate with plain cross entropy."""
         smoother, self.label_smoother = self.label_smoother, None
+        self._batch = 0
         try:
             metrics: dict[str, float] = super().evaluate(*args, **kwargs)
             return metrics
         finally:
             self.label_smoother = smoother
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None, **generation: Any
+    ) -> Any:
+        """Return the loss of one batch, the generated ids and the labels."""
+        self._batch += 1
+        if not self.args.predict_with_generate or prediction_loss_only:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        with self._randomness():
+            if self.model.config.is_encoder_decoder:
+                return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **generation)
+            return self._continue_prompts(model, inputs)
+
+    def _randomness(self) -> contextlib.AbstractContextManager[None]:
+        """Return what keeps the training's random stream untouched where tokens are drawn."""
+        if not self.model.generation_config.do_sample:
+            return contextlib.nullcontext()
+        # Another stream for each batch of an evaluation, the same in every evaluation.
+        return own_randomness(self.args.seed + self._batch, self.args.device)
+
+    def _continue_prompts(self, model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return loss, what the model adds to the prompts, and labels, of a batch of a decoder-only model."""
+        inputs = self._prepare_inputs(inputs)
+        pad_id = self.model.generation_config.pad_token_id
+        prompts, mask = prompts_of(inputs["input_ids"], inputs["attention_mask"], inputs["labels"], pad_id)
+        generated = self.model.generate(input_ids=prompts, attention_mask=mask)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = model(**inputs)["loss"].detach().mean()
+        return loss, generated[:, prompts.shape[1] :], inputs["labels"]
 
 
 def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners: Listeners) -> Outcome:
@@ -86,129 +96,68 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     """
     config = recorded.config
     environment.prepare(config.training.seed)
-    name = resolve(config.model.name)
-    tokenizer = load_tokenizer(name)
-    cache = cache_dir(os.environ)
-    train_set, val_set = dataset.load(config, tokenizer, prompt=None, cache_dir=cache, say=listeners.say)
-    model = load_model(name, lambda loaded: _model_overrides(config, loaded))
-    _check_lengths(config, model)
-    _set_generation(config, model, tokenizer)
+    arguments = training_arguments(config, output_dir)
+    loaded = load_models(config)
+    train_set, val_set = load_data(
+        config, loaded.tokenizer, prompt=loaded.prompt, cache_dir=cache_dir(os.environ), say=listeners.say
+    )
     telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
+    stopping = _early_stopping(config, listeners)
+    scoring = _scoring(config, loaded, val_set, output_dir)
     trainer = Summarizer(
-        model=model,
-        args=_arguments(config, output_dir),
+        model=loaded.model,
+        args=arguments,
         train_dataset=cast(Any, train_set),
         eval_dataset=cast(Any, val_set),  # any sized, indexable thing will do
-        data_collator=Collator(tokenizer.pad_token_id, model),
-        compute_metrics=_scorer(config, tokenizer, val_set) if config.training.predict_with_generate else None,
-        callbacks=[telling],
+        data_collator=_collator(loaded),
+        compute_metrics=scoring,
+        callbacks=[telling, *stopping],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    if config.training.save_model:
-        trainer.save_model(str(output_dir / "model"))
-        tokenizer.save_pretrained(str(output_dir / "model"))
-    return Outcome(
+    facts = {**loaded.facts, **_scored(scoring, telling)}
+    for rule in stopping:
+        facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
+    outcome = Outcome(
         history=tuple(telling.history),
-        metric="rouge_combined_f1",
+        metric=METRIC,
         diverged=telling.diverged,
         device=environment.device_name(trainer.args.device),
         train_rows=len(train_set),
         val_rows=len(val_set),
         steps=trainer.state.global_step,
-        facts={"rouge_tokenizer": config.metrics.rouge_tokenizer},
+        facts=facts,
     )
+    if config.training.save_model:
+        save(loaded, output_dir / "model", merge=config.lora.enabled and config.lora.merge)
+    return outcome
 
 
-def _model_overrides(config: TrainingConfig, loaded: Any) -> dict[str, Any]:
-    """Return the fields of the model's own configuration that ours sets."""
-    overrides: dict[str, Any] = {}
-    if config.model.dropout_rate is not None:
-        overrides[_DROPOUT_FIELD.get(loaded.model_type, "dropout")] = config.model.dropout_rate
-    if config.model.attention_dropout is not None:
-        overrides["attention_dropout"] = config.model.attention_dropout
-    return overrides
+def _collator(loaded: Loaded) -> Seq2SeqCollator | CausalCollator:
+    """Return what makes batches for a model."""
+    pad_id = loaded.tokenizer.pad_token_id
+    return CausalCollator(pad_id) if loaded.kind is Kind.CAUSAL else Seq2SeqCollator(pad_id, loaded.model)
 
 
-def _check_lengths(config: TrainingConfig, model: Any) -> None:
-    """Refuse sequences longer than the model has positions for; torch's own message would be an index error."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    for field, length in (
-        ("encoder_max_len", config.tokenizer.encoder_max_len),
-        ("decoder_max_len", config.tokenizer.decoder_max_len),
-    ):
-        if positions is not None and length > positions:
-            raise DataError(
-                f"tokenizer.{field}: must be at most the {positions} positions of {config.model.name}, got {length}"
-            )
+def _early_stopping(config: TrainingConfig, listeners: Listeners) -> list[EarlyStopping]:
+    """Return the rule that ends the training early, when the configuration has one."""
+    patience = config.training.early_stopping_patience
+    if patience is None:
+        return []
+    threshold = config.training.early_stopping_threshold
+    return [EarlyStopping(patience=patience, threshold=threshold, metric=METRIC, say=listeners.say)]
 
 
-def _set_generation(config: TrainingConfig, model: Any, tokenizer: Any) -> None:
-    """Give the model its generation settings; `max_length` and others left in a checkpoint would contradict them."""
-    settings: dict[str, Any] = {
-        "max_new_tokens": config.tokenizer.decoder_max_len,
-        "bos_token_id": model.config.bos_token_id,
-        "eos_token_id": model.config.eos_token_id,
-        "pad_token_id": model.config.pad_token_id if model.config.pad_token_id is not None else tokenizer.pad_token_id,
-        "decoder_start_token_id": model.config.decoder_start_token_id,
-    }
-    if config.training.predict_with_generate:
-        settings["num_beams"] = config.generation.num_beams
-        settings["no_repeat_ngram_size"] = config.generation.no_repeat_ngram_size
-        if settings["num_beams"] > 1:
-            settings["length_penalty"] = config.generation.length_penalty
-    model.generation_config = GenerationConfig(**settings)  # type: ignore[no-untyped-call]
+def _scoring(config: TrainingConfig, loaded: Loaded, val_set: TokenizedPairs, output_dir: Path) -> Scoring | None:
+    """Return what scores generated summaries; None when none are generated."""
+    if not config.training.predict_with_generate:
+        return None
+    return Scoring(config, loaded.tokenizer, val_set.references(), val_set.sources(), output_dir / "results")
 
 
-def _arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrainingArguments:
-    """Return transformers' arguments; a field that cannot matter (warm-up of a constant rate) is not read."""
-    training = config.training
-    chosen: dict[str, Any] = {
-        "learning_rate": training.learning_rate,
-        "per_device_train_batch_size": training.per_device_train_batch_size,
-        "per_device_eval_batch_size": training.per_device_eval_batch_size,
-        "gradient_accumulation_steps": training.gradient_accumulation_steps,
-        "max_steps": training.max_steps,
-        "weight_decay": training.weight_decay,
-        "max_grad_norm": training.max_grad_norm,
-        "lr_scheduler_type": training.lr_scheduler_type,
-        "label_smoothing_factor": training.label_smoothing_factor,
-        "optim": training.optim,
-        "fp16": training.fp16,
-        "bf16": training.bf16,
-        "gradient_checkpointing": training.gradient_checkpointing,
-        "predict_with_generate": training.predict_with_generate,
-        "eval_strategy": training.eval_strategy,
-        "seed": training.seed,
-        "use_cpu": training.use_cpu or not torch.cuda.is_available(),
-    }
-    if chosen["max_steps"] < 1:
-        chosen["num_train_epochs"] = training.num_train_epochs
-    if chosen["lr_scheduler_type"] not in _NO_WARMUP:
-        chosen["warmup_steps"] = training.warmup_ratio  # transformers 5: a float below 1 is a ratio
-    if chosen["eval_strategy"] == "steps":
-        chosen["eval_steps"] = training.eval_steps
-    return Seq2SeqTrainingArguments(
-        output_dir=str(output_dir),
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",  # Telling asks for the loss where it is wanted
-        logging_nan_inf_filter=False,  # it would replace a NaN loss by the last sound one
-        disable_tqdm=True,
-        dataloader_pin_memory=not chosen["use_cpu"],
-        **chosen,
-    )
-
-
-def _scorer(config: TrainingConfig, tokenizer: Any, val_set: TokenizedPairs) -> Callable[[Any], dict[str, float]]:
-    """Return what turns generated ids into ROUGE scores: the mean over the validation summaries' references."""
-    columns = list(zip(*val_set.references(), strict=True))  # the first reference of every dialogue, the second, …
-    name = config.metrics.rouge_tokenizer
-    clean = normalize if config.data.normalize_text else str
-
-    def score(prediction: Any) -> dict[str, float]:
-        ids = np.where(prediction.predictions < 0, tokenizer.pad_token_id, prediction.predictions)
-        texts = [clean(text) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
-        return mean_rouge([score for wanted in columns for score in rouge_pairs(texts, wanted, name)]).as_dict()
-
-    return score
+def _scored(scoring: Scoring | None, telling: Telling) -> dict[str, Any]:
+    """Return what the result file says of the scoring."""
+    if scoring is None:
+        return {}
+    at = telling.history[scoring.best_at].step if scoring.best_at < len(telling.history) else None
+    return {"rouge_tokenizer": scoring.tokenizer, "examples": {"file": EXAMPLES_NAME, "step": at}}

@@ -1,0 +1,1 @@
+"""Models of text: what their families call things, loading, adapters, batches, generation."""

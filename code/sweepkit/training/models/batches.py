@@ -1,0 +1,61 @@
+"""Batches of (dialogue, summary) items: two sequences for an encoder-decoder, one for a decoder-only model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+IGNORED = -100  # the label that torch's cross entropy leaves out
+
+
+class Seq2SeqCollator:
+    """Makes a batch of items: padded to the longest, labels with -100, decoder inputs made from the labels.
+
+    The decoder inputs are needed by label smoothing, which hides the labels from the model.
+
+    Args:
+        pad_id: The tokenizer's padding.
+        model: The model that will be fed.
+    """
+
+    def __init__(self, pad_id: int, model: Any) -> None:
+        self._pad_id, self._model = pad_id, model
+
+    def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """Return tensors of shape (items, longest)."""
+        labels = _padded([item["labels"] for item in items], IGNORED)
+        return {
+            "input_ids": _padded([item["input_ids"] for item in items], self._pad_id),
+            "attention_mask": _padded([item["attention_mask"] for item in items], 0),
+            "labels": labels,
+            "decoder_input_ids": self._model.prepare_decoder_input_ids_from_labels(labels=labels),
+        }
+
+
+class CausalCollator:
+    """Makes a batch of items: prompt and summary in one row, the loss on the summary and its end alone.
+
+    What is masked is decided by place, not by id: where a tokenizer pads with its end, the end of a summary stays.
+
+    Args:
+        pad_id: The tokenizer's padding.
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        self._pad_id = pad_id
+
+    def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """Return tensors of shape (items, longest), padded at the right: positions are then right by themselves."""
+        rows = [[*item["input_ids"], *item["labels"]] for item in items]
+        labels = [[IGNORED] * len(item["input_ids"]) + list(item["labels"]) for item in items]
+        return {
+            "input_ids": _padded(rows, self._pad_id),
+            "attention_mask": _padded([[1] * len(row) for row in rows], 0),
+            "labels": _padded(labels, IGNORED),
+        }
+
+
+def _padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
+    """Return the rows as one tensor, filled up at the right."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [value] * (width - len(row)) for row in rows])

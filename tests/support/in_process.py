@@ -1,0 +1,48 @@
+"""A training in the process of the test: seconds of imports are paid once, and its parts can be looked at."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from sweepkit.spec.training import TrainingConfig, apply, from_mapping
+
+
+def config_for(folder: Any, **changes: Any) -> TrainingConfig:
+    """Return a configuration of three steps on 16 dialogues; `lora__r=2` sets lora.r."""
+    base = from_mapping(
+        {
+            "model": {"name": str(folder)},
+            "data": {"max_train_samples": 16, "max_val_samples": 6, "allow_small_val": True},
+            "tokenizer": {"encoder_max_len": 128, "decoder_max_len": 24},
+            "training": {"max_steps": 3, "eval_steps": 2.0, "per_device_train_batch_size": 4, "use_cpu": True},
+        }
+    )
+    named = {name.replace("__", "."): value for name, value in changes.items()}
+    config = apply(base, named, from_text=False)
+    assert isinstance(config, TrainingConfig)
+    return config
+
+
+def train(config: TrainingConfig, output_dir: Any) -> SimpleNamespace:
+    """Train; return the outcome, the lines said, the fields read, and the Trainer that did it."""
+    from sweepkit.training.tasks import summarization
+    from sweepkit.training.tasks.base import Listeners
+    from sweepkit.training.usage import RecordedConfig
+
+    made: list[Any] = []
+
+    class Seen(summarization.Summarizer):
+        """The Trainer, kept to be looked at."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    lines: list[str] = []
+    recorded = RecordedConfig(config)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    real, summarization.Summarizer = summarization.Summarizer, Seen  # type: ignore[misc]
+    try:
+        outcome = summarization.train(recorded, output_dir, Listeners(say=lines.append, used=list))
+    finally:
+        summarization.Summarizer = real  # type: ignore[misc]
+    return SimpleNamespace(outcome=outcome, lines=lines, read=recorded.read, trainer=made[-1])

@@ -1,0 +1,271 @@
+"""Every parameter of the guides reaches the place it names: what is built differs, and how."""
+
+import dataclasses
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_process import config_for, train
+
+from sweepkit.errors import DataError, SpecError
+from sweepkit.spec.training import TrainingConfig, from_mapping
+from sweepkit.spec.training_schema import schema_of
+from sweepkit.spec.training_sections import OPTIMIZERS, OPTIMIZERS_OF_BITSANDBYTES, SCHEDULES
+
+pytestmark = pytest.mark.usefixtures("library_warnings")
+
+# Sections that decide nothing that is built here; each has tests of its own.
+OTHER_SECTIONS = ("data", "metrics", "wandb", "output")
+ELSEWHERE = {"training.on_out_of_memory"}  # what it does shows only where memory is full: tests of the answer to that
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One parameter: a value, what is seen of it, and what the rest must be for it to matter."""
+
+    path: str
+    value: Any
+    sees: Callable[[Any], Any]
+    expected: Any
+    family: str = "bart"
+    given: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def layer(done):
+    """The first encoder layer of BART, below adapters too."""
+    model = done.trainer.model
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return plain.model.encoder.layers[0]
+
+
+def adapter(done):
+    return layer(done).self_attn.q_proj
+
+
+def group(done):
+    return done.trainer.optimizer.param_groups[0]
+
+
+def rates(done, steps=10):
+    """The factor of the learning rate at each step."""
+    schedule = done.trainer.lr_scheduler.lr_lambdas[0]
+    return [round(schedule(step), 4) for step in range(steps)]
+
+
+def generates(name):
+    return lambda done: getattr(done.trainer.model.generation_config, name)
+
+
+def widest(done, name):
+    return max(len(item[name]) for item in done.trainer.train_dataset[:])
+
+
+def saved(done):
+    return sorted(file.name for file in (Path(done.trainer.args.output_dir) / "model").glob("*model*"))
+
+
+def tags(done):
+    return done.trainer.model.get_input_embeddings().weight.shape[0]
+
+
+LORA = {"lora__enabled": True}
+TEN = {"training__max_steps": -1, "training__num_train_epochs": 2.5}  # ten steps of four dialogues
+SCORED = {"training__predict_with_generate": True}
+
+ROWS = [
+    Row("model.name", "T5", lambda done: done.outcome.facts["architecture"], "t5"),
+    Row("model.dropout_rate", 0.25, lambda done: layer(done).dropout, 0.25),
+    Row("model.attention_dropout", 0.25, lambda done: layer(done).self_attn.dropout, 0.25),
+    Row("model.encoder_layers", 1, lambda done: len(done.trainer.model.model.encoder.layers), 1),
+    Row("model.decoder_layers", 1, lambda done: len(done.trainer.model.model.decoder.layers), 1),
+    Row("lora.enabled", True, lambda done: done.outcome.facts["trainable_parameters"], 12288),
+    Row("lora.r", 2, lambda done: adapter(done).lora_A["default"].weight.shape[0], 2, given=LORA),
+    Row("lora.alpha", 4.0, lambda done: adapter(done).scaling["default"], 0.5, given=LORA),
+    Row("lora.dropout", 0.5, lambda done: getattr(adapter(done).lora_dropout["default"], "p", 0.0), 0.5, given=LORA),
+    Row("lora.target_modules", "fc1", lambda done: done.outcome.facts["lora_targets"], ["fc1"], given=LORA),
+    Row(
+        "lora.merge",
+        False,
+        saved,
+        ["adapter_model.safetensors"],
+        given={**LORA, "training__save_model": True, "training__max_steps": 1},
+    ),
+    Row("tokenizer.encoder_max_len", 40, lambda done: widest(done, "input_ids"), 40),
+    Row("tokenizer.decoder_max_len", 12, lambda done: widest(done, "labels"), 12),
+    Row("tokenizer.speaker_tags", ("#Person1#", "#New#"), tags, 1001),
+    Row(
+        "tokenizer.prompt",
+        "요약: {dialogue}",
+        lambda done: len({tuple(item["input_ids"][:3]) for item in done.trainer.train_dataset[:]}),
+        1,
+        family="gpt2",
+    ),
+    Row("training.learning_rate", 0.002, lambda done: group(done)["initial_lr"], 0.002),
+    Row(
+        "training.per_device_train_batch_size", 8, lambda done: done.trainer.get_train_dataloader().total_batch_size, 8
+    ),
+    Row("training.per_device_eval_batch_size", 2, lambda done: done.trainer.get_eval_dataloader().total_batch_size, 2),
+    Row("training.gradient_accumulation_steps", 2, lambda done: done.outcome.steps, 5, given=TEN),
+    Row("training.num_train_epochs", 0.5, lambda done: done.outcome.steps, 2, given={"training__max_steps": -1}),
+    Row("training.max_steps", 2, lambda done: done.outcome.steps, 2, given={"training__max_steps": 1}),
+    Row("training.warmup_ratio", 0.4, lambda done: rates(done, 5), [0, 0.25, 0.5, 0.75, 1], given=TEN),
+    Row("training.weight_decay", 0.3, lambda done: group(done)["weight_decay"], 0.3),
+    Row(
+        "training.max_grad_norm",
+        1e-9,
+        lambda done: done.moved < 1e-6,
+        True,
+        given={"training__optim": "sgd", "training__weight_decay": 0.0},
+    ),
+    Row("training.lr_scheduler_type", "constant", rates, [1] * 10, given=TEN),
+    Row(
+        "training.label_smoothing_factor",
+        0.2,
+        lambda done: getattr(done.trainer.label_smoother, "epsilon", None),
+        0.2,
+    ),
+    Row("training.optim", "adafactor", lambda done: type(done.trainer.optimizer.optimizer).__name__, "Adafactor"),
+    Row("training.fp16", True, lambda done: done.trainer.accelerator.mixed_precision, "fp16"),
+    Row("training.bf16", True, lambda done: done.trainer.accelerator.mixed_precision, "bf16"),
+    Row("training.gradient_checkpointing", True, lambda done: done.trainer.model.is_gradient_checkpointing, True),
+    Row("training.eval_strategy", "no", lambda done: [item.step for item in done.outcome.history], [3]),
+    Row("training.eval_steps", 1.0, lambda done: [item.step for item in done.outcome.history], [1, 2, 3]),
+    Row(
+        "training.early_stopping_patience",
+        1,
+        lambda done: done.outcome.steps,
+        4,
+        given={"training__learning_rate": 1e-30, **TEN},
+    ),
+    Row(
+        "training.early_stopping_threshold",
+        100.0,
+        lambda done: done.outcome.steps,
+        4,
+        given={"training__early_stopping_patience": 1, **TEN},
+    ),
+    Row("training.predict_with_generate", True, lambda done: "rougeL_f1" in done.outcome.history[-1].metrics, True),
+    Row("training.save_model", True, saved, ["model.safetensors"], given={"training__max_steps": 1}),
+    Row("training.use_cpu", True, lambda done: done.trainer.args.device.type, "cpu"),
+    Row("training.seed", 7, lambda done: done.outcome.history[-1].metrics["loss"], None),
+    Row("generation.num_beams", 3, generates("num_beams"), 3, given=SCORED),
+    Row(
+        "generation.length_penalty", 2.0, generates("length_penalty"), 2.0, given={**SCORED, "generation__num_beams": 2}
+    ),
+    Row("generation.no_repeat_ngram_size", 2, generates("no_repeat_ngram_size"), 2, given=SCORED),
+    Row("generation.temperature", 0.5, generates("temperature"), 0.5, given=SCORED),
+    Row("generation.top_p", 0.5, generates("top_p"), 0.5, given=SCORED),
+]
+# What a device decides: without a GPU both values of it look the same.
+SAME_HERE = {"training.use_cpu"}
+
+
+def test_every_parameter_has_its_row():
+    wanted = {path for path in schema_of(TrainingConfig).known if path.split(".")[0] not in OTHER_SECTIONS}
+    assert {row.path for row in ROWS} == wanted - ELSEWHERE
+
+
+@pytest.fixture(scope="module")
+def built(tiny, tmp_path_factory):
+    """Return a function from a family and changes to what they built; the same ones are built once."""
+    import torch
+
+    known = {}
+
+    def build(family, changes):
+        key = (family, tuple(sorted((name, repr(value)) for name, value in changes.items())))
+        if key not in known:
+            quick = {"training__predict_with_generate": False, "data__max_val_samples": 3}
+            config = config_for(tiny(family), **{**quick, **changes})
+            before = torch.nn.utils.parameters_to_vector(_weights(tiny(family)))
+            done = train(config, tmp_path_factory.mktemp("built"))
+            after = torch.nn.utils.parameters_to_vector(done.trainer.model.parameters())
+            done.moved = (after - before).abs().max().item() if after.shape == before.shape else None
+            known[key] = done
+        return known[key]
+
+    return build
+
+
+def _weights(folder):
+    from sweepkit.training.checkpoints import load_model
+
+    return load_model(str(folder), lambda config: {}).parameters()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
+def test_a_parameter_reaches_the_place_it_names(built, tiny, row):
+    name = row.path.replace(".", "__")
+    value = str(tiny("t5")) if row.path == "model.name" else row.value
+    without = row.sees(built(row.family, row.given))
+    changed = built(row.family, {**row.given, name: value})
+    got = row.sees(changed)
+    assert row.path in changed.read
+    if row.expected is not None:
+        assert got == row.expected
+    if row.path not in SAME_HERE:
+        assert got != without
+
+
+@pytest.mark.parametrize("optim", [name for name in OPTIMIZERS if name not in OPTIMIZERS_OF_BITSANDBYTES])
+def test_every_optimizer_trains(built, optim):
+    done = built("t5", {"training__optim": optim, "training__learning_rate": 0.01})
+    made = type(done.trainer.optimizer.optimizer).__name__
+    assert made.lower() == {"adamw_torch": "adamw", "adamw_torch_fused": "adamw"}.get(optim, optim)
+    assert bool(group(done).get("fused")) == (optim == "adamw_torch_fused")
+    losses = [item.metrics["loss"] for item in done.outcome.history]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("optim", OPTIMIZERS_OF_BITSANDBYTES)
+def test_optimizers_of_a_missing_package_are_refused_by_its_name(tiny, tmp_path, optim):
+    if find_spec("bitsandbytes") is not None:
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(DataError, match=f"training.optim: {optim} needs bitsandbytes"):
+        train(config_for(tiny("t5"), training__optim=optim), tmp_path)
+
+
+@pytest.mark.parametrize(("old", "now"), [("adamw_hf", "adamw_torch"), ("adamw_apex_fused", "adamw_torch_fused")])
+def test_optimizers_that_transformers_dropped_name_their_successor(old, now):
+    with pytest.raises(SpecError, match=f"transformers 5 dropped {old}, use {now}"):
+        from_mapping({"training": {"optim": old}})
+
+
+def test_every_schedule_is_another(built):
+    factors = {name: tuple(rates(built("t5", {**TEN, "training__lr_scheduler_type": name}), 11)) for name in SCHEDULES}
+    assert len(set(factors.values())) == len(SCHEDULES)
+    restarts = factors["cosine_with_restarts"]
+    assert any(later > earlier for earlier, later in zip(restarts[2:], restarts[3:], strict=False)), "it restarts"
+    assert all(values[1] == 1 for name, values in factors.items()), "one step of warm-up, or none"
+
+
+@pytest.mark.parametrize("family", ["bart", "t5", "gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_trains_each_family_on_a_cpu(built, family, precision):
+    done = built(family, {f"training__{precision}": True})
+    losses = [item.metrics["loss"] for item in done.outcome.history]
+    assert losses[1] < losses[0]
+
+
+def test_bfloat16_that_a_gpu_has_not_is_refused(tiny, tmp_path, monkeypatch):
+    import torch
+
+    from sweepkit.training.arguments import training_arguments
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old Card")
+    with pytest.raises(DataError, match="training.bf16: Old Card computes no bfloat16"):
+        training_arguments(config_for(tiny("t5"), training__bf16=True, training__use_cpu=False), tmp_path)
+
+
+def test_a_cpu_is_used_where_it_is_wanted_though_there_is_a_gpu(tiny, tmp_path, monkeypatch):
+    import torch
+
+    from sweepkit.training.arguments import training_arguments
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    config = config_for(tiny("t5"), training__use_cpu=True)
+    assert training_arguments(config, tmp_path).use_cpu
