@@ -95,7 +95,8 @@ def test_quick_test_trains_and_learns(quick):
     assert best["rouge_combined_f1"] == pytest.approx(mean)
     assert got["seed"] == 3
     assert from_mapping(got["config"]).training.learning_rate == 0.005
-    assert got["rouge_tokenizer"] == "unicode"
+    assert got["rouge_tokenizer"] == "unicode 1"
+    assert got["examples"] == {"file": "examples.jsonl", "step": best["step"]}
     assert got["peak_memory_bytes"]["cpu"] > 100e6
     assert {"python", "torch", "transformers", "sweepkit"} <= set(got["versions"])
     assert got["device"]
