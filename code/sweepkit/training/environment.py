@@ -24,6 +24,7 @@ def prepare(seed: int) -> None:
     # libraries. They live as long as the process anyway: leave them out of all collections.
     gc.freeze()
     quiet()
+    _forget_peaks()
     torch.set_num_threads(thread_count())
     random.seed(seed)
     numpy.random.seed(seed)
@@ -49,15 +50,31 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|transformers|accelerate)\b")
 
 
+def _forget_peaks() -> None:
+    """Measure the GPUs' peak memory from here on; before CUDA's first use there is nothing to forget."""
+    import torch
+
+    cuda: Any = torch.cuda
+    if cuda.is_available() and cuda.is_initialized():
+        for device in range(cuda.device_count()):
+            cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_bytes() -> dict[str, int]:
-    """Return the most memory this process held so far: "cpu" (resident) and, where there is one, "gpu" (allocated)."""
+    """Return the most memory this process held so far.
+
+    "cpu" is what was resident, of the whole process. Where a GPU was used there are "gpu", what tensors took since
+    `prepare`, and "gpu_reserved", what torch had claimed from the driver for them, over all its GPUs.
+    """
     import torch
 
     cuda: Any = torch.cuda
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if cuda.is_available() and cuda.is_initialized():
-        peaks["gpu"] = cuda.max_memory_allocated()
+        devices = range(cuda.device_count())
+        peaks["gpu"] = sum(map(cuda.max_memory_allocated, devices))
+        peaks["gpu_reserved"] = sum(map(cuda.max_memory_reserved, devices))
     return peaks
 
 

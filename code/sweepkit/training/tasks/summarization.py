@@ -21,6 +21,7 @@ from sweepkit.training.cache import Recipe, TokenizedPairs, tokenized
 from sweepkit.training.callbacks import Telling
 from sweepkit.training.checkpoints import load_model, load_tokenizer, resolve
 from sweepkit.training.data import locate
+from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.tasks.base import Listeners, Outcome
 from sweepkit.training.text import normalize
 from sweepkit.training.usage import RecordedConfig
@@ -74,6 +75,10 @@ class Summarizer(Seq2SeqTrainer):
             self.label_smoother = smoother
 
 
+class FittingSummarizer(OutOfMemory, Summarizer):
+    """A Summarizer that answers a full memory."""
+
+
 def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners: Listeners) -> Outcome:
     """Train and evaluate as the configuration says.
 
@@ -94,7 +99,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     _check_lengths(config, model)
     _set_generation(config, model, tokenizer)
     telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
-    trainer = Summarizer(
+    trainer = FittingSummarizer(
         model=model,
         args=_arguments(config, output_dir),
         train_dataset=cast(Any, train_set),
@@ -102,6 +107,8 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         data_collator=Collator(tokenizer.pad_token_id, model),
         compute_metrics=_scorer(config, tokenizer, val_set) if config.training.predict_with_generate else None,
         callbacks=[telling],
+        say=listeners.say,
+        adapt=config.training.on_out_of_memory == "adapt",
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -116,7 +123,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         train_rows=len(train_set),
         val_rows=len(val_set),
         steps=trainer.state.global_step,
-        facts={"rouge_tokenizer": config.metrics.rouge_tokenizer},
+        facts={"rouge_tokenizer": config.metrics.rouge_tokenizer, "out_of_memory": trainer.out_of_memory()},
     )
 
 
