@@ -240,7 +240,7 @@ class OutOfMemory(Trainer):
 
     def _checkpointing(self) -> bool:
         """Return whether activations are computed again in the backward pass."""
-        return bool(getattr(self.model, "is_gradient_checkpointing", False))
+        return bool(getattr(self.model, "is_activation_checkpointing", False))
 
     def _why_not(self) -> str:
         """Return why an error was not answered."""
