@@ -14,6 +14,7 @@ from sweepkit.spec.training import read_training_config
 SWEEPS = sorted((CONFIG_DIR / "sweep").glob("*.yaml"))
 TRAININGS = sorted(CONFIG_DIR.glob("*.yaml"))
 RUNS = {"first_sweep": 8, "first_sweep_kobart": 8, "bayes_sweep": 20, "random_sweep": 20, "tpe_sweep": 20}
+RUNS["memory_optimization_sweep"] = 12
 
 
 def commands(path):

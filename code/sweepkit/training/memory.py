@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from transformers import Trainer, trainer_pt_utils
+from transformers.loss.loss_utils import ForCausalLMLoss
 
 _concat: Any = trainer_pt_utils.nested_concat  # has no types
 IGNORED = -100  # labels and predictions that count for nothing
@@ -124,6 +125,7 @@ class OutOfMemory(Trainer):
         self._adapt = adapt
         if self._alone:
             self.model_accepts_loss_kwargs = True  # so that labels are counted; compute_loss weights with the count
+            self._loss_shifts_labels = _shifts_labels(self.accelerator.unwrap_model(self.model))
         self._events = 0
         self._most: int | None = None  # examples at once in training, None as configured
         self._most_eval: int | None = None
@@ -290,6 +292,17 @@ class OutOfMemory(Trainer):
                 for old, new in zip(joined, rest, strict=True)
             ]
         return (_weighted(losses, counts), *joined)
+
+
+def _shifts_labels(model: Any) -> bool:
+    """Return whether a model's loss leaves the first label of each row out, as those of causal models do.
+
+    The Trainer of transformers 5.23 asks the model's `loss_type`, which GPT-2 has none of.
+    """
+    if hasattr(model, "get_base_model"):  # peft's wrapper
+        model = model.get_base_model()
+    causal = getattr(model, "loss_function", None) is ForCausalLMLoss
+    return causal and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
 
 
 def _weighted(losses: Sequence[Any], counts: Sequence[int]) -> Any:
