@@ -244,7 +244,7 @@ def test_what_yaml_and_what_the_configuration_refuse_is_told_together(tmp_path):
     text = "a.b: 1\ntraining:\n  seed: .inf\n  num_epochs: 3\n  seed: 1\nwandb: {enabled: on}\n"
     assert [told.split("config.yaml:")[1] for told in problems(read_training_config, write(tmp_path, text))] == [
         "1: a.b: is not a section; the sections are model, lora, data, tokenizer, training, generation, metrics, "
-        "wandb, output",
+        "wandb, output, reproduces",
         "3: training.seed: a number must be finite, got .inf",
         "4: training.num_epochs: is not a field; did you mean training.num_train_epochs?",
         "5: training.seed: a key stands once in a mapping, the first is on line 3; remove one of the two",
