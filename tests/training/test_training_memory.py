@@ -38,11 +38,14 @@ SUPPORT = Path(__file__).parent.parent / "support"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_collections():
-    """As in a training: what the imported libraries made is left out of collections, which are made at each answer."""
+def _as_in_a_training():
+    """As in a training: one thread, and what the imported libraries made is left out of collections."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that share a core with something else take ten times as long
     gc.freeze()
     yield
     gc.unfreeze()
+    torch.set_num_threads(threads)
 
 
 class Fitting(OutOfMemory, Trainer):
