@@ -101,7 +101,8 @@ class OutOfMemory(Trainer):
     **Exactness.** The loss of a step is the sum over all its labels by their number, however they are cut: every part's
     mean is weighted with its share of the step's labels. (transformers 5.23 leaves this to models that take
     `num_items_in_batch`. BART and T5 take it and do not use it, so their accumulated micro-batches would count once
-    each: a step of 2 × 8 would have twice the gradient of one of 16. Here they have the same.) Dropout draws other
+    each: a step of 2 × 8 would have twice the gradient of one of 16. Here they have the same. Its count for GPT-2 has a
+    label too many in each row without a prompt; here it has not.) Dropout draws other
     numbers once a batch is cut; the order of the data does not hang on them, its sampler has a generator of its own.
 
     **Mixed precision.** fp16's scaler changes its scale only in the optimizer's step, never in a backward pass, so a
