@@ -16,6 +16,7 @@ TRAININGS = sorted(CONFIG_DIR.glob("*.yaml"))
 RUNS = {"first_sweep": 8, "first_sweep_kobart": 8, "bayes_sweep": 20, "random_sweep": 20, "tpe_sweep": 20}
 RUNS |= {"convnext_sweep": 12, "image_sweep": 9, "perceiver_sweep": 10}
 IMAGES = ("convnext_sweep", "image_sweep", "perceiver_sweep")
+RUNS["memory_optimization_sweep"] = 12
 
 
 def commands(path):

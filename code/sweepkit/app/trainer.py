@@ -165,7 +165,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from sweepkit.spec.training import apply, apply_preset, read_training_config
 
     params = parse_parameters(words)
-    config = read_training_config(config_file(options.config, os.environ))
+    config = written = read_training_config(config_file(options.config, os.environ))
     given = _unique([*_overrides(options), *params.items()], type(config))
     if options.preset is not None:
         config = apply_preset(config, preset_file(options.preset))
@@ -179,7 +179,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
     # A sweep may well have a parameter named seed, which argparse takes for the option.
     names = [*params, *(() if options.seed is None else ("seed",))]
-    return run(config, names=names, environ=os.environ)
+    return run(config, names=names, environ=os.environ, written=written)
 
 
 @guarded

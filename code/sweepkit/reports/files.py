@@ -1,11 +1,13 @@
 """The files that a sweep leaves: table, specification, best configuration."""
 
+import dataclasses
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run
+from sweepkit.analysis.ranking import best_run, value_of
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.table import as_csv
@@ -48,9 +50,52 @@ def write_best_config(
         seed = best.outcome.get("seed")
         if seed is not None and not any(route(name, type(config)) == "training.seed" for name in best.params):
             config = apply(config, {"seed": seed})  # the variable SEED that the run had: without it the file lies
-        text = to_yaml(apply(config, best.params))
+        text = to_yaml(_with_expectation(apply(config, best.params), paths, spec, best))
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")
     return paths.best_config
+
+
+def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: RunRecord) -> Any:
+    """Return the configuration with what its run came to, and where, so that a training of it can compare."""
+    from sweepkit.spec.reproduction import SECTION, expectation
+    from sweepkit.spec.training_schema import section_types
+
+    value = value_of(best, spec.metric)
+    if SECTION not in section_types(type(config)) or spec.metric is None or value is None:
+        return config
+    section = expectation(
+        config,
+        _surroundings(paths, best),
+        sweep=paths.root.name.removeprefix("sweep_"),
+        run_id=best.run_id,
+        metric=spec.metric.name,
+        value=value,
+        step=_step_of(paths, best, spec.metric.name, value),
+        state=best.state.value,
+    )
+    return dataclasses.replace(config, **{SECTION: section})
+
+
+def _surroundings(paths: SweepPaths, run: RunRecord) -> Mapping[str, Any]:
+    """Return where a run was trained as its program wrote it; {} when its files are not on this machine."""
+    for name in ("surroundings.json", "training_results.json"):
+        try:
+            content = json.loads((paths.run_dir(run.run_id) / "results" / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _step_of(paths: SweepPaths, run: RunRecord, metric: str, value: float) -> int | None:
+    """Return the step of the first report in which a run's metric had its value; None when it cannot be told."""
+    try:
+        lines = paths.reports(f"{run.run_id}-{run.attempts}").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.endswith("}")]
+    except (OSError, ValueError):
+        return None
+    return next((row.get("_step") for row in rows if row.get(metric) == value), None)
 
 
 def dump_yaml(data: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sweepkit.errors import Problem, SpecError
 from sweepkit.spec.checker import suggestion
 from sweepkit.spec.image_sections import ImageConfig, PerceiverConfig
+from sweepkit.spec.reproduces_section import ReproducesSection
 from sweepkit.spec.training_schema import Schema, schema_of, section_types
 from sweepkit.spec.training_sections import TrainingConfig
 from sweepkit.spec.yaml import Document, KeyPath, decode, parse
@@ -279,8 +280,13 @@ def apply_preset(config: Config, path: Path) -> Config:
 
 
 def as_dict(config: AnyConfig) -> dict[str, Any]:
-    """Return the configuration as plain values: its task, then the sections in order."""
-    return {TASK_KEY: config.task, **dataclasses.asdict(config)}
+    """Return the configuration as plain values: its task, then the sections in order.
+
+    The section `reproduces` is left out when it says nothing: a sweep writes it, nobody else does.
+    """
+    silent = [item.name for item in dataclasses.fields(config) if getattr(config, item.name) == ReproducesSection()]
+    values = {name: section for name, section in dataclasses.asdict(config).items() if name not in silent}
+    return {TASK_KEY: config.task, **values}
 
 
 def _scalar(value: Any) -> str:
@@ -297,8 +303,9 @@ def _scalar(value: Any) -> str:
 
 def to_yaml(config: AnyConfig) -> str:
     """Return the configuration as a YAML file that `read_training_config` reads back to an equal value."""
-    lines = [f"{TASK_KEY}: {config.task}"]
-    for section, values in dataclasses.asdict(config).items():
+    sections = as_dict(config)
+    lines = [f"{TASK_KEY}: {sections.pop(TASK_KEY)}"]
+    for section, values in sections.items():
         lines.append(f"{section}:")
         lines += [f"  {name}: {_scalar(value)}" for name, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from sweepkit.spec.reproduces_section import ReproducesSection
+
 # Names that sweep files of the users' guides and of Optuna's use for what transformers calls otherwise.
 ALIASES: Mapping[str, str] = {
     "batch_size": "training.per_device_train_batch_size",
@@ -283,3 +285,4 @@ class TrainingConfig:
     metrics: MetricsSection = field(default_factory=MetricsSection)
     wandb: WandbSection = field(default_factory=WandbSection)
     output: OutputSection = field(default_factory=OutputSection)
+    reproduces: ReproducesSection = field(default_factory=ReproducesSection)

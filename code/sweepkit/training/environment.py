@@ -1,12 +1,22 @@
 """What a training needs of its process before it starts, and what it says of it afterwards."""
 
+import contextlib
 import gc
+import hashlib
 import os
+import platform
 import random
 import resource
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
+
+from sweepkit.errors import DataError
+from sweepkit.spec.training import AnyConfig
+from sweepkit.training.data import locate
+
+_DATA_FIELDS = ("train_file", "val_file")
 
 
 def prepare(seed: int) -> None:
@@ -24,6 +34,7 @@ def prepare(seed: int) -> None:
     # libraries. They live as long as the process anyway: leave them out of all collections.
     gc.freeze()
     quiet()
+    _forget_peaks()
     torch.set_num_threads(thread_count())
     random.seed(seed)
     numpy.random.seed(seed)
@@ -49,16 +60,72 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|transformers|accelerate)\b")
 
 
+def _forget_peaks() -> None:
+    """Measure the GPUs' peak memory from here on; before CUDA's first use there is nothing to forget."""
+    import torch
+
+    cuda: Any = torch.cuda
+    if cuda.is_available() and cuda.is_initialized():
+        for device in range(cuda.device_count()):
+            cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_bytes() -> dict[str, int]:
-    """Return the most memory this process held so far: "cpu" (resident) and, where there is one, "gpu" (allocated)."""
+    """Return the most memory this process held so far.
+
+    "cpu" is what was resident, of the whole process. Where a GPU was used there are "gpu", what tensors took since
+    `prepare`, and "gpu_reserved", what torch had claimed from the driver for them, over all its GPUs.
+    """
     import torch
 
     cuda: Any = torch.cuda
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if cuda.is_available() and cuda.is_initialized():
-        peaks["gpu"] = cuda.max_memory_allocated()
+        devices = range(cuda.device_count())
+        peaks["gpu"] = sum(map(cuda.max_memory_allocated, devices))
+        peaks["gpu_reserved"] = sum(map(cuda.max_memory_reserved, devices))
     return peaks
+
+
+def surroundings(config: AnyConfig) -> dict[str, Any]:
+    """Return what a result hangs on beside its configuration: device, processor, threads, versions, data.
+
+    Args:
+        config: Its data files are read once; one that is not there is left out (the training will tell).
+    """
+    import torch
+
+    cuda = torch.cuda.is_available() and not config.training.use_cpu
+    return {
+        "device": device_name(torch.device("cuda:0" if cuda else "cpu")),
+        "processor": processor(),
+        "threads": thread_count(),
+        "data": data_digests(config),
+        "versions": versions(),
+    }
+
+
+def processor() -> str:
+    """Return the processor's name and the instructions torch uses of it: both decide how sums are rounded."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def data_digests(config: AnyConfig) -> dict[str, str]:
+    """Return the SHA-256 of each data file that the configuration names, by its field."""
+    digests = {}
+    for field in _DATA_FIELDS:
+        name = getattr(getattr(config, "data", None), field, None)
+        if isinstance(name, str):
+            with contextlib.suppress(OSError, DataError), locate(name, f"data.{field}").open("rb") as file:
+                digests[f"data.{field}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def versions() -> dict[str, str]:

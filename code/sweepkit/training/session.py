@@ -10,12 +10,35 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
+from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, section_of
 from sweepkit.spec.training import AnyConfig, as_dict, route
 from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
 from sweepkit.training import environment
 from sweepkit.training.results import Evaluation, best_of, write_json, write_text
-from sweepkit.training.tasks.base import Listeners, Outcome, task
+from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
+
+RESULT_NAME = "training_results.json"
+SURROUNDINGS_NAME = "surroundings.json"  # written at the start: a run that a stopping rule ends has no result
+
+
+class _Heard:
+    """Hears the rows of a training, to compare them at its end, and passes everything on."""
+
+    def __init__(self, reporter: Reporter | None) -> None:
+        self.rows: list[Row] = []
+        self._reporter = reporter
+
+    def report(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Keep one row of metrics."""
+        self.rows.append((step, dict(values)))
+        if self._reporter is not None:
+            self._reporter.report(values, step)
+
+    def message(self, **message: Any) -> None:
+        """Pass one message on."""
+        if self._reporter is not None:
+            self._reporter.message(**message)
 
 
 def output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
@@ -27,13 +50,16 @@ def output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
     return OUTPUT_DIR / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
 
 
-def run(config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Train and write `results/training_results.json`.
+def run(
+    config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str], written: AnyConfig | None = None
+) -> int:
+    """Train and write `results/training_results.json`; say whether it is what the configuration must reproduce.
 
     Args:
         config: Complete and valid.
         names: Names of the parameters given on the command line; those that the training uses are reported.
         environ: The environment.
+        written: The configuration as its file has it, when the call has changed any of it.
 
     Returns:
         0. A training that diverged returns 0 too: its reports and its result say so, and trying again would not help.
@@ -50,18 +76,27 @@ def run(config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str]) 
         raise DataError(
             f"output.directory: must be a folder that can be written, got {directory}: {error.strerror}"
         ) from None
+    _use_threads(config, environ)
     tracker = _tracker(recorded, directory)
+    heard = _Heard(ReportWriter.from_env(environ))
+    file = directory / "results" / RESULT_NAME
     exit_code = 1
     try:
         listeners = Listeners(
             say=_say,
             used=lambda: _used(names, recorded),
-            reporter=ReportWriter.from_env(environ),
+            reporter=heard,
             tracker=tracker,
         )
-        outcome = task(config.task)(recorded, directory, listeners)
-        result = _result(config, outcome, started, time.monotonic() - clock)
-        file = directory / "results" / "training_results.json"
+        train = task(config.task)
+        surroundings = environment.surroundings(config)
+        write_json(file.with_name(SURROUNDINGS_NAME), surroundings)
+        outcome = train(recorded, directory, listeners)
+        result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
+        result["device"] = outcome.device
+        again = None if RUN_DIR_ENV in environ else _reproduction(config, written, heard.rows, result)
+        if again is not None:
+            result["reproduction"] = again.as_dict()
         for name, text in outcome.files.items():
             write_text(file.with_name(name), text)
         write_json(file, result)
@@ -70,7 +105,32 @@ def run(config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str]) 
         if tracker is not None:
             tracker.finish(exit_code)
     _say(_last_line(outcome, result["duration_s"], file))
+    if again is not None:
+        _say(again.line)
     return 0
+
+
+def _use_threads(config: AnyConfig, environ: Mapping[str, str]) -> None:
+    """Use as many threads as the run that is to be reproduced did, unless the user says how many.
+
+    Sums are added in another order with other threads, which shows in the seventh digit.
+    """
+    section = section_of(config)
+    if section is not None and section.threads and "OMP_NUM_THREADS" not in environ:
+        os.environ["OMP_NUM_THREADS"] = str(section.threads)
+
+
+def _reproduction(
+    config: AnyConfig, written: AnyConfig | None, rows: Sequence[Row], result: Mapping[str, Any]
+) -> Reproduction | None:
+    """Return whether the training came to what its configuration must reproduce; None when that says nothing."""
+    section = section_of(config)
+    if section is None:
+        return None
+    differs = differences(section, config, result, written)
+    if result.get("out_of_memory"):
+        differs = (*differs, "memory was full, so batches were cut")
+    return compare(section, rows, differs)
 
 
 def _say(line: str) -> None:
@@ -116,11 +176,8 @@ def _result(config: AnyConfig, outcome: Outcome, started: float, duration_s: flo
         "steps": outcome.steps,
         "train_rows": outcome.train_rows,
         "val_rows": outcome.val_rows,
-        "device": outcome.device,
-        "threads": environment.thread_count(),
         "peak_memory_bytes": environment.peak_memory_bytes(),
         **outcome.facts,
-        "versions": environment.versions(),
         "pid": os.getpid(),
     }
 

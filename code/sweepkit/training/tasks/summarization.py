@@ -17,6 +17,7 @@ from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
 from sweepkit.training.callbacks import EarlyStopping, Telling
 from sweepkit.training.dataset import load as load_data
+from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
 from sweepkit.training.models.families import Kind
 from sweepkit.training.models.generation import own_randomness, prompts_of
@@ -83,6 +84,10 @@ class Summarizer(Seq2SeqTrainer):
         return loss, generated[:, prompts.shape[1] :], inputs["labels"]
 
 
+class FittingSummarizer(OutOfMemory, Summarizer):
+    """A Summarizer that answers a full memory."""
+
+
 def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners: Listeners) -> Outcome:
     """Train and evaluate as the configuration says.
 
@@ -104,7 +109,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
     stopping = _early_stopping(config, listeners)
     scoring = _scoring(config, loaded, val_set, output_dir)
-    trainer = Summarizer(
+    trainer = FittingSummarizer(
         model=loaded.model,
         args=arguments,
         train_dataset=cast(Any, train_set),
@@ -112,10 +117,12 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         data_collator=_collator(loaded),
         compute_metrics=scoring,
         callbacks=[telling, *stopping],
+        say=listeners.say,
+        adapt=config.training.on_out_of_memory == "adapt",
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    facts = {**loaded.facts, **_scored(scoring, telling)}
+    facts = {**loaded.facts, **_scored(scoring, telling), "out_of_memory": trainer.out_of_memory()}
     for rule in stopping:
         facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
     outcome = Outcome(
