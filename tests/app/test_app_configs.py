@@ -12,7 +12,7 @@ from sweepkit.spec.read import read_sweep
 from sweepkit.spec.training import read_training_config
 
 SWEEPS = sorted((CONFIG_DIR / "sweep").glob("*.yaml"))
-TRAININGS = sorted(CONFIG_DIR.glob("*.yaml"))
+TRAININGS = sorted([*CONFIG_DIR.glob("*.yaml"), *(CONFIG_DIR / "models").glob("*.yaml")])
 RUNS = {"first_sweep": 8, "first_sweep_kobart": 8, "bayes_sweep": 20, "random_sweep": 20, "tpe_sweep": 20}
 RUNS |= {"convnext_sweep": 12, "image_sweep": 9, "perceiver_sweep": 10}
 IMAGES = ("convnext_sweep", "image_sweep", "perceiver_sweep")

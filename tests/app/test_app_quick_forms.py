@@ -88,8 +88,7 @@ def test_every_preset_trains_over_the_base_configuration(path, tmp_path, monkeyp
 @pytest.mark.parametrize("path", SWEEPS, ids=name_of)
 def test_the_first_run_of_every_sweep_trains(path, tmp_path, monkeypatch):
     monkeypatch.chdir(CODE_DIR)
-    options = ["--base-config", "kobart"] if "kobart" in path.stem else []
-    plan = make_plan(parse(["--sweep-config", path.stem, *options], output_dir=tmp_path / "out"))
+    plan = make_plan(parse(["--sweep-config", path.stem], output_dir=tmp_path / "out"))
     first = dry_run(plan, workers=1, sampler=None, seed=1).plain()["first"][0]
     config = apply(read_training_config(plan.base_config), flatten(first))
     check(config, tmp_path, monkeypatch)

@@ -54,9 +54,12 @@ class Memory:
         if self.most_at_once is not None and rows > self.most_at_once:
             self.refuse()
 
-    def install(self, patch):
-        """Put the bound around every pass through a model; `patch(owner, name, value)` sets an attribute."""
-        computed, generated = Trainer.compute_loss, GenerationMixin.generate
+    def install(self, patch, trainer_class=Trainer):
+        """Put the bound around every pass through a model; `patch(owner, name, value)` sets an attribute.
+
+        `trainer_class` is where `compute_loss` stands.
+        """
+        computed, generated = trainer_class.compute_loss, GenerationMixin.generate
 
         def compute_loss(trainer, model, inputs, *args, **kwargs):
             if not model.training:
@@ -69,5 +72,5 @@ class Memory:
             self.check(len(kwargs["input_ids"]))
             return generated(model, *args, **kwargs)
 
-        patch(Trainer, "compute_loss", compute_loss)
+        patch(trainer_class, "compute_loss", compute_loss)
         patch(GenerationMixin, "generate", generate)

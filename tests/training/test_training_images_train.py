@@ -12,7 +12,14 @@ import pytest
 
 from sweepkit.errors import DataError
 from sweepkit.paths import CONFIG_DIR
-from sweepkit.spec.training import ImageConfig, PerceiverConfig, TrainingConfig, apply, read_training_config
+from sweepkit.spec.training import (
+    ImageConfig,
+    PerceiverConfig,
+    TrainingConfig,
+    apply,
+    field_paths,
+    read_training_config,
+)
 from sweepkit.training.images.arrays import read_digits
 from sweepkit.training.images.scores import spread
 from sweepkit.training.results import best_of
@@ -20,8 +27,10 @@ from sweepkit.training.usage import RecordedConfig
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # transformers' own, at import
+    from memory_bound import Memory
+
     from sweepkit.training import session
-    from sweepkit.training.images.validation import Effort
+    from sweepkit.training.images.validation import Effort, ImageTrainer
     from sweepkit.training.tasks.base import Listeners, task
 
 CONFIGS = [
@@ -293,11 +302,8 @@ def test_the_configurations_of_both_tasks_state_every_field_with_its_default():
         path = CONFIG_DIR / f"{name}.yaml"
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         assert document.pop("task") == name
-        from sweepkit.spec.training import field_paths
-
-        assert {f"{section}.{field}" for section, fields in document.items() for field in fields} == set(
-            field_paths(kind)
-        )
+        stated = {f"{section}.{field}" for section, fields in document.items() for field in fields}
+        assert stated == {path for path in field_paths(kind) if not path.startswith("reproduces.")}
         assert read_training_config(path) == kind()
 
 
@@ -316,3 +322,21 @@ def test_the_session_writes_the_result_and_the_predictions(tmp_path, capsys):
     assert "best eval/macro_f1 0." in capsys.readouterr().out.splitlines()[-1]
     read = [row["_sweepkit_read"] for row in map(json.loads, file.read_text().splitlines()) if "_sweepkit_read" in row]
     assert read == [["epochs"]]
+
+
+def test_a_full_memory_is_answered_within_the_fold_with_the_same_steps(tmp_path, monkeypatch):
+    config = apply(ImageConfig(), {**SMALL, "output.directory": str(tmp_path), "dropout": 0.0, "drop_path": 0.0})
+    free, full = Memory(), Memory(most_at_once=16)
+    results = []
+    for memory in (free, full):
+        with monkeypatch.context() as patched:
+            memory.most = None if memory is free else free.peak // 3
+            memory.install(patched.setattr, ImageTrainer)
+            assert session.run(config, names=[], environ={}) == 0
+        results.append(json.loads((tmp_path / "results" / "training_results.json").read_text(encoding="utf-8")))
+    unbound, bound = results
+    assert full.refused > 0 and full.peak <= full.most
+    assert [fold["out_of_memory"] for fold in unbound["folds"]] == [None] * len(unbound["folds"])
+    assert all(fold["out_of_memory"]["per_device_eval_batch_size"] <= 16 for fold in bound["folds"])
+    assert bound["steps"] == unbound["steps"]
+    assert bound["last_metrics"]["loss"] == pytest.approx(unbound["last_metrics"]["loss"], rel=1e-3)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from sweepkit.spec.reproduces_section import ReproducesSection
 from sweepkit.spec.training_sections import OPTIMIZERS, SCHEDULES, OutputSection, WandbSection, bounded
 
 # Other names of fields: those of the users' guides, of transformers, and what timm's users write.
@@ -138,6 +139,7 @@ class ImageTrainingSection:
         optim: The optimizer.
         fp16: Half precision (CUDA).
         bf16: bfloat16.
+        on_out_of_memory: "adapt" answers a full memory within the run, as for summarization; "fail" fails at once.
         save_model: Keep the trained models under the output directory, one for each fold.
         use_cpu: Use no GPU though there is one.
         seed: Of the folds and of everything random in the training, >= 0.
@@ -157,6 +159,7 @@ class ImageTrainingSection:
     optim: str = bounded("adamw_torch_fused", choices=OPTIMIZERS)
     fp16: bool = False
     bf16: bool = False
+    on_out_of_memory: str = bounded("adapt", choices=("adapt", "fail"))
     save_model: bool = False
     use_cpu: bool = False
     seed: int = bounded(42, least=0, most=2**32 - 1)
@@ -228,6 +231,7 @@ class ImageConfig:
     quick_validation: QuickValidationSection = field(default_factory=QuickValidationSection)
     wandb: WandbSection = field(default_factory=WandbSection)
     output: OutputSection = field(default_factory=OutputSection)
+    reproduces: ReproducesSection = field(default_factory=ReproducesSection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,3 +249,4 @@ class PerceiverConfig:
     quick_validation: QuickValidationSection = field(default_factory=QuickValidationSection)
     wandb: WandbSection = field(default_factory=WandbSection)
     output: OutputSection = field(default_factory=OutputSection)
+    reproduces: ReproducesSection = field(default_factory=ReproducesSection)

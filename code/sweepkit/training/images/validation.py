@@ -25,6 +25,7 @@ from sweepkit.training.images.data import Images, load
 from sweepkit.training.images.folds import Fold, Rows, sample, split
 from sweepkit.training.images.scores import scores, spread
 from sweepkit.training.images.telling import METRIC, FoldTelling, Story
+from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.tasks.base import Listeners, Outcome
 
 _NO_WARMUP = ("constant",)
@@ -106,6 +107,10 @@ class ImageTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
+class FittingImageTrainer(OutOfMemory, ImageTrainer):
+    """An ImageTrainer that answers a full memory."""
+
+
 def validate(
     config: ImageConfig | PerceiverConfig, output_dir: Path, listeners: Listeners, architecture: Architecture
 ) -> Outcome:
@@ -133,7 +138,7 @@ def validate(
     for number, fold in enumerate(folds, 1):
         folder = output_dir / "model" / (f"fold_{number}" if len(folds) > 1 else "")
         telling = FoldTelling(story, fold=number, steps_before=sum(one.steps for one in done))
-        place = _Place(effort, output_dir, folder if save else None, telling, number - 1)
+        place = _Place(effort, output_dir, folder if save else None, telling, number - 1, listeners.say)
         done.append(_fit(config, images, fold, place, architecture))
         if telling.last is not None:
             story.fold_done(telling.last)
@@ -174,19 +179,21 @@ def _folds(config: ImageConfig | PerceiverConfig, images: Images) -> list[Fold]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a fold stands: its effort, the run's folder, its model's if kept, what hears of it, its number from 0."""
+    """Where a fold stands: its effort, the run's folder, its model's if kept, who hears of it, its number from 0."""
 
     effort: Effort
     output_dir: Path
     folder: Path | None
     telling: FoldTelling
     number: int
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fitted:
-    """What came of one fold: steps made, predicted classes of its validation rows, device, parameters."""
+    """What came of one fold: steps made, predicted classes of its validation rows, device, parameters, full memory."""
 
+    out_of_memory: Mapping[str, Any] | None
     steps: int
     predicted: Rows
     device: str
@@ -209,7 +216,7 @@ def _fit(
         predicted[0] = np.asarray(result.predictions).argmax(axis=1)
         return scores(result.label_ids, predicted[0])
 
-    trainer = ImageTrainer(
+    trainer = FittingImageTrainer(
         architecture.logits,
         model=model,
         args=_arguments(config, place.effort, seed, place.output_dir),
@@ -218,6 +225,8 @@ def _fit(
         data_collator=as_fetched,
         compute_metrics=score,
         callbacks=[place.telling],
+        say=place.say,
+        adapt=training.on_out_of_memory == "adapt",
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -225,6 +234,7 @@ def _fit(
         place.folder.mkdir(parents=True, exist_ok=True)
         architecture.save(model, scaling, place.folder)
     fitted = _Fitted(
+        out_of_memory=trainer.out_of_memory(),
         steps=trainer.state.global_step,
         predicted=predicted[0],
         device=environment.device_name(trainer.args.device),
@@ -281,6 +291,7 @@ def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], story
                 "steps": fitted.steps,
                 "train_rows": len(fold.train),
                 "val_rows": len(fold.val),
+                "out_of_memory": fitted.out_of_memory,
             }
             for number, (found, fitted, fold) in enumerate(zip(story.fold_scores, done, folds, strict=False), 1)
         ],
