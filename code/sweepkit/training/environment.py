@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import hashlib
 import os
 import platform
 import random
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
+from sweepkit.paths import cache_dir
 from sweepkit.spec.training import AnyConfig
 from sweepkit.training.data import locate
+from sweepkit.training.fingerprint import file_sha256
 
 _DATA_FIELDS = ("train_file", "val_file")
 
@@ -123,8 +124,9 @@ def data_digests(config: AnyConfig) -> dict[str, str]:
     for field in _DATA_FIELDS:
         name = getattr(getattr(config, "data", None), field, None)
         if isinstance(name, str):
-            with contextlib.suppress(OSError, DataError), locate(name, f"data.{field}").open("rb") as file:
-                digests[f"data.{field}"] = hashlib.file_digest(file, "sha256").hexdigest()
+            with contextlib.suppress(DataError):
+                file = locate(name, f"data.{field}")
+                digests[f"data.{field}"] = file_sha256(file, cache_dir(os.environ))
     return digests
 
 

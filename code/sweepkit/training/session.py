@@ -4,7 +4,7 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,25 @@ from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
 RESULT_NAME = "training_results.json"
-SURROUNDINGS_NAME = "surroundings.json"  # written at the start: a run that a stopping rule ends has no result
+SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
 
 
 class _Heard:
-    """Hears the rows of a training, to compare them at its end, and passes everything on."""
+    """Hears the rows of a training, to compare them at its end, and passes everything on.
 
-    def __init__(self, reporter: Reporter | None) -> None:
+    Args:
+        reporter: Where everything goes, or None.
+        begun: Called before the first row: by then data and checkpoint have proved to be sound.
+    """
+
+    def __init__(self, reporter: Reporter | None, begun: Callable[[], None]) -> None:
         self.rows: list[Row] = []
-        self._reporter = reporter
+        self._reporter, self._begun = reporter, begun
 
     def report(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Keep one row of metrics."""
+        if not self.rows:
+            self._begun()
         self.rows.append((step, dict(values)))
         if self._reporter is not None:
             self._reporter.report(values, step)
@@ -78,8 +85,9 @@ def run(
         ) from None
     _use_threads(config, environ)
     tracker = _tracker(recorded, directory)
-    heard = _Heard(ReportWriter.from_env(environ))
     file = directory / "results" / RESULT_NAME
+    surroundings: dict[str, Any] = {}
+    heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(SURROUNDINGS_NAME), surroundings))
     exit_code = 1
     try:
         listeners = Listeners(
@@ -89,8 +97,7 @@ def run(
             tracker=tracker,
         )
         train = task(config.task)
-        surroundings = environment.surroundings(config)
-        write_json(file.with_name(SURROUNDINGS_NAME), surroundings)
+        surroundings |= environment.surroundings(config)
         outcome = train(recorded, directory, listeners)
         result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
         result["device"] = outcome.device
