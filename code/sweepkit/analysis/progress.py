@@ -196,7 +196,7 @@ def _newest(run: RunRecord, metric: Metric | None) -> float | None:
     return run.history[-1] if run.history else run.last_metrics.get(metric.name)
 
 
-def snapshot(watched: Watched, *, failures: int = 5) -> Snapshot:
+def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     """Return where a sweep stands; the last `failures` failed runs are named."""
     sweep, rows = watched.sweep, watched.rows
     counts = Counter(row.state for row in rows)

@@ -272,10 +272,11 @@ class _Monitor:
 
         options = self._options
         picture = self._picture()  # a record that cannot be read at first is an error, later it is waited for
-        if options.web and isinstance(self._fleet, _Fleet):
-            self._dashboard = self._stack.enter_context(self._fleet.dashboard(options.port))
-            picture = replace(picture, notes=self._notes())
         with _screen(options) as screen:
+            if options.web and isinstance(self._fleet, _Fleet):
+                screen.show(replace(picture, notes=(*self._notes(), "the dashboard starts …")))
+                self._dashboard = self._stack.enter_context(self._fleet.dashboard(options.port))
+                picture = replace(picture, notes=self._notes())
             while True:
                 screen.show(picture)
                 left = verdict(picture.sweeps, options.until or ())

@@ -24,6 +24,7 @@ _STYLES = {
 }
 _TICKS = "▁▂▃▄▅▆▇█"
 _MOST_CURVE = 60
+_MOST_FAILURES = 5
 _BESIDE_RUNNING = 14  # lines of a picture that show no running run
 
 
@@ -87,11 +88,10 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
         lines.append(_line(f"best run {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
     if item.curve:
         lines.append(_curve_line(item, width))
-    limit = None if height is None else max(1, height - _BESIDE_RUNNING - len(item.failures) - len(picture.gpus))
+    failures = _failure_lines(item)
+    limit = None if height is None else max(1, height - _BESIDE_RUNNING - len(failures) - len(picture.gpus))
     lines += _running_lines(item.running, picture.uses, width, limit)
-    if item.failures:
-        lines += [_line(""), _line("last failures", "bold")]
-        lines += [_failure_line(row, item.now) for row in item.failures]
+    lines += failures
     if item.stalled:
         lines.append(_wrapped(f"stalled: {item.stalled}", "bold red"))
     return lines
@@ -101,13 +101,13 @@ def _title(item: Snapshot) -> "Text":
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(item.name, "bold")
+    text.append(_printable(item.name), "bold")
     text.append(f"  {item.state.value}", "cyan" if not item.ended else "green")
     text.append(f"  {item.done}/{'?' if item.total is None else item.total} done  {clock(item.elapsed_s)}")
     if item.eta_s is not None:
         text.append(f"  {clock(item.eta_s)} left")
     if item.reason:
-        text.append(f"  ({item.reason})", "dim")
+        text.append(f"  ({_printable(item.reason)})", "dim")
     return text
 
 
@@ -280,10 +280,21 @@ def _table(columns: Sequence[_Column], width: int, styles: Sequence[str]) -> "li
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-def _failure_line(row: Row, now: float) -> "Text":
-    ago = "" if row.ended_at is None else f"  {clock(max(0.0, now - row.ended_at))} ago"
-    reason = " ".join(row.reason.split()) or "no reason recorded"
-    return _line(f"  {row.number} {row.run_id}  {row.state.value}{ago}  {reason}", _STYLES[row.state])
+def _failure_lines(item: Snapshot) -> "list[RenderableType]":
+    """Return the last failures, the newest first; those with one reason share a line."""
+    if not item.failures:
+        return []
+    groups: dict[tuple[RunState, str], list[Row]] = {}
+    for row in item.failures:
+        reason = " ".join(row.reason.split()) or "no reason recorded"
+        groups.setdefault((row.state, reason), []).append(row)
+    lines: list[RenderableType] = [_line(""), _line("last failures", "bold")]
+    for (state, reason), rows in list(groups.items())[:_MOST_FAILURES]:
+        ended_at = rows[0].ended_at
+        ago = "" if ended_at is None else f"  {clock(max(0.0, item.now - ended_at))} ago"
+        alike = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        lines.append(_line(f"  {rows[0].number} {rows[0].run_id}{alike}  {state.value}{ago}  {reason}", _STYLES[state]))
+    return lines
 
 
 def _gpu_line(gpu: GpuUse) -> "Text":
@@ -322,14 +333,18 @@ def _line(text: str, style: str = "") -> "Text":
     """Return one line: never wrapped, cut with an ellipsis where the terminal ends, whatever a name holds."""
     from rich.text import Text
 
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return Text(printable, style=style, no_wrap=True, overflow="ellipsis")
+    return Text(_printable(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _printable(text: str) -> str:
+    """Return a text on one line, without what would move the cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _wrapped(text: str, style: str) -> "Text":
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(_printable(text), style=style)
 
 
 def headline(item: Snapshot) -> str:

@@ -21,6 +21,7 @@ from sweepkit.tracking.rows import as_number, numbers
 
 SAMPLES = 500
 _TIMEOUT_S = 30
+_RUNS_A_REQUEST = 200
 _PATH = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
 _STATES = {
     "running": RunState.RUNNING,
@@ -64,6 +65,7 @@ class WandbSweep:
         self._runs: dict[str, RunRecord] = {}
         self._seen: dict[str, tuple[Any, ...]] = {}
         self._change = 0
+        self._known: Any = None
 
     def look(self, sweep_id: str, since: int = 0) -> Look:
         """Return what changed after the change counter `since`.
@@ -72,10 +74,8 @@ class WandbSweep:
             TrackingError: There is no such sweep, or the server cannot be read.
         """
         try:
-            self._api.flush()  # it keeps every answer; without this each look would be the first one
-            sweep = self._api.sweep(self._path)
-            record = self._sweep(sweep)
-            found = sorted(sweep.runs, key=lambda run: (str(run.created_at), run.id))
+            record = self._sweep(self._fetch())
+            found = sorted(self._fetch_runs(), key=lambda run: (str(run.created_at), run.id))
             live = [attempt for run in found if (attempt := self._take(run, record)) is not None]
         except Exception as error:  # W&B's client raises its own, requests' and ValueError, and changes which
             got = " ".join(str(error).split()) or type(error).__name__
@@ -91,6 +91,22 @@ class WandbSweep:
             now=self._clock(),
             idle_since=None if live else max(ends, default=None),
             change=self._change,
+        )
+
+    def _fetch(self) -> Any:
+        """Return the sweep as the server has it now: `Api.sweep` answers from memory after the first time."""
+        if self._known is None:
+            self._known = self._api.sweep(self._path)
+        else:
+            self._known.load(force=True)
+        return self._known
+
+    def _fetch_runs(self) -> Any:
+        self._api.flush()  # it remembers runs
+        entity, project, sweep_id = self._path.split("/")
+        filters = {"$and": [{"sweep": sweep_id}]}
+        return self._api.runs(
+            f"{entity}/{project}", filters=filters, order="+created_at", per_page=_RUNS_A_REQUEST, lazy=False
         )
 
     def _sweep(self, sweep: Any) -> SweepRecord:
