@@ -228,7 +228,7 @@ def test_a_wrong_name_gets_the_nearest_ones(monitor):
     [
         (["s"], "a record must be there to be watched, got no such file"),
         (["--all", "--storage", "sqlite:///no/where.db"], "got no such file"),
-        (["no/such/folder"], "must be a sweep's folder"),
+        (["../"], "must be a sweep's folder (sweep_NAME) or one that holds sweepkit.db"),
         (["--storage", "mysql://host/db"], "got the scheme 'mysql'"),
         (["--storage", "postgresql://user:secret@127.0.0.1:1/db"], "check that the server runs"),
         (["s", "--all"], "NAME and --all exclude each other"),

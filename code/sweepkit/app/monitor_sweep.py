@@ -1,6 +1,7 @@
 """`monitor_sweep.py`: find what to watch, look again and again, show it, say with the exit code how it ended."""
 
 import difflib
+import os
 import signal
 import sys
 import threading
@@ -56,15 +57,16 @@ def locate(options: Namespace) -> tuple[str, Path, str | None]:
     """Return the record to open, the folder of its sweeps, and the sweep's name or folder name (None: not named)."""
     output_dir: Path = options.output_dir
     wanted: str | None = options.sweep
-    if wanted is not None and ("/" in wanted or (not options.storage and Path(wanted).is_dir())):
-        folder = Path(wanted).expanduser().resolve()
-        if (folder / STORE_NAME).exists() or not folder.name.startswith("sweep_"):
+    folder = Path(os.path.abspath(Path(wanted).expanduser())) if wanted is not None else None
+    if wanted is not None and folder is not None and folder.is_dir():
+        if (folder / STORE_NAME).exists():
             output_dir, wanted = folder, None
-        else:
+        elif folder.name.startswith("sweep_"):
             output_dir, wanted = folder.parent, folder.name
-        if not folder.is_dir():
+        elif "/" in wanted:
             raise SweepKitError(
-                f"{options.sweep}: must be a sweep's folder, got no such folder; name the sweep instead"
+                f"{wanted}: must be a sweep's folder (sweep_NAME) or one that holds {STORE_NAME}, got another one; "
+                "name the sweep instead"
             )
     return options.storage or str(output_dir / STORE_NAME), output_dir, wanted
 

@@ -41,6 +41,8 @@ class Follower:
         self._total: int | None = None
         self._rows: dict[int, Row] = {}
         self._views: dict[int, RunView] = {}
+        self._judged: frozenset[str] = frozenset()
+        self._decisions: dict[str, Decision] = {}
         self.live: Sequence[LiveRun] = ()
 
     def look(self) -> Snapshot:

@@ -25,7 +25,7 @@ _STYLES = {
 _TICKS = "▁▂▃▄▅▆▇█"
 _MOST_CURVE = 60
 _MOST_FAILURES = 5
-_BESIDE_RUNNING = 14  # lines of a picture that show no running run
+_BESIDE_RUNNING = 10  # lines of a picture that show neither running runs nor what may be absent, and the cursor's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,8 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     if item.curve:
         lines.append(_curve_line(item, width))
     failures = _failure_lines(item)
-    limit = None if height is None else max(1, height - _BESIDE_RUNNING - len(failures) - len(picture.gpus))
+    beside = len(failures) + len(picture.gpus) + len(picture.notes) + (2 if item.stalled else 0)
+    limit = None if height is None else max(1, height - _BESIDE_RUNNING - beside)
     lines += _running_lines(item.running, picture.uses, width, limit)
     lines += failures
     if item.stalled:
@@ -165,15 +166,14 @@ def sparkline(curve: Sequence[Improvement], runs: int, columns: int) -> str:
     """
     if not curve or columns < 1:
         return ""
-    low, high = min(point.value for point in curve), max(point.value for point in curve)
     shown = min(columns, max(runs, 1))
-    bars, newest = [], 0
+    values, newest = [], 0
     for column in range(1, shown + 1):
         done = math.ceil(column * runs / shown)
         while newest + 1 < len(curve) and curve[newest + 1].done <= done:
             newest += 1
-        bars.append(_tick(curve[newest].value, low, high))
-    return "".join(bars)
+        values.append(curve[newest].value)
+    return "".join(_tick(value, min(values), max(values)) for value in values)
 
 
 def _tick(value: float, low: float, high: float) -> str:
