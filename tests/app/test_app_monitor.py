@@ -1,8 +1,11 @@
 """monitor_sweep.py as a user runs it: the real script beside real sweeps."""
 
+import contextlib
 import hashlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import pytest
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.paths import CODE_DIR
+from sweepkit.store.base import Attempt
 from sweepkit.store.open import open_store
 
 MONITOR = CODE_DIR / "monitor_sweep.py"
@@ -164,6 +168,29 @@ def test_watching_a_finished_sweep_changes_nothing(monitor):
     assert files(monitor.folder / "out") == before
 
 
+def test_a_terminal_gets_the_picture_within_its_columns(monitor):
+    assert monitor.call().returncode == 0
+    main, terminal = pty.openpty()
+    monitor.env |= {"COLUMNS": "60", "LINES": "24", "TERM": "xterm"}
+    process = subprocess.Popen(
+        monitor.watch_command("s"), cwd=monitor.folder, env=monitor.env, stdout=terminal, stderr=subprocess.PIPE
+    )
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux: the other end was closed
+        while data := os.read(main, 65536):
+            shown += data
+    os.close(main)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    lines = plain.replace("\r", "\n").splitlines()
+    assert any(line.startswith("s  finished  3/3 done") for line in lines)
+    assert any("█" * 60 == line for line in lines)
+    assert max(map(len, lines)) == 60
+    assert b"\x1b[?25h" in shown  # the cursor is back
+
+
 def test_until_failed_and_done_have_codes_of_their_own(monitor):
     monitor.write(FAILING)
     assert monitor.call().returncode == 0
@@ -186,8 +213,6 @@ def test_a_sweep_whose_runner_was_killed_is_stalled(monitor, endless):
         sweep = store.sweep("s")
         (live,) = store.live_attempts(sweep.sweep_id)
         run = store.runs(sweep.sweep_id)[0]
-        from sweepkit.store.base import Attempt
-
         attempt = Attempt(
             attempt_id=live.attempt_id, token=live.token, run=run, ordinal=1, lease_until=live.lease_until
         )
