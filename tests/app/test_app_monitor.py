@@ -191,6 +191,27 @@ def test_a_terminal_gets_the_picture_within_its_columns(monitor):
     assert b"\x1b[?25h" in shown  # the cursor is back
 
 
+def test_a_record_that_goes_away_is_waited_for(monitor):
+    assert monitor.call("--count", "1").returncode == 0
+    file, aside = monitor.folder / "out" / "sweepkit.db", monitor.folder / "aside.db"
+    process = monitor.watching("s", "--json", "--refresh-interval", "0.05", "--until", "done")
+    try:
+        assert json.loads(process.stdout.readline())["notes"] == []
+        file.rename(aside)
+        notes = []
+        while not notes:
+            notes = json.loads(process.stdout.readline())["notes"]
+        assert "the record cannot be read now, trying again" in notes[0]
+        aside.rename(file)
+        while notes:
+            notes = json.loads(process.stdout.readline())["notes"]
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+
+
 def test_until_failed_and_done_have_codes_of_their_own(monitor):
     monitor.write(FAILING)
     assert monitor.call().returncode == 0
