@@ -1,7 +1,10 @@
 """A record opened for watching: what a look tells, and that nothing at all is written."""
 
 import hashlib
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -170,3 +173,23 @@ def test_an_empty_database_is_told_and_stays_empty(postgres):
 def test_another_database_is_refused(text):
     with pytest.raises(StoreError, match="--storage"):
         open_watch(text)
+
+
+def test_what_a_killed_writer_left_in_the_log_is_read_and_stays_there(tmp_path):
+    program = f"""
+import os, signal, sys
+sys.path[:0] = {sys.path!r}
+from test_store_watch import fill
+from sweepkit.store.open import open_store
+print(fill(open_store({str(tmp_path / "a.db")!r}))[0].sweep_id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    before = digest(tmp_path)
+    assert {"a.db", "a.db-wal"} <= set(before)
+    with open_watch(tmp_path / "a.db") as watch:
+        look = watch.look(done.stdout.strip())
+        assert [run.state for run in look.changed] == [RunState.FINISHED, RunState.RUNNING]
+    after = digest(tmp_path)
+    assert {name: after[name] for name in ("a.db", "a.db-wal")} == {name: before[name] for name in ("a.db", "a.db-wal")}
