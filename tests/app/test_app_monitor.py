@@ -330,3 +330,11 @@ def test_the_dashboard_shows_a_run_that_comes_later(monitor):
     assert (process.returncode, errors) == (143, "")
     with pytest.raises(OSError):  # the dashboard ended with us
         fetch(url)
+
+
+@pytest.mark.postgres
+def test_a_sweep_on_a_server_is_watched_by_its_url(monitor, postgres_database):
+    assert monitor.call("--storage", postgres_database).returncode == 0
+    (sweep,) = monitor.look("s", "--storage", postgres_database)["sweeps"]
+    assert (sweep["done"], sweep["best"]["params"]) == (3, {"x": 1})
+    assert monitor.watch("s", "--until", "done", "--storage", postgres_database).returncode == 0
