@@ -1,0 +1,405 @@
+"""Where a sweep stands, from its runs and live attempts: counts, best so far, what runs, time left, whether it stalls.
+
+Pure. `row_of` keeps of a run what a picture of the sweep needs, so that a picture of thousands of runs looks at their
+histories only when they change.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+from sweepkit.analysis.ranking import value_of
+from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
+from sweepkit.spec.runs import Decision, RunState
+from sweepkit.spec.sweep import Goal, Metric
+from sweepkit.spec.watched import LiveRun
+
+SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
+SILENT_S = 300.0  # … and not before so many seconds
+IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so many seconds
+_COUNTS = (RunState.FINISHED, RunState.STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One run in short.
+
+    Args:
+        number, run_id, params, state, reason, attempts, failures: As recorded.
+        value: Its best finite value of the metric, or None.
+        newest: Its newest value of the metric, finite or not, or None.
+        begun_at: When it was last begun (made, before it began), seconds since the epoch.
+        ended_at: When it ended; None before.
+        duration_s: How long its last attempt took; None before it is done, or when nobody knows.
+        reports: How often it reported; 0 when nobody knows.
+    """
+
+    number: int
+    run_id: str
+    params: Mapping[str, Any]
+    state: RunState
+    reason: str
+    attempts: int
+    failures: int
+    value: float | None
+    newest: float | None
+    begun_at: float
+    ended_at: float | None
+    duration_s: float | None
+    reports: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvement:
+    """A point of the best-so-far curve: the `done`-th run (from 1) that ended with a value was better than all before.
+
+    `at` is in seconds since the epoch.
+    """
+
+    done: int
+    run_id: str
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningRun:
+    """A run with a live attempt.
+
+    Args:
+        row: The run.
+        live: Its attempt.
+        duration_s: Since the attempt's process started (was claimed, before), >= 0.
+        age_s: Since its newest report, >= 0; None without one.
+        margin: How far it is from being stopped, in units of the metric (positive: safe), None without one.
+        verdict: What the stopping rule says of it, in words; "" without a rule.
+    """
+
+    row: Row
+    live: LiveRun
+    duration_s: float
+    age_s: float | None
+    margin: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A sweep at one moment.
+
+    Args:
+        name, state, reason: Of the sweep, as recorded.
+        metric: What is optimized, or None.
+        now: Seconds since the epoch, by the record's clock.
+        elapsed_s: From the sweep's making to now, or to its last run's end once it has ended.
+        total: Runs that it will have, None when nobody knows.
+        counts: Runs by state; absent: none.
+        best: The best run that finished or was stopped, or None.
+        mean: Mean value of those runs, None without one; `valued` is their number.
+        curve: How the best value came about, oldest first.
+        running: Runs with a live attempt, by number.
+        workers: Live attempts whose lease holds.
+        eta_s: Seconds until all runs are done at the mean pace so far; None when nobody can know.
+        failures: The last runs that failed or diverged, newest first.
+        stalled: Why the sweep does not go on, "" when it does.
+        ended: Nothing more will happen by itself.
+    """
+
+    name: str
+    state: SweepState
+    reason: str
+    metric: Metric | None
+    now: float
+    elapsed_s: float
+    total: int | None
+    counts: Mapping[RunState, int]
+    best: Row | None
+    mean: float | None
+    valued: int
+    curve: tuple[Improvement, ...]
+    running: tuple[RunningRun, ...]
+    workers: int
+    eta_s: float | None
+    failures: tuple[Row, ...]
+    stalled: str
+    ended: bool
+
+    @property
+    def done(self) -> int:
+        """Return how many runs are done."""
+        return sum(number for state, number in self.counts.items() if state.done)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """All that a snapshot is made of.
+
+    Args:
+        sweep: The sweep.
+        metric: What is optimized, or None.
+        total: Runs that it will have, None when nobody knows.
+        rows: All its runs.
+        live: Its live attempts.
+        now: Seconds since the epoch, by the record's clock.
+        idle_since: When its last attempt ended, None while one is live or when none was made.
+        verdicts: What the stopping rule says of running runs, by run id.
+    """
+
+    sweep: SweepRecord
+    metric: Metric | None
+    total: int | None
+    rows: Sequence[Row]
+    live: Sequence[LiveRun]
+    now: float
+    idle_since: float | None = None
+    verdicts: Mapping[str, Decision] = field(default_factory=dict)
+
+
+def metric_of(sweep: SweepRecord) -> Metric | None:
+    """Return the metric that a record names; its target and imputations stand in the YAML only."""
+    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE)) if sweep.metric else None
+
+
+def row_of(run: RunRecord, metric: Metric | None) -> Row:
+    """Return a run in short."""
+    duration_s = None
+    if run.state.done:
+        told = run.outcome.get("duration_s")
+        if isinstance(told, int | float):
+            duration_s = float(told)
+        elif run.started_at is not None and run.ended_at is not None:
+            duration_s = max(0.0, run.ended_at - run.started_at)
+    reports = run.outcome.get("reports") if run.state.done else None
+    return Row(
+        number=run.number,
+        run_id=run.run_id,
+        params=run.params,
+        state=run.state,
+        reason=run.reason,
+        attempts=run.attempts,
+        failures=run.failures,
+        value=value_of(run, metric),
+        newest=_newest(run, metric),
+        begun_at=run.created_at if run.started_at is None else run.started_at,
+        ended_at=run.ended_at,
+        duration_s=duration_s,
+        reports=reports if isinstance(reports, int) else len(run.history),
+    )
+
+
+def _newest(run: RunRecord, metric: Metric | None) -> float | None:
+    if metric is None:
+        return None
+    return run.history[-1] if run.history else run.last_metrics.get(metric.name)
+
+
+def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
+    """Return where a sweep stands; the last `failures` failed runs are named."""
+    sweep, rows = watched.sweep, watched.rows
+    counts = Counter(row.state for row in rows)
+    valued = _valued(rows)
+    values = [row.value for row in valued if row.value is not None]
+    ended = _ended(watched, counts)
+    ends = [row.ended_at for row in rows if row.ended_at is not None]
+    until = max(ends) if ended and ends else watched.now
+    curve = _curve(valued, watched.metric)
+    workers = sum(not live.expired for live in watched.live)
+    return Snapshot(
+        name=sweep.name,
+        state=sweep.state,
+        reason=sweep.reason,
+        metric=watched.metric,
+        now=watched.now,
+        elapsed_s=max(0.0, until - sweep.created_at),
+        total=watched.total,
+        counts=dict(counts),
+        best=next(row for row in valued if row.run_id == curve[-1].run_id) if curve else None,
+        mean=_mean(values),
+        valued=len(values),
+        curve=curve,
+        running=_running(watched),
+        workers=workers,
+        eta_s=None if ended else _eta_s(watched, workers),
+        failures=_failures(rows, failures),
+        stalled="" if ended else stalled(watched),
+        ended=ended,
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    if not values:
+        return None
+    try:
+        return fmean(values)
+    except OverflowError:  # the sum is too great for a float, the mean is not
+        return math.fsum(value / len(values) for value in values)
+
+
+def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
+    if any(not live.expired for live in watched.live) or watched.sweep.state is SweepState.PAUSED:
+        return False
+    if watched.sweep.state is not SweepState.RUNNING:
+        return True
+    # Its runner was killed after the last run, before it could say so; or W&B's server, which does not say so at once.
+    open_runs = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+    return watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
+
+
+def _valued(rows: Iterable[Row]) -> list[Row]:
+    """Return the runs whose value counts, in the order in which they ended."""
+    found = [row for row in rows if row.state in _COUNTS and row.value is not None]
+    return sorted(found, key=lambda row: (_end(row), row.number))
+
+
+def _end(row: Row) -> float:
+    return row.begun_at if row.ended_at is None else row.ended_at
+
+
+def _curve(valued: Sequence[Row], metric: Metric | None) -> tuple[Improvement, ...]:
+    points: list[Improvement] = []
+    for done, row in enumerate(valued, 1):
+        assert row.value is not None and metric is not None  # a value is a metric's
+        if not points or metric.goal.better(row.value, points[-1].value):
+            points.append(Improvement(done=done, run_id=row.run_id, value=row.value, at=_end(row)))
+    return tuple(points)
+
+
+def _running(watched: Watched) -> tuple[RunningRun, ...]:
+    by_id = {row.run_id: row for row in watched.rows}
+    found = []
+    for live in watched.live:
+        if (row := by_id.get(live.run_id)) is None:
+            continue
+        verdict = watched.verdicts.get(live.run_id)
+        began = live.claimed_at if live.started_at is None else live.started_at
+        age_s = None if live.last_report_at is None else max(0.0, watched.now - live.last_report_at)
+        found.append(
+            RunningRun(
+                row=row,
+                live=live,
+                duration_s=max(0.0, watched.now - began),
+                age_s=age_s,
+                margin=None if verdict is None else verdict.margin,
+                verdict="" if verdict is None else verdict.reason,
+            )
+        )
+    return tuple(sorted(found, key=lambda run: run.row.number))
+
+
+def _failures(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
+    found = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    return tuple(sorted(found, key=lambda row: (_end(row), row.number), reverse=True)[:limit])
+
+
+def _eta_s(watched: Watched, workers: int) -> float | None:
+    """Return the time that the rest takes: every run as long as the done ones on average, less what already ran."""
+    durations = [row.duration_s for row in watched.rows if row.duration_s is not None]
+    if watched.total is None or not workers or not durations:
+        return None
+    mean_s = fmean(durations)
+    done = sum(row.state.done for row in watched.rows)
+    running = [run for run in _running(watched) if not run.live.expired]
+    waiting = max(0, watched.total - done - len(running))
+    left_s = sum(max(0.0, mean_s - run.duration_s) for run in running)
+    return (waiting * mean_s + left_s) / workers
+
+
+def usual_interval_s(rows: Iterable[Row], live: Iterable[LiveRun]) -> float | None:
+    """Return the median over runs of the mean time between their reports, in seconds; None before anything is known.
+
+    A done run that never reported counts with its whole duration: such programs are silent all the time.
+    """
+    intervals = [row.duration_s / max(1, row.reports) for row in rows if row.duration_s is not None]
+    for attempt in live:
+        if attempt.reports > 1 and attempt.first_report_at is not None and attempt.last_report_at is not None:
+            intervals.append(max(0.0, attempt.last_report_at - attempt.first_report_at) / (attempt.reports - 1))
+    return median(intervals) if intervals else None
+
+
+def stalled(watched: Watched) -> str:
+    """Return why a sweep that should go on does not, "" when it does (or is paused, cancelled, finished).
+
+    It stalls when the leases of all its live attempts are over, when none of these has given a sign for ten usual
+    intervals between reports and at least five minutes, or when there is work and no attempt for more than a minute.
+    """
+    sweep, live, now = watched.sweep, watched.live, watched.now
+    if sweep.state is not SweepState.RUNNING:
+        return ""
+    if not live:
+        return _left_alone(watched)
+    hosts = ", ".join(sorted({attempt.host for attempt in live}))
+    if all(attempt.expired for attempt in live):
+        return f"the lease of every running run is over: the agent on {hosts} died or cannot reach the record"
+    interval_s = usual_interval_s(watched.rows, live)
+    allowed_s = max(SILENT_S, SILENT_INTERVALS * (interval_s or 0.0))
+    silent_s = now - max(_sign_at(attempt) for attempt in live)
+    if silent_s <= allowed_s:
+        return ""
+    usual = "" if interval_s is None else f" (usual: every {interval_s:.3g} s)"
+    return f"no running run has reported for {silent_s:.0f} s{usual}: look at their logs on {hosts}"
+
+
+def _sign_at(attempt: LiveRun) -> float:
+    """Return when an attempt last gave a sign of progress: a report, its start, its claim."""
+    times = (attempt.last_report_at, attempt.started_at, attempt.claimed_at)
+    return max(at for at in times if at is not None)
+
+
+def _left_alone(watched: Watched) -> str:
+    done = sum(row.state.done for row in watched.rows)
+    left = None if watched.total is None else max(watched.total, len(watched.rows)) - done
+    if left == 0 and watched.rows:
+        return ""
+    begun = [watched.sweep.created_at, *(max(row.begun_at, _end(row)) for row in watched.rows)]
+    idle_s = watched.now - max([*begun, *([] if watched.idle_since is None else [watched.idle_since])])
+    if idle_s <= IDLE_S:
+        return ""
+    rest = "runs are left" if left is None else f"{left} run{'s are' if left != 1 else ' is'} left"
+    return f"nothing has run for {idle_s:.0f} s and {rest}: start its sweep runner again, it continues"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a monitor that waits leaves with: the exit code and why."""
+
+    code: int
+    reason: str
+
+
+DONE, FAILED, STALLED = 0, 3, 4
+
+
+def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> Verdict | None:
+    """Return what ends the waiting for `until` ("done", "failed", "stalled", any of them), None to wait on.
+
+    Whatever is waited for, the end of all sweeps ends the waiting: 0 when they are done; 3 when one was cancelled or
+    has runs but none that finished well, and, waiting for "failed", when any run failed. A failed run is 3 and a
+    stalled sweep 4, each only when it is waited for.
+    """
+    wanted = set(until)
+    if "failed" in wanted and (reason := next(filter(None, map(_failed, snapshots)), "")):
+        return Verdict(code=FAILED, reason=reason)
+    if snapshots and all(item.ended for item in snapshots):
+        reason = next(filter(None, map(_in_vain, snapshots)), "")
+        return Verdict(code=FAILED, reason=reason) if reason else Verdict(code=DONE, reason="done")
+    if "stalled" in wanted and (item := next((item for item in snapshots if item.stalled), None)):
+        return Verdict(code=STALLED, reason=f"{item.name}: stalled: {item.stalled}")
+    return None
+
+
+def _failed(item: Snapshot) -> str:
+    failed = item.counts.get(RunState.FAILED, 0)
+    if not failed:
+        return ""
+    newest = next((row for row in item.failures if row.state is RunState.FAILED), None)
+    return f"{item.name}: {failed} failed" + (f", the last, run {newest.run_id}: {newest.reason}" if newest else "")
+
+
+def _in_vain(item: Snapshot) -> str:
+    if item.state is SweepState.CANCELLED:
+        return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
+    good = sum(item.counts.get(state, 0) for state in _COUNTS)
+    return f"{item.name}: none of its {item.done} runs finished well" if item.done and not good else ""

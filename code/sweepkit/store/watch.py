@@ -1,0 +1,208 @@
+"""Read a record that others write: nothing is made, migrated or changed, on SQLite and PostgreSQL alike.
+
+**SQLite.** A file in WAL mode that is open elsewhere is joined read-only. One that nobody has open (no write-ahead log
+beside it) is read as immutable, so that not even SQLite's own files appear in its folder; each look opens it anew, so a
+writer that comes later is seen at the next look.
+
+**PostgreSQL.** The server itself refuses writes of the session.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
+
+from sweepkit.errors import StoreError
+from sweepkit.spec.watched import LiveRun, Look
+from sweepkit.store import records, schema, writes
+from sweepkit.store import statements as q
+from sweepkit.store.base import AttemptState
+from sweepkit.store.open import (
+    BUSY_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    IDLE_IN_TRANSACTION_S,
+    parse_url,
+    postgresql_url,
+    shown_url,
+    url_secrets,
+)
+from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS, db_now
+from sweepkit.store.session import Session
+from sweepkit.store.sql import SqlStore
+
+_first, _last = REPORTS.alias("first"), REPORTS.alias("newest")
+_SWEEP = sa.select(SWEEPS, db_now().label("now")).where(SWEEPS.c.sweep_id == sa.bindparam("b_sweep"))
+# `next_seq` leads to the newest report by primary key: a look costs the same however many reports there are.
+_LIVE = (
+    sa.select(
+        ATTEMPTS,
+        (ATTEMPTS.c.lease_until <= db_now()).label("expired"),
+        RUNS.c.next_seq.label("reports"),
+        _first.c.reported_at.label("first_report_at"),
+        _last.c.reported_at.label("last_report_at"),
+        _last.c.step.label("step"),
+    )
+    .join(RUNS, RUNS.c.run_id == ATTEMPTS.c.run_id)
+    .outerjoin(_first, sa.and_(_first.c.attempt_id == ATTEMPTS.c.attempt_id, _first.c.seq == 0))
+    .outerjoin(_last, sa.and_(_last.c.attempt_id == ATTEMPTS.c.attempt_id, _last.c.seq == RUNS.c.next_seq - 1))
+    .where(
+        ATTEMPTS.c.sweep_id == sa.bindparam("b_sweep"),
+        ATTEMPTS.c.state == sa.literal_column(f"'{AttemptState.LIVE.value}'"),  # literal: the partial index is used
+    )
+    .order_by(RUNS.c.number)
+)
+_IDLE_SINCE = sa.select(sa.func.max(ATTEMPTS.c.ended_at)).where(ATTEMPTS.c.sweep_id == sa.bindparam("b_sweep"))
+
+
+class Watch(SqlStore):
+    """A record opened for reading: `runs`, `sweeps`, … as in `Store`; every write raises StoreError."""
+
+    def look(self, sweep_id: str, since: int = 0) -> Look | None:
+        """Return what a monitor needs of a sweep; None when there is no such sweep.
+
+        The cost is that of the runs changed after `since` and of the live attempts, not of the whole sweep.
+        """
+        key = {"b_sweep": sweep_id}
+
+        def work(connection: sa.Connection) -> Look | None:
+            row = connection.execute(_SWEEP, key).first()
+            if row is None:
+                return None
+            changed = connection.execute(q.RUNS_SINCE, {**key, "b_since": since}).all()
+            live = connection.execute(_LIVE, key).all()
+            return Look(
+                sweep=records.sweep_record(row),
+                changed=[
+                    writes.with_history(connection, run) if run.n_chunks else records.run_record(run) for run in changed
+                ],
+                live=[_live_run(attempt) for attempt in live],
+                now=float(row.now),
+                idle_since=None if live else connection.scalar(_IDLE_SINCE, key),
+                change=max(since, row.change),
+            )
+
+        return self._session.read(work)
+
+
+def _live_run(row: sa.Row[Any]) -> LiveRun:
+    return LiveRun(
+        run_id=row.run_id,
+        attempt_id=row.attempt_id,
+        ordinal=row.ordinal,
+        agent_id=row.agent_id,
+        host=row.host,
+        pid=row.pid,
+        device=row.device,
+        claimed_at=row.claimed_at,
+        started_at=row.started_at,
+        expired=bool(row.expired),
+        reports=row.reports,
+        step=row.step,
+        first_report_at=row.first_report_at,
+        last_report_at=row.last_report_at,
+    )
+
+
+def open_watch(url_or_path: str | Path) -> Watch:
+    """Open a record for reading.
+
+    Args:
+        url_or_path: As `open_store` takes it.
+
+    Raises:
+        StoreError: There is no record, an older or newer sweepkit wrote it, or it cannot be read. Nothing was made.
+    """
+    text = str(url_or_path)
+    if isinstance(url_or_path, Path) or ":" not in text.split("/", 1)[0]:
+        return _checked(_sqlite(Path(text)))
+    url = parse_url(text)
+    backend = url.drivername.split("+")[0]
+    if backend == "sqlite" and url.database:
+        return _checked(_sqlite(Path(url.database)))
+    if backend in ("postgresql", "postgres"):
+        return _checked(_postgresql(postgresql_url(url)))
+    raise StoreError(
+        f"--storage {shown_url(url)}: must be a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE, "
+        f"got the scheme {url.drivername!r}; use one of these"
+    )
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file, whatever characters its path has."""
+    return sa.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
+
+
+def _sqlite(path: Path) -> Session:
+    path = path.expanduser()
+    label = f"store {path}"
+    if not path.is_file():
+        raise StoreError(
+            f"{label}: a record must be there to be watched, got no such file; "
+            "start a sweep first, or name its --output-dir or --storage"
+        )
+    real = path.resolve()
+    engine = sa.create_engine("sqlite+pysqlite://", creator=lambda: _connect(real), poolclass=NullPool)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return Session(engine, label=label, path=str(real))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    log = path.with_name(path.name + "-wal")
+    try:
+        in_use = log.stat().st_size > 0
+    except OSError:
+        in_use = False
+    how = "mode=ro" if in_use else "mode=ro&immutable=1"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{how}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,
+        isolation_level=None,
+    )
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _postgresql(url: sa.URL) -> Session:
+    engine = sa.create_engine(
+        url,
+        isolation_level="REPEATABLE READ",  # all statements of a look see one state
+        pool_pre_ping=True,
+        pool_size=2,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit monitor"},
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _set_read_only)
+    label = f"store {shown_url(url.set(drivername='postgresql'))}"
+    return Session(engine, label=label, secrets=url_secrets(url))
+
+
+def _set_read_only(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    connection.commit()
+
+
+def _checked(session: Session) -> Watch:
+    """Return the record when this sweepkit can read it."""
+    try:
+        if not session.read(schema.applied):
+            raise StoreError(
+                f"{session.label}: a record must be there to be watched, got a database without one; "
+                "start a sweep first, or name another --storage"
+            )
+        if todo := session.read(lambda connection: schema.missing(connection, session.label)):
+            raise StoreError(
+                f"{session.label}: must be as this sweepkit writes it, got one without {todo[0].name}; "
+                "an older sweepkit made it: run its sweep with this one, which brings it up to date"
+            )
+    except BaseException:
+        session.close()
+        raise
+    return Watch(session)
