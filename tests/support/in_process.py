@@ -30,7 +30,7 @@ def train(config: TrainingConfig, output_dir: Any) -> SimpleNamespace:
 
     made: list[Any] = []
 
-    class Seen(summarization.Summarizer):
+    class Seen(summarization.FittingSummarizer):
         """The Trainer, kept to be looked at."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,9 +40,9 @@ def train(config: TrainingConfig, output_dir: Any) -> SimpleNamespace:
     lines: list[str] = []
     recorded = RecordedConfig(config)
     output_dir.mkdir(parents=True, exist_ok=True)
-    real, summarization.Summarizer = summarization.Summarizer, Seen  # type: ignore[misc]
+    real, summarization.FittingSummarizer = summarization.FittingSummarizer, Seen  # type: ignore[misc]
     try:
         outcome = summarization.train(recorded, output_dir, Listeners(say=lines.append, used=list))
     finally:
-        summarization.Summarizer = real  # type: ignore[misc]
+        summarization.FittingSummarizer = real  # type: ignore[misc]
     return SimpleNamespace(outcome=outcome, lines=lines, read=recorded.read, trainer=made[-1])

@@ -17,7 +17,7 @@ from sweepkit.spec.training_sections import OPTIMIZERS, OPTIMIZERS_OF_BITSANDBYT
 pytestmark = pytest.mark.usefixtures("library_warnings")
 
 # Sections that decide nothing that is built here; each has tests of its own.
-OTHER_SECTIONS = ("data", "metrics", "wandb", "output")
+OTHER_SECTIONS = ("reproduces", "data", "metrics", "wandb", "output")
 ELSEWHERE = {"training.on_out_of_memory"}  # what it does shows only where memory is full: tests of the answer to that
 
 

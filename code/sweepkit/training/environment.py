@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.metadata
 import os
 import platform
 import random
@@ -149,6 +150,8 @@ def versions() -> dict[str, str]:
         "numpy": numpy,
     }
     found = {name: str(getattr(module, "__version__", "unknown")) for name, module in modules.items()}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found["peft"] = importlib.metadata.version("peft")  # not imported where there are no adapters
     return {"python": sys.version.split()[0], **found}
 
 
