@@ -82,7 +82,7 @@ class Session:
     def open(self) -> None:
         """Make or continue the record; make the files' folder, the engine and the view."""
         self.sweep, self.notes = self._open_sweep()
-        self.paths = SweepPaths(self.plan.output_dir, self.sweep.name)
+        self.paths = self._paths(self.sweep)
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         write_spec(self.paths, self.spec)
         self._write_base_config()
@@ -131,6 +131,9 @@ class Session:
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
         meta = {**self.plan.meta(self.sampler), self._runners_key(): self._runners(sweep.meta)}
         return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta), notes
+
+    def _paths(self, sweep: SweepRecord) -> SweepPaths:
+        return SweepPaths(self.plan.output_dir, sweep.name)
 
     def _join(self, sweep: SweepRecord) -> tuple[SweepRecord, list[str]]:
         """Work along: nothing of the record is changed."""
