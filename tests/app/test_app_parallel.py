@@ -1,5 +1,6 @@
 """parallel_sweep_runner.py as a user runs it: slots, several sweeps, control from elsewhere, agents that join."""
 
+import contextlib
 import json
 import os
 import signal
@@ -36,7 +37,11 @@ with socket.socket() as port:
 def sweeper(tmp_path):
     made = Sweeper(tmp_path)
     made.env["CUDA_VISIBLE_DEVICES"] = ""
-    return made
+    yield made
+    for process in made.processes:  # those of a test that failed
+        process.kill()
+        with contextlib.suppress(ValueError):  # read to its end already
+            process.communicate()
 
 
 def write(sweeper, numbers, name="s.yaml", more="", program=PROGRAMS / "journal.py"):
@@ -261,6 +266,12 @@ def started(sweeper, *options):
     return process
 
 
+def under_way(sweeper):
+    """Return whether the record has runs that are being executed."""
+    with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
+        return store.live_attempts(store.sweep("s").sweep_id)
+
+
 def heard(process, words):
     """Read the runner's events up to the notice that has the words."""
     for line in process.stdout:
@@ -274,7 +285,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
     done = sweeper.control("--pause", "s")
     assert done.returncode == 0 and done.stdout.startswith("s: paused; "), done.stderr
     heard(process, "s paused by --pause: no run starts until --resume")
-    wait_until(lambda: len(sweeper.journal()) % 2 == 0, "the running runs to end")
+    wait_until(lambda: not under_way(sweeper), "the running runs to end")
     journal = len(sweeper.journal())
     again = sweeper.control("--pause", "s")
     assert again.returncode == 2 and "needs one that is running, got paused (paused by --pause)" in again.stderr
@@ -352,7 +363,7 @@ def test_a_second_runner_with_other_options_is_refused_while_the_first_one_lives
     assert f"process {process.pid} runs it on this host with other options" in err
     assert "workers: 2 → 1" in err and "--join s" in err
     process.kill()
-    process.wait()
+    process.communicate()
     sweeper.env["DURATION"] = "0"
     done = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "1", "--json")
     assert sweeper.ended(done)["s"]["counts"] == {"finished": 12}
@@ -445,6 +456,7 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
         session = Session(options, joined, store, slots=())
         session.check()
         session.sweep, session.paths = record, session._paths(record)
+        session.paths.root.mkdir()
         session._write_base_config()
         assert joined.base_config.read_text(encoding="utf-8") == base
         assert joined.base_config.is_relative_to(sweeper.folder / "out")

@@ -22,6 +22,7 @@ class Sweeper:
         inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         self.env = {**inherited, "PYTHONWARNINGS": "default", "COLUMNS": "200", "JOURNAL": str(folder / "journal")}
         self.options: list[str] = []
+        self.processes: list[subprocess.Popen[str]] = []
 
     def write(self, text, name="s.yaml"):
         path = self.folder / name
@@ -37,7 +38,9 @@ class Sweeper:
         output = [] if "--output-dir" in options else ["--output-dir", "out"]
         command = [sys.executable, str(PARALLEL), *output, *self.options, *options]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8", **popen}
-        return subprocess.Popen(command, **{"cwd": self.folder, "env": self.env, **piped})
+        process = subprocess.Popen(command, **{"cwd": self.folder, "env": self.env, **piped})
+        self.processes.append(process)
+        return process
 
     def finished(self, process, *, rc=0, timeout=120):
         """Wait for a runner that was started; return its output. Fails unless the exit code is `rc`."""
@@ -45,6 +48,7 @@ class Sweeper:
             out, err = process.communicate(timeout=timeout)
         finally:
             process.kill()
+            self.processes.remove(process)
         assert process.returncode == rc, (out or "") + (err or "")
         return out if rc != 2 else err
 
