@@ -505,3 +505,46 @@ def test_sigterm_gives_the_runs_of_all_sweeps_back_and_is_no_failure(sweeper):
     assert [item["counts"] for item in done.values()] == [{"pending": 1}] * 2
     with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
         assert {store.sweep(name).state for name in ("a", "b")} == {SweepState.RUNNING}
+
+
+# -- memory of a GPU ---------------------------------------------------------------------------------------------------
+
+
+PYNVML = """\
+import os, types
+
+class NVMLError(Exception):
+    pass
+
+def nvmlInit():
+    pass
+
+def nvmlDeviceGetHandleByIndex(index):
+    return index
+
+def nvmlDeviceGetMemoryInfo(index):
+    used = 60 if index == 1 and os.path.exists(os.environ["STRANGER"]) else 2
+    return types.SimpleNamespace(free=(80 - used) << 30, total=80 << 30)
+"""
+
+
+def test_a_gpu_that_a_stranger_fills_is_waited_for_while_the_others_work(sweeper):
+    (sweeper.folder / "fake").mkdir()
+    sweeper.write(PYNVML, "fake/pynvml.py")
+    stranger = sweeper.folder / "stranger"
+    stranger.touch()
+    sweeper.env |= {
+        "PYTHONPATH": str(sweeper.folder / "fake"),
+        "STRANGER": str(stranger),
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "DURATION": "0.2",
+    }
+    write(sweeper, range(20))
+    process = sweeper.parallel("--single-parallel", "s.yaml", "--json")
+    heard(process, "slot 1 waits: GPU 1 has 20.0 of 80.0 GiB free, a run needs 64.0")
+    wait_until(lambda: len(sweeper.journal()) > 4, "the other GPU to work")
+    assert most_at_once(sweeper.journal()) == 1
+    stranger.unlink()
+    heard(process, "slot 1 (gpu 1) has room now")
+    assert sweeper.ended(process)["s"]["counts"] == {"finished": 20}
+    assert {result["device"] for result in sweeper.results()} == {"gpu 0", "gpu 1"}
