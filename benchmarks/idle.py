@@ -6,8 +6,8 @@ The GPUs are simulated: CUDA_VISIBLE_DEVICES names eight, and `programs/sleeping
 program's journal is the clock. A slot is busy from the first line of a run to its last one, and idle in between: while
 the program's process ends, its result is recorded, the next run is proposed, claimed and forked. The share is taken
 from each slot's first line to its last one. Memory is that of the agent at its largest, and what only a run's own
-process holds. The last line of the table is for a fork server that has imported what trainer.py needs: forking and ending
-a process with 400 MiB of shared pages costs more CPU, and eight runs of equal length do it all at once.
+process holds. The last line of the table is for a fork server that has imported what trainer.py needs: forking and
+ending a process with 400 MiB of shared pages costs more CPU, and eight runs of equal length do it all at once.
 """
 
 import json
