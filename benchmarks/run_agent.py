@@ -16,20 +16,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this
 from sweepkit.app.guard import guarded
 from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
-from sweepkit.paths import BASE_CONFIG, OUTPUT_DIR
+from sweepkit.paths import OUTPUT_DIR
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep; return the exit code of `sweep_runner.py`."""
     workers, *words = sys.argv[1:] if argv is None else argv
-    options = parse(words, base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
+    options = parse(words, output_dir=OUTPUT_DIR)
     plan = make_plan(options)
-    from sweepkit.app.session import Session
+    from sweepkit.agents.slots import make_slots, visible_gpus
+    from sweepkit.app.call import Call
 
     memory = {"planned_mib": memory_mib("VmRSS")}
-    with Session(options, plan, workers=int(workers)) as session:
-        code = session.run()
+    # A benchmark that simulates GPUs names them; those of the machine would make no difference but their number.
+    gpus = visible_gpus(os.environ) if "CUDA_VISIBLE_DEVICES" in os.environ else ()
+    shared = -(-int(workers) // len(gpus)) if gpus else 1
+    slots = make_slots(int(workers), gpus=gpus, gpus_per_run=None, cpus_per_run=None, runs_per_gpu=shared)
+    with Call(options, [plan], slots=slots) as call:
+        code = call.run()
         memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}
     if file := os.environ.get("BENCHMARK_MEMORY"):
         Path(file).write_text(json.dumps(memory), encoding="utf-8")
