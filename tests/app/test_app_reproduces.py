@@ -73,6 +73,13 @@ def test_the_best_run_trains_again_to_the_very_same_value_from_any_place(best, t
     assert [item.split()[0] for item in section.data] == ["data.train_file", "data.val_file"]
 
 
+def test_every_run_says_what_its_scores_mean(best):
+    facts = [result["facts"] for result in best.results()]
+    assert {fact["rouge_tokenizer"] for fact in facts} == {"unicode 1"}
+    assert {fact["architecture"] for fact in facts} == {"bart"}
+    assert all(fact["trainable_parameters"] == fact["parameters"] for fact in facts)
+
+
 def test_what_differs_is_said(best, tmp_path):
     config = as_dict(read_training_config(best.best))
     config["reproduces"]["versions"] = tuple(

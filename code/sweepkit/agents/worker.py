@@ -279,6 +279,7 @@ class Execution:
             **({} if (taken_mb := self._gpu_memory_mb()) is None else {"peak_gpu_memory_mb": taken_mb}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
+            **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
 
     def _gpu_memory_mb(self) -> float | None:

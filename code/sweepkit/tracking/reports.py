@@ -3,7 +3,8 @@
 One JSON object a line: `{"eval/loss": 0.3, "epoch": 1, "_step": 10, "_time": 1700000000.0}`. Python's `NaN`, `Infinity`
 and `-Infinity` are allowed. Keys that begin with `_sweepkit` are messages of sweepkit's own tools, never metrics:
 `{"_sweepkit_read": ["learning_rate", …]}` lists the sweep parameters that the program used;
-`{"_sweepkit_summary": {"eval/loss": 0.2}}` sets summary values.
+`{"_sweepkit_summary": {"eval/loss": 0.2}}` sets summary values;
+`{"_sweepkit_facts": {"rouge_tokenizer": "unicode 1"}}` goes into the run's result file as it is, under `facts`.
 
 The file is only ever appended to, one line by one write, so any number of processes may share it and a reader needs no
 lock: what follows the last newline is not there yet.

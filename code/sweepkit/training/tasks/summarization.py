@@ -109,6 +109,9 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
     stopping = _early_stopping(config, listeners)
     scoring = _scoring(config, loaded, val_set, output_dir)
+    if listeners.reporter is not None:  # what a score means must stand beside it, in a run that is stopped early too
+        tokenizer = {} if scoring is None else {"rouge_tokenizer": scoring.tokenizer}
+        listeners.reporter.message(_sweepkit_facts={**tokenizer, **loaded.facts})
     trainer = FittingSummarizer(
         model=loaded.model,
         args=arguments,
