@@ -115,11 +115,26 @@ def test_patience_counts_reports_without_enough_improvement():
         ([NAN, 1, NAN], 0),
         ([NAN, NAN], 1),
         ([1, math.inf, NAN], 1),
+        ([2, 1e5, 1e5], 1),
+        ([2, 1e5, NAN], 1),
+        ([2, 1e5, 3, 1e5], 0),
+        ([2, 1e4, 1e4], 0),
+        ([NAN, 2, 0.1, 1e5, 1e9], 1),
+        ([1e5, 2, 0.1, 1e6, 1e6], 0),  # it began higher than that
+        ([0.0, 0.0, 1.0, 1.0], 0),  # nothing to compare with
+        ([1e5, 1e5], 0),
+        ([-1e3, -1e9, -1e9], 0),
     ],
 )
 def test_a_run_diverges_after_two_bad_values_in_a_row_d34(history, stop):
     decision = judge(DivergenceGuard(), history)
     assert decision.stop is decision.diverged is bool(stop) and decision.reason
+
+
+def test_a_metric_to_be_maximized_may_grow_as_it_likes():
+    assert not judge(DivergenceGuard(Goal.MAXIMIZE), [1, 1e9, 1e9]).stop
+    assert judge(DivergenceGuard(Goal.MAXIMIZE), [1, 1e9, NAN, NAN]).stop
+    assert "over 10000 times where it began" in judge(DivergenceGuard(), [1, 1e9, 1e9]).reason
 
 
 def spec(early_terminate=None, metric=Metric(name="m"), **fields):  # noqa: B008 a frozen value

@@ -63,9 +63,9 @@ def make_rule(spec: SweepSpec) -> StoppingRule:
             raise SweepKitError(f"{where}early_terminate: needs a metric, got none; name it under `metric:`")
         return Never()
     if wanted is None:
-        return DivergenceGuard()
+        return DivergenceGuard(metric.goal)
     try:
-        return FirstStop((DivergenceGuard(), _rule(wanted, metric.goal)))
+        return FirstStop((DivergenceGuard(metric.goal), _rule(wanted, metric.goal)))
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
 
