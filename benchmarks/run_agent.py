@@ -25,11 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     workers, *words = sys.argv[1:] if argv is None else argv
     options = parse(words, output_dir=OUTPUT_DIR)
     plan = make_plan(options)
-    from sweepkit.agents.slots import make_slots
+    from sweepkit.agents.slots import make_slots, visible_gpus
     from sweepkit.app.call import Call
 
     memory = {"planned_mib": memory_mib("VmRSS")}
-    slots = make_slots(int(workers), gpus=(), gpus_per_run=None, cpus_per_run=None)
+    # A benchmark that simulates GPUs names them; those of the machine would make no difference but their number.
+    gpus = visible_gpus(os.environ) if "CUDA_VISIBLE_DEVICES" in os.environ else ()
+    shared = -(-int(workers) // len(gpus)) if gpus else 1
+    slots = make_slots(int(workers), gpus=gpus, gpus_per_run=None, cpus_per_run=None, runs_per_gpu=shared)
     with Call(options, [plan], slots=slots) as call:
         code = call.run()
         memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}

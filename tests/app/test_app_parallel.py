@@ -248,6 +248,26 @@ def test_a_sweep_that_is_broken_takes_no_slot_from_the_others(sweeper):
     assert not done["a"]["complete"] and "all failed" in done["a"]["reason"]
 
 
+LOST = """\
+import os, sys
+if os.environ["CUDA_VISIBLE_DEVICES"] == "1":
+    sys.exit("RuntimeError: CUDA error: the GPU has fallen off the bus")
+"""
+
+
+def test_a_gpu_that_one_sweep_lost_is_lost_for_all(sweeper):
+    sweeper.env |= {"CUDA_VISIBLE_DEVICES": "0,1", "DURATION": "0.2"}
+    sweeper.write(LOST, "lost.py")
+    rule = "sweepkit: {on_failure: [{match: fallen off the bus, do: quarantine}]}\n"
+    write(sweeper, range(4), "a.yaml", program="lost.py", more=rule)
+    write(sweeper, range(6), "b.yaml")
+    done = sweeper.ended(sweeper.parallel("--sweeps", "b.yaml", "a.yaml", "--json"))
+    assert {name: item["counts"] for name, item in done.items()} == {"a": {"finished": 4}, "b": {"finished": 6}}
+    lost_at = min(result["started_at"] for result in sweeper.results("a") if result["attempts"] == 2)
+    later = [result for result in sweeper.results("b") if result["started_at"] > lost_at]
+    assert {result["device"] for result in [*later, *sweeper.results("a")]} == {"gpu 0"}
+
+
 def test_the_same_sweep_twice_is_refused(sweeper):
     write(sweeper, range(2), "a.yaml")
     err = sweeper.finished(sweeper.parallel("--sweeps", "a.yaml", "a.yaml"), rc=2)

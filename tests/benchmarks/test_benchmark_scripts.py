@@ -19,7 +19,7 @@ FACTS = {
     "busy_by_others": 0.0,
     "measured_at": "2026-01-01T00:00+00:00",
 }
-NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup", "rouge")
+NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup", "rouge", "idle")
 
 
 @pytest.fixture
@@ -216,3 +216,16 @@ def test_a_wrong_bit_of_rouge_fails_loudly(script):
     ):
         with pytest.raises(RuntimeError, match="pair 0 has other bits"):
             rouge.check(ours, kept, theirs)
+
+
+# -- idle slots -------------------------------------------------------------------------------------------------------
+
+
+def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, script):
+    options = ["--workers", "1", "3", "--rounds", "2", "--sleep-s", "0.2", "--preload", "json", "--quiet-s", "0"]
+    assert script("idle").main([*options, "--output", str(tmp_path)]) == 0
+    text, data = saved(tmp_path, "idle")
+    assert [item["runs"] for item in data["measured"]] == [2, 6]
+    assert [len(item["gaps_s"]) for item in data["measured"]] == [1, 3]
+    assert all(0 < item["busy"] < 1 and min(item["private_mib"]) > 0 for item in data["measured"])
+    assert "3 workers are busy" in text and "target at least 0.97" in text

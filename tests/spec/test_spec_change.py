@@ -87,6 +87,8 @@ def test_layout_comments_and_order_do_not_count():
         (("sweepkit", "prior_runs"), ["y", "x"], 'sweepkit.prior_runs: ["x"] → ["y", "x"]'),
         (("sweepkit", "kill_delay_s"), 3, "sweepkit.kill_delay_s: 30.0 → 3.0"),
         (("sweepkit", "preload"), ["torch"], 'sweepkit.preload: [] → ["torch"]'),
+        (("sweepkit", "time_budget_s"), 9, "sweepkit.time_budget_s: (none) → 9.0"),
+        (("sweepkit", "min_free_gpu_memory_gb"), 4, "sweepkit.min_free_gpu_memory_gb: (none) → 4.0"),
         (("sweepkit", "cpus_per_run"), 3, "sweepkit.cpus_per_run: (none) → 3"),
     ],
 )  # fmt: skip

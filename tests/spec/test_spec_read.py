@@ -47,6 +47,8 @@ sweepkit:
   seed: 7
   retries: 2
   timeout_s: 60
+  time_budget_s: 3600
+  min_free_gpu_memory_gb: 10
   kill_delay_s: 5
   preload: [torch, sweepkit.spec]
   gpus_per_run: 0
@@ -113,6 +115,7 @@ def test_every_key_is_read():
     )
     own = spec.extensions
     assert (own.seed, own.retries, own.timeout_s, own.kill_delay_s) == (7, 2, 60.0, 5.0)
+    assert (own.time_budget_s, own.min_free_gpu_memory_gb) == (3600.0, 10.0)
     assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.spec"), 0, 2)
     assert (own.sampler, own.prior_runs, own.base_config) == ("tpe", ("other",), "kobart")
     assert own.on_failure == (

@@ -77,6 +77,7 @@ class Agent:
         cancelled: The sweep was cancelled: as level 2, for this sweep alone.
         paused: The sweep is paused in the record.
         running: How many runs this agent executes now.
+        mates: The agents of other sweeps that use the same slots.
         changed: Notified when a run ended; a crew shares one among its agents.
     """
 
@@ -111,6 +112,7 @@ class Agent:
         self.paused = False
         self.running = 0
         self.taken = 0
+        self.mates: tuple[Agent, ...] = ()
         self.changed = threading.Condition()
         self.lost_leases: frozenset[str] = frozenset()
         self._propose = threading.Lock()
@@ -265,6 +267,9 @@ class Agent:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
         for text in self.flow.ended(run.run_id, slot, outcome):
             self.emit(Notice(text=text, warning=True))
+        if outcome.quarantine:  # by what is wrong with the device, which is so for every sweep
+            for mate in self.mates:
+                mate.without(slot, outcome.reason)
         if run.state is RunState.FAILED:
             self._end_if_hopeless(run)
         self._end_if_flow_stops(run, outcome)
@@ -294,6 +299,14 @@ class Agent:
             self._give_up(f"{self.flow.everything_fails}, the last with: {outcome.reason}", run)
         elif len(self.flow.broken) == len(self.settings.slots) and self._end is None:
             self._give_up(f"every slot was taken out, the last with: {outcome.reason}", run)
+
+    def without(self, slot: Slot, reason: str) -> None:
+        """Use a slot no more that another sweep's runs found to be unusable."""
+        self.flow.exclude(slot.index)
+        if len(self.flow.broken) == len(self.settings.slots) and self._end is None:
+            self._end = Finish(
+                complete=False, reason=f"every slot was taken out, the last with: {reason}", given_up=True
+            )
 
     def _give_up(self, reason: str, run: RunRecord) -> None:
         """End, and show the end of the last log once."""

@@ -73,6 +73,7 @@ class Crew:
         self._errors: list[BaseException] = []
         for agent in self.agents:
             agent.changed = self._changed
+            agent.mates = tuple(mate for mate in self.agents if mate is not agent)
 
     def run(self) -> list[Finish]:
         """Work until every sweep is over or `interrupt` was called; return how each ended, in the order of the agents.

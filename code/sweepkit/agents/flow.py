@@ -67,6 +67,11 @@ class Flow:
                 told += self._guarded()
             return told
 
+    def exclude(self, index: int) -> None:
+        """Take out a slot that another sweep's runs found to be unusable."""
+        with self._lock:
+            self.broken = self.broken | {index}
+
     def _guarded(self) -> list[str]:
         """Apply the guard; return what to tell."""
         found = guard(self._ended, slots=max(1, len(self._slots) - len(self.broken)))
