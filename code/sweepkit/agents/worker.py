@@ -155,16 +155,19 @@ class Execution:
 
     def _send(self) -> None:
         """Record what is unsent; while the store is away it is kept and sent later, in order."""
-        spec = self.agent.spec
         try:
-            self.agent.store.report(
-                self.attempt, self.unsent, metric=self.metric, goal=spec.metric.goal if spec.metric else None
-            )
-            self.unsent = []
+            self._deliver()
         except FencedError:
             self._fence()
         except StoreError as error:
             self.agent.complain(f"reports are kept back: {error}")
+
+    def _deliver(self) -> None:
+        """Record what is unsent. Raises FencedError, StoreError."""
+        if self.unsent:
+            goal = self.agent.spec.metric.goal if self.agent.spec.metric else None
+            self.agent.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
+            self.unsent = []
 
     def _judge(self, report: Report) -> None:
         """Judge the run after one report, and end it if the rule says so."""
@@ -207,6 +210,8 @@ class Execution:
         duration_s = ended.duration_s or time.monotonic() - self.began
         outcome = self._outcome(ended)
         facts = self._facts(ended, duration_s, outcome)
+        # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
+        self.agent.patiently(self._deliver)
         run = self.agent.patiently(
             lambda: self.agent.store.finish(
                 self.attempt,
