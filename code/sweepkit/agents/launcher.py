@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
+from sweepkit.agents.identity import runs_now
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
@@ -291,12 +292,18 @@ class LocalLauncher:
         with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
             self._control.sendall(data)
 
-    def signal(self, attempt: str, number: int) -> None:
-        """Signal the attempt's whole process group; an attempt that is gone is fine."""
+    def signal(self, attempt: str, number: int) -> bool:
+        """Signal the attempt's whole process group; return whether its process still ran: if not, it ended by itself.
+
+        Its end may not be known here yet: while the store was away, or the agent was frozen, nobody listened.
+        """
         with self._lock:
             pid = self._pids.get(attempt)
-            if pid is not None:
-                kill_group(pid, number)
+            if pid is None:
+                return False
+            ran = runs_now(pid)
+            kill_group(pid, number)
+            return ran
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""

@@ -31,15 +31,18 @@ class Reclaimer:
         for live in agent.store.live_attempts(agent.sweep.sweep_id):
             if live.attempt_id in agent.mine:
                 continue
-            if not live.expired and not surely_dead(live.agent_id):
+            # Ours, and yet no worker has it: the database went away between its commit and its answer.
+            unheard = live.agent_id == agent.identity
+            if not live.expired and not unheard and not surely_dead(live.agent_id):
                 continue
             if live.host == agent.host:
-                await_fork_server(live.agent_id)
+                if not unheard:
+                    await_fork_server(live.agent_id)
                 kill_leftovers(live.attempt_id)
                 remove_temp_dir(live.attempt_id)
             if live.host == agent.host and self._recovered(live):
                 continue
-            why = "its agent died" if not live.expired else "its lease ran out"
+            why = _why(live, unheard=unheard)
             if agent.store.lose(live.attempt_id, live.token, reason=why):
                 agent.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
 
@@ -59,3 +62,9 @@ class Reclaimer:
         agent.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
         Execution(agent, agent.settings.slots[0], attempt).recover(exited(facts))
         return True
+
+
+def _why(live: LiveAttempt, *, unheard: bool) -> str:
+    if unheard:
+        return "the record's answer to its claim was lost"
+    return "its lease ran out" if live.expired else "its agent died"

@@ -111,19 +111,18 @@ class Execution:
             self._fence()
         limit = agent.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
-            self.timed_out = True
-            self._end(signal.SIGTERM)
+            self.timed_out = self._end(signal.SIGTERM)
         if agent.terminates and not self.interrupted and self.process:
-            self.interrupted = True
-            self._end(signal.SIGTERM)
+            self.interrupted = self._end(signal.SIGTERM)
         if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
-    def _end(self, number: int) -> None:
-        """Ask the process to end; it is killed when it has not done so after the grace."""
-        self.agent.launcher.signal(self.attempt.attempt_id, number)
+    def _end(self, number: int) -> bool:
+        """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+        still_ran = self.agent.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.agent.spec.extensions.kill_delay_s
+        return still_ran
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
