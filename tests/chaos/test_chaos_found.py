@@ -69,6 +69,7 @@ def test_a_run_that_ended_before_the_signal_to_end_it_is_finished_and_not_made_a
     options = ["--single-parallel", "s.yaml", "--storage", str(storage), "--num-workers", "1", "--json"]
     process = sweeper.parallel(*options)
     heard(process, '"run_started"')
+    wait_until(sweeper.journal, "it to write its first line")
     with statements(storage) as execute:
         execute("BEGIN IMMEDIATE")  # so that the agent waits with the run's next report while all of this happens
         pid = sweeper.journal()[0][2]
