@@ -6,7 +6,8 @@ The GPUs are simulated: CUDA_VISIBLE_DEVICES names eight, and `programs/sleeping
 program's journal is the clock. A slot is busy from the first line of a run to its last one, and idle in between: while
 the program's process ends, its result is recorded, the next run is proposed, claimed and forked. The share is taken
 from each slot's first line to its last one. Memory is that of the agent at its largest, and what only a run's own
-process holds when it is forked from a fork server that has imported what trainer.py needs.
+process holds. The last line of the table is for a fork server that has imported what trainer.py needs: forking and
+ending a process with 400 MiB of shared pages costs more CPU, and eight runs of equal length do it all at once.
 """
 
 import json
@@ -18,6 +19,7 @@ from measuring import Others, folder, machine, machine_text, parser, run_agent, 
 from peers import EMPTY_PROGRAM, JOURNAL_ENV
 
 TARGET_SHARE = 0.97
+NOTHING = "json"  # which every interpreter has imported
 PRELOAD = "sweepkit.training.preload"
 
 
@@ -27,6 +29,7 @@ class Measured:
 
     Args:
         workers: Slots.
+        preload: What the fork server had imported.
         runs: Runs made.
         busy: Share of the slots' time in which a program ran, 0 to 1.
         gaps_s: Seconds between two runs of a slot, all of them.
@@ -35,6 +38,7 @@ class Measured:
     """
 
     workers: int
+    preload: str
     runs: int
     busy: float
     gaps_s: list[float]
@@ -76,6 +80,7 @@ def measure(workers: int, rounds: int, sleep_s: float, preload: str) -> Measured
     whole_s = sum(spans[-1][1] - spans[0][0] for spans in slots.values())
     return Measured(
         workers=workers,
+        preload=preload,
         runs=runs,
         busy=busy_s / whole_s,
         gaps_s=[after[0] - before[1] for spans in slots.values() for before, after in pairwise(spans)],
@@ -89,6 +94,7 @@ def report(found: list[Measured], sleep_s: float, facts: dict[str, Any]) -> str:
     rows = [
         [
             str(item.workers),
+            "nothing" if item.preload == NOTHING else item.preload,
             str(item.runs),
             f"{100 * item.busy:.1f} %",
             spread(item.gaps_s).text(3),
@@ -97,8 +103,17 @@ def report(found: list[Measured], sleep_s: float, facts: dict[str, Any]) -> str:
         ]
         for item in found
     ]
-    header = ["workers", "runs", "slots busy", "s between runs: median (range)", "agent MiB", "a run's own MiB"]
-    few, many = found[0], found[-1]
+    header = [
+        "workers",
+        "imported",
+        "runs",
+        "slots busy",
+        "s between runs: median (range)",
+        "agent MiB",
+        "a run's own MiB",
+    ]
+    plain = [item for item in found if item.preload == NOTHING]
+    few, many, heavy = plain[0], plain[-1], found[-1]
     further = (many.agent_mib - few.agent_mib) / max(1, many.workers - few.workers)
     return "\n".join(
         [
@@ -110,8 +125,9 @@ def report(found: list[Measured], sleep_s: float, facts: dict[str, Any]) -> str:
             "",
             f"{many.workers} workers are busy {100 * many.busy:.1f} % of the time; "
             f"{verdict(many.busy, at_least=TARGET_SHARE)}.",
-            f"A further worker adds {further:.2f} MiB to the agent, and while it runs something the run's own "
-            f"{spread(many.private_mib).median:.1f} MiB.",
+            f"A further worker adds {further:.2f} MiB to the agent, and while it runs something the run's own: "
+            f"{spread(many.private_mib).median:.1f} MiB, with all that trainer.py imports "
+            f"{spread(heavy.private_mib).median:.1f} MiB before its first tensor.",
             "",
             machine_text(facts),
         ]
@@ -124,10 +140,11 @@ def main(argv: list[str] | None = None) -> int:
     options_parser.add_argument("--workers", type=int, nargs="+", default=[1, 8], help="numbers of slots (1 8)")
     options_parser.add_argument("--rounds", type=int, default=12, help="runs of each slot (12)")
     options_parser.add_argument("--sleep-s", type=float, default=2.0, help="seconds of a run (2)")
-    options_parser.add_argument("--preload", default=PRELOAD, help=f"what the fork server imports ({PRELOAD})")
+    options_parser.add_argument("--preload", default=PRELOAD, help=f"imported for the last line ({PRELOAD})")
     options = options_parser.parse_args(argv)
     facts, others = machine(quiet_s=options.quiet_s), Others()
-    found = [measure(workers, options.rounds, options.sleep_s, options.preload) for workers in options.workers]
+    cases = [*((workers, NOTHING) for workers in options.workers), (options.workers[-1], options.preload)]
+    found = [measure(workers, options.rounds, options.sleep_s, preload) for workers, preload in cases]
     others.finish(facts)
     data = {"machine": facts, "sleep_s": options.sleep_s, "measured": [asdict(item) for item in found]}
     save(options.output, "idle", text=report(found, options.sleep_s, facts), data=data)

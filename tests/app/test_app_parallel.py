@@ -420,16 +420,15 @@ def join_and_take_away(sweeper, storage, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_agent_joins_and_the_first_one_is_taken_away(sweeper, number):
     join_and_take_away(sweeper, ["--storage", str(sweeper.folder / "record.db")], number)
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("number", [None, signal.SIGKILL])
-def test_an_agent_joins_on_postgresql(sweeper, postgres_database, number):
-    join_and_take_away(sweeper, ["--storage", postgres_database], number)
+def test_two_agents_make_each_run_once_on_postgresql(sweeper, postgres_database):
+    join_and_take_away(sweeper, ["--storage", postgres_database], None)
 
 
 def test_a_joining_agent_brings_no_search_of_its_own(sweeper):

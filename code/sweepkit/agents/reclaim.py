@@ -14,6 +14,10 @@ from sweepkit.spec.records import Attempt, LiveAttempt
 if TYPE_CHECKING:
     from sweepkit.agents.agent import Agent
 
+LOOK_S = (
+    2.0  # one query and a look into /proc for each attempt of others: a killed neighbour costs seconds, not a lease
+)
+
 
 class Reclaimer:
     """Looks for attempts that nobody works on any more. Used by one thread at a time."""
@@ -23,9 +27,9 @@ class Reclaimer:
         self._looked_at = float("-inf")
 
     def look(self) -> None:
-        """Take back runs whose agent is known to be dead or whose lease is over; at most every quarter lease."""
+        """Take back runs whose agent is known to be dead or whose lease is over; at most every LOOK_S seconds."""
         agent, now = self.agent, time.monotonic()
-        if now - self._looked_at < agent.settings.lease_s / 4:
+        if now - self._looked_at < min(LOOK_S, agent.settings.lease_s / 4):
             return
         self._looked_at = now
         for live in agent.store.live_attempts(agent.sweep.sweep_id):
