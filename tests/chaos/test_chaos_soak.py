@@ -10,6 +10,7 @@ is with --retry-failed; how many runs it takes up is printed. The clock is not s
 
 import os
 import random
+import sys
 import time
 
 import psutil
@@ -79,11 +80,12 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     with capsys.disabled():
         print(
             f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {kills} of them kills; "
-            f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in {peace_s:.0f} s "
-            f"of peace\n{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
+            f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
+            f"{peace_s:.0f} s of peace\n{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
             f"(0 finished; {verdict.unseen_ends} killed between their last line and their exit)"
             f"{'' if disk else '; the disk was NOT filled: none can be mounted here'}\n"
-            + table(tormentor.acts, sweeper.journal())
+            + table(tormentor.acts, sweeper.journal()),
+            file=sys.stderr,  # which reaches the terminal from a worker of pytest-xdist, too
         )
     assert kills >= 3 and verdict.repeated >= 1, "nothing was tormented"
 

@@ -66,7 +66,12 @@ def _judge_run(record: RunRecord, attempts: list[AttemptRecord], journal: list[L
     starts = [pid for word, _, pid, _ in mine if word == "start"]
     ends = [pid for word, _, pid, _ in mine if word == "end"]
     finished = [made for made in attempts if made.outcome.get("exit_code") == 0]
-    told = (number, mine, record.history, [(made.attempt_id, made.state, made.pid, made.reason, made.outcome) for made in attempts])
+    told = (
+        number,
+        mine,
+        record.history,
+        [(made.attempt_id, made.state, made.pid, made.reason, made.outcome) for made in attempts],
+    )
     assert len(finished) == 1, told
     (finishing,) = finished
     assert finishing is attempts[-1] and finishing.state is AttemptState.DONE, told

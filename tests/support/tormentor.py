@@ -1,4 +1,4 @@
-"""A tormentor: it kills, freezes and starves a sweep that runs, at random, by seeded dice; and keeps its runners coming.
+"""A tormentor: it kills, freezes and starves a sweep that runs, by seeded dice, and starts its runners again.
 
 Acts are drawn from a shuffled deck, which is shuffled again when it is used up: every kind of act happens before one
 happens twice. Only processes of the sweep's own runners are touched.

@@ -106,6 +106,14 @@ def exited(facts: Mapping[str, Any]) -> Exited:
     )
 
 
+def written_end(exit_file: Path) -> Exited | None:
+    """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
+    try:
+        return exited(json.loads(exit_file.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
 def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
     """Return how to run a command in a fork of a warm interpreter, None when it is not such a command.
 
@@ -164,6 +172,7 @@ class LocalLauncher:
         self._queues: dict[str, SimpleQueue[Event]] = {}
         self._pids: dict[str, int] = {}
         self._pending: dict[str, AttemptSpec] = {}
+        self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
         self._generation = 0
         self._closed = False
@@ -232,6 +241,7 @@ class LocalLauncher:
         self._queues.pop(attempt, None)
         self._pids.pop(attempt, None)
         self._pending.pop(attempt, None)
+        self._exit_files.pop(attempt, None)
 
     def _replace_server(self) -> None:
         """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
@@ -247,8 +257,9 @@ class LocalLauncher:
             if attempt in self._pids:
                 kill_group(self._pids[attempt])
                 kill_leftovers(attempt)
+                ended = written_end(self._exit_files[attempt])  # it may have seen the end and not told it any more
                 self._forget(attempt)
-                queue.put(Exited(status=None))
+                queue.put(ended or Exited(status=None))
         self._start_server()
         for spec in list(self._pending.values()):
             self._send_start(spec)
@@ -266,6 +277,7 @@ class LocalLauncher:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
+            self._exit_files[spec.attempt_id] = spec.exit_file
             spec.log.touch()  # it may be followed before the process exists
             self._send_start(spec)
         return queue

@@ -1,8 +1,8 @@
 """A short run that journals its own execution: the judge of every test of crashes and races.
 
 Appends `start <number> <pid> <time>` and `end …` to the file named by JOURNAL, one atomic write each; in between it
-reports a few values of `loss`. Takes about DURATION seconds. With JOURNAL_LOCKS, a folder, it holds a lock of its number
-there for as long as its process lives, and notes `overlap` when another process holds it: two at the same time.
+reports a few values of `loss`. Takes about DURATION seconds. With JOURNAL_LOCKS, a folder, it holds a lock of its
+number there for as long as its process lives, and notes `overlap` when another process holds it: two at the same time.
 """
 
 import fcntl
