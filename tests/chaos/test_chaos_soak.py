@@ -81,7 +81,8 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
         print(
             f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {kills} of them kills; "
             f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
-            f"{peace_s:.0f} s of peace\n{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
+            f"{peace_s:.0f} s of peace\n"
+            f"{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
             f"(0 finished; {verdict.unseen_ends} killed between their last line and their exit)"
             f"{'' if disk else '; the disk was NOT filled: none can be mounted here'}\n"
             + table(tormentor.acts, sweeper.journal()),
