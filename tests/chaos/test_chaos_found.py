@@ -114,3 +114,30 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
             (1, RunState.PENDING),
         ]
     assert "the record's answer to its claim was lost" in told[0].text
+
+
+def test_a_run_that_fails_on_a_full_disk_is_not_given_up_for_want_of_a_log(sweeper, disk):
+    if disk is None:
+        pytest.skip("no small disk can be mounted here: a full one is NOT tested")
+    sweeper.write(
+        f"""\
+        import pathlib, sys
+        filler = pathlib.Path({str(disk)!r}) / "filler"
+        if not pathlib.Path("tried").exists():
+            pathlib.Path("tried").touch()
+            with open(filler, "wb", buffering=0) as file:
+                while file.write(bytes(4096)): pass
+        """,
+        "fills.py",
+    )
+    sweeper.write("program: fills.py\nmethod: grid\nparameters: {number: {values: [0]}}\n")
+    options = ["--single-parallel", "s.yaml", "--output-dir", str(disk / "out"), "--num-workers", "1", "--json"]
+    storage = ["--storage", str(sweeper.folder / "record.db")]
+    done = sweeper.parallel(*options, *storage)
+    heard(done, "the disk is full")
+    (disk / "filler").unlink()
+    done.communicate(timeout=60)
+    with open_store(sweeper.folder / "record.db") as store:
+        (run,) = store.runs(store.sweep("s").sweep_id)
+    assert run.state is RunState.PENDING
+    assert sweeper.ended(sweeper.parallel(*options, *storage))["s"]["counts"] == {"finished": 1}

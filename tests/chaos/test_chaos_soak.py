@@ -20,6 +20,9 @@ from soak_judge import judge, table
 from sweeping import PROGRAMS
 from tormentor import Runners, Tormentor
 
+from sweepkit.spec.runs import RunState
+from sweepkit.store.open import open_store
+
 SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "25"))
 SEED = int(os.environ.get("SWEEPKIT_SOAK_SEED", "4"))
 RUNS = max(40, int(5 * SOAK_S))
@@ -68,6 +71,9 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     runners.end()
     no_orphans(sweeper.folder)
     tormented_s = time.monotonic() - began
+    with open_store(storage) as store:
+        failed = [run.reason for run in store.runs(store.sweep("s").sweep_id) if run.state is RunState.FAILED]
+    assert all("killed by" in reason or "lost" in reason for reason in failed), failed
     ended = sum(line[0] == "end" for line in sweeper.journal())
     peace = time.monotonic()
     last = sweeper.parallel("--single-parallel", "s.yaml", *options, "--num-workers", "4", "--retry-failed", "--json")
@@ -81,7 +87,7 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
         print(
             f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {kills} of them kills; "
             f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
-            f"{peace_s:.0f} s of peace\n"
+            f"{peace_s:.0f} s of peace; {len(failed)} runs had been given up, killed four times\n"
             f"{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
             f"(0 finished; {verdict.unseen_ends} killed between their last line and their exit)"
             f"{'' if disk else '; the disk was NOT filled: none can be mounted here'}\n"

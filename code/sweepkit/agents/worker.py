@@ -1,6 +1,7 @@
 """Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG_TAIL_BYTES = 16_384
 _KEPT_LOG_CHARS = 2_000
+_ROOM_BYTES = 65_536
 
 
 class Execution:
@@ -239,6 +241,7 @@ class Execution:
             newest=self.newest,
             log_tail=log_tail(log) if failed else "",
             elsewhere=self.agent.has_other_slot(self.slot),
+            disk_full=failed and has_no_room(log.parent),
         )
         extensions = self.agent.spec.extensions
         past = self._past_failures() if failed else ()
@@ -307,6 +310,15 @@ def seed_of(environ: Mapping[str, str]) -> int | None:
     """Return the seed that programs are given by the variable SEED, None when it holds no whole number."""
     text = environ.get("SEED", "").strip()
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def has_no_room(folder: Path) -> bool:
+    """Return whether the disk of a folder is full: a traceback could not have been written there."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM_BYTES
 
 
 def log_tail(path: Path) -> str:
