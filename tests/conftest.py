@@ -5,7 +5,7 @@ import os
 import pytest
 
 for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
-    if name != "SWEEPKIT_REQUIRE_POSTGRES":
+    if name not in ("SWEEPKIT_REQUIRE_POSTGRES", "SWEEPKIT_SOAK_S", "SWEEPKIT_SOAK_SEED", "SWEEPKIT_MANY"):
         del os.environ[name]
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -351,3 +351,20 @@ def test_only_a_command_of_this_interpreter_is_run_warm(tmp_path, argv, expected
         assert warm is None
     else:
         assert (warm.script, warm.module, warm.args) == (names.get(expected[0]), expected[1], expected[2])
+
+
+def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost(bench, launcher):
+    gate = bench.folder / "gate"
+    waiting = bench.write(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n", "third.py")
+    _, queue, _ = bench.submit(waiting)
+    pid = queue.get(timeout=WAIT_S).pid
+    server = psutil.Process(pid).ppid()
+    os.kill(server, signal.SIGSTOP)
+    gate.touch()
+    deadline = time.monotonic() + WAIT_S
+    while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(server, signal.SIGTERM)
+    os.kill(server, signal.SIGCONT)
+    assert queue.get(timeout=WAIT_S).status == 0

@@ -481,20 +481,6 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
         assert joined.base_config.is_relative_to(sweeper.folder / "out")
 
 
-@pytest.mark.slow
-def test_two_first_starts_at_once_of_a_new_sweep_both_work_every_time(sweeper):
-    sweeper.env["DURATION"] = "0"
-    for turn in range(5):
-        write(sweeper, range(4), f"s{turn}.yaml")
-        storage = ["--storage", str(sweeper.folder / f"{turn}.db")]
-        both = [sweeper.parallel("--single-parallel", f"s{turn}.yaml", *storage, "--json") for _ in range(2)]
-        for process in both:
-            assert sweeper.ended(process)[f"s{turn}"]["counts"] == {"finished": 4}
-        (sweeper.folder / "journal").rename(sweeper.folder / f"journal{turn}")
-        lines = (sweeper.folder / f"journal{turn}").read_text().splitlines()
-        assert sum(line.startswith("end") for line in lines) == 4
-
-
 # -- Ctrl-C and preemption ---------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.scheduling.failures import classify
+from sweepkit.scheduling.failures import FailureKind, classify
 from sweepkit.scheduling.outcome import Ending, PastFailure, failure_reason, hopeless, judge
 from sweepkit.spec.runs import Decision, RunState
 from sweepkit.spec.sweep import FailureAction, FailureRule
@@ -208,3 +208,11 @@ def test_a_sweep_is_given_up_only_when_nothing_ever_worked():
     assert hopeless([failed] * 5, limit=5)
     assert not hopeless([failed] * 9 + [finished], limit=5)
     assert not hopeless([failed] * 9, limit=0)
+
+
+def test_a_failure_that_left_no_word_on_a_full_disk_is_the_disks_and_not_the_programs():
+    outcome = judge(Ending(status=1, disk_full=True))
+    assert (outcome.state, outcome.pause_sweep, outcome.failure) == (RunState.PENDING, True, False)
+    assert outcome.reason.startswith("the disk is full; exit code 1")
+    assert judge(Ending(status=-9, disk_full=True)).failed.kind is FailureKind.KILLED
+    assert judge(Ending(status=0, disk_full=True)).state is RunState.FINISHED

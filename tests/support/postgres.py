@@ -35,9 +35,12 @@ class PostgresServer:
         with (self.folder / "commands.log").open("a") as log:
             subprocess.run(argv, check=True, stdout=log, stderr=log, cwd=self.folder, timeout=60)
 
-    def start(self) -> None:
+    def make(self) -> None:
         data = str(self.folder / "data")
         self.command("initdb", "-D", data, "-U", "sweepkit", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+
+    def start(self) -> None:
+        data = str(self.folder / "data")
         options = (
             f"-c listen_addresses=127.0.0.1 -p {self.port} -c unix_socket_directories={self.folder} "
             "-c fsync=off -c max_connections=200"
@@ -104,6 +107,13 @@ def missing(reason: str) -> None:
 @pytest.fixture(scope="session")
 def postgres():
     """A `PostgresServer`, started once a session."""
+    with running_server() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_server():
+    """Make and start a `PostgresServer`, and remove it; skips where there are no server programs."""
     bin_dir = _bin_dir()
     if bin_dir is None:
         missing("no initdb, pg_ctl and postgres on PATH or under /usr/lib/postgresql; install postgresql")
@@ -114,6 +124,7 @@ def postgres():
     server = PostgresServer(folder, bin_dir, user)
     try:
         try:
+            server.make()
             server.start()
         except (OSError, subprocess.SubprocessError) as error:
             log = folder / "commands.log"

@@ -37,6 +37,11 @@ def surely_alive(identity: str) -> bool:
     return here and _start_time(int(pid)) == start
 
 
+def runs_now(pid: int) -> bool:
+    """Return whether there is such a process of this host that has not ended: a zombie has."""
+    return _start_time(pid) != ""
+
+
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
+from sweepkit.agents.identity import runs_now
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
@@ -105,6 +106,14 @@ def exited(facts: Mapping[str, Any]) -> Exited:
     )
 
 
+def written_end(exit_file: Path) -> Exited | None:
+    """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
+    try:
+        return exited(json.loads(exit_file.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
 def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
     """Return how to run a command in a fork of a warm interpreter, None when it is not such a command.
 
@@ -163,6 +172,7 @@ class LocalLauncher:
         self._queues: dict[str, SimpleQueue[Event]] = {}
         self._pids: dict[str, int] = {}
         self._pending: dict[str, AttemptSpec] = {}
+        self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
         self._generation = 0
         self._closed = False
@@ -231,6 +241,7 @@ class LocalLauncher:
         self._queues.pop(attempt, None)
         self._pids.pop(attempt, None)
         self._pending.pop(attempt, None)
+        self._exit_files.pop(attempt, None)
 
     def _replace_server(self) -> None:
         """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
@@ -246,8 +257,9 @@ class LocalLauncher:
             if attempt in self._pids:
                 kill_group(self._pids[attempt])
                 kill_leftovers(attempt)
+                ended = written_end(self._exit_files[attempt])  # it may have seen the end and not told it any more
                 self._forget(attempt)
-                queue.put(Exited(status=None))
+                queue.put(ended or Exited(status=None))
         self._start_server()
         for spec in list(self._pending.values()):
             self._send_start(spec)
@@ -265,6 +277,7 @@ class LocalLauncher:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
+            self._exit_files[spec.attempt_id] = spec.exit_file
             spec.log.touch()  # it may be followed before the process exists
             self._send_start(spec)
         return queue
@@ -291,12 +304,18 @@ class LocalLauncher:
         with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
             self._control.sendall(data)
 
-    def signal(self, attempt: str, number: int) -> None:
-        """Signal the attempt's whole process group; an attempt that is gone is fine."""
+    def signal(self, attempt: str, number: int) -> bool:
+        """Signal the attempt's whole process group; return whether its process still ran: if not, it ended by itself.
+
+        Its end may not be known here yet: while the store was away, or the agent was frozen, nobody listened.
+        """
         with self._lock:
             pid = self._pids.get(attempt)
-            if pid is not None:
-                kill_group(pid, number)
+            if pid is None:
+                return False
+            ran = runs_now(pid)
+            kill_group(pid, number)
+            return ran
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""

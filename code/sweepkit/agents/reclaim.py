@@ -1,12 +1,11 @@
 """Take up what a dead agent left: runs that are given back, and results that only the recording is missing of."""
 
-import json
 import time
 from typing import TYPE_CHECKING
 
 from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
-from sweepkit.agents.launcher import await_fork_server, exited, kill_leftovers
+from sweepkit.agents.launcher import await_fork_server, kill_leftovers, written_end
 from sweepkit.agents.worker import Execution
 from sweepkit.spec.events import Notice
 from sweepkit.spec.records import Attempt, LiveAttempt
@@ -35,31 +34,37 @@ class Reclaimer:
         for live in agent.store.live_attempts(agent.sweep.sweep_id):
             if live.attempt_id in agent.mine:
                 continue
-            if not live.expired and not surely_dead(live.agent_id):
+            # Ours, and yet no worker has it: the database went away between its commit and its answer.
+            unheard = live.agent_id == agent.identity
+            if not live.expired and not unheard and not surely_dead(live.agent_id):
                 continue
             if live.host == agent.host:
-                await_fork_server(live.agent_id)
+                if not unheard:
+                    await_fork_server(live.agent_id)
                 kill_leftovers(live.attempt_id)
                 remove_temp_dir(live.attempt_id)
             if live.host == agent.host and self._recovered(live):
                 continue
-            why = "its agent died" if not live.expired else "its lease ran out"
+            why = _why(live, unheard=unheard)
             if agent.store.lose(live.attempt_id, live.token, reason=why):
                 agent.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
 
     def _recovered(self, live: LiveAttempt) -> bool:
         """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
         agent = self.agent
-        try:
-            facts = json.loads(agent.place.paths.exit_file(live.attempt_id).read_text())
-        except (OSError, ValueError):
-            return False
-        if facts["status"] < 0:
+        ended = written_end(agent.place.paths.exit_file(live.attempt_id))
+        if ended is None or ended.status is None or ended.status < 0:
             return False  # killed: by whom and why, nobody knows any more
         run = next(run for run in agent.store.runs(agent.sweep.sweep_id) if run.run_id == live.run_id)
         attempt = Attempt(
             attempt_id=live.attempt_id, token=live.token, run=run, ordinal=run.attempts, lease_until=live.lease_until
         )
         agent.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
-        Execution(agent, agent.settings.slots[0], attempt).recover(exited(facts))
+        Execution(agent, agent.settings.slots[0], attempt).recover(ended)
         return True
+
+
+def _why(live: LiveAttempt, *, unheard: bool) -> str:
+    if unheard:
+        return "the record's answer to its claim was lost"
+    return "its lease ran out" if live.expired else "its agent died"

@@ -1,6 +1,7 @@
 """Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG_TAIL_BYTES = 16_384
 _KEPT_LOG_CHARS = 2_000
+_ROOM_BYTES = 65_536
 
 
 class Execution:
@@ -111,19 +113,18 @@ class Execution:
             self._fence()
         limit = agent.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
-            self.timed_out = True
-            self._end(signal.SIGTERM)
+            self.timed_out = self._end(signal.SIGTERM)
         if agent.terminates and not self.interrupted and self.process:
-            self.interrupted = True
-            self._end(signal.SIGTERM)
+            self.interrupted = self._end(signal.SIGTERM)
         if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
-    def _end(self, number: int) -> None:
-        """Ask the process to end; it is killed when it has not done so after the grace."""
-        self.agent.launcher.signal(self.attempt.attempt_id, number)
+    def _end(self, number: int) -> bool:
+        """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+        still_ran = self.agent.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.agent.spec.extensions.kill_delay_s
+        return still_ran
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -155,16 +156,19 @@ class Execution:
 
     def _send(self) -> None:
         """Record what is unsent; while the store is away it is kept and sent later, in order."""
-        spec = self.agent.spec
         try:
-            self.agent.store.report(
-                self.attempt, self.unsent, metric=self.metric, goal=spec.metric.goal if spec.metric else None
-            )
-            self.unsent = []
+            self._deliver()
         except FencedError:
             self._fence()
         except StoreError as error:
             self.agent.complain(f"reports are kept back: {error}")
+
+    def _deliver(self) -> None:
+        """Record what is unsent. Raises FencedError, StoreError."""
+        if self.unsent:
+            goal = self.agent.spec.metric.goal if self.agent.spec.metric else None
+            self.agent.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
+            self.unsent = []
 
     def _judge(self, report: Report) -> None:
         """Judge the run after one report, and end it if the rule says so."""
@@ -207,6 +211,8 @@ class Execution:
         duration_s = ended.duration_s or time.monotonic() - self.began
         outcome = self._outcome(ended)
         facts = self._facts(ended, duration_s, outcome)
+        # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
+        self.agent.patiently(self._deliver)
         run = self.agent.patiently(
             lambda: self.agent.store.finish(
                 self.attempt,
@@ -235,6 +241,7 @@ class Execution:
             newest=self.newest,
             log_tail=log_tail(log) if failed else "",
             elsewhere=self.agent.has_other_slot(self.slot),
+            disk_full=failed and has_no_room(log.parent),
         )
         extensions = self.agent.spec.extensions
         past = self._past_failures() if failed else ()
@@ -304,6 +311,15 @@ def seed_of(environ: Mapping[str, str]) -> int | None:
     """Return the seed that programs are given by the variable SEED, None when it holds no whole number."""
     text = environ.get("SEED", "").strip()
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def has_no_room(folder: Path) -> bool:
+    """Return whether the disk of a folder is full: a traceback could not have been written there."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM_BYTES
 
 
 def log_tail(path: Path) -> str:

@@ -8,7 +8,7 @@
 | exit code 0 | FINISHED | | no |
 | timeout | FAILED: it would last as long again | | yes |
 | diverged, as the program says | DIVERGED | | no |
-| disk full | PENDING, and the sweep is paused with the reason | anywhere | no |
+| disk full, by its log or by the disk | PENDING, and the sweep is paused with the reason | anywhere | no |
 | lost GPU | PENDING, and its slot is taken out; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
 | killed from outside, or lost | PENDING after a pause; FAILED after INFRASTRUCTURE_RETRIES | anywhere | no |
 | out of memory | PENDING once when another slot may have more; else FAILED | elsewhere, after a pause | yes |
@@ -44,6 +44,7 @@ class Ending:
         newest: The newest value of the metric, or None.
         log_tail: The last lines of its log.
         elsewhere: There is another slot that it could have had.
+        disk_full: The disk of its files has no room, so that its log may not say why it failed.
     """
 
     status: int | None
@@ -53,6 +54,7 @@ class Ending:
     newest: float | None = None
     log_tail: str = ""
     elsewhere: bool = False
+    disk_full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ def judge(
     if settled is not None:
         return settled
     failed = classify(ending.status, ending.log_tail)
+    if ending.disk_full and failed.kind is FailureKind.PROGRAM:
+        failed = replace(failed, kind=FailureKind.DISK_FULL, reason=f"the disk is full; {failed.reason}")
     if ending.status is not None:
         for rule in rules:
             if rule.matches(f"{failed.reason}\n{ending.log_tail}"):

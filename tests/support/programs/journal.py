@@ -1,9 +1,11 @@
 """A short run that journals its own execution: the judge of every test of crashes and races.
 
 Appends `start <number> <pid> <time>` and `end …` to the file named by JOURNAL, one atomic write each; in between it
-reports a few values of `loss`. Takes about DURATION seconds.
+reports a few values of `loss`. Takes about DURATION seconds. With JOURNAL_LOCKS, a folder, it holds a lock of its
+number there for as long as its process lives, and notes `overlap` when another process holds it: two at the same time.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -21,6 +23,12 @@ def note(word):
 
 
 note("start")
+if locks := os.environ.get("JOURNAL_LOCKS"):
+    lock = open(os.path.join(locks, str(number)), "w")  # stays open: the kernel lets go when the process is gone
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        note("overlap")
 for step in range(4):
     with open(os.environ["SWEEPKIT_REPORT_FILE"], "ab", buffering=0) as reports:
         reports.write(json.dumps({"loss": number + 1 / (step + 1), "_step": step}).encode() + b"\n")

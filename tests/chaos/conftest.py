@@ -1,0 +1,40 @@
+"""Small disks, and sweeps in a folder whose runners are gone at the end."""
+
+import contextlib
+import subprocess
+
+import pytest
+from postgres import postgres  # noqa: F401 - a fixture
+from sweeping import Sweeper
+
+
+@pytest.fixture
+def postgres_database(postgres):  # noqa: F811 - the fixture
+    """The URL of a new, empty database."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def sweeper(tmp_path):
+    made = Sweeper(tmp_path)
+    made.env["CUDA_VISIBLE_DEVICES"] = ""
+    yield made
+    for process in made.processes:  # those of a test that failed
+        process.kill()
+        with contextlib.suppress(ValueError):
+            process.communicate()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 48 MiB, or None where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True).returncode == 0
+    except OSError:
+        mounted = False
+    yield folder if mounted else None
+    if mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -1,0 +1,108 @@
+"""Real sweeps under a tormentor: whatever dies, every configuration finishes exactly once, and the record is right.
+
+    pytest -m soak tests/chaos                        25 s of torment for each database
+    SWEEPKIT_SOAK_S=600 pytest -m soak tests/chaos    longer; SWEEPKIT_SOAK_SEED=N for other dice
+
+A run that is killed from outside is tried again three times and then recorded as FAILED (`scheduling/outcome.py`): such
+a run is not lost, but the tormentor kills more often than that. So the last call of the runner, which nobody torments,
+is with --retry-failed; how many runs it takes up is printed. The clock is not stepped: it is the machine's.
+"""
+
+import os
+import random
+import sys
+import time
+
+import psutil
+import pytest
+from postgres import running_server
+from soak_judge import judge, table
+from sweeping import PROGRAMS
+from tormentor import Runners, Tormentor
+
+from sweepkit.spec.runs import RunState
+from sweepkit.store.open import open_store
+
+SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "25"))
+SEED = int(os.environ.get("SWEEPKIT_SOAK_SEED", "4"))
+RUNS = max(40, int(5 * SOAK_S))
+SWEEP = f"""\
+program: {PROGRAMS / "journal.py"}
+method: grid
+metric: {{name: loss, goal: minimize}}
+parameters:
+  number: {{values: {list(range(RUNS))}}}
+sweepkit: {{kill_delay_s: 5}}
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(int(3 * SOAK_S) + 240)]
+
+
+def strays(folder):
+    """Return the living processes that belong to a sweep of that folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("JOURNAL", "").startswith(str(folder))
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def no_orphans(folder):
+    deadline = time.monotonic() + 20
+    while left := strays(folder):
+        assert time.monotonic() < deadline, f"left over: {left}"
+        time.sleep(0.01)
+
+
+def soak(sweeper, capsys, *, storage, server=None, disk=None):
+    """Torment a sweep, let it end in peace, judge."""
+    sweeper.write(SWEEP)
+    (sweeper.folder / "locks").mkdir()
+    sweeper.env |= {"DURATION": "0.5", "JOURNAL_LOCKS": str(sweeper.folder / "locks")}
+    place = () if disk is None else ("--output-dir", str(disk / "out"))
+    options = ("--storage", str(storage), *place)
+    runners = Runners(sweeper, options=("--num-workers", "4"), storage=options)
+    tormentor = Tormentor(runners, random.Random(SEED), server=server, disk=disk)
+    began = time.monotonic()
+    tormentor.torment(SOAK_S)
+    runners.end()
+    no_orphans(sweeper.folder)
+    tormented_s = time.monotonic() - began
+    with open_store(storage) as store:
+        failed = [run.reason for run in store.runs(store.sweep("s").sweep_id) if run.state is RunState.FAILED]
+    assert all("killed by" in reason or "lost" in reason for reason in failed), failed
+    ended = sum(line[0] == "end" for line in sweeper.journal())
+    peace = time.monotonic()
+    last = sweeper.parallel("--single-parallel", "s.yaml", *options, "--num-workers", "4", "--retry-failed", "--json")
+    done = sweeper.ended(last)["s"]
+    peace_s = time.monotonic() - peace
+    assert (done["complete"], done["counts"]) == (True, {"finished": RUNS})
+    no_orphans(sweeper.folder)
+    verdict = judge(sweeper, storage, RUNS)
+    kills = sum("KILL" in act.what or "TERM" in act.what for act in tormentor.acts)
+    with capsys.disabled():
+        print(
+            f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {kills} of them kills; "
+            f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
+            f"{peace_s:.0f} s of peace; {len(failed)} runs had been given up, killed four times\n"
+            f"{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
+            f"(0 finished; {verdict.unseen_ends} killed between their last line and their exit)"
+            f"{'' if disk else '; the disk was NOT filled: none can be mounted here'}\n"
+            + table(tormentor.acts, sweeper.journal()),
+            file=sys.stderr,  # which reaches the terminal from a worker of pytest-xdist, too
+        )
+    assert kills >= 3 and verdict.repeated >= 1, "nothing was tormented"
+
+
+def test_a_sweep_survives_a_tormentor_on_sqlite(sweeper, disk, capsys):
+    folder = disk or sweeper.folder
+    soak(sweeper, capsys, storage=folder / "record.db", disk=disk)
+
+
+@pytest.mark.postgres
+def test_a_sweep_survives_a_tormentor_on_postgresql(sweeper, disk, capsys):
+    with running_server() as server:
+        soak(sweeper, capsys, storage=server.new_database(), server=server, disk=disk)

@@ -1,0 +1,284 @@
+"""A tormentor: it kills, freezes and starves a sweep that runs, by seeded dice, and starts its runners again.
+
+Acts are drawn from a shuffled deck, which is shuffled again when it is used up: every kind of act happens before one
+happens twice. Only processes of the sweep's own runners are touched.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from postgres import PostgresServer
+from sweeping import Sweeper
+
+ADDED = ("--num-workers", "2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Something that was done to the sweep, and when it was over (seconds since the epoch)."""
+
+    what: str
+    over_at: float
+
+
+class Runners:
+    """The runner of a sweep, which is started again whenever it ends before the sweep does, and a second agent.
+
+    Args:
+        sweeper: The folder with the sweep `s.yaml` in it.
+        options: Of the runner, as words.
+        storage: `--storage URL`, which the second agent needs as well.
+    """
+
+    def __init__(self, sweeper: Sweeper, *, options: tuple[str, ...], storage: tuple[str, ...]) -> None:
+        self.sweeper = sweeper
+        self.main: subprocess.Popen[str] | None = None
+        self.added: subprocess.Popen[str] | None = None
+        self.starts = 0
+        self.complete = False
+        self.outputs: list[Path] = []
+        self._options = ("--single-parallel", "s.yaml", *storage, *options, "--json")
+        self._adding = ("--join", "s", *storage, *ADDED, "--json")
+        self._output_of: dict[int, Path] = {}
+
+    def keep(self) -> None:
+        """Start the runner if there is none, and take note when the sweep is over."""
+        if self.added is not None and self._ended(self.added):
+            self.added = None
+        if self.main is not None and self._ended(self.main):
+            self.main = None
+        if self.main is None and not self.complete:
+            self.main = self._start(self._options)
+
+    def add(self) -> bool:
+        """Start a second agent unless there is one; return whether it was started."""
+        if self.added is not None:
+            return False
+        self.added = self._start(self._adding)
+        return True
+
+    def alive(self) -> list["subprocess.Popen[str]"]:
+        return [process for process in (self.main, self.added) if process is not None and process.poll() is None]
+
+    def end(self) -> None:
+        """Ask all of them to end, and wait."""
+        for process in self.alive():
+            process.send_signal(signal.SIGTERM)
+        for process in self.alive():
+            process.wait(60)
+        for process in (self.main, self.added):
+            if process is not None:
+                self._ended(process)
+        self.main = self.added = None
+
+    def _start(self, options: tuple[str, ...]) -> "subprocess.Popen[str]":
+        self.starts += 1
+        path = self.sweeper.folder / f"runner{self.starts}.txt"
+        self.outputs.append(path)
+        with path.open("w") as output:
+            process = self.sweeper.parallel(*options, stdout=output, stderr=output)
+        self._output_of[process.pid] = path
+        return process
+
+    def _ended(self, process: "subprocess.Popen[str]") -> bool:
+        if process.poll() is None:
+            return False
+        with contextlib.suppress(ValueError):
+            self.sweeper.processes.remove(process)
+        text = self._output_of[process.pid].read_text(encoding="utf-8")
+        # 0: over, or preempted; 1: given up; 2: refused (no database, a full disk); 130: Ctrl-C; < 0: killed, or
+        # signalled before it had begun to listen or when it had ceased to.
+        killed = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+        assert process.returncode in (0, 1, 2, 130, *killed), (process.returncode, text[-2000:])
+        assert "Traceback" not in text or text.rstrip().endswith("KeyboardInterrupt"), text[-4000:]
+        for line in text.splitlines():
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                self.complete = self.complete or (event["event"] == "sweep_ended" and event["complete"])
+        return True
+
+
+class Tormentor:
+    """Torment a sweep's runners.
+
+    Args:
+        runners: Its prey.
+        dice: All chance comes from here.
+        server: The PostgreSQL to drop and start again, or None.
+        disk: A small disk that holds the sweep's output, to be filled, or None.
+    """
+
+    def __init__(
+        self, runners: Runners, dice: random.Random, *, server: PostgresServer | None, disk: Path | None
+    ) -> None:
+        self.runners = runners
+        self.acts: list[Act] = []
+        self._dice = dice
+        self._server = server
+        self._disk = disk
+
+    def torment(self, for_s: float) -> None:
+        """Act until the time is over or the sweep is complete."""
+        deck = self._decks()
+        until = time.monotonic() + for_s
+        while time.monotonic() < until and not self.runners.complete:
+            self.runners.keep()
+            self._pause(0.2, 0.9)
+            act = next(deck)
+            if (what := act()) is not None:
+                self.acts.append(Act(what=what, over_at=time.time()))
+
+    def _decks(self) -> Iterator[Callable[[], str | None]]:
+        deck = [
+            lambda: self._signal_run(signal.SIGKILL),
+            lambda: self._signal_run(signal.SIGKILL),
+            lambda: self._signal_run(signal.SIGTERM),
+            self._freeze_run,
+            lambda: self._signal_server(signal.SIGKILL),
+            lambda: self._signal_server(signal.SIGTERM),
+            self._freeze_server,
+            lambda: self._signal_runner(signal.SIGKILL),
+            lambda: self._signal_runner(signal.SIGTERM),
+            self._freeze_runner,
+            self._kill_runner_and_server,
+            self._kill_server_of_frozen_runner,
+            self._add,
+            self._remove,
+        ]
+        deck += [self._restart_postgresql] if self._server is not None else []
+        deck += [self._fill_disk] if self._disk is not None else []
+        while True:
+            self._dice.shuffle(deck)
+            yield from deck
+
+    def _pause(self, least_s: float, most_s: float) -> None:
+        time.sleep(self._dice.uniform(least_s, most_s))  # a moment that nobody can foresee, not a synchronisation
+
+    # -- whom ---------------------------------------------------------------------------------------------------------
+
+    def _runner(self) -> "subprocess.Popen[str] | None":
+        alive = self.runners.alive()
+        return self._dice.choice(alive) if alive else None
+
+    def _server_of(self, runner: "subprocess.Popen[str] | None") -> psutil.Process | None:
+        if runner is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(runner.pid).children():
+                if "forkserver" in " ".join(child.cmdline()):
+                    return child
+        return None
+
+    def _run(self) -> psutil.Process | None:
+        server = self._server_of(self._runner())
+        runs: list[psutil.Process] = []
+        if server is not None:
+            with contextlib.suppress(psutil.Error):
+                runs = server.children()
+        return self._dice.choice(runs) if runs else None
+
+    # -- what ---------------------------------------------------------------------------------------------------------
+
+    def _signal_run(self, number: signal.Signals) -> str | None:
+        run = self._run()
+        return f"run {number.name}" if run and _send(run.pid, number) else None
+
+    def _signal_server(self, number: signal.Signals) -> str | None:
+        server = self._server_of(self._runner())
+        return f"fork server {number.name}" if server and _send(server.pid, number) else None
+
+    def _signal_runner(self, number: signal.Signals) -> str | None:
+        runner = self._runner()
+        return f"runner {number.name}" if runner and _send(runner.pid, number) else None
+
+    @contextlib.contextmanager
+    def _frozen(self, pid: int) -> Iterator[bool]:
+        stopped = _send(pid, signal.SIGSTOP)
+        try:
+            yield stopped
+        finally:
+            _send(pid, signal.SIGCONT)
+
+    def _freeze(self, pid: int | None, what: str) -> str | None:
+        if pid is None:
+            return None
+        with self._frozen(pid) as stopped:
+            self._pause(0.2, 1.5)
+        return f"{what} STOP/CONT" if stopped else None
+
+    def _freeze_run(self) -> str | None:
+        run = self._run()
+        return self._freeze(run.pid if run else None, "run")
+
+    def _freeze_server(self) -> str | None:
+        server = self._server_of(self._runner())
+        return self._freeze(server.pid if server else None, "fork server")
+
+    def _freeze_runner(self) -> str | None:
+        runner = self._runner()
+        return self._freeze(runner.pid if runner else None, "runner")
+
+    def _kill_runner_and_server(self) -> str | None:
+        """Kill both at once: nobody is left who would clean up but the kernel."""
+        runner = self._runner()
+        server = self._server_of(runner)
+        if runner is None or server is None:
+            return None
+        with self._frozen(runner.pid):  # it shall not start another one meanwhile
+            _send(server.pid, signal.SIGKILL)
+            _send(runner.pid, signal.SIGKILL)
+        return "runner and fork server SIGKILL"
+
+    def _kill_server_of_frozen_runner(self) -> str | None:
+        runner = self._runner()
+        server = self._server_of(runner)
+        if runner is None or server is None:
+            return None
+        with self._frozen(runner.pid):
+            _send(server.pid, signal.SIGKILL)
+            self._pause(0.1, 0.8)
+        return "fork server SIGKILL, runner STOP/CONT"
+
+    def _add(self) -> str | None:
+        return "second agent joins" if self.runners.add() else None
+
+    def _remove(self) -> str | None:
+        added, number = self.runners.added, self._dice.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+        return f"second agent {number.name}" if added is not None and _send(added.pid, number) else None
+
+    def _restart_postgresql(self) -> str:
+        assert self._server is not None
+        self._server.stop()
+        self._pause(0.1, 1.5)
+        self._server.start()
+        return "PostgreSQL restarted"
+
+    def _fill_disk(self) -> str:
+        assert self._disk is not None
+        filler = self._disk / "filler"
+        try:
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(65536))
+            self._pause(0.3, 1.5)
+        finally:
+            filler.unlink(missing_ok=True)
+        return "disk filled"
+
+
+def _send(pid: int, number: signal.Signals) -> bool:
+    """Signal a process; return whether it was there."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
