@@ -16,20 +16,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this
 from sweepkit.app.guard import guarded
 from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
-from sweepkit.paths import BASE_CONFIG, OUTPUT_DIR
+from sweepkit.paths import OUTPUT_DIR
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep; return the exit code of `sweep_runner.py`."""
     workers, *words = sys.argv[1:] if argv is None else argv
-    options = parse(words, base_config=BASE_CONFIG, output_dir=OUTPUT_DIR)
+    options = parse(words, output_dir=OUTPUT_DIR)
     plan = make_plan(options)
-    from sweepkit.app.session import Session
+    from sweepkit.agents.slots import make_slots
+    from sweepkit.app.call import Call
 
     memory = {"planned_mib": memory_mib("VmRSS")}
-    with Session(options, plan, workers=int(workers)) as session:
-        code = session.run()
+    slots = make_slots(int(workers), gpus=(), gpus_per_run=None, cpus_per_run=None)
+    with Call(options, [plan], slots=slots) as call:
+        code = call.run()
         memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}
     if file := os.environ.get("BENCHMARK_MEMORY"):
         Path(file).write_text(json.dumps(memory), encoding="utf-8")

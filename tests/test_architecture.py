@@ -58,6 +58,7 @@ OWNERS = {
     "rich": {"sweepkit.reports", "sweepkit.app"},
     "kiwipiepy": {"sweepkit.metrics"},
     "mecab": {"sweepkit.metrics"},
+    "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
     "optuna",

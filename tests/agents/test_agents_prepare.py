@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sweepkit.agents.isolation import temp_dir
 from sweepkit.agents.launcher import warm_program
 from sweepkit.agents.prepare import BASE_CONFIG_ENV, Workplace, prepare, resolve_program
 from sweepkit.agents.slots import Slot
@@ -29,8 +31,11 @@ SLOT = Slot(index=0, gpus=("1",), cpus=3)
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, monkeypatch):
     """Return a workplace; keyword arguments replace its inherited environment, base_config or the sweep's keys."""
+
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
 
     def make(inherited=None, base_config=None, **config):
         parameters = {"lr": {"value": 1e-5}, "opt": {"parameters": {"name": {"value": "아담"}}}}
@@ -75,9 +80,15 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
         project="요약",
         entity="team",
     )
+    assert env.pop("MASTER_PORT") == env.pop("PET_MASTER_PORT")
     assert env == {
         "PATH": os.environ["PATH"],
         **contract,
+        "TMPDIR": str(temp_dir("abc-2")),
+        "TORCHINDUCTOR_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "inductor"),
+        "TRITON_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "triton"),
+        "MASTER_ADDR": "127.0.0.1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "OMP_NUM_THREADS": "3",
         "MKL_NUM_THREADS": "3",
         "OPENBLAS_NUM_THREADS": "3",

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from sweepkit.agents.slots import make_slots
 from sweepkit.app.dry_run import MOST_SHOWN, dry_run, dry_run_text
 from sweepkit.app.options import parse
 from sweepkit.app.plan import make_plan
@@ -14,6 +15,10 @@ from sweepkit.store.open import open_store
 
 GRID = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}, "y": {"values": ["a", "b b"]}}}
 LINE = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+
+
+def slots(workers):
+    return make_slots(workers, gpus=(), gpus_per_run=None, cpus_per_run=None)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def plan(tmp_path, monkeypatch):
 
 
 def test_a_grid_is_counted_and_shown_with_its_commands(plan, tmp_path):
-    report = dry_run(plan(**GRID), workers=2)
+    report = dry_run(plan(**GRID), slots=slots(2))
     assert (report.name, report.runs, report.mean_s, report.estimate_s()) == ("s", 6, None, None)
     assert [params["x"] for params in report.first] == [1, 1, 2, 2, 3, 3]
     assert report.commands[1] == ("/usr/bin/env", sys.executable, str(tmp_path / "p.py"), "--x=1", "--y=b b")
@@ -56,17 +61,17 @@ def test_a_grid_is_counted_and_shown_with_its_commands(plan, tmp_path):
     ],
 )
 def test_the_number_of_runs_is_the_smaller_of_space_and_cap(plan, config, runs, shown):
-    report = dry_run(plan(**config), workers=1)
+    report = dry_run(plan(**config), slots=slots(1))
     assert (report.runs, len(report.first), len(report.commands)) == (runs, shown, shown)
     assert dry_run_text(report).startswith(f"sweep s: {'unbounded' if runs is None else runs} runs")
 
 
 def test_the_proposals_are_those_of_the_seed_and_the_sampler(plan):
     seeded = plan(**LINE, run_cap=5, sweepkit={"seed": 3})
-    first = dry_run(seeded, workers=1).first
-    assert dry_run(seeded, workers=1).first == dry_run(seeded, workers=1, seed=3).first == first
-    assert dry_run(seeded, workers=1, seed=4).first != first
-    assert len({params["x"] for params in dry_run(seeded, workers=1, sampler="tpe").first}) == 5
+    first = dry_run(seeded, slots=slots(1)).first
+    assert dry_run(seeded, slots=slots(1)).first == dry_run(seeded, slots=slots(1), seed=3).first == first
+    assert dry_run(seeded, slots=slots(1), seed=4).first != first
+    assert len({params["x"] for params in dry_run(seeded, slots=slots(1), sampler="tpe").first}) == 5
 
 
 def test_a_measured_sweep_has_an_estimate(plan):
@@ -79,14 +84,14 @@ def test_a_measured_sweep_has_an_estimate(plan):
         store.finish(attempt, RunState.FINISHED, reason="", outcome={"duration_s": seconds})
     store.add_and_claim(sweep.sweep_id, 2, {"x": 2}, agent_id="a", host="h", lease_s=60)  # still running
     store.close()
-    report = dry_run(made, workers=2)
+    report = dry_run(made, slots=slots(2))
     assert (report.mean_s, report.estimate_s()) == (15.0, 45.0)
     assert "estimate: 45 s at 15.0 s a run, as measured so far" in dry_run_text(report)
     other = plan(**{**GRID, "name": "t"})
-    assert dry_run(other, workers=1).mean_s is None, "another sweep of the same record was measured"
+    assert dry_run(other, slots=slots(1)).mean_s is None, "another sweep of the same record was measured"
 
 
 def test_warnings_of_the_yaml_are_shown(plan):
-    report = dry_run(plan(**{**LINE, "run_cap": 1, "parameters": {"x": {"min": 1, "max": 2.5}}}), workers=1)
+    report = dry_run(plan(**{**LINE, "run_cap": 1, "parameters": {"x": {"min": 1, "max": 2.5}}}), slots=slots(1))
     (line,) = [line for line in dry_run_text(report).splitlines() if line.startswith("warning: ")]
     assert "parameters.x" in line

@@ -459,8 +459,9 @@ def test_sigterm_ends_the_runs_and_gives_them_back(sweeper):
     process = sweeper.start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_until(sweeper.journal, "the first run to start")
     process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out  # a preemption is no failure
+    assert "the same command continues" in out
     sweeper.env["PAUSE"] = "0"
     assert sweeper.summary()["counts"] == {"finished": 3}
 

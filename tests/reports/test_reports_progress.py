@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, clock
+from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, clock
 from sweepkit.spec.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
@@ -163,15 +163,15 @@ def test_json_lines_are_one_object_per_event(capsys):
 
 
 def recorded_view(tally):
-    view = RichView(tally, "my [sweep]")
-    view.console = Console(file=io.StringIO(), width=160, force_terminal=False, record=True)
-    view.live.console = view.console
-    return view
+    screen = Screen()
+    screen.console = Console(file=io.StringIO(), width=160, force_terminal=False, record=True)
+    screen.live.console = screen.console
+    return RichView(tally, "my [sweep]", screen)
 
 
 def shown(view):
-    view.console.print(view._render())
-    return view.console.export_text()
+    view.screen.console.print(view.render())
+    return view.screen.console.export_text()
 
 
 def test_the_display_shows_counts_and_every_running_run():
@@ -204,7 +204,7 @@ def test_the_display_opens_and_closes_without_a_terminal():
     view(started(1))
     view(ended(1, S.FINISHED, (0.5,)))
     view.close()
-    text = view.console.export_text()
+    text = view.screen.console.export_text()
     assert "run   1 r1  finished  0.5" in text and "1/2 done, best 0.5 (run r1)" in text
 
 
@@ -212,3 +212,26 @@ def test_without_a_metric_there_is_no_value():
     tally = Tally(spec(metric=None), [run(0, S.FINISHED, (1.0,))], total=2, workers=1)
     tally.take(ended(1, S.FINISHED, (1.0,)))
     assert tally.best is None and tally.words() == "2/2 done"
+
+
+def test_views_of_several_sweeps_say_whose_a_line_is_and_share_the_screen(capsys):
+    plain = PlainView(Tally(spec(), [], total=2, workers=1), sweep="a")
+    plain.open()
+    plain(Notice(text="careful", warning=True))
+    plain(ended(1, S.FINISHED, (0.5,)))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["a:"] * 3
+    view = JsonView(Tally(spec(), [], total=2, workers=1), sweep="b")
+    view(Notice(text="x"))
+    assert json.loads(capsys.readouterr().out)["sweep"] == "b"
+    one = recorded_view(Tally(spec(), [], total=2, workers=1))
+    two = RichView(Tally(spec(), [], total=3, workers=1), "other", one.screen, named=True)
+    one.open()
+    two.open()
+    two(ended(1, S.FINISHED, (0.5,)))
+    one.close()
+    assert one.screen.live.is_started
+    two.close()
+    assert not one.screen.live.is_started
+    text = one.screen.console.export_text()
+    assert "other: run   1 r1  finished  0.5" in text
+    assert text.rstrip().splitlines()[-2].startswith("my [sweep]") and "1/3 done" in text.splitlines()[-1]

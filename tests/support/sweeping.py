@@ -1,4 +1,4 @@
-"""Run the real sweep_runner.py in a process of its own, and read what it left."""
+"""Run the real runners in processes of their own, and read what they left."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from sweepkit.paths import CODE_DIR
 
 PROGRAMS = Path(__file__).parent / "programs"
 RUNNER = CODE_DIR / "sweep_runner.py"
+PARALLEL = CODE_DIR / "parallel_sweep_runner.py"
 
 
 class Sweeper:
@@ -21,6 +22,7 @@ class Sweeper:
         inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         self.env = {**inherited, "PYTHONWARNINGS": "default", "COLUMNS": "200", "JOURNAL": str(folder / "journal")}
         self.options: list[str] = []
+        self.processes: list[subprocess.Popen[str]] = []
 
     def write(self, text, name="s.yaml"):
         path = self.folder / name
@@ -30,6 +32,37 @@ class Sweeper:
     def command(self, *options, sweep="s.yaml"):
         output = [] if "--output-dir" in options else ["--output-dir", "out"]
         return [sys.executable, str(RUNNER), "--sweep-config", sweep, *output, *self.options, *options]
+
+    def parallel(self, *options, **popen):
+        """Start parallel_sweep_runner.py with exactly these options, and an output folder."""
+        output = [] if "--output-dir" in options else ["--output-dir", "out"]
+        command = [sys.executable, str(PARALLEL), *output, *self.options, *options]
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8", **popen}
+        process = subprocess.Popen(command, **{"cwd": self.folder, "env": self.env, **piped})
+        self.processes.append(process)
+        return process
+
+    def finished(self, process, *, rc=0, timeout=120):
+        """Wait for a runner that was started; return its output. Fails unless the exit code is `rc`."""
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+            self.processes.remove(process)
+        assert process.returncode == rc, (out or "") + (err or "")
+        return out if rc != 2 else err
+
+    def ended(self, process, *, rc=0):
+        """Wait for a runner that was started with --json; return its final objects by the sweep's name."""
+        events = [json.loads(line) for line in self.finished(process, rc=rc).splitlines()]
+        return {event["sweep"]: event for event in events if event["event"] == "sweep_ended"}
+
+    def control(self, *options):
+        """Call sweep_runner.py to control a sweep that runs."""
+        command = [sys.executable, str(RUNNER), "--output-dir", "out", *self.options, *options]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, encoding="utf-8", timeout=60
+        )
 
     def call(self, *options, sweep="s.yaml", timeout=120):
         return subprocess.run(

@@ -1,12 +1,12 @@
-"""The agent of a host: it owns slots, asks for runs, executes them, reports and tells.
+"""An agent: one sweep's side of a crew of workers. It asks for runs, judges how they end, reports and tells.
 
 Any number of agents may work on one sweep; what they know of each other is the record. An agent may be killed at any
 line: the next one continues from the record (`reclaim`), repeats nothing that finished and loses nothing.
+The workers, which may serve several agents, are in `crew`.
 """
 
 import contextlib
 import dataclasses
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,29 +14,25 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sweepkit.agents.board import Board
+from sweepkit.agents.control import LOOK_S, STOPPED
 from sweepkit.agents.flow import Flow
-from sweepkit.agents.identity import agent_identity, host_name, surely_dead
-from sweepkit.agents.launcher import LocalLauncher, await_fork_server, exited, kill_leftovers
+from sweepkit.agents.identity import agent_identity, host_name
+from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
+from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.results import write_result
 from sweepkit.agents.slots import Slot
-from sweepkit.agents.worker import Execution, Worker
 from sweepkit.errors import StoreError
 from sweepkit.scheduling.outcome import Outcome, hopeless
 from sweepkit.search.base import Engine
 from sweepkit.spec.events import Event, Notice, RunSeen
-from sweepkit.spec.records import Attempt, LiveAttempt, RunRecord, SweepRecord, SweepState
+from sweepkit.spec.records import Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import Exhausted, RunState, Wait
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.store.base import Store
 
 T = TypeVar("T")
-_INTERRUPT_WORDS = {
-    1: "waiting for the running runs (Ctrl-C again ends them)",
-    2: "ending the running runs",
-    3: "killing",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +40,7 @@ class Settings:
     """How an agent works.
 
     Args:
-        slots: What runs may occupy; one worker each.
+        slots: What runs may occupy.
         count: At most this many runs in this call; None for no limit.
         lease_s: How long a run stays ours without a sign of life, in seconds; renewed every quarter of it.
         poll_s: How often a run's reports are looked at, in seconds.
@@ -65,7 +61,7 @@ class Finish:
     Args:
         complete: The sweep is finished: nothing is left to run.
         reason: Why the agent ended, in words.
-        given_up: It ended because runs fail, whatever is tried.
+        given_up: It ended because runs fail, whatever is tried, or because the sweep was cancelled.
     """
 
     complete: bool
@@ -74,7 +70,15 @@ class Finish:
 
 
 class Agent:
-    """Execute the runs of one sweep on this host. Use as: `Agent(...).run()`."""
+    """What a crew of workers needs of one sweep: `open`, then `take` and `over` for each worker, then `settle`.
+
+    Attributes:
+        interrupt_level: 1 takes no further run, 2 terminates the running ones, 3 kills them.
+        cancelled: The sweep was cancelled: as level 2, for this sweep alone.
+        paused: The sweep is paused in the record.
+        running: How many runs this agent executes now.
+        changed: Notified when a run ended; a crew shares one among its agents.
+    """
 
     def __init__(
         self,
@@ -103,66 +107,46 @@ class Agent:
         self.identity = agent_identity()
         self.board = Board(store, sweep.sweep_id)
         self.interrupt_level = 0
-        self._told_level = 0
+        self.cancelled = False
+        self.paused = False
+        self.running = 0
+        self.taken = 0
+        self.changed = threading.Condition()
         self.lost_leases: frozenset[str] = frozenset()
         self._propose = threading.Lock()
-        self._changed = threading.Condition()
-        self._mine: dict[str, Attempt] = {}
+        self.mine: dict[str, Attempt] = {}
         self._counted: set[str] = set()
-        self._errors: list[BaseException] = []
         self._end: Finish | None = None
         self._complained = ""
-        self._reclaimed_at = float("-inf")
+        self._active_s = 0.0
+        self._reclaimer = Reclaimer(self)
+        self._stopped = threading.Event()
         self.flow = Flow(settings.slots)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
-    def run(self) -> Finish:
-        """Work until the sweep is finished, the count is reached, or `interrupt` was called.
-
-        Must run in the main thread when Ctrl-C shall reach it. Raises whatever a worker met.
-        """
+    def open(self) -> None:
+        """Take in what is recorded, and begin to renew leases and to look for what is asked of the sweep."""
         self._learn()
         self._write_missing_results()
-        threads = [
-            threading.Thread(target=Worker(self, slot).run, name=f"worker-{slot.index}") for slot in self.settings.slots
-        ]
-        heart = threading.Thread(target=self._beat, args=(stop := threading.Event(),), daemon=True, name="heartbeat")
-        heart.start()
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.1)  # short, so that signal handlers run between
-                    self._tell_interrupt()
-        finally:
-            stop.set()
-            heart.join()
-        if self._errors:
-            raise self._errors[0]
-        return self._settle()
+        for work, name in ((self._beat, "heartbeat"), (self._look_on, "look")):
+            threading.Thread(target=work, daemon=True, name=f"{name}-{self.sweep.name}").start()
 
-    def interrupt(self) -> int:
-        """Ask the agent to end; return the level reached: 1 waits for its runs, 2 terminates, 3 kills them.
+    def close(self) -> None:
+        """Renew and look no more."""
+        self._stopped.set()
 
-        Safe in a signal handler: it only counts. `run` acts on it and tells.
-        """
-        self.interrupt_level = min(3, self.interrupt_level + 1)
-        return self.interrupt_level
-
-    def _tell_interrupt(self) -> None:
-        """Tell the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
-        if (level := self.interrupt_level) > self._told_level:
-            self._told_level = level
-            self.emit(Notice(text=_INTERRUPT_WORDS[level], warning=True))
+    def settle(self) -> Finish:
+        """Put the sweep into its final state if nothing is left; return how the work ended."""
+        return self.patiently(self._settle)
 
     def _settle(self) -> Finish:
-        """Put the sweep into its final state if nothing is left."""
         self._learn()
+        self._write_missing_results()
         counts = self.store.counts(self.sweep.sweep_id)
         unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
-        if self._end is not None and not self._end.complete and self._all_made():
+        limited = self._end is not None and not self._end.complete and not self._end.given_up
+        if limited and self._all_made():
             self._end = Finish(complete=True, reason=f"all {len(self.board)} runs of the sweep were made")
         if self._end is not None and self._end.complete and not unfinished:
             self.store.update_sweep(self.sweep.sweep_id, state=SweepState.FINISHED, reason=self._end.reason)
@@ -175,20 +159,33 @@ class Agent:
 
     # -- what to do next ----------------------------------------------------------------------------------------------
 
-    def next_attempt(self, slot: Slot) -> Attempt | None:
-        """Return the next run to execute, None when this worker shall end. Waits while others hold what is left."""
-        while not self.interrupt_level and not self._errors and slot.index not in self.flow.broken:
-            with self._propose:
-                if self._end is not None and self._may_end():
-                    return None
-                attempt = self._take(slot)
-            if attempt is not None:
-                return attempt
-            if self._end is not None and self._may_end():
+    def take(self, slot: Slot) -> Attempt | None:
+        """Return a run to execute on a slot, None when there is none now: others hold what is left, or it is over."""
+        with self._propose:
+            if self.paused or self._ends():
                 return None
-            with self._changed:
-                self._changed.wait(0.2)
-        return None
+            attempt = self._take(slot)
+            if attempt is not None:
+                self.running += 1
+                self.taken += 1
+            return attempt
+
+    def over(self) -> bool:
+        """Return whether no worker will ever have a further run of this agent."""
+        return self._ends() or (self._end is not None and self._may_end())
+
+    def _ends(self) -> bool:
+        return bool(self.interrupt_level or self.cancelled or (self._end is not None and not self._end.complete))
+
+    @property
+    def terminates(self) -> bool:
+        """Return whether the running runs shall be ended."""
+        return self.interrupt_level >= 2 or self.cancelled
+
+    def end(self, reason: str) -> None:
+        """Take no further run; those under way go on to their end. The first reason counts."""
+        if self._end is None:
+            self._end = Finish(complete=False, reason=reason)
 
     def _may_end(self) -> bool:
         """Return whether a worker may leave: nothing can come back as pending, or the agent ends for good."""
@@ -202,7 +199,7 @@ class Agent:
         if self._count_reached():
             self._end = Finish(complete=False, reason=f"--count {self.settings.count} reached")
             return None
-        self._reclaim()
+        self._reclaimer.look()
         attempt = self.store.claim(
             self.sweep.sweep_id,
             agent_id=self.identity,
@@ -213,7 +210,7 @@ class Agent:
         if attempt is None and self._end is None:
             attempt = self._propose_run()
         if attempt is not None:
-            self._mine[attempt.attempt_id] = attempt
+            self.mine[attempt.attempt_id] = attempt
             self._counted.add(attempt.run.run_id)
             self.board.begin(attempt.run)
         return attempt
@@ -228,9 +225,9 @@ class Agent:
                 self.emit(RunSeen(view=view))
 
     def _all_made(self) -> bool:
-        """Return whether `count` ended just what run_cap or the space would have ended, too."""
+        """Return whether there are as many runs as run_cap or the space allow."""
         limits = [limit for limit in (self.engine.total(), self.spec.run_cap) if limit is not None]
-        return self._count_reached() and bool(limits) and len(self.board) >= min(limits)
+        return bool(limits) and len(self.board) >= min(limits)
 
     def _count_reached(self) -> bool:
         return self.settings.count is not None and len(self._counted) >= self.settings.count
@@ -262,55 +259,23 @@ class Agent:
             cap=cap,
         )
 
-    def _reclaim(self) -> None:
-        """Take back runs whose agent is known to be dead or whose lease is over; at most every quarter lease."""
-        now = time.monotonic()
-        if now - self._reclaimed_at < self.settings.lease_s / 4:
-            return
-        self._reclaimed_at = now
-        for live in self.store.live_attempts(self.sweep.sweep_id):
-            if live.attempt_id in self._mine:
-                continue
-            if not live.expired and not surely_dead(live.agent_id):
-                continue
-            if live.host == self.host:
-                await_fork_server(live.agent_id)
-                kill_leftovers(live.attempt_id)
-            if live.host == self.host and self._recovered(live):
-                continue
-            why = "its agent died" if not live.expired else "its lease ran out"
-            if self.store.lose(live.attempt_id, live.token, reason=why):
-                self.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
-
-    def _recovered(self, live: LiveAttempt) -> bool:
-        """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
-        try:
-            facts = json.loads(self.place.paths.exit_file(live.attempt_id).read_text())
-        except (OSError, ValueError):
-            return False
-        if facts["status"] < 0:
-            return False  # killed: by whom and why, nobody knows any more
-        run = next(run for run in self.store.runs(self.sweep.sweep_id) if run.run_id == live.run_id)
-        attempt = Attempt(
-            attempt_id=live.attempt_id, token=live.token, run=run, ordinal=run.attempts, lease_until=live.lease_until
-        )
-        self.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
-        Execution(self, self.settings.slots[0], attempt).recover(exited(facts))
-        return True
-
     # -- told by workers ----------------------------------------------------------------------------------------------
 
     def ended(self, run: RunRecord, slot: Slot, outcome: Outcome) -> None:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
-        for attempt_id in [key for key, attempt in self._mine.items() if attempt.run.run_id == run.run_id]:
-            self._mine.pop(attempt_id, None)
         for text in self.flow.ended(run.run_id, slot, outcome):
             self.emit(Notice(text=text, warning=True))
         if run.state is RunState.FAILED:
             self._end_if_hopeless(run)
         self._end_if_flow_stops(run, outcome)
-        with self._changed:
-            self._changed.notify_all()
+
+    def left(self, attempt: Attempt) -> None:
+        """Take note that a worker is done with an attempt, however it ended."""
+        with self._propose:
+            self.mine.pop(attempt.attempt_id, None)
+            self.running -= 1
+        with self.changed:
+            self.changed.notify_all()
 
     def _end_if_hopeless(self, run: RunRecord) -> None:
         """End the sweep when `run`, which just failed, is one of its first runs and all of them failed."""
@@ -323,8 +288,8 @@ class Agent:
         """End when the sweep is to be paused, when whatever is tried fails, or when no slot is left."""
         if outcome.pause_sweep:
             reason = f"paused: {outcome.reason}"
-            self.patiently(lambda: self.store.update_sweep(self.sweep.sweep_id, state=SweepState.PAUSED, reason=reason))
             self._end = Finish(complete=False, reason=reason, given_up=True)
+            self.patiently(lambda: self.store.update_sweep(self.sweep.sweep_id, state=SweepState.PAUSED, reason=reason))
         elif self.flow.everything_fails and self._end is None:
             self._give_up(f"{self.flow.everything_fails}, the last with: {outcome.reason}", run)
         elif len(self.flow.broken) == len(self.settings.slots) and self._end is None:
@@ -347,10 +312,6 @@ class Agent:
             return
         if value == metric.target or metric.goal.better(value, metric.target):
             self._end = Finish(complete=True, reason=f"target {metric.target:g} reached: {metric.name} is {value:g}")
-
-    def failed(self, error: BaseException) -> None:
-        """Keep what a worker met; the others end after their runs."""
-        self._errors.append(error)
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
@@ -378,28 +339,64 @@ class Agent:
                 if time.monotonic() > deadline:
                     raise
                 self.complain(f"the record cannot be written, trying again: {error}")
-                with self._changed:
-                    self._changed.wait(1.0)
+                with self.changed:
+                    self.changed.wait(1.0)
 
-    # -- leases -------------------------------------------------------------------------------------------------------
+    # -- beside the workers -------------------------------------------------------------------------------------------
 
-    def _beat(self, stop: threading.Event) -> None:
+    def _beat(self) -> None:
         """Renew the leases of our attempts; an attempt that cannot be renewed for a whole lease ends itself."""
         renewed_at = time.monotonic()
-        while not stop.wait(self.settings.lease_s / 4):
-            mine = list(self._mine.values())
+        while not self._stopped.wait(self.settings.lease_s / 4):
+            mine = list(self.mine.values())
             try:
                 lost = self.store.renew(mine, lease_s=self.settings.lease_s) if mine else []
                 renewed_at = time.monotonic()
             except StoreError as error:
+                if self._stopped.is_set():
+                    return
                 self.complain(f"leases cannot be renewed: {error}")
                 overdue = time.monotonic() - renewed_at > self.settings.lease_s
                 lost = [attempt.attempt_id for attempt in mine] if overdue else []
             self.lost_leases = self.lost_leases | frozenset(lost)
 
+    def _look_on(self) -> None:
+        """Look for what is asked of the sweep (see `control`), and at its time budget."""
+        before = time.monotonic()
+        while not self._stopped.wait(LOOK_S):
+            now = time.monotonic()
+            self._active_s += 0.0 if self.paused else now - before
+            before = now
+            budget = self.spec.extensions.time_budget_s
+            if budget is not None and self._active_s >= budget:
+                self.end(f"the time budget of {budget:g} s is used up")
+            with contextlib.suppress(StoreError):  # the workers complain
+                if (record := self.store.sweep(self.sweep.name)) is not None:
+                    self._obey(record)
+
+    def _obey(self, record: SweepRecord) -> None:
+        """Do what the sweep's state in the record asks; nothing once the agent ends."""
+        if self._ends() and record.state is not SweepState.CANCELLED:
+            return
+        paused, self.paused = self.paused, record.state is SweepState.PAUSED
+        if self.paused and not paused:
+            self.emit(Notice(text=f"{self.sweep.name} {record.reason}: no run starts until --resume", warning=True))
+        elif paused and record.state is SweepState.RUNNING:
+            self.emit(Notice(text=f"{self.sweep.name} goes on"))
+        elif record.state is SweepState.FINISHED and self._end is None:
+            # Either somebody said so, or another agent found that nothing is left.
+            self._end = Finish(complete=record.reason != STOPPED, reason=record.reason)
+        elif record.state is SweepState.CANCELLED and not self.cancelled:
+            self._end = Finish(complete=False, reason=record.reason, given_up=True)
+            self.cancelled = True
+            self.emit(Notice(text=f"{self.sweep.name} {record.reason}: ending its running runs", warning=True))
+        if self._end is not None or paused != self.paused:
+            with self.changed:
+                self.changed.notify_all()
+
 
 def release_all(agent: Agent) -> None:
     """Give back every run that an agent still holds: for an agent that ends by an error."""
-    for attempt in list(agent._mine.values()):
+    for attempt in list(agent.mine.values()):
         with contextlib.suppress(Exception):
             agent.store.release(attempt, reason="its agent ended")

@@ -471,7 +471,9 @@ def _print_traceback() -> None:
 
 
 def _fresh_randomness() -> None:
-    """Undo what a fork shares and a fresh process would not: generator states, thread counts."""
+    """Undo what a fork shares and a fresh process would not: generator states, thread counts, the TMPDIR in use."""
+    if (tempfile := sys.modules.get("tempfile")) is not None:
+        tempfile.tempdir = None  # type: ignore[attr-defined]
     random.seed()
     numpy = sys.modules.get("numpy")
     if numpy is not None and "numpy.random" in sys.modules:

@@ -30,6 +30,13 @@ def surely_dead(identity: str) -> bool:
     return namespace == _namespace() and _start_time(int(pid)) != start
 
 
+def surely_alive(identity: str) -> bool:
+    """Return whether that agent is known to run on this host now; False when nobody can tell."""
+    host, boot, namespace, pid, start = identity.split("|")
+    here = (host, boot, namespace) == (host_name(), _boot(), _namespace())
+    return here and _start_time(int(pid)) == start
+
+
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

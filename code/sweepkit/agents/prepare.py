@@ -1,10 +1,15 @@
-"""From a claimed run to all that its process needs: files, environment, command."""
+"""From a claimed run to all that its process needs: files, environment, command.
+
+Runs that share a machine are kept apart: each sees only the devices of its slot, and has its own temporary folder,
+compilers' caches and ports (`isolation`), its own folder for what it writes (SWEEPKIT_RUN_DIR) and for W&B.
+"""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweepkit.agents.isolation import isolating_environment
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
@@ -86,6 +91,9 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         )
     )
     env.update(slot.environment(place.inherited))
+    env.update(
+        isolating_environment(attempt.attempt_id, slot.index, cache=place.paths.cache, inherited=place.inherited)
+    )
     env[ATTEMPT_ENV] = attempt.attempt_id
     env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
     env[RUN_DIR_ENV] = str(run_dir)

@@ -1,4 +1,4 @@
-"""Keep one slot busy: claim a run, execute it, record what came of it, until there is nothing left."""
+"""Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it."""
 
 import contextlib
 import signal
@@ -9,6 +9,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare
 from sweepkit.agents.slots import Slot
@@ -30,8 +32,9 @@ _KEPT_LOG_CHARS = 2_000
 class Execution:
     """One attempt from its start to its recorded end. Used by one worker thread only."""
 
-    def __init__(self, agent: "Agent", slot: Slot, attempt: Attempt) -> None:
+    def __init__(self, agent: "Agent", slot: Slot, attempt: Attempt, *, gate: Gate | None = None) -> None:
         self.agent = agent
+        self.gate = gate
         self.slot = slot
         self.attempt = attempt
         self.metric = agent.spec.metric.name if agent.spec.metric else None
@@ -52,9 +55,12 @@ class Execution:
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
-        spec = prepare(self.agent.place, self.attempt, self.slot)
-        queue = self.agent.launcher.submit(spec)
-        ended = self._until_exit(queue)
+        try:
+            spec = prepare(self.agent.place, self.attempt, self.slot)
+            queue = self.agent.launcher.submit(spec)
+            ended = self._until_exit(queue)
+        finally:
+            remove_temp_dir(self.attempt.attempt_id)
         self._read_reports(final=True)
         if self.fenced:
             kill_leftovers(self.attempt.attempt_id)
@@ -78,7 +84,7 @@ class Execution:
         self.process = event
         self.began = time.monotonic()
         try:
-            self.agent.store.started(self.attempt, pid=event.pid, device=self.slot.device)
+            self.agent.patiently(lambda: self.agent.store.started(self.attempt, pid=event.pid, device=self.slot.device))
         except FencedError:
             self._fence()
             return
@@ -97,6 +103,8 @@ class Execution:
     def _watch(self) -> None:
         """Look after a running attempt: its reports, its limits, what the agent asks of it."""
         self._read_reports()
+        if self.gate is not None:
+            self.gate.sample(self.slot)
         agent = self.agent
         now = time.monotonic()
         if self.attempt.attempt_id in agent.lost_leases:
@@ -105,7 +113,7 @@ class Execution:
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = True
             self._end(signal.SIGTERM)
-        if agent.interrupt_level >= 2 and not self.interrupted and self.process:
+        if agent.terminates and not self.interrupted and self.process:
             self.interrupted = True
             self._end(signal.SIGTERM)
         if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
@@ -222,7 +230,7 @@ class Execution:
         ending = Ending(
             status=ended.status,
             verdict=self.verdict,
-            interrupted=self.interrupted or (self.agent.interrupt_level >= 2 and ended.status != 0),
+            interrupted=self.interrupted or (self.agent.terminates and ended.status != 0),
             timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
             newest=self.newest,
             log_tail=log_tail(log) if failed else "",
@@ -268,9 +276,13 @@ class Execution:
             "seed": seed_of(self.agent.place.inherited),
             "warm": bool(self.process and self.process.warm),
             "peak_memory_mb": ended.peak_memory_mb,
+            **({} if (taken_mb := self._gpu_memory_mb()) is None else {"peak_gpu_memory_mb": taken_mb}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
         }
+
+    def _gpu_memory_mb(self) -> float | None:
+        return None if self.gate is None else self.gate.taken_mb(self.slot)
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -285,22 +297,6 @@ class Execution:
         told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
         value = told.get(self.metric)
         return float(value) if isinstance(value, int | float) else None
-
-
-class Worker:
-    """Keep one slot of an agent busy."""
-
-    def __init__(self, agent: "Agent", slot: Slot) -> None:
-        self.agent = agent
-        self.slot = slot
-
-    def run(self) -> None:
-        """Work until nothing is left, the count is reached, or the agent is asked to end."""
-        try:
-            while (attempt := self.agent.next_attempt(self.slot)) is not None:
-                Execution(self.agent, self.slot, attempt).run()
-        except BaseException as error:  # told to the main thread, which raises it
-            self.agent.failed(error)
 
 
 def seed_of(environ: Mapping[str, str]) -> int | None:

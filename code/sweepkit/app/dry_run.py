@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sweepkit.agents.slots import Slot, make_slots, visible_gpus
+from sweepkit.agents.slots import Slot
 from sweepkit.app.plan import Plan
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
@@ -57,7 +57,7 @@ class DryRun:
         return round(self.mean_s * self.runs / len(self.slots), 1)
 
 
-def dry_run(plan: Plan, *, workers: int, sampler: str | None = None, seed: int | None = None) -> DryRun:
+def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, seed: int | None = None) -> DryRun:
     """Work out what would be run; engines that learn from results are asked as if every run were still running."""
     spec = plan.spec
     chosen = seed if seed is not None else spec.extensions.seed
@@ -74,12 +74,6 @@ def dry_run(plan: Plan, *, workers: int, sampler: str | None = None, seed: int |
         first.append(proposal.params)
         engine.tell(RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING))
     commands = tuple(_command(plan, params) for params in first)
-    slots = make_slots(
-        workers,
-        gpus=visible_gpus(os.environ),
-        gpus_per_run=spec.extensions.gpus_per_run,
-        cpus_per_run=spec.extensions.cpus_per_run,
-    )
     return DryRun(
         name=spec.name,
         runs=runs,

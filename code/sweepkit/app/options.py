@@ -1,19 +1,38 @@
 """The command line of the sweep runners. Imports argparse and nothing heavy: `--help` must answer at once."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-_EPILOG = """\
+_ENDS = """\
+
+Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
+once. The same command continues.
+exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
+2 wrong input; 130 interrupted by Ctrl-C.
+"""
+_EPILOG = f"""\
 examples:
   python sweep_runner.py --sweep-config first_sweep            run it, or continue where it stopped
   python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
   python sweep_runner.py --sweep-config my.yaml --count 10 --sampler tpe
   python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
 
-Ctrl-C waits for the running runs, a second one terminates them, a third one kills them. The same command continues.
-exit codes: 0 done, 1 the sweep was given up, 2 wrong input, 130 interrupted.
-"""
+from another terminal, while it runs:
+  python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
+                                                               running runs, --cancel terminates them as well
+{_ENDS}"""
+
+
+_PARALLEL_EPILOG = f"""\
+examples:
+  python parallel_sweep_runner.py --single-parallel first_sweep               a worker for each GPU, else per two cores
+  python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
+  python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
+  python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
+  python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
+{_ENDS}"""
 
 
 def positive(text: str) -> int:
@@ -38,51 +57,114 @@ def natural(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds of the command line, at least 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {text!r}")
+    return number
+
+
+def gpu_names(text: str) -> tuple[str, ...]:
+    """Return the GPUs of the command line, separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"must be indices or UUIDs with commas between, as 0,1,3, got {text!r}")
+    return names
+
+
 def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
-    """Return the options of `sweep_runner.py`; argparse exits with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(
-        prog="sweep_runner.py",
-        description="Run a W&B sweep on this machine: no account, no network.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    """Return the options of `sweep_runner.py`; argparse exits with code 2 on a wrong one.
+
+    `command` and `name` hold what is asked of a sweep that runs elsewhere, else None.
+    """
+    parser = _parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
+    for word, meaning in (
+        ("pause", "start no further run of a recorded sweep, wherever it runs, until --resume"),
+        ("resume", "let a paused sweep go on"),
+        ("stop", "start no further run; its runners end when the running runs have ended"),
+        ("cancel", "terminate its running runs, too; they are run again if it is started again"),
+    ):
+        what.add_argument(f"--{word}", metavar="NAME", help=meaning)
+    _add_common(parser, output_dir)
+    options = parser.parse_args(argv)
+    asked = [(word, name) for word in ("pause", "resume", "stop", "cancel") if (name := getattr(options, word))]
+    options.command, options.name = asked[0] if asked else (None, None)
+    return options
+
+
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `parallel_sweep_runner.py`; argparse exits with code 2 on a wrong one."""
+    parser = _parser(
+        "parallel_sweep_runner.py",
+        "Run W&B sweeps on all GPUs of this machine: no account, no network.",
+        _PARALLEL_EPILOG,
     )
-    parser.add_argument(
-        "--sweep-config", required=True, metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"
     )
-    parser.add_argument(
+    what.add_argument("--sweeps", nargs="+", metavar="NAME|FILE", help="several sweeps that share the workers fairly")
+    what.add_argument(
+        "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
+    )
+    group = parser.add_argument_group("workers")
+    add = group.add_argument
+    add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
+    add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
+    add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
+    add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: the YAML's, else 1; 0 uses none)")
+    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
+    add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
+    add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
+    _add_common(parser, output_dir)
+    return parser.parse_args(argv)
+
+
+def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+    """Add what both runners take."""
+    add = parser.add_argument
+    add(
         "--base-config",
         type=Path,
         metavar="FILE|NAME",
         help="what trainer.py starts from (default: the sweep's `sweepkit.base_config`, else config/base_config.yaml)",
     )
-    parser.add_argument("--count", type=positive, metavar="N", help="make at most N runs in this call")
-    parser.add_argument(
+    add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
+    add(
         "--output-dir",
         type=Path,
         default=output_dir,
         metavar="DIR",
         help="where everything is written (default: outputs/)",
     )
-    parser.add_argument(
+    add(
         "--storage",
         metavar="URL",
         help="the record: a file, sqlite:///FILE or postgresql://… (default: DIR/sweepkit.db)",
     )
-    parser.add_argument(
+    add(
         "--optuna-storage",
         metavar="URL",
         help="mirror the sweep into an Optuna storage, for optuna-dashboard and Optuna's plots",
     )
-    parser.add_argument(
-        "--sampler", choices=["tpe", "gp", "random"], help="search with this in place of the method's own engine"
-    )
-    parser.add_argument(
-        "--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be run, write nothing")
-    parser.add_argument("--fresh", action="store_true", help="start anew under a new name; what there is stays")
-    parser.add_argument("--retry-failed", action="store_true", help="run the failed runs again, too")
-    parser.add_argument("--cold", action="store_true", help="start every run in a fresh process")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
-    return parser.parse_args(argv)
+    add("--sampler", choices=["tpe", "gp", "random"], help="search with this in place of the method's own engine")
+    add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")
+    add("--dry-run", action="store_true", help="show what would be run, write nothing")
+    add("--fresh", action="store_true", help="start anew under a new name; what there is stays")
+    add("--retry-failed", action="store_true", help="run the failed runs again, too")
+    add("--cold", action="store_true", help="start every run in a fresh process")
+    add("--json", action="store_true", help="one JSON object a line on stdout")
+    add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")

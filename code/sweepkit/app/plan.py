@@ -6,11 +6,13 @@ import re
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweepkit.agents.prepare import resolve_program
-from sweepkit.errors import Problem, SpecError
-from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, find_config
-from sweepkit.spec.read import find_sweep, read_sweep
+from sweepkit.errors import Problem, SpecError, StoreError
+from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
+from sweepkit.spec.read import find_sweep, read_sweep, read_sweep_text
+from sweepkit.spec.records import SweepRecord
 from sweepkit.spec.sweep import SweepSpec
 
 TRAINER = CODE_DIR / "trainer.py"
@@ -28,6 +30,7 @@ class Plan:
         output_dir: Where everything is written, absolute.
         storage: URL or path of the record.
         cwd: Working directory of the attempts.
+        joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
     """
 
     spec: SweepSpec
@@ -37,15 +40,47 @@ class Plan:
     output_dir: Path
     storage: str
     cwd: Path
+    joins: SweepRecord | None = None
+
+    def meta(self, sampler: str | None) -> dict[str, Any]:
+        """Return what the record keeps of the plan, so that an agent elsewhere can work along."""
+        return {
+            "program": self.program,
+            "source": self.spec.source,
+            "sampler": sampler,
+            "directory": self.spec.directory,
+            "cwd": str(self.cwd),
+            "code_dir": str(CODE_DIR),
+            "base_config": str(self.base_config) if self.trains else None,
+            "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
+        }
 
 
-def make_plan(options: Namespace) -> Plan:
-    """Read and check everything that a call needs; raises SpecError with every problem found."""
-    from sweepkit.paths import STORE_NAME
+def storage_of(options: Namespace) -> str:
+    """Return URL or path of the record that the options name."""
+    return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
+
+
+def check_storage_exists(storage: str) -> None:
+    """Refuse a record that is not there: looking for a sweep must not make one. Raises StoreError."""
+    path = storage.removeprefix("sqlite:///") if storage.startswith("sqlite:///") else storage
+    if "://" not in path and not Path(path).is_file():
+        raise StoreError(
+            f"--storage {path}: must be the record of a sweep, got no such file; --output-dir or --storage name it"
+        )
+
+
+def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
+    """Read and check everything that a call needs; raises SpecError with every problem found.
+
+    Args:
+        options: The command line.
+        sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
+    """
     from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
-    file = find_sweep(options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
+    file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
     spec = read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file))
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
@@ -60,9 +95,54 @@ def make_plan(options: Namespace) -> Plan:
         trains=trains,
         base_config=Path(os.path.abspath(base_config)),
         output_dir=output_dir,
-        storage=options.storage or str(output_dir / STORE_NAME),
+        storage=storage_of(options),
         cwd=cwd,
     )
+
+
+def make_join_plan(options: Namespace, record: SweepRecord) -> Plan:
+    """Return the plan of an agent that works along on a recorded sweep: YAML, program and base config are the record's.
+
+    A program of the other host's checkout is looked for in this one's; a base configuration that is not here, or is
+    another one, is written from the record beside the sweep's files when the sweep is run.
+
+    Raises:
+        SpecError: The program is not there.
+    """
+    meta = record.meta
+    spec = read_sweep_text(
+        record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
+    )
+    program = str(meta.get("program") or "")
+    theirs = meta.get("code_dir")
+    if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
+        program = str(CODE_DIR / Path(program).relative_to(theirs))
+    if any("${program}" in item for item in spec.command) and not Path(program).is_file():
+        rule = "the program of the sweep must be on this host, too"
+        raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint="copy it there")])
+    output_dir = Path(os.path.abspath(options.output_dir))
+    trains = meta.get("base_config_text") is not None
+    base_config = Path(meta.get("base_config") or BASE_CONFIG)
+    if trains and not _holds(base_config, meta["base_config_text"]):
+        base_config = SweepPaths(output_dir, record.name).root / "base_config.yaml"
+    cwd = Path(meta.get("cwd") or ".")
+    return Plan(
+        spec=spec,
+        program=program,
+        trains=trains,
+        base_config=base_config,
+        output_dir=output_dir,
+        storage=storage_of(options),
+        cwd=cwd if cwd.is_dir() else Path.cwd(),
+        joins=record,
+    )
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
 
 
 def _base_config(options: Namespace, spec: SweepSpec) -> Path:

@@ -1,29 +1,30 @@
-"""One call of a sweep runner: record, engine, agent, view, files, in the order that keeps them consistent."""
+"""One sweep of a call: record, engine, agent, view, files, in the order that keeps them consistent."""
 
 import os
 import random
-import signal
 import sys
 import time
 from argparse import Namespace
-from types import FrameType, TracebackType
+from collections.abc import Mapping
 from typing import Any
 
-from sweepkit.agents.agent import Agent, Finish, Settings, release_all
-from sweepkit.agents.identity import agent_identity
+from sweepkit.agents.agent import Agent, Finish, Settings
+from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
-from sweepkit.agents.slots import Slot, make_slots, visible_gpus
+from sweepkit.agents.slots import Slot
 from sweepkit.analysis.ranking import best_run, value_of
 from sweepkit.app.first_run import first_run_warnings
 from sweepkit.app.plan import Plan
 from sweepkit.app.prior import prior_views
 from sweepkit.errors import ConflictError
+from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
-from sweepkit.reports.progress import JsonView, PlainView, RichView, Tally, View, configuration
+from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
 from sweepkit.reports.table import as_rich, rows
+from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
 from sweepkit.spec.events import Event, Notice, RunEnded, RunStarted
@@ -33,80 +34,90 @@ from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import RunState
 from sweepkit.stopping.make import make_rule
 from sweepkit.store.base import Store
-from sweepkit.store.open import open_store
 
 _TABLE_EVERY_S = 5.0
 
 
 class Session:
-    """Run one sweep with a number of workers. A context manager: it closes what it opened."""
+    """Run one sweep: `check`, `open`, `start`, `conclude`, in this order.
 
-    def __init__(self, options: Namespace, plan: Plan, *, workers: int) -> None:
+    Args:
+        options: The command line.
+        plan: What to run.
+        store: The record.
+        slots: What runs may occupy.
+        screen: The terminal's display, which sweeps share; None prints plain lines.
+        named: Several sweeps are shown: each line tells whose it is.
+    """
+
+    def __init__(
+        self,
+        options: Namespace,
+        plan: Plan,
+        store: Store,
+        *,
+        slots: tuple[Slot, ...],
+        screen: Screen | None = None,
+        named: bool = False,
+    ) -> None:
         self.options = options
         self.plan = plan
         self.spec = plan.spec
-        self.workers = workers
-        self.store: Store = open_store(plan.storage)
+        self.store = store
+        self.slots = slots
+        self.screen = screen
+        self.named = named
+        self.sampler: str | None = options.sampler
         self.mirror: Any = None
-        self.launcher: LocalLauncher | None = None
+        self.agent: Agent
         self._checked_first_run = False
         self._table_written_at = 0.0
 
-    def __enter__(self) -> "Session":
-        return self
+    def check(self) -> None:
+        """Refuse what can be refused before anything is recorded."""
+        self._prior = prior_views(self.plan, self.store)
+        if self.plan.joins is None:
+            self._check_others()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.launcher is not None:
-            self.launcher.close()
-        self.store.close()
-
-    def run(self) -> int:
-        """Run the sweep; return the exit code."""
-        slots, prior = self._slots(), prior_views(self.plan, self.store)  # they may refuse: nothing is recorded yet
-        sweep, notes = self._open_sweep()
-        self.sweep = sweep
-        self.paths = SweepPaths(self.plan.output_dir, sweep.name)
+    def open(self) -> None:
+        """Make or continue the record; make the files' folder, the engine and the view."""
+        self.sweep, self.notes = self._open_sweep()
+        self.paths = self._paths(self.sweep)
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         write_spec(self.paths, self.spec)
-        engine = make_engine(self.spec, seed=sweep.seed, sampler=self.options.sampler, prior=prior)
-        total = engine.total()
-        cap = self.spec.run_cap
-        tally = Tally(
-            self.spec,
-            self.store.runs(sweep.sweep_id),
-            total=cap if total is None else min(total, cap or total),
-            workers=len(slots),
-        )
-        self.view = self._make_view(tally)
-        self.launcher = LocalLauncher(
-            log=self.paths.logs / "forkserver.log",
-            preload=self.spec.extensions.preload,
-            cold=self.options.cold,
-            env=slots[0].threads(os.environ),
-            owner=agent_identity(),
-            notify=lambda text: self._on_event(Notice(text=text)),
-        )
-        agent = Agent(
+        self._write_base_config()
+        self.engine = make_engine(self.spec, seed=self.sweep.seed, sampler=self.sampler, prior=self._prior)
+        self.view = self._make_view(self._tally(self.engine))
+
+    def start(self, launcher: LocalLauncher) -> Agent:
+        """Return the agent, ready to work; show the sweep."""
+        self.agent = Agent(
             store=self.store,
-            sweep=sweep,
+            sweep=self.sweep,
             place=self._workplace(),
-            engine=engine,
+            engine=self.engine,
             rule=make_rule(self.spec) if self.spec.metric else None,
-            launcher=self.launcher,
-            settings=Settings(slots=slots, count=self.options.count),
+            launcher=launcher,
+            settings=Settings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
-            emit=self._on_event,
+            emit=self.on_event,
         )
         self._start_mirror()
-        finish = self._work(agent, notes)
-        return self._conclude(finish, agent)
+        self.view.open()
+        return self.agent
+
+    def stop_showing(self) -> None:
+        """Let go of the terminal and of the mirror."""
+        if self.mirror is not None:
+            self.mirror.stop()
+        self.view.close()
 
     # -- the record ---------------------------------------------------------------------------------------------------
 
     def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
         """Return the sweep to work on, made, continued or extended, and what to tell about it."""
+        if self.plan.joins is not None:
+            return self._join(self.plan.joins)
         family = self.store.sweeps(family=self.spec.name)
         notes = list(self.spec.warnings)
         if family and not self.options.fresh:
@@ -118,7 +129,67 @@ class Session:
         if self.options.retry_failed:
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
-        return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason=""), notes
+        meta = {**self.plan.meta(self.sampler), self._runners_key(): self._runners(sweep.meta)}
+        return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta), notes
+
+    def _paths(self, sweep: SweepRecord) -> SweepPaths:
+        return SweepPaths(self.plan.output_dir, sweep.name)
+
+    def _join(self, sweep: SweepRecord) -> tuple[SweepRecord, list[str]]:
+        """Work along: nothing of the record is changed."""
+        if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
+            raise ConflictError(
+                f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
+                f"({sweep.reason}); start it again by its YAML"
+            )
+        for option in ("fresh", "retry_failed", "sampler", "seed", "base_config"):
+            if getattr(self.options, option) not in (None, False):
+                shown = option.replace("_", "-")
+                raise ConflictError(
+                    f"--join {sweep.name}: takes all of the search from the record; leave --{shown} out"
+                )
+        self.sampler = sweep.meta.get("sampler")
+        counts = self.store.counts(sweep.sweep_id)
+        done = sum(number for state, number in counts.items() if state.done)
+        return sweep, [f"working along on {sweep.name}: {done} of {sum(counts.values())} recorded runs are done"]
+
+    # -- other runners of this host -----------------------------------------------------------------------------------
+
+    def _runners_key(self) -> str:
+        return f"runners of {host_name()}"
+
+    def _ways(self) -> dict[str, Any]:
+        """Return the options that a second runner of a sweep on this host must have alike."""
+        return {
+            "workers": len(self.slots),
+            "slots": "; ".join(slot.device for slot in self.slots),
+            "--cold": bool(self.options.cold),
+            "--base-config": str(self.plan.base_config) if self.plan.trains else None,
+            "--output-dir": str(self.plan.output_dir),
+        }
+
+    def _runners(self, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the runners of the sweep on this host that live, and this one."""
+        known = [item for item in meta.get(self._runners_key(), []) if surely_alive(item["agent"])]
+        mine = agent_identity()
+        return [*(item for item in known if item["agent"] != mine), {"agent": mine, "ways": self._ways()}]
+
+    def _check_others(self) -> None:
+        """Refuse to be a second runner of the sweep on this host with other options: which of them would hold?"""
+        family = self.store.sweeps(family=self.spec.name)
+        if not family or self.options.fresh:
+            return
+        ways = self._ways()
+        for other in self._runners(family[-1].meta):
+            theirs = other["ways"]
+            differences = [f"{key}: {theirs.get(key)} → {ways[key]}" for key in ways if theirs.get(key) != ways[key]]
+            if differences:
+                pid = other["agent"].split("|")[3]
+                raise ConflictError(
+                    f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
+                    + "\n  ".join(differences)
+                    + f"\nuse the same ones, or work along: parallel_sweep_runner.py --join {family[-1].name}"
+                )
 
     def _create(self, family: list[SweepRecord]) -> SweepRecord:
         seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
@@ -132,7 +203,7 @@ class Session:
             goal=metric.goal.value if metric else None,
             family=self.spec.name,
             generation=generation,
-            meta={"program": self.plan.program, "source": self.spec.source, "sampler": self.options.sampler},
+            meta=self.plan.meta(self.sampler),
         )
         return sweep
 
@@ -173,8 +244,8 @@ class Session:
                 + "\n  ".join(differences)
                 + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
             )
-        if self.options.sampler is None:
-            self.options.sampler = sweep.meta.get("sampler")
+        if self.sampler is None:
+            self.sampler = sweep.meta.get("sampler")
         counts = self.store.counts(sweep.sweep_id)
         if counts:
             done = sum(number for state, number in counts.items() if state.done)
@@ -186,14 +257,19 @@ class Session:
 
     # -- composition --------------------------------------------------------------------------------------------------
 
-    def _slots(self) -> tuple[Slot, ...]:
-        extensions = self.spec.extensions
-        return make_slots(
-            self.workers,
-            gpus=visible_gpus(os.environ),
-            gpus_per_run=extensions.gpus_per_run,
-            cpus_per_run=extensions.cpus_per_run,
+    def _tally(self, engine: Engine) -> Tally:
+        total, cap = engine.total(), self.spec.run_cap
+        return Tally(
+            self.spec,
+            self.store.runs(self.sweep.sweep_id),
+            total=cap if total is None else min(total, cap or total),
+            workers=len(self.slots),
         )
+
+    def _write_base_config(self) -> None:
+        """Write the base configuration of a sweep that was begun elsewhere, when it is not here."""
+        if self.plan.joins is not None and self.plan.trains and self.plan.base_config.parent == self.paths.root:
+            write_atomically(self.plan.base_config, self.plan.joins.meta["base_config_text"])
 
     def _workplace(self) -> Workplace:
         return Workplace(
@@ -206,50 +282,24 @@ class Session:
         )
 
     def _make_view(self, tally: Tally) -> View:
+        name = self.sweep.name if self.named else ""
         if self.options.json:
-            return JsonView(tally)
-        if sys.stdout.isatty():
-            return RichView(tally, self.sweep.name)
-        return PlainView(tally)
+            return JsonView(tally, sweep=name)
+        if self.screen is not None:
+            return RichView(tally, self.sweep.name, self.screen, named=self.named)
+        return PlainView(tally, sweep=name)
 
     def _start_mirror(self) -> None:
         if self.options.optuna_storage:
             from sweepkit.app.mirroring import Mirror
 
             self.mirror = Mirror(
-                self.plan.storage, self.sweep.sweep_id, self.options.optuna_storage, self.spec.space, self._on_event
+                self.plan.storage, self.sweep.sweep_id, self.options.optuna_storage, self.spec.space, self.on_event
             )
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _work(self, agent: Agent, notes: list[str]) -> Finish:
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def on_signal(number: int, _: FrameType | None) -> None:
-            if number == signal.SIGTERM and agent.interrupt_level < 1:
-                agent.interrupt()  # SIGTERM does not wait for the runs
-            agent.interrupt()
-
-        self.view.open()
-        try:
-            for number in previous:
-                signal.signal(number, on_signal)
-            for note in notes:
-                self._on_event(Notice(text=note))
-            return agent.run()
-        except BaseException:
-            if self.launcher is not None:
-                self.launcher.close()
-            release_all(agent)
-            raise
-        finally:
-            if self.mirror is not None:
-                self.mirror.stop()
-            self.view.close()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def _on_event(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Show an event; look at the first run that ended; keep the table fresh."""
         self.view(event)
         if isinstance(event, RunStarted) and self.options.verbose:
@@ -267,8 +317,8 @@ class Session:
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
-    def _conclude(self, finish: Finish, agent: Agent) -> int:
-        """Write the sweep's files, show the table and the best run; return the exit code."""
+    def conclude(self, finish: Finish) -> int:
+        """Write the sweep's files, show the table and the best run; return the exit code of a call that just ran it."""
         runs = self.store.runs(self.sweep.sweep_id)
         write_table(self.paths, self.spec, runs)
         base = self.plan.base_config if self.plan.trains else None
@@ -277,8 +327,6 @@ class Session:
             self._print_json(finish, runs)
         else:
             self._print_text(finish, runs, best_file is not None)
-        if agent.interrupt_level:
-            return 130
         return 1 if finish.given_up else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
@@ -318,4 +366,4 @@ class Session:
         if has_best:
             console.print(f"best configuration: {relative(self.paths.best_config)}", markup=False)
         if not finish.complete:
-            console.print("the same command continues", markup=False)
+            console.print("the same command continues" if self.plan.joins is None else "others may go on", markup=False)

@@ -1,4 +1,4 @@
-"""`sweep_runner.py`: read a sweep, make or continue its record, run one worker, show the result."""
+"""`sweep_runner.py`: make or continue a sweep, run one worker, show the result; or control a sweep that runs."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from sweepkit.app.options import parse
 from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
+    from sweepkit.agents.slots import Slot
     from sweepkit.app.plan import Plan
 
 
@@ -18,21 +19,50 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(argv, output_dir=OUTPUT_DIR)
+    if options.command is not None:
+        return _control(options)
+    from sweepkit.app.call import Call, one_slot
     from sweepkit.app.plan import make_plan
 
     plan = make_plan(options)
+    slots = one_slot(plan)
     if options.dry_run:
-        return _dry_run(options, plan)
-    from sweepkit.app.session import Session
-
-    with Session(options, plan, workers=1) as session:
-        return session.run()
+        return show_dry_run(options, plan, slots)
+    with Call(options, [plan], slots=slots) as call:
+        return call.run()
 
 
-def _dry_run(options: Namespace, plan: "Plan") -> int:
+def _control(options: Namespace) -> int:
+    """Ask something of a sweep that runs elsewhere; tell where it stands now."""
+    from sweepkit.agents.control import Command, ask
+    from sweepkit.app.plan import check_storage_exists, storage_of
+    from sweepkit.store.open import open_store
+
+    storage = storage_of(options)
+    check_storage_exists(storage)
+    with open_store(storage) as store:
+        sweep = ask(store, options.name, Command(options.command))
+        live = len(store.live_attempts(sweep.sweep_id))
+    if options.json:
+        told = {"event": options.command, "sweep": sweep.name, "state": sweep.state.value, "running": live}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return 0
+    under_way = f"{live} run{'' if live == 1 else 's'} under way"
+    words = {
+        "pause": f"paused; {under_way} will end by themselves; --resume {sweep.name} goes on",
+        "resume": f"running; {under_way}; runners that wait go on at once, without one start it by its YAML",
+        "stop": f"stopped; {under_way} will end by themselves, then its runners end",
+        "cancel": f"cancelled; {under_way} will be terminated by their runners and given back",
+    }
+    print(f"{sweep.name}: {words[options.command]}")
+    return 0
+
+
+def show_dry_run(options: Namespace, plan: "Plan", slots: "tuple[Slot, ...]") -> int:
+    """Print what would be run; return the exit code."""
     from sweepkit.app.dry_run import dry_run, dry_run_text
 
-    report = dry_run(plan, workers=1, sampler=options.sampler, seed=options.seed)
+    report = dry_run(plan, slots=slots, sampler=options.sampler, seed=options.seed)
     if options.json:
         sys.stdout.write(json.dumps(report.plain(), ensure_ascii=False) + "\n")
     else:

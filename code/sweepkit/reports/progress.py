@@ -150,15 +150,21 @@ def ending(event: RunEnded, spec: SweepSpec) -> str:
 
 
 class PlainView:
-    """Plain lines, for logs and pipes: one per ended run with the counts, one per notice."""
+    """Plain lines, for logs and pipes: one per ended run with the counts, one per notice.
 
-    def __init__(self, tally: Tally) -> None:
+    Args:
+        tally: The sweep's counts.
+        sweep: Its name, put before each line where several are shown; "" otherwise.
+    """
+
+    def __init__(self, tally: Tally, *, sweep: str = "") -> None:
         self.tally = tally
+        self._before = f"{sweep}: " if sweep else ""
         self.lock = threading.Lock()
 
     def open(self) -> None:
         """Say where the sweep stands."""
-        print(self.tally.words(), flush=True)
+        print(f"{self._before}{self.tally.words()}", flush=True)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -168,16 +174,22 @@ class PlainView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, Notice):
-                print(f"{'warning: ' if event.warning else ''}{event.text}", flush=True)
+                print(f"{self._before}{'warning: ' if event.warning else ''}{event.text}", flush=True)
             elif isinstance(event, RunEnded):
-                print(f"{ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
+                print(f"{self._before}{ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
 
 
 class JsonView:
-    """One JSON object a line on stdout: every event."""
+    """One JSON object a line on stdout: every event.
 
-    def __init__(self, tally: Tally) -> None:
+    Args:
+        tally: The sweep's counts.
+        sweep: Its name, a key of each object where several are shown; "" otherwise.
+    """
+
+    def __init__(self, tally: Tally, *, sweep: str = "") -> None:
         self.tally = tally
+        self._more = {"sweep": sweep} if sweep else {}
         self.lock = threading.Lock()
 
     def open(self) -> None:
@@ -192,7 +204,7 @@ class JsonView:
             self.tally.take(event)
             if isinstance(event, RunSeen):
                 return  # whoever made that run tells of it
-            sys.stdout.write(json_text(self._plain(event)) + "\n")
+            sys.stdout.write(json_text({**self._plain(event), **self._more}) + "\n")
             sys.stdout.flush()
 
     def _plain(self, event: RunStarted | RunReported | RunEnded | Notice) -> dict[str, Any]:
@@ -218,27 +230,62 @@ class JsonView:
         }
 
 
-class RichView:
-    """A live display at the foot of the terminal; ended runs and notices scroll above it."""
+class Screen:
+    """The foot of the terminal, which the views of several sweeps share. Shown while one of them is open."""
 
-    def __init__(self, tally: Tally, title: str) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
+        self.console = Console()
+        self.views: list[RichView] = []
+        self.live = Live(console=self.console, get_renderable=self.render, refresh_per_second=8)
+
+    def show(self, view: "RichView") -> None:
+        """Add a sweep."""
+        self.views.append(view)
+        if len(self.views) == 1:
+            self.live.start()
+
+    def hide(self, view: "RichView") -> None:
+        """Leave a sweep's last state on the screen once all of them are over."""
+        view.closed = True
+        if all(other.closed for other in self.views):
+            self.live.stop()
+
+    def render(self) -> Any:
+        """Return all sweeps, one below the other."""
+        from rich.console import Group
+
+        return Group(*(view.render() for view in self.views))
+
+
+class RichView:
+    """A live display of one sweep at the foot of the terminal; ended runs and notices scroll above it.
+
+    Args:
+        tally: The sweep's counts.
+        title: Its name.
+        screen: The terminal.
+        named: Lines above the display tell whose they are.
+    """
+
+    def __init__(self, tally: Tally, title: str, screen: Screen, *, named: bool = False) -> None:
         self.tally = tally
         self.title = title
+        self.screen = screen
+        self.closed = False
         self.lock = threading.Lock()
         self.began = time.monotonic()
-        self.console = Console()
-        self.live = Live(console=self.console, get_renderable=self._render, refresh_per_second=8)
+        self._before = f"{title}: " if named else ""
 
     def open(self) -> None:
         """Show the display."""
-        self.live.start()
+        self.screen.show(self)
 
     def close(self) -> None:
         """Leave the last state on the screen."""
-        self.live.stop()
+        self.screen.hide(self)
 
     def __call__(self, event: Event) -> None:
         """Update the display; print what ended above it."""
@@ -253,13 +300,14 @@ class RichView:
         with self.lock:
             self.tally.take(event)
         if isinstance(event, Notice):
-            self.console.print(escape(event.text), style="yellow" if event.warning else "dim", highlight=False)
+            text = escape(f"{self._before}{event.text}")
+            self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False)
         elif isinstance(event, RunEnded):
-            self.console.print(
-                escape(ending(event, self.tally.spec)), style=styles.get(event.run.state.value, "cyan"), highlight=False
-            )
+            text = escape(f"{self._before}{ending(event, self.tally.spec)}")
+            self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
 
-    def _render(self) -> Any:
+    def render(self) -> Any:
+        """Return the display: a line for the sweep, one for each running run."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table

@@ -45,7 +45,7 @@ def compare(old: SweepSpec, new: SweepSpec) -> Change:
 
     More values of a categorical parameter, wider numeric bounds, a larger or no `run_cap` or time limit, more
     retries and prior runs extend; so does what decides nothing about a run (description, entity, project, controller,
-    Launch keys, preload, the grace before a kill, cores of a slot). All else differs.
+    Launch keys, preload, the grace before a kill, cores of a slot, a call's time budget). All else differs.
     """
     collected = _Differences()
     _compare_top(collected, old, new)
@@ -152,6 +152,8 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
     judges: Mapping[str, Callable[[Any, Any], bool]] = {
         "retries": lambda before, after: bool(after >= before),
         "timeout_s": _at_most,
+        "time_budget_s": lambda before, after: True,
+        "min_free_gpu_memory_gb": lambda before, after: True,
         "prior_runs": lambda before, after: set(before) <= set(after),
         "kill_delay_s": lambda before, after: True,
         "preload": lambda before, after: True,

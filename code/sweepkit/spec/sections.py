@@ -147,9 +147,11 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "sampler": check.choice(given, path, "sampler", SAMPLERS),
         "retries": check.integer(given, path, "retries", at_least=0),
         "timeout_s": check.number(given, path, "timeout_s", above=0),
+        "time_budget_s": check.number(given, path, "time_budget_s", above=0),
         "kill_delay_s": check.number(given, path, "kill_delay_s", at_least=0),
         "gpus_per_run": check.integer(given, path, "gpus_per_run", at_least=0),
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
+        "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
         "base_config": check.string(given, path, "base_config"),
     }
     for key in ("preload", "prior_runs"):
@@ -158,7 +160,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     for index, module in enumerate(given["preload"] if isinstance(given.get("preload"), list) else ()):
         if isinstance(module, str) and not _MODULE.fullmatch(module):
             check.refuse((*path, "preload", index), "must be the dotted name of a Python module", got=module)
-    for key in ("timeout_s", "kill_delay_s"):
+    for key in ("timeout_s", "time_budget_s", "kill_delay_s", "min_free_gpu_memory_gb"):
         if settings[key] is not None:
             settings[key] = float(settings[key])
     if "early_terminate" in given:

@@ -145,10 +145,14 @@ class Extensions:
         sampler: An engine other than the method's own: "tpe", "gp" or "random". Not with grid.
         retries: Further attempts of a run that failed, >= 0. Runs lost with their agent are not counted.
         timeout_s: A run's longest duration in seconds; None for no limit.
+        time_budget_s: Seconds after which a call of a runner starts no further run; those under way go on. Time in
+            which the sweep is paused does not count. None for no limit.
         kill_delay_s: Seconds between SIGTERM and SIGKILL when a run is stopped (W&B: 30).
         preload: Modules to import before the first attempt, beside those found in the program.
         gpus_per_run: GPUs of a slot, >= 0; None means one where there are any.
         cpus_per_run: CPU cores of a slot, >= 1; None shares the cores evenly.
+        min_free_gpu_memory_gb: GiB that a GPU must have free before a run is put on it; None for the rule of
+            `agents.gpu_memory`; 0 never waits.
         early_terminate: A stopping rule of ours (asha, median, patience) in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
@@ -161,10 +165,12 @@ class Extensions:
     sampler: str | None = None
     retries: int = 0
     timeout_s: float | None = None
+    time_budget_s: float | None = None
     kill_delay_s: float = 30.0
     preload: tuple[str, ...] = ()
     gpus_per_run: int | None = None
     cpus_per_run: int | None = None
+    min_free_gpu_memory_gb: float | None = None
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
     base_config: str | None = None

@@ -1,0 +1,79 @@
+"""What keeps runs that share a machine apart: temporary files, compilers' caches, ports. What the user set is kept.
+
+* TMPDIR: a folder of the attempt's own, short, removed with it: names of temporary files may be fixed ones.
+* TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR: a folder of the slot's own below the sweep's cache: two compilers never
+  write one file, and what a slot compiled serves its next run.
+* MASTER_ADDR: 127.0.0.1, for the processes of one run are on one host.
+* MASTER_PORT, PET_MASTER_PORT: a port that is free now, from a block of PORTS_OF_SLOT of the slot's own, for
+  torch.distributed and torchrun, whose default, 29500, would be everybody's.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+PORTS_OF_SLOT = 16
+_FIRST_PORT = 12_288
+_BLOCKS = (32_768 - _FIRST_PORT) // PORTS_OF_SLOT  # below the ports that Linux gives to clients
+
+
+def temp_dir(attempt_id: str) -> Path:
+    """Return the folder for an attempt's temporary files.
+
+    It is below the machine's own, not below the sweep's: sockets that programs make there have names of 107 bytes at
+    most.
+    """
+    return Path(tempfile.gettempdir(), f"sweepkit-{os.getuid()}-{attempt_id}")
+
+
+def remove_temp_dir(attempt_id: str) -> None:
+    """Remove what an attempt left; nothing to remove is fine."""
+    shutil.rmtree(temp_dir(attempt_id), ignore_errors=True)
+
+
+def ports(slot_index: int, agent_pid: int) -> range:
+    """Return the ports of a slot: no two slots of an agent share one, and agents of one host seldom do."""
+    block = (agent_pid * 61 + slot_index) % _BLOCKS
+    first = _FIRST_PORT + block * PORTS_OF_SLOT
+    return range(first, first + PORTS_OF_SLOT)
+
+
+def free_port(candidates: range) -> int | None:
+    """Return the first port that nobody listens on, None when all are taken."""
+    for port in candidates:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as torch binds it: TIME_WAIT is no matter
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    return None
+
+
+def isolating_environment(
+    attempt_id: str, slot_index: int, *, cache: Path, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """Make an attempt's temporary folder and return its variables; see the table of this module.
+
+    Args:
+        attempt_id: The attempt.
+        slot_index: Its slot.
+        cache: The sweep's cache folder.
+        inherited: The environment of the agent; what it sets of these goes before, except TMPDIR, which says where the
+            folder is made.
+    """
+    folder = temp_dir(attempt_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    compiled = cache / "compiled" / f"slot{slot_index}"
+    variables = {
+        "TORCHINDUCTOR_CACHE_DIR": str(compiled / "inductor"),
+        "TRITON_CACHE_DIR": str(compiled / "triton"),
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    if (port := free_port(ports(slot_index, os.getpid()))) is not None:
+        variables |= {"MASTER_PORT": str(port), "PET_MASTER_PORT": str(port)}
+    return {"TMPDIR": str(folder), **{name: value for name, value in variables.items() if name not in inherited}}
