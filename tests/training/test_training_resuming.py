@@ -1,8 +1,5 @@
 """A training that is preempted and goes on ends as one that was not: every report, to the last bit."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 from in_process import config_for
 

@@ -92,12 +92,12 @@ class Preemption:
 
     def find(self) -> Saved | None:
         """Return the newest whole checkpoint of this very training; say so when one is there that will not do."""
-        found = sorted(self._folder.glob(f"{_STEP}*"), key=lambda path: int(path.name.removeprefix(_STEP)))
+        found = sorted(self._folder.glob(f"{_STEP}[0-9]*"), key=lambda path: int(path.name.removeprefix(_STEP)))
         for folder in reversed(found):
             try:
                 content = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
                 wrong = _fault(folder, content, self._key)
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 wrong = f"it cannot be read: {error}"
             if not wrong:
                 self._say(f"resuming from the checkpoint at step {folder.name.removeprefix(_STEP)}")
