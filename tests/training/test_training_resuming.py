@@ -1,5 +1,7 @@
 """A training that is preempted and goes on ends as one that was not: every report, to the last bit."""
 
+from types import SimpleNamespace
+
 import pytest
 from in_process import config_for
 
