@@ -75,6 +75,14 @@ class SweepPaths:
         """Return the folder that a run's program may write to; shared by its attempts."""
         return self.runs / run_id
 
+    def checkpoint(self, run_id: str) -> Path:
+        """Return the folder in which a preempted attempt of a run leaves what its next one goes on from."""
+        return self.run_dir(run_id) / "preempted"
+
+    def preempt_file(self, attempt_id: str) -> Path:
+        """Return the file that exists once an attempt is being given back."""
+        return self.logs / f"{attempt_id}.preempt"
+
     def log(self, attempt_id: str) -> Path:
         """Return the file that takes an attempt's stdout and stderr."""
         return self.logs / f"{attempt_id}.log"

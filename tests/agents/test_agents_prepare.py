@@ -98,6 +98,8 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
         "SWEEPKIT_REPORT_FILE": str(paths.reports("abc-2")),
         "SWEEPKIT_CACHE_DIR": str(paths.cache),
         "SWEEPKIT_RUN_DIR": str(paths.run_dir("abc")),
+        "SWEEPKIT_PREEMPT_FILE": str(paths.preempt_file("abc-2")),
+        "SWEEPKIT_CHECKPOINT_DIR": str(paths.checkpoint("abc")),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
     }

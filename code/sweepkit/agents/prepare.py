@@ -16,7 +16,13 @@ from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
 from sweepkit.spec.command import arguments_json, build_command, needs_json_file
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.base import Attempt
-from sweepkit.tracking.reports import ATTEMPT_ENV, REPORT_FILE_ENV, RUN_DIR_ENV
+from sweepkit.tracking.reports import (
+    ATTEMPT_ENV,
+    CHECKPOINT_DIR_ENV,
+    PREEMPT_FILE_ENV,
+    REPORT_FILE_ENV,
+    RUN_DIR_ENV,
+)
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 
 BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
@@ -97,6 +103,8 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     env[ATTEMPT_ENV] = attempt.attempt_id
     env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
     env[RUN_DIR_ENV] = str(run_dir)
+    env[PREEMPT_FILE_ENV] = str(place.paths.preempt_file(attempt.attempt_id))
+    env[CHECKPOINT_DIR_ENV] = str(place.paths.checkpoint(attempt.run.run_id))
     env[CACHE_DIR_ENV] = str(place.paths.cache)
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONUTF8"] = "1"

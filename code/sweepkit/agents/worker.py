@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
+from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import Decision
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
@@ -115,6 +117,8 @@ class Execution:
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = self._end(signal.SIGTERM)
         if agent.terminates and not self.interrupted and self.process:
+            if self.kill_at is None:  # one that is ended for good shall save nothing
+                self._mark_preempted()
             self.interrupted = self._end(signal.SIGTERM)
         if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
@@ -125,6 +129,11 @@ class Execution:
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.agent.spec.extensions.kill_delay_s
         return still_ran
+
+    def _mark_preempted(self) -> None:
+        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt."""
+        with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
+            self.agent.place.paths.preempt_file(self.attempt.attempt_id).touch()
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -199,6 +208,7 @@ class Execution:
     def recover(self, ended: Exited) -> None:
         """Record an attempt that ended by itself while nobody listened: its agent was killed just before."""
         self._collect(final=True)
+        self.interrupted = self.agent.place.paths.preempt_file(self.attempt.attempt_id).exists()
         with contextlib.suppress(FencedError):
             if self.unsent:
                 self._send()
@@ -223,6 +233,7 @@ class Execution:
                 failure=outcome.failure,
             )
         )
+        self._clear_preemption(run)
         if run.state.done:
             self.agent.write_result(run)
         self.agent.ended(run, self.slot, outcome)
@@ -230,13 +241,25 @@ class Execution:
         run = run if run.state.done else replace(run, reason=outcome.reason)
         self.agent.emit(RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages())))
 
+    def _clear_preemption(self, run: RunRecord) -> None:
+        """Remove what only the attempt needed, and what only a further one would."""
+        paths = self.agent.place.paths
+        with contextlib.suppress(OSError):
+            paths.preempt_file(self.attempt.attempt_id).unlink()
+        if run.state.done:
+            shutil.rmtree(paths.checkpoint(run.run_id), ignore_errors=True)
+
     def _outcome(self, ended: Exited) -> Outcome:
         failed = ended.status not in (0, None)
         log = self.agent.place.paths.log(self.attempt.attempt_id)
+        interrupted = self.interrupted or (self.agent.terminates and ended.status != 0)
+        if interrupted and self._messages().get("_sweepkit_finished") is True:
+            # All its work was done when it was asked to end, and it says so.
+            interrupted, ended = False, replace(ended, status=0)
         ending = Ending(
             status=ended.status,
             verdict=self.verdict,
-            interrupted=self.interrupted or (self.agent.terminates and ended.status != 0),
+            interrupted=interrupted,
             timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
             newest=self.newest,
             log_tail=log_tail(log) if failed else "",

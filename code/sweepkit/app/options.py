@@ -8,7 +8,7 @@ from pathlib import Path
 _ENDS = """\
 
 Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
-once. The same command continues.
+once. The same command continues; what trainer.py trained goes on where it was terminated.
 exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
 2 wrong input; 130 interrupted by Ctrl-C.
 """

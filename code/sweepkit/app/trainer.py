@@ -190,6 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None for the process's own.
 
     Returns:
-        0 when trained, 2 when something the user can mend stood in the way (its message is on stderr), 130 on Ctrl-C.
+        0 when trained, 2 when something the user can mend stood in the way (its message is on stderr), 130 on Ctrl-C,
+        143 when its agent gave the run back and it is saved.
     """
     return _run(argv)

@@ -3,7 +3,7 @@
 | how it ended | the run becomes | where next | counts against `retries` |
 |---|---|---|---|
 | a stopping rule ended it | STOPPED, or DIVERGED | | no |
-| the agent ended it (Ctrl-C twice, SIGTERM) | PENDING | anywhere | no |
+| the agent ended it (Ctrl-C twice, SIGTERM), and it does not say that its work was done | PENDING | anywhere | no |
 | exit code 0, but its newest metric value is NaN or infinite | DIVERGED | | no |
 | exit code 0 | FINISHED | | no |
 | timeout | FAILED: it would last as long again | | yes |

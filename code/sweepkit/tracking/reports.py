@@ -4,7 +4,9 @@ One JSON object a line: `{"eval/loss": 0.3, "epoch": 1, "_step": 10, "_time": 17
 and `-Infinity` are allowed. Keys that begin with `_sweepkit` are messages of sweepkit's own tools, never metrics:
 `{"_sweepkit_read": ["learning_rate", …]}` lists the sweep parameters that the program used;
 `{"_sweepkit_summary": {"eval/loss": 0.2}}` sets summary values;
-`{"_sweepkit_facts": {"rouge_tokenizer": "unicode 1"}}` goes into the run's result file as it is, under `facts`.
+`{"_sweepkit_facts": {"rouge_tokenizer": "unicode 1"}}` goes into the run's result file as it is, under `facts`;
+`{"_sweepkit_finished": true}`, the last of all, says that the work is done, even if the process is ended before it
+leaves.
 
 The file is only ever appended to, one line by one write, so any number of processes may share it and a reader needs no
 lock: what follows the last newline is not there yet.
@@ -23,6 +25,8 @@ from sweepkit.tracking.rows import as_step, as_time, numbers
 REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"
 ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"
 RUN_DIR_ENV = "SWEEPKIT_RUN_DIR"
+PREEMPT_FILE_ENV = "SWEEPKIT_PREEMPT_FILE"  # exists once the run is being given back: SIGTERM then asks to save
+CHECKPOINT_DIR_ENV = "SWEEPKIT_CHECKPOINT_DIR"  # what is saved there outlives the attempt, but not the run
 SEED_ENV = "SEED"
 
 MESSAGE_PREFIX = "_sweepkit"

@@ -40,6 +40,19 @@ class Telling(TrainerCallback):
         self._say, self._used, self._reporter, self._tracker = say, used, reporter, tracker
         self._told: list[str] | None = None
         self._train: dict[str, float] = {}
+        self._rows: list[tuple[int, dict[str, float]]] = []
+
+    def state(self) -> dict[str, Any]:
+        """Return everything told so far, and the training loss that waits for its evaluation."""
+        history = [[item.step, item.epoch, dict(item.metrics)] for item in self.history]
+        return {"history": history, "rows": self._rows, "train": self._train, "diverged": self.diverged}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Know what an earlier attempt told and tell it again: reports begin anew with each attempt."""
+        self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
+        self._train, self.diverged = dict(state["train"]), state["diverged"]
+        for step, row in state["rows"]:
+            self._tell(row, step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Note when the first step begins: a benchmark of the start wants it."""
@@ -71,16 +84,21 @@ class Telling(TrainerCallback):
         self.history.append(Evaluation(step=state.global_step, epoch=state.epoch or 0.0, metrics=scores))
         row = {f"eval/{name}": value for name, value in scores.items()} | self._train | {"epoch": state.epoch or 0.0}
         self._train = {}
-        self._tell_used()
-        if self._reporter is not None:
-            self._reporter.report(row, state.global_step)
-        if self._tracker is not None:
-            self._tracker.log(row, state.global_step)
+        self._tell(row, state.global_step)
         self._say(_line(row, state.global_step, state.max_steps))
         if not math.isfinite(scores.get("loss", 0.0)):
             self.diverged = True
             control.should_training_stop = True
         return control
+
+    def _tell(self, row: dict[str, float], step: int) -> None:
+        """Tell one row to the agent and to W&B."""
+        self._rows.append((step, row))
+        self._tell_used()
+        if self._reporter is not None:
+            self._reporter.report(row, step)
+        if self._tracker is not None:
+            self._tracker.log(row, step)
 
     def _tell_used(self) -> None:
         """Say which sweep parameters were used, when that is news: a run that is stopped early has said it too."""
@@ -108,6 +126,15 @@ class EarlyStopping(TrainerCallback):
         self._patience, self._threshold, self._metric, self._say = patience, threshold, metric, say
         self._best: tuple[float, int] | None = None  # higher is better, and the step
         self._waited = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the best so far and how long it was waited for a better one."""
+        return {"best": self._best, "waited": self._waited, "stopped": self.stopped}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on waiting."""
+        self._best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self._waited, self.stopped = state["waited"], state["stopped"]
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> Any:
         """Count the evaluations since the best; a loss that is not finite is another's business."""

@@ -148,6 +148,22 @@ class OutOfMemory(Trainer):
             "per_device_eval_batch_size": min(self._most_eval or self.args.eval_batch_size, self.args.eval_batch_size),
         }
 
+    def adapted(self) -> dict[str, Any]:
+        """Return what was done about full memory so that another process can go on with it; JSON values."""
+        checkpointing = self._checkpointing()
+        return {
+            "events": self._events,
+            "most": self._most,
+            "most_eval": self._most_eval,
+            "checkpointing": checkpointing,
+        }
+
+    def adapt_as(self, done: Mapping[str, Any]) -> None:
+        """Go on with what `adapted` returned."""
+        self._events, self._most, self._most_eval = done["events"], done["most"], done["most_eval"]
+        if done["checkpointing"] and not self._checkpointing():
+            self._checkpoint_activations()
+
     # -- training -----------------------------------------------------------------------------------------------------
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -237,9 +253,14 @@ class OutOfMemory(Trainer):
             raise torch.OutOfMemoryError(
                 f"{failure} (sweepkit: not even one example at once fits, {tried} gradient checkpointing; {_INSTEAD})"
             )
+        self._checkpoint_activations()
+        self._say(f"{step} one example at once does not fit; going on with gradient checkpointing")
+
+    def _checkpoint_activations(self) -> None:
+        """Compute activations again in the backward pass from now on."""
+        model: Any = self.model
         model.config.use_cache = False  # a cache of keys and values would defeat it
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        self._say(f"{step} one example at once does not fit; going on with gradient checkpointing")
 
     def _checkpointing(self) -> bool:
         """Return whether activations are computed again in the backward pass."""

@@ -5,7 +5,7 @@ They are written whenever an evaluation is the best so far, so a training that i
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Scoring:
             (a sample to read) are written, for the evaluation with the highest rouge_combined_f1.
 
     Attributes:
-        best: The scores of the best evaluation so far, None before the first.
+        best: The scores of the best evaluation of this process so far, None before the first.
         best_at: Which evaluation that was, from 0.
     """
 
@@ -57,6 +57,16 @@ class Scoring:
         self._evaluations = 0
         self.best: Scores | None = None
         self.best_at = 0
+        self._highest: float | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return which evaluation was the best so far and its score; its texts are in the files."""
+        return {"evaluations": self._evaluations, "best_at": self.best_at, "highest": self._highest}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; `best` stays None until a better one."""
+        self._evaluations, self.best_at = state["evaluations"], state["best_at"]
+        self._highest = state["highest"]
 
     @property
     def tokenizer(self) -> str:
@@ -68,7 +78,8 @@ class Scoring:
         ids = np.where(prediction.predictions < 0, self._tokenizer.pad_token_id, prediction.predictions)
         texts = [self._clean(text) for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
         scores = self._scorer.score(texts)
-        if self.best is None or scores.rouge.rouge_combined_f1 > self.best.rouge.rouge_combined_f1:
+        if self._highest is None or scores.rouge.rouge_combined_f1 > self._highest:
+            self._highest = scores.rouge.rouge_combined_f1
             self.best, self.best_at = scores, self._evaluations
             self._write(scores)
         self._evaluations += 1

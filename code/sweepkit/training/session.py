@@ -10,10 +10,11 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
-from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, section_of
+from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, digest, section_of
 from sweepkit.spec.training import AnyConfig, as_dict, route
 from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
 from sweepkit.training import environment
+from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
 from sweepkit.training.results import Evaluation, best_of, write_json, write_text
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
@@ -70,6 +71,7 @@ def run(
 
     Returns:
         0. A training that diverged returns 0 too: its reports and its result say so, and trying again would not help.
+        143 when it was preempted and has saved where it stands.
 
     Raises:
         SweepKitError: Data, checkpoint, report file or output directory stand in the way.
@@ -90,14 +92,16 @@ def run(
     heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(SURROUNDINGS_NAME), surroundings))
     exit_code = 1
     try:
+        train = task(config.task)
+        surroundings |= environment.surroundings(config)
+        preemption = _preemption(config, surroundings, environ)
         listeners = Listeners(
             say=_say,
             used=lambda: _used(names, recorded),
             reporter=heard,
             tracker=tracker,
+            preemption=preemption,
         )
-        train = task(config.task)
-        surroundings |= environment.surroundings(config)
         outcome = train(recorded, directory, listeners)
         result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
         result["device"] = outcome.device
@@ -108,13 +112,27 @@ def run(
             write_text(file.with_name(name), text)
         write_json(file, result)
         exit_code = 0
+    except Preempted:
+        return EXIT_CODE
     finally:
         if tracker is not None:
             tracker.finish(exit_code)
+    if preemption is not None:
+        preemption.discard()
+        heard.message(finished=True)
     _say(_last_line(outcome, result["duration_s"], file))
     if again is not None:
         _say(again.line)
     return 0
+
+
+def _preemption(config: AnyConfig, surroundings: Mapping[str, Any], environ: Mapping[str, str]) -> Preemption | None:
+    """Return what answers the agent that gives this run back, ready for its signal; None outside a sweep."""
+    key = {"settings": digest(config), "data": surroundings["data"], "versions": surroundings["versions"]}
+    preemption = Preemption.from_env(environ, key=key, say=_say)
+    if preemption is not None:
+        preemption.install()
+    return preemption
 
 
 def _use_threads(config: AnyConfig, environ: Mapping[str, str]) -> None:

@@ -60,6 +60,22 @@ class Story:
         self._listeners, self._folds, self._epochs = listeners, folds, epochs
         self._started = False
         self._told: list[str] | None = None
+        self._rows: list[tuple[dict[str, float], int]] = []
+
+    def state(self) -> dict[str, Any]:
+        """Return everything told so far, as JSON values; NaN may be among them."""
+        return {
+            "history": [[item.step, item.epoch, dict(item.metrics)] for item in self.history],
+            "folds": [dict(scores) for scores in self.fold_scores],
+            "rows": list(self._rows),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Know what an earlier attempt told and tell it again: reports begin anew with each attempt."""
+        self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
+        self.fold_scores = list(state["folds"])
+        for row, step in state["rows"]:
+            self._tell(row, step)
 
     def first_step(self) -> None:
         """Note when the first step of all begins: a benchmark of the start wants it."""
@@ -100,6 +116,7 @@ class Story:
     def _tell(self, row: Mapping[str, float], step: int) -> None:
         """Report one row; before it which sweep parameters were used, when that is news."""
         reporter, tracker = self._listeners.reporter, self._listeners.tracker
+        self._rows.append((dict(row), step))
         if reporter is not None:
             used = self._listeners.used()
             if used != self._told:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweepkit.errors import DataError
 from sweepkit.paths import cache_dir
@@ -23,6 +23,7 @@ from sweepkit.training import environment
 from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fetched, measured
 from sweepkit.training.images.data import Images, load
 from sweepkit.training.images.folds import Fold, Rows, sample, split
+from sweepkit.training.images.keeping import FoldKeeper
 from sweepkit.training.images.scores import scores, spread
 from sweepkit.training.images.telling import METRIC, FoldTelling, Story
 from sweepkit.training.memory import OutOfMemory
@@ -134,16 +135,21 @@ def validate(
     folds = _folds(config, images)[: effort.folds]
     story = Story(listeners, folds=len(folds), epochs=effort.epochs)
     save = config.training.save_model
-    done: list[_Fitted] = []
-    for number, fold in enumerate(folds, 1):
+    keeper = FoldKeeper(listeners.preemption, story)
+    done = [_Fitted.of(known) for known in keeper.restore()]
+    resumed = {"resumed_at": sum(one.steps for one in done)} if done else {}
+    for number, fold in enumerate(folds[len(done) :], len(done) + 1):
         folder = output_dir / "model" / (f"fold_{number}" if len(folds) > 1 else "")
         telling = FoldTelling(story, fold=number, steps_before=sum(one.steps for one in done))
-        place = _Place(effort, output_dir, folder if save else None, telling, number - 1, listeners.say)
+        callbacks = (telling, keeper)
+        place = _Place(effort, output_dir, folder if save else None, callbacks, number - 1, listeners.say)
         done.append(_fit(config, images, fold, place, architecture))
         if telling.last is not None:
             story.fold_done(telling.last)
         if story.diverged:
             break
+        keeper.fold_done([one.as_dict() for one in done], sum(one.steps for one in done))
+    keeper.over()
     return Outcome(
         history=tuple(story.history),
         metric=METRIC,
@@ -152,7 +158,7 @@ def validate(
         train_rows=len(folds[0].train),
         val_rows=sum(len(fold.val) for fold in folds[: len(done)]),
         steps=sum(one.steps for one in done),
-        facts=_facts(images, folds, done, story),
+        facts={**_facts(images, folds, done, story), **resumed},
         files={"predictions.csv": _predictions(images, folds, done)},
     )
 
@@ -184,7 +190,7 @@ class _Place:
     effort: Effort
     output_dir: Path
     folder: Path | None
-    telling: FoldTelling
+    callbacks: tuple[TrainerCallback, ...]
     number: int
     say: Callable[[str], None]
 
@@ -198,6 +204,16 @@ class _Fitted:
     predicted: Rows
     device: str
     parameters: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        named = {name: getattr(self, name) for name in ("out_of_memory", "steps", "device", "parameters")}
+        return {**named, "predicted": self.predicted.tolist()}
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> "_Fitted":
+        """Return what `as_dict` was made of."""
+        return cls(**{**known, "predicted": np.asarray(known["predicted"], dtype=np.int64)})
 
 
 def _fit(
@@ -224,7 +240,7 @@ def _fit(
         eval_dataset=Batches(images, fold.val, scaling),
         data_collator=as_fetched,
         compute_metrics=score,
-        callbacks=[place.telling],
+        callbacks=list(place.callbacks),
         say=place.say,
         adapt=training.on_out_of_memory == "adapt",
     )

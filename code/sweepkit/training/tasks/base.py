@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweepkit.training.preemption import Preemption
 from sweepkit.training.results import Evaluation
 from sweepkit.training.usage import RecordedConfig
 
@@ -36,12 +37,14 @@ class Listeners:
         used: Returns the names of the sweep parameters used so far.
         reporter: The agent's report file, or None.
         tracker: W&B, or None.
+        preemption: Asks the training to save itself and end, and keeps what it saves; None never asks.
     """
 
     say: Callable[[str], None]
     used: Callable[[], list[str]]
     reporter: Reporter | None = None
     tracker: Tracker | None = None
+    preemption: Preemption | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

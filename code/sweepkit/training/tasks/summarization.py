@@ -5,6 +5,7 @@ Importing this module imports torch and transformers; it uses neither of them be
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,14 +18,14 @@ from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
 from sweepkit.training.callbacks import EarlyStopping, Telling
 from sweepkit.training.dataset import load as load_data
-from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
 from sweepkit.training.models.families import Kind
 from sweepkit.training.models.generation import own_randomness, prompts_of
 from sweepkit.training.models.loading import Loaded
 from sweepkit.training.models.loading import load as load_models
 from sweepkit.training.models.saving import save
-from sweepkit.training.scoring import EXAMPLES_NAME, Scoring
+from sweepkit.training.resuming import Resumable, Stateful
+from sweepkit.training.scoring import EXAMPLES_NAME, SAMPLE_NAME, Scoring
 from sweepkit.training.tasks.base import Listeners, Outcome
 from sweepkit.training.tokens import TokenizedPairs
 from sweepkit.training.usage import RecordedConfig
@@ -84,8 +85,8 @@ class Summarizer(Seq2SeqTrainer):
         return loss, generated[:, prompts.shape[1] :], inputs["labels"]
 
 
-class FittingSummarizer(OutOfMemory, Summarizer):
-    """A Summarizer that answers a full memory."""
+class FittingSummarizer(Resumable, Summarizer):
+    """A Summarizer that answers a full memory, and a request to save itself."""
 
 
 def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners: Listeners) -> Outcome:
@@ -122,10 +123,14 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         callbacks=[telling, *stopping],
         say=listeners.say,
         adapt=config.training.on_out_of_memory == "adapt",
+        preemption=listeners.preemption,
+        keeps=_keeps(telling, stopping, scoring),
+        files=tuple(output_dir / "results" / name for name in (EXAMPLES_NAME, SAMPLE_NAME)),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     facts = {**loaded.facts, **_scored(scoring, telling), "out_of_memory": trainer.out_of_memory()}
+    facts |= {} if trainer.resumed_at is None else {"resumed_at": trainer.resumed_at}
     for rule in stopping:
         facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
     outcome = Outcome(
@@ -141,6 +146,13 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     if config.training.save_model:
         save(loaded, output_dir / "model", merge=config.lora.enabled and config.lora.merge)
     return outcome
+
+
+def _keeps(telling: Telling, stopping: Sequence[EarlyStopping], scoring: Scoring | None) -> dict[str, Stateful]:
+    """Return what must be saved beside the model, by name; told first, so that it is told before anything new is."""
+    keeps: dict[str, Stateful] = {"telling": telling}
+    keeps |= {f"stopping {number}": rule for number, rule in enumerate(stopping)}
+    return keeps if scoring is None else {**keeps, "scoring": scoring}
 
 
 def _collator(loaded: Loaded) -> Seq2SeqCollator | CausalCollator:
