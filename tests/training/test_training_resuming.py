@@ -120,3 +120,32 @@ def test_accumulated_batches_and_another_optimizer(tiny, tmp_path):
 
 def test_adapters(tiny, tmp_path):
     check(config_for(tiny("bart"), max_steps=5, lora__enabled=True, lora__r=2), tmp_path, ("training_step", 3))
+
+
+def test_what_was_done_about_a_full_memory_is_done_on(tiny, tmp_path, monkeypatch):
+    from memory_bound import Memory
+
+    Memory(most_at_once=2).install(monkeypatch.setattr)
+    config = config_for(tiny("bart"), max_steps=5, dropout_rate=0.2, per_device_eval_batch_size=3)
+    got = check(config, tmp_path, ("training_step", 3))
+    done, undisturbed = (one.outcome.facts["out_of_memory"] for one in (got.last, got.whole))
+    assert done == undisturbed and done["events"] > 0
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_removed_and_the_next_attempt_begins_anew(tiny, tmp_path):
+    config = config_for(tiny("bart"))
+    assert attempt(config, tmp_path, cut=("training_step", 1)).outcome is None
+    (weights,) = (tmp_path / "kept").glob("step-1/checkpoint-1/model.safetensors")
+    weights.write_bytes(bytes(weights.stat().st_size))  # whole by its size
+    with pytest.raises(Exception, match="header"):
+        attempt(config, tmp_path)
+    assert not (tmp_path / "kept").exists()
+    assert "resumed_at" not in attempt(config, tmp_path).outcome.facts
+
+
+def test_a_checkpoint_of_other_settings_changes_nothing(tiny, tmp_path):
+    config = config_for(tiny("bart"))
+    assert attempt(config, tmp_path, cut=("training_step", 1)).outcome is None
+    done = attempt(config, tmp_path, key="b")
+    assert "it was made with other settings" in done.lines[0]
+    assert "resumed_at" not in done.outcome.facts and done.rows[0][0] == 2
