@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from queue import Empty
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
 from sweepkit.paths import CODE_DIR
 
-WAIT_S = 60
+WAIT_S = 20
 
 
 @pytest.fixture
@@ -55,9 +56,16 @@ class Bench:
         )
         return attempt, queue, log
 
+    def next_of(self, queue):
+        try:
+            return queue.get(timeout=WAIT_S)
+        except Empty:
+            said = (self.folder / "forkserver.log").read_text(encoding="utf-8")
+            pytest.fail(f"nothing in {WAIT_S} s; notes: {self.launcher.notes}; the fork server said: {said!r}")
+
     def run(self, program, *args, **options):
         _, queue, log = self.submit(program, *args, **options)
-        started, exited = queue.get(timeout=WAIT_S), queue.get(timeout=WAIT_S)
+        started, exited = self.next_of(queue), self.next_of(queue)
         assert isinstance(started, Started) and isinstance(exited, Exited)
         return started, exited, log.read_text(encoding="utf-8")
 
@@ -263,26 +271,26 @@ LITTER = """\
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_an_ended_attempt_leaves_no_process(bench, warm):
     attempt, queue, _ = bench.submit(bench.write(LITTER), warm=warm)
-    assert isinstance(queue.get(timeout=WAIT_S), Started)
-    assert queue.get(timeout=WAIT_S).status == 0
+    assert isinstance(bench.next_of(queue), Started)
+    assert bench.next_of(queue).status == 0
     wait_until(lambda: not alive(attempt), "the attempt's children to be gone")
 
 
 def test_signals_reach_the_whole_group(bench):
     attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
-    queue.get(timeout=WAIT_S)
+    bench.next_of(queue)
     wait_until(lambda: "littered" in log.read_text(), "the program to litter")
     bench.launcher.signal(attempt, signal.SIGTERM)
-    assert queue.get(timeout=WAIT_S).status == -signal.SIGTERM
+    assert bench.next_of(queue).status == -signal.SIGTERM
     wait_until(lambda: not alive(attempt), "the attempt's children to be gone")
 
 
 def test_a_killed_fork_server_takes_its_attempts_along_and_is_replaced(bench):
     attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
-    queue.get(timeout=WAIT_S)
+    bench.next_of(queue)
     wait_until(lambda: "littered" in log.read_text(), "the program to litter")
     bench.launcher._process.kill()
-    assert queue.get(timeout=WAIT_S).status is None
+    assert bench.next_of(queue).status is None
     wait_until(lambda: not alive(attempt), "the attempt's processes to be gone")
     _, exited, out = bench.run(bench.write("print('again')"))
     assert (exited.status, out) == (0, "again\n")
@@ -357,7 +365,7 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
     gate = bench.folder / "gate"
     waiting = bench.write(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n", "third.py")
     _, queue, _ = bench.submit(waiting)
-    pid = queue.get(timeout=WAIT_S).pid
+    pid = bench.next_of(queue).pid
     server = psutil.Process(pid).ppid()
     os.kill(server, signal.SIGSTOP)
     gate.touch()
@@ -367,4 +375,4 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
         time.sleep(0.01)
     os.kill(server, signal.SIGTERM)
     os.kill(server, signal.SIGCONT)
-    assert queue.get(timeout=WAIT_S).status == 0
+    assert bench.next_of(queue).status == 0

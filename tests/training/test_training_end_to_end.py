@@ -118,7 +118,8 @@ def test_every_evaluation_is_reported_and_so_is_what_was_used(quick):
     assert [row["_step"] for row in metrics] == [4, 8, 12, 13]
     assert [row["eval/rouge_combined_f1"] for row in metrics] == [item["rouge_combined_f1"] for item in history]
     assert {"eval/loss", "eval/rouge1_f1", "eval/rouge2_f1", "eval/rougeL_f1", "train/loss"} <= set(metrics[0])
-    assert "_sweepkit_first_step" in rows[0]
+    assert rows[0]["_sweepkit_facts"]["architecture"] == "bart"
+    assert "_sweepkit_first_step" in rows[1]
     used = [row["_sweepkit_read"] for row in rows if "_sweepkit_read" in row]
     # One beam has no length penalty, a constant rate no warm-up.
     assert used == [["learning_rate", "num_beams", "lr_scheduler_type"]]
