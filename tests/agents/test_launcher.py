@@ -1,5 +1,6 @@
 """The fork server with real processes: what comes back, what is left over, what an attempt sees."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
 WAIT_S = 20
@@ -376,3 +378,47 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
     os.kill(server, signal.SIGTERM)
     os.kill(server, signal.SIGCONT)
     assert bench.next_of(queue).status == 0
+
+
+def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):
+    with contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull, "rb"))
+        launcher = LocalLauncher(log=tmp_path / "forkserver.log")
+        stack.callback(launcher.close)
+        bench = Bench(tmp_path, launcher)
+        launcher.notes = []
+        assert bench.run(bench.write("import sys; sys.exit(3)"))[1].status == 3
+        assert launcher.notes == []
+
+
+def test_a_fork_server_that_cannot_start_ends_the_call_with_what_it_said(tmp_path):
+    launcher = LocalLauncher(log=tmp_path / "forkserver.log", env={"PYTHONHOME": str(tmp_path / "none")})
+    bench = Bench(tmp_path, launcher)
+    try:
+        _, queue, _ = bench.submit(bench.write("pass"))
+    except LaunchError as error:  # the servers were quicker to die than we to ask
+        reason = str(error)
+    else:
+        reason = queue.get(timeout=WAIT_S).reason
+    assert "must start to run anything" in reason and "Python" in reason
+    with pytest.raises(LaunchError, match="must start"):
+        bench.submit(bench.write("pass"))
+    launcher.close()
+
+
+def test_a_module_that_kills_the_fork_server_costs_the_warm_start_only(tmp_path):
+    (tmp_path / "breaks.py").write_text(
+        "import os, sys\nif 'forkserver' in str(sys.argv + [*sys.modules]): os._exit(9)\n"
+    )
+    notes = []
+    launcher = LocalLauncher(
+        log=tmp_path / "forkserver.log", preload=("breaks",), env={"PYTHONPATH": str(tmp_path)}, notify=notes.append
+    )
+    bench = Bench(tmp_path, launcher)
+    try:
+        started, exited, out = bench.run(bench.write("import breaks; print('ran')"))
+    finally:
+        launcher.close()
+    assert not started.warm and exited.status == 0 and out == "ran\n"
+    assert any("fresh process" in note and "while it imported" in note for note in notes)

@@ -105,14 +105,17 @@ class Server:
 
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
+        poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
+        for end in (self.control, self.wake_read, self.learn_read):
+            poll.register(end, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self.control, self.wake_read, self.learn_read], [], [])
-            if self.wake_read in ready:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
-            if self.learn_read in ready:
+            if self.learn_read.fileno() in ready:
                 self._learn()
-            if self.control in ready:
+            if self.control.fileno() in ready:
                 self._receive()
 
     def _drain(self, end: socket.socket) -> None:

@@ -24,6 +24,9 @@ from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
 OWNER_ENV = "SWEEPKIT_OWNER"
+# So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
+# imported there any more, and after so many in all nothing is started any more.
+_SILENT_ENDS = (3, 6)
 _BOOT = (
     "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
     "from sweepkit.agents.forkserver import serve; serve({fd})"
@@ -93,7 +96,14 @@ class Exited:
     duration_s: float = 0.0
 
 
-Event = Started | Exited
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStarted:
+    """The attempt will never start: no fork server lives long enough. `reason` tells how that shows."""
+
+    reason: str
+
+
+Event = Started | Exited | NotStarted
 
 
 def exited(facts: Mapping[str, Any]) -> Exited:
@@ -175,6 +185,8 @@ class LocalLauncher:
         self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
         self._generation = 0
+        self._silent_ends = 0  # fork servers in a row that died before they said anything
+        self._broken = ""
         self._closed = False
         self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
         self._start_server()
@@ -214,6 +226,7 @@ class LocalLauncher:
 
     def _handle(self, message: dict[str, Any]) -> None:
         event = message["event"]
+        self._silent_ends = 0
         if event == "ready":
             if message["cold"]:
                 self._notify(f"starting every run in a fresh process: {message['cold']}")
@@ -252,6 +265,15 @@ class LocalLauncher:
 
     def _lost_server(self) -> None:
         """The server died: so did its attempts (PR_SET_PDEATHSIG); clear what they left and start another one."""
+        self._silent_ends += 1
+        if self._silent_ends > _SILENT_ENDS[1]:
+            self._give_up()
+            return
+        if self._silent_ends > _SILENT_ENDS[0] and not self._cold:
+            self._cold = True
+            self._notify(
+                "starting every run in a fresh process: the fork server died again and again while it imported"
+            )
         self._notify("the fork server died and is started again; its runs are tried again")
         for attempt, queue in list(self._queues.items()):
             if attempt in self._pids:
@@ -264,17 +286,33 @@ class LocalLauncher:
         for spec in list(self._pending.values()):
             self._send_start(spec)
 
+    def _give_up(self) -> None:
+        """Tell everyone who waits that nothing can be started; called with the lock held."""
+        said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        self._broken = (
+            f"the fork server must start to run anything, but it ended {self._silent_ends} times at once, the last "
+            f"with: {' / '.join(said[-4:]) or 'nothing'}; its log is {self._log}"
+        )
+        for attempt, queue in list(self._queues.items()):
+            self._forget(attempt)
+            queue.put(NotStarted(reason=self._broken))
+
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
         """Start an attempt; its events arrive on the returned queue: Started, then Exited.
 
-        Raises LaunchError when the launcher is closed.
+        An attempt that cannot be started any more gets NotStarted instead.
+
+        Raises:
+            LaunchError: The launcher is closed, or its fork server cannot be started.
         """
         queue: SimpleQueue[Event] = SimpleQueue()
         with self._lock:
             if self._closed:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
+            if self._broken:
+                raise LaunchError(self._broken)
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
@@ -362,7 +400,9 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(pids[0])
             try:
-                select.select([pidfd], [], [], 1.0)
+                poll = select.poll()
+                poll.register(pidfd, select.POLLIN)
+                poll.poll(1000)
             finally:
                 os.close(pidfd)
     return True

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.isolation import remove_temp_dir
-from sweepkit.agents.launcher import Event, Exited, Started, kill_leftovers
+from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare
 from sweepkit.agents.slots import Slot
-from sweepkit.errors import FencedError, StoreError
+from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
 from sweepkit.spec.records import RunRecord
@@ -80,6 +80,8 @@ class Execution:
             except Empty:
                 self._watch()
                 continue
+            if isinstance(event, NotStarted):
+                raise LaunchError(event.reason)
             if isinstance(event, Exited):
                 return event
             self._on_start(event)

@@ -33,8 +33,10 @@ def prepare(seed: int) -> None:
     import transformers
 
     # accelerate collects garbage before the first step, which takes 0.2 s over the 400,000 objects of the imported
-    # libraries. They live as long as the process anyway: leave them out of all collections.
-    gc.freeze()
+    # libraries. They live as long as the process anyway: leave them out of all collections. Once only (a fork server
+    # has done so already): a second time would keep what an earlier training of the process left, its model and files.
+    if gc.get_freeze_count() == 0:
+        gc.freeze()
     quiet()
     _forget_peaks()
     torch.set_num_threads(thread_count())
