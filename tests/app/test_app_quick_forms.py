@@ -92,6 +92,6 @@ def test_every_preset_trains_over_the_base_configuration(path, tmp_path, monkeyp
 def test_the_first_run_of_every_sweep_trains(path, tmp_path, monkeypatch):
     monkeypatch.chdir(CODE_DIR)
     plan = make_plan(parse(["--sweep-config", path.stem], output_dir=tmp_path / "out"))
-    first = dry_run(plan, slots=(Slot(0, (), 1),), seed=1).plain()["first"][0]
+    first = dry_run(plan, slots=(Slot(index=0, gpus=(), cpus=1),), seed=1).plain()["first"][0]
     config = apply(read_training_config(plan.base_config), flatten(first))
     check(config, tmp_path, monkeypatch)
