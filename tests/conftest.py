@@ -14,3 +14,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 @pytest.fixture(autouse=True)
 def _no_thread_oversubscription(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Run the modules with slow tests first: at the end short ones fill both workers (with --no-loadscope-reorder)."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -13,4 +13,4 @@ python -m pip install --quiet --no-deps sweeps==0.3.0
 ruff check .
 ruff format --check .
 mypy
-python -m pytest -n 2 --dist loadscope "$@"
+python -m pytest -n 2 --dist loadscope --no-loadscope-reorder "$@"
