@@ -13,7 +13,7 @@ from sweepkit.app.plan import Plan
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
 from sweepkit.search.make import make_engine
-from sweepkit.spec.command import build_command
+from sweepkit.spec.command import build_command, optional_names
 from sweepkit.spec.runs import Proposal, RunState, RunView
 
 MOST_SHOWN = 100
@@ -93,6 +93,7 @@ def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:
         interpreter=python(),
         env=os.environ,
         json_file="parameters.json",
+        optional=optional_names(plan.spec.space, by_function=plan.spec.extensions.search_space is not None),
     )
 
 

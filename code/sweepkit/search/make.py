@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sweepkit.errors import SweepKitError
+from sweepkit.search.active_ask import TRY_TPE, cannot_condition
 from sweepkit.search.base import Engine
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.optuna_engine import OptunaEngine
@@ -46,8 +47,9 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     origin = "--sampler" if sampler is not None else "sweepkit.sampler"
     asked = sampler if sampler is not None else spec.extensions.sampler
     own = _own_engine(spec)
+    conditional = bool(spec.space.conditions)
     if asked is None:
-        return own
+        return "tpe" if conditional and own == "gp" else own
     if own == "grid":
         raise SweepKitError(
             f"{_where(spec)}{origin}: method grid takes no sampler, got {asked!r}; leave it out or change the method"
@@ -55,6 +57,8 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     chosen = _SYNONYMS.get(asked, asked)
     if chosen not in SAMPLERS:
         raise SweepKitError(f"{_where(spec)}{origin}: must be one of {', '.join(SAMPLERS)}, got {asked!r}")
+    if conditional and (reason := cannot_condition(chosen)):
+        raise SweepKitError(f"{_where(spec)}{origin}: {reason}, but sweepkit.conditions leaves some out; {TRY_TPE}")
     return chosen
 
 

@@ -20,7 +20,9 @@ STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
     "median": ("n_startup_runs", "n_warmup_reports"),
     "patience": ("patience", "min_delta", "n_warmup_reports"),
 }
-_EXTENSION_KEYS = tuple(item.name for item in fields(Extensions))
+# The conditions become part of the space: `spec.conditions` reads them.
+_EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
+_FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -153,6 +155,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
         "base_config": check.string(given, path, "base_config"),
+        "search_space": check.string(given, path, "search_space"),
     }
     for key in ("preload", "prior_runs"):
         if key in given:
@@ -160,6 +163,11 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     for index, module in enumerate(given["preload"] if isinstance(given.get("preload"), list) else ()):
         if isinstance(module, str) and not _MODULE.fullmatch(module):
             check.refuse((*path, "preload", index), "must be the dotted name of a Python module", got=module)
+    function = settings["search_space"]
+    if function is not None and not _FUNCTION.fullmatch(function):
+        rule = "must name a function of a Python module, as module:function"
+        hint = "my_space:space is `def space(trial)` in my_space.py"
+        check.refuse((*path, "search_space"), rule, got=function, hint=hint)
     for key in ("timeout_s", "time_budget_s", "kill_delay_s", "min_free_gpu_memory_gb"):
         if settings[key] is not None:
             settings[key] = float(settings[key])
