@@ -1,4 +1,4 @@
-"""Spaces with conditions: the order of a grid, the accounting, and that no engine ever proposes an inactive parameter."""
+"""Spaces with conditions: a grid's order, the accounting, and that no engine ever proposes an inactive parameter."""
 
 import itertools
 import json
@@ -220,7 +220,7 @@ def test_a_prior_run_is_told_by_its_active_parameters():
     assert proposal.info["observed"] == 12 and proposal.info["sampler"] == "tpe"
 
 
-def test_a_space_of_millions_is_counted_and_walked_without_listing(benchmark=None):
+def test_a_space_of_millions_is_counted_and_walked_without_listing():
     wide = {f"p{i}": D(kind=Kind.INT_UNIFORM, min=1, max=1000) for i in range(4)}
     space = space_with(
         {**wide, "kind": choice("a", "b"), "n": D(kind=Kind.INT_UNIFORM, min=0, max=10**9)},
@@ -232,10 +232,8 @@ def test_a_space_of_millions_is_counted_and_walked_without_listing(benchmark=Non
     assert points.total == 1000**3 * (1 + (10**9 + 1 - inside) + inside * 1000)
     for index in (0, 1, points.total // 3, points.total - 1):
         assert points.index(points.params(index)) == index
-    assert points.params(points.total - 1) == {
-        **{name: 1000 for name in ("p1", "p2", "p3")},
-        **{"kind": "b", "n": 10**9},
-    } or "p0" in points.params(points.total - 1)
+    last = points.params(points.total - 1)  # the largest n leaves p0 out
+    assert last == {"kind": "b", "n": 10**9, "p1": 1000, "p2": 1000, "p3": 1000}
 
 
 def test_forty_families_cost_no_more_than_forty_times_one():

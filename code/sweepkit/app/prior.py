@@ -43,6 +43,7 @@ def prior_views(plan: Plan, store: Store) -> list[RunView]:
             state=view.state,
             history=view.history,
             summary=view.summary,
+            info=view.info,
         )
         for number, view in enumerate(views)
         if view.state.done

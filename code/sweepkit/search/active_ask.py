@@ -9,40 +9,47 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.errors import SweepKitError
 from sweepkit.search.coding import Coding, Scale
 from sweepkit.spec.space import Path, Space
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Trial
 
-TRY_TPE = "use sampler tpe"
 # Samplers whose model is a vector of all parameters. Optuna draws what they leave out independently, and so badly.
-_NEED_ALL = {
-    "gp": "gp needs all parameters in every run",
-    "cmaes": "cmaes needs all parameters in every run",
-    "qmc": "qmc needs all parameters in every run",
-}
+_NEED_ALL = ("gp", "cmaes", "qmc")
+_TRY = "use sampler tpe"
 
 
-def cannot_condition(sampler: str) -> str:
-    """Return why a sampler cannot search a space with conditions, "" when it can.
+def sampler_for(sampler: str, *, asked: bool) -> str:
+    """Return the sampler that searches a space whose parameters are not in every run.
 
     tpe models each group of parameters by itself; random and grid need no model; nsga inherits the parameters that all
-    runs have and draws the others at random.
-    """
-    return _NEED_ALL.get(sampler, "")
-
-
-def ask_active(study: "Study", space: Space, named: Mapping[str, Coding], fixed: Mapping[Path, Any]) -> dict[Path, Any]:
-    """Return the values of the active parameters that the study's sampler suggests.
+    runs have and draws the others at random. "auto" is tpe, and so is the Gaussian process that nobody asked for.
 
     Args:
-        study: With the told runs.
+        sampler: The engine's name.
+        asked: The user named it; else it is the method's own.
+
+    Raises:
+        SweepKitError: It cannot, and was asked for.
+    """
+    if sampler == "auto" or (sampler in _NEED_ALL and not asked):
+        return "tpe"
+    if sampler in _NEED_ALL:
+        raise SweepKitError(f"{sampler} needs all parameters in every run, and here some runs lack some; {_TRY}")
+    return sampler
+
+
+def ask_active(trial: "Trial", space: Space, named: Mapping[str, Coding], fixed: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Return the values of the active parameters that a study's sampler suggests.
+
+    Args:
+        trial: Asked of the study of the told runs, without distributions.
         space: With conditions.
         named: The codings of the parameters that vary, by their names in the study, in the order of the space.
         fixed: The values of the others.
     """
-    trial = study.ask()
     flat = dict(fixed)
     open_names = dict(named)
     while open_names:

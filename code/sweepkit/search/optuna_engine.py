@@ -168,7 +168,7 @@ class OptunaEngine:
             study.add_trials(trials)
             if self._space.conditions:
                 named = {_name(index): coding for index, coding in enumerate(self._codings)}
-                return nested(self._space, ask_active(study, self._space, named, self._fixed))
+                return nested(self._space, ask_active(study.ask(), self._space, named, self._fixed))
             codes = study.ask(fixed_distributions=distributions).params
         flat = dict(self._fixed)
         for index, coding in enumerate(self._codings):

@@ -17,7 +17,9 @@ from sweepkit.spec.distributions import Distribution
 from sweepkit.spec.space import Clause, Condition, Parameter, Path, Space
 from sweepkit.spec.yaml import KeyPath
 
-WANDB_NOTE = "wandb.ai does not know conditions: W&B itself would vary the inactive parameters, too, and give every run all of them"
+WANDB_NOTE = (
+    "wandb.ai does not know conditions: W&B itself would vary the inactive parameters, too, and give all to every run"
+)
 _RANGE_KEYS = ("min", "max")
 
 
@@ -225,7 +227,7 @@ def _refuse_cycle(check: Checker, waiting: Mapping[Path, _Found]) -> None:
     walk = list(_walk(waiting))
     cycle = walk[walk.index(walk[-1]) :]
     text = " → ".join(".".join(path) for path in cycle)
-    check.refuse(waiting[cycle[0]].place, "a condition must not depend on itself", got=text)
+    check.refuse(waiting[cycle[0]].place, f"a condition must not depend on itself, as in {text}")
 
 
 def _walk(waiting: Mapping[Path, _Found]) -> Iterator[Path]:
