@@ -91,7 +91,7 @@ def by_definition(space, path, flat):
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(finite_spaces())
 def test_points_are_the_distinct_active_configurations_in_order(space):
     expected = brute_force(space)
@@ -101,7 +101,7 @@ def test_points_are_the_distinct_active_configurations_in_order(space):
     assert [points.index(params) for params in expected] == list(range(points.total))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50, deadline=None)
 @given(finite_spaces())
 def test_a_grid_is_brute_force(space):
     engine = GridEngine(space)
@@ -115,7 +115,7 @@ def spec_of(space, sampler=None, method=Method.BAYES):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(finite_spaces(), st.sampled_from(["random", "tpe"]), st.integers(0, 3))
 def test_engines_use_a_finite_space_up_without_a_repeat(space, sampler, seed):
     expected = brute_force(space)
@@ -152,6 +152,36 @@ class _Lenient(dict):
 
     def __missing__(self, path):
         return float("nan")
+
+
+@st.composite
+def infinite_spaces(draw):
+    """A finite space, and two continuous parameters that hang on it or on each other."""
+    space = draw(finite_spaces())
+    unit = D(kind=Kind.UNIFORM, min=0.0, max=1.0)
+    first = draw(st.none() | st.sampled_from([p for p in space.parameters]))
+    conditions = list(space.conditions)
+    if first is not None:
+        value = first.distribution.support_value(draw(st.integers(0, first.distribution.support_size() - 1)))
+        conditions.append(Condition(path=("u",), clauses=(Clause(path=first.path, choices=(value,)),)))
+    conditions.append(
+        Condition(path=("v",), clauses=(Clause(path=("u",), low=0.3, high=draw(st.none() | st.just(0.8))),))
+    )
+    added = tuple(Parameter(path=(name,), distribution=unit) for name in "uv")
+    return Space(parameters=(*space.parameters, *added), conditions=tuple(conditions))
+
+
+@settings(max_examples=30, deadline=None)
+@given(infinite_spaces(), st.sampled_from(["random", "tpe"]), st.integers(0, 3), st.integers(1, 13))
+def test_in_any_space_only_active_parameters_the_same_from_a_seed_and_from_a_record(space, sampler, seed, cut):
+    told = drive(make_engine(spec_of(space, sampler), seed=seed), 14, pending_every=6)
+    resumed = make_engine(spec_of(space, sampler), seed=seed)
+    for run in told:
+        assert_active_only(space, run.params)
+        if run.number < cut:
+            resumed.tell(run_of(run.number, json.loads(json.dumps(run.params)), run.state, history=run.history))
+    assert resumed.ask(cut).params == told[cut].params
+    assert len({key(run.params) for run in told}) == 14
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -61,6 +61,22 @@ def test_parents_come_first_whatever_the_order_of_the_yaml():
     assert clause.holds(3 * 0.1) and not clause.holds(0.4)  # 0.3 is drawn as 0.30000000000000004
 
 
+def test_in_a_grid_the_points_are_counted_from_min():
+    head = HEAD.replace("method: random", "method: grid").replace(
+        "  lr: {distribution: log_uniform_values, min: 1e-5, max: 1e-1}\n", ""
+    )
+    head = head.replace("min: 0.1, max: 0.9, q: 0.1", "min: 0.05, max: 0.9, q: 0.1").replace(
+        "alpha: {min: 1.0, max: 64.0}", "alpha: {values: [1]}"
+    )
+    spec = read("lora.r: {when: {step: [0.15, 0.35]}}\nlora.alpha: {when: {step: {max: 0.35}}}", head)
+    step = next(p.distribution for p in spec.space.parameters if p.path == ("step",))
+    for condition in spec.space.conditions:
+        held = [value for value in step.grid_values() if condition.clauses[0].holds(value)]
+        assert held == pytest.approx([0.15, 0.35] if condition.path == ("lora", "r") else [0.05, 0.15, 0.25, 0.35])
+    with pytest.raises(SpecError, match="step never has this value, got 0.2"):
+        read("lora.r: {when: {step: 0.2}}", head)
+
+
 def test_a_list_can_be_one_value():
     spec = read("lr: {when: {betas: [0.9, 0.99]}}\nstep: {when: {betas: [[0.8, 0.9]]}}")
     assert [c.clauses[0].choices for c in spec.space.conditions] == [([0.9, 0.99],), ([0.8, 0.9],)]

@@ -1,6 +1,7 @@
 """Runs of earlier sweeps that an engine is told first (`sweepkit.prior_runs`)."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +68,8 @@ def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
 def _from_json(plan: Plan, file: Path) -> Iterator[RunView]:
     result = json.loads(file.read_text(encoding="utf-8"))
     metric = plan.spec.metric.name if plan.spec.metric else ""
-    yield _view(result["run_id"], result["sweep_params"], result["state"], result["best_metrics"].get(metric))
+    view = _view(result["run_id"], result["sweep_params"], result["state"], result["best_metrics"].get(metric))
+    yield dataclasses.replace(view, info=result.get("proposal") or {})
 
 
 def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:

@@ -243,7 +243,8 @@ class DefineByRunEngine:
             study = optuna.create_study(
                 direction=goal.value, sampler=_sampler(sampler, derived_seed(self._seed, number, attempt))
             )
-            study.add_trials(trials)
+            if sampler != "random":  # which looks at nothing, and may be asked 200 times
+                study.add_trials(trials)
             trial = SuggestingTrial(study.ask(), number, self._function, known)
             returned = self._call(trial)
         if not trial.params:

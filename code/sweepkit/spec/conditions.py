@@ -8,12 +8,13 @@
 All clauses of a `when` must hold. A parameter whose parent is inactive is inactive.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweepkit.spec.checker import Checker, nearest, shown
-from sweepkit.spec.distributions import Distribution
+from sweepkit.spec.checker import Checker, is_number, nearest, shown
+from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.space import Clause, Condition, Parameter, Path, Space
 from sweepkit.spec.yaml import KeyPath
 
@@ -31,7 +32,7 @@ class _Found:
     condition: Condition
 
 
-def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, complete: bool) -> Space:
+def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, grid: bool, complete: bool) -> Space:
     """Return the space with the conditions of `node`, parents first.
 
     Args:
@@ -39,6 +40,7 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, c
         node: The mapping parameter → `{when: {other: value, [values] or {min:, max:}}}`; None for none.
         path: Where it stands in the document.
         space: The parameters.
+        grid: The method is grid, whose points of a q_uniform are counted from its min.
         complete: No parameter was refused; else a name that is not known is let pass, its problem is told already.
     """
     if node is None:
@@ -47,7 +49,8 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, c
         check.refuse(path, "must be a mapping of parameters to {when: …}", got=node)
         return space
     before = check.count
-    names = _Names(space.parameters, complete)
+    drawn = [_as_in_grid(item) for item in space.parameters] if grid else space.parameters
+    names = _Names(drawn, complete)
     found = [item for name, entry in node.items() if (item := _read_one(check, (*path, name), entry, names))]
     if check.count > before:
         return space
@@ -57,6 +60,14 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, c
     if ordered:
         check.warn(path, WANDB_NOTE)
     return replace(space, conditions=tuple(ordered))
+
+
+def _as_in_grid(parameter: Parameter) -> Parameter:
+    """Return a parameter with the values that a grid gives it."""
+    if parameter.distribution.kind is not Kind.Q_UNIFORM:
+        return parameter
+    values = tuple(parameter.distribution.grid_values() or ())
+    return replace(parameter, distribution=Distribution(kind=Kind.CATEGORICAL, values=values))
 
 
 class _Names:
@@ -138,7 +149,7 @@ def _drawn(check: Checker, place: KeyPath, value: Any, parent: Parameter) -> tup
         rule = f"{parent.name} is continuous: it hits one value practically never"
         check.refuse(place, rule, got=value, hint="write a range, {min: …, max: …}")
         return None
-    index = distribution.support_index(value)
+    index = distribution.support_index(_exactly(distribution, value) if is_number(value) else value)
     if index is None:
         check.refuse(place, f"{parent.name} never has this value", got=value, hint=_values_of(distribution))
         return None
@@ -167,7 +178,10 @@ def _range(check: Checker, place: KeyPath, node: Mapping[str, Any], parent: Para
 
 def _exactly(distribution: Distribution, bound: float | int | None) -> float | int | None:
     """Return a bound as a finite distribution draws it, when it is one of its values: 3 * 0.1 is a little above 0.3."""
-    index = None if bound is None or distribution.values else distribution.support_index(bound)
+    if bound is None or distribution.values:
+        near = (item for item in distribution.values if is_number(item) and is_number(bound))
+        return next((item for item in near if math.isclose(item, bound or 0, rel_tol=1e-11)), bound)
+    index = distribution.support_index(bound)
     return bound if index is None else distribution.support_value(index)
 
 

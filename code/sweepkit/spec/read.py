@@ -273,7 +273,7 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
         rule = "conditions and search_space cannot both be given"
         check.refuse(place, rule, hint="the function itself decides what it suggests")
         return space
-    return read_conditions(check, conditions, place, space, complete=check.count == before)
+    return read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=check.count == before)
 
 
 def _check_conditional(check: Checker, method: Method | None, space: Space, extensions: Extensions) -> None:
