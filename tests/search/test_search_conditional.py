@@ -159,7 +159,7 @@ def infinite_spaces(draw):
     """A finite space, and two continuous parameters that hang on it or on each other."""
     space = draw(finite_spaces())
     unit = D(kind=Kind.UNIFORM, min=0.0, max=1.0)
-    first = draw(st.none() | st.sampled_from([p for p in space.parameters]))
+    first = draw(st.none() | st.sampled_from(list(space.parameters)))
     conditions = list(space.conditions)
     if first is not None:
         value = first.distribution.support_value(draw(st.integers(0, first.distribution.support_size() - 1)))
@@ -284,7 +284,7 @@ def test_one_entangled_family_is_not_counted_but_searched():
     conditions = [when(f"b{index}", **{f"a{index}": (1,)}) for index in range(20)]
     space = space_with({**distributions, **children}, *conditions, when("z", **clauses))
     axes = {p.path: ListAxis(p.distribution.values) for p in space.parameters}
-    with pytest.raises(TooEntangled, match="100000 combinations"):
+    with pytest.raises(TooEntangled, match="20000 combinations"):
         ActiveOrder(axes, space.conditions)
     with pytest.raises(SweepKitError, match="fewer conditions"):
         GridEngine(space)

@@ -10,7 +10,7 @@ numbers are computed once (dynamic programming from the last axis to the first) 
 step for each axis and run of equal positions, whatever the number of configurations. Parameters that no chain of
 conditions connects are counted apart and multiplied, so many small families cost no more than one.
 
-A single family so entangled that more than 100,000 combinations must be told apart is refused (`TooEntangled`).
+A single family so entangled that more than 20,000 combinations must be told apart is refused (`TooEntangled`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from sweepkit.spec.space import Condition, Path
 if TYPE_CHECKING:
     from sweepkit.search.points import Axis
 
-MOST_STATES = 100_000
+MOST_STATES = 20_000
 
 
 class TooEntangled(SweepKitError):
