@@ -10,6 +10,7 @@ from typing import Any
 from sweepkit.agents.board import view_of
 from sweepkit.app.plan import Plan
 from sweepkit.errors import Problem, SpecError
+from sweepkit.search.define_by_run import SUGGESTIONS
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import Store
 
@@ -44,7 +45,7 @@ def prior_views(plan: Plan, store: Store) -> list[RunView]:
             state=view.state,
             history=view.history,
             summary=view.summary,
-            info=view.info,
+            info={key: view.info[key] for key in (SUGGESTIONS,) if key in view.info},  # the rest belongs to that sweep
         )
         for number, view in enumerate(views)
         if view.state.done

@@ -206,7 +206,6 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     command = _command(check, data, space, extensions)
     _check_method(check, data, method, scheduler)
     _check_objective(check, data, method, scheduler, extensions)
-    _check_conditional(check, method, space, extensions)
     if problems := check.problems():
         raise SpecError(problems)
     if method is None:
@@ -273,7 +272,10 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
         rule = "conditions and search_space cannot both be given"
         check.refuse(place, rule, hint="the function itself decides what it suggests")
         return space
-    return read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=check.count == before)
+    complete = check.count == before
+    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=complete)
+    _check_conditional(check, method, space, extensions)
+    return space
 
 
 def _check_conditional(check: Checker, method: Method | None, space: Space, extensions: Extensions) -> None:

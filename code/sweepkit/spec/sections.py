@@ -155,7 +155,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
         "base_config": check.string(given, path, "base_config"),
-        "search_space": check.string(given, path, "search_space"),
+        "search_space": _read_function(check, given, path),
     }
     for key in ("preload", "prior_runs"):
         if key in given:
@@ -163,11 +163,6 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     for index, module in enumerate(given["preload"] if isinstance(given.get("preload"), list) else ()):
         if isinstance(module, str) and not _MODULE.fullmatch(module):
             check.refuse((*path, "preload", index), "must be the dotted name of a Python module", got=module)
-    function = settings["search_space"]
-    if function is not None and not _FUNCTION.fullmatch(function):
-        rule = "must name a function of a Python module, as module:function"
-        hint = "my_space:space is `def space(trial)` in my_space.py"
-        check.refuse((*path, "search_space"), rule, got=function, hint=hint)
     for key in ("timeout_s", "time_budget_s", "kill_delay_s", "min_free_gpu_memory_gb"):
         if settings[key] is not None:
             settings[key] = float(settings[key])
@@ -178,6 +173,16 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     if "on_failure" in given:
         settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     return Extensions(**{key: value for key, value in settings.items() if value is not None})
+
+
+def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> str | None:
+    """Return `search_space`, a function's name; None when absent or refused."""
+    named = check.string(given, path, "search_space")
+    if named is not None and not _FUNCTION.fullmatch(named):
+        rule = "must name a function of a Python module, as module:function"
+        hint = "my_space:space is `def space(trial)` in my_space.py"
+        check.refuse((*path, "search_space"), rule, got=named, hint=hint)
+    return named
 
 
 _RULE_KEYS = ("match", "do", "times")
