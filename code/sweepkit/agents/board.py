@@ -16,6 +16,7 @@ def view_of(run: RunRecord) -> RunView:
         state=run.state,
         history=run.history,
         summary=run.summary,
+        info=run.proposal,
     )
 
 

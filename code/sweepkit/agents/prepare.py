@@ -13,7 +13,7 @@ from sweepkit.agents.isolation import isolating_environment
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
-from sweepkit.spec.command import arguments_json, build_command, needs_json_file
+from sweepkit.spec.command import arguments_json, build_command, needs_json_file, optional_names
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.base import Attempt
 from sweepkit.tracking.reports import (
@@ -67,6 +67,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
         interpreter=python(),
         env=env,
         json_file=str(json_file),
+        optional=optional_names(place.spec.space, by_function=place.spec.extensions.search_space is not None),
     )
     return AttemptSpec(
         attempt_id=attempt.attempt_id,

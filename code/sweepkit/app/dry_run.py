@@ -1,5 +1,6 @@
 """`--dry-run`: what a sweep would run, without writing anything."""
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from sweepkit.app.plan import Plan
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
 from sweepkit.search.make import make_engine
-from sweepkit.spec.command import build_command
+from sweepkit.spec.command import build_command, optional_names
 from sweepkit.spec.runs import Proposal, RunState, RunView
 
 MOST_SHOWN = 100
@@ -61,7 +62,7 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
     """Work out what would be run; engines that learn from results are asked as if every run were still running."""
     spec = plan.spec
     chosen = seed if seed is not None else spec.extensions.seed
-    engine = make_engine(spec, seed=0 if chosen is None else chosen, sampler=sampler)
+    engine = make_engine(spec, seed=0 if chosen is None else chosen, sampler=sampler, function=plan.function)
     total = engine.total()
     runs = spec.run_cap if total is None else min(total, spec.run_cap or total)
     first: list[Mapping[str, Any]] = []
@@ -72,7 +73,8 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
         if not isinstance(proposal, Proposal):
             break
         first.append(proposal.params)
-        engine.tell(RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING))
+        view = RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING)
+        engine.tell(dataclasses.replace(view, info=proposal.info))
     commands = tuple(_command(plan, params) for params in first)
     return DryRun(
         name=spec.name,
@@ -93,6 +95,7 @@ def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:
         interpreter=python(),
         env=os.environ,
         json_file="parameters.json",
+        optional=optional_names(plan.spec.space, by_function=plan.spec.extensions.search_space is not None),
     )
 
 

@@ -6,14 +6,18 @@ import re
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
 from sweepkit.spec.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.spec.records import SweepRecord
+from sweepkit.spec.runs import Proposal
 from sweepkit.spec.sweep import SweepSpec
+
+if TYPE_CHECKING:
+    from sweepkit.search.define_by_run import SpaceFunction
 
 TRAINER = CODE_DIR / "trainer.py"
 
@@ -31,6 +35,7 @@ class Plan:
         storage: URL or path of the record.
         cwd: Working directory of the attempts.
         joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
+        function: The search space function of a sweep that names one (`sweepkit.search_space`).
     """
 
     spec: SweepSpec
@@ -41,6 +46,7 @@ class Plan:
     storage: str
     cwd: Path
     joins: SweepRecord | None = None
+    function: "SpaceFunction | None" = None
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps of the plan, so that an agent elsewhere can work along."""
@@ -77,6 +83,7 @@ def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
         options: The command line.
         sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
     """
+    from sweepkit.app.space_function import load_space_function
     from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
@@ -87,7 +94,10 @@ def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
     base_config = _base_config(options, spec)
     if trains:
         _check_training(spec, base_config)
-    make_engine(spec, seed=0, sampler=options.sampler)  # refuses what no engine can do
+    function = load_space_function(spec, cwd=cwd)
+    engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
+    if function is not None:
+        _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))
     return Plan(
         spec=spec,
@@ -97,6 +107,7 @@ def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
         output_dir=output_dir,
         storage=storage_of(options),
         cwd=cwd,
+        function=function,
     )
 
 
@@ -109,6 +120,8 @@ def make_join_plan(options: Namespace, record: SweepRecord) -> Plan:
     Raises:
         SpecError: The program is not there.
     """
+    from sweepkit.app.space_function import load_space_function
+
     meta = record.meta
     spec = read_sweep_text(
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
@@ -135,6 +148,7 @@ def make_join_plan(options: Namespace, record: SweepRecord) -> Plan:
         storage=storage_of(options),
         cwd=cwd if cwd.is_dir() else Path.cwd(),
         joins=record,
+        function=load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd()),
     )
 
 
@@ -210,6 +224,20 @@ def _check_training(spec: SweepSpec, base_config: Path) -> None:
         raise SpecError(
             [dataclasses.replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems]
         )
+
+
+def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:
+    """Refuse a search space function whose first configuration our trainer (given a base configuration) cannot take."""
+    if base_config is None or not isinstance(first, Proposal):
+        return
+    from sweepkit.reports.table import dotted
+    from sweepkit.spec.training import read_training_config, unknown_parameters
+
+    problems = unknown_parameters(list(dotted(first.params)), type(read_training_config(base_config)))
+    if problems:
+        import dataclasses
+
+        raise SpecError([dataclasses.replace(item, where=f"{function.file}: {function.name}") for item in problems])
 
 
 def _line_of(parameter: str, text: str) -> int | None:

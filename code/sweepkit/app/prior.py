@@ -1,6 +1,7 @@
 """Runs of earlier sweeps that an engine is told first (`sweepkit.prior_runs`)."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from sweepkit.agents.board import view_of
 from sweepkit.app.plan import Plan
 from sweepkit.errors import Problem, SpecError
+from sweepkit.search.define_by_run import SUGGESTIONS
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import Store
 
@@ -43,6 +45,7 @@ def prior_views(plan: Plan, store: Store) -> list[RunView]:
             state=view.state,
             history=view.history,
             summary=view.summary,
+            info={key: view.info[key] for key in (SUGGESTIONS,) if key in view.info},  # the rest belongs to that sweep
         )
         for number, view in enumerate(views)
         if view.state.done
@@ -66,7 +69,8 @@ def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
 def _from_json(plan: Plan, file: Path) -> Iterator[RunView]:
     result = json.loads(file.read_text(encoding="utf-8"))
     metric = plan.spec.metric.name if plan.spec.metric else ""
-    yield _view(result["run_id"], result["sweep_params"], result["state"], result["best_metrics"].get(metric))
+    view = _view(result["run_id"], result["sweep_params"], result["state"], result["best_metrics"].get(metric))
+    yield dataclasses.replace(view, info=result.get("proposal") or {})
 
 
 def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:

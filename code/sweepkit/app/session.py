@@ -86,7 +86,9 @@ class Session:
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         write_spec(self.paths, self.spec)
         self._write_base_config()
-        self.engine = make_engine(self.spec, seed=self.sweep.seed, sampler=self.sampler, prior=self._prior)
+        self.engine = make_engine(
+            self.spec, seed=self.sweep.seed, sampler=self.sampler, prior=self._prior, function=self.plan.function
+        )
         self.view = self._make_view(self._tally(self.engine))
 
     def start(self, launcher: LocalLauncher) -> Agent:

@@ -13,6 +13,7 @@ from sweepkit.spec.sweep import SweepSpec
 if TYPE_CHECKING:
     from rich.table import Table
 
+_HEAD = ("number", "run_id", "state", "value")
 _STYLES = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "running": "cyan"}
 
 
@@ -71,7 +72,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
 def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     """Return the rows as CSV text; lists and dictionaries as JSON in their cell, missing values empty."""
     table = rows(spec, runs)
-    columns = list(dict.fromkeys(name for row in table for name in row))
+    columns = _columns(spec, table)
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
@@ -83,6 +84,18 @@ def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
             }
         )
     return out.getvalue()
+
+
+def _columns(spec: SweepSpec, table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of all columns; a parameter that only some runs have stands where the space has it."""
+    names = list(dict.fromkeys(name for row in table for name in row))
+    place = {f"params.{parameter.name}": index for index, parameter in enumerate(spec.space.parameters)}
+    params = sorted(
+        (name for name in names if name.startswith("params.")), key=lambda name: place.get(name, len(place))
+    )
+    best = [name for name in names if name.startswith("best.")]
+    tail = [name for name in names if name not in (*_HEAD, *params, *best)]
+    return [*(name for name in _HEAD if name in names), *params, *best, *tail]
 
 
 def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "Table":

@@ -14,10 +14,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.search.active_ask import ask_active, sampler_warnings_off
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 from sweepkit.search.observations import Observation, Standing, observe
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
-from sweepkit.search.random import derived_seed, draw, pick_unseen
+from sweepkit.search.random import derived_seed, draw, draw_new, pick_unseen
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.space import Space
 from sweepkit.spec.sweep import Goal, Metric
@@ -102,7 +103,7 @@ class OptunaEngine:
                 note = "" if sampler == kind else f"{_NAMES[sampler]}, as only told configurations came from "
                 return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt})
         if self._points is None:
-            params = draw(self._space, generator)
+            params = draw_new(self._space, generator, self._is_new)
         else:
             params = pick_unseen(self._points, self._seen, generator)
         return Proposal(params=params, reason=f"a random unseen one, as only told ones came from {reason}", info=info)
@@ -117,10 +118,13 @@ class OptunaEngine:
         return flat_key(self._space, params) not in self._seen_keys
 
     def _encode(self, run: RunView) -> dict[str, float | int] | None:
-        """Return the codes of a run by trial parameter, None when the space cannot draw it."""
+        """Return the codes of a run's active parameters by trial parameter, None when the space cannot draw it."""
         flat = self._space.flatten(run.params)
+        active = self._space.active({**self._fixed, **flat})
         codes: dict[str, float | int] = {}
         for index, coding in enumerate(self._codings):
+            if coding.path not in active:
+                continue
             code = coding.encode(flat[coding.path]) if coding.path in flat else None
             if code is None:
                 return None
@@ -151,13 +155,20 @@ class OptunaEngine:
         if kind == "gp":
             values = _winsorised(values, self._metric.goal)
         trials: list[FrozenTrial] = [
-            create_trial(value=value, params=codes, distributions=distributions)
+            create_trial(value=value, params=codes, distributions={name: distributions[name] for name in codes})
             for (codes, _), value in zip(told, values, strict=True)
         ]
-        trials += [create_trial(state=TrialState.RUNNING, params=c, distributions=distributions) for c in pending]
+        trials += [
+            create_trial(state=TrialState.RUNNING, params=codes, distributions={n: distributions[n] for n in codes})
+            for codes in pending
+        ]
         with _quiet_optuna():
-            study = optuna.create_study(direction=self._metric.goal.value, sampler=_sampler(kind, seed))
+            sampler = _sampler(kind, seed, group=bool(self._space.conditions))
+            study = optuna.create_study(direction=self._metric.goal.value, sampler=sampler)
             study.add_trials(trials)
+            if self._space.conditions:
+                named = {_name(index): coding for index, coding in enumerate(self._codings)}
+                return nested(self._space, ask_active(study.ask(), self._space, named, self._fixed))
             codes = study.ask(fixed_distributions=distributions).params
         flat = dict(self._fixed)
         for index, coding in enumerate(self._codings):
@@ -213,12 +224,13 @@ def _optuna_distribution(coding: Coding) -> "BaseDistribution":
     return FloatDistribution(coding.low, coding.high, log=coding.scale is Scale.LOG)
 
 
-def _sampler(kind: str, seed: int) -> "BaseSampler":
+def _sampler(kind: str, seed: int, *, group: bool) -> "BaseSampler":
     from optuna.samplers import GPSampler, TPESampler
 
     if kind == "gp":
         return GPSampler(seed=seed, warn_independent_sampling=False)
-    return TPESampler(seed=seed, multivariate=True, constant_liar=True, group=False)
+    with sampler_warnings_off():
+        return TPESampler(seed=seed, multivariate=True, constant_liar=True, group=group)
 
 
 @contextmanager

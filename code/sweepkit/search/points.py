@@ -1,7 +1,8 @@
 """Points of a space by number and by content: what makes "already proposed" cheap to ask.
 
 A finite space is never enumerated. A point is the mixed-radix number of its positions on the axes (the last axis
-fastest, W&B's order), so 10**6 points cost nothing and neither does the millionth.
+fastest, W&B's order), so 10**6 points cost nothing and neither does the millionth. In a space with conditions the
+points are the distinct sets of active values, in the same order; `search.conditional` numbers those.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -10,8 +11,10 @@ from copy import deepcopy
 from math import prod
 from typing import Any, Protocol
 
+from sweepkit.search.conditional import ActiveOrder, TooEntangled
+from sweepkit.spec.conditions import first_at_least
 from sweepkit.spec.distributions import Distribution, content_key
-from sweepkit.spec.space import Path, Space
+from sweepkit.spec.space import Clause, Path, Space
 
 
 class Axis(Protocol):
@@ -27,6 +30,10 @@ class Axis(Protocol):
 
     def position(self, value: Any) -> int | None:
         """Return where an equal value stands, None when there is none."""
+        ...
+
+    def where(self, clause: Clause) -> list[tuple[int, int]]:
+        """Return the stretches [start, stop) of positions whose values a clause holds for, ascending."""
         ...
 
 
@@ -62,6 +69,10 @@ class ListAxis:
             value = {key: item for key, item in value.items() if key in self._known_keys}
         return self._positions.get(content_key(value))
 
+    def where(self, clause: Clause) -> list[tuple[int, int]]:
+        """Return the stretches of positions whose values a clause holds for."""
+        return [(index, index + 1) for index, value in enumerate(self._values) if clause.holds(value)]
+
 
 class SupportAxis:
     """An axis of everything that a finite numeric distribution can draw, computed and not listed.
@@ -88,13 +99,30 @@ class SupportAxis:
         """Return where an equal value stands, None when there is none."""
         return self._distribution.support_index(value)
 
+    def where(self, clause: Clause) -> list[tuple[int, int]]:
+        """Return the stretches of positions whose values a clause holds for, found by bisection."""
+        if clause.choices:
+            found = {self.position(choice) for choice in clause.choices}
+            return sorted((index, index + 1) for index in found if index is not None)
+        start = first_at_least(self._distribution, clause.low, self._size)
+        stop = self._size if clause.high is None else first_at_least(self._distribution, clause.high, self._size)
+        if stop < self._size and clause.holds(self._distribution.support_value(stop)):  # the bound itself
+            stop += 1
+        return [(start, stop)] if start < stop else []
+
 
 class FinitePoints:
     """The points of a product of axes, numbered from 0; the last axis counts fastest.
 
+    With conditions a point is a distinct set of active values: inactive parameters stand at position 0, and are left
+    out of the configuration.
+
     Args:
-        space: Gives the nesting, and the values of parameters that have no axis (constants).
+        space: Gives the nesting, the conditions, and the values of parameters that have no axis (constants).
         axes: One axis for each parameter that varies, in the order of the space.
+
+    Raises:
+        TooEntangled: The conditions have more combinations than are counted.
     """
 
     def __init__(self, space: Space, axes: Mapping[Path, Axis]) -> None:
@@ -107,18 +135,34 @@ class FinitePoints:
         }
         # Not len(axis): Python refuses lengths beyond 2**63 - 1, and a space may well have more points.
         self.total = prod(axis_length(axis) for axis in self._axes.values())
+        self._order: ActiveOrder | None = None
+        if space.conditions:
+            named = {c.path for c in space.conditions} | {e.path for c in space.conditions for e in c.clauses}
+            constants = {path: ListAxis([value]) for path, value in self._constants.items() if path in named}
+            self._order = ActiveOrder({**self._axes, **constants}, space.conditions)
+            self.total = self._order.total
 
     def params(self, index: int) -> dict[str, Any]:
         """Return point `index` in [0, total) as W&B nests it; containers are copies."""
+        positions: Mapping[Path, int] = self._positions(index) if self._order is None else self._order.unrank(index)
         flat = dict(self._constants)
+        flat.update({path: axis.value(positions[path]) for path, axis in self._axes.items()})
+        return nested(self._space, self._space.prune(flat))
+
+    def _positions(self, index: int) -> dict[Path, int]:
+        positions: dict[Path, int] = {}
         for path, axis in reversed(self._axes.items()):
-            index, position = divmod(index, axis_length(axis))
-            flat[path] = axis.value(position)
-        return nested(self._space, flat)
+            index, positions[path] = divmod(index, axis_length(axis))
+        return positions
 
     def index(self, params: Mapping[str, Any]) -> int | None:
-        """Return the number of a nested configuration, None when it is not a point (or lacks a parameter)."""
+        """Return the number of a nested configuration, None when it is not a point (or lacks a parameter).
+
+        Values of inactive parameters do not matter.
+        """
         flat = self._space.flatten(params)
+        if self._order is not None:
+            return self._active_index(flat)
         number = 0
         for path, axis in self._axes.items():
             position = axis.position(flat[path]) if path in flat else None
@@ -126,6 +170,18 @@ class FinitePoints:
                 return None
             number = number * axis_length(axis) + position
         return number
+
+    def _active_index(self, flat: Mapping[Path, Any]) -> int | None:
+        assert self._order is not None
+        positions = {path: axis.position(flat[path]) for path, axis in self._axes.items() if path in flat}
+        values = {path: self._axes[path].value(place) for path, place in positions.items() if place is not None}
+        active = self._space.active({**self._constants, **values})
+        found = dict.fromkeys(self._constants, 0)
+        for path in self._axes:
+            if path in active and path not in values:
+                return None
+            found[path] = (positions[path] or 0) if path in active else 0
+        return self._order.rank(found)
 
 
 class SeenPoints:
@@ -159,7 +215,7 @@ def axis_length(axis: Axis) -> int:
 
 
 def support_points(space: Space) -> FinitePoints | None:
-    """Return the points that the distributions of `space` can draw, None when infinitely many."""
+    """Return the points that the distributions of `space` can draw, None when infinitely many or not to be counted."""
     axes: dict[Path, Axis] = {}
     for parameter in space.parameters:
         distribution = parameter.distribution
@@ -170,7 +226,10 @@ def support_points(space: Space) -> FinitePoints | None:
             axes[parameter.path] = ListAxis(distribution.support_value(index) for index in range(size))
         else:
             axes[parameter.path] = SupportAxis(distribution)
-    return FinitePoints(space, axes)
+    try:
+        return FinitePoints(space, axes)
+    except TooEntangled:
+        return None
 
 
 def nested(space: Space, flat: Mapping[Path, Any]) -> dict[str, Any]:
@@ -180,8 +239,8 @@ def nested(space: Space, flat: Mapping[Path, Any]) -> dict[str, Any]:
 
 
 def flat_key(space: Space, params: Mapping[str, Any]) -> Hashable:
-    """Return a key of a nested configuration, equal for configurations of equal content."""
-    flat = space.flatten(params)
+    """Return a key of a nested configuration, equal for configurations of equal active content."""
+    flat = space.prune(space.flatten(params))
     return tuple(content_key(flat[p.path]) if p.path in flat else None for p in space.parameters)
 
 

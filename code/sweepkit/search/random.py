@@ -2,12 +2,15 @@
 
 import hashlib
 import random
+from collections.abc import Callable, Hashable
+from typing import Any
 
-from sweepkit.search.points import FinitePoints, SeenPoints, nested, support_points
+from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.space import Space
 
 _DRAWS = 32  # of a finite space before the point is picked among the unseen ones instead
+_MOST_DRAWS = 1000  # of an infinite space some of whose branches are finite
 
 
 class RandomEngine:
@@ -17,6 +20,10 @@ class RandomEngine:
     among the unseen ones: with the sorted numbers of the seen points the k-th unseen one is found by bisection, so
     the last point of 10**6 costs as much as the first and no space is ever enumerated. The probabilities of the
     distributions therefore hold for the draws; what they left over is taken with equal ones.
+
+    With conditions every parameter is drawn and the inactive ones are left out, so a parameter's draws do not depend on
+    which others are active. What counts as a repeat is the active configuration. An infinite space may have finite
+    branches (one optimizer without any setting): there, too, a repeat is drawn again.
 
     Args:
         space: Any space.
@@ -28,10 +35,14 @@ class RandomEngine:
         self._seed = seed
         self._points: FinitePoints | None = support_points(space)
         self._seen = SeenPoints()
+        self._seen_keys: set[Hashable] = set()
 
     def tell(self, run: RunView) -> None:
         """Take the run's point out of a finite space, in any state."""
-        if self._points is not None:
+        if self._points is None:
+            if self._space.conditions:
+                self._seen_keys.add(flat_key(self._space, run.params))
+        else:
             index = self._points.index(run.params)
             if index is not None:
                 self._seen.add(index)
@@ -41,7 +52,8 @@ class RandomEngine:
         generator = random.Random(derived_seed(self._seed, number))
         reason = f"random draw {number} of seed {self._seed}"
         if self._points is None:
-            return Proposal(params=draw(self._space, generator), reason=reason)
+            params = draw_new(self._space, generator, lambda found: flat_key(self._space, found) not in self._seen_keys)
+            return Proposal(params=params, reason=reason)
         if len(self._seen) >= self._points.total:
             return Exhausted(reason=f"all {self._points.total} configurations have been proposed")
         for _ in range(_DRAWS):
@@ -56,9 +68,25 @@ class RandomEngine:
         return None if self._points is None else self._points.total
 
 
-def draw(space: Space, generator: random.Random) -> dict[str, object]:
-    """Return an independent draw of every parameter, nested, with one uniform number each."""
-    return nested(space, {p.path: p.distribution.ppf(generator.random()) for p in space.parameters})
+def draw(space: Space, generator: random.Random) -> dict[str, Any]:
+    """Return an independent draw of every active parameter, nested; one uniform number is used for each, active or not.
+
+    So what a parameter gets does not depend on which others are active.
+    """
+    flat = {parameter.path: parameter.distribution.ppf(generator.random()) for parameter in space.parameters}
+    return nested(space, space.prune(flat))
+
+
+def draw_new(space: Space, generator: random.Random, is_new: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return a draw of an infinite space, with conditions one that is new: its finite branches may be used up.
+
+    After 1000 vain draws the last one is returned, a repeat: what is left has almost no probability.
+    """
+    for _ in range(_MOST_DRAWS if space.conditions else 1):
+        params = draw(space, generator)
+        if is_new(params):
+            break
+    return params
 
 
 def pick_unseen(points: FinitePoints, seen: SeenPoints, generator: random.Random) -> dict[str, object]:

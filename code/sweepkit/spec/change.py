@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.space import Path
+from sweepkit.spec.space import Condition, Path
 from sweepkit.spec.sweep import Method, SweepSpec
 
 _ABSENT: Any = object()
@@ -112,6 +112,10 @@ def _compare_spaces(collected: _Differences, old: SweepSpec, new: SweepSpec) -> 
             collected.note(key, _described(before[path]), _ABSENT)
         else:
             _compare_distributions(collected, key, before[path], after[path], grid=new.method is Method.GRID)
+    conditions = [{".".join(item.path): item for item in spec.space.conditions} for spec in (old, new)]
+    for name in sorted({*conditions[0], *conditions[1]}):
+        was, now = (_described_condition(side[name]) if name in side else _ABSENT for side in conditions)
+        collected.note(f"sweepkit.conditions.{name}", was, now)
 
 
 def _compare_distributions(
@@ -189,6 +193,16 @@ def _described(distribution: Distribution) -> dict[str, Any]:
     if distribution.kind in (Kind.CATEGORICAL, Kind.CATEGORICAL_W_PROBABILITIES):
         return {"values": list(values), **named}
     return {"distribution": str(kind), **named}
+
+
+def _described_condition(condition: Condition) -> dict[str, Any]:
+    """Return a condition as the YAML would write it."""
+    when: dict[str, Any] = {}
+    for clause in condition.clauses:
+        bounds = {"min": clause.low, "max": clause.high}
+        shape = list(clause.choices) or {key: value for key, value in bounds.items() if value is not None}
+        when[".".join(clause.path)] = shape
+    return {"when": when}
 
 
 def _canonical(value: Any) -> str:

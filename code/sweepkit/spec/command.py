@@ -6,10 +6,11 @@ Source: wandb 0.31.0, `wandb/sdk/launch/sweeps/utils.py` (create_sweep_command, 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sweepkit.spec.checker import nearest
+from sweepkit.spec.space import Space
 
 _ENV_VAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
@@ -53,12 +54,13 @@ def build_command(
     interpreter: str,
     env: Mapping[str, str],
     json_file: str,
+    optional: Collection[str] | None = (),
 ) -> tuple[str, ...]:
     """Return the argument list of a run.
 
     A macro is replaced when it is a whole item. `${envvar:NAME}` and, beyond W&B, `${parameter}` are replaced inside
     any item; a nested parameter is named with dots. A whole item `${…}` that is no macro is dropped, as W&B does;
-    `command_warnings` tells of it.
+    `command_warnings` tells of it. An item that names a parameter which is no part of this run is left out.
 
     Args:
         spec_command: The items of the sweep's command.
@@ -67,6 +69,7 @@ def build_command(
         interpreter: What `${interpreter}` stands for.
         env: The environment of `${envvar:NAME}`; a name that is not set is replaced by itself, as W&B does.
         json_file: The path of `${args_json_file}`; its content is `arguments_json(params)`.
+        optional: Dotted names of the parameters that are not part of every run; None when any name may be one.
 
     >>> build_command(["${program}", "${args}"], program="t.py", params={"lr": 0.1}, interpreter="", env={},
     ...               json_file="")
@@ -83,6 +86,8 @@ def build_command(
     for given in spec_command:
         item = _ENV_VAR.sub(lambda match: env.get(match[1], match[1]), str(given))
         name = item[2:-1]
+        if _names_absent(item, by_name, optional):
+            continue
         if not (item.startswith("${") and item.endswith("}")):
             result.append(_fill(item, by_name))
         elif name in fixed:
@@ -92,6 +97,28 @@ def build_command(
         elif (filled := _fill(item, by_name)) != item:
             result.append(filled)
     return tuple(result)
+
+
+def _names_absent(item: str, by_name: Mapping[str, Any], optional: Collection[str] | None) -> bool:
+    """Return whether an item stands for a parameter that this run does not have."""
+    absent = [name for name in _MACRO.findall(item) if name not in by_name and name not in MACROS]
+    return any(optional is None or name in optional for name in absent)
+
+
+def optional_names(space: Space, *, by_function: bool) -> Collection[str] | None:
+    """Return what `build_command` calls optional: the parameters with a condition, None where a function suggests."""
+    return None if by_function else {".".join(condition.path) for condition in space.conditions}
+
+
+def conditional_warnings(command: Sequence[str], optional: Collection[str]) -> list[tuple[int, str]]:
+    """Return a sentence for each option whose value is another item that some runs leave out."""
+    found: list[tuple[int, str]] = []
+    for index in range(1, len(command)):
+        flag, item = command[index - 1], command[index]
+        if flag.startswith("-") and "=" not in flag and item[:2] == "${" and item[2:-1] in optional:
+            rule = f"{item} is left out of runs without it and {flag} stays; write {flag}={item} as one item"
+            found.append((index, rule))
+    return found
 
 
 def command_warnings(command: Sequence[str], parameters: Sequence[str]) -> list[tuple[int, str]]:

@@ -13,7 +13,8 @@ from typing import Any
 from sweepkit.errors import Problem, SpecError
 from sweepkit.spec import sections
 from sweepkit.spec.checker import Checker, fits_float
-from sweepkit.spec.command import command_warnings
+from sweepkit.spec.command import command_warnings, conditional_warnings
+from sweepkit.spec.conditions import read_conditions
 from sweepkit.spec.parameters import read_space
 from sweepkit.spec.space import Space
 from sweepkit.spec.sweep import (
@@ -201,8 +202,8 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     controller = sections.read_controller(check, data["controller"], ("controller",)) if "controller" in data else None
     extensions = sections.read_extensions(check, data.get("sweepkit"), ("sweepkit",))
     early_terminate = _early_terminate(check, data, extensions)
-    space = _space(check, data, method)
-    command = _command(check, data, space)
+    space = _space(check, data, method, extensions)
+    command = _command(check, data, space, extensions)
     _check_method(check, data, method, scheduler)
     _check_objective(check, data, method, scheduler, extensions)
     if problems := check.problems():
@@ -254,19 +255,47 @@ def _method(check: Checker, data: Mapping[str, Any]) -> Method | None:
     return None if method is None else Method(method)
 
 
-def _space(check: Checker, data: Mapping[str, Any], method: Method | None) -> Space:
-    """Read the parameters, which only a `scheduler.search_space` can stand in for."""
+def _space(check: Checker, data: Mapping[str, Any], method: Method | None, extensions: Extensions) -> Space:
+    """Read the parameters, which only a search space that is a program can stand in for, and their conditions."""
+    before = check.count
     tree = check.mapping(data, (), "parameters")
-    if tree is not None:
-        return read_space(check, tree, ("parameters",), grid=method is Method.GRID)
-    scheduler = data.get("scheduler")
+    scheduler, own = data.get("scheduler"), data.get("sweepkit")
     has_search_space = isinstance(scheduler, dict) and bool(scheduler.get("search_space"))
-    if "parameters" not in data and not has_search_space:
+    space = Space(parameters=())
+    if tree is not None:
+        space = read_space(check, tree, ("parameters",), grid=method is Method.GRID)
+    elif "parameters" not in data and not has_search_space and extensions.search_space is None:
         check.refuse((), "a sweep needs parameters", hint="or a scheduler with a search_space")
-    return Space(parameters=())
+    conditions = own.get("conditions") if isinstance(own, dict) else None
+    place: KeyPath = ("sweepkit", "conditions")
+    if conditions is not None and extensions.search_space is not None:
+        rule = "conditions and search_space cannot both be given"
+        check.refuse(place, rule, hint="the function itself decides what it suggests")
+        return space
+    complete = check.count == before
+    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=complete)
+    _check_conditional(check, method, space, extensions)
+    return space
 
 
-def _command(check: Checker, data: Mapping[str, Any], space: Space) -> tuple[str, ...]:
+def _check_conditional(check: Checker, method: Method | None, space: Space, extensions: Extensions) -> None:
+    """Refuse what cannot search a space whose parameters are not in every run; tell what searches instead."""
+    if extensions.search_space is not None:
+        place: KeyPath = ("sweepkit", "search_space")
+        for parameter in space.parameters:
+            if parameter.distribution.support_size() != 1:
+                rule = f"beside a search_space function parameters are fixed, but {parameter.name} varies"
+                check.refuse(("parameters", *parameter.path), rule, hint="write value:, or suggest it in the function")
+        if method is Method.GRID:
+            check.refuse(place, "a grid cannot enumerate a function", hint="use method: bayes or random")
+        check.warn(place, "wandb.ai does not know search spaces that are functions: this sweep runs here only")
+    elif not space.conditions:
+        return
+    if method is Method.BAYES and extensions.sampler is None:
+        check.warn(("method",), "a Gaussian process needs all parameters in every run: TPE searches instead")
+
+
+def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> tuple[str, ...]:
     """Read the command; its items become strings as W&B makes them, and an empty one is W&B's default."""
     given = data.get("command", [])
     if not isinstance(given, list):
@@ -279,9 +308,11 @@ def _command(check: Checker, data: Mapping[str, Any], space: Space) -> tuple[str
     command = tuple(str(item) for item in given) or DEFAULT_COMMAND
     # Without parameters here a search_space names them, and nothing can be said about ${name}.
     names = sorted({parameter.path[0] for parameter in space.parameters} | {p.name for p in space.parameters})
-    if names:
+    if names and extensions.search_space is None:
         for index, sentence in command_warnings(command, names):
             check.warn(("command", index), sentence)
+    for index, sentence in conditional_warnings(command, [".".join(item.path) for item in space.conditions]):
+        check.warn(("command", index), sentence)
     return command
 
 

@@ -33,6 +33,7 @@ class RunView:
         state: Where it stands.
         history: The metric's value at each report that had one, in order; NaN and infinities kept.
         summary: The metric's value set without a report (a W&B summary), or None.
+        info: What the engine that proposed it noted (`Proposal.info`); {} of a run that no engine of ours proposed.
     """
 
     number: int
@@ -41,6 +42,7 @@ class RunView:
     state: RunState
     history: tuple[float, ...] = ()
     summary: float | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

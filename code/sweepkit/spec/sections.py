@@ -20,7 +20,9 @@ STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
     "median": ("n_startup_runs", "n_warmup_reports"),
     "patience": ("patience", "min_delta", "n_warmup_reports"),
 }
-_EXTENSION_KEYS = tuple(item.name for item in fields(Extensions))
+# The conditions become part of the space: `spec.conditions` reads them.
+_EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
+_FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -153,6 +155,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
         "base_config": check.string(given, path, "base_config"),
+        "search_space": _read_function(check, given, path),
     }
     for key in ("preload", "prior_runs"):
         if key in given:
@@ -170,6 +173,16 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     if "on_failure" in given:
         settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     return Extensions(**{key: value for key, value in settings.items() if value is not None})
+
+
+def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> str | None:
+    """Return `search_space`, a function's name; None when absent or refused."""
+    named = check.string(given, path, "search_space")
+    if named is not None and not _FUNCTION.fullmatch(named):
+        rule = "must name a function of a Python module, as module:function"
+        hint = "my_space:space is `def space(trial)` in my_space.py"
+        check.refuse((*path, "search_space"), rule, got=named, hint=hint)
+    return named
 
 
 _RULE_KEYS = ("match", "do", "times")

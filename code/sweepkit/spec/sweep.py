@@ -157,6 +157,8 @@ class Extensions:
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
         on_failure: Rules for failures, first match wins.
+        search_space: "module:function": the function that suggests the parameters of each run, define-by-run. The
+            module is looked up beside the YAML, in the working directory and in code/.
         base_config: The training configuration that trainer.py starts from unless --base-config names one: a path
             from the YAML's folder, or a name in config/.
     """
@@ -175,6 +177,7 @@ class Extensions:
     prior_runs: tuple[str, ...] = ()
     base_config: str | None = None
     on_failure: tuple[FailureRule, ...] = ()
+    search_space: str | None = None
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

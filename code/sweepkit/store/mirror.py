@@ -27,6 +27,7 @@ from sweepkit.spec.runs import RunState
 from sweepkit.spec.space import Parameter, Space
 from sweepkit.spec.sweep import Goal
 from sweepkit.store.base import RunRecord, Store, SweepRecord
+from sweepkit.store.mirror_suggested import suggested, without_suggested
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -242,6 +243,9 @@ class _Mirror:
 
         state, values = outcome(run, self._goal)
         params, attrs = split_params(run.params, self._columns)
+        distributions = {name: self._columns[name].distribution for name in params}
+        noted, own = suggested(run.proposal)
+        params, distributions, attrs = params | noted, distributions | own, without_suggested(attrs, noted)
         attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, ATTEMPT: run.attempts}
         trial_state = optuna.trial.TrialState[state]
         start = run.started_at or run.created_at
@@ -253,7 +257,7 @@ class _Mirror:
             datetime_start=None if state == "WAITING" else datetime.fromtimestamp(start),
             datetime_complete=datetime.fromtimestamp(run.ended_at or start) if trial_state.is_finished() else None,
             params=params,
-            distributions={name: self._columns[name].distribution for name in params},
+            distributions=distributions,
             user_attrs=attrs,
             system_attrs={},
             # A pending run shows no values: those it has are of an attempt that will be made again.

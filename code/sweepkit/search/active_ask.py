@@ -1,0 +1,80 @@
+"""Asking Optuna for a configuration of a space with conditions: parents first, inactive parameters never.
+
+Source: Optuna 5.0 `TPESampler(group=True)`: the parameters are split into groups that were always suggested together,
+and each group has a model over the runs that had it, so a parameter learns from the runs in which it was active.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.errors import SweepKitError
+from sweepkit.search.coding import Coding, Scale
+from sweepkit.spec.space import Path, Space
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+# Samplers whose model is a vector of all parameters. Optuna draws what they leave out independently, and so badly.
+_NEED_ALL = ("gp", "cmaes", "qmc")
+_TRY = "use sampler tpe"
+
+
+def sampler_for(sampler: str, *, asked: bool) -> str:
+    """Return the sampler that searches a space whose parameters are not in every run.
+
+    tpe models each group of parameters by itself; random and grid need no model; nsga inherits the parameters that all
+    runs have and draws the others at random. "auto" is tpe, and so is the Gaussian process that nobody asked for.
+
+    Args:
+        sampler: The engine's name.
+        asked: The user named it; else it is the method's own.
+
+    Raises:
+        SweepKitError: It cannot, and was asked for.
+    """
+    if sampler == "auto" or (sampler in _NEED_ALL and not asked):
+        return "tpe"
+    if sampler in _NEED_ALL:
+        raise SweepKitError(f"{sampler} needs all parameters in every run, and here some runs lack some; {_TRY}")
+    return sampler
+
+
+def ask_active(trial: "Trial", space: Space, named: Mapping[str, Coding], fixed: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Return the values of the active parameters that a study's sampler suggests.
+
+    Args:
+        trial: Asked of the study of the told runs, without distributions.
+        space: With conditions.
+        named: The codings of the parameters that vary, by their names in the study, in the order of the space.
+        fixed: The values of the others.
+    """
+    flat = dict(fixed)
+    open_names = dict(named)
+    while open_names:
+        active = space.active(flat)
+        ready = [name for name, coding in open_names.items() if coding.path in active]
+        if not ready:
+            break
+        for name in ready:
+            coding = open_names.pop(name)
+            flat[coding.path] = coding.decode(_suggest(trial, name, coding))
+    return space.prune(flat)
+
+
+def _suggest(trial: "Trial", name: str, coding: Coding) -> float | int:
+    if coding.scale is Scale.CHOICE:
+        return int(trial.suggest_categorical(name, range(int(coding.high) + 1)))
+    if coding.scale is Scale.INTEGER:
+        return trial.suggest_int(name, int(coding.low), int(coding.high))
+    return trial.suggest_float(name, coding.low, coding.high, log=coding.scale is Scale.LOG)
+
+
+@contextmanager
+def sampler_warnings_off() -> Iterator[None]:
+    """Keep Optuna from telling the user that an argument which he did not write is experimental."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"sweepkit|optuna")
+        warnings.filterwarnings("ignore", message=".*experimental.*")
+        yield
