@@ -30,12 +30,9 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setenv("JOURNAL", str(tmp_path / "journal"))
     monkeypatch.chdir(tmp_path)
 
-    def run(phases, *options, **other):
+    def run(phases, *options):
         path = tmp_path / "study.yaml"
-        text = STUDY.format(phases=phases)
-        for old, new in other.items():
-            text = text.replace(f"{old}: ", f"{old}: {new} #" if False else f"{old}: {new}, " if old == "seed" else "")
-        path.write_text(text, encoding="utf-8")
+        path.write_text(STUDY.format(phases=phases), encoding="utf-8")
         return phased(path, tmp_path / "out", *options)
 
     return run
@@ -114,16 +111,23 @@ def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
 def test_another_search_under_the_same_name_is_refused(study):
     study("[{name: explore, n_trials: 2}, {name: focus, n_trials: 1}]")
     with pytest.raises(ConflictError, match="already recorded with another configuration"):
-        study("[{name: explore, n_trials: 2, sampler: grid}, {name: focus, n_trials: 1}]")
+        study("[{name: explore, n_trials: 1}, {name: focus, n_trials: 1}]")
 
 
-def test_a_focus_without_a_value_to_go_on_from_says_so(study, monkeypatch):
-    monkeypatch.setenv("DURATION", "not a number")  # the runs fail, but after their report
-    monkeypatch.delenv("JOURNAL")  # … and before it
-    with pytest.raises(SweepKitError, match="a focus needs a run with a value of eval/loss, got none in s-explore"):
-        outcome = study("[{name: explore, n_trials: 1}, {name: focus, n_trials: 1}]")
-        assert outcome.code == 1  # given up
-        raise SweepKitError("a focus needs a run with a value of eval/loss, got none in s-explore")
+def test_a_phase_without_a_value_to_go_on_from_says_so(study, monkeypatch):
+    monkeypatch.setenv("SILENT", "1")
+    for kind in ("focus", "confirm"):
+        with pytest.raises(SweepKitError, match=f"phase {kind}: .* value of eval/loss"):
+            study(f"[{{name: explore, n_trials: 1}}, {kind}]")
+
+
+def test_the_studys_time_is_that_of_all_phases(study, tmp_path):
+    path = tmp_path / "late.yaml"
+    text = STUDY.format(phases=FOCUS).replace("n_trials: 6,", "n_trials: 6, timeout: 0.0001,")
+    path.write_text(text, encoding="utf-8")
+    outcome = phased(path, tmp_path / "out")
+    assert (outcome.code, outcome.complete, len(outcome.results)) == (0, False, 1)
+    assert "time_budget_s: 0.0001" in (tmp_path / "out/phases_s/1-explore.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

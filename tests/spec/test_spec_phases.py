@@ -28,6 +28,12 @@ SPACE = Space(
     )
 )
 unit = st.floats(0, 1)
+
+
+def by_name(space):
+    return {item.name: item.distribution for item in space.parameters}
+
+
 configurations = st.lists(
     st.lists(unit, min_size=len(SPACE.parameters), max_size=len(SPACE.parameters)).map(
         lambda quantiles: {
@@ -66,19 +72,14 @@ def test_a_logarithmic_range_is_narrowed_by_orders_of_magnitude():
 
 
 def test_a_linear_one_by_its_width_and_whole_numbers_stay_whole():
-    space = {
-        item.name: item.distribution for item in narrowed(SPACE, [{("a",): 1.0, ("c",): 5}], margin=0.1).parameters
-    }
+    space = by_name(narrowed(SPACE, [{("a",): 1.0, ("c",): 5}], margin=0.1))
     assert (space["a"].min, space["a"].max) == (pytest.approx(0.6), pytest.approx(1.4))
     assert (space["c"].min, space["c"].max) == (4, 6)
     assert space["b"] == SPACE.parameters[1].distribution  # none of the best has it
 
 
 def test_choices_are_those_that_occur_and_one_alone_is_a_constant():
-    space = {
-        item.name: item.distribution
-        for item in narrowed(SPACE, [{("f",): True, ("g",): 1}, {("f",): 2, ("g",): 3}]).parameters
-    }
+    space = by_name(narrowed(SPACE, [{("f",): True, ("g",): 1}, {("f",): 2, ("g",): 3}]))
     assert space["f"].values == (2, True)
     assert space["g"].probabilities == pytest.approx((2 / 3, 1 / 3))
     assert narrowed(SPACE, [{("f",): None}]).parameters[5].distribution.kind is Kind.CONSTANT

@@ -68,7 +68,7 @@ BAD_OPTUNA: list[BadConfig] = [
     (
         "twice",
         _space("lr: {type: uniform, low: 0.1, high: 1}\n  learning_rate: {type: uniform, low: 0.1, high: 1}"),
-        "",
+        "search_space.learning_rate: lr sets training.learning_rate already",
         3,
     ),
     ("not_of_task", _space("num_beams: {type: int, low: 1, high: 4}", _IMAGES), "configuration (perceiver)", 3),
@@ -134,6 +134,8 @@ BAD_OPTUNA: list[BadConfig] = [
         "seeds[1]: a seed stands once",
         5,
     ),
+    ("phase_sampler", _top("phases:\n  - explore\n  - {name: focus, sampler: tpee}"), "phases[1].sampler: must be", 5),
+    ("phase_grid", _top("phases:\n  - {name: explore, sampler: grid}"), "phases[0].sampler: a grid takes", 4),
     (
         "phase_rest",
         _top("phases:\n  - {name: a, parameters: [learning_rate]}\n  - {name: b, parameters: rest}"),

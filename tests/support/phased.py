@@ -1,4 +1,4 @@
-"""Run the phases of a study of `programs/rate.py` in place of trainer.py: `phased.py STUDY.yaml OUTPUT_DIR [options]`."""
+"""Run the phases of a study with `programs/rate.py` in place of trainer.py: `phased.py STUDY OUTPUT_DIR [options]`."""
 
 import sys
 from pathlib import Path

@@ -93,13 +93,14 @@ class _Search:
         objective = config.objectives[0]
         self.metric = Metric(name=objective.metric, goal=objective.goal)
         self.folder = File(options.output_dir).absolute() / f"phases_{slug(config.study_name)}"
-        self._began = time.monotonic()
+        self._worked_s = 0.0
         self._runs_made = 0
 
     @property
     def may_make_no_more(self) -> bool:
-        """Return whether the call has made as many runs as it may (--count)."""
-        return self.options.count is not None and self._runs_made >= self.options.count
+        """Return whether the call has made as many runs as it may (--count), or has used up the study's time."""
+        late = self.config.timeout_s is not None and self._worked_s >= self.config.timeout_s
+        return late or (self.options.count is not None and self._runs_made >= self.options.count)
 
     def phase(self, index: int, before: Sequence[PhaseResult]) -> tuple[int, bool, PhaseResult]:
         """Run one phase to its end; return the exit code, whether it is complete, and what came of it."""
@@ -116,7 +117,7 @@ class _Search:
         self._tell_begin(index, lines)
         with open_store(storage_of(self.options)) as store:
             again = all(self._is_done(store, plan, before) for plan in plans)
-            had = self._count(store, plans)
+            had = 0 if fresh else self._count(store, plans)
         code = 0 if again else self._run(options, [self._timed(plan) for plan in plans])
         with open_store(storage_of(self.options)) as store:
             self._runs_made += self._count(store, plans) - had
@@ -290,8 +291,12 @@ class _Search:
     def _run(self, options: Namespace, plans: Sequence[Plan]) -> int:
         from sweepkit.app.call import Call
 
-        with Call(options, plans, slots=self.slots_for(options, plans)) as call:
-            return call.run()
+        began = time.monotonic()
+        try:
+            with Call(options, plans, slots=self.slots_for(options, plans)) as call:
+                return call.run()
+        finally:
+            self._worked_s += time.monotonic() - began
 
     def _options(self, phase: Phase, *, fresh: bool) -> Namespace:
         """Return the command line of one phase: what is left of the runs that it may make."""
@@ -307,7 +312,7 @@ class _Search:
         """Return the plan with what is left of the study's time: the text keeps the whole, which the user gave."""
         if self.config.timeout_s is None:
             return plan
-        left = max(self.config.timeout_s - (time.monotonic() - self._began), 0.001)
+        left = max(self.config.timeout_s - self._worked_s, 0.001)
         extensions = replace(plan.spec.extensions, time_budget_s=left)
         return replace(plan, spec=replace(plan.spec, extensions=extensions))
 
