@@ -163,7 +163,7 @@ def test_the_rule_follows_the_spec():
 @pytest.mark.parametrize(
     ("sweep", "said"),
     [
-        (spec(EarlyTerminate(type="envelope")), "must be one of asha, hyperband, median, patience, got 'envelope'"),
+        (spec(EarlyTerminate(type="envelope")), "none, got 'envelope'"),
         (spec(EarlyTerminate(type="hyperband", min_iter=1), metric=None), "needs a metric"),
         (spec(EarlyTerminate(type="hyperband")), "needs min_iter, or max_iter and s"),
         (spec(EarlyTerminate(type="hyperband", max_iter=2, s=2)), "no band is left with max_iter=2, s=2, eta=3"),
