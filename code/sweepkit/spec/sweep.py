@@ -295,3 +295,12 @@ class SweepSpec:
     text: str = ""
     wandb_config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def instance_names(self) -> tuple[str, str] | None:
+        """Return the names of the metric and of its value for one instance, when the stopping rule asks for that."""
+        rule = self.early_terminate or self.extensions.early_terminate
+        if rule is None or self.metric is None:
+            return None
+        name = rule.instance_metric(self.metric.name)
+        return None if name is None else (self.metric.name, name)
