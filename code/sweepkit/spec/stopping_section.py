@@ -73,10 +73,11 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
     known = STOPPING_KEYS[kind]
     settings_given = {key: value for key, value in node.items() if key != "type"}
     check.known_keys(settings_given, path, known, f"early_terminate {kind}")
-    before = check.count
     settings = {key: _setting(check, node, path, key) for key in known if key in node}
     rule = EarlyTerminate(type=kind, **{key: value for key, value in settings.items() if value is not None})
-    _check_together(check, node, path, rule, sound=check.count == before)
+    _check_together(
+        check, node, path, rule, sound=all(settings[key] is not None or node[key] == "auto" for key in settings)
+    )
     return rule
 
 
