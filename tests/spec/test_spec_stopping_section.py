@@ -1,9 +1,12 @@
 """Reading `sweepkit.early_terminate`: every type with its settings, and every wrong one with file and line."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepkit.app.options import parse
 from sweepkit.errors import SpecError
 from sweepkit.spec.read import from_config, read_sweep_text
 from sweepkit.spec.stopping_section import STOPPING_KEYS, STOPPING_TYPES, bounds_kept
@@ -128,3 +131,22 @@ def test_what_is_accepted_makes_a_rule_that_judges(node):
         assert all(problem.key.startswith("sweepkit.early_terminate") for problem in error.problems)
         return
     make_rule(spec)
+
+
+def test_the_table_of_the_docs_has_every_type_setting_and_default():
+    text = (Path(__file__).parents[2] / "docs" / "stopping.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith("| `")}
+    assert tuple(name for name in rows if name in STOPPING_TYPES) == STOPPING_TYPES
+    assert all(f"`{key}`" in text or f"`{key}:" in text for keys in STOPPING_KEYS.values() for key in keys)
+    for kind in ("patience", "percentile", "patient", "wilcoxon"):
+        for key in STOPPING_KEYS[kind]:
+            default = getattr(EarlyTerminate(type=kind), key)
+            told = f"`{key}` {default:g}" if isinstance(default, int | float) else key
+            assert told in rows[kind] or told in rows["median"], told
+
+
+def test_the_help_names_every_type_that_is_ours(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"], output_dir=Path())
+    told = capsys.readouterr().out.replace("\n", "")
+    assert all(f"{kind}" in told for kind in STOPPING_TYPES if kind != "hyperband")

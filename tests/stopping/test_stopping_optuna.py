@@ -127,7 +127,7 @@ def theirs_of(ours):
     return {names.get(key, key): value for key, value in ours.items()}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from([0.0, 10.0, 25.0, 33.3, 50.0, 75.0, 100.0]), compared, goals, stories())
 def test_percentile_is_optunas(percentile, keys, goal, story):
     wanted = EarlyTerminate(type="percentile", percentile=percentile, **keys)
@@ -154,7 +154,7 @@ def test_threshold_is_optunas(a, b, which, warmup, interval, story):
     agree(tell(lambda: pruner, wanted, Goal.MINIMIZE, story))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 3), st.integers(2, 4), st.integers(0, 1), st.integers(0, 2), goals, stories(longest=14))
 def test_successive_halving_is_optunas(least, factor, rate, bootstrap, goal, story):
     keys = {
@@ -167,7 +167,7 @@ def test_successive_halving_is_optunas(least, factor, rate, bootstrap, goal, sto
     agree(tell(lambda: optuna.pruners.SuccessiveHalvingPruner(**keys), wanted, goal, story))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 3), st.integers(3, 30), st.integers(2, 4), st.integers(0, 1), goals, stories(longest=14))
 def test_optuna_hyperband_is_optunas(least, most, factor, bootstrap, goal, story):
     keys = {
@@ -219,7 +219,7 @@ wrapped = st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(wrapped, st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0]), goals, stories())
 def test_patient_is_optunas(inner, patience, delta, goal, story):
     wanted = EarlyTerminate(type="patient", rule=inner[0], patience=patience, min_delta=delta)
