@@ -235,6 +235,21 @@ def test_wilcoxon_is_optunas(threshold, startup, goal, story):
     agree(tell(lambda: optuna.pruners.WilcoxonPruner(**pruner), wanted, goal, story))
 
 
+@pytest.mark.parametrize("goal", list(Goal))
+def test_wilcoxon_with_equal_means_is_optunas(goal):
+    """Whole numbers from 0 to 2 in four folds: many runs are level with the best one, and many best ones with another."""
+    random = np.random.default_rng(1)
+    runs = [([float(value) for value in random.integers(0, 3, size=4)], False) for _ in range(80)]
+
+    class OneAfterTheOther:
+        choice = staticmethod(lambda items: items[0])
+
+    wanted = EarlyTerminate(type="wilcoxon", p_threshold=1.0)
+    verdicts = tell(lambda: optuna.pruners.WilcoxonPruner(p_threshold=1.0), wanted, goal, (runs, OneAfterTheOther))
+    agree(verdicts)
+    assert any("its mean is no worse" in row[4] for row in verdicts) and any(row[2] for row in verdicts)
+
+
 @pytest.mark.parametrize(
     ("wanted", "pruner"),
     [
