@@ -237,7 +237,7 @@ def test_wilcoxon_is_optunas(threshold, startup, goal, story):
 
 @pytest.mark.parametrize("goal", list(Goal))
 def test_wilcoxon_with_equal_means_is_optunas(goal):
-    """Whole numbers from 0 to 2 in four folds: many runs are level with the best one, and many best ones with another."""
+    """Whole numbers from 0 to 2 in four folds: many runs are level with the best, and many best ones with another."""
     random = np.random.default_rng(1)
     runs = [([float(value) for value in random.integers(0, 3, size=4)], False) for _ in range(80)]
 
