@@ -94,6 +94,17 @@ def test_the_margin_is_that_of_the_sweeps_own_rule(tmp_path):
         assert [run.margin for run in follower.look().running] == [-1.0, 0.0, 2.0]
 
 
+def test_a_rule_over_folds_has_no_verdict_here(tmp_path):
+    text = "method: random\nmetric: {name: m}\nparameters: {x: {value: 1}}\n"
+    text += "sweepkit: {early_terminate: {type: wilcoxon, p_threshold: 1.0}}\n"
+    with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
+        sweep, _ = store.create_sweep("s", text=text, seed=1, metric="m", goal="minimize")
+        attempt = store.add_and_claim(sweep.sweep_id, 0, {"x": 1}, **AGENT)
+        store.report(attempt, [Report(seq=0, values={"m": 1.0, "fold_m": 2.0})], metric="m", goal="minimize")
+        (run,) = Follower(watch, sweep.sweep_id).look().running
+        assert (run.margin, run.verdict) == (None, "")
+
+
 def test_an_extended_sweep_has_its_new_total_and_a_yaml_we_refuse_has_none(tmp_path):
     with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
         sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")

@@ -195,3 +195,11 @@ def test_a_limit_extends_when_it_becomes_looser(old, new, kind):
         config = {"method": "random", "parameters": {"a": {"value": 1}}}
         sides.append(from_config(config if cap is None else {**config, "run_cap": cap}))
     assert compare(*sides).kind is kind
+
+
+def test_changed_rules_for_failures_are_shown_and_continue_the_sweep():
+    config = {"method": "random", "name": "s", "parameters": {"a": {"value": 1}}}
+    ruled = from_config({**config, "sweepkit": {"on_failure": [{"match": "x", "do": "retry"}]}})
+    change = compare(ruled, from_config(config))
+    assert change.lines == ('sweepkit.on_failure: [{"match": "x", "action": "retry", "times": 3}] → []',)
+    assert not change.breaking

@@ -80,8 +80,10 @@ class Follower:
         self._text, self._metric, self._rule, self._total = sweep.text, metric_of(sweep), None, sweep.meta.get("total")
         try:
             self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
-            if self.spec.metric is not None and (self.spec.early_terminate or self.spec.extensions.early_terminate):
-                self._rule = make_rule(self.spec)
+            # Of folds by themselves a look knows nothing, and their means so far would give another verdict.
+            wanted = self.spec.early_terminate or self.spec.extensions.early_terminate
+            if self.spec.metric is not None and wanted and self.spec.instance_names is None:
+                self._rule = make_rule(self.spec, study=sweep.name)
             self._total = total_of(self.spec) if self._total is None else self._total
         except SweepKitError:  # W&B, or another sweepkit, takes what we do not: then no margin and no total is known
             return

@@ -34,6 +34,9 @@ class RunView:
         history: The metric's value at each report that had one, in order; NaN and infinities kept.
         summary: The metric's value set without a report (a W&B summary), or None.
         info: What the engine that proposed it noted (`Proposal.info`); {} of a run that no engine of ours proposed.
+        instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
+            kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
+            that have not finished.
     """
 
     number: int
@@ -43,6 +46,7 @@ class RunView:
     history: tuple[float, ...] = ()
     summary: float | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    instances: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
