@@ -1,6 +1,7 @@
 """The sections of a sweep beside its parameters: metric, scheduler, controller, and `sweepkit`."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
