@@ -33,6 +33,9 @@ class RunView:
         state: Where it stands.
         history: The metric's value at each report that had one, in order; NaN and infinities kept.
         summary: The metric's value set without a report (a W&B summary), or None.
+        objectives: Of a sweep with several metrics the history of each, in the sweep's order; () of any other.
+        summaries: Likewise the value of each that was set without a report, or None; () when there is none.
+        info: What the engine that proposed it noted (`Proposal.info`); {} of a run that no engine of ours proposed.
     """
 
     number: int
@@ -41,6 +44,9 @@ class RunView:
     state: RunState
     history: tuple[float, ...] = ()
     summary: float | None = None
+    objectives: tuple[tuple[float, ...], ...] = ()
+    summaries: tuple[float | None, ...] = ()
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from sweepkit.spec.checker import Checker, suggestion
+from sweepkit.spec.sampler import read_sampler
 from sweepkit.spec.sweep import EarlyTerminate, Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
 from sweepkit.spec.yaml import KeyPath
 
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
 ENGINES = ("optuna", "ax", "wandb")
-SAMPLERS = ("tpe", "gp", "random")
 _BANDS = ("min_iter", "max_iter", "s", "eta")
 STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
     "hyperband": (*_BANDS, "strict"),
@@ -144,7 +144,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     given = {key: value for key, value in node.items() if value is not None}
     settings: dict[str, Any] = {
         "seed": check.integer(given, path, "seed", at_least=0),
-        "sampler": check.choice(given, path, "sampler", SAMPLERS),
+        "sampler": read_sampler(check, given["sampler"], (*path, "sampler")) if "sampler" in given else None,
         "retries": check.integer(given, path, "retries", at_least=0),
         "timeout_s": check.number(given, path, "timeout_s", above=0),
         "time_budget_s": check.number(given, path, "time_budget_s", above=0),
