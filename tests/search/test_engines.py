@@ -14,6 +14,9 @@ from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Sampler, Sched
 D = Distribution
 
 
+BOTH = (Metric(name="loss"), Metric(name="gain", goal=Goal.MAXIMIZE))
+
+
 class TestGrid(EngineContract):
     kinds = (Kind.CONSTANT, Kind.CATEGORICAL, Kind.INT_UNIFORM)
 
@@ -51,6 +54,17 @@ class TestCmaesWithMargin(EngineContract):
 class TestNsga(EngineContract):
     def engine(self, space, seed=7):
         return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="nsga", options={"population_size": 4})
+
+
+class TestTpeOfTwo(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, BOTH, seed=seed, sampler="tpe")
+
+
+class TestNsgaOfTwo(EngineContract):
+    def engine(self, space, seed=7):
+        options = {"population_size": 4, "variant": 3}
+        return OptunaEngine(space, BOTH, seed=seed, sampler="nsga", options=options)
 
 
 class TestAuto(EngineContract):

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 
+from sweepkit.spec.objectives import OUTCOME
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import RunRecord, Store
 
@@ -16,6 +17,8 @@ def view_of(run: RunRecord) -> RunView:
         state=run.state,
         history=run.history,
         summary=run.summary,
+        objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
+        info=run.proposal,
     )
 
 

@@ -45,7 +45,7 @@ def _last_finite(histories: Sequence[Sequence[float]]) -> tuple[float, ...] | No
 
 
 def _recorded(run: RunRecord, metrics: Sequence[Metric]) -> tuple[float, ...] | None:
-    decided = run.outcome.get(OUTCOME)
+    decided = run.outcome.get(OUTCOME) if run.state.done else None
     known: Mapping[str, float] = decided if isinstance(decided, Mapping) else run.last_metrics
     values = [known.get(metric.name) for metric in metrics]
     finite = [float(value) for value in values if value is not None and math.isfinite(value)]
