@@ -118,8 +118,8 @@ def test_cma_es_maximizes_too():
 def test_generations_of_cma_es_go_on_with_eight_runs_at_once_and_in_a_rebuilt_engine():
     engine = OptunaEngine(CUBE, LOSS, seed=1, sampler="cmaes")
     found = search(engine, 90, lambda p: {"history": (sphere(p),)}, in_flight=8)
-    generations = [run.info.get("generation") for run in found]
-    assert generations[-1] >= 6 and all(a <= b for a, b in zip(generations[1:], generations[2:], strict=False))
+    generations = [run.info.get("generation", 0) for run in found]
+    assert generations[-1] >= 8 and generations == sorted(generations)
     again = OptunaEngine(CUBE, LOSS, seed=1, sampler="cmaes")
     for run in [*found, *(run for number, run in engine._runs.items() if number >= len(found))]:
         again.tell(run)
@@ -159,25 +159,25 @@ def volume(runs):
 @pytest.mark.parametrize("variant", [2, 3])
 def test_nsga_evolves(variant):
     options = {"population_size": 10, "variant": variant}
-    better = 0
-    for seed in range(3):
+    volumes = []
+    for seed in range(2):
         runs = search(OptunaEngine(PLANE, TWO, seed=seed, sampler="nsga", options=options), 100, two_hills)
         assert [run.info["generation"] for run in runs] == [number // 10 for number in range(100)]
         drawn = search(RandomEngine(PLANE, seed=seed), 100, two_hills)
-        better += volume(runs) > volume(drawn)
+        volumes.append((volume(runs), volume(drawn)))
         # The last generations crowd where the first ones were scattered: between the two hills.
         between = [abs(run.params["x1"]) < 0.5 and -0.5 < run.params["x0"] < 1.5 for run in runs]
-        assert sum(between[-30:]) > 3 * max(1, sum(between[:30]))
-    assert better == 3
+        assert sum(between[-50:]) > 1.5 * sum(between[:50]), seed
+    assert sum(evolved for evolved, _ in volumes) > sum(drawn for _, drawn in volumes)
 
 
-@pytest.mark.parametrize(("sampler", "runs"), [("tpe", 60), ("gp", 22), ("auto", 60)])
+@pytest.mark.parametrize(("sampler", "runs"), [("tpe", 60), ("gp", 16), ("auto", 60)])
 def test_several_objectives_are_all_optimized(sampler, runs):
     found = search(OptunaEngine(PLANE, TWO, seed=1, sampler=sampler), runs, two_hills)
     drawn = search(RandomEngine(PLANE, seed=1), runs, two_hills)
     assert volume(found) > volume(drawn)
     ends = [found[i].params["x0"] for i in front([tuple(h[-1] for h in r.objectives) for r in found], GOALS)]
-    assert min(ends) < 0.35 and max(ends) > 0.65  # good on either objective, not on one
+    assert min(ends) < 0.4 and max(ends) > 0.6  # good on either objective, not on one
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.DIVERGED, RunState.FINISHED])

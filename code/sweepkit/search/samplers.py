@@ -17,7 +17,7 @@ Sources: Optuna 5.0 `GPSampler` (Matern-5/2, one length scale per parameter, log
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -202,29 +202,37 @@ class CmaesHistory:
         The last trial carries the distribution, as Optuna leaves it there.
         """
         state: dict[str, Any] = {}
-        generation, parents = 0, []
-        while chosen := self._chosen(generation, told, pending):
+        generation, parents, used = 0, [], set[int]()
+        while chosen := self._chosen(generation, told, pending, used):
             state = self._advanced(generation, tuple(chosen), state)
             generation, parents = generation + 1, [run.number for run in chosen]
+            used.update(parents)
         rows = [(run, self._attributes(run)) for run in told]
         if rows:
             rows[-1][1].update(state)
         note: dict[str, Any] = {_GENERATION: generation}
         return rows, {**note, _PARENTS: parents} if parents else note
 
-    def _chosen(self, generation: int, told: Sequence[Told], pending: Sequence[Told]) -> list[Told]:
-        """Return the runs that end a generation, [] while it goes on: those that a later run names, else the first."""
+    def _chosen(
+        self, generation: int, told: Sequence[Told], pending: Sequence[Told], used: Collection[int]
+    ) -> list[Told]:
+        """Return the runs that end a generation, [] while it goes on: those that a later run names, else the first.
+
+        Stragglers of generations before count like its own. (Optuna leaves them out: with eight runs at once that is
+        every second run.)
+        """
         following = [run for run in (*told, *pending) if run.info.get(_GENERATION) == generation + 1]
         by_number = {run.number: run for run in told}
         if following:
             named = min(following, key=lambda run: run.number).info.get(_PARENTS, ())
             if len(named) == self._population and all(number in by_number for number in named):
                 return [by_number[number] for number in named]
-        members = [run for run in told if run.info.get(_GENERATION) == generation and self._can_be_told(run)]
+        members = [run for run in told if self._can_be_told(run, generation) and run.number not in used]
         return members[: self._population] if len(members) >= self._population else []
 
-    def _can_be_told(self, run: Told) -> bool:
-        return self._prefix == "cma:" or _X_FOR_TELL in run.info
+    def _can_be_told(self, run: Told, generation: int) -> bool:
+        whole = self._prefix == "cma:" or _X_FOR_TELL in run.info
+        return whole and run.info.get(_GENERATION, math.inf) <= generation
 
     def _attributes(self, run: Told) -> dict[str, Any]:
         if _GENERATION not in run.info:
@@ -243,7 +251,7 @@ class CmaesHistory:
             direction=self._direction, sampler=make_sampler("cmaes", self._options, seed=0)
         )
         for index, run in enumerate(chosen):
-            system = {f"{self._prefix}generation": generation, **self._attributes(run)}
+            system = {**self._attributes(run), f"{self._prefix}generation": generation}
             study.add_trial(frozen(run, self._distributions, {**system, **(state if index == 0 else {})}))
         asked = study.ask(fixed_distributions=dict(self._distributions))
         attributes = study.trials[asked.number].system_attrs
