@@ -1,4 +1,4 @@
-"""A sweep with several objectives through the runner: files, table, mirror, divergence, target, resuming, prior runs."""
+"""A sweep with several objectives through the runner: files, table, mirror, divergence, target, resuming, prior."""
 
 import csv
 import json

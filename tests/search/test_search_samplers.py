@@ -99,7 +99,7 @@ def search(engine, runs, value, *, in_flight=1):
     return finished
 
 
-@pytest.mark.parametrize(("seed", "options"), [(1, {}), (2, {}), (1, {"with_margin": True})])
+@pytest.mark.parametrize(("seed", "options"), [(1, {}), (2, {"with_margin": True})])
 def test_cma_es_adapts_and_beats_random_search(seed, options):
     def best(engine):
         return min(run.history[0] for run in search(engine, 120, lambda p: {"history": (sphere(p),)}))
@@ -160,7 +160,7 @@ def volume(runs):
 def test_nsga_evolves(variant):
     options = {"population_size": 10, "variant": variant}
     volumes = []
-    for seed in range(2):
+    for seed in range(2 if variant == 2 else 1):
         runs = search(OptunaEngine(PLANE, TWO, seed=seed, sampler="nsga", options=options), 100, two_hills)
         assert [run.info["generation"] for run in runs] == [number // 10 for number in range(100)]
         drawn = search(RandomEngine(PLANE, seed=seed), 100, two_hills)
