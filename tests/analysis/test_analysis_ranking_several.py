@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sweepkit.analysis.pareto import dominates
 from sweepkit.analysis.progress import Watched, metrics_of, row_of, snapshot
 from sweepkit.analysis.ranking import best_run, front_runs, ranked, values_of
-from sweepkit.reports.monitor import Picture, plain, as_text
+from sweepkit.reports.monitor import Picture, as_text, plain
 from sweepkit.reports.progress import Tally
 from sweepkit.reports.table import as_csv, front_lines
 from sweepkit.spec.objectives import OUTCOME
@@ -100,8 +100,8 @@ def test_the_front_is_told_in_words_and_in_json():
     item = snapshot(Watched(sweep=SWEEP, metric=None, metrics=TWO, total=2, rows=rows, live=[], now=1.0))
     text = as_text(Picture(sweeps=(item,)))
     assert "front of 2 on f1 (maximize), seconds (minimize)" in text and "run 1 r1: 0.7  20  a=1" in text
-    plain = plain(Picture(sweeps=(item,)))["sweeps"][0]
-    assert [member["values"] for member in plain["front"]] == [
+    shown = plain(Picture(sweeps=(item,)))["sweeps"][0]
+    assert [member["values"] for member in shown["front"]] == [
         {"f1": 0.7, "seconds": 20.0},
         {"f1": 0.5, "seconds": 10.0},
     ]
