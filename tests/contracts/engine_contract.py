@@ -59,6 +59,7 @@ def loss(params) -> float:
 def run_of(number: int, params, state=RunState.FINISHED, **fields) -> RunView:
     if state is RunState.FINISHED:
         fields.setdefault("history", (loss(params),))
+        fields.setdefault("objectives", ((loss(params),), (1 / (1 + loss(params)),)))
     return RunView(number=number, run_id=f"r{number}", params=params, state=state, **fields)
 
 
@@ -70,9 +71,13 @@ def drive(engine: Engine, n: int, *, pending_every: int = 0) -> list[RunView]:
         if isinstance(proposal, Exhausted):
             break
         state = RunState.PENDING if pending_every and number % pending_every == 0 else RunState.FINISHED
-        told.append(run_of(number, proposal.params, state))
+        told.append(run_of(number, proposal.params, state, info=proposal.info))
         engine.tell(told[-1])
     return told
+
+
+def through_json(value):
+    return json.loads(json.dumps(value))
 
 
 def key(params):
@@ -114,14 +119,14 @@ class EngineContract:
         cut = max(len(told) - before_the_end, 0)
         rebuilt = self.engine(space)
         for run in told[:cut]:
-            rebuilt.tell(run_of(run.number, run.params, RunState.RUNNING))
+            rebuilt.tell(run_of(run.number, run.params, RunState.RUNNING, info=run.info))
             rebuilt.tell(run)
         assert key(rebuilt.ask(cut).params) == key(told[cut].params)
 
     def test_a_record_in_json_changes_nothing(self):
         straight, through = self.engine(self.finite), self.engine(self.finite)
         for run in drive(straight, 12):
-            through.tell(run_of(run.number, json.loads(json.dumps(run.params))))
+            through.tell(run_of(run.number, through_json(run.params), info=through_json(run.info)))
         assert key(through.ask(12).params) == key(straight.ask(12).params)
 
     @pytest.mark.parametrize("pending_every", [0, 1, 2])
@@ -174,7 +179,7 @@ class EngineContract:
         for number in range(15):
             state = list(RunState)[number % len(RunState)]
             proposal = engine.ask(number)
-            engine.tell(run_of(number, proposal.params, state, history=bad[number % len(bad)]))
+            engine.tell(run_of(number, proposal.params, state, history=bad[number % len(bad)], info=proposal.info))
         assert isinstance(engine.ask(15), Exhausted)
 
     def test_runs_of_another_space_are_harmless_d29(self):

@@ -1,16 +1,20 @@
 import pytest
-from engine_contract import EngineContract, drive, key, run_of, space_of
+from engine_contract import SAMPLES, EngineContract, drive, key, run_of, space_of
 
 from sweepkit.errors import SweepKitError
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.optuna_engine import OptunaEngine
+from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.runs import Exhausted, RunState
-from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Scheduler, SweepSpec
+from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Sampler, Scheduler, SweepSpec
 
 D = Distribution
+
+
+BOTH = (Metric(name="loss"), Metric(name="gain", goal=Goal.MAXIMIZE))
 
 
 class TestGrid(EngineContract):
@@ -37,6 +41,51 @@ class TestGp(EngineContract):
         return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="gp")
 
 
+class TestCmaes(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="cmaes")
+
+
+class TestCmaesWithMargin(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="cmaes", options={"with_margin": True})
+
+
+class TestNsga(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="nsga", options={"population_size": 4})
+
+
+class TestTpeOfTwo(EngineContract):
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, BOTH, seed=seed, sampler="tpe")
+
+
+class TestNsgaOfTwo(EngineContract):
+    def engine(self, space, seed=7):
+        options = {"population_size": 4, "variant": 3}
+        return OptunaEngine(space, BOTH, seed=seed, sampler="nsga", options=options)
+
+
+class TestAuto(EngineContract):
+    asks = 11
+
+    def engine(self, space, seed=7):
+        return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="auto")
+
+
+class TestQmc(EngineContract):
+    def engine(self, space, seed=7):
+        return QmcEngine(space, seed=seed)
+
+
+class TestGridOfAnything(EngineContract):
+    kinds = tuple(kind for kind in Kind if SAMPLES[kind].support_size() is not None)
+
+    def engine(self, space, seed=7):
+        return GridEngine(space, any_finite=True)
+
+
 LINE = space_of(x=D(kind=Kind.UNIFORM, min=0.0, max=1.0))
 
 
@@ -50,6 +99,7 @@ def sampler_of(engine):
 
 GRID_SPACE = space_of(x=D(kind=Kind.CATEGORICAL, values=(1, 2)))
 OPTUNA = Scheduler(engine="optuna")
+TWO = (Metric(name="a"), Metric(name="b"))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +111,16 @@ OPTUNA = Scheduler(engine="optuna")
         (spec(Method.BAYES), "tpe", "tpe"),
         (spec(Method.RANDOM), "bayes", "gp"),
         (spec(Method.BAYES), "random", "RandomEngine"),
-        (spec(Method.BAYES, extensions=Extensions(sampler="tpe")), None, "tpe"),
-        (spec(Method.BAYES, extensions=Extensions(sampler="tpe")), "gp", "gp"),
+        (spec(Method.BAYES), "qmc", "QmcEngine"),
+        (spec(Method.BAYES, GRID_SPACE), "grid", "GridEngine"),
+        (spec(Method.GRID, GRID_SPACE), "grid", "GridEngine"),
+        (spec(Method.BAYES), "cmaes", "cmaes"),
+        (spec(Method.RANDOM), "nsga", "nsga"),
+        (spec(Method.BAYES), "auto", "auto"),
+        (spec(Method.CUSTOM, metric=None, metrics=TWO, scheduler=OPTUNA), None, "tpe"),
+        (spec(Method.CUSTOM, metric=None, metrics=TWO, scheduler=OPTUNA), "gp", "gp"),
+        (spec(Method.BAYES, extensions=Extensions(sampler=Sampler(name="tpe"))), None, "tpe"),
+        (spec(Method.BAYES, extensions=Extensions(sampler=Sampler(name="tpe"))), "gp", "gp"),
         (spec(Method.CUSTOM, scheduler=OPTUNA), None, "tpe"),
         (spec(Method.CUSTOM, scheduler=OPTUNA), "gp", "gp"),
         (spec(Method.BAYES, scheduler=Scheduler(engine="wandb")), None, "gp"),
@@ -73,19 +131,22 @@ def test_the_engine_that_is_asked_for_is_made(sweep, sampler, expected):
     assert sampler_of(make_engine(sweep, seed=0, sampler=sampler)) == expected
 
 
-TWO = (Metric(name="a"), Metric(name="b"))
-
-
 @pytest.mark.parametrize(
     ("sweep", "sampler", "said"),
     [
         (spec(Method.GRID, GRID_SPACE), "tpe", "--sampler: method grid takes no sampler"),
-        (spec(Method.GRID, GRID_SPACE, extensions=Extensions(sampler="gp")), None, "sweepkit.sampler: method grid"),
+        (
+            spec(Method.GRID, GRID_SPACE, extensions=Extensions(sampler=Sampler(name="gp"))),
+            None,
+            "sweepkit.sampler: method grid",
+        ),
         (spec(Method.GRID), None, "parameters.x: method grid needs values"),
-        (spec(Method.BAYES, metric=None), None, "metric: engine gp needs one metric to optimize, got none"),
-        (spec(Method.RANDOM, metric=None), "tpe", "engine tpe needs one metric"),
-        (spec(Method.CUSTOM, metric=None, metrics=TWO, scheduler=OPTUNA), None, "got several"),
-        (spec(Method.BAYES), "cmaes", "must be one of tpe, gp, random, got 'cmaes'"),
+        (spec(Method.BAYES, metric=None), None, "metric: engine gp needs a metric to optimize, got none"),
+        (spec(Method.RANDOM, metric=None), "tpe", "engine tpe needs a metric"),
+        (spec(Method.CUSTOM, metric=None, metrics=TWO, scheduler=OPTUNA), "cmaes", "cmaes optimizes one metric, got 2"),
+        (spec(Method.BAYES, GRID_SPACE), "cmaes", "cmaes needs a numeric parameter"),
+        (spec(Method.BAYES), "grid", "parameters.x: sampler grid needs finitely many values, got uniform"),
+        (spec(Method.BAYES), "magic", "must be one of tpe, gp, cmaes, nsga, random, grid, qmc, auto, got 'magic'"),
         (spec(Method.CUSTOM), None, "method: custom needs"),
         (spec(Method.CUSTOM, scheduler=Scheduler(engine="ax")), None, "got 'ax'"),
         (spec(Method.CUSTOM, scheduler=Scheduler(engine="optuna", source="s.py")), None, "got 's.py'"),

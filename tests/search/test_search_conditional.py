@@ -17,7 +17,7 @@ from sweepkit.search.random import RandomEngine
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.runs import Exhausted, Proposal, RunState
 from sweepkit.spec.space import Clause, Condition, Parameter, Space
-from sweepkit.spec.sweep import Extensions, Method, Metric, SweepSpec
+from sweepkit.spec.sweep import Extensions, Method, Metric, Sampler, SweepSpec
 
 D = Distribution
 NAMES = ("a", "b", "c", "d", "e")
@@ -111,7 +111,11 @@ def test_a_grid_is_brute_force(space):
 
 def spec_of(space, sampler=None, method=Method.BAYES):
     return SweepSpec(
-        name="s", method=method, space=space, metric=Metric(name="loss"), extensions=Extensions(sampler=sampler)
+        name="s",
+        method=method,
+        space=space,
+        metric=Metric(name="loss"),
+        extensions=Extensions(sampler=None if sampler is None else Sampler(name=sampler)),
     )
 
 

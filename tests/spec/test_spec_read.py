@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.spec.distributions import Kind
 from sweepkit.spec.read import find_sweep, from_config, read_sweep, read_sweep_text
-from sweepkit.spec.sweep import DEFAULT_COMMAND, FailureAction, FailureRule, Goal, Impute, Method, Scheduler
+from sweepkit.spec.sweep import DEFAULT_COMMAND, FailureAction, FailureRule, Goal, Impute, Method, Sampler, Scheduler
 
 FULL = """\
 # a sweep with every key
@@ -117,7 +117,7 @@ def test_every_key_is_read():
     assert (own.seed, own.retries, own.timeout_s, own.kill_delay_s) == (7, 2, 60.0, 5.0)
     assert (own.time_budget_s, own.min_free_gpu_memory_gb) == (3600.0, 10.0)
     assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.spec"), 0, 2)
-    assert (own.sampler, own.prior_runs, own.base_config) == ("tpe", ("other",), "kobart")
+    assert (own.sampler, own.prior_runs, own.base_config) == (Sampler(name="tpe"), ("other",), "kobart")
     assert own.on_failure == (
         FailureRule(match="ECC error", action=FailureAction.QUARANTINE),
         FailureRule(match="^Timeout: .*host", action=FailureAction.RETRY, times=5),

@@ -318,3 +318,18 @@ def test_huge_values_are_finite(values):
     assert judge(rule, values, [[0.0, 0.0, 0.0]]).stop
     median = Median(EarlyTerminate(type="median", n_startup_runs=1), MIN)
     assert not judge(median, [0.0] * 3, [values]).stop or values[0] < 0
+
+
+def test_a_run_that_diverges_on_any_of_several_objectives_is_ended():
+    metrics = (Metric(name="a"), Metric(name="b", goal=Goal.MAXIMIZE))
+    rule = make_rule(spec(metric=None, metrics=metrics))
+    nan = float("nan")
+
+    def decided(a, b):
+        run = RunView(number=0, run_id="r", params={}, state=RunState.RUNNING, objectives=(a, b))
+        return rule.decide(run, [run])
+
+    assert not decided((1.0, 2.0, 1.0), (1.0, 1e9, 1e9)).stop  # to be maximized: nothing explodes
+    assert not decided((), ()).stop and not decided((nan,), (nan,)).stop
+    for verdict in (decided((1.0, 1.0), (nan, nan)), decided((1.0, 1e9, 1e9), (1.0, 1.0))):
+        assert verdict.stop and verdict.diverged and verdict.reason

@@ -340,3 +340,30 @@ def test_report_rows_without_the_metric_are_no_steps(store, url):
     store.report(attempt, rows, metric="loss", goal="minimize")
     sync_mirror(store, sweep, url, None)
     assert load("rows", url)[0][0].intermediate_values == {0: 2.0}
+
+
+def test_several_objectives_are_a_study_of_several_directions(store, url):
+    wanted = [{"name": "f1", "goal": "maximize"}, {"name": "s", "goal": "minimize"}]
+    sweep, _ = store.create_sweep("둘", text="", seed=0, metric=None, goal=None, meta={"metrics": wanted})
+    endings = [
+        (RunState.FINISHED, (0.5, 3.0)),
+        (RunState.FINISHED, (0.4, 4.0)),
+        (RunState.STOPPED, (0.6, 5.0)),
+        (RunState.FINISHED, None),
+        (RunState.DIVERGED, (0.9, 0.0)),
+    ]
+    for number, (state, values) in enumerate(endings):
+        attempt = store.add_and_claim(sweep.sweep_id, number, params(), **AGENT)
+        facts = {} if values is None else {"objectives": {"s": values[1], "f1": values[0]}}
+        sync_mirror(store, sweep.sweep_id, url, SPACE)  # seen running, then brought to its end
+        store.finish(attempt, state, reason="ended", outcome=facts)
+    assert sync_mirror(store, sweep.sweep_id, url, SPACE) == 1
+    storage = optuna.storages.RDBStorage(url)
+    study = optuna.load_study(study_name="둘", storage=storage)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["f1", "s"]
+    assert [trial.values for trial in study.trials] == [[0.5, 3.0], [0.4, 4.0], [0.6, 5.0], None, None]
+    assert sorted(trial.number for trial in study.best_trials) == [0, 2]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3 + ["FAIL"] * 2
+    storage.remove_session()
+    storage.engine.dispose()

@@ -302,7 +302,7 @@ BAD_SWEEPS: list[BadSweep] = [
     (
         "sweepkit_sampler",
         _with(_LR, "method: random\nsweepkit: {sampler: tpee}"),
-        "sweepkit.sampler: must be one of tpe, gp, random",
+        "sweepkit.sampler: must be one of tpe, gp, cmaes, nsga, random, grid, qmc, auto",
         2,
     ),
     (

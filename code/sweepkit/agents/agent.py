@@ -26,8 +26,9 @@ from sweepkit.errors import StoreError
 from sweepkit.scheduling.outcome import Outcome, hopeless
 from sweepkit.search.base import Engine
 from sweepkit.spec.events import Event, Notice, RunSeen
+from sweepkit.spec.objectives import objectives_of
 from sweepkit.spec.records import Attempt, RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import Exhausted, RunState, Wait
+from sweepkit.spec.runs import Exhausted, RunState, RunView, Wait
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.store.base import Store
@@ -221,8 +222,8 @@ class Agent:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
         for view in self.board.refresh():
             self.engine.tell(view)
-            for value in (*view.history, *([] if view.summary is None else [view.summary])):
-                self.check_target(value)  # a target that was reached, by whom and when ever, stays reached
+            for values in _values_of(view, self.spec):
+                self.check_target(values)  # a target that was reached, by whom and when ever, stays reached
             if view.run_id not in self._counted:
                 self.emit(RunSeen(view=view))
 
@@ -318,13 +319,17 @@ class Agent:
         """Return whether a run could be tried on a slot with other devices than this one's."""
         return self.flow.has_other(slot)
 
-    def check_target(self, value: float) -> None:
-        """End the sweep when the metric's target is reached; runs under way go on to their end."""
-        metric = self.spec.metric
-        if metric is None or metric.target is None or self._end is not None:
+    def check_target(self, values: Mapping[str, float]) -> None:
+        """End the sweep when a run's values reach every target of its metrics; runs under way go on to their end."""
+        aims = [(item, item.target) for item in self.spec.objectives if item.target is not None]
+        if not aims or self._end is not None:
             return
-        if value == metric.target or metric.goal.better(value, metric.target):
-            self._end = Finish(complete=True, reason=f"target {metric.target:g} reached: {metric.name} is {value:g}")
+        for item, target in aims:
+            value = values.get(item.name)
+            if value is None or not (value == target or item.goal.better(value, target)):
+                return
+        reached = "; ".join(f"target {target:g} reached: {item.name} is {values[item.name]:g}" for item, target in aims)
+        self._end = Finish(complete=True, reason=reached)
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
@@ -406,6 +411,15 @@ class Agent:
         if self._end is not None or paused != self.paused:
             with self.changed:
                 self.changed.notify_all()
+
+
+def _values_of(view: RunView, spec: SweepSpec) -> list[dict[str, float]]:
+    """Return what a run had of the metrics by name, moment by moment; with several objectives its vector alone."""
+    if spec.metric is not None:
+        values = [*view.history, *([] if view.summary is None else [view.summary])]
+        return [{spec.metric.name: value} for value in values]
+    vector = objectives_of(view, spec.metrics) if spec.metrics else None
+    return [] if vector is None else [dict(zip((item.name for item in spec.metrics), vector, strict=True))]
 
 
 def release_all(agent: Agent) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sweepkit.spec.objectives import OUTCOME
 from sweepkit.spec.records import Report
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import RunRecord, Store
@@ -19,6 +20,7 @@ def view_of(run: RunRecord) -> RunView:
         state=run.state,
         history=run.history,
         summary=run.summary,
+        objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
         info=run.proposal,
     )
 

@@ -1,6 +1,7 @@
 """Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it."""
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.agents.board import view_of
 from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
@@ -19,8 +21,9 @@ from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
+from sweepkit.spec.objectives import OUTCOME, objectives_of
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import Decision
+from sweepkit.spec.runs import Decision, RunView
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_file import WandbTail
@@ -42,6 +45,7 @@ class Execution:
         self.slot = slot
         self.attempt = attempt
         self.metric = agent.spec.metric.name if agent.spec.metric else None
+        self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
         self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
         self.wandb = WandbTail(agent.place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id))
         self.direct = False
@@ -163,7 +167,18 @@ class Execution:
         if self.metric is not None:
             values = [report.values[self.metric] for report in numbered if self.metric in report.values]
             self.newest = values[-1] if values else self.newest
+        for report in numbered:
+            self._note_objectives(report)
         return numbered
+
+    def _note_objectives(self, report: Report) -> None:
+        """Take in what a report says of several objectives; their newest value is a bad one when there is one."""
+        for name, history in self.objectives.items():
+            if name in report.values:
+                history.append(report.values[name])
+        if self.objectives:
+            newest = [history[-1] for history in self.objectives.values() if history]
+            self.newest = next((value for value in newest if not math.isfinite(value)), None)
 
     def _send(self) -> None:
         """Record what is unsent; while the store is away it is kept and sent later, in order."""
@@ -186,9 +201,14 @@ class Execution:
         self.count += 1
         value = report.values.get(self.metric) if self.metric else None
         margin = None
+        view: RunView | None = None
         if value is not None:
-            view = self.agent.board.extend(self.attempt.run.number, (value,), self.agent.board.instances((report,)))
-            self.agent.check_target(value)
+            instances = self.agent.board.instances((report,))
+            view = self.agent.board.extend(self.attempt.run.number, (value,), instances)
+        elif any(name in report.values for name in self.objectives):
+            view = self._view_of_objectives()
+        if view is not None:
+            self.agent.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.agent.rule is not None:
                 decision = self.agent.rule.decide(view, self.agent.board.views())
                 margin = decision.margin
@@ -205,6 +225,14 @@ class Execution:
                 reports=self.count,
                 margin=margin,
             )
+        )
+
+    def _view_of_objectives(self) -> RunView:
+        """Return the run with all that this attempt reported of several objectives, and its summaries."""
+        return replace(
+            view_of(self.attempt.run),
+            objectives=tuple(map(tuple, self.objectives.values())),
+            summaries=tuple(map(self._summary_of, self.objectives)),
         )
 
     def recover(self, ended: Exited) -> None:
@@ -311,6 +339,7 @@ class Execution:
             **({} if (taken_mb := self._gpu_memory_mb()) is None else {"peak_gpu_memory_mb": taken_mb}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
+            **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
 
@@ -323,12 +352,23 @@ class Execution:
             merged.update(message)
         return merged
 
+    def _vector(self) -> dict[str, Any]:
+        """Return what the record keeps of several objectives: the run's value of each, once all are known."""
+        if not self.objectives:
+            return {}
+        metrics = self.agent.spec.metrics
+        values = objectives_of(self._view_of_objectives(), metrics)
+        if values is None:
+            return {}
+        return {OUTCOME: {metric.name: value for metric, value in zip(metrics, values, strict=True)}}
+
     def _summary(self) -> float | None:
         """Return the metric's value in a summary: ours, or W&B's."""
-        if self.metric is None:
-            return None
+        return None if self.metric is None else self._summary_of(self.metric)
+
+    def _summary_of(self, name: str) -> float | None:
         told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
-        value = told.get(self.metric)
+        value = told.get(name)
         return float(value) if isinstance(value, int | float) else None
 
 

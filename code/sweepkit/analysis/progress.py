@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
-from sweepkit.analysis.ranking import value_of
+from sweepkit.analysis.pareto import front
+from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import Decision, RunState
 from sweepkit.spec.sweep import Goal, Metric
@@ -30,6 +31,7 @@ class Row:
     Args:
         number, run_id, params, state, reason, attempts, failures: As recorded.
         value: Its best finite value of the metric, or None.
+        values: With several objectives its value of each, or () while one is unknown.
         newest: Its newest value of the metric, finite or not, or None.
         begun_at: When it was last begun (made, before it began), seconds since the epoch.
         ended_at: When it ended; None before.
@@ -50,6 +52,7 @@ class Row:
     ended_at: float | None
     duration_s: float | None
     reports: int
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,8 @@ class Snapshot:
         failures: The last runs that failed or diverged, newest first.
         stalled: Why the sweep does not go on, "" when it does.
         ended: Nothing more will happen by itself.
+        metrics: Several objectives; () otherwise.
+        front: With several objectives the runs that no other beats, the best on the first one first.
     """
 
     name: str
@@ -126,6 +131,8 @@ class Snapshot:
     failures: tuple[Row, ...]
     stalled: str
     ended: bool
+    metrics: tuple[Metric, ...] = ()
+    front: tuple[Row, ...] = ()
 
     @property
     def done(self) -> int:
@@ -146,6 +153,7 @@ class Watched:
         now: Seconds since the epoch, by the record's clock.
         idle_since: When its last attempt ended, None while one is live or when none was made.
         verdicts: What the stopping rule says of running runs, by run id.
+        metrics: Several objectives; () otherwise.
     """
 
     sweep: SweepRecord
@@ -156,6 +164,7 @@ class Watched:
     now: float
     idle_since: float | None = None
     verdicts: Mapping[str, Decision] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
 
 
 def metric_of(sweep: SweepRecord) -> Metric | None:
@@ -163,7 +172,12 @@ def metric_of(sweep: SweepRecord) -> Metric | None:
     return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE)) if sweep.metric else None
 
 
-def row_of(run: RunRecord, metric: Metric | None) -> Row:
+def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
+    """Return the several objectives that a record names, () when it names none."""
+    return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
+
+
+def row_of(run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = ()) -> Row:
     """Return a run in short."""
     duration_s = None
     if run.state.done:
@@ -187,6 +201,7 @@ def row_of(run: RunRecord, metric: Metric | None) -> Row:
         ended_at=run.ended_at,
         duration_s=duration_s,
         reports=reports if isinstance(reports, int) else len(run.history),
+        values=(values_of(run, metrics) or ()) if metrics else (),
     )
 
 
@@ -226,7 +241,16 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         failures=_failures(rows, failures),
         stalled="" if ended else stalled(watched),
         ended=ended,
+        metrics=watched.metrics,
+        front=_front(rows, watched.metrics),
     )
+
+
+def _front(rows: Iterable[Row], metrics: Sequence[Metric]) -> tuple[Row, ...]:
+    found = [row for row in rows if row.state in _COUNTS and row.values]
+    goals = [metric.goal for metric in metrics]
+    members = [found[i] for i in front([row.values for row in found], goals)] if metrics else []
+    return tuple(sorted(members, key=lambda row: row.values[0], reverse=bool(goals) and goals[0] is Goal.MAXIMIZE))
 
 
 def _mean(values: Sequence[float]) -> float | None:

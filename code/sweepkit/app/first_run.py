@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.reports.table import dotted
+from sweepkit.spec.objectives import OUTCOME
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.sweep import SweepSpec
 
@@ -22,9 +23,11 @@ def first_run_warnings(spec: SweepSpec, run: RunRecord, messages: Mapping[str, A
             the program holds its name, so that programs that read by a computed name are not suspected wrongly often.
     """
     warnings = []
-    metric = spec.metric
-    if metric is not None and not run.history and run.summary is None:
-        names = sorted(run.last_metrics)
+    names = sorted(run.last_metrics)
+    told_vector = run.outcome.get(OUTCOME, {})
+    for metric in spec.objectives:
+        if run.history or run.summary is not None or (spec.metrics and metric.name in {*names, *told_vector}):
+            continue
         near = difflib.get_close_matches(metric.name, names, n=1, cutoff=0.5)
         told = f"it logged {', '.join(names)}" if names else "it logged nothing"
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+# Those of `spec.sampler`, which imports too much for a `--help`; a test compares the two.
+_SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc", "auto")
 _ENDS = """\
 
 sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|patience|percentile|successive_halving|
@@ -162,7 +164,7 @@ def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         metavar="URL",
         help="mirror the sweep into an Optuna storage, for optuna-dashboard and Optuna's plots",
     )
-    add("--sampler", choices=["tpe", "gp", "random"], help="search with this in place of the method's own engine")
+    add("--sampler", choices=_SAMPLERS, help="search with this in place of the method's own engine")
     add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--fresh", action="store_true", help="start anew under a new name; what there is stays")

@@ -54,6 +54,7 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
+            "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
             "code_dir": str(CODE_DIR),

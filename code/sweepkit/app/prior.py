@@ -1,9 +1,9 @@
 """Runs of earlier sweeps that an engine is told first (`sweepkit.prior_runs`)."""
 
 import csv
-import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from sweepkit.agents.board import view_of
 from sweepkit.app.plan import Plan
 from sweepkit.errors import Problem, SpecError
 from sweepkit.search.define_by_run import SUGGESTIONS
+from sweepkit.spec.objectives import OUTCOME
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import Store
 
@@ -45,6 +46,7 @@ def prior_views(plan: Plan, store: Store) -> list[RunView]:
             state=view.state,
             history=view.history,
             summary=view.summary,
+            objectives=view.objectives,
             info={key: view.info[key] for key in (SUGGESTIONS,) if key in view.info},  # the rest belongs to that sweep
         )
         for number, view in enumerate(views)
@@ -68,9 +70,10 @@ def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
 
 def _from_json(plan: Plan, file: Path) -> Iterator[RunView]:
     result = json.loads(file.read_text(encoding="utf-8"))
-    metric = plan.spec.metric.name if plan.spec.metric else ""
-    view = _view(result["run_id"], result["sweep_params"], result["state"], result["best_metrics"].get(metric))
-    yield dataclasses.replace(view, info=result.get("proposal") or {})
+    names = [metric.name for metric in plan.spec.objectives]
+    values = result["best_metrics"] if plan.spec.metric else result.get(OUTCOME, {})
+    view = _view(result["run_id"], result["sweep_params"], result["state"], [values.get(name) for name in names])
+    yield replace(view, info=result.get("proposal") or {})
 
 
 def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:
@@ -82,7 +85,9 @@ def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:
             params = plan.spec.space.nest(
                 {p.path: flat[p.name] for p in plan.spec.space.parameters if flat.get(p.name) is not None}
             )
-            yield _view(row["run_id"], params, row["state"], float(row["value"]) if row["value"] else None)
+            columns = [f"objective.{item.name}" for item in plan.spec.metrics] or ["value"]
+            values = [float(row[column]) if row[column] else None for column in columns]
+            yield _view(row["run_id"], params, row["state"], values)
 
 
 def _cell(text: str) -> Any:
@@ -94,5 +99,9 @@ def _cell(text: str) -> Any:
         return text
 
 
-def _view(run_id: str, params: dict[str, Any], state: str, value: float | None) -> RunView:
-    return RunView(number=0, run_id=run_id, params=params, state=RunState(state), summary=value)
+def _view(run_id: str, params: dict[str, Any], state: str, values: list[float | None]) -> RunView:
+    """Return a run that has one value, or one for each of several objectives."""
+    view = RunView(number=0, run_id=run_id, params=params, state=RunState(state))
+    if len(values) == 1:
+        return replace(view, summary=values[0])
+    return replace(view, objectives=tuple(() if value is None else (value,) for value in values))

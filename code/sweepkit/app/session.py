@@ -6,6 +6,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.agent import Agent, Finish, Settings
@@ -14,7 +15,7 @@ from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
-from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of
 from sweepkit.app.first_run import first_run_warnings
 from sweepkit.app.plan import Plan
 from sweepkit.app.prior import prior_views
@@ -23,7 +24,7 @@ from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
-from sweepkit.reports.table import as_rich, rows
+from sweepkit.reports.table import as_rich, front_lines, rows, values_row
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
@@ -98,7 +99,7 @@ class Session:
             sweep=self.sweep,
             place=self._workplace(),
             engine=self.engine,
-            rule=make_rule(self.spec, study=self.sweep.name) if self.spec.metric else None,
+            rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
             launcher=launcher,
             settings=Settings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
@@ -328,12 +329,12 @@ class Session:
         if self.options.json:
             self._print_json(finish, runs)
         else:
-            self._print_text(finish, runs, best_file is not None)
+            self._print_text(finish, runs, best_file)
         return 1 if finish.given_up else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
-        best = best_run(runs, self.spec.metric)
-        summary = {
+        best = best_run(runs, self.spec.objectives)
+        summary: dict[str, Any] = {
             "event": "sweep_ended",
             "sweep": self.sweep.name,
             "complete": finish.complete,
@@ -341,13 +342,28 @@ class Session:
             "counts": {state.value: number for state, number in self.store.counts(self.sweep.sweep_id).items()},
             "best": None
             if best is None
-            else {"run_id": best.run_id, "value": value_of(best, self.spec.metric), "params": dict(best.params)},
+            else {"run_id": best.run_id, **values_row(best, self.spec), "params": dict(best.params)},
+            **self._front(runs),
             "runs": rows(self.spec, runs),
             "directory": str(self.paths.root),
         }
         sys.stdout.write(json_text(summary) + "\n")
 
-    def _print_text(self, finish: Finish, runs: list[RunRecord], has_best: bool) -> None:
+    def _front(self, runs: list[RunRecord]) -> dict[str, Any]:
+        """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
+        if not self.spec.metrics:
+            return {}
+        members = front_runs(runs, self.spec.metrics)
+        volume, reference = front_volume(runs, self.spec.metrics)
+        return {
+            "front": [
+                {"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members
+            ],
+            "hypervolume": volume,
+            "reference": reference,
+        }
+
+    def _print_text(self, finish: Finish, runs: list[RunRecord], best_file: Path | None) -> None:
         from rich.console import Console
 
         console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
@@ -356,8 +372,11 @@ class Session:
         if len(runs) > 30:
             console.print(f"… and {len(runs) - 30} more in {relative(self.paths.table)}", markup=False)
         console.print()
-        best = best_run(runs, self.spec.metric)
-        if best is not None and self.spec.metric is not None:
+        best = best_run(runs, self.spec.objectives)
+        if self.spec.metrics:
+            for line in front_lines(self.spec, runs):
+                console.print(line, style="bold green", markup=False)
+        elif best is not None and self.spec.metric is not None:
             value = value_of(best, self.spec.metric)
             console.print(f"best: run {best.run_id}, {self.spec.metric.name} = {value:.5g}", style="bold green")
             console.print(f"      {configuration(best.params)}", markup=False)
@@ -365,7 +384,11 @@ class Session:
             f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
         )
         console.print(f"files: {relative(self.paths.root)}/ (runs.csv, run_*_result.json, logs/)", markup=False)
-        if has_best:
-            console.print(f"best configuration: {relative(self.paths.best_config)}", markup=False)
+        if best_file is not None:
+            console.print(
+                f"{'configurations of the front' if self.spec.metrics else 'best configuration'}: "
+                f"{relative(best_file)}",
+                markup=False,
+            )
         if not finish.complete:
             console.print("the same command continues" if self.plan.joins is None else "others may go on", markup=False)

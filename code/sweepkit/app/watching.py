@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sweepkit.analysis.progress import Row, Snapshot, Watched, metric_of, row_of, snapshot
+from sweepkit.analysis.progress import Row, Snapshot, Watched, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.records import RunRecord, SweepRecord
@@ -37,6 +37,7 @@ class Follower:
         self._text: str | None = None
         self.spec: SweepSpec | None = None
         self._metric: Metric | None = None
+        self._metrics: tuple[Metric, ...] = ()
         self._rule: StoppingRule | None = None
         self._total: int | None = None
         self._rows: dict[int, Row] = {}
@@ -56,7 +57,7 @@ class Follower:
             raise SweepKitError(f"sweep {self._sweep_id}: must be in the record, got no such id; it was deleted")
         self._read_spec(look.sweep)
         for run in look.changed:
-            self._rows[run.number] = row_of(run, self._metric)
+            self._rows[run.number] = row_of(run, self._metric, self._metrics)
             self._views[run.number] = _view(run)
         self._since = look.change
         self.live = look.live
@@ -64,6 +65,7 @@ class Follower:
             Watched(
                 sweep=look.sweep,
                 metric=self._metric,
+                metrics=self._metrics,
                 total=self._total,
                 rows=list(self._rows.values()),
                 live=look.live,
@@ -78,6 +80,7 @@ class Follower:
         if sweep.text == self._text:
             return
         self._text, self._metric, self._rule, self._total = sweep.text, metric_of(sweep), None, sweep.meta.get("total")
+        self._metrics = metrics_of(sweep)
         try:
             self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
             # Of folds by themselves a look knows nothing, and their means so far would give another verdict.

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.analysis.ranking import best_run, front_runs, values_of
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
-from sweepkit.reports.table import as_csv
+from sweepkit.reports.table import as_csv, values_text
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.sweep import SweepSpec
 
@@ -31,6 +31,8 @@ def write_best_config(
 ) -> Path | None:
     """Write the best run's configuration; return its path, None when no run has a value.
 
+    With several objectives each run of the front gets a file in `best_configs/`, whose path is returned.
+
     Args:
         paths: The sweep's files.
         spec: The sweep.
@@ -38,21 +40,46 @@ def write_best_config(
         base_config: The training configuration that the trainer used; its file is then complete and `trainer.py
             --config` takes it. None for any other program: the file then holds the parameters alone.
     """
+    if spec.metrics:
+        return _write_best_configs(paths, spec, runs, base_config)
     best = best_run(runs, spec.metric)
     if best is None:
         return None
-    if base_config is None:
-        text = dump_yaml(dict(best.params))
-    else:
-        from sweepkit.spec.training import apply, read_training_config, route, to_yaml
-
-        config = read_training_config(base_config)
-        seed = best.outcome.get("seed")
-        if seed is not None and not any(route(name, type(config)) == "training.seed" for name in best.params):
-            config = apply(config, {"seed": seed})  # the variable SEED that the run had: without it the file lies
-        text = to_yaml(_with_expectation(apply(config, best.params), paths, spec, best))
+    text = _config_text(paths, spec, best, base_config)
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")
     return paths.best_config
+
+
+def _write_best_configs(
+    paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], base_config: Path | None
+) -> Path | None:
+    """Write one file for each run of the front, and take away those of runs that left it; return their folder."""
+    members = front_runs(runs, spec.metrics)
+    if not members:
+        return None
+    paths.best_configs.mkdir(parents=True, exist_ok=True)
+    kept = set()
+    for run in members:
+        file = paths.best_configs / f"run_{run.run_id}.yaml"
+        kept.add(file)
+        head = f"# On the front of sweep {paths.root.name}: run {run.run_id}, {values_text(run, spec)}.\n"
+        write_atomically(file, head + _config_text(paths, spec, run, base_config))
+    for file in set(paths.best_configs.glob("run_*.yaml")) - kept:
+        file.unlink(missing_ok=True)
+    return paths.best_configs
+
+
+def _config_text(paths: SweepPaths, spec: SweepSpec, best: RunRecord, base_config: Path | None) -> str:
+    """Return a run's configuration as YAML."""
+    if base_config is None:
+        return dump_yaml(dict(best.params))
+    from sweepkit.spec.training import apply, read_training_config, route, to_yaml
+
+    config = read_training_config(base_config)
+    seed = best.outcome.get("seed")
+    if seed is not None and not any(route(name, type(config)) == "training.seed" for name in best.params):
+        config = apply(config, {"seed": seed})  # the variable SEED that the run had: without it the file lies
+    return to_yaml(_with_expectation(apply(config, best.params), paths, spec, best))
 
 
 def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: RunRecord) -> Any:
@@ -60,17 +87,18 @@ def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: Run
     from sweepkit.spec.reproduction import SECTION, expectation
     from sweepkit.spec.training_schema import section_types
 
-    value = value_of(best, spec.metric)
-    if SECTION not in section_types(type(config)) or spec.metric is None or value is None:
+    values = values_of(best, spec.objectives)
+    if SECTION not in section_types(type(config)) or values is None:
         return config
+    metric, value = spec.objectives[0].name, values[0]  # of several the first: the section names one
     section = expectation(
         config,
         _surroundings(paths, best),
         sweep=paths.root.name.removeprefix("sweep_"),
         run_id=best.run_id,
-        metric=spec.metric.name,
+        metric=metric,
         value=value,
-        step=_step_of(paths, best, spec.metric.name, value),
+        step=_step_of(paths, best, metric, value),
         state=best.state.value,
     )
     return dataclasses.replace(config, **{SECTION: section})

@@ -23,6 +23,7 @@ _STYLES = {
     RunState.RUNNING: "cyan",
 }
 _TICKS = "▁▂▃▄▅▆▇█"
+_MOST_OF_FRONT = 5
 _MOST_CURVE = 60
 _MOST_FAILURES = 5
 _BESIDE_RUNNING = 10  # lines of a picture that show neither running runs nor what may be absent, and the cursor's
@@ -84,6 +85,7 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     lines: list[RenderableType] = [_title(item), _bar(item, width), _counts(item)]
     if item.metric is not None:
         lines.append(_metric_line(item))
+    lines += _front_lines(item)
     if item.best is not None:
         lines.append(_line(f"best run {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
     if item.curve:
@@ -148,6 +150,22 @@ def _metric_line(item: Snapshot) -> "Text":
         return _line(f"{words}: no run has ended with a value")
     words += f"  best {item.best.value:.5g} (run {item.best.number} {item.best.run_id})"
     return _line(f"{words}  mean {item.mean:.5g} of {item.valued}")
+
+
+def _front_lines(item: Snapshot) -> "list[RenderableType]":
+    """Return the front of a sweep with several objectives, at most five runs of it."""
+    if not item.metrics:
+        return []
+    goals = ", ".join(f"{metric.name} ({metric.goal.value})" for metric in item.metrics)
+    if not item.front:
+        return [_line(f"{goals}: no run has ended with a value of each")]
+    lines: list[RenderableType] = [_line(f"front of {len(item.front)} on {goals}", "bold green")]
+    for row in item.front[:_MOST_OF_FRONT]:
+        values = "  ".join(f"{value:.5g}" for value in row.values)
+        lines.append(_line(f"  run {row.number} {row.run_id}: {values}  {configuration(row.params)}", "green"))
+    if len(item.front) > _MOST_OF_FRONT:
+        lines.append(_line(f"  … and {len(item.front) - _MOST_OF_FRONT} more of the front", "dim"))
+    return lines
 
 
 def _curve_line(item: Snapshot, width: int) -> "Text":
@@ -392,6 +410,7 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
         "best": None
         if best is None
         else {"run_id": best.run_id, "number": best.number, "value": best.value, "params": dict(best.params)},
+        **_plain_front(item),
         "mean": item.mean,
         "valued": item.valued,
         "curve": [[point.done, point.value, point.run_id] for point in item.curve],
@@ -408,6 +427,25 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
                 "ended_at": row.ended_at,
             }
             for row in item.failures
+        ],
+    }
+
+
+def _plain_front(item: Snapshot) -> dict[str, Any]:
+    """Return the objectives and the front of a sweep that has several, {} of any other."""
+    if not item.metrics:
+        return {}
+    names = [metric.name for metric in item.metrics]
+    return {
+        "metrics": [{"name": metric.name, "goal": metric.goal.value} for metric in item.metrics],
+        "front": [
+            {
+                "run_id": row.run_id,
+                "number": row.number,
+                "values": dict(zip(names, row.values, strict=True)),
+                "params": dict(row.params),
+            }
+            for row in item.front
         ],
     }
 

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sweepkit.analysis.ranking import value_of
-from sweepkit.reports.table import dotted, short
+from sweepkit.analysis.pareto import dominates
+from sweepkit.analysis.ranking import value_of, values_of
+from sweepkit.reports.table import dotted, short, values_row, values_text
 from sweepkit.spec.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
@@ -47,6 +48,7 @@ class Tally:
         self.running: dict[str, RunStarted] = {}
         self.newest: dict[str, RunReported] = {}
         self.best: tuple[float, RunRecord | RunView] | None = None
+        self.front: dict[str, tuple[float, ...]] = {}  # of several objectives: the values of each run on it
         self._duration_s, self._durations = 0.0, 0
         for run in runs:
             self._consider(run)
@@ -83,11 +85,24 @@ class Tally:
         self._durations += 1
 
     def _consider(self, run: RunRecord | RunView) -> None:
+        if run.state not in (RunState.FINISHED, RunState.STOPPED):
+            return
+        if self.spec.metrics:
+            self._consider_for_front(run)
+            return
         value = value_of(run, self.spec.metric)
-        if value is None or self.spec.metric is None or run.state not in (RunState.FINISHED, RunState.STOPPED):
+        if value is None or self.spec.metric is None:
             return
         if self.best is None or self.spec.metric.goal.better(value, self.best[0]):
             self.best = (value, run)
+
+    def _consider_for_front(self, run: RunRecord | RunView) -> None:
+        values = values_of(run, self.spec.metrics)
+        goals = [metric.goal for metric in self.spec.metrics]
+        if values is None or any(dominates(other, values, goals) for other in self.front.values()):
+            return
+        kept = {key: other for key, other in self.front.items() if not dominates(values, other, goals)}
+        self.front = {**kept, run.run_id: values}
 
     def count(self, *states: RunState) -> int:
         """Return how many runs are in those states."""
@@ -113,6 +128,8 @@ class Tally:
                 parts.append(f"{number} {state.value}")
         if self.best:
             parts.append(f"best {self.best[0]:.5g} (run {self.best[1].run_id})")
+        if self.front:
+            parts.append(f"front of {len(self.front)}")
         eta = self.eta_s()
         if eta is not None and self.done < (self.total or 0):
             parts.append(f"{clock(eta)} left")
@@ -141,8 +158,8 @@ def configuration(params: Mapping[str, Any]) -> str:
 def ending(event: RunEnded, spec: SweepSpec) -> str:
     """Return the line that tells how a run ended."""
     run = event.run
-    value = value_of(run, spec.metric)
-    shown = f"  {value:.5g}" if value is not None else ""
+    text = values_text(run, spec)
+    shown = f"  {text}" if text else ""
     state = "again" if run.state is RunState.PENDING else run.state.value
     reason = "" if run.state is RunState.FINISHED else f"  {run.reason}"
     head = f"run {run.number:>3} {run.run_id}  {state:<8}{shown}"
@@ -224,7 +241,7 @@ class JsonView:
         return {
             **plain,
             "state": run.state.value,
-            "value": value_of(run, self.tally.spec.metric),
+            **values_row(run, self.tally.spec),
             "reason": run.reason,
             "duration_s": round(event.duration_s, 4),
         }
@@ -336,6 +353,9 @@ class RichView:
             line += f"report {newest.reports}"
             if newest.value is not None:
                 line += f"  {newest.value:.5g}"
+            for metric in self.tally.spec.metrics:
+                if metric.name in newest.values:
+                    line += f"  {metric.name}={newest.values[metric.name]:.5g}"
             if newest.margin is not None:
                 line += f"  (margin {newest.margin:+.3g})"
         return Text(f"{line}  {configuration(started.run.params)}", style="cyan", no_wrap=True, overflow="ellipsis")

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import ranked, value_of
+from sweepkit.analysis.ranking import front_runs, front_volume, ranked, value_of, values_of
 from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunView
 from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
@@ -52,21 +53,62 @@ def parameter_names(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[str]:
 
 
 def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Return one plain dictionary per run, best first: what `runs.csv` and `--json` show."""
+    """Return one plain dictionary per run, best first: what `runs.csv` and `--json` show.
+
+    With several objectives `value` gives way to `objective.NAME` of each; `front` says whether no other run beats it.
+    """
+    front = {run.run_id for run in front_runs(runs, spec.metrics)} if spec.metrics else set()
     return [
         {
             "number": run.number,
             "run_id": run.run_id,
             "state": run.state.value,
-            "value": value_of(run, spec.metric),
+            **(
+                {f"objective.{name}": value for name, value in values_row(run, spec)["values"].items()}
+                if spec.metrics
+                else {"value": value_of(run, spec.metric)}
+            ),
+            **({"front": run.run_id in front} if spec.metrics else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
             **{f"best.{name}": value for name, value in run.best_metrics.items()},
             "duration_s": run.outcome.get("duration_s"),
             "attempts": run.attempts,
             "reason": run.reason,
         }
-        for run in ranked(runs, spec.metric)
+        for run in ranked(runs, spec.objectives)
     ]
+
+
+def values_row(run: RunRecord | RunView, spec: SweepSpec) -> dict[str, Any]:
+    """Return `{"value": …}` of a run, or `{"values": {name: …}}` with several objectives; None where unknown."""
+    if not spec.metrics:
+        return {"value": value_of(run, spec.metric)}
+    values = values_of(run, spec.metrics) or (None,) * len(spec.metrics)
+    return {"values": {metric.name: value for metric, value in zip(spec.metrics, values, strict=True)}}
+
+
+def values_text(run: RunRecord | RunView, spec: SweepSpec) -> str:
+    """Return a run's value for a line of text, or `name=value` of each objective; "" when unknown."""
+    values = values_of(run, spec.objectives)
+    if values is None:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.5g}"
+    return "  ".join(f"{metric.name}={value:.5g}" for metric, value in zip(spec.metrics, values, strict=True))
+
+
+def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) -> list[str]:
+    """Return the front of several objectives in words, at most `limit` runs of it; [] before there is one."""
+    members = front_runs(runs, spec.metrics)
+    volume, reference = front_volume(runs, spec.metrics)
+    if volume is None or reference is None:
+        return []
+    goals = ", ".join(f"{metric.name} ({metric.goal.value})" for metric in spec.metrics)
+    corner = ", ".join(f"{value:.5g}" for value in reference)
+    number = f"{len(members)} run{'s' if len(members) != 1 else ''}"
+    lines = [f"front: {number} that no other beats on {goals}; hypervolume {volume:.5g} up to ({corner})"]
+    lines += [f"  run {run.run_id}  {values_text(run, spec)}" for run in members[:limit]]
+    return lines + ([f"  … and {len(members) - limit} more"] if len(members) > limit else [])
 
 
 def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
@@ -103,27 +145,31 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
     from rich.table import Table
     from rich.text import Text
 
-    metric = spec.metric.name if spec.metric else None
+    metrics = [metric.name for metric in spec.objectives]
+    front = {run.run_id for run in front_runs(runs, spec.metrics)} if spec.metrics else set()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right")
     table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    if metric:
+    if spec.metrics:
+        table.add_column("front", no_wrap=True)
+    for metric in metrics:
         table.add_column(metric, justify="right", no_wrap=True)
     names = parameter_names(spec, runs)
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    for run in ranked(runs, spec.metric)[:limit]:
+    for run in ranked(runs, spec.objectives)[:limit]:
         flat = dotted(run.params)
-        value = value_of(run, spec.metric)
+        values = values_of(run, spec.objectives)
         duration = run.outcome.get("duration_s")
         cells: list[str | Text] = [
             str(run.number),
             run.run_id,
             Text(run.state.value, style=_STYLES.get(run.state.value, "")),
-            *(["" if value is None else f"{value:.5g}"] if metric else []),
+            *(["*" if run.run_id in front else ""] if spec.metrics else []),
+            *([""] * len(metrics) if values is None else [f"{value:.5g}" for value in values]),
             *(short(flat[name]) if name in flat else "" for name in names),
             "" if duration is None else f"{duration:.1f}",
             "" if run.state.value == "finished" else Text(run.reason),

@@ -4,9 +4,7 @@ Source: Optuna 5.0 `TPESampler(group=True)`: the parameters are split into group
 and each group has a model over the runs that had it, so a parameter learns from the runs in which it was active.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
@@ -69,12 +67,3 @@ def _suggest(trial: "Trial", name: str, coding: Coding) -> float | int:
     if coding.scale is Scale.INTEGER:
         return trial.suggest_int(name, int(coding.low), int(coding.high))
     return trial.suggest_float(name, coding.low, coding.high, log=coding.scale is Scale.LOG)
-
-
-@contextmanager
-def sampler_warnings_off() -> Iterator[None]:
-    """Keep Optuna from telling the user that an argument which he did not write is experimental."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"sweepkit|optuna")
-        warnings.filterwarnings("ignore", message=".*experimental.*")
-        yield

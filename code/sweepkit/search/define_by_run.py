@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
-from sweepkit.search.active_ask import sampler_warnings_off
 from sweepkit.search.observations import Standing, observe
-from sweepkit.search.optuna_engine import STARTUP_RUNS, _quiet_optuna
+from sweepkit.search.optuna_engine import _quiet_optuna
 from sweepkit.search.random import derived_seed
+from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
 from sweepkit.spec.distributions import content_key
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.sweep import Goal, Metric
@@ -152,6 +152,7 @@ class DefineByRunEngine:
         sampler: "tpe" or "random".
         fixed: Parameters that every run has besides, nested.
         prior: Ended runs of other sweeps; those without recorded suggestions are left out.
+        options: Of "tpe", as `spec.sampler.OPTIONS` names them.
     """
 
     def __init__(
@@ -163,7 +164,10 @@ class DefineByRunEngine:
         sampler: str,
         fixed: Mapping[str, Any] | None = None,
         prior: Sequence[RunView] = (),
+        options: Mapping[str, Any] | None = None,
     ) -> None:
+        # Groups: which parameters a run has is up to the function. They need a multivariate model.
+        self._options = {"group": (options or {}).get("multivariate", True), **(options or {})}
         self._function = function
         self._metric = metric
         self._seed = seed
@@ -186,7 +190,11 @@ class DefineByRunEngine:
                 parameter's distribution.
         """
         known, trials, observed, pending = self._history()
-        kind = "tpe" if self._sampler == "tpe" and observed >= STARTUP_RUNS else "random"
+        kind = (
+            "tpe"
+            if self._sampler == "tpe" and observed >= self._options.get("n_startup_trials", STARTUP_RUNS)
+            else "random"
+        )
         attempts = ["random"] * _RANDOM_ATTEMPTS
         if kind == "tpe":
             attempts = ["tpe"] * _TPE_ATTEMPTS + attempts
@@ -241,7 +249,7 @@ class DefineByRunEngine:
         goal = self._metric.goal if self._metric is not None else Goal.MINIMIZE
         with _quiet_optuna():
             study = optuna.create_study(
-                direction=goal.value, sampler=_sampler(sampler, derived_seed(self._seed, number, attempt))
+                direction=goal.value, sampler=self._made_sampler(sampler, derived_seed(self._seed, number, attempt))
             )
             if sampler != "random":  # which looks at nothing, and may be asked 200 times
                 study.add_trials(trials)
@@ -255,6 +263,11 @@ class DefineByRunEngine:
             for name, value in trial.params.items()
         }
         return _Made(self._merged(self._fixed, params, ""), suggestions)
+
+    def _made_sampler(self, kind: str, seed: int) -> "BaseSampler":
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=seed) if kind == "random" else make_sampler(kind, self._options, seed=seed)
 
     def _call(self, trial: SuggestingTrial) -> Any:
         """Return what the function returns; what it raises is told with its line."""
@@ -321,12 +334,3 @@ def _as_json(distribution: "BaseDistribution") -> Any:
     from optuna.distributions import distribution_to_json
 
     return json.loads(distribution_to_json(distribution))
-
-
-def _sampler(kind: str, seed: int) -> "BaseSampler":
-    from optuna.samplers import RandomSampler, TPESampler
-
-    if kind == "random":
-        return RandomSampler(seed=seed)
-    with sampler_warnings_off():
-        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)

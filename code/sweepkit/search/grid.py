@@ -4,7 +4,7 @@ Source: `sweeps` 0.3.0, `grid_search.py`: parameters sorted by name, the last on
 """
 
 from sweepkit.errors import SweepKitError
-from sweepkit.search.points import Axis, FinitePoints, grid_axis
+from sweepkit.search.points import Axis, FinitePoints, grid_axis, support_points
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.space import Path, Space
 
@@ -17,24 +17,18 @@ class GridEngine:
 
     Args:
         space: Only categorical (without probabilities), constant, int_uniform and q_uniform parameters.
+        any_finite: Take every parameter that has finitely many values, as `sweepkit.sampler: grid` does; what method
+            grid takes is W&B's business.
 
     Raises:
         SweepKitError: A parameter cannot be gridded.
     """
 
-    def __init__(self, space: Space) -> None:
-        axes: dict[Path, Axis] = {}
-        for parameter in space.parameters:
-            try:
-                axis = grid_axis(parameter.distribution)
-            except ValueError:
-                raise SweepKitError(
-                    f"parameters.{parameter.name}: method grid needs values, a value, integer bounds or q_uniform, "
-                    f"got {parameter.distribution.kind}; list its values or use method random or bayes"
-                ) from None
-            if axis is not None:
-                axes[parameter.path] = axis
-        self._points = FinitePoints(space, axes)
+    def __init__(self, space: Space, *, any_finite: bool = False) -> None:
+        if any_finite:
+            self._points = _all_points(space)
+        else:
+            self._points = FinitePoints(space, _wandb_axes(space))
         self._blocked: set[int] = set()
         self._cursor = 0
 
@@ -59,3 +53,31 @@ class GridEngine:
     def total(self) -> int:
         """Return the number of distinct points."""
         return self._points.total
+
+
+def _wandb_axes(space: Space) -> dict[Path, Axis]:
+    """Return the axes of a grid as W&B has it; raises SweepKitError for a parameter that has none there."""
+    axes: dict[Path, Axis] = {}
+    for parameter in space.parameters:
+        try:
+            axis = grid_axis(parameter.distribution)
+        except ValueError:
+            raise SweepKitError(
+                f"parameters.{parameter.name}: method grid needs values, a value, integer bounds or q_uniform, "
+                f"got {parameter.distribution.kind}; list its values or use method random or bayes"
+            ) from None
+        if axis is not None:
+            axes[parameter.path] = axis
+    return axes
+
+
+def _all_points(space: Space) -> FinitePoints:
+    """Return all points of a finite space; raises SweepKitError for a parameter that has infinitely many values."""
+    points = support_points(space)
+    if points is None:
+        endless = next(item for item in space.parameters if item.distribution.support_size() is None)
+        raise SweepKitError(
+            f"parameters.{endless.name}: sampler grid needs finitely many values, got {endless.distribution.kind}; "
+            "list its values, give it a step (q_uniform, …), or use another sampler"
+        )
+    return points

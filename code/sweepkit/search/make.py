@@ -1,6 +1,8 @@
 """The engine of a sweep: which one its YAML, the command line and its method ask for."""
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sweepkit.errors import SweepKitError
 from sweepkit.search.active_ask import sampler_for
@@ -8,11 +10,13 @@ from sweepkit.search.base import Engine
 from sweepkit.search.define_by_run import DefineByRunEngine, SpaceFunction
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.optuna_engine import OptunaEngine
+from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
+from sweepkit.search.samplers import numeric_parameters
 from sweepkit.spec.runs import RunView
+from sweepkit.spec.sampler import ONE_METRIC, SAMPLERS
 from sweepkit.spec.sweep import Method, SweepSpec
 
-SAMPLERS = ("tpe", "gp", "random")
 _SYNONYMS = {"bayes": "gp", "gaussian_process": "gp"}
 
 
@@ -29,38 +33,65 @@ def make_engine(
     Args:
         spec: The sweep.
         seed: Seed of the search, >= 0.
-        sampler: "tpe", "gp" (or "bayes") or "random", before `sweepkit.sampler` and the method.
-        prior: Ended runs of other sweeps. Their values teach "gp" and "tpe"; no engine takes their points or their
-            numbers for its own.
+        sampler: A name of `spec.sampler.SAMPLERS`, or "bayes" for "gp", before `sweepkit.sampler` and the method. The
+            options of `sweepkit.sampler` hold when it names the same one.
+        prior: Ended runs of other sweeps. Their values teach those that learn; no engine takes their points or
+            their numbers for its own.
         function: What `sweepkit.search_space` names, loaded; needed by a sweep that has it.
 
     Raises:
         SweepKitError: The sweep and the sampler do not go together, or the engine is not one of ours.
     """
     name = _engine_name(spec, sampler)
+    own = spec.extensions.sampler
+    options = own.options if own is not None and own.name == name else {}
     if spec.extensions.search_space is not None:
-        return _define_by_run(spec, function, name, seed=seed, prior=prior)
+        return _define_by_run(spec, function, name, seed=seed, prior=prior, options=options)
     if name == "grid":
-        return GridEngine(spec.space)
+        return GridEngine(spec.space, any_finite=spec.method is not Method.GRID)
     if name == "random":
         return RandomEngine(spec.space, seed=seed)
-    if spec.metric is None:
-        several = "several (`metrics`), which no engine here optimizes yet" if spec.metrics else "none"
+    if name == "qmc":
+        return QmcEngine(spec.space, seed=seed, **options)
+    _check_objectives(spec, name)
+    return OptunaEngine(spec.space, spec.objectives, seed=seed, sampler=name, prior=prior, options=options)
+
+
+def _check_objectives(spec: SweepSpec, name: str) -> None:
+    """Refuse what one of Optuna's samplers cannot optimize."""
+    if not spec.objectives:
         raise SweepKitError(
-            f"{_where(spec)}metric: engine {name} needs one metric to optimize, got {several}; "
+            f"{_where(spec)}metric: engine {name} needs a metric to optimize, got none; "
             "name it under `metric:`, or use method random or grid"
         )
-    return OptunaEngine(spec.space, spec.metric, seed=seed, sampler=name, prior=prior)
+    if name in ONE_METRIC and len(spec.objectives) > 1:
+        raise SweepKitError(
+            f"{_where(spec)}metrics: sampler {name} optimizes one metric, got {len(spec.objectives)}; "
+            "use tpe, nsga, gp, random, qmc or auto"
+        )
+    if name != "cmaes":
+        return
+    if importlib.util.find_spec("cmaes") is None:
+        raise SweepKitError(
+            f"{_where(spec)}sweepkit.sampler: cmaes needs the package cmaes, which is not installed; "
+            "pip install -r requirements.txt"
+        )
+    if numeric_parameters(spec.space) < 1:
+        raise SweepKitError(
+            f"{_where(spec)}sweepkit.sampler: cmaes needs a numeric parameter, got unordered choices only; "
+            "use tpe, or give bounds in place of values"
+        )
 
 
 def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
-    """Return "grid", "random", "gp" or "tpe"."""
+    """Return the name of an engine."""
     origin = "--sampler" if sampler is not None else "sweepkit.sampler"
-    asked = sampler if sampler is not None else spec.extensions.sampler
+    recorded = spec.extensions.sampler
+    asked = sampler if sampler is not None else recorded.name if recorded is not None else None
     own = _own_engine(spec)
     if asked is None:
         return sampler_for(own, asked=False) if _varies_by_run(spec) else own
-    if own == "grid":
+    if own == "grid" and asked != "grid":
         raise SweepKitError(
             f"{_where(spec)}{origin}: method grid takes no sampler, got {asked!r}; leave it out or change the method"
         )
@@ -81,7 +112,13 @@ def _varies_by_run(spec: SweepSpec) -> bool:
 
 
 def _define_by_run(
-    spec: SweepSpec, function: SpaceFunction | None, name: str, *, seed: int, prior: Sequence[RunView]
+    spec: SweepSpec,
+    function: SpaceFunction | None,
+    name: str,
+    *,
+    seed: int,
+    prior: Sequence[RunView],
+    options: Mapping[str, Any],
 ) -> Engine:
     """Return the engine of a search space function."""
     if function is None:
@@ -98,7 +135,7 @@ def _define_by_run(
             "name it under `metric:`, or use method random"
         )
     fixed = spec.space.nest({p.path: p.distribution.support_value(0) for p in spec.space.parameters})
-    return DefineByRunEngine(function, spec.metric, seed=seed, sampler=name, fixed=fixed, prior=prior)
+    return DefineByRunEngine(function, spec.metric, seed=seed, sampler=name, fixed=fixed, prior=prior, options=options)
 
 
 def _own_engine(spec: SweepSpec) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
+from sweepkit.spec.objectives import objectives_of
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.spec.sweep import Impute, Metric
 
@@ -24,11 +25,16 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """A run and the value it is told as; `value` is finite when TOLD and None otherwise."""
+    """A run and the values it is told as, one for each objective; finite when TOLD and () otherwise."""
 
     run: RunView
     standing: Standing
-    value: float | None = None
+    values: tuple[float, ...] = ()
+
+    @property
+    def value(self) -> float | None:
+        """Return the value of the first objective."""
+        return self.values[0] if self.values else None
 
 
 def observe(runs: Sequence[RunView], metric: Metric) -> tuple[Observation, ...]:
@@ -48,6 +54,32 @@ def observe(runs: Sequence[RunView], metric: Metric) -> tuple[Observation, ...]:
     return tuple(_observation(run, metric, worst) for run in runs)
 
 
+def observe_several(runs: Sequence[RunView], metrics: Sequence[Metric]) -> tuple[Observation, ...]:
+    """Return what each run is told as on several objectives, in the order given.
+
+    * finished, stopped: its vector (`objectives_of`); without one, the worst
+    * failed, diverged: always the worst
+    * running, pending: pending, whatever the metrics' imputation says: half a vector is none
+
+    The worst is that of each objective over the vectors of all runs that finished or were stopped; before there is
+    one such a run is not told.
+    """
+    vectors = [objectives_of(run, metrics) if run.state in _HAVE_VECTORS else None for run in runs]
+    known = [vector for vector in vectors if vector is not None]
+    columns = zip(*known, strict=True)
+    worst = tuple(metric.goal.worst(column) for metric, column in zip(metrics, columns, strict=bool(known)))
+    return tuple(_several(run, vector or worst) for run, vector in zip(runs, vectors, strict=True))
+
+
+_HAVE_VECTORS = (RunState.FINISHED, RunState.STOPPED)
+
+
+def _several(run: RunView, values: tuple[float, ...]) -> Observation:
+    if not run.state.done:
+        return Observation(run=run, standing=Standing.PENDING)
+    return Observation(run=run, standing=Standing.TOLD if values else Standing.UNKNOWN, values=values)
+
+
 def _observation(run: RunView, metric: Metric, worst: float | None) -> Observation:
     if run.state is RunState.PENDING:
         return Observation(run=run, standing=Standing.PENDING)
@@ -59,7 +91,7 @@ def _observation(run: RunView, metric: Metric, worst: float | None) -> Observati
         waiting = Standing.UNKNOWN
     if value is None:
         return Observation(run=run, standing=waiting)
-    return Observation(run=run, standing=Standing.TOLD, value=value)
+    return Observation(run=run, standing=Standing.TOLD, values=(value,))
 
 
 def _while_running(run: RunView, metric: Metric, worst: float | None) -> float | None:

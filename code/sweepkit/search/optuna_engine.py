@@ -3,45 +3,43 @@
 The only module of the room that knows Optuna, which it imports when first asked. Nothing of Optuna outlives an ask:
 each one makes a study of the told runs in order of their number and a sampler seeded by `(seed, number)`, so equal
 runs give equal proposals, in this process or the next.
-
-Sources: Optuna 5.0 `GPSampler` (Matern-5/2 with one length scale per parameter, logEI, qLogEI with running trials)
-and `TPESampler` (multivariate, constant liar; Watanabe 2023, arXiv:2304.11127).
+What the samplers are made of and where they come from stands in `samplers`.
 """
 
 import random
 import statistics
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.search.active_ask import ask_active, sampler_warnings_off
+from sweepkit.search.active_ask import ask_active
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
-from sweepkit.search.observations import Observation, Standing, observe
+from sweepkit.search.observations import Observation, Standing, observe, observe_several
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
 from sweepkit.search.random import derived_seed, draw, draw_new, pick_unseen
+from sweepkit.search.samplers import (
+    ATTEMPTS,
+    NAMES,
+    CmaesHistory,
+    Told,
+    frozen,
+    kept_of,
+    kind_for,
+    make_sampler,
+    nsga_attributes,
+    options_of,
+)
 from sweepkit.spec.runs import Exhausted, Proposal, RunView
 from sweepkit.spec.space import Space
 from sweepkit.spec.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
-
-# Measured: GPSampler takes 0.17 s of CPU per ask at 100 runs, 0.6 s at 300 and 5 s at 1000.
-GP_MAX_RUNS = 300
-STARTUP_RUNS = 10  # observed runs before a model is fitted, Optuna's own number; random draws until then
-# Who is asked, each time with a seed of its own, until a configuration comes that was not told; at last it is random.
-# A Gaussian process likes a corner of the space again and again; TPE then looks around it.
-_ATTEMPTS = {
-    "gp": ("gp", "gp", *["tpe"] * 6),
-    "tpe": ("tpe",) * 8,
-    "random": ("random",) * 32,
-}
 
 
 class OptunaEngine:
-    """Propose by a Gaussian process or by TPE, aware of pending runs, never the same configuration twice.
+    """Propose by one of Optuna's samplers, aware of pending runs, never the same configuration twice.
 
     Pending and running runs are shown to the sampler as running trials; every told configuration is refused when
     it comes up again. A prior run counts as an observation, not as a configuration of this sweep: it does not use
@@ -49,17 +47,29 @@ class OptunaEngine:
 
     Args:
         space: Any space.
-        metric: What is optimized.
+        metric: What is optimized; several objectives as a sequence (not with "cmaes").
         seed: Seed of the search, >= 0.
-        sampler: "gp" (TPE beyond 300 observed runs) or "tpe".
+        sampler: "gp" (TPE beyond 300 observed runs), "tpe", "cmaes", "nsga" or "auto".
         prior: Ended runs of other sweeps, in any order that is kept.
+        options: The sampler's options, as `spec.sampler.OPTIONS` names them.
     """
 
-    def __init__(self, space: Space, metric: Metric, *, seed: int, sampler: str, prior: Sequence[RunView] = ()) -> None:
+    def __init__(
+        self,
+        space: Space,
+        metric: Metric | Sequence[Metric],
+        *,
+        seed: int,
+        sampler: str,
+        prior: Sequence[RunView] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._space = space
-        self._metric = metric
+        self._metrics = (metric,) if isinstance(metric, Metric) else tuple(metric)
         self._seed = seed
         self._sampler = sampler
+        self._options = dict(options or {})
+        self._cmaes: CmaesHistory | None = None
         self._prior = tuple(prior)
         self._runs: dict[int, RunView] = {}
         self._codings = codings(space)
@@ -89,19 +99,18 @@ class OptunaEngine:
             if left == 1:
                 return Proposal(params=pick_unseen(self._points, self._seen, generator), reason="the last one left")
         told, pending = self._observations()
-        kind = "gp" if self._sampler == "gp" and len(told) <= GP_MAX_RUNS else "tpe"
-        if len(told) < STARTUP_RUNS:
-            kind = "random"
+        kind = kind_for(self._sampler, observed=len(told), objectives=len(self._metrics), options=self._options)
         info = {"sampler": kind, "observed": len(told), "pending": len(pending), "seed": self._seed}
-        reason = f"{_NAMES[kind]} over {len(told)} observed and {len(pending)} pending runs"
-        for attempt, sampler in enumerate(_ATTEMPTS[kind]):
+        reason = f"{NAMES[kind]} over {len(told)} observed and {len(pending)} pending runs"
+        for attempt, sampler in enumerate(ATTEMPTS[kind]):
+            kept: dict[str, Any] = {}
             if sampler == "random":
                 params = draw(self._space, generator)
             else:
-                params = self._sample(sampler, derived_seed(self._seed, number, attempt), told, pending)
+                params, kept = self._sample(sampler, derived_seed(self._seed, number, attempt), told, pending)
             if self._is_new(params):
-                note = "" if sampler == kind else f"{_NAMES[sampler]}, as only told configurations came from "
-                return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt})
+                note = "" if sampler == kind else f"{NAMES[sampler]}, as only told configurations came from "
+                return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
         if self._points is None:
             params = draw_new(self._space, generator, self._is_new)
         else:
@@ -131,52 +140,64 @@ class OptunaEngine:
             codes[_name(index)] = code
         return codes
 
-    def _observations(self) -> tuple[list[tuple[dict[str, Any], float]], list[dict[str, Any]]]:
-        """Return (codes, value) of the told runs, prior ones first, then by number; and the codes of the pending."""
+    def _observations(self) -> tuple[list[Told], list[Told]]:
+        """Return the runs that have values, prior ones first, then by number; and the pending ones."""
         numbers = sorted(self._runs)
         views = [*self._prior, *(self._runs[number] for number in numbers)]
         codes = [*(self._encode(run) for run in self._prior), *(self._codes[number] for number in numbers)]
-        told: list[tuple[dict[str, Any], float]] = []
-        pending: list[dict[str, Any]] = []
-        for observation, code in zip(observe(views, self._metric), codes, strict=True):
+        told: list[Told] = []
+        pending: list[Told] = []
+        several = len(self._metrics) > 1
+        observed = observe_several(views, self._metrics) if several else observe(views, self._metrics[0])
+        for place, (observation, code) in enumerate(zip(observed, codes, strict=True), -len(self._prior)):
             if code is not None:
-                _sort_in(observation, code, told, pending)
+                _sort_in(observation, code, told, pending, prior=place if place < 0 else None)
         return told, pending
 
     def _sample(
-        self, kind: str, seed: int, told: list[tuple[dict[str, Any], float]], pending: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Return what a fresh sampler proposes, decoded and nested."""
+        self, kind: str, seed: int, told: list[Told], pending: list[Told]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a fresh sampler proposes, decoded and nested, and what its run must bring back."""
         import optuna
-        from optuna.trial import TrialState, create_trial
 
         distributions = {_name(index): _optuna_distribution(coding) for index, coding in enumerate(self._codings)}
-        values = [value for _, value in told]
-        if kind == "gp":
-            values = _winsorised(values, self._metric.goal)
-        trials: list[FrozenTrial] = [
-            create_trial(value=value, params=codes, distributions={name: distributions[name] for name in codes})
-            for (codes, _), value in zip(told, values, strict=True)
-        ]
-        trials += [
-            create_trial(state=TrialState.RUNNING, params=codes, distributions={n: distributions[n] for n in codes})
-            for codes in pending
-        ]
+        conditional = bool(self._space.conditions)
+        options = options_of(kind, self._sampler, self._options)
+        if kind == "tpe" and conditional:
+            options = {"group": options.get("multivariate", True), **options}
+        shown = _winsorised_runs(told, self._metrics) if kind == "gp" else told
+        kept: dict[str, Any] = {}
         with _quiet_optuna():
-            sampler = _sampler(kind, seed, group=bool(self._space.conditions))
-            study = optuna.create_study(direction=self._metric.goal.value, sampler=sampler)
-            study.add_trials(trials)
-            if self._space.conditions:
-                named = {_name(index): coding for index, coding in enumerate(self._codings)}
-                return nested(self._space, ask_active(study.ask(), self._space, named, self._fixed))
-            codes = study.ask(fixed_distributions=distributions).params
-        flat = dict(self._fixed)
-        for index, coding in enumerate(self._codings):
-            flat[coding.path] = coding.decode(codes[_name(index)])
-        return nested(self._space, flat)
+            sampler = make_sampler(kind, options, seed=seed, objectives=len(self._metrics))
+            rows: list[tuple[Told, dict[str, Any]]] = [(run, {}) for run in shown]
+            if kind == "cmaes":
+                rows, kept = self._cmaes_history(distributions).trials(told, pending)
+            elif kind == "nsga":
+                rows = [(run, nsga_attributes(sampler, run)) for run in shown]
+            study = optuna.create_study(directions=[metric.goal.value for metric in self._metrics], sampler=sampler)
+            study.add_trials([frozen(run, distributions, system) for run, system in rows])
+            study.add_trials([frozen(run, distributions, {}) for run in pending])
+            if conditional:
+                asked = study.ask()
+                flat = ask_active(asked, self._space, self._named(), self._fixed)
+            else:
+                asked = study.ask(fixed_distributions=distributions)
+                decoded = {coding.path: coding.decode(asked.params[name]) for name, coding in self._named().items()}
+                flat = {**self._fixed, **decoded}
+            if kind in ("cmaes", "nsga"):
+                kept |= kept_of(kind, study.trials[asked.number].system_attrs)
+        return nested(self._space, flat), kept
 
+    def _named(self) -> dict[str, Coding]:
+        """Return the codings by the names of their trial parameters."""
+        return {_name(index): coding for index, coding in enumerate(self._codings)}
 
-_NAMES = {"gp": "Gaussian process", "tpe": "TPE", "random": "random start"}
+    def _cmaes_history(self, distributions: "dict[str, BaseDistribution]") -> CmaesHistory:
+        """Return the one history of this engine, so that it remembers."""
+        if self._cmaes is None:
+            maximize = self._metrics[0].goal is Goal.MAXIMIZE
+            self._cmaes = CmaesHistory(distributions, maximize=maximize, options=self._options)
+        return self._cmaes
 
 
 def _name(index: int) -> str:
@@ -185,15 +206,25 @@ def _name(index: int) -> str:
 
 
 def _sort_in(
-    observation: Observation,
-    codes: dict[str, Any],
-    told: list[tuple[dict[str, Any], float]],
-    pending: list[dict[str, Any]],
+    observation: Observation, codes: dict[str, Any], told: list[Told], pending: list[Told], *, prior: int | None
 ) -> None:
-    if observation.standing is Standing.TOLD and observation.value is not None:
-        told.append((codes, observation.value))
+    number = observation.run.number if prior is None else prior
+    run = Told(number=number, codes=codes, values=observation.values, info=observation.run.info)
+    if observation.standing is Standing.TOLD:
+        told.append(run)
     elif observation.standing is Standing.PENDING:
-        pending.append(codes)
+        pending.append(run)
+
+
+def _winsorised_runs(told: list[Told], metrics: Sequence[Metric]) -> list[Told]:
+    """Return the runs with the bad outliers of every objective cut."""
+    if len(told) < 2:
+        return told
+    columns = [
+        _winsorised(list(column), metric.goal)
+        for column, metric in zip(zip(*(run.values for run in told), strict=True), metrics, strict=True)
+    ]
+    return [replace(run, values=row) for run, row in zip(told, zip(*columns, strict=True), strict=True)]
 
 
 def _winsorised(values: list[float], goal: Goal) -> list[float]:
@@ -222,15 +253,6 @@ def _optuna_distribution(coding: Coding) -> "BaseDistribution":
     if coding.scale is Scale.INTEGER:
         return IntDistribution(int(coding.low), int(coding.high))
     return FloatDistribution(coding.low, coding.high, log=coding.scale is Scale.LOG)
-
-
-def _sampler(kind: str, seed: int, *, group: bool) -> "BaseSampler":
-    from optuna.samplers import GPSampler, TPESampler
-
-    if kind == "gp":
-        return GPSampler(seed=seed, warn_independent_sampling=False)
-    with sampler_warnings_off():
-        return TPESampler(seed=seed, multivariate=True, constant_liar=True, group=group)
 
 
 @contextmanager

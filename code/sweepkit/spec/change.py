@@ -12,7 +12,7 @@ from typing import Any
 
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.space import Condition, Path
-from sweepkit.spec.sweep import Method, SweepSpec
+from sweepkit.spec.sweep import Method, Sampler, SweepSpec
 
 _ABSENT: Any = object()
 
@@ -169,8 +169,17 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
         if item.name == "early_terminate":
             continue  # compared as the rule in force
         before, after = getattr(old.extensions, item.name), getattr(new.extensions, item.name)
+        if item.name == "sampler":
+            before, after = _sampler(before), _sampler(after)
         extends = judges[item.name](before, after) if item.name in judges else False
         collected.note(f"sweepkit.{item.name}", before, after, extends=extends)
+
+
+def _sampler(sampler: Sampler | None) -> Any:
+    """Return a sampler as the YAML would write it."""
+    if sampler is None or not sampler.options:
+        return sampler and sampler.name
+    return {"name": sampler.name, **sampler.options}
 
 
 def _at_most(old: float | None, new: float | None) -> bool:

@@ -241,7 +241,8 @@ class Distribution:
         if self.kind in (Kind.BETA, Kind.Q_BETA):
             from scipy.special import betaincinv  # type: ignore[import-untyped]
 
-            return float(betaincinv(*self._shapes(), u))
+            # SciPy's root finder gives NaN for some quantiles below the least normal float; zero is as near.
+            return float(betaincinv(*self._shapes(), u if u >= sys.float_info.min else 0.0))
         low, high = self._min_max()
         if self.kind in (Kind.LOG_UNIFORM_VALUES, Kind.Q_LOG_UNIFORM_VALUES):
             low, high = math.log(low), math.log(high)

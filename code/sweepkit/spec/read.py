@@ -16,6 +16,7 @@ from sweepkit.spec.checker import Checker, fits_float
 from sweepkit.spec.command import command_warnings, conditional_warnings
 from sweepkit.spec.conditions import read_conditions
 from sweepkit.spec.parameters import read_space
+from sweepkit.spec.sampler import NEED_A_METRIC, ONE_METRIC
 from sweepkit.spec.space import Space
 from sweepkit.spec.stopping_section import read_early_terminate
 from sweepkit.spec.sweep import (
@@ -365,8 +366,11 @@ def _check_objective(
         check.refuse(("method",), "method bayes needs a metric", got=method.value, hint=add)
     elif method is Method.CUSTOM and scheduler is not None and scheduler.source is None and not has_objective:
         check.refuse(("method",), "method custom needs a metric or metrics", got=method.value, hint=add)
-    sampler = extensions.sampler
-    if sampler is not None and method is Method.GRID:
+    sampler = extensions.sampler.name if extensions.sampler else None
+    if sampler is not None and sampler != "grid" and method is Method.GRID:
         check.refuse(("sweepkit", "sampler"), "a grid has no sampler", got=sampler, hint="use method: random or bayes")
-    elif sampler in ("tpe", "gp") and not has_objective:
+    elif sampler in NEED_A_METRIC and not has_objective:
         check.refuse(("sweepkit", "sampler"), f"sampler {sampler} needs a metric", got=sampler, hint=add)
+    elif sampler in ONE_METRIC and "metrics" in data:
+        hint = "use tpe, nsga, gp, random, qmc or auto"
+        check.refuse(("sweepkit", "sampler"), f"sampler {sampler} optimizes one metric only", got=sampler, hint=hint)

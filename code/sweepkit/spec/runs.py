@@ -33,6 +33,8 @@ class RunView:
         state: Where it stands.
         history: The metric's value at each report that had one, in order; NaN and infinities kept.
         summary: The metric's value set without a report (a W&B summary), or None.
+        objectives: Of a sweep with several metrics the history of each, in the sweep's order; () of any other.
+        summaries: Likewise the value of each that was set without a report, or None; () when there is none.
         info: What the engine that proposed it noted (`Proposal.info`); {} of a run that no engine of ours proposed.
         instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
             kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
@@ -45,6 +47,8 @@ class RunView:
     state: RunState
     history: tuple[float, ...] = ()
     summary: float | None = None
+    objectives: tuple[tuple[float, ...], ...] = ()
+    summaries: tuple[float | None, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
     instances: tuple[float, ...] = ()
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from sweepkit.spec.checker import Checker
+from sweepkit.spec.sampler import read_sampler
 from sweepkit.spec.stopping_section import STOPPING_TYPES, read_early_terminate
 from sweepkit.spec.sweep import Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
 from sweepkit.spec.wandb_section import read_wandb_naming
@@ -14,7 +15,6 @@ from sweepkit.spec.yaml import KeyPath
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
 ENGINES = ("optuna", "ax", "wandb")
-SAMPLERS = ("tpe", "gp", "random")
 # The conditions become part of the space: `spec.conditions` reads them.
 _EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -97,7 +97,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     given = {key: value for key, value in node.items() if value is not None}
     settings: dict[str, Any] = {
         "seed": check.integer(given, path, "seed", at_least=0),
-        "sampler": check.choice(given, path, "sampler", SAMPLERS),
+        "sampler": read_sampler(check, given["sampler"], (*path, "sampler")) if "sampler" in given else None,
         "retries": check.integer(given, path, "retries", at_least=0),
         "timeout_s": check.number(given, path, "timeout_s", above=0),
         "time_budget_s": check.number(given, path, "time_budget_s", above=0),

@@ -145,6 +145,19 @@ class EarlyTerminate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """An engine by name, with the options that were given (`sweepkit.sampler`); `spec.sampler` knows which there are.
+
+    Args:
+        name: "tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc" or "auto".
+        options: By name, checked; one that is absent has the engine's default.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduler:
     """W&B 0.31's `scheduler:` key."""
 
@@ -210,7 +223,7 @@ class Extensions:
 
     Args:
         seed: Seed of the search, >= 0; None draws one, which the record keeps.
-        sampler: An engine other than the method's own: "tpe", "gp" or "random". Not with grid.
+        sampler: An engine other than the method's own, with its options. Not with method grid.
         retries: Further attempts of a run that failed, >= 0. Runs lost with their agent are not counted.
         timeout_s: A run's longest duration in seconds; None for no limit.
         time_budget_s: Seconds after which a call of a runner starts no further run; those under way go on. Time in
@@ -233,7 +246,7 @@ class Extensions:
     """
 
     seed: int | None = None
-    sampler: str | None = None
+    sampler: Sampler | None = None
     retries: int = 0
     timeout_s: float | None = None
     time_budget_s: float | None = None
@@ -307,3 +320,8 @@ class SweepSpec:
             return None
         name = rule.instance_metric(self.metric.name)
         return None if name is None else (self.metric.name, name)
+
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """Return all that is optimized: the one metric, or each of several; () without any."""
+        return self.metrics if self.metric is None else (self.metric,)

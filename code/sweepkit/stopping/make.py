@@ -1,6 +1,7 @@
 """The stopping rule of a sweep: divergence first, then what its YAML asks for."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sweepkit.errors import SweepKitError
 from sweepkit.spec.runs import Decision, RunView
@@ -52,6 +53,26 @@ class FirstStop:
         return decision
 
 
+class EachObjective:
+    """Judge a run of a sweep with several objectives by each of them: the first rule that stops decides.
+
+    Args:
+        rules: One for each objective, which sees its history as the run's.
+    """
+
+    def __init__(self, rules: Sequence[StoppingRule]) -> None:
+        self._rules = tuple(rules)
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report; histories of other runs are not looked at."""
+        decision = Decision(stop=False, reason="no objective has been reported yet")
+        for rule, history in zip(self._rules, run.objectives, strict=False):
+            decision = rule.decide(replace(run, history=history), runs)
+            if decision.stop:
+                break
+        return decision
+
+
 class Never:
     """Stop nothing, and say why.
 
@@ -79,7 +100,9 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     """
     where = f"{spec.source}: " if spec.source else ""
     wanted = spec.early_terminate or spec.extensions.early_terminate
-    metric = spec.metric or (spec.metrics[0] if spec.metrics else None)
+    metric = spec.metric
+    if metric is None and spec.metrics and wanted is None:
+        return EachObjective([DivergenceGuard(item.goal) for item in spec.metrics])
     if metric is None:
         if wanted is not None:
             raise SweepKitError(f"{where}early_terminate: needs a metric, got none; name it under `metric:`")

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
 from sweepkit.spec.distributions import Distribution, Kind
+from sweepkit.spec.objectives import objectives_of
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal
+from sweepkit.spec.sweep import Goal, Metric
 from sweepkit.store.base import RunRecord, Store, SweepRecord
 from sweepkit.store.mirror_suggested import suggested, without_suggested
 
@@ -140,7 +141,7 @@ class _Mirror:
     def __init__(self, storage: "RDBStorage", sweep: SweepRecord, space: Space | None) -> None:
         self._storage = storage
         self._sweep = sweep
-        self._goal = Goal(sweep.goal) if sweep.goal else Goal.MINIMIZE
+        self._objectives = objectives(sweep)
         self._columns = columns(space)
         self._study_id = -1
 
@@ -173,18 +174,14 @@ class _Mirror:
 
         names = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
         if self._sweep.name not in names:
-            direction = (
-                optuna.study.StudyDirection.MAXIMIZE
-                if self._goal is Goal.MAXIMIZE
-                else optuna.study.StudyDirection.MINIMIZE
-            )
+            directions = [optuna.study.StudyDirection[metric.goal.name] for metric in self._objectives]
             try:
-                study_id = self._storage.create_new_study([direction], self._sweep.name)
+                study_id = self._storage.create_new_study(directions, self._sweep.name)
             except optuna.exceptions.DuplicatedStudyError:  # somebody made it just now
                 study_id = self._storage.get_study_id_from_name(self._sweep.name)
             self._storage.set_study_user_attr(study_id, SWEEP_ID, self._sweep.sweep_id)
-            if self._sweep.metric:
-                self._storage.set_study_system_attr(study_id, "study:metric_names", [self._sweep.metric])
+            if shown := [metric.name for metric in self._objectives if metric.name]:
+                self._storage.set_study_system_attr(study_id, "study:metric_names", shown)
             return study_id
         study_id = names[self._sweep.name]
         owner = self._storage.get_study_user_attrs(study_id).get(SWEEP_ID)
@@ -241,7 +238,7 @@ class _Mirror:
         """Return the trial that shows a run as it is."""
         import optuna
 
-        state, values = outcome(run, self._goal)
+        state, values = outcome(run, self._objectives)
         params, attrs = split_params(run.params, self._columns)
         distributions = {name: self._columns[name].distribution for name in params}
         noted, own = suggested(run.proposal)
@@ -284,12 +281,27 @@ def _extends(old: Mapping[int, float], new: Mapping[int, float]) -> bool:
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 
 
-def outcome(run: RunRecord, goal: Goal) -> tuple[State, list[float] | None]:
+def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
+    """Return what a recorded sweep optimizes: several metrics, one, or one without a name, since Optuna wants one."""
+    several = sweep.meta.get("metrics") or ()
+    if several:
+        return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in several)
+    return (Metric(name=sweep.metric or "", goal=Goal(sweep.goal) if sweep.goal else Goal.MINIMIZE),)
+
+
+def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[State, list[float] | None]:
     """Return the name of the Optuna state that shows a run, and its values.
 
     A finished run gets its best finite value; without one it is FAIL, since Optuna has no COMPLETE without a value (the
     user attribute `state` still says "finished"). A stopped run gets its last finite value, as Optuna's own pruning.
+    With several objectives both are COMPLETE with a value of each (FAIL without): Optuna prunes one objective only, and
+    so `best_trials` is the sweep's front.
     """
+    if len(metrics) > 1 and run.state.done:
+        well = run.state in (RunState.FINISHED, RunState.STOPPED)
+        vector = objectives_of(run, metrics) if well else None
+        return ("FAIL", None) if vector is None else ("COMPLETE", list(vector))
+    goal = metrics[0].goal
     finite = [value for value in run.history if math.isfinite(value)]
     if run.state is RunState.FINISHED:
         if run.summary is not None and math.isfinite(run.summary):
