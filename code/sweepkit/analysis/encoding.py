@@ -74,6 +74,21 @@ class Design:
         return len(self.y)
 
 
+def bookkeeping(name: str) -> bool:
+    """Return whether a parameter's name says that it is a seed, an id or a path, which cannot be a cause.
+
+    >>> bookkeeping("trainer.seed"), bookkeeping("output_dir"), bookkeeping("seed_layers")
+    (True, True, False)
+    """
+    return _BOOKKEEPING.match(name.replace("/", ".").rpartition(".")[2]) is not None
+
+
+def causes(table: RunTable) -> list[Column]:
+    """Return the columns in which runs differ and that can be a cause; all varying ones when that leaves none."""
+    varying = table.varying()
+    return [column for column in varying if not bookkeeping(column.name)] or varying
+
+
 def encode(table: RunTable, *, objective: int = 0) -> Design:
     """Return the design of a table for its `objective`-th metric."""
     rows, values = _usable(table, objective)
@@ -153,7 +168,7 @@ def _columns(table: RunTable, rows: Sequence[Row]) -> tuple[list[Column], dict[s
     for column in table.columns:
         values = [row.params.get(column.name) for row in rows]
         distinct = len(set(values))
-        if _BOOKKEEPING.match(column.name.replace("/", ".").rpartition(".")[2]):
+        if bookkeeping(column.name):
             dropped[column.name] = "a seed, an id or a path"
         elif distinct < 2:
             dropped[column.name] = "the same in every run"

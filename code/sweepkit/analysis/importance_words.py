@@ -65,7 +65,7 @@ def _verdicts(result: "Importance") -> list[str]:
     weak = [share for share in result.shares if share.verdict is Verdict.WEAK]
     none = [share for share in result.shares if share.verdict is Verdict.NONE]
     if clear:
-        shown = ", ".join(f"{s.name} ({_percent(s.value)} ± {_percent(s.se)})" for s in clear)
+        shown = ", ".join(f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear)
         told.append(f"Clear: {shown}.")
     if weak:
         told.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")
@@ -104,6 +104,12 @@ def _limits(result: "Importance", table: RunTable) -> list[str]:
     if result.left_out:
         shown = ", ".join(f"{count} {why}" for why, count in result.left_out.items())
         told.append(f"Left out, because only runs at full budget can be compared: {shown}.")
+    stopped = result.left_out.get("stopped early", 0)
+    if stopped > result.runs / 3 and result.n:
+        told.append(
+            f"{stopped} of {stopped + result.runs} runs were stopped early: what made them bad enough to be stopped is not "
+            "seen here."
+        )
     if result.dropped:
         told.append(f"Not considered: {_dropped(result.dropped)}.")
     if result.runs > result.n:

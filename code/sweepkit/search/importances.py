@@ -49,7 +49,12 @@ def optuna_importances(
     from optuna.importance import get_param_importances
 
     distributions = {axis.name: _distribution(axis) for axis in axes}
-    study = optuna.create_study(direction=goal.value, sampler=optuna.samplers.RandomSampler(seed=seed))
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # it tells of every study that it makes
+    try:
+        study = optuna.create_study(direction=goal.value, sampler=optuna.samplers.RandomSampler(seed=seed))
+    finally:
+        optuna.logging.set_verbosity(level)
     for index, value in enumerate(values):
         here = {axis.name: axis.values[index] for axis in axes if axis.values[index] is not None}
         params = {name: point if _numeric(axes, name) else int(point or 0) for name, point in here.items()}
