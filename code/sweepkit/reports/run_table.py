@@ -18,7 +18,8 @@ TABLE_CSS = """\
 .runs table { border-collapse: collapse; font-size: 0.85rem; width: 100%; }
 .runs th { position: sticky; top: 0; background: var(--panel); text-align: left; vertical-align: bottom;
   border-bottom: 1px solid var(--line); }
-.runs th button { all: unset; cursor: pointer; padding: 0.35rem 0.6rem; display: block; min-width: 3.5rem; max-width: 14rem; }
+.runs th button { all: unset; cursor: pointer; padding: 0.35rem 0.6rem; display: block; max-width: 13rem; white-space: nowrap;
+  overflow: hidden; text-overflow: ellipsis; font-weight: 600; }
 .runs th button:focus-visible { outline: 2px solid var(--finished); }
 .runs th[aria-sort="ascending"] button::after { content: " ▲"; }
 .runs th[aria-sort="descending"] button::after { content: " ▼"; }
@@ -80,7 +81,7 @@ def table_html(table: RunTable) -> str:
     rows = [*best, *(row for row in table.rows if row.run_id not in placed)]
     columns = table.varying()
     names = ["#", "run", "state", *(m.name for m in table.metrics), *(c.name for c in columns), "time", "attempts", "reason"]
-    head = "".join(f'<th scope="col"><button type="button">{html.escape(name)}</button></th>' for name in names)
+    head = "".join(f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>' for name in names)
     lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)

@@ -15,7 +15,7 @@ from sweepkit.files import write_atomically
 from sweepkit.reports.figures.base import Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
-from sweepkit.reports.figures.study import study_figures
+from sweepkit.reports.figures.study import reading_order, study_figures
 from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
 from sweepkit.spec.runs import RunState
@@ -24,7 +24,7 @@ _TOP = 5
 _LISTED = 20
 
 _CSS = """\
-.lead { font-size: 1.05rem; max-width: 70ch; }
+.lead { font-size: 1.05rem; max-width: 80ch; }
 .lead p { margin: 0.3rem 0; }
 .tiles { display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 0.8rem 0; padding: 0; list-style: none; }
 .tiles li { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.4rem 0.8rem; min-width: 6rem; }
@@ -36,7 +36,9 @@ a { color: var(--finished); }
 .box + .box { margin-top: 0.6rem; }
 .pairs { border-collapse: collapse; }
 .pairs th, .pairs td { text-align: left; padding: 0.15rem 0.8rem 0.15rem 0; vertical-align: top; font-weight: normal; }
-.pairs th { color: var(--muted); }
+.pairs th { color: var(--muted); overflow-wrap: anywhere; min-width: 7rem; }
+.ranks { border-collapse: collapse; } .ranks th, .ranks td { text-align: left; padding: 0.15rem 1rem 0.15rem 0;
+  white-space: nowrap; font-weight: normal; font-variant-numeric: tabular-nums; } .ranks th { color: var(--muted); }
 .pairs td { font-variant-numeric: tabular-nums; }
 details > summary { cursor: pointer; color: var(--muted); }
 .note { color: var(--muted); font-size: 0.9rem; max-width: 80ch; }
@@ -79,9 +81,8 @@ class Told:
 
 def study_report(table: RunTable, told: Told) -> str:
     """Return the report as HTML."""
-    order = told.importance.top(len(told.importance.shares)) if told.importance else []
     figures = [drawn for drawn in study_figures(table, told.importance) if drawn.data or drawn.name == "param_importances"]
-    small = slices(table, order=order)
+    small = slices(table, order=reading_order(told.importance))
     sections = [
         _best(table),
         *([_figures(figures)] if table.ranked() else []),
@@ -147,7 +148,7 @@ def _best(table: RunTable) -> Section:
             f"<td>unconfirmed{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
             for rank, row in enumerate(ranked[:_TOP], 1)
         )
-        body.append(f'<div class="box"><table class="pairs">{head}{rows}</table></div>')
+        body.append(f'<div class="box"><table class="ranks">{head}{rows}</table></div>')
     return Section(anchor="best", title="Best configuration", body="".join(body))
 
 

@@ -107,7 +107,8 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
         }
     )
     plain = [value for row, value in zip(rows, values, strict=True) if row.state is RunState.FINISHED and value is not None]
-    if table.exchangeable and len(plain) >= 10:
+    stopped = any(row.state is RunState.STOPPED for row in rows)  # the finished ones are a selection then
+    if table.exchangeable and not stopped and len(plain) >= 10:
         curve = expected_best(plain, goal)
         traces.append(
             line

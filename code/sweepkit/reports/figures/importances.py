@@ -29,9 +29,9 @@ def heading(result: Importance) -> str:
 def axis_title(result: Importance) -> str:
     """Return what a bar's length is."""
     return {
-        "forest": f"share of the variance of {clipped(result.metric)}",
-        "gp": f"share of the variance of {clipped(result.metric)}",
-        "eps_squared": "share of the ranks, one parameter at a time",
+        "forest": "share of the variance",
+        "gp": "share of the variance",
+        "eps_squared": "share of the ranks",
     }.get(result.estimator, f"importance by {result.estimator}")
 
 

@@ -26,10 +26,11 @@ CSS = """\
   --band: rgba(106,165,232,0.2); --faint: #333b43; --middling: #4f77a6; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1240px; padding: 1rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif; overflow-wrap: anywhere; }
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0.3rem 0 0.6rem; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
 h3 { font-size: 1rem; margin: 0; }
+figcaption, figure > h2, figure > h3 { overflow-wrap: anywhere; }
 figure > h1, figure > h2, figure > h3 { margin: 0 0 0.3rem; font-size: 1.1rem; }
 figure { margin: 0 0 1rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.8rem;
   min-width: 0; }
@@ -43,7 +44,7 @@ figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; }
 # A string that is only `--name` is the value of that CSS variable: figures follow the page's light and dark.
 _JS = """\
 (() => {
-  const specs = JSON.parse(document.getElementById("figures").textContent);
+  const specs = JSON.parse(document.getElementById("plotted").textContent);
   const look = window.matchMedia("(prefers-color-scheme: dark)");
   const dress = (node, css) => {
     if (typeof node === "string") return /^--[a-z]+$/.test(node) ? css.getPropertyValue(node).trim() : node;
@@ -55,7 +56,7 @@ _JS = """\
   const draw = () => {
     const css = getComputedStyle(document.documentElement);
     for (const [id, spec] of Object.entries(specs)) {
-      const place = document.getElementById(id);
+      const place = document.getElementById("plot-" + id);
       const kind = spec.data[0].type;
       const buttons = kind === "parcoords" ? ["toImage"] : kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"]
         : ["toImage", "resetScale2d"];
@@ -84,7 +85,7 @@ def figure_html(drawn: Drawn, *, heading: str = "h2") -> str:
     plot = ""
     if drawn.data:
         wide = f"min-width:{drawn.min_width}px;" if drawn.min_width else ""
-        plot = f'<div class="plot"><div id="{html.escape(drawn.name)}" style="{wide}height:{drawn.height}px"></div></div>'
+        plot = f'<div class="plot"><div id="plot-{html.escape(drawn.name)}" style="{wide}height:{drawn.height}px"></div></div>'
     return f"<figure><{heading}>{title}</{heading}>{plot}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -93,7 +94,7 @@ def scripts(figures: Sequence[Drawn]) -> str:
     specs = {drawn.name: {"data": drawn.data, "layout": drawn.layout} for drawn in figures if drawn.data}
     if not specs:
         return ""
-    data = f'<script type="application/json" id="figures">{embedded(specs)}</script>'
+    data = f'<script type="application/json" id="plotted">{embedded(specs)}</script>'
     return f"{data}\n<script>{plotly_js()}</script>\n<script>{_JS}</script>"
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.importance import Gate, Importance
 from sweepkit.analysis.table import RunTable
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.history import optimization_history
@@ -13,9 +13,14 @@ from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import slices
 
 
+def reading_order(importance: Importance | None) -> list[str]:
+    """Return the parameters by importance; [] when that is not known, so that the space's own order stands."""
+    return importance.top(len(importance.shares)) if importance is not None and importance.gate is Gate.OPEN else []
+
+
 def study_figures(table: RunTable, importance: Importance | None) -> list[Drawn]:
     """Return the figures that stand alone: history, importances, parallel coordinates, with several objectives the front."""
-    order = importance.top(len(importance.shares)) if importance else []
+    order = reading_order(importance)
     found = [optimization_history(table)]
     if importance is not None:
         found.append(param_importances(importance))
@@ -41,7 +46,6 @@ def write_figures(folder: Path, table: RunTable, importance: Importance | None) 
         write_figure(folder / f"{drawn.name}.html", [drawn], title=f"{drawn.title} – {title}")
         for drawn in study_figures(table, importance)
     ]
-    order = importance.top(len(importance.shares)) if importance else []
-    if drawn := slices(table, order=order):
+    if drawn := slices(table, order=reading_order(importance)):
         paths.append(write_figure(folder / "slice.html", drawn, title=f"Parameters – {title}"))
     return paths
