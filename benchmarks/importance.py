@@ -174,7 +174,9 @@ def rows_of(judged: Sequence[Judged]) -> list[list[str]]:
                 f"{fmean(item.nulls for item in here):.2f}" if true else "–",
                 f"{fmean(item.false_alarms for item in here):.3f}" if forest else "–",
                 power if forest and true else "–",
-                f"{np.median([item.r2 for item in here if item.r2 is not None]):.2f}" if here[0].r2 is not None else "–",
+                f"{np.median([item.r2 for item in here if item.r2 is not None]):.2f}"
+                if here[0].r2 is not None
+                else "–",
                 f"{np.median([item.seconds for item in here]):.2f}",
             ]
         )
@@ -205,7 +207,18 @@ def main() -> int:
 
 def _write(options: argparse.Namespace, judged: Sequence[Judged]) -> float:
     """Write the tables; return how often noise was called clear."""
-    head = ["truth", "runs", "estimator", "right", "first", "nulls", "false alarm per null", "clear", "R²", "CPU seconds"]
+    head = [
+        "truth",
+        "runs",
+        "estimator",
+        "right",
+        "first",
+        "nulls",
+        "false alarm per null",
+        "clear",
+        "R²",
+        "CPU seconds",
+    ]
     noise = [item.false_alarms for item in judged if item.estimator == "forest"]
     alarm = fmean(noise) if noise else 0.0
     text = "\n\n".join(

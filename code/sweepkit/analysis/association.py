@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sweepkit.analysis.encoding import bookkeeping
 from sweepkit.analysis.table import Column, Row, RunTable
 
 Floats = NDArray[np.float64]
@@ -126,9 +127,9 @@ class Associations:
 
 
 def associations(table: RunTable) -> Associations:
-    """Return how the parameters and the metric go together over the runs that finished; constants are left out."""
+    """Return how the parameters and the metric go together over the runs that finished; constants, seeds and paths are left out."""
     rows = table.finished()
-    columns = [column for column in table.columns if _varies(column, rows)]
+    columns = [column for column in table.columns if _varies(column, rows) and not bookkeeping(column.name)]
     metric = table.metric
     if metric is not None and len({row.value for row in rows}) > 1:
         columns.append(Column(name=metric.name, numeric=True))

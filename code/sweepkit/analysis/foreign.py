@@ -128,7 +128,9 @@ def _parameters(headers: Sequence[str], value_at: str, wanted: Sequence[str], wh
     others = [key for key in headers if key.lower() not in known and key not in known and not _OTHERS.match(key)]
     others = [key for key in others if not key.startswith(("best.", "metrics."))]
     if not others:
-        raise DataError(f"{where}: must have columns of parameters, got none beside the metric; name them: --parameters")
+        raise DataError(
+            f"{where}: must have columns of parameters, got none beside the metric; name them: --parameters"
+        )
     return [(key, key) for key in others]
 
 

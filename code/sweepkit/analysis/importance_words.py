@@ -54,7 +54,9 @@ def _opening(result: "Importance") -> str:
             f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone or with "
             f"others, over {_count(result.n, 'configuration')}{r2}."
         )
-    return f"Importance for {result.metric} by {result.estimator}, over {_count(result.n, 'configuration')}{r2}; no bars."
+    return (
+        f"Importance for {result.metric} by {result.estimator}, over {_count(result.n, 'configuration')}{r2}; no bars."
+    )
 
 
 def _verdicts(result: "Importance") -> list[str]:
@@ -65,7 +67,9 @@ def _verdicts(result: "Importance") -> list[str]:
     weak = [share for share in result.shares if share.verdict is Verdict.WEAK]
     none = [share for share in result.shares if share.verdict is Verdict.NONE]
     if clear:
-        shown = ", ".join(f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear)
+        shown = ", ".join(
+            f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear
+        )
         told.append(f"Clear: {shown}.")
     if weak:
         told.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")

@@ -41,7 +41,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source_options(parser, output_dir=OUTPUT_DIR)
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
+    )
     return parser.parse_args(argv)
 
 

@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     source = load(options)
     if not source.table.metrics:
-        raise DataError(f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML")
+        raise DataError(
+            f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML"
+        )
     from sweepkit.analysis.importance import importances
     from sweepkit.files import write_atomically
     from sweepkit.reports.figures.importances import NAME, param_importances

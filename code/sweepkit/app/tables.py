@@ -43,12 +43,17 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
     """Add the options that say which runs are meant."""
     group = parser.add_argument_group("which runs")
     group.add_argument(
-        "sweep", nargs="?", metavar="NAME|DIR|FILE.csv", help="a sweep's name or folder, or a table (default: the only sweep)"
+        "sweep",
+        nargs="?",
+        metavar="NAME|DIR|FILE.csv",
+        help="a sweep's name or folder, or a table (default: the only sweep)",
     )
     group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     group.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
     table = parser.add_argument_group("of a CSV file (ours, Optuna's trials_dataframe, a W&B export, any other)")
-    table.add_argument("--metric", metavar="COLUMN", help="what was optimized (default: value); of a sweep: another metric")
+    table.add_argument(
+        "--metric", metavar="COLUMN", help="what was optimized (default: value); of a sweep: another metric"
+    )
     table.add_argument("--goal", choices=_GOALS, help="its direction (default: maximize)")
     table.add_argument(
         "--parameters", nargs="+", default=[], metavar="COLUMN", help="parameter columns (default: told by their names)"

@@ -9,7 +9,9 @@ from sweepkit.spec.space import Parameter
 from sweepkit.spec.sweep import SweepSpec
 
 
-def methods(spec: SweepSpec, table: RunTable, importance: Importance | None = None, *, seed: int | None = None) -> list[str]:
+def methods(
+    spec: SweepSpec, table: RunTable, importance: Importance | None = None, *, seed: int | None = None
+) -> list[str]:
     """Return the sentences: space, engine and budget, stopping, importance.
 
     Args:
@@ -59,4 +61,8 @@ def _stopping(spec: SweepSpec) -> str:
         return "No run was stopped early by a rule."
     fields = {"min_iter": rule.min_iter, "max_iter": rule.max_iter, "eta": rule.eta}
     shown = ", ".join(f"{name} {short(value)}" for name, value in fields.items() if value is not None)
-    return f"Stopping rule: {rule.type} ({shown})." if rule.type in ("hyperband", "asha") else f"Stopping rule: {rule.type}."
+    return (
+        f"Stopping rule: {rule.type} ({shown})."
+        if rule.type in ("hyperband", "asha")
+        else f"Stopping rule: {rule.type}."
+    )

@@ -80,8 +80,20 @@ def table_html(table: RunTable) -> str:
     placed = {row.run_id for row in best}
     rows = [*best, *(row for row in table.rows if row.run_id not in placed)]
     columns = table.varying()
-    names = ["#", "run", "state", *(m.name for m in table.metrics), *(c.name for c in columns), "time", "attempts", "reason"]
-    head = "".join(f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>' for name in names)
+    names = [
+        "#",
+        "run",
+        "state",
+        *(m.name for m in table.metrics),
+        *(c.name for c in columns),
+        "time",
+        "attempts",
+        "reason",
+    ]
+    head = "".join(
+        f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>'
+        for name in names
+    )
     lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)

@@ -81,7 +81,9 @@ class Told:
 
 def study_report(table: RunTable, told: Told) -> str:
     """Return the report as HTML."""
-    figures = [drawn for drawn in study_figures(table, told.importance) if drawn.data or drawn.name == "param_importances"]
+    figures = [
+        drawn for drawn in study_figures(table, told.importance) if drawn.data or drawn.name == "param_importances"
+    ]
     small = slices(table, order=reading_order(told.importance))
     sections = [
         _best(table),
@@ -188,7 +190,8 @@ def _grouped(groups: Sequence[Reasons]) -> str:
     for group in groups:
         rows = group.rows[:_LISTED]
         items = "".join(
-            f"<tr><th>run {row.number} ({html.escape(row.run_id)})</th><td>{html.escape(row.reason)}</td></tr>" for row in rows
+            f"<tr><th>run {row.number} ({html.escape(row.run_id)})</th><td>{html.escape(row.reason)}</td></tr>"
+            for row in rows
         )
         more = len(group.rows) - len(rows)
         rest = f'<p class="note">and {more} more; the table has all</p>' if more else ""

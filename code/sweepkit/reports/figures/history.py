@@ -44,7 +44,9 @@ def optimization_history(table: RunTable) -> Drawn:
         place = str(count + 1)
         data.append(_rug(table, rows, lost, f"y{place}"))
         extra[f"yaxis{place}"] = axis(domain=[0, 0.045], visible=False, range=[-1, 1], fixedrange=True)
-    extra["xaxis"] = axis("runs, in the order in which they ended", range=[0.5 - 0.02 * len(rows), len(rows) * 1.02 + 0.5])
+    extra["xaxis"] = axis(
+        "runs, in the order in which they ended", range=[0.5 - 0.02 * len(rows), len(rows) * 1.02 + 0.5]
+    )
     extra["xaxis"] |= {"anchor": "free", "position": 0}
     return Drawn(
         name=NAME,
@@ -88,7 +90,12 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
                     "y": [values[place] for place in at],
                     "text": [hover(rows[place], table) for place in at],
                     "hoverinfo": "text",
-                    "marker": {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75},
+                    "marker": {
+                        "color": STATE_COLOURS[state],
+                        "symbol": STATE_SYMBOLS[state],
+                        "size": 7,
+                        "opacity": 0.75,
+                    },
                     "yaxis": on,
                     "legendgroup": state.value,
                     "showlegend": index == 0,
@@ -106,7 +113,9 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
             "hovertemplate": "best of the first %{x}: %{y:.5g}<extra></extra>",
         }
     )
-    plain = [value for row, value in zip(rows, values, strict=True) if row.state is RunState.FINISHED and value is not None]
+    plain = [
+        value for row, value in zip(rows, values, strict=True) if row.state is RunState.FINISHED and value is not None
+    ]
     stopped = any(row.state is RunState.STOPPED for row in rows)  # the finished ones are a selection then
     if table.exchangeable and not stopped and len(plain) >= 10:
         curve = expected_best(plain, goal)
@@ -162,7 +171,11 @@ def _caption(table: RunTable, rows: list[Row]) -> str:
     best = table.ranked()[0]
     at = rows.index(best) + 1
     metric = table.metric
-    told = [f"Best: {number(best.value)} in run {best.number}, the {_ordinal(at)} to end of {len(rows)}."] if metric else []
+    told = (
+        [f"Best: {number(best.value)} in run {best.number}, the {_ordinal(at)} to end of {len(rows)}."]
+        if metric
+        else []
+    )
     noise = seed_sd(table)
     if noise is not None:
         told.append(

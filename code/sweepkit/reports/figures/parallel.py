@@ -7,7 +7,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.reports.figures.base import Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
+from sweepkit.reports.figures.base import FEW, Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
 
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 MOST = 14
@@ -87,7 +87,10 @@ def scaled(column: Column, rows: Sequence[Row]) -> tuple[list[float], list[tuple
         numbers = [float(value) for value in present]
         at = {value: float(np.log10(value)) if column.log else value for value in numbers}
         low, high = min(at.values(), default=0.0), max(at.values(), default=1.0)
-        ticks = log_ticks(low, high) if column.log else linear_ticks(numbers, low, high)
+        if len(at) <= FEW:
+            ticks = [(place, f"{value:.4g}") for value, place in sorted(at.items())]
+        else:
+            ticks = log_ticks(low, high) if column.log else linear_ticks(low, high)
         span = high - low or 1.0
     else:
         levels = [level for level in column.levels if level in set(present)]
@@ -114,11 +117,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(low, f"{10**low:.3g}"), *kept, (high, f"{10**high:.3g}")] if span > 0 else [(low, f"{10**low:.3g}")]
 
 
-def linear_ticks(values: Sequence[float], low: float, high: float) -> list[tuple[float, str]]:
-    """Return ticks of a linear axis: the values themselves when they are few, else five between the ends."""
-    distinct = sorted(set(values))
-    if len(distinct) <= 8:
-        return [(value, f"{value:.4g}") for value in distinct]
+def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return five ticks of a linear axis."""
     return [(float(at), f"{at:.3g}") for at in np.linspace(low, high, 5)]
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.reports.figures.base import (
     Drawn,
-    axis,
     clipped,
     hover,
     layout,
@@ -74,9 +73,7 @@ def _at(rows: Sequence[Row], index: int) -> list[float]:
     return [row.objectives[index] for row in rows if row.objectives]
 
 
-def _flat(
-    table: RunTable, best: Sequence[Row], rest: Sequence[Row]
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _flat(table: RunTable, best: Sequence[Row], rest: Sequence[Row]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return traces and layout for two objectives; the line goes where the front's corners are."""
     everything = [*best, *rest]
     # Between two runs of the front nothing better is known than the worse of both: the corner points to the bad side.
@@ -103,9 +100,7 @@ def _flat(
     return [line, *traces], figure
 
 
-def _solid(
-    table: RunTable, best: Sequence[Row], rest: Sequence[Row]
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _solid(table: RunTable, best: Sequence[Row], rest: Sequence[Row]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return traces and layout for three objectives; drag to turn."""
     traces = []
     for rows in (rest, best):

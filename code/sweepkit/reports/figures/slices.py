@@ -173,7 +173,9 @@ def _median_line(column: Column, scored: Sequence[Row]) -> dict[str, Any] | None
 
 def median_line(column: Column, scored: Sequence[Row]) -> list[tuple[float, float]]:
     """Return the running median of the metric along a parameter, over windows of a fifth of the runs; [] below 12."""
-    pairs = sorted((float(row.params[column.name]), float(row.value or 0.0)) for row in scored) if column.numeric else []
+    pairs = (
+        sorted((float(row.params[column.name]), float(row.value or 0.0)) for row in scored) if column.numeric else []
+    )
     if len(pairs) < _FEWEST_FOR_A_LINE or len({x for x, _ in pairs}) < 6:
         return []
     width = max(5, len(pairs) // 5)

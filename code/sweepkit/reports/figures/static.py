@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BATCH = re.compile(r"(^|[._/])(per_device_(train_)?|train_)?batch_?size$|(^|[._/])batch$", re.IGNORECASE)
 _ACCUMULATION = re.compile(r"(grad(ient)?_)?accum(ulation|ulate)?(_steps|_grad_batches)?$", re.IGNORECASE)
 _BLUE, _LIGHT, _GREY, _RED, _DARK = "#2f6db5", "#8fb4dd", "#b9bfc6", "#b3261e", "#4a545d"
+_BEHIND = {"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.5}
 _DPI = 110
 _CELLS = 8
 _BINS = 4
@@ -76,18 +77,24 @@ def correlation_matrix(found: Associations, path: Path) -> Path:
         image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         figure.colorbar(image, ax=axes, shrink=0.7)
     names = [ascii_text(name, 24) for name in found.names]
+    for cell in found.cells:
+        if not cell.shown:
+            for i, j in ((at[cell.a], at[cell.b]), (at[cell.b], at[cell.a])):
+                axes.text(j, i, "·", ha="center", va="center", color=_GREY)
     axes.set_xticks(range(count), names, rotation=45, ha="right")
     axes.set_yticks(range(count), names)
     for i, j in np.argwhere(np.isfinite(matrix)):
         dark = abs(matrix[i, j]) > 0.6
         axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set_title(
-        f"{found.n} finished runs; blank: chance (beyond {found.line:.2f} is more)\nSpearman; with a category: correlation "
-        "ratio; two categories: Cramer's V",
+        f"{found.n} finished runs; dots: no more than chance (a correlation beyond {found.line:.2f} is more)\n"
+        "Spearman; with a category: correlation ratio; two categories: Cramer's V"
+        + ("" if any(cell.shown for cell in found.cells) else "\nnothing is beyond chance"),
         fontsize=9,
     )
     rows = [
-        {"a": c.a, "b": c.b, "kind": c.kind, "value": c.value, "runs": c.n, "beyond_chance": c.shown} for c in found.cells
+        {"a": c.a, "b": c.b, "kind": c.kind, "value": c.value, "runs": c.n, "beyond_chance": c.shown}
+        for c in found.cells
     ]
     return _saved(figure, path, rows)
 
@@ -123,14 +130,26 @@ def parallel_picture(table: RunTable, importance: Importance | None, path: Path)
         axes.plot(line, color=_RED if best else _LIGHT, alpha=0.9 if best else 0.45, lw=1.4 if best else 0.7)
     names = [*(ascii_text(column.name, 20) for column in columns), ascii_text(table.metric.name, 20)]
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
-    data = [{"run": row.run_id, "value": row.value, **{c.name: row.params.get(c.name) for c in columns}} for row in rows]
+    data = [
+        {"run": row.run_id, "value": row.value, **{c.name: row.params.get(c.name) for c in columns}} for row in rows
+    ]
     return _saved(figure, path, data)
 
 
 def _upright(axes: "Axes", at: int, ticks: Sequence[tuple[float, str]]) -> None:
     axes.axvline(at, color=_GREY, lw=0.8, zorder=0)
     for height, text in ticks:
-        axes.annotate(text, (at, height), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center", color=_DARK)
+        axes.annotate(
+            text,
+            (at, height),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+            color=_DARK,
+            zorder=5,
+            bbox=_BEHIND,
+        )
 
 
 def history_picture(table: RunTable, path: Path) -> Path:
@@ -148,12 +167,16 @@ def history_picture(table: RunTable, path: Path) -> Path:
     for state, colour, mark in ((RunState.FINISHED, _BLUE, "o"), (RunState.STOPPED, "#b7791f", "D")):
         at = [i for i, row in enumerate(rows) if row.state is state and values[i] is not None]
         if at:
-            axes.scatter([i + 1 for i in at], [values[i] for i in at], s=18, c=colour, marker=mark, alpha=0.7, label=state.value)
+            axes.scatter(
+                [i + 1 for i in at], [values[i] for i in at], s=18, c=colour, marker=mark, alpha=0.7, label=state.value
+            )
     known = [(i + 1, value) for i, value in enumerate(best) if value is not None]
     x, y = [i for i, _ in known], np.array([value for _, value in known])
     axes.step(x, y, where="post", color=_RED, lw=1.8, label="best so far")
     if (noise := seed_sd(table)) is not None:
-        axes.fill_between(x, y - noise[0], y + noise[0], step="post", color=_RED, alpha=0.15, label="noise between seeds")
+        axes.fill_between(
+            x, y - noise[0], y + noise[0], step="post", color=_RED, alpha=0.15, label="noise between seeds"
+        )
     if log_sensible([value for value in values if value is not None]):
         axes.set_yscale("log")
     axes.set_xlabel("runs, in the order in which they ended")
@@ -256,7 +279,9 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     axes.figure.colorbar(image, ax=axes)
     for i, j in np.argwhere(counts > 0):
         told = f"{medians[i, j]:.4g}\nn {counts[i, j]}" if counts[i, j] >= 2 else f"n {counts[i, j]}"
-        axes.text(j, i, told, ha="center", va="center", fontsize=8, bbox={"fc": "white", "alpha": 0.65, "lw": 0, "pad": 1})
+        axes.text(
+            j, i, told, ha="center", va="center", fontsize=8, bbox={"fc": "white", "alpha": 0.65, "lw": 0, "pad": 1}
+        )
     axes.set_xticks(range(len(across)), [ascii_text(text, 12) for text in across])
     axes.set_yticks(range(len(up)), [ascii_text(text, 12) for text in up])
     axes.set_xlabel(ascii_text(pair[0].name))
