@@ -3,8 +3,9 @@
     python benchmarks/importance.py                        20 sweeps of each kind at 30 and 100 runs, some minutes
     python benchmarks/importance.py --repetitions 2 --kinds A --sizes 30
 
-Each sweep logs ten parameters: learning_rate (log), batch_size, weight_decay (log), warmup, dropout, label_smoothing, beams,
-scheduler (six levels), use_lora, and lora_r, which only runs with use_lora have. The metric is made of them and of noise:
+Each sweep logs ten parameters: learning_rate (log), batch_size, weight_decay (log), warmup, dropout, label_smoothing,
+beams, scheduler (six levels), use_lora, and lora_r, which only runs with use_lora have. The metric is made of them and
+of noise:
 
     A  learning rate .70 of the variance (a parabola of its logarithm, the best value inside), batch size .11, noise .20
     B  learning rate .52, one bad scheduler .29, batch size .05, noise .14
@@ -225,7 +226,8 @@ def _write(options: argparse.Namespace, judged: Sequence[Judged]) -> float:
         [
             "# Parameter importance on sweeps whose truth is known",
             f"{options.repetitions} sweeps for each line (fanova: at most {_SLOW}), "
-            f"`python benchmarks/importance.py --repetitions {options.repetitions}`; what the columns mean stands at the head "
+            f"`python benchmarks/importance.py --repetitions {options.repetitions}`; what the columns mean stands "
+            "at the head "
             "of that file.",
             table(head, rows_of(judged)),
             f"A parameter without any effect was called clear in {alarm:.3f} of the cases, over all truths.",

@@ -127,7 +127,7 @@ class Associations:
 
 
 def associations(table: RunTable) -> Associations:
-    """Return how the parameters and the metric go together over the runs that finished; constants, seeds and paths are left out."""
+    """Return how parameters and metric go together over the finished runs; no constants, seeds and paths."""
     rows = table.finished()
     columns = [column for column in table.columns if _varies(column, rows) and not bookkeeping(column.name)]
     metric = table.metric

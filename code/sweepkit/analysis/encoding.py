@@ -1,4 +1,4 @@
-"""From a table of runs to the numbers that a model takes: which runs, which parameters, one group of columns each. Pure.
+"""From a table of runs to the numbers that a model takes: which runs, which parameters, one group of columns each.
 
 Cleaning keeps the runs that finished at full budget with a finite value (an early-stopped run was scored at another
 budget), drops what cannot be a cause (constants, seeds, ids, paths), and averages the runs of one configuration, which

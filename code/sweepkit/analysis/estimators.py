@@ -1,16 +1,18 @@
 """Other ways to measure importance, to compare with the forest's; each returns one number per parameter. Pure.
 
     eps_squared  rank statistic over quantile bins, without a model: what is shown when there are too few runs for one
-    mdi          mean decrease in impurity of the forest, summed over a parameter's columns; sums to 1 even when the forest
+    mdi          mean decrease in impurity of the forest, summed over a parameter's columns; sums to 1 even when the
+    forest
                  predicts nothing, and favours parameters with many values
-    gp           the drop of R² on held-out fifths when a parameter is shuffled, of a Gaussian process with one length scale
+    gp           the drop of R² on held-out fifths when a parameter is shuffled, of a Gaussian process with one length
+    scale
                  per column: best for fewer than 60 runs of a smooth continuous space
     fanova, ped_anova
                  Optuna's (`search.importances`)
 
-Sources: Tomczak and Tomczak 2014, Trends in Sport Sciences 1(21):19–25 (epsilon squared, here bias-corrected); Rasmussen and
-Williams 2006, "Gaussian Processes for Machine Learning", section 5.1 (length scales); Hutter, Hoos and Leyton-Brown 2014
-(fANOVA); Watanabe, Bansal and Hutter 2023 (PED-ANOVA).
+Sources: Tomczak and Tomczak 2014, Trends in Sport Sciences 1(21):19–25 (epsilon squared, here bias-corrected);
+Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", section 5.1 (length scales); Hutter, Hoos and
+Leyton-Brown 2014 (fANOVA); Watanabe, Bansal and Hutter 2023 (PED-ANOVA).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""A `RunTable` from the rows of any tool: our own runs.csv, Optuna's trials_dataframe, a W&B export, a spreadsheet. Pure.
+"""A `RunTable` from the rows of any tool: our own runs.csv, Optuna's trials_dataframe, a W&B export, a table. Pure.
 
-What a column is, is read from its name (`params.lr`, `params_lr`) and from what the caller says; everything else is told
-by its values: a column of numbers is numeric, positive numbers over two decades are logarithmic.
+What a column is, is read from its name (`params.lr`, `params_lr`) and from what the caller says; everything else is
+told by its values: a column of numbers is numeric, positive numbers over two decades are logarithmic.
 """
 
 import json

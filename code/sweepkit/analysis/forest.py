@@ -1,13 +1,13 @@
 """A random forest that says how much of the variance hangs on each group of columns. Arrays in, arrays out.
 
-Grouped out-of-bag permutation: in every tree, on the rows that it was not grown on, the columns of one group are shuffled
-together among the rows where the group is active; the rise of the squared error, averaged over trees and divided by twice
-the variance, is the share of the variance that the group accounts for, alone or with others (its total share: groups that
-interact are counted in both, so shares may add to more than 1).
+Grouped out-of-bag permutation: in every tree, on the rows that it was not grown on, the columns of one group are
+shuffled together among the rows where the group is active; the rise of the squared error, averaged over trees and
+divided by twice the variance, is the share of the variance that the group accounts for, alone or with others (its total
+share: groups that interact are counted in both, so shares may add to more than 1).
 
 Sources: Breiman 2001, "Random Forests", Machine Learning 45, section 10 (out-of-bag permutation); Ishwaran and Lu 2019,
-Statistics in Medicine 38:558–582 (subsampling, not bootstrapping, for intervals: copies of a row that land in and out of a
-bag leak). Measured beside nine other estimators in benchmarks/importance.py.
+Statistics in Medicine 38:558–582 (subsampling, not bootstrapping, for intervals: copies of a row that land in and out
+of a bag leak). Measured beside nine other estimators in benchmarks/importance.py.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""How the best value came about: best so far, the noise between seeds, and what a random search of k runs would reach. Pure.
+"""How the best value came about: best so far, noise between seeds, what a random search of k runs would reach.
 
-Source: Dodge, Gururangan, Card, Schwartz and Smith 2019, "Show Your Work", EMNLP (the expected best of k runs); Tang et al.
-2020, "Showing Your Work Doesn't Always Work", ACL (its bias); the unbiased U-statistic is used here.
+Source: Dodge, Gururangan, Card, Schwartz and Smith 2019, "Show Your Work", EMNLP (the expected best of k runs); Tang et
+al. 2020, "Showing Your Work Doesn't Always Work", ACL (its bias); the unbiased U-statistic is used here.
 """
 
 from collections.abc import Sequence

@@ -2,11 +2,12 @@
 
 The default estimator is a random forest measured by grouped out-of-bag permutation (`forest`), with
 
-* bars from refits on subsamples of 63.2 % of the configurations without replacement (a bootstrap puts copies of a row in
-  and out of the bag, and then a random seed looks important in every sweep),
+* bars from refits on subsamples of 63.2 % of the configurations without replacement (a bootstrap puts copies of a row
+  in and out of the bag, and then a random seed looks important in every sweep),
 * a noise floor from shadow parameters: shuffled copies, which cannot matter by construction,
 * a verdict: clear (5 % quantile of the subsamples above zero), weak (above the floor), not distinguishable,
-* gates: too few runs for a model (then a rank statistic without one), or a model that predicts nothing (then no verdict).
+* gates: too few runs for a model (then a rank statistic without one), or a model that predicts nothing (then no
+  verdict).
 
 The others (`mdi`, `gp`, `fanova`, `ped_anova`, `eps_squared`) are there to compare; their numbers are not shares of the
 same thing, and have no bars. Measured on sweeps whose truth is known: benchmarks/importance.py.
@@ -66,8 +67,8 @@ class Share:
         name: The parameter.
         value: Its importance; for the forest the share of the variance, may be a little below 0.
         se: Its standard error, calibrated for n configurations; None without refits.
-        low, high: 5 % and 95 % quantiles over the refits on 63.2 % of the configurations: with fewer runs shares shrink,
-            so the value may lie above `high`. None without refits.
+        low, high: 5 % and 95 % quantiles over the refits on 63.2 % of the configurations: with fewer runs shares
+            shrink, so the value may lie above `high`. None without refits.
         verdict: What may be said.
         active: Configurations that have it.
     """
@@ -317,7 +318,7 @@ def _single(group: Group) -> Shuffle:
 
 
 def _pair(design: Design, i: int, j: int) -> Shuffle:
-    """Return the shuffle of two parameters with one permutation, within the configurations that have the same of them."""
+    """Return the shuffle of two parameters by one permutation, within the configurations that have the same of them."""
     a, b = design.groups[i], design.groups[j]
     blocks = a.active.astype(int) + 2 * b.active.astype(int) - 1
     return Shuffle(at=np.concatenate([a.at, b.at]), blocks=blocks)

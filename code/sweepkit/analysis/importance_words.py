@@ -35,23 +35,27 @@ def _opening(result: "Importance") -> str:
             return f"No run finished with a value of {result.metric}: there is nothing to explain."
         if result.n < 3:
             return f"Only {_count(result.n, 'configuration')} finished: importance needs several."
-        return f"Nothing to explain: over {_count(result.n, 'configuration')} {result.metric} or every parameter is the same."
+        over = _count(result.n, "configuration")
+        return f"Nothing to explain: over {over} {result.metric} or every parameter is the same."
     if result.gate is Gate.TOO_FEW:
         need = max(FEWEST, FEWEST_PER_PARAMETER * count)
         return (
             f"Too few runs: {_count(result.n, 'configuration')} finished, {_count(count, 'parameter')} "
             f"need at least {need}. Shown is the "
-            "share of the ranks that bins of each parameter explain, one at a time, without a model and without a verdict."
+            "share of the ranks that bins of each parameter explain, one at a time, without a model and without "
+            "a verdict."
         )
     if result.gate is Gate.NO_MODEL:
         return (
             f"The model does not predict {result.metric} for configurations that it has not seen (R² "
-            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is told apart from noise."
+            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is told "
+            "apart from noise."
         )
     r2 = "" if result.r2 is None else f"; it predicts unseen configurations with R² {result.r2:.2f}"
     if result.estimator == "forest":
         return (
-            f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone or with "
+            f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone "
+            "or with "
             f"others, over {_count(result.n, 'configuration')}{r2}."
         )
     return (
@@ -111,7 +115,8 @@ def _limits(result: "Importance", table: RunTable) -> list[str]:
     stopped = result.left_out.get("stopped early", 0)
     if stopped > result.runs / 3 and result.n:
         told.append(
-            f"{stopped} of {stopped + result.runs} runs were stopped early: what made them bad enough to be stopped is not "
+            f"{stopped} of {stopped + result.runs} runs were stopped early: what made them bad enough to be "
+            "stopped is not "
             "seen here."
         )
     if result.dropped:

@@ -1,4 +1,4 @@
-"""What came out of a sweep, in sentences: how many runs, the best, how sure that is, why runs were stopped or failed. Pure."""
+"""What came out of a sweep, in sentences: counts, the best, how sure that is, why runs were stopped or failed. Pure."""
 
 import re
 from collections import Counter
@@ -39,7 +39,8 @@ def summary(table: RunTable) -> list[str]:
     told.append(_lead(table, ranked))
     if len(ranked) > 1:
         told.append(
-            f"It is the best of {len(ranked)}, chosen by the same number that is shown: expect less of it on new data and with "
+            f"It is the best of {len(ranked)}, chosen by the same number that is shown: expect less of it on new "
+            "data and with "
             "another seed until it is confirmed."
         )
     return [sentence for sentence in told if sentence]
@@ -53,7 +54,8 @@ def _lead(table: RunTable, ranked: Sequence[Row]) -> str:
     noise = seed_sd(table)
     if noise is None:
         return (
-            f"Its lead over the second ({second.value:.5g}, run {second.number}) is {lead:.2g}; no configuration was run with "
+            f"Its lead over the second ({second.value:.5g}, run {second.number}) is {lead:.2g}; no configuration "
+            "was run with "
             "two seeds, so nobody knows whether that is luck."
         )
     sd, freedom = noise
@@ -113,6 +115,7 @@ def saved(table: RunTable) -> str:
     spared = max(0.0, mean * len(cut) - sum(cut))
     share = spared / (spared + sum(whole) + sum(cut)) if spared else 0.0
     return (
-        f"{len(stopped)} runs were stopped early; at the mean duration of a finished run ({span(mean)}) that saved about "
+        f"{len(stopped)} runs were stopped early; at the mean duration of a finished run ({span(mean)}) that "
+        "saved about "
         f"{span(spared)}, {share:.0%} of the running time."
     )

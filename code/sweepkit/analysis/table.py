@@ -1,7 +1,7 @@
 """A sweep as a table: parameters as columns that know their scale, runs as rows. What every figure and test reads.
 
-Pure. `from_runs` makes one from the record, `from_rows` (in `foreign`) from the rows of any other tool. A parameter that a
-run does not have (it is conditional, and its condition was not met) is absent from the row; a null is a value.
+Pure. `from_runs` makes one from the record, `from_rows` (in `foreign`) from the rows of any other tool. A parameter
+that a run does not have (it is conditional, and its condition was not met) is absent from the row; a null is a value.
 """
 
 import json

@@ -26,8 +26,8 @@ examples:
 Writes importance.json, param_importances.html and its .csv into the sweep's folder (--output names another).
 
 estimators:
-  forest       random forest, grouped out-of-bag permutation as share of the variance; the only one with bars and verdicts
-  gp           Gaussian process, held-out permutation: for fewer than 60 runs of a smooth continuous space
+  forest       random forest, grouped out-of-bag permutation as share of the variance; the only one with bars and
+  verdicts gp           Gaussian process, held-out permutation: for fewer than 60 runs of a smooth continuous space
   mdi          the forest's impurity; credits parameters with many values, whatever they do
   fanova, ped_anova   Optuna's
   eps_squared  rank statistic without a model; what is shown when there are too few runs

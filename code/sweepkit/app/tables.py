@@ -1,4 +1,4 @@
-"""The table of a finished or running sweep for the analysis scripts: from the record, or from a CSV file of any tool."""
+"""The table of a finished or running sweep for the analysis scripts: from the record, or from any tool's CSV file."""
 
 import csv
 import json
@@ -119,7 +119,8 @@ def _spec(spec: "SweepSpec", options: Namespace) -> "SweepSpec":
     if options.goal is not None or options.metric not in named:
         known = ", ".join(named) or "none"
         raise SweepKitError(
-            f"--metric, --goal: a sweep's record holds the history of its own metrics, got {options.metric or options.goal!r}; "
+            "--metric, --goal: a sweep's record holds the history of its own metrics, got "
+            f"{options.metric or options.goal!r}; "
             f"it has {known}; for another column give its runs.csv"
         )
     from dataclasses import replace

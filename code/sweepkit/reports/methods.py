@@ -27,7 +27,8 @@ def methods(
     told.append(_stopping(spec))
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         told.append(
-            "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, grouped "
+            "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
+            "grouped "
             "out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of the "
             "configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
         )
@@ -39,7 +40,8 @@ def _engine(spec: SweepSpec, table: RunTable, seed: int | None) -> str:
     engine = table.method or spec.method.value
     cap = f", at most {spec.run_cap} runs" if spec.run_cap is not None else ""
     seeded = f", seed {seed}" if seed is not None else ""
-    return f"Engine: {engine} (method {spec.method.value}){cap}{seeded}; optimized: {goals}; {len(table.rows)} runs so far."
+    told = f"Engine: {engine} (method {spec.method.value}){cap}{seeded}"
+    return f"{told}; optimized: {goals}; {len(table.rows)} runs so far."
 
 
 def _parameter(parameter: Parameter) -> str:

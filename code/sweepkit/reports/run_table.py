@@ -1,5 +1,6 @@
-"""The table of all runs for a report: sorted by a click on a column's name, filtered by words and state. Plain HTML and
-a little JavaScript; without that it is a table, best run first.
+"""The table of all runs for a report: sorted by a click on a column's name, filtered by words and state.
+
+Plain HTML and a little JavaScript; without that it is a table, best run first.
 """
 
 import html
@@ -18,7 +19,8 @@ TABLE_CSS = """\
 .runs table { border-collapse: collapse; font-size: 0.85rem; width: 100%; }
 .runs th { position: sticky; top: 0; background: var(--panel); text-align: left; vertical-align: bottom;
   border-bottom: 1px solid var(--line); }
-.runs th button { all: unset; cursor: pointer; padding: 0.35rem 0.6rem; display: block; max-width: 13rem; white-space: nowrap;
+.runs th button { all: unset; cursor: pointer; padding: 0.35rem 0.6rem; display: block; max-width: 13rem;
+  white-space: nowrap;
   overflow: hidden; text-overflow: ellipsis; font-weight: 600; }
 .runs th button:focus-visible { outline: 2px solid var(--finished); }
 .runs th[aria-sort="ascending"] button::after { content: " ▲"; }
@@ -43,7 +45,8 @@ TABLE_JS = """\
     const wanted = words.value.toLowerCase().split(/\\s+/).filter(Boolean);
     let count = 0;
     rows.forEach((row, index) => {
-      const fits = (!state.value || row.dataset.state === state.value) && wanted.every((word) => text[index].includes(word));
+      const here = !state.value || row.dataset.state === state.value;
+      const fits = here && wanted.every((word) => text[index].includes(word));
       row.hidden = !fits;
       count += fits;
     });
@@ -57,7 +60,7 @@ TABLE_JS = """\
     const x = Number(a), y = Number(b);
     return Number.isNaN(x) || Number.isNaN(y) ? String(a).localeCompare(String(b)) : x - y;
   };
-  table.tHead.querySelectorAll("th").forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+  const sort = (head, column) => {
     const down = head.getAttribute("aria-sort") === "ascending";
     table.tHead.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -66,7 +69,9 @@ TABLE_JS = """\
       return x === "" || y === "" ? order : down ? -order : order;
     });
     body.append(...sorted);
-  }));
+  };
+  table.tHead.querySelectorAll("th").forEach((head, column) =>
+    head.querySelector("button").addEventListener("click", () => sort(head, column)));
   filter();
 })();
 """

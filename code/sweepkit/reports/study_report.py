@@ -1,6 +1,7 @@
 """One HTML file that tells a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
 
-No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's `report.html`.
+No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's
+`report.html`.
 """
 
 import html
@@ -27,12 +28,14 @@ _CSS = """\
 .lead { font-size: 1.05rem; max-width: 80ch; }
 .lead p { margin: 0.3rem 0; }
 .tiles { display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 0.8rem 0; padding: 0; list-style: none; }
-.tiles li { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.4rem 0.8rem; min-width: 6rem; }
+.tiles li { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.4rem 0.8rem;
+  min-width: 6rem; }
 .tiles b { display: block; font-size: 1.25rem; }
 .tiles span { color: var(--muted); font-size: 0.85rem; }
 nav { display: flex; flex-wrap: wrap; gap: 0.2rem 0.9rem; font-size: 0.9rem; }
 a { color: var(--finished); }
-.box { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.6rem 0.9rem; overflow-x: auto; }
+.box { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.6rem 0.9rem;
+  overflow-x: auto; }
 .box + .box { margin-top: 0.6rem; }
 .pairs { border-collapse: collapse; }
 .pairs th, .pairs td { text-align: left; padding: 0.15rem 0.8rem 0.15rem 0; vertical-align: top; font-weight: normal; }
@@ -161,7 +164,8 @@ def _figures(figures: Sequence[Drawn]) -> Section:
 
 def _slices(figures: Sequence[Drawn]) -> Section:
     note = (
-        '<p class="note">Each parameter against the metric. Red: the best tenth; diamonds: stopped early; shaded: where the '
+        '<p class="note">Each parameter against the metric. Red: the best tenth; diamonds: stopped early; '
+        "shaded: where the "
         "best tenth lies; dotted: running median; crosses at the foot: runs without a value.</p>"
     )
     cards = "".join(figure_html(drawn, heading="h3") for drawn in figures)

@@ -1,7 +1,7 @@
 """Optuna's own estimates of importance, for comparison with ours: a study in memory made of plain numbers. Pure.
 
-fANOVA keeps only parameters that every run has (Optuna's documentation says so); PED-ANOVA answers another question, what
-sets the best tenth of the runs apart. Both print no spread.
+fANOVA keeps only parameters that every run has (Optuna's documentation says so); PED-ANOVA answers another question,
+what sets the best tenth of the runs apart. Both print no spread.
 """
 
 import warnings

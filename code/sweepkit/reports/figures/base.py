@@ -1,7 +1,8 @@
 """What every interactive figure is made of: a value that holds plotly's JSON, its caption and its data.
 
-A figure is built as plain dictionaries, so it is a value like any other; plotly itself is only needed for the JavaScript
-that draws it (`page`). A text that is just `--name` is a CSS variable of the page, so that a figure follows light and dark.
+A figure is built as plain dictionaries, so it is a value like any other; plotly itself is only needed for the
+JavaScript that draws it (`page`). A text that is just `--name` is a CSS variable of the page, so that a figure follows
+light and dark.
 """
 
 import html

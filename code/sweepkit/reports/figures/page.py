@@ -1,4 +1,4 @@
-"""From figures to one HTML file that needs no network: plotly's JavaScript stands in it once, light and dark by the reader.
+"""From figures to one HTML file that needs no network: plotly's JavaScript stands in it once, light and dark.
 
 The figure's data lies beside it as CSV.
 """
@@ -60,7 +60,8 @@ _JS = """\
       const kind = spec.data[0].type;
       const buttons = kind === "parcoords" ? ["toImage"] : kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"]
         : ["toImage", "resetScale2d"];
-      const options = { responsive: true, displaylogo: false, modeBarButtons: [buttons], displayModeBar: place.clientWidth > 480 };
+      const options = { responsive: true, displaylogo: false, modeBarButtons: [buttons],
+        displayModeBar: place.clientWidth > 480 };
       Plotly.react(place, dress(spec.data, css), dress(spec.layout, css), options);
     }
   };
@@ -85,7 +86,8 @@ def figure_html(drawn: Drawn, *, heading: str = "h2") -> str:
     plot = ""
     if drawn.data:
         wide = f"min-width:{drawn.min_width}px;" if drawn.min_width else ""
-        plot = f'<div class="plot"><div id="plot-{html.escape(drawn.name)}" style="{wide}height:{drawn.height}px"></div></div>'
+        style = f"{wide}height:{drawn.height}px"
+        plot = f'<div class="plot"><div id="plot-{html.escape(drawn.name)}" style="{style}"></div></div>'
     return f"<figure><{heading}>{title}</{heading}>{plot}<figcaption>{caption}</figcaption></figure>"
 
 

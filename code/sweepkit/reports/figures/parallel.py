@@ -39,7 +39,8 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     }
     left = len(causes(table)) - len(columns)
     caption = (
-        f"{len(rows)} runs that ended with a value; the best {max(1, round(_TOP * len(rows)))} stand out. Drag along an axis "
+        f"{len(rows)} runs that ended with a value; the best {max(1, round(_TOP * len(rows)))} stand out. Drag "
+        "along an axis "
         'to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
     if left > 0:

@@ -42,7 +42,7 @@ def learning_rate(table: RunTable) -> Column | None:
 
 
 def slices(table: RunTable, *, order: Sequence[str] = ()) -> list[Drawn]:
-    """Return a figure for each varying parameter, those in `order` first, a learning rate before the rest; at most 9."""
+    """Return a figure per varying parameter, those in `order` first, a learning rate before the rest; at most 9."""
     if table.metric is None or not table.ranked():
         return []
     first = learning_rate(table)

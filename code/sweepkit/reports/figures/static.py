@@ -1,4 +1,4 @@
-"""Static pictures (PNG) by matplotlib's Agg: the four-panel figure of the guide, correlations, parallel coordinates, history.
+"""Static pictures (PNG) by matplotlib's Agg: the guide's four panels, correlations, parallel coordinates, history.
 
 No pyplot, so nothing global is touched. Texts that the default font has no glyphs for are written as escapes.
 """
@@ -35,17 +35,17 @@ _BINS = 4
 
 
 def ascii_text(text: object, longest: int = 28) -> str:
-    """Return text that every font can show, cut in its middle.
+    r"""Return text that every font can show, cut in its middle.
 
     >>> ascii_text("lr"), ascii_text("학습률")
-    ('lr', '\\\\ud559\\\\uc2b5\\\\ub960')
+    ('lr', '\\ud559\\uc2b5\\ub960')
     """
     cut = clipped(str(text), longest).replace("…", "...")
     return cut.encode("ascii", "backslashreplace").decode().replace("$", r"\$")
 
 
 def four_panels(table: RunTable, importance: Importance, path: Path) -> Path:
-    """Write importance, learning rate, batch size by accumulation, and the metric's distribution; data as CSV beside it."""
+    """Write importance, learning rate, batch size by accumulation, distribution; their data as CSV beside it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 9), dpi=_DPI, layout="constrained")
