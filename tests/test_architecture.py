@@ -58,7 +58,7 @@ OWNERS = {
     "rich": {"sweepkit.reports", "sweepkit.app"},
     "kiwipiepy": {"sweepkit.metrics"},
     "mecab": {"sweepkit.metrics"},
-    "sklearn": {"sweepkit.analysis.forest", "sweepkit.analysis.estimators"},
+    "sklearn": {"sweepkit.analysis.forest", "sweepkit.analysis.estimators", "sweepkit.training.images.arrays"},
     "plotly": {"sweepkit.reports.figures"},
     "matplotlib": {"sweepkit.reports.figures"},
     "pynvml": {"sweepkit.agents.gpu_memory"},

@@ -61,8 +61,8 @@ def grow(
         trees: How many trees, >= 1.
         rng: Bags, features and shuffles are drawn from it.
     """
-    import sklearn
-    from sklearn.tree import DecisionTreeRegressor
+    import sklearn  # type: ignore[import-untyped]
+    from sklearn.tree import DecisionTreeRegressor  # type: ignore[import-untyped]
 
     n, p = x.shape
     blocks = np.array([shuffle.blocks for shuffle in shuffles], dtype=np.intp).reshape(len(shuffles), n)

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from sweepkit.analysis.ranking import value_of
 from sweepkit.spec.distributions import Kind, content_key
@@ -185,7 +185,7 @@ def flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is a finite number; bool is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -121,8 +121,8 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
         cells.append(_cell("" if value is None else f"{value:.5g}", value))
     for name in names:
         if name in row.params:
-            value = row.params[name]
-            cells.append(_cell(short(value), value if not isinstance(value, str) else None))
+            held = row.params[name]
+            cells.append(_cell(short(held), None if isinstance(held, str) else held))
         else:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))

@@ -74,7 +74,7 @@ _JS = """\
 @cache
 def plotly_js() -> str:
     """Return plotly's JavaScript, some 5 MB, as the installed package holds it."""
-    from plotly.offline import get_plotlyjs
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
     # A script ends at the first "</script", wherever it stands, and "<!--" changes how the rest is read.
     return str(get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--")

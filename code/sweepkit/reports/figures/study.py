@@ -19,7 +19,7 @@ def reading_order(importance: Importance | None) -> list[str]:
 
 
 def study_figures(table: RunTable, importance: Importance | None) -> list[Drawn]:
-    """Return the figures that stand alone: history, importances, parallel coordinates; of several objectives the front."""
+    """Return the figures that stand alone: history, importances, parallel coordinates, the front of objectives."""
     order = reading_order(importance)
     found = [optimization_history(table)]
     if importance is not None:
