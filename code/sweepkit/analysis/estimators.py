@@ -71,7 +71,7 @@ def _epsilon(design: Design, group: Group) -> float:
 def _bins(design: Design, group: Group) -> Floats:
     block = design.x[:, group.at].astype(float)
     if not group.column.numeric:
-        return block @ (2.0 ** np.arange(block.shape[1]))
+        return np.asarray(block @ (2.0 ** np.arange(block.shape[1])), dtype=float)
     values = block[:, 0]
     active = values[group.active]
     count = int(np.clip(len(active) // 5, 2, 5))
@@ -120,9 +120,9 @@ def _fitted(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
     """Return the mean of a Gaussian process as a function."""
     import warnings
 
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+    from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
+    from sklearn.gaussian_process import GaussianProcessRegressor  # type: ignore[import-untyped]
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel  # type: ignore[import-untyped]
 
     scales = RBF(length_scale=np.full(x.shape[1], 3.0), length_scale_bounds=(0.1, 1e3))
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * scales + WhiteKernel(0.3, (1e-4, 1e1))

@@ -168,7 +168,13 @@ def history_picture(table: RunTable, path: Path) -> Path:
         at = [i for i, row in enumerate(rows) if row.state is state and values[i] is not None]
         if at:
             axes.scatter(
-                [i + 1 for i in at], [values[i] for i in at], s=18, c=colour, marker=mark, alpha=0.7, label=state.value
+                [i + 1 for i in at],
+                [float(values[i] or 0.0) for i in at],
+                s=18,
+                c=colour,
+                marker=mark,
+                alpha=0.7,
+                label=state.value,
             )
     known = [(i + 1, value) for i, value in enumerate(best) if value is not None]
     x, y = [i for i, _ in known], np.array([value for _, value in known])
@@ -253,7 +259,7 @@ def _scatter(axes: "Axes", table: RunTable, column: Column, scored: Sequence[Row
     for state, mark in ((RunState.FINISHED, "o"), (RunState.STOPPED, "D")):
         here = [row for row in scored if row.state is state]
         if here:
-            x, y = [float(row.params[column.name]) for row in here], [row.value for row in here]
+            x, y = [float(row.params[column.name]) for row in here], [float(row.value or 0.0) for row in here]
             axes.scatter(x, y, s=20, marker=mark, color=_BLUE if state is RunState.FINISHED else _LIGHT, alpha=0.8)
 
 
