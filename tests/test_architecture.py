@@ -24,7 +24,7 @@ ARROWS = {
     "search": set(),
     "stopping": set(),
     "scheduling": set(),
-    "analysis": set(),
+    "analysis": {"search"},
     "store": set(),
     "tracking": set(),
     "metrics": set(),
@@ -58,6 +58,9 @@ OWNERS = {
     "rich": {"sweepkit.reports", "sweepkit.app"},
     "kiwipiepy": {"sweepkit.metrics"},
     "mecab": {"sweepkit.metrics"},
+    "sklearn": {"sweepkit.analysis.forest", "sweepkit.analysis.estimators", "sweepkit.training.images.arrays"},
+    "plotly": {"sweepkit.reports.figures"},
+    "matplotlib": {"sweepkit.reports.figures"},
     "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
@@ -68,6 +71,8 @@ HEAVY = {
     "sqlalchemy",
     "pandas",
     "sklearn",
+    "plotly",
+    "matplotlib",
     "scipy",
     "numpy",
     "kiwipiepy",

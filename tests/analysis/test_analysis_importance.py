@@ -1,0 +1,195 @@
+"""Importance on sweeps whose truth is known, and what must hold for any: gates, noise, conditionals, words."""
+
+import numpy as np
+import pytest
+
+from sweepkit.analysis.association import associations, correlation_ratio, cramers_v, spearman
+from sweepkit.analysis.encoding import bookkeeping, encode
+from sweepkit.analysis.estimators import ESTIMATORS
+from sweepkit.analysis.foreign import from_rows
+from sweepkit.analysis.forest import Shuffle, _shuffled, grow
+from sweepkit.analysis.importance import Effort, Gate, Verdict, importances
+from sweepkit.errors import DataError
+
+QUICK = Effort(trees=100, refit_trees=40, subsamples=15)
+
+
+def sweep(n, seed, truth, **extra):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(n):
+        row = {
+            "lr": float(10 ** rng.uniform(-6, -2)),
+            "batch": int(rng.choice([4, 8, 16, 32])),
+            "decay": float(10 ** rng.uniform(-6, -1)),
+            "scheduler": str(rng.choice(list("abcdef"))),
+            "lora": bool(rng.integers(2)),
+        }
+        if row["lora"]:
+            row["lora_r"] = int(rng.choice([4, 8, 16, 32]))
+        noise = float(rng.normal())
+        rows.append({f"params.{name}": value for name, value in row.items()} | {"value": truth(row, noise)} | extra)
+    return from_rows(rows, name="truth")
+
+
+def truth_a(row, noise):
+    return -0.8 * (np.log10(row["lr"]) + 3.6) ** 2 + 0.33 * (np.log2(row["batch"]) - 3.5) + 0.45 * noise
+
+
+def test_truth_a_at_100_runs():
+    result = importances(sweep(100, 1, truth_a), effort=QUICK)
+    assert result.shares[0].name == "lr"
+    assert result.shares[0].verdict is Verdict.CLEAR
+    assert result.shares[0].low > 0 and result.shares[0].value > 0.3 and result.r2 > 0.3
+    others = [
+        share.name for share in result.shares if share.verdict is Verdict.CLEAR and share.name not in ("lr", "batch")
+    ]
+    assert others == []
+    assert any(sentence.startswith("Clear: lr") for sentence in result.sentences)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noise_gives_nothing_clear(seed):
+    result = importances(sweep(60, seed, lambda row, noise: noise), effort=QUICK)
+    assert not [share for share in result.shares if share.verdict is Verdict.CLEAR]
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    table = sweep(30, 4, truth_a)
+    assert importances(table, effort=QUICK) == importances(table, effort=QUICK)
+
+
+def test_an_interaction_is_found_where_it_is():
+    def moving(row, noise):
+        return float((np.log10(row["lr"]) > -4) == (row["batch"] > 8)) + 0.05 * noise
+
+    result = importances(sweep(120, 2, moving), effort=QUICK)
+    assert {share.name for share in result.shares[:2]} == {"lr", "batch"}
+    strongest = result.interactions[0]
+    assert {strongest.a, strongest.b} == {"lr", "batch"} and strongest.value < 0 and strongest.clear
+    assert any("interact" in sentence for sentence in result.sentences)
+
+
+def test_a_conditional_parameter_counts_among_the_runs_that_have_it():
+    def only_lora(row, noise):
+        return (np.log2(row["lora_r"]) if "lora_r" in row else 0.0) + 0.1 * noise
+
+    result = importances(sweep(100, 3, only_lora), effort=QUICK)
+    by_name = {share.name: share for share in result.shares}
+    assert by_name["lora_r"].verdict is Verdict.CLEAR
+    assert 20 < by_name["lora_r"].active < 80
+    assert by_name["lr"].verdict is not Verdict.CLEAR
+
+
+def test_too_few_runs_get_no_model_and_no_verdict():
+    result = importances(sweep(15, 1, truth_a))
+    assert result.gate is Gate.TOO_FEW and result.estimator == "eps_squared"
+    assert {share.verdict for share in result.shares} == {Verdict.UNJUDGED}
+    assert result.sentences[0].startswith("Too few runs: 15 configurations")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"params.a": 1, "value": None, "state": "failed"}], "No run finished"),
+        ([{"params.a": 1, "value": 1.0}], "Only 1 configuration"),
+        ([{"params.a": i, "value": 1.0} for i in range(30)], "Nothing to explain"),
+        ([{"params.a": 1, "value": float(i)} for i in range(30)], "Only"),
+    ],
+)
+def test_what_cannot_be_explained_gets_a_sentence(rows, told):
+    result = importances(from_rows(rows))
+    assert result.gate is Gate.NOTHING and result.shares == () and told in result.sentences[0]
+
+
+def test_runs_that_cannot_be_compared_are_left_out_and_counted():
+    rows = [{"params.a": float(i), "value": float(i % 7), "state": "finished"} for i in range(30)]
+    rows += [{"params.a": 0.5, "value": 0.0, "state": "stopped"}, {"params.a": 0.5, "value": None, "state": "failed"}]
+    design = encode(from_rows(rows))
+    assert (design.n, design.left_out) == (30, {"stopped early": 1, "failed": 1})
+
+
+def test_seeds_ids_paths_and_constants_are_no_causes_and_replicates_are_averaged():
+    rows = [
+        {"params.a": i // 2, "params.seed": i, "params.output_dir": f"o{i}", "params.fixed": 1, "value": float(i)}
+        for i in range(20)
+    ]
+    design = encode(from_rows(rows))
+    assert [group.name for group in design.groups] == ["a"]
+    assert set(design.dropped) == {"seed", "output_dir", "fixed"}
+    assert (design.n, design.runs, design.replicates) == (10, 20, 10)
+    assert design.y.tolist() == [i * 2 + 0.5 for i in range(10)]
+    assert bookkeeping("data.random_state") and not bookkeeping("path_dropout")
+
+
+def test_correlated_parameters_are_told_together():
+    rng = np.random.default_rng(1)
+    rows = [
+        {"params.a": float(a), "params.b": float(a + 0.05 * rng.normal()), "value": float(a)}
+        for a in rng.uniform(0, 1, 60)
+    ]
+    result = importances(from_rows(rows), effort=QUICK)
+    assert [(pair.a, pair.b) for pair in result.together] == [("a", "b")]
+    assert result.together[0].rho > 0.9
+    assert any("went together" in sentence for sentence in result.sentences)
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_every_estimator_puts_the_learning_rate_before_noise(estimator):
+    result = importances(sweep(80, 5, lambda row, noise: np.log10(row["lr"]) + 0.1 * noise), estimator=estimator)
+    assert result.estimator == estimator and result.shares[0].name == "lr"
+    assert all(share.low is None for share in result.shares)
+
+
+def test_an_unknown_estimator_is_refused():
+    with pytest.raises(DataError, match="must be one of forest"):
+        importances(sweep(20, 1, truth_a), estimator="shap")
+
+
+def test_a_shuffle_keeps_rows_in_their_block_and_moves_its_columns_only():
+    rng = np.random.default_rng(0)
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    blocks = np.array([[-1, -1, 0, 0, 0, 0, 1, 1, 1, 1]])
+    moved = np.array([[False, True, True, False]])
+    for _ in range(20):
+        plain, stack = _shuffled(rows, blocks, moved, rng)
+        assert (plain == rows).all()
+        assert (stack[:, [0, 3]] == rows[:, [0, 3]]).all() and (stack[:2] == rows[:2]).all()
+        assert set(stack[2:6, 1]) == set(rows[2:6, 1]) and set(stack[6:, 1]) == set(rows[6:, 1])
+        assert (stack[:, 2] - stack[:, 1] == 1).all()
+
+
+def test_a_forest_of_one_dominant_column_gives_it_its_total_share():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(300, 2)).astype(np.float32)
+    grown = grow(
+        x,
+        x[:, 0].astype(float),
+        [Shuffle(at=np.array([i]), blocks=np.zeros(300, int)) for i in range(2)],
+        trees=60,
+        rng=rng,
+    )
+    assert grown.shares[0] == pytest.approx(1.0, abs=0.15) and abs(grown.shares[1]) < 0.05
+    assert grown.r2 > 0.9 and grown.impurity.sum() == pytest.approx(1.0)
+
+
+def test_associations_equal_scipys():
+    from scipy.stats import chi2_contingency, spearmanr
+
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        a, b = rng.integers(0, 6, 25), rng.normal(size=25)
+        assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+    x, y = rng.choice(list("abc"), 80), rng.choice(list("xy"), 80)
+    table = np.array([[np.sum((x == i) & (y == j)) for j in "xy"] for i in "abc"])
+    assert cramers_v(x.tolist(), y.tolist())[1] == pytest.approx(chi2_contingency(table, correction=False).pvalue)
+    assert correlation_ratio(["a"] * 5 + ["b"] * 5, [1.0] * 5 + [2.0] * 5) == (1.0, 0.0)
+
+
+def test_only_what_is_beyond_chance_is_shown():
+    rng = np.random.default_rng(1)
+    rows = [{f"params.p{j}": float(rng.normal()) for j in range(8)} for _ in range(40)]
+    for row in rows:
+        row["value"] = row["params.p0"] * 2 + 0.1 * float(rng.normal())
+    shown = [(cell.a, cell.b) for cell in associations(from_rows(rows)).cells if cell.shown]
+    assert shown == [("p0", "value")]

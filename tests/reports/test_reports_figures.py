@@ -1,0 +1,240 @@
+"""Figures and the report: every shape of a sweep makes valid plotly, one file without network, nothing unescaped."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from sweepkit.analysis.association import associations
+from sweepkit.analysis.foreign import from_rows
+from sweepkit.analysis.importance import Effort, importances
+from sweepkit.analysis.summary import reasons, saved, summary
+from sweepkit.analysis.table import from_runs
+from sweepkit.reports.figures import static
+from sweepkit.reports.figures.history import optimization_history
+from sweepkit.reports.figures.importances import param_importances
+from sweepkit.reports.figures.page import embedded, plotly_js, write_figure
+from sweepkit.reports.figures.parallel import parallel_coordinate, scaled
+from sweepkit.reports.figures.pareto import front, pareto_front
+from sweepkit.reports.figures.slices import edge_warning, slices
+from sweepkit.reports.figures.study import write_figures
+from sweepkit.reports.methods import methods
+from sweepkit.reports.study_report import Told, study_report
+from sweepkit.spec.read import from_config
+from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunState
+from sweepkit.spec.sweep import Goal
+
+NASTY = "</script><b>한국어</b> & $x$"
+QUICK = Effort(trees=20, refit_trees=5, subsamples=10)
+CONFIG = {
+    "program": "x.py",
+    "method": "random",
+    "metric": {"name": "eval/rougeL", "goal": "maximize"},
+    "parameters": {
+        "learning_rate": {"distribution": "log_uniform_values", "min": 1e-6, "max": 1e-2},
+        "batch_size": {"values": [4, 8, 16]},
+        "gradient_accumulation_steps": {"values": [1, 2]},
+        "optimizer": {"values": ["adamw", NASTY]},
+        "x" * 90: {"min": 0.0, "max": 1.0},
+    },
+}
+
+
+def sweep(n, states=(RunState.FINISHED,), config=CONFIG):
+    rng = np.random.default_rng(0)
+    runs = []
+    for number in range(n):
+        params = {
+            "learning_rate": float(10 ** rng.uniform(-6, -2)),
+            "batch_size": int(rng.choice([4, 8, 16])),
+            "optimizer": ["adamw", NASTY][number % 2],
+            "x" * 90: float(rng.uniform()),
+        }
+        if number % 3:
+            params["gradient_accumulation_steps"] = int(rng.choice([1, 2]))
+        state = states[number % len(states)]
+        value = -((np.log10(params["learning_rate"]) + 4) ** 2) + float(rng.normal())
+        scored = state in (RunState.FINISHED, RunState.STOPPED)
+        runs.append(
+            RunRecord(
+                run_id=f"r{number}",
+                sweep_id="s",
+                number=number,
+                params=params,
+                state=state,
+                reason=f"{NASTY} at report {number}",
+                history=(float("nan"), value) if scored else (),
+                best_metrics={"f1": value, "time": float(rng.uniform()), "size": number} if scored else {},
+                attempts=1,
+                ended_at=float(number),
+                outcome={"duration_s": 2.0 if state is RunState.FINISHED else 1.0},
+            )
+        )
+    return from_runs(from_config(config), runs)
+
+
+SHAPES = {
+    "none": sweep(0),
+    "one": sweep(1),
+    "all_failed": sweep(4, (RunState.FAILED,)),
+    "running": sweep(3, (RunState.RUNNING, RunState.PENDING)),
+    "mixed": sweep(40, tuple(RunState)),
+    "many": sweep(500, (RunState.FINISHED, RunState.STOPPED)),
+}
+
+
+def valid(drawn):
+    """Return plotly's figure of it, which checks every key and value, with real colours for the page's variables."""
+    from plotly.graph_objects import Figure
+
+    text = re.sub(r'"--[a-z]+"', '"#123456"', embedded({"data": drawn.data, "layout": drawn.layout or {}}))
+    return Figure(json.loads(text))
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_every_shape_of_a_sweep_makes_valid_figures(name):
+    table = SHAPES[name]
+    importance = importances(table, effort=QUICK)
+    figures = [optimization_history(table), param_importances(importance), parallel_coordinate(table)]
+    for drawn in [*figures, *slices(table)]:
+        valid(drawn)
+        assert drawn.title and drawn.caption
+        assert bool(drawn.data) == (drawn.height > 0)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
+    table = SHAPES[name]
+    spec = from_config(CONFIG)
+    importance = importances(table, effort=QUICK)
+    told = Told(
+        title=NASTY, importance=importance, methods=methods(spec, table, importance), environment={"host": NASTY}
+    )
+    page = study_report(table, told).replace(plotly_js(), "")
+    assert NASTY not in page
+    assert page.count("<script") == page.count("</script>")
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", page)
+    assert page.count("<tr data-state=") == len(table.rows)
+    if table.rows:
+        assert "&lt;/script&gt;&lt;b&gt;한국어&lt;/b&gt; &amp; $x$" in page
+    if found := re.search(r'id="plotted">(.*?)</script>', page, re.DOTALL):
+        assert json.loads(found.group(1))
+
+
+def test_the_report_says_what_happened():
+    page = study_report(SHAPES["mixed"], Told(importance=importances(SHAPES["mixed"], effort=QUICK)))
+    for told in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration was run with two seeds"):
+        assert told in page
+    assert "No run yet." in study_report(SHAPES["none"], Told())
+    assert "4 runs: 4 failed" in study_report(SHAPES["all_failed"], Told())
+
+
+def test_plotlys_script_cannot_end_the_page_early():
+    assert "</script" not in plotly_js() and "<!--" not in plotly_js() and len(plotly_js()) > 1_000_000
+
+
+def test_files_of_a_study_hold_their_data_beside_them(tmp_path):
+    table = SHAPES["mixed"]
+    written = write_figures(tmp_path / "new", table, importances(table, effort=QUICK))
+    assert [path.name for path in written] == [
+        "optimization_history.html",
+        "param_importances.html",
+        "parallel_coordinate.html",
+        "slice.html",
+    ]
+    with open(tmp_path / "new" / "optimization_history.csv", encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    best = [float(row["best_so_far.eval/rougeL"]) for row in rows if row["best_so_far.eval/rougeL"]]
+    assert best == sorted(best) and best[-1] == pytest.approx(table.ranked()[0].value)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_run_without_a_conditional_parameter_lies_at_a_tick_of_its_own():
+    table = SHAPES["many"]
+    rows = table.ranked()
+    column = table.column("gradient_accumulation_steps")
+    places, ticks, low, high = scaled(column, rows)
+    absent = {place for place, row in zip(places, rows, strict=True) if column.name not in row.params}
+    assert absent == {ticks[0][0]} and ticks[0][1] == "n/a" and low == ticks[0][0] < ticks[1][0] <= high
+    assert [text for _, text in ticks[1:]] == ["1", "2"]
+
+
+def test_the_best_tenth_is_drawn_last():
+    drawn = parallel_coordinate(SHAPES["many"])
+    metric = drawn.data[0]["dimensions"][-1]["values"]
+    assert metric == sorted(metric) and drawn.data[0]["line"]["color"][-1] == 1.0
+
+
+def test_the_front_of_two_and_three_objectives():
+    goals = {"f1": "maximize", "time": "minimize", "size": "maximize"}
+    for names in (["f1", "time"], ["f1", "time", "size"]):
+        config = {key: value for key, value in CONFIG.items() if key not in ("metric", "method")}
+        metrics = [{"name": name, "goal": goals[name]} for name in names]
+        config |= {"method": "custom", "metrics": metrics, "scheduler": {"engine": "optuna"}}
+        table = sweep(30, (RunState.FINISHED, RunState.FAILED), config)
+        drawn = pareto_front(table)
+        assert valid(drawn).data[-1].type == ("scatter" if len(names) == 2 else "scatter3d")
+        on = [row for row in drawn.rows if row["on_front"]]
+        assert 0 < len(on) < 15
+        assert max(row["f1"] for row in drawn.rows) in [row["f1"] for row in on]
+        valid(optimization_history(table))
+    assert not pareto_front(SHAPES["mixed"]).data
+
+
+def test_nothing_on_a_front_is_beaten():
+    points = np.random.default_rng(1).integers(0, 6, (60, 2)).tolist()
+    on = front(points, [Goal.MAXIMIZE, Goal.MINIMIZE])
+    for point, kept in zip(points, on, strict=True):
+        beaten = any(a >= point[0] and b <= point[1] and [a, b] != point for a, b in points)
+        assert kept is not beaten
+
+
+def test_a_range_that_the_best_press_against_is_named():
+    rows = [{"params.lr": i / 40, "value": float(i)} for i in range(40)]
+    foreign = from_rows(rows)
+    assert edge_warning(foreign, foreign.columns[0]) == ""  # nobody knows the range
+    config = CONFIG | {"parameters": {"lr": {"min": 0.0, "max": 1.0}}}
+    runs = [
+        RunRecord(
+            run_id=f"r{i}",
+            sweep_id="s",
+            number=i,
+            params={"lr": i / 40},
+            state=RunState.FINISHED,
+            history=(float(i),),
+        )
+        for i in range(40)
+    ]
+    table = from_runs(from_config(config), runs)
+    assert "upper end of the range (1)" in edge_warning(table, table.columns[0])
+
+
+@pytest.mark.parametrize("name", ["none", "one", "all_failed", "mixed"])
+def test_static_pictures_of_every_shape(name, tmp_path):
+    table = SHAPES[name]
+    importance = importances(table, effort=QUICK)
+    paths = [
+        static.four_panels(table, importance, tmp_path / "a.png"),
+        static.correlation_matrix(associations(table), tmp_path / "b.png"),
+        static.parallel_picture(table, importance, tmp_path / "c.png"),
+        static.history_picture(table, tmp_path / "d.png"),
+    ]
+    for path in paths:
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.with_suffix(".csv").exists()
+
+
+def test_reasons_are_grouped_without_their_numbers_and_savings_are_counted():
+    table = SHAPES["many"]
+    groups = reasons(table, [RunState.STOPPED])
+    assert [len(group.rows) for group in groups] == [250]
+    assert "250 runs were stopped early" in saved(table) and "4.2 min" in saved(table)
+    assert any("chosen by the same number" in sentence for sentence in summary(table))
+
+
+def test_values_that_are_not_finite_are_gaps(tmp_path):
+    assert embedded({"a": [float("nan"), 1.0, "<"]}) == '{"a":[null,1.0,"\\u003c"]}'
+    path = write_figure(tmp_path / "x.html", [optimization_history(SHAPES["none"])], title="t")
+    assert "Plotly" not in path.read_text(encoding="utf-8") and path.with_suffix(".csv").read_text() == ""
