@@ -1,0 +1,186 @@
+"""What `optimize.py` is asked for, as a sweep that is checked and not yet written anywhere."""
+
+import difflib
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweepkit.app.optimize_options import DEFAULT_EXPERIMENT
+from sweepkit.app.plan import Plan, plan_of
+from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.paths import CONFIG_DIR, find_config, slug
+from sweepkit.spec.guide_space import FIXED, guide_parameters, is_embedded, metric_of
+from sweepkit.spec.read import read_sweep_text
+from sweepkit.spec.study_sweep import Study, study_sweep
+from sweepkit.spec.training import AnyConfig, TrainingConfig, as_dict, flatten, read_training_config, route
+
+MIRROR_NAME = "optuna.db"
+_HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
+
+
+def guide_study(options: Namespace) -> tuple[Study, list[str]]:
+    """Return the study that the command line describes without a --config, and what to tell about it.
+
+    Raises:
+        SpecError: The training configuration is not there or wrong, or not for summarization.
+    """
+    experiment = options.experiment or DEFAULT_EXPERIMENT
+    file, notes = _training_file(experiment, options.base_config)
+    config = read_training_config(file)
+    study = Study(
+        name=options.study_name or f"optuna_{slug(Path(experiment).stem)}",
+        metric=metric_of(options.direction or "maximize", options.metric),
+        parameters=guide_parameters(checkpoint_of(config, file)),
+        base_config=_named(file),
+        **given(options),
+        **settings(config, wandb=options.wandb),
+    )
+    if is_embedded(config.model.name):
+        notes.append("learning_rate: a hundred times the guide's range, as the embedded model is that small")
+    return study, notes
+
+
+def given(options: Namespace) -> dict[str, Any]:
+    """Return the fields of a study that the command line gives; the others keep their defaults."""
+    asked = {
+        "n_trials": options.n_trials,
+        "timeout_s": options.timeout,
+        "sampler": options.sampler,
+        "pruner": options.pruner,
+        "seed": options.seed,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def settings(config: AnyConfig, *, wandb: bool) -> dict[str, Any]:
+    """Return what a study must set because its training configuration has it otherwise.
+
+    A report after every epoch, adapters when their rank is searched, and W&B only when asked for.
+    """
+    values = flatten(as_dict(config))
+    wanted = {**FIXED, "wandb.enabled": wandb}
+    fixed = {name: value for name, value in wanted.items() if values[route(name, type(config)) or name] != value}
+    return {"fixed": fixed, "wandb": wandb, "cpus_per_run": 1 if is_embedded(config.model.name) else None}
+
+
+def checkpoint_of(config: AnyConfig, source: Path | str) -> str:
+    """Return the checkpoint of a summarization; the guide's fifteen parameters fit no other task.
+
+    Raises:
+        SpecError: The configuration is for another task, or generates no summaries to score.
+    """
+    if not isinstance(config, TrainingConfig):
+        rule = "the fifteen parameters of the guide are those of task summarization"
+        hint = "name your own search space: --config"
+        raise SpecError([Problem(where=str(source), key="task", rule=rule, got=repr(config.task), hint=hint)])
+    if not config.training.predict_with_generate:
+        rule = "must be true, ROUGE is measured on generated summaries"
+        raise SpecError([Problem(where=str(source), key="training.predict_with_generate", rule=rule, got="false")])
+    return config.model.name
+
+
+def _training_file(experiment: str, base_config: str | None) -> tuple[Path, list[str]]:
+    """Return the training configuration of an experiment, and what to tell of it.
+
+    A name that is no configuration is a name for the study, unless it looks like one that was mistyped.
+    """
+    if base_config is not None:
+        found = _find(base_config)
+        if found is None:
+            rule = "must be a training configuration: a file, or a name in config/ or config/models/"
+            raise SpecError([Problem(where="--base-config", rule=rule, got=repr(base_config), hint=_near(base_config))])
+        return found, []
+    found = _find(experiment)
+    if found is not None:
+        return found, []
+    if near := _near(experiment, cutoff=0.8):
+        rule = "is no training configuration"
+        hint = f"{near} or, for a study of that name, give --base-config as well"
+        raise SpecError([Problem(where="--experiment", rule=rule, got=repr(experiment), hint=hint)])
+    default = _find(DEFAULT_EXPERIMENT)
+    if default is None:
+        raise SweepKitError(f"config/models/{DEFAULT_EXPERIMENT}.yaml: must be there, got none; restore it")
+    note = f"no configuration is named {experiment}: the study is, its trials train {_named(default)}"
+    return default, [note]
+
+
+def _find(name: str) -> Path | None:
+    return find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
+
+
+def _near(name: str, *, cutoff: float = 0.6) -> str:
+    known = sorted(path.stem for folder in (CONFIG_DIR, CONFIG_DIR / "models") for path in folder.glob("*.yaml"))
+    near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _named(file: Path) -> str:
+    """Return a configuration as a sweep names it: by its name in config/, so that other hosts find theirs."""
+    absolute = Path(os.path.abspath(file))
+    if absolute.is_relative_to(CONFIG_DIR):
+        return str(absolute.relative_to(CONFIG_DIR).with_suffix(""))
+    return str(absolute)
+
+
+def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str = "") -> Plan:
+    """Return the plan of a sweep's dictionary.
+
+    Args:
+        sweep: As `study_sweep` or a --config makes it.
+        options: As `run_options` returns them.
+        directory: Absolute folder that relative paths of the sweep start from; "" for none.
+
+    Raises:
+        SpecError: All that is wrong with it.
+    """
+    from sweepkit.reports.files import dump_yaml
+
+    name = str(sweep.get("name") or "study")
+    text = _HEAD + dump_yaml(dict(sweep))
+    return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
+
+
+def run_options(options: Namespace) -> Namespace:
+    """Return the options of a sweep's runner that those of `optimize.py` amount to.
+
+    `--storage` of a runner is the record; of `optimize.py` it is the Optuna storage, as everywhere in Optuna.
+    """
+    folder = Path(os.path.abspath(options.output_dir))
+    jobs: int | None = None if options.n_jobs == -1 else options.n_jobs
+    return Namespace(
+        output_dir=folder,
+        storage=options.record,
+        optuna_storage=options.storage or f"sqlite:///{folder / MIRROR_NAME}",
+        num_workers=jobs,
+        gpus=options.gpus,
+        gpus_per_run=None,
+        cpus_per_run=None,
+        runs_per_gpu=_runs_per_gpu(options.gpus, jobs),
+        cold=options.cold,
+        json=options.json,
+        verbose=options.verbose,
+        fresh=options.fresh,
+        retry_failed=options.retry_failed,
+        sampler=None,  # the sweep has them, so that the record has
+        seed=None,
+        base_config=None,
+        count=None,
+    )
+
+
+def _runs_per_gpu(gpus: tuple[str, ...] | None, jobs: int | None) -> int:
+    """Return how many trials share a GPU when there are more of them than GPUs."""
+    from sweepkit.agents.slots import choose_gpus
+
+    there = len(choose_gpus(gpus, os.environ))
+    return 1 if jobs is None or not there else -(-jobs // there)
+
+
+def sweep_of(options: Namespace) -> tuple[dict[str, Any], str, list[str]]:
+    """Return the sweep that the command line asks for, the folder its paths start from, and what to tell."""
+    if options.config is None:
+        study, notes = guide_study(options)
+        return study_sweep(study), "", notes
+    raise SweepKitError("--config: not here yet")
