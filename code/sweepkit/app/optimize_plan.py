@@ -29,13 +29,14 @@ def guide_study(options: Namespace) -> tuple[Study, list[str]]:
     experiment = options.experiment or DEFAULT_EXPERIMENT
     file, notes = _training_file(experiment, options.base_config)
     config = read_training_config(file)
+    parameters = guide_parameters(checkpoint_of(config, file))
     study = Study(
         name=options.study_name or f"optuna_{slug(Path(experiment).stem)}",
         metric=metric_of(options.direction or "maximize", options.metric),
-        parameters=guide_parameters(checkpoint_of(config, file)),
+        parameters=parameters,
         base_config=_named(file),
         **given(options),
-        **settings(config, wandb=options.wandb),
+        **settings(config, parameters, wandb=options.wandb),
     )
     if is_embedded(config.model.name):
         notes.append("learning_rate: a hundred times the guide's range, as the embedded model is that small")
@@ -54,14 +55,22 @@ def given(options: Namespace) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def settings(config: AnyConfig, *, wandb: bool) -> dict[str, Any]:
+def settings(config: AnyConfig, parameters: Mapping[str, Any], *, wandb: bool) -> dict[str, Any]:
     """Return what a study must set because its training configuration has it otherwise.
 
-    A report after every epoch, adapters when their rank is searched, and W&B only when asked for.
+    A report after every epoch, adapters when theirs are among the parameters, and W&B only when asked for. What is
+    searched is not set.
     """
     values = flatten(as_dict(config))
+    searched = {route(name, type(config)) for name in parameters}
     wanted = {**FIXED, "wandb.enabled": wandb}
-    fixed = {name: value for name, value in wanted.items() if values[route(name, type(config)) or name] != value}
+    if not any(path and path.startswith("lora.") for path in searched):
+        del wanted["use_lora"]
+    fixed = {
+        name: value
+        for name, value in wanted.items()
+        if (path := route(name, type(config))) not in searched and path in values and values[path] != value
+    }
     return {"fixed": fixed, "wandb": wandb, "cpus_per_run": 1 if is_embedded(config.model.name) else None}
 
 

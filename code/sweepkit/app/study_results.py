@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,8 @@ class StudyResult:
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
         if self.spec.metrics:
-            from sweepkit.analysis.ranking import objectives_of
-
-            return objectives_of(run, self.spec.metrics)
+            found: tuple[float, ...] | None = _analysis("ranking").objectives_of(run, self.spec.metrics)
+            return found
         value = value_of(run, self.spec.metric)
         return None if value is None else (value,)
 
@@ -67,11 +67,16 @@ class StudyResult:
         """Return the trials that no other one betters in every objective, by number; [] with one objective."""
         if not self.spec.metrics:
             return []
-        from sweepkit.analysis.pareto import front
-
         told = [(run, values) for run in self.runs if run.state in _VALID and (values := self.values(run)) is not None]
-        chosen = front([values for _, values in told], [metric.goal for metric in self.spec.metrics])
+        chosen = _analysis("pareto").front(
+            [values for _, values in told], [metric.goal for metric in self.spec.metrics]
+        )
         return [told[index][0] for index in chosen]
+
+
+def _analysis(module: str) -> Any:
+    """Return a module of the room analysis, which only studies of several objectives need."""
+    return import_module(f"sweepkit.analysis.{module}")
 
 
 _VALID = (RunState.FINISHED, RunState.STOPPED)
@@ -142,7 +147,7 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
     """
     states = [_state(result, run) for run in result.runs]
     best = best_params(result)
-    stats = {"study_name": result.name, "n_trials": len(result.runs)}
+    stats: dict[str, Any] = {"study_name": result.name, "n_trials": len(result.runs)}
     stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
     stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
     if result.spec.metrics:
@@ -162,15 +167,13 @@ def _plain(sampler: Any) -> Any:
 
 def _hypervolume(result: StudyResult) -> dict[str, Any]:
     """Return the volume that the front dominates, over the worst value of each objective among the trials."""
-    from sweepkit.analysis.pareto import hypervolume
-
     goals = [metric.goal for metric in result.spec.metrics]
     points = [values for run in result.runs if run.state in _VALID and (values := result.values(run)) is not None]
     if not points:
         return {"hypervolume": None, "hypervolume_reference": None}
     worst = tuple(goal.worst([point[index] for point in points]) for index, goal in enumerate(goals))
     front = [values for run in result.front() if (values := result.values(run)) is not None]
-    return {"hypervolume": hypervolume(front, worst, goals), "hypervolume_reference": list(worst)}
+    return {"hypervolume": _analysis("pareto").hypervolume(front, worst, goals), "hypervolume_reference": list(worst)}
 
 
 def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:

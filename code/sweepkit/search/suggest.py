@@ -1,4 +1,4 @@
-"""Our search spaces for users of Optuna: a trial's `suggest_…` calls make the values, as a define-by-run objective does.
+"""Our search spaces for users of Optuna: a trial's `suggest_…` calls make the values, as an objective of theirs does.
 
 Every distribution of W&B is drawn as W&B means it. What Optuna has as well (ranges, logarithmic ones, steps, choices)
 is suggested under the parameter's own name. What it has not (normal, beta, weighted choices, steps on a logarithmic
@@ -10,15 +10,16 @@ Optuna itself is not imported here: a trial is anything with these methods, so `
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.space import Path, Space
+from sweepkit.spec.space import Parameter, Path, Space
 
 QUANTILE = " (quantile)"
 ATTRIBUTE = "param:"
+_STEPPED = (Kind.Q_UNIFORM, Kind.Q_LOG_UNIFORM, Kind.Q_LOG_UNIFORM_VALUES)
 _LARGEST_WHOLE = 2**53  # Optuna's storages keep every number as a float
 _MOST_STEPS = 10_000  # of a lattice that is told to Optuna as one; beyond, its quantile is as good
 
@@ -45,7 +46,8 @@ def suggest(space: Space, trial: Trial) -> dict[str, Any]:
     """Return a configuration of the space, nested as W&B nests it, from a trial's suggestions.
 
     Args:
-        space: Any space. Parameters of one value are not suggested; they are in the configuration all the same.
+        space: Any space. Parameters of one value are not suggested; they are in the configuration all the same. One
+            whose condition does not hold is not asked for, and no part of the configuration.
         trial: Of Optuna. It is asked in the order of the space, by dotted names.
 
     Returns:
@@ -55,16 +57,33 @@ def suggest(space: Space, trial: Trial) -> dict[str, Any]:
     ...     def suggest_float(self, name, low, high, *, step=None, log=False):
     ...         return low
     >>> lr = Distribution(kind=Kind.LOG_UNIFORM_VALUES, min=1e-5, max=1e-3)
-    >>> from sweepkit.spec.space import Parameter
     >>> suggest(Space(parameters=(Parameter(path=("optimizer", "lr"), distribution=lr),)), Lowest())
     {'optimizer': {'lr': 1e-05}}
     """
     coded = {coding.path: coding for coding in codings(space)}
-    flat: dict[Path, Any] = fixed_values(space)
-    for parameter in space.parameters:
+    fixed = fixed_values(space)
+    flat: dict[Path, Any] = {}
+    for parameter in _parents_first(space):
+        if not _is_active(space, parameter.path, flat):
+            continue
         if parameter.path in coded:
             flat[parameter.path] = _value(coded[parameter.path], parameter.name, trial)
+        else:
+            flat[parameter.path] = fixed[parameter.path]
     return space.nest(flat)
+
+
+def _parents_first(space: Space) -> list[Parameter]:
+    """Return the parameters in the space's order, those with conditions last, a parent before its children."""
+    conditions = [condition.path for condition in getattr(space, "conditions", ())]
+    by_path = {parameter.path: parameter for parameter in space.parameters}
+    return [*(p for p in space.parameters if p.path not in conditions), *(by_path[path] for path in conditions)]
+
+
+def _is_active(space: Space, path: Path, flat: dict[Path, Any]) -> bool:
+    """Return whether a parameter is part of a configuration whose parents' values are these."""
+    conditional: Any = space
+    return not getattr(space, "conditions", ()) or path in conditional.active(flat)
 
 
 def _value(coding: Coding, name: str, trial: Trial) -> Any:
@@ -79,8 +98,11 @@ def _value(coding: Coding, name: str, trial: Trial) -> Any:
     if distribution.kind is Kind.INT_UNIFORM and (bounds := distribution.bounds()) is not None:
         if max(abs(bound) for bound in bounds) <= _LARGEST_WHOLE:
             return trial.suggest_int(name, int(bounds[0]), int(bounds[1]))
-    elif distribution.kind is Kind.Q_UNIFORM and (lattice := _lattice(distribution)) is not None:
-        return _on_lattice(distribution, lattice, name, trial)
+    elif distribution.kind in _STEPPED and (lattice := _lattice(distribution)) is not None:
+        if distribution.kind is Kind.Q_UNIFORM:
+            return _on_lattice(distribution, lattice, name, trial)
+        if lattice[0] >= 1 and all(type(number) is int for number in lattice) and lattice[2] == 1:
+            return trial.suggest_int(name, int(lattice[0]), int(lattice[1]), log=True)
     value = coding.decode(trial.suggest_float(name + QUANTILE, coding.low, coding.high))
     trial.set_user_attr(ATTRIBUTE + name, as_choice(value))
     return value
@@ -130,3 +152,32 @@ def _on_lattice(
     return distribution.support_value(min(max(round((given - low) / step), 0), size - 1))
 
 
+class Replay:
+    """A trial that gives again what a recorded one was given.
+
+    Args:
+        params: Of the recorded trial, by the names that `suggest` asks for.
+
+    Raises:
+        KeyError: From `suggest`, when a parameter is missing.
+    """
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._params = params
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return the recorded number."""
+        return float(self._params[name])
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Return the recorded whole number."""
+        return int(self._params[name])
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the recorded choice."""
+        return self._params[name]
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep nothing."""
