@@ -1,0 +1,178 @@
+"""A `RunTable` from the rows of any tool: our own runs.csv, Optuna's trials_dataframe, a W&B export, a spreadsheet. Pure.
+
+What a column is, is read from its name (`params.lr`, `params_lr`) and from what the caller says; everything else is told
+by its values: a column of numbers is numeric, positive numbers over two decades are logarithmic.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sweepkit.analysis.table import Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
+from sweepkit.errors import DataError
+from sweepkit.spec.runs import RunState
+from sweepkit.spec.sweep import Goal, Metric
+
+# Words of W&B and Optuna for what we call otherwise.
+_STATES = {
+    "complete": RunState.FINISHED,
+    "completed": RunState.FINISHED,
+    "success": RunState.FINISHED,
+    "terminated": RunState.FINISHED,  # Ray Tune: it ended by itself
+    "pruned": RunState.STOPPED,
+    "early_stopped": RunState.STOPPED,
+    "fail": RunState.FAILED,
+    "crashed": RunState.FAILED,
+    "error": RunState.FAILED,
+    "killed": RunState.FAILED,
+    "waiting": RunState.PENDING,
+    "preempted": RunState.PENDING,
+}
+_DURATIONS = ("duration_s", "runtime", "duration", "_runtime", "time_total_s")
+_IDS = ("run_id", "id", "trial_id", "name", "run")
+_OTHERS = re.compile(
+    r"^(number|state|status|created|created_at|start|end|datetime_.*|timestamp|_timestamp|_step|step|user|tags|notes|"
+    r"sweep|group|host|hostname|reason|attempts|value|values_\d+|(user|system)_attrs_.*|(user|system)_attr.*|"
+    r"intermediate_values|github|git.*|agent|updated|end time|start time|description|commit|jobtype|job type)$",
+    re.IGNORECASE,
+)
+_PREFIX = re.compile(r"^(params?|config)[._/]", re.IGNORECASE)
+
+
+def from_rows(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    metric: str | None = None,
+    goal: Goal = Goal.MAXIMIZE,
+    parameters: Sequence[str] = (),
+    name: str = "",
+) -> RunTable:
+    """Return a table of plain rows.
+
+    Args:
+        rows: Column name → value; text that reads as a number, true, false or JSON is taken as that; "" is missing.
+        metric: The column to optimize; None takes `value` (ours, Optuna's), then `values_0`.
+        goal: Its direction.
+        parameters: The parameter columns, as written or without their prefix; () takes those that begin with `params.`,
+            `params_` or `config.`, and without any such all that are neither the metric nor known bookkeeping.
+        name: What to call the table.
+
+    Raises:
+        DataError: There is no row, no such metric, a named parameter is missing, or no parameter is left.
+    """
+    where = name or "table"
+    if not rows:
+        raise DataError(f"{where}: must hold at least one run, got none")
+    plain = [{str(key): _value(value) for key, value in row.items() if key is not None} for row in rows]
+    headers = list(dict.fromkeys(key for row in plain for key in row))
+    value_at = _metric_column(headers, metric, where)
+    chosen = _parameters(headers, value_at, parameters, where)
+    by_column = [(key, _column(short, [row.get(key) for row in plain])) for key, short in chosen]
+    columns = tuple(column for _, column in by_column)
+    table_rows = [_row(index, row, value_at, by_column) for index, row in enumerate(plain)]
+    if len({row.number for row in table_rows}) < len(table_rows):  # two sweeps in one file
+        table_rows = [replace(row, number=index) for index, row in enumerate(table_rows)]
+    return RunTable(
+        name=name,
+        metrics=(Metric(name=metric or value_at, goal=goal),),
+        columns=columns,
+        rows=tuple(table_rows),
+    )
+
+
+def _value(value: Any) -> Any:
+    """Return a cell as the value that it stands for; None where it is empty."""
+    if not isinstance(value, str):
+        return None if isinstance(value, float) and math.isnan(value) else value
+    text = value.strip()
+    if text == "" or text.lower() == "nan":  # not "none": optimizers and schedulers are called so
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)  # .5 and 1. are numbers, and no JSON
+    except ValueError:
+        return value
+
+
+def _metric_column(headers: Sequence[str], metric: str | None, where: str) -> str:
+    wanted = [metric, f"best.{metric}", f"metrics.{metric}"] if metric else ["value", "values_0"]
+    for candidate in wanted:
+        if candidate in headers:
+            return candidate
+    shown = ", ".join(headers[:20])
+    raise DataError(f"{where}: must have a column of the metric {metric or 'value'!r}, got: {shown}; name it: --metric")
+
+
+def _parameters(headers: Sequence[str], value_at: str, wanted: Sequence[str], where: str) -> list[tuple[str, str]]:
+    """Return (column, parameter name) of each parameter."""
+    if wanted:
+        found = []
+        for name in wanted:
+            key = next((h for h in headers if h == name or _PREFIX.sub("", h) == name), None)
+            if key is None:
+                raise DataError(f"{where}: the parameter {name!r} must be a column, got: {', '.join(headers[:20])}")
+            found.append((key, name))
+        return found
+    prefixed = [(key, _PREFIX.sub("", key)) for key in headers if _PREFIX.match(key)]
+    if prefixed:
+        return prefixed
+    known = {value_at, *_IDS, *_DURATIONS}
+    others = [key for key in headers if key.lower() not in known and key not in known and not _OTHERS.match(key)]
+    others = [key for key in others if not key.startswith(("best.", "metrics."))]
+    if not others:
+        raise DataError(f"{where}: must have columns of parameters, got none beside the metric; name them: --parameters")
+    return [(key, key) for key in others]
+
+
+def _column(name: str, cells: Sequence[Any]) -> Column:
+    values = [value for value in cells if value is not None]
+    missing = len(values) < len(cells)
+    if values and all(is_number(value) for value in values):
+        return numbers_column(name, values, missing=missing)
+    return levels_column(name, values, missing=missing)
+
+
+def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]]) -> Row:
+    lower = {key.lower(): value for key, value in row.items()}
+    raw = row.get(value_at)
+    value = float(raw) if is_number(raw) else None
+    params: dict[str, float | str] = {}
+    for key, column in columns:
+        if (item := row.get(key)) is not None:
+            params[column.name] = item if column.numeric else text_of(item)
+    number = lower.get("number")
+    duration = next((lower[key] for key in _DURATIONS if is_number(lower.get(key))), None)
+    run_id = next((lower[key] for key in _IDS if lower.get(key) is not None), index)
+    seed = lower.get("seed")
+    return Row(
+        number=number if isinstance(number, int) else index,
+        run_id=text_of(run_id),
+        state=_state(lower.get("state", lower.get("status")), value),
+        params=params,
+        value=value,
+        objectives=None if value is None else (value,),
+        metrics={key[5:]: float(item) for key, item in row.items() if key.startswith("best.") and is_number(item)},
+        duration_s=float(duration) if duration is not None else None,
+        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        reason=text_of(lower["reason"]) if lower.get("reason") is not None else "",
+        order=float(index),
+    )
+
+
+def _state(told: Any, value: float | None) -> RunState:
+    """Return the state that another tool's word means; without one, a run with a value has finished."""
+    if told is None:
+        return RunState.FAILED if value is None else RunState.FINISHED
+    word = str(told).lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
+    try:
+        return _STATES.get(word) or RunState(word)
+    except ValueError:
+        return RunState.FAILED if value is None else RunState.FINISHED

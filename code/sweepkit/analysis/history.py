@@ -1,0 +1,70 @@
+"""How the best value came about: best so far, the noise between seeds, and what a random search of k runs would reach. Pure.
+
+Source: Dodge, Gururangan, Card, Schwartz and Smith 2019, "Show Your Work", EMNLP (the expected best of k runs); Tang et al.
+2020, "Showing Your Work Doesn't Always Work", ACL (its bias); the unbiased U-statistic is used here.
+"""
+
+from collections.abc import Sequence
+from math import comb, inf, sqrt
+
+from sweepkit.analysis.encoding import encode
+from sweepkit.analysis.table import Row, RunTable, same_configuration
+from sweepkit.spec.sweep import Goal
+
+_LONGEST_CURVE = 1000
+
+
+def in_time(table: RunTable) -> list[Row]:
+    """Return the runs that are done in the order in which they ended; ties by number."""
+    return sorted((row for row in table.rows if row.state.done), key=lambda row: (row.order, row.number))
+
+
+def best_so_far(values: Sequence[float | None], goal: Goal) -> list[float | None]:
+    """Return the best value up to each position; None before the first.
+
+    >>> best_so_far([None, 2.0, 1.0, 3.0], Goal.MAXIMIZE)
+    [None, 2.0, 2.0, 3.0]
+    """
+    best: float | None = None
+    found = []
+    for value in values:
+        if value is not None and (best is None or goal.better(value, best)):
+            best = value
+        found.append(best)
+    return found
+
+
+def expected_best(values: Sequence[float], goal: Goal) -> list[float]:
+    """Return the expected best of k runs drawn from these without replacement, for k = 1 … n / 2.
+
+    Unbiased when the order of the runs means nothing (random and grid search, not an engine that learns); the values
+    hold the noise of the seeds, whose luck the best of many collects.
+
+    >>> [round(value, 3) for value in expected_best([1.0, 2.0, 3.0, 4.0], Goal.MAXIMIZE)]
+    [2.5, 3.333]
+    """
+    n = len(values)
+    ordered = sorted(values, reverse=goal is Goal.MINIMIZE)  # the best last
+    found = []
+    for k in range(1, min(n // 2, _LONGEST_CURVE) + 1):
+        whole = comb(n, k)
+        found.append(sum(comb(i, k - 1) / whole * value for i, value in enumerate(ordered) if i >= k - 1))
+    return found
+
+
+def seed_sd(table: RunTable) -> tuple[float, int] | None:
+    """Return the pooled standard deviation of runs of one configuration, and its degrees of freedom.
+
+    None without two finished runs of one configuration. Seeds, ids and paths do not make a configuration another one.
+    """
+    rows = table.finished()
+    kept = {group.name for group in encode(table).groups} if table.metrics else set()
+    columns = [column for column in table.columns if column.name in kept]
+    squares, freedom = 0.0, 0
+    for group in same_configuration(rows, columns):
+        values = [float(rows[index].value or 0.0) for index in group]
+        if len(values) > 1:
+            mean = sum(values) / len(values)
+            squares += sum((value - mean) ** 2 for value in values)
+            freedom += len(values) - 1
+    return (sqrt(squares / freedom), freedom) if freedom and squares < inf else None

@@ -1,0 +1,406 @@
+"""What mattered: the share of the metric's variance that hangs on each parameter, with bars and a verdict. Pure.
+
+The default estimator is a random forest measured by grouped out-of-bag permutation (`forest`), with
+
+* bars from refits on subsamples of 63.2 % of the configurations without replacement (a bootstrap puts copies of a row in
+  and out of the bag, and then a random seed looks important in every sweep),
+* a noise floor from shadow parameters: shuffled copies, which cannot matter by construction,
+* a verdict: clear (5 % quantile of the subsamples above zero), weak (above the floor), not distinguishable,
+* gates: too few runs for a model (then a rank statistic without one), or a model that predicts nothing (then no verdict).
+
+The others (`mdi`, `gp`, `fanova`, `ped_anova`, `eps_squared`) are there to compare; their numbers are not shares of the
+same thing, and have no bars. Measured on sweeps whose truth is known: benchmarks/importance.py.
+
+Source of the recipe: Ishwaran and Lu 2019, Statistics in Medicine 38:558–582 (subsampling); Kursa and Rudnicki 2010,
+Journal of Statistical Software 36(11) (shadows); Breiman 2001, Machine Learning 45:5–32.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import combinations
+
+import numpy as np
+
+from sweepkit.analysis.encoding import Design, Floats, Group, encode
+from sweepkit.analysis.estimators import ESTIMATORS, Estimate, eps_squared
+from sweepkit.analysis.forest import Grown, Shuffle, grow
+from sweepkit.analysis.table import RunTable
+from sweepkit.errors import DataError
+from sweepkit.spec.sweep import Goal
+
+TREES = 200
+REFIT_TREES = 100
+SUBSAMPLES = 30
+SHARE_KEPT = 0.632
+FEWEST = 20
+FEWEST_PER_PARAMETER = 3
+LEAST_R2 = 0.1
+LEADING = 4
+_SHADOWS = 100  # values that the floor's 99 % quantile is taken of, at least
+
+
+class Verdict(StrEnum):
+    """What may be said of a parameter."""
+
+    CLEAR = "clear"
+    WEAK = "weak"
+    NONE = "not distinguishable"
+    UNJUDGED = "not judged"
+
+
+class Gate(StrEnum):
+    """What keeps a verdict back."""
+
+    OPEN = ""
+    TOO_FEW = "too few runs"
+    NO_MODEL = "the model predicts nothing"
+    NOTHING = "nothing to explain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One parameter.
+
+    Args:
+        name: The parameter.
+        value: Its importance; for the forest the share of the variance, may be a little below 0.
+        se: Its standard error, calibrated for n configurations; None without refits.
+        low, high: 5 % and 95 % quantiles over the refits on 63.2 % of the configurations: with fewer runs shares shrink,
+            so the value may lie above `high`. None without refits.
+        verdict: What may be said.
+        active: Configurations that have it.
+    """
+
+    name: str
+    value: float
+    se: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict = Verdict.UNJUDGED
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """Two parameters that act together, beyond what each does alone.
+
+    Args:
+        a, b: The parameters.
+        value: I = importance(a and b) - importance(a) - importance(b), as shares. Below 0: part of the variance needs
+            both and is counted in each (an interaction); above 0: they stand in for each other (they are correlated).
+        low, high: 5 % and 95 % quantiles over the refits.
+        clear: 95 % of the refits lie on the value's side of 0.
+    """
+
+    a: str
+    b: str
+    value: float
+    low: float
+    high: float
+    clear: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Two parameters whose values went together, so that their shares cannot be told apart.
+
+    Args:
+        a, b: The parameters.
+        rho: Spearman's correlation of their values, beyond ±0.5.
+        value: The share of both shuffled together.
+    """
+
+    a: str
+    b: str
+    rho: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """What mattered in a sweep.
+
+    Args:
+        estimator: How it was measured.
+        metric, goal: Of what.
+        shares: The parameters, most important first.
+        n: Configurations; `runs` went into them.
+        r2: Of predictions for configurations that the model has not seen; None for an estimator without a model.
+        floor: What parameters that cannot matter reach in 1 of 100 cases; None without shadows.
+        gate: What keeps a verdict back.
+        left_out: Why runs did not go in → how many.
+        dropped: Parameters left out → why.
+        interactions: The strongest pairs of the leading four, at most three.
+        together: Pairs of correlated parameters.
+        sentences: The same in words, one finding each.
+    """
+
+    estimator: str
+    metric: str
+    goal: Goal
+    shares: tuple[Share, ...]
+    n: int
+    runs: int
+    r2: float | None = None
+    floor: float | None = None
+    gate: Gate = Gate.OPEN
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    interactions: tuple[Interaction, ...] = ()
+    together: tuple[Together, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+    def top(self, count: int) -> list[str]:
+        """Return the names of the most important parameters."""
+        return [share.name for share in self.shares[:count]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is computed.
+
+    Args:
+        trees: Of the forest whose shares are shown, >= 1.
+        refit_trees: Of each forest for a bar or the floor, >= 1.
+        subsamples: Refits for the bars, >= 10.
+    """
+
+    trees: int = TREES
+    refit_trees: int = REFIT_TREES
+    subsamples: int = SUBSAMPLES
+
+
+def importances(
+    table: RunTable, *, estimator: str = "forest", objective: int = 0, seed: int = 0, effort: Effort | None = None
+) -> Importance:
+    """Return what mattered in a table's runs.
+
+    With fewer than 20 configurations, or fewer than 3 for each parameter, no model is made: the shares are those of
+    `eps_squared`, without verdicts.
+
+    Args:
+        table: The runs.
+        estimator: "forest", "mdi", "gp", "fanova", "ped_anova" or "eps_squared".
+        objective: Which of the table's metrics.
+        seed: Of everything random in the computation, >= 0; the same seed gives the same numbers.
+        effort: How much is computed, for the forest.
+
+    Raises:
+        DataError: The estimator is unknown, or the table has no such metric.
+    """
+    if estimator != "forest" and estimator not in ESTIMATORS:
+        known = ", ".join(["forest", *ESTIMATORS])
+        raise DataError(f"--estimator: must be one of {known}, got {estimator!r}")
+    if objective >= len(table.metrics):
+        raise DataError(f"{table.name}: must have a metric to explain, got {len(table.metrics)} metrics")
+    design = encode(table, objective=objective)
+    gate = _gate(design)
+    rng = np.random.default_rng(seed)
+    if gate is Gate.NOTHING:
+        found = _Found(shares=())
+    elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
+        estimator, found = "eps_squared", _plain(design, eps_squared(design))
+    elif estimator == "forest":
+        found = _forest(design, rng, effort or Effort())
+        if found.r2 is not None and found.r2 < LEAST_R2:
+            gate = Gate.NO_MODEL
+    else:
+        found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
+        if found.r2 is not None and found.r2 < LEAST_R2:
+            gate = Gate.NO_MODEL
+    return _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What an estimator found."""
+
+    shares: tuple[Share, ...]
+    r2: float | None = None
+    floor: float | None = None
+    interactions: tuple[Interaction, ...] = ()
+    together: tuple[Together, ...] = ()
+    note: str = ""
+
+
+def _finished(
+    table: RunTable, design: Design, found: _Found, *, estimator: str, objective: int, gate: Gate
+) -> Importance:
+    from sweepkit.analysis.importance_words import sentences
+
+    shares = sorted(found.shares, key=lambda share: -share.value)
+    if gate is Gate.NO_MODEL:
+        shares = [replace(share, verdict=Verdict.NONE) for share in shares]
+    result = Importance(
+        estimator=estimator,
+        metric=table.metrics[objective].name,
+        goal=table.metrics[objective].goal,
+        shares=tuple(shares),
+        n=design.n,
+        runs=design.runs,
+        r2=found.r2,
+        floor=found.floor,
+        gate=gate,
+        left_out=design.left_out,
+        dropped=design.dropped,
+        interactions=() if gate is Gate.NO_MODEL else found.interactions,
+        together=found.together,
+    )
+    return replace(result, sentences=tuple(sentences(result, table, note=found.note)))
+
+
+def _gate(design: Design) -> Gate:
+    if not design.groups or design.n < 3 or float(np.ptp(design.y)) == 0.0:
+        return Gate.NOTHING
+    if design.n < max(FEWEST, FEWEST_PER_PARAMETER * len(design.groups)):
+        return Gate.TOO_FEW
+    return Gate.OPEN
+
+
+def _plain(design: Design, estimate: Estimate) -> _Found:
+    shares = tuple(
+        Share(name=group.name, value=float(value), active=int(group.active.sum()))
+        for group, value in zip(design.groups, estimate.values, strict=True)
+    )
+    return _Found(shares=shares, r2=estimate.r2, note=estimate.note)
+
+
+# -- the forest --------------------------------------------------------------------------------------------------------
+
+
+def _forest(design: Design, rng: np.random.Generator, effort: Effort) -> _Found:
+    """Grow the forest, its refits and its shadows."""
+    singles = [_single(group) for group in design.groups]
+    count = len(singles)
+    whole = grow(design.x, design.y, singles, trees=effort.trees, rng=rng)
+    lead = sorted(range(count), key=lambda index: -whole.shares[index])[:LEADING]
+    pairs = list(combinations(sorted(lead), 2))
+    linked = [(i, j, rho) for i, j, rho in _correlated(design) if (i, j) not in pairs]
+    shuffles = [*singles, *(_pair(design, i, j) for i, j in pairs), *(_pair(design, i, j) for i, j, _ in linked)]
+    if len(shuffles) > count:
+        # The same forest once more, now that the leading parameters are known: the pairs must be measured on it too.
+        whole = grow(design.x, design.y, shuffles, trees=effort.trees, rng=rng)
+    refits = _subsampled(design, shuffles[: count + len(pairs)], rng, effort)
+    floor = _floor(design, rng, effort)
+    spread = _bar_sd(refits, design.n)
+    low, high = np.quantile(refits, [0.05, 0.95], axis=0)
+    shares = [
+        Share(
+            name=group.name,
+            value=float(whole.shares[index]),
+            se=float(spread[index]),
+            low=float(low[index]),
+            high=float(high[index]),
+            verdict=_verdict(float(whole.shares[index]), float(low[index]), floor),
+            active=int(group.active.sum()),
+        )
+        for index, group in enumerate(design.groups)
+    ]
+    return _Found(
+        shares=tuple(shares),
+        r2=whole.r2,
+        floor=floor,
+        interactions=_interactions(design, whole, refits, pairs),
+        together=_together(design, whole, pairs, linked),
+    )
+
+
+def _verdict(value: float, low: float, floor: float) -> Verdict:
+    if low > 0 and value > 0:
+        return Verdict.CLEAR
+    return Verdict.WEAK if value > floor else Verdict.NONE
+
+
+def _single(group: Group) -> Shuffle:
+    return Shuffle(at=group.at, blocks=np.where(group.active, 0, -1))
+
+
+def _pair(design: Design, i: int, j: int) -> Shuffle:
+    """Return the shuffle of two parameters with one permutation, within the configurations that have the same of them."""
+    a, b = design.groups[i], design.groups[j]
+    blocks = a.active.astype(int) + 2 * b.active.astype(int) - 1
+    return Shuffle(at=np.concatenate([a.at, b.at]), blocks=blocks)
+
+
+def _subsampled(design: Design, shuffles: Sequence[Shuffle], rng: np.random.Generator, effort: Effort) -> Floats:
+    """Return the shares of refits on 63.2 % of the configurations, shape (subsamples, shuffles)."""
+    size = max(3, round(SHARE_KEPT * design.n))
+    found = []
+    for _ in range(effort.subsamples):
+        at = rng.choice(design.n, size, replace=False)
+        part = [Shuffle(at=shuffle.at, blocks=shuffle.blocks[at]) for shuffle in shuffles]
+        found.append(grow(design.x[at], design.y[at], part, trees=effort.refit_trees, rng=rng).shares)
+    return np.array(found)
+
+
+def _bar_sd(refits: Floats, n: int) -> Floats:
+    """Return the standard error of each share at size n: the refits' spread about their own mean, scaled up.
+
+    m of n without replacement vary less than samples of size m would, and samples of n less than those: the factor is
+    sqrt(m / (n - m)) (Politis, Romano and Wolf 1999, "Subsampling", section 2).
+    """
+    m = max(3, round(SHARE_KEPT * n))
+    return np.asarray(refits.std(axis=0, ddof=1) * np.sqrt(m / max(1, n - m)))
+
+
+def _floor(design: Design, rng: np.random.Generator, effort: Effort) -> float:
+    """Return the 99 % quantile of the shares of shadow parameters: shuffled copies beside the real ones."""
+    p, count = design.x.shape[1], len(design.groups)
+    shadows = [Shuffle(at=group.at + p, blocks=np.where(group.active, 0, -1)) for group in design.groups]
+    found: list[float] = []
+    while len(found) < max(_SHADOWS, 4 * count):
+        copies = design.x.copy()
+        for group in design.groups:
+            here = np.flatnonzero(group.active)
+            copies[np.ix_(here, group.at)] = design.x[np.ix_(rng.permutation(here), group.at)]
+        both = np.ascontiguousarray(np.hstack([design.x, copies]))
+        found.extend(grow(both, design.y, shadows, trees=effort.refit_trees, rng=rng).shares)
+    return max(0.0, float(np.quantile(found, 0.99)))
+
+
+def _interactions(
+    design: Design, whole: Grown, refits: Floats, pairs: Sequence[tuple[int, int]]
+) -> tuple[Interaction, ...]:
+    """Return the three pairs with the strongest effect beyond the two alone, strongest first."""
+    found = []
+    for index, (i, j) in enumerate(pairs, len(design.groups)):
+        value = float(whole.shares[index] - whole.shares[i] - whole.shares[j])
+        again = refits[:, index] - refits[:, i] - refits[:, j]
+        low, high = (float(end) for end in np.quantile(again, [0.05, 0.95]))
+        clear = high < 0 if value < 0 else low > 0
+        a, b = design.groups[i].name, design.groups[j].name
+        found.append(Interaction(a=a, b=b, value=value, low=low, high=high, clear=clear))
+    return tuple(sorted(found, key=lambda pair: -abs(pair.value))[:3])
+
+
+def _together(
+    design: Design, whole: Grown, pairs: Sequence[tuple[int, int]], linked: Sequence[tuple[int, int, float]]
+) -> tuple[Together, ...]:
+    """Return the correlated pairs with their joint share, the most correlated first, at most three."""
+    start = len(design.groups)
+    joint = {pair: float(whole.shares[start + index]) for index, pair in enumerate(pairs)}
+    joint |= {(i, j): float(whole.shares[start + len(pairs) + index]) for index, (i, j, _) in enumerate(linked)}
+    found = [
+        Together(a=design.groups[i].name, b=design.groups[j].name, rho=rho, value=joint[i, j])
+        for i, j, rho in _correlated(design)
+    ]
+    return tuple(sorted(found, key=lambda pair: -abs(pair.rho))[:3])
+
+
+def _correlated(design: Design) -> list[tuple[int, int, float]]:
+    """Return the pairs of ordered parameters whose values correlate beyond what chance does, and beyond 0.5."""
+    from sweepkit.analysis.association import spearman, threshold
+
+    ordered = [index for index, group in enumerate(design.groups) if len(group.at) == 1]
+    pairs = list(combinations(ordered, 2))
+    found = []
+    for i, j in pairs:
+        a, b = design.groups[i], design.groups[j]
+        both = a.active & b.active
+        if both.sum() < 10:
+            continue
+        rho = spearman(design.x[both, a.at[0]], design.x[both, b.at[0]])
+        if abs(rho) > max(0.5, threshold(int(both.sum()), len(pairs))):
+            found.append((i, j, rho))
+    return found

@@ -1,0 +1,136 @@
+"""What an `Importance` says, in sentences that a person can act on. Pure."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sweepkit.analysis.table import RunTable
+
+if TYPE_CHECKING:
+    from sweepkit.analysis.importance import Importance
+
+_NAMED = 5
+
+
+def sentences(result: "Importance", table: RunTable, *, note: str = "") -> list[str]:
+    """Return the findings, the most important first, then what limits them."""
+    from sweepkit.analysis.importance import Gate
+
+    told = [_opening(result)]
+    if result.gate is Gate.OPEN and result.estimator == "forest":
+        told.extend(_verdicts(result))
+        told.extend(_interactions(result))
+    told.extend(_together(result))
+    told.extend(_limits(result, table))
+    if note:
+        told.append(note + ".")
+    return told
+
+
+def _opening(result: "Importance") -> str:
+    from sweepkit.analysis.importance import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate
+
+    count = len(result.shares)
+    if result.gate is Gate.NOTHING:
+        if not result.n:
+            return f"No run finished with a value of {result.metric}: there is nothing to explain."
+        if result.n < 3:
+            return f"Only {_count(result.n, 'configuration')} finished: importance needs several."
+        return f"Nothing to explain: over {_count(result.n, 'configuration')} {result.metric} or every parameter is the same."
+    if result.gate is Gate.TOO_FEW:
+        need = max(FEWEST, FEWEST_PER_PARAMETER * count)
+        return (
+            f"Too few runs: {_count(result.n, 'configuration')} finished, {_count(count, 'parameter')} "
+            f"need at least {need}. Shown is the "
+            "share of the ranks that bins of each parameter explain, one at a time, without a model and without a verdict."
+        )
+    if result.gate is Gate.NO_MODEL:
+        return (
+            f"The model does not predict {result.metric} for configurations that it has not seen (R² "
+            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is told apart from noise."
+        )
+    r2 = "" if result.r2 is None else f"; it predicts unseen configurations with R² {result.r2:.2f}"
+    if result.estimator == "forest":
+        return (
+            f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone or with "
+            f"others, over {_count(result.n, 'configuration')}{r2}."
+        )
+    return f"Importance for {result.metric} by {result.estimator}, over {_count(result.n, 'configuration')}{r2}; no bars."
+
+
+def _verdicts(result: "Importance") -> list[str]:
+    from sweepkit.analysis.importance import Verdict
+
+    told = []
+    clear = [share for share in result.shares if share.verdict is Verdict.CLEAR]
+    weak = [share for share in result.shares if share.verdict is Verdict.WEAK]
+    none = [share for share in result.shares if share.verdict is Verdict.NONE]
+    if clear:
+        shown = ", ".join(f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear)
+        told.append(f"Clear: {shown}.")
+    if weak:
+        told.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")
+    if none:
+        names = ", ".join(share.name for share in none[:_NAMED])
+        more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
+        told.append(f"Not distinguishable from noise: {names}{more}.")
+    if not clear:
+        told.append("No parameter is clear: more runs, or wider ranges, would be needed to tell.")
+    return told
+
+
+def _interactions(result: "Importance") -> list[str]:
+    told = []
+    for pair in result.interactions:
+        if not pair.clear:
+            continue
+        size = f"{_percent(abs(pair.value))} of the variance"
+        if pair.value < 0:
+            told.append(f"{pair.a} and {pair.b} interact: the best value of one depends on the other ({size}).")
+        else:
+            told.append(f"{pair.a} and {pair.b} stand in for each other ({size}).")
+    return told
+
+
+def _together(result: "Importance") -> list[str]:
+    return [
+        f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be told apart; shuffled "
+        f"together they account for {_percent(pair.value)}."
+        for pair in result.together
+    ]
+
+
+def _limits(result: "Importance", table: RunTable) -> list[str]:
+    told = []
+    if result.left_out:
+        shown = ", ".join(f"{count} {why}" for why, count in result.left_out.items())
+        told.append(f"Left out, because only runs at full budget can be compared: {shown}.")
+    stopped = result.left_out.get("stopped early", 0)
+    if stopped > result.runs / 3 and result.n:
+        told.append(
+            f"{stopped} of {stopped + result.runs} runs were stopped early: what made them bad enough to be stopped is not "
+            "seen here."
+        )
+    if result.dropped:
+        told.append(f"Not considered: {_dropped(result.dropped)}.")
+    if result.runs > result.n:
+        told.append(f"{_count(result.runs, 'run')} of {_count(result.n, 'configuration')}: runs of one are averaged.")
+    if table.method and not table.exchangeable and result.n:
+        told.append(
+            f"The engine ({table.method}) chose where to look: this is importance inside the region that it visited."
+        )
+    return told
+
+
+def _dropped(dropped: Mapping[str, str]) -> str:
+    by_reason: dict[str, list[str]] = {}
+    for name, why in dropped.items():
+        by_reason.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+
+
+def _percent(share: float | None) -> str:
+    return "?" if share is None else f"{100 * share:.0f} %"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

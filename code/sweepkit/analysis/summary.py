@@ -1,0 +1,118 @@
+"""What came out of a sweep, in sentences: how many runs, the best, how sure that is, why runs were stopped or failed. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweepkit.analysis.history import seed_sd
+from sweepkit.analysis.table import Row, RunTable
+from sweepkit.spec.runs import RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasons:
+    """Runs that ended for the same reason up to its numbers.
+
+    Args:
+        reason: That of the first of them.
+        rows: The runs, by number.
+    """
+
+    reason: str
+    rows: tuple[Row, ...]
+
+
+def summary(table: RunTable) -> list[str]:
+    """Return what to know at first: counts, the best run, whether its lead is more than luck."""
+    told = [counted(table)]
+    ranked = table.ranked()
+    metric = table.metric
+    if metric is None:
+        return [*told, "The sweep names no metric: its runs are not ranked."]
+    if not ranked:
+        told.append(f"No run has a value of {metric.name} yet." if table.rows else "")
+        return [sentence for sentence in told if sentence]
+    best = ranked[0]
+    direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
+    told.append(f"The {direction} {metric.name} is {best.value:.5g}, of run {best.number} ({best.run_id}).")
+    told.append(_lead(table, ranked))
+    if len(ranked) > 1:
+        told.append(
+            f"It is the best of {len(ranked)}, chosen by the same number that is shown: expect less of it on new data and with "
+            "another seed until it is confirmed."
+        )
+    return [sentence for sentence in told if sentence]
+
+
+def _lead(table: RunTable, ranked: Sequence[Row]) -> str:
+    if len(ranked) < 2:
+        return "It is the only run with a value: nothing to compare with."
+    best, second = ranked[0], ranked[1]
+    lead = abs(float(best.value or 0.0) - float(second.value or 0.0))
+    noise = seed_sd(table)
+    if noise is None:
+        return (
+            f"Its lead over the second ({second.value:.5g}, run {second.number}) is {lead:.2g}; no configuration was run with "
+            "two seeds, so nobody knows whether that is luck."
+        )
+    sd, freedom = noise
+    within = "inside" if lead < 2 * 2**0.5 * sd else "beyond"
+    return (
+        f"Its lead over the second (run {second.number}) is {lead:.2g}, {within} what the noise between seeds explains "
+        f"(standard deviation {sd:.2g}, {freedom} degrees of freedom)."
+    )
+
+
+def counted(table: RunTable) -> str:
+    """Return how many runs there are in which state, and how long they took.
+
+    >>> from sweepkit.analysis.table import RunTable
+    >>> counted(RunTable(name="s", metrics=(), columns=(), rows=()))
+    'No run yet.'
+    """
+    if not table.rows:
+        return "No run yet."
+    counts = Counter(row.state for row in table.rows)
+    parts = [f"{counts[state]} {state.value}" for state in RunState if counts[state]]
+    total = len(table.rows)
+    durations = [row.duration_s for row in table.rows if row.duration_s is not None]
+    took = f", {span(sum(durations))} of running time" if durations else ""
+    return f"{total} run{'' if total == 1 else 's'}: {', '.join(parts)}{took}."
+
+
+def span(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> span(4.2), span(75), span(7320)
+    ('4.2 s', '1.2 min', '2.0 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def reasons(table: RunTable, states: Sequence[RunState]) -> list[Reasons]:
+    """Return the runs in these states by reason, the commonest first; numbers in a reason make no other one."""
+    groups: dict[str, list[Row]] = {}
+    for row in table.rows:
+        if row.state in states:
+            groups.setdefault(re.sub(r"[-+]?\d[\d.e+-]*", "#", row.reason), []).append(row)
+    found = [Reasons(reason=rows[0].reason or "no reason recorded", rows=tuple(rows)) for rows in groups.values()]
+    return sorted(found, key=lambda group: (-len(group.rows), group.rows[0].number))
+
+
+def saved(table: RunTable) -> str:
+    """Return what stopping runs early saved, "" when none was stopped or no finished run tells how long one takes."""
+    stopped = [row for row in table.rows if row.state is RunState.STOPPED]
+    whole = [row.duration_s for row in table.rows if row.state is RunState.FINISHED and row.duration_s is not None]
+    cut = [row.duration_s for row in stopped if row.duration_s is not None]
+    if not whole or not cut:
+        return ""
+    mean = sum(whole) / len(whole)
+    spared = max(0.0, mean * len(cut) - sum(cut))
+    share = spared / (spared + sum(whole) + sum(cut)) if spared else 0.0
+    return (
+        f"{len(stopped)} runs were stopped early; at the mean duration of a finished run ({span(mean)}) that saved about "
+        f"{span(spared)}, {share:.0%} of the running time."
+    )

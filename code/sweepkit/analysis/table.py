@@ -1,0 +1,297 @@
+"""A sweep as a table: parameters as columns that know their scale, runs as rows. What every figure and test reads.
+
+Pure. `from_runs` makes one from the record, `from_rows` (in `foreign`) from the rows of any other tool. A parameter that a
+run does not have (it is conditional, and its condition was not met) is absent from the row; a null is a value.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweepkit.analysis.ranking import value_of
+from sweepkit.spec.distributions import Kind, content_key
+from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunState
+from sweepkit.spec.space import Parameter, Space
+from sweepkit.spec.sweep import Method, Metric, SweepSpec
+
+_LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
+_DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
+_COUNTS = (RunState.FINISHED, RunState.STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One parameter.
+
+    Args:
+        name: Dotted name, unique in the table.
+        numeric: Its values are numbers (bool is none); otherwise they are categories.
+        log: Numbers that are searched, and shown, on a logarithmic axis; all are positive then.
+        conditional: Some run does not have it.
+        levels: The categories in the order of the space, then of appearance, as text; () for numbers.
+        low, high: Bounds of the search; None where the space has none or is unknown.
+        searched: The space has it with more than one value; True for foreign tables.
+    """
+
+    name: str
+    numeric: bool
+    log: bool = False
+    conditional: bool = False
+    levels: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    searched: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One run.
+
+    Args:
+        number: 0-based, unique.
+        run_id: Its id as the tool spells it.
+        state: Where it stands.
+        params: Column name → number (int, float) or level (text); absent where the run does not have it.
+        value: The metric, best over the run; None without a finite one.
+        objectives: The value of each metric of the table, or None when one is missing; `(value,)` with one metric.
+        metrics: Further finite numbers, by name.
+        duration_s: Of its last attempt, None when nobody knows.
+        attempts: Made so far.
+        reports: Values of the metric that it told; 0 when nobody knows.
+        seed: The seed that it trained with, None when nobody knows.
+        reason: Why it is in that state; may be "".
+        order: Position in time: runs are compared by when they ended; ties by number.
+        facts: Host, device and so on, as recorded.
+    """
+
+    number: int
+    run_id: str
+    state: RunState
+    params: Mapping[str, float | str]
+    value: float | None
+    objectives: tuple[float, ...] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    duration_s: float | None = None
+    attempts: int = 1
+    reports: int = 0
+    seed: int | None = None
+    reason: str = ""
+    order: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """Return whether it ended with a value: by itself, or by a stopping rule."""
+        return self.state in _COUNTS and self.value is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTable:
+    """A sweep's runs by number.
+
+    Args:
+        name: The sweep.
+        metrics: What is optimized, first the one that `Row.value` holds; () when the sweep names none.
+        columns: The parameters, in the space's order.
+        rows: The runs.
+        method: How configurations were proposed ("random", "bayes", …), "" when nobody knows.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    method: str = ""
+
+    @property
+    def metric(self) -> Metric | None:
+        """Return the first metric."""
+        return self.metrics[0] if self.metrics else None
+
+    @property
+    def exchangeable(self) -> bool:
+        """Return whether the order of the runs means nothing: proposals did not depend on results."""
+        return self.method in (Method.GRID, Method.RANDOM, "qmc")
+
+    def column(self, name: str) -> Column:
+        """Return a column by name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def ranked(self) -> list[Row]:
+        """Return the runs that ended with a value, best first; equal ones by number."""
+        metric = self.metric
+        if metric is None:
+            return []
+        sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
+        return sorted((row for row in self.rows if row.counts), key=lambda row: (sign * (row.value or 0.0), row.number))
+
+    def finished(self) -> list[Row]:
+        """Return the runs with a value at full budget: those that ended by themselves."""
+        return [row for row in self.rows if row.state is RunState.FINISHED and row.value is not None]
+
+    def varying(self) -> list[Column]:
+        """Return the columns in which runs differ (having it or not counts); all of them when none does."""
+        found = [column for column in self.columns if len({row.params.get(column.name) for row in self.rows}) > 1]
+        return found or list(self.columns)
+
+
+def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
+    """Return the table of a recorded sweep.
+
+    With several metrics a run's objectives are the values that stood beside its best report, else its newest ones.
+    """
+    metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
+    flat = [flatten(spec.space, run.params) for run in runs]
+    names = list(dict.fromkeys([*(p.name for p in spec.space.parameters), *(name for row in flat for name in row)]))
+    by_name = {parameter.name: parameter for parameter in spec.space.parameters}
+    columns = []
+    for name in names:
+        values = [row[name] for row in flat if name in row]
+        columns.append(_column(name, by_name.get(name), values, missing=len(values) < len(flat)))
+    rows = []
+    for run, values_of in zip(runs, flat, strict=True):
+        params = {c.name: cell(values_of[c.name], c) for c in columns if c.name in values_of}
+        rows.append(_row(run, params, metrics))
+    method = spec.extensions.sampler or spec.method.value
+    return RunTable(
+        name=spec.name,
+        metrics=tuple(metrics),
+        columns=tuple(columns),
+        rows=tuple(sorted(rows, key=lambda row: row.number)),
+        method=method if isinstance(method, str) else str(dict(method).get("name", "")),
+    )
+
+
+def flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a nested configuration by dotted name; what the space has as one value (a mapping, say) stays one."""
+    leaves = {parameter.path for parameter in space.parameters}
+    flat: dict[str, Any] = {}
+
+    def walk(node: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        for key, value in node.items():
+            here = (*path, str(key))
+            if isinstance(value, Mapping) and value and here not in leaves:
+                walk(value, here)
+            else:
+                flat[".".join(here)] = value
+
+    walk(params, ())
+    return flat
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number; bool is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def text_of(value: Any) -> str:
+    """Return a value as a category's name: text as it is, the rest as JSON.
+
+    >>> text_of("adamw"), text_of(True), text_of(None), text_of([1, 2])
+    ('adamw', 'true', 'null', '[1, 2]')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def cell(value: Any, column: Column) -> float | str:
+    """Return a value as its column holds it."""
+    return value if column.numeric else text_of(value)
+
+
+def wide(values: Sequence[float]) -> bool:
+    """Return whether numbers belong on a logarithmic axis: all positive, and over two decades or evenly spaced there.
+
+    >>> wide([1e-5, 1e-3]), wide([4, 8, 16, 32]), wide([1, 2, 3]), wide([0, 1e6])
+    (True, True, False, False)
+    """
+    points = sorted(set(values))
+    if len(points) < 2 or points[0] <= 0:
+        return False
+    ratios = [b / a for a, b in zip(points, points[1:], strict=False)]
+    even = len(points) > 2 and max(ratios) / min(ratios) < 1 + 1e-6
+    return points[-1] / points[0] >= _DECADES or even
+
+
+def numbers_column(name: str, values: Sequence[float], *, missing: bool) -> Column:
+    """Return the column of numbers of which nothing but the values is known."""
+    return Column(name=name, numeric=True, log=wide(values), conditional=missing)
+
+
+def levels_column(name: str, values: Sequence[Any], *, missing: bool, first: Sequence[Any] = ()) -> Column:
+    """Return the column of categories: `first` in their order, then the others as they appear."""
+    levels = tuple(dict.fromkeys(text_of(value) for value in [*first, *values]))
+    return Column(name=name, numeric=False, conditional=missing, levels=levels)
+
+
+def _column(name: str, parameter: Parameter | None, values: Sequence[Any], *, missing: bool) -> Column:
+    numeric = all(is_number(value) for value in values)
+    if parameter is None:
+        if numeric and values:
+            return numbers_column(name, values, missing=missing)
+        return levels_column(name, values, missing=missing)
+    given = parameter.distribution
+    searched = given.support_size() != 1
+    if not numeric or any(not is_number(value) for value in given.values):
+        return replace(levels_column(name, values, missing=missing, first=given.values), searched=searched)
+    bounds = _bounds(parameter)
+    if given.values:
+        log = wide(given.values)
+    else:
+        log = given.kind in _LOG_KINDS and all(value > 0 for value in values)
+    low, high = bounds if bounds is not None else (None, None)
+    return Column(name=name, numeric=True, log=log, conditional=missing, low=low, high=high, searched=searched)
+
+
+def _bounds(parameter: Parameter) -> tuple[float, float] | None:
+    given = parameter.distribution
+    if given.values:
+        return float(min(given.values)), float(max(given.values))
+    bounds = given.bounds()
+    return None if bounds is None else (float(bounds[0]), float(bounds[1]))
+
+
+def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Metric]) -> Row:
+    first = metrics[0] if metrics else None
+    value = value_of(run, first)
+    told = {**run.last_metrics, **run.best_metrics}
+    objectives = None
+    if len(metrics) > 1:
+        found = [told.get(metric.name) for metric in metrics]
+        complete = [float(item) for item in found if item is not None and math.isfinite(item)]
+        objectives = tuple(complete) if len(complete) == len(metrics) else None
+        value = objectives[0] if objectives else value
+    elif value is not None:
+        objectives = (value,)
+    duration = run.outcome.get("duration_s")
+    seed = run.outcome.get("seed")
+    return Row(
+        number=run.number,
+        run_id=run.run_id,
+        state=run.state,
+        params=params,
+        value=value,
+        objectives=objectives,
+        metrics={name: float(item) for name, item in told.items() if math.isfinite(item)},
+        duration_s=float(duration) if is_number(duration) else None,
+        attempts=run.attempts,
+        reports=len(run.history),
+        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        reason=run.reason,
+        order=run.ended_at if run.ended_at is not None else math.inf,
+        facts=run.outcome,
+    )
+
+
+def same_configuration(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[int]]:
+    """Return the positions of the rows that agree in all these columns, grouped, in order of appearance."""
+    groups: dict[Any, list[int]] = {}
+    for index, row in enumerate(rows):
+        key = tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())

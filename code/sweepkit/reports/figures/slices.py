@@ -1,0 +1,220 @@
+"""One parameter against the metric: where the good values lie, and whether the range was wide enough."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sweepkit.analysis.encoding import causes
+from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.reports.figures.base import (
+    STATE_SYMBOLS,
+    Drawn,
+    clipped,
+    hover,
+    layout,
+    nothing,
+    number,
+    parameter_axis,
+    place,
+    value_axis,
+)
+from sweepkit.spec.runs import RunState
+
+NAME = "slice"
+MOST = 9
+_TOP = 0.1
+_EDGE = 0.1
+_WIDEST = 0.7  # a region of the best runs that is wider than this share of the range says nothing
+_OUTER = 0.25
+_FEWEST_FOR_A_LINE = 12
+_LEARNING_RATE = ("learning_rate", "lr", "base_lr", "max_lr", "learningrate")
+
+
+def learning_rate(table: RunTable) -> Column | None:
+    """Return the parameter that is a learning rate by its name, None without one that varies."""
+    for wanted in _LEARNING_RATE:
+        for column in table.varying():
+            last = column.name.replace("/", ".").rpartition(".")[2].lower()
+            if column.numeric and last == wanted:
+                return column
+    return None
+
+
+def slices(table: RunTable, *, order: Sequence[str] = ()) -> list[Drawn]:
+    """Return a figure for each varying parameter, those in `order` first, a learning rate before the rest; at most 9."""
+    if table.metric is None or not table.ranked():
+        return []
+    first = learning_rate(table)
+    rank = {name: index for index, name in enumerate(order)}
+    columns = sorted(
+        causes(table), key=lambda column: (rank.get(column.name, len(rank)), first is None or column.name != first.name)
+    )
+    return [slice_of(table, column, index) for index, column in enumerate(columns[:MOST])]
+
+
+def slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
+    """Return one parameter's figure; `index` makes the name of its files unique."""
+    rows = [row for row in table.rows if column.name in row.params]
+    scored = [row for row in rows if row.counts]
+    title = clipped(column.name, 60)
+    name = f"{NAME}_{index + 1}"
+    if table.metric is None or not scored:
+        return nothing(name, title, "No run with this parameter has ended with a value.")
+    data = [_points(table, column, scored, state) for state in (RunState.FINISHED, RunState.STOPPED)]
+    lost = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    if lost:
+        data.append(_rug(table, column, lost))
+    if (line := _median_line(column, scored)) is not None:
+        data.append(line)
+    values = [row.value for row in scored if row.value is not None]
+    figure = layout(
+        xaxis=parameter_axis(column, rows) | {"anchor": "free", "position": 0},
+        yaxis=value_axis(values, table.metric.name) | {"domain": [0.06 if lost else 0.0, 1.0]},
+        yaxis2={"domain": [0, 0.05], "visible": False, "range": [-1, 1], "fixedrange": True},
+        shapes=_best_region(table, column),
+        showlegend=False,
+        margin={"l": 56, "r": 12, "t": 12, "b": 44},
+    )
+    return Drawn(
+        name=name,
+        title=title,
+        caption=" ".join(_words(table, column, rows)),
+        data=tuple(trace for trace in data if trace),
+        layout=figure,
+        rows=tuple(
+            {"run_id": row.run_id, "state": row.state.value, column.name: row.params[column.name], "value": row.value}
+            for row in rows
+        ),
+        height=300,
+    )
+
+
+def _points(table: RunTable, column: Column, scored: Sequence[Row], state: RunState) -> dict[str, Any]:
+    rows = [row for row in scored if row.state is state]
+    if not rows:
+        return {}
+    top = {row.run_id for row in table.ranked()[: _top_count(table)]}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": state.value,
+        "x": [place(row, column) for row in rows],
+        "y": [row.value for row in rows],
+        "text": [hover(row, table) for row in rows],
+        "hoverinfo": "text",
+        "marker": {
+            "color": ["--best" if row.run_id in top else "--finished" for row in rows],
+            "symbol": STATE_SYMBOLS[state],
+            "size": [9 if row.run_id in top else 6 for row in rows],
+            "opacity": 0.8 if state is RunState.FINISHED else 0.5,
+        },
+    }
+
+
+def _rug(table: RunTable, column: Column, lost: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "no value",
+        "x": [place(row, column) for row in lost],
+        "y": [0] * len(lost),
+        "yaxis": "y2",
+        "text": [hover(row, table) for row in lost],
+        "hoverinfo": "text",
+        "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"},
+    }
+
+
+def _top_count(table: RunTable) -> int:
+    return max(1, round(_TOP * len(table.ranked())))
+
+
+def top_range(table: RunTable, column: Column) -> tuple[float, float] | None:
+    """Return where the best tenth of the runs (at least 3) lies, None for categories or fewer than 10 runs."""
+    ranked = table.ranked()
+    top = [row.params[column.name] for row in ranked[: max(3, _top_count(table))] if column.name in row.params]
+    if not column.numeric or len(ranked) < 10 or not top:
+        return None
+    numbers = [float(value) for value in top]
+    return min(numbers), max(numbers)
+
+
+def _best_region(table: RunTable, column: Column) -> list[dict[str, Any]]:
+    where = top_range(table, column)
+    if where is None:
+        return []
+    numbers = [float(row.params[column.name]) for row in table.rows if column.name in row.params]
+    if _width(column, where) > _WIDEST * _width(column, (min(numbers), max(numbers))):
+        return []  # the best runs lie everywhere: there is no region to show
+    box = {"type": "rect", "x0": where[0], "x1": where[1], "yref": "paper", "y0": 0, "y1": 1}
+    return [box | {"fillcolor": "--band", "line": {"width": 0}, "layer": "below"}]
+
+
+def _width(column: Column, ends: tuple[float, float]) -> float:
+    return float(np.log10(ends[1] / ends[0])) if column.log else ends[1] - ends[0]
+
+
+def _median_line(column: Column, scored: Sequence[Row]) -> dict[str, Any] | None:
+    """Return a running median over a fifth of the runs, None where there is nothing to smooth."""
+    points = median_line(column, scored)
+    if not points:
+        return None
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "running median",
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "line": {"color": "--muted", "width": 2, "dash": "dot"},
+        "hoverinfo": "skip",
+    }
+
+
+def median_line(column: Column, scored: Sequence[Row]) -> list[tuple[float, float]]:
+    """Return the running median of the metric along a parameter, over windows of a fifth of the runs; [] below 12."""
+    pairs = sorted((float(row.params[column.name]), float(row.value or 0.0)) for row in scored) if column.numeric else []
+    if len(pairs) < _FEWEST_FOR_A_LINE or len({x for x, _ in pairs}) < 6:
+        return []
+    width = max(5, len(pairs) // 5)
+    found = []
+    for start in range(len(pairs) - width + 1):
+        window = np.array(pairs[start : start + width])
+        found.append((float(np.median(window[:, 0])), float(np.median(window[:, 1]))))
+    return found
+
+
+def _words(table: RunTable, column: Column, rows: Sequence[Row]) -> list[str]:
+    """Return what to read from the figure: the best value, and a range that the best runs press against."""
+    best = next((row for row in table.ranked() if column.name in row.params), None)
+    if best is None:
+        return []
+    value = best.params[column.name]
+    told = [f"Best run: {value if isinstance(value, str) else number(value)}."]
+    if warning := edge_warning(table, column):
+        told.append(warning)
+    missing = len(table.rows) - len(rows)
+    if missing:
+        told.append(f"{missing} runs do not have it.")
+    return told
+
+
+def edge_warning(table: RunTable, column: Column) -> str:
+    """Return a sentence when the best runs press against an end of the range; "" when not.
+
+    The best run lies within a tenth of the range from the end, and most of the best tenth (at least three) within a
+    quarter: one run alone lies there by chance in one sweep of five.
+    """
+    ranked = [row for row in table.ranked() if column.name in row.params]
+    if not column.numeric or column.low is None or column.high is None or len(ranked) < 10:
+        return ""
+    ends = (column.low, column.high)
+    if ends[1] <= ends[0] or (column.log and ends[0] <= 0):
+        return ""
+    top = [float(row.params[column.name]) for row in ranked[: max(3, _top_count(table))]]
+    shares = np.array([_width(column, (ends[0], at)) for at in top]) / _width(column, ends)
+    for sides, end, way in ((shares, ends[0], "lower"), (1 - shares, ends[1], "upper")):
+        if sides[0] < _EDGE and np.mean(sides < _OUTER) > 0.5:
+            wider = "downward" if way == "lower" else "upward"
+            return f"The best runs lie at the {way} end of the range ({number(end)}): widen it {wider}."
+    return ""

@@ -1,0 +1,47 @@
+"""The figures of a sweep as files: one HTML each, its data as CSV beside it."""
+
+from pathlib import Path
+
+from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.table import RunTable
+from sweepkit.reports.figures.base import Drawn
+from sweepkit.reports.figures.history import optimization_history
+from sweepkit.reports.figures.importances import param_importances
+from sweepkit.reports.figures.page import write_figure
+from sweepkit.reports.figures.parallel import parallel_coordinate
+from sweepkit.reports.figures.pareto import pareto_front
+from sweepkit.reports.figures.slices import slices
+
+
+def study_figures(table: RunTable, importance: Importance | None) -> list[Drawn]:
+    """Return the figures that stand alone: history, importances, parallel coordinates, with several objectives the front."""
+    order = importance.top(len(importance.shares)) if importance else []
+    found = [optimization_history(table)]
+    if importance is not None:
+        found.append(param_importances(importance))
+    found.append(parallel_coordinate(table, order=order))
+    if len(table.metrics) > 1:
+        found.append(pareto_front(table))
+    return found
+
+
+def write_figures(folder: Path, table: RunTable, importance: Importance | None) -> list[Path]:
+    """Write optimization_history.html, param_importances.html, parallel_coordinate.html, pareto_front.html, slice.html.
+
+    Args:
+        folder: Where to; made when it is not there.
+        table: The runs.
+        importance: Of the first metric; None leaves that figure out.
+
+    Returns:
+        The HTML files. A CSV lies beside each.
+    """
+    title = table.name or "sweep"
+    paths = [
+        write_figure(folder / f"{drawn.name}.html", [drawn], title=f"{drawn.title} – {title}")
+        for drawn in study_figures(table, importance)
+    ]
+    order = importance.top(len(importance.shares)) if importance else []
+    if drawn := slices(table, order=order):
+        paths.append(write_figure(folder / "slice.html", drawn, title=f"Parameters – {title}"))
+    return paths

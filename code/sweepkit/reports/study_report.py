@@ -1,0 +1,212 @@
+"""One HTML file that tells a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
+
+No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's `report.html`.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.summary import Reasons, reasons, saved, summary
+from sweepkit.analysis.table import RunTable
+from sweepkit.files import write_atomically
+from sweepkit.reports.figures.base import Drawn, number
+from sweepkit.reports.figures.page import document, figure_html, scripts
+from sweepkit.reports.figures.slices import slices
+from sweepkit.reports.figures.study import study_figures
+from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
+from sweepkit.reports.table import short
+from sweepkit.spec.runs import RunState
+
+_TOP = 5
+_LISTED = 20
+
+_CSS = """\
+.lead { font-size: 1.05rem; max-width: 70ch; }
+.lead p { margin: 0.3rem 0; }
+.tiles { display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 0.8rem 0; padding: 0; list-style: none; }
+.tiles li { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.4rem 0.8rem; min-width: 6rem; }
+.tiles b { display: block; font-size: 1.25rem; }
+.tiles span { color: var(--muted); font-size: 0.85rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0.2rem 0.9rem; font-size: 0.9rem; }
+a { color: var(--finished); }
+.box { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.6rem 0.9rem; overflow-x: auto; }
+.box + .box { margin-top: 0.6rem; }
+.pairs { border-collapse: collapse; }
+.pairs th, .pairs td { text-align: left; padding: 0.15rem 0.8rem 0.15rem 0; vertical-align: top; font-weight: normal; }
+.pairs th { color: var(--muted); }
+.pairs td { font-variant-numeric: tabular-nums; }
+details > summary { cursor: pointer; color: var(--muted); }
+.note { color: var(--muted); font-size: 0.9rem; max-width: 80ch; }
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A further part of a report, e.g. the confirmation of the best runs.
+
+    Args:
+        anchor: Letters only; where links point to.
+        title: Plain text.
+        body: HTML, escaped by whoever made it.
+    """
+
+    anchor: str
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a report tells beside the runs.
+
+    Args:
+        title: Its heading.
+        importance: Of the first metric, None leaves it out.
+        methods: Sentences on how the sweep was run.
+        environment: Versions, host, commit: name → value.
+        sections: Further parts, after the figures.
+    """
+
+    title: str = "Optuna study"
+    importance: Importance | None = None
+    methods: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sections: Sequence[Section] = ()
+
+
+def study_report(table: RunTable, told: Told) -> str:
+    """Return the report as HTML."""
+    order = told.importance.top(len(told.importance.shares)) if told.importance else []
+    figures = [drawn for drawn in study_figures(table, told.importance) if drawn.data or drawn.name == "param_importances"]
+    small = slices(table, order=order)
+    sections = [
+        _best(table),
+        *([_figures(figures)] if table.ranked() else []),
+        *([_slices(small)] if small else []),
+        *told.sections,
+        _stopped(table),
+        _failures(table),
+        Section(anchor="runs", title="All runs", body=table_html(table)),
+        _methods(told),
+    ]
+    shown = [section for section in sections if section.body]
+    links = "".join(f'<a href="#{section.anchor}">{html.escape(section.title)}</a>' for section in shown)
+    body = [
+        f"<header><h1>{html.escape(_heading(table, told))}</h1>{_tiles(table)}",
+        f'<div class="lead">{_paragraphs(summary(table))}</div><nav>{links}</nav></header>',
+        *(f'<section id="{s.anchor}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in shown),
+    ]
+    tail = scripts([*figures, *small]) + f"\n<script>{TABLE_JS}</script>"
+    return document(_heading(table, told), "\n".join(body), css=_CSS + TABLE_CSS, tail=tail)
+
+
+def write_study_report(path: Path, table: RunTable, told: Told) -> Path:
+    """Write the report in one step: the whole file or none. Its folder is made when it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, study_report(table, told))
+    return path
+
+
+def _heading(table: RunTable, told: Told) -> str:
+    return f"{told.title}: {table.name}" if table.name else told.title
+
+
+def _paragraphs(sentences: Sequence[str]) -> str:
+    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+
+
+def _tiles(table: RunTable) -> str:
+    """Return the numbers that are looked for first."""
+    tiles = [("runs", str(len(table.rows)))]
+    ranked = table.ranked()
+    if ranked and table.metric is not None:
+        tiles.insert(0, (f"best {table.metric.name}", number(ranked[0].value)))
+    for state in RunState:
+        count = sum(row.state is state for row in table.rows)
+        if count:
+            tiles.append((state.value, str(count)))
+    items = "".join(f"<li><b>{html.escape(value)}</b><span>{html.escape(name)}</span></li>" for name, value in tiles)
+    return f'<ul class="tiles">{items}</ul>'
+
+
+def _best(table: RunTable) -> Section:
+    """Return the best configuration, and the five best with what each is worth: a single look."""
+    ranked = table.ranked()
+    if not ranked or table.metric is None:
+        return Section(anchor="best", title="Best configuration", body="")
+    best = ranked[0]
+    values = [(column.name, short(best.params[column.name])) for column in table.columns if column.name in best.params]
+    body = [f'<div class="box">{pairs(values)}</div>']
+    if len(ranked) > 1:
+        head = f"<tr><th>rank</th><th>run</th><th>{html.escape(table.metric.name)}</th><th></th></tr>"
+        rows = "".join(
+            f"<tr><td>{rank}</td><td>{row.number} ({html.escape(row.run_id)})</td><td>{number(row.value)}</td>"
+            f"<td>unconfirmed{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
+            for rank, row in enumerate(ranked[:_TOP], 1)
+        )
+        body.append(f'<div class="box"><table class="pairs">{head}{rows}</table></div>')
+    return Section(anchor="best", title="Best configuration", body="".join(body))
+
+
+def _figures(figures: Sequence[Drawn]) -> Section:
+    body = "".join(figure_html(drawn, heading="h3") for drawn in figures)
+    return Section(anchor="figures", title="Figures", body=body)
+
+
+def _slices(figures: Sequence[Drawn]) -> Section:
+    note = (
+        '<p class="note">Each parameter against the metric. Red: the best tenth; diamonds: stopped early; shaded: where the '
+        "best tenth lies; dotted: running median; crosses at the foot: runs without a value.</p>"
+    )
+    cards = "".join(figure_html(drawn, heading="h3") for drawn in figures)
+    return Section(anchor="parameters", title="Parameters", body=f'{note}<div class="grid">{cards}</div>')
+
+
+def _stopped(table: RunTable) -> Section:
+    groups = reasons(table, [RunState.STOPPED])
+    if not groups:
+        return Section(anchor="stopped", title="Stopped early", body="")
+    told = saved(table)
+    lead = f"<p>{html.escape(told)}</p>" if told else ""
+    return Section(anchor="stopped", title="Stopped early, and why", body=lead + _grouped(groups))
+
+
+def _failures(table: RunTable) -> Section:
+    groups = reasons(table, [RunState.FAILED, RunState.DIVERGED])
+    if not groups:
+        return Section(anchor="failures", title="Failures", body="")
+    return Section(anchor="failures", title="Failures", body=_grouped(groups))
+
+
+def _grouped(groups: Sequence[Reasons]) -> str:
+    """Return each reason with its runs, which unfold."""
+    found = []
+    for group in groups:
+        rows = group.rows[:_LISTED]
+        items = "".join(
+            f"<tr><th>run {row.number} ({html.escape(row.run_id)})</th><td>{html.escape(row.reason)}</td></tr>" for row in rows
+        )
+        more = len(group.rows) - len(rows)
+        rest = f'<p class="note">and {more} more; the table has all</p>' if more else ""
+        count = f"{len(group.rows)} run{'' if len(group.rows) == 1 else 's'}"
+        found.append(
+            f'<div class="box"><details><summary><b>{count}</b>: {html.escape(group.reason)}</summary>'
+            f'<table class="pairs">{items}</table>{rest}</details></div>'
+        )
+    return "".join(found)
+
+
+def _methods(told: Told) -> Section:
+    body = _paragraphs(told.methods)
+    if told.environment:
+        body += f'<div class="box">{pairs(list(told.environment.items()))}</div>'
+    return Section(anchor="methods", title="Methods and environment", body=body)
+
+
+def pairs(values: Sequence[tuple[str, str]]) -> str:
+    """Return names and values as a table of two columns."""
+    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in values)
+    return f'<table class="pairs">{rows}</table>'
