@@ -16,6 +16,7 @@ from sweepkit.spec.reproduces_section import ReproducesSection
 from sweepkit.spec.training_schema import Schema, schema_of, section_types
 from sweepkit.spec.training_sections import TrainingConfig
 from sweepkit.spec.yaml import Document, KeyPath, decode, parse
+from sweepkit.spec.yaml_text import scalar
 
 __all__ = [
     "TASKS",
@@ -289,23 +290,11 @@ def as_dict(config: AnyConfig) -> dict[str, Any]:
     return {TASK_KEY: config.task, **values}
 
 
-def _scalar(value: Any) -> str:
-    """Return one value as YAML; floats keep a point, so that YAML 1.1 readers too see numbers."""
-    import json
-
-    if isinstance(value, float):
-        mantissa, _, exponent = repr(value).partition("e")
-        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else mantissa
-    # JSON leaves some characters as they are that YAML does not allow.
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(mark if mark.isprintable() else f"\\U{ord(mark):08x}" for mark in text)
-
-
 def to_yaml(config: AnyConfig) -> str:
     """Return the configuration as a YAML file that `read_training_config` reads back to an equal value."""
     sections = as_dict(config)
     lines = [f"{TASK_KEY}: {sections.pop(TASK_KEY)}"]
     for section, values in sections.items():
         lines.append(f"{section}:")
-        lines += [f"  {name}: {_scalar(value)}" for name, value in values.items()]
+        lines += [f"  {name}: {scalar(value)}" for name, value in values.items()]
     return "\n".join(lines) + "\n"

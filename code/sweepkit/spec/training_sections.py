@@ -16,6 +16,18 @@ ALIASES: Mapping[str, str] = {
     "scheduler_type": "training.lr_scheduler_type",
     "hidden_dropout": "model.dropout_rate",
     "use_lora": "lora.enabled",
+    "lr": "training.learning_rate",
+    "epochs": "training.num_train_epochs",
+    "train_batch_size": "training.per_device_train_batch_size",
+    "eval_batch_size": "training.per_device_eval_batch_size",
+    "scheduler": "training.lr_scheduler_type",
+    "lr_scheduler": "training.lr_scheduler_type",
+    "optimizer": "training.optim",
+    "label_smoothing": "training.label_smoothing_factor",
+    "dropout": "model.dropout_rate",
+    "lora_rank": "lora.r",
+    "max_input_length": "tokenizer.encoder_max_len",
+    "max_target_length": "tokenizer.decoder_max_len",
 }
 # Names that transformers 5 gave up, and what is written instead.
 RENAMED: Mapping[str, str] = {
