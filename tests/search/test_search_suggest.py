@@ -1,4 +1,4 @@
-"""Our spaces asked of an Optuna trial: every distribution draws what it can draw, and a recorded trial says it again."""
+"""Our spaces asked of an Optuna trial: each distribution draws what it can draw; a recorded trial says it again."""
 
 import math
 

@@ -4,8 +4,9 @@ import difflib
 import os
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.app.optimize_options import DEFAULT_EXPERIMENT
 from sweepkit.app.plan import Plan, plan_of
@@ -13,8 +14,11 @@ from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.paths import CONFIG_DIR, find_config, slug
 from sweepkit.spec.guide_space import FIXED, guide_parameters, is_embedded, metric_of
 from sweepkit.spec.read import read_sweep_text
-from sweepkit.spec.study_sweep import Study, study_sweep
+from sweepkit.spec.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.spec.training import AnyConfig, TrainingConfig, as_dict, flatten, read_training_config, route
+
+if TYPE_CHECKING:
+    from sweepkit.spec.optuna_values import OptunaConfig
 
 MIRROR_NAME = "optuna.db"
 _HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
@@ -192,4 +196,49 @@ def sweep_of(options: Namespace) -> tuple[dict[str, Any], str, list[str]]:
     if options.config is None:
         study, notes = guide_study(options)
         return study_sweep(study), "", notes
-    raise SweepKitError("--config: not here yet")
+    from sweepkit.spec.optuna_sweep import sweep_dict
+
+    config = tuned_config(options)
+    return sweep_dict(config), config.directory, list(config.notes)
+
+
+def tuned_config(options: Namespace) -> "OptunaConfig":
+    """Return what a --config says, with the command line's say before it.
+
+    Raises:
+        SpecError: The file is not there, or all that is wrong with it.
+    """
+    from sweepkit.spec.optuna_config import find_optuna_config, read_optuna_config
+
+    file = find_optuna_config(options.config) or find_config(options.config)
+    if file is None:
+        known = sorted(path.stem for path in (CONFIG_DIR / "optuna").glob("*.yaml"))
+        near = difflib.get_close_matches(Path(options.config).stem, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}" if known else ""
+        rule = "must be an Optuna YAML: a file, or a name in config/optuna/"
+        raise SpecError([Problem(where="--config", rule=rule, got=repr(options.config), hint=hint)])
+    _refuse_beside_config(options)
+    config = read_optuna_config(file, shown_as=_shown(file))
+    said = {
+        "study_name": options.study_name,
+        "n_trials": options.n_trials,
+        "timeout_s": options.timeout,
+        "seed": options.seed,
+        "sampler": None if options.sampler is None else {"name": options.sampler},
+        "pruning": None if options.pruner is None else dict(PRUNERS[options.pruner] or {}),
+        "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
+    }
+    return replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def _refuse_beside_config(options: Namespace) -> None:
+    """Refuse what only the YAML can say."""
+    for option in ("direction", "metric", "wandb", "experiment"):
+        if getattr(options, option):
+            raise SweepKitError(
+                f"--{option}: must be left out with --config, whose YAML says it; edit {options.config}"
+            )
+
+
+def _shown(file: Path) -> str:
+    return os.path.relpath(file) if Path(os.path.abspath(file)).is_relative_to(Path.cwd()) else str(file)

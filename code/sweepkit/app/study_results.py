@@ -53,7 +53,7 @@ class StudyResult:
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
         if self.spec.metrics:
-            found: tuple[float, ...] | None = _analysis("ranking").objectives_of(run, self.spec.metrics)
+            found: tuple[float, ...] | None = _ranking().values_of(run, self.spec.metrics)
             return found
         value = value_of(run, self.spec.metric)
         return None if value is None else (value,)
@@ -64,22 +64,16 @@ class StudyResult:
         return {name: value for name, value in dotted(run.params).items() if name not in fixed}
 
     def front(self) -> list[RunRecord]:
-        """Return the trials that no other one betters in every objective, by number; [] with one objective."""
+        """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
         if not self.spec.metrics:
             return []
-        told = [(run, values) for run in self.runs if run.state in _VALID and (values := self.values(run)) is not None]
-        chosen = _analysis("pareto").front(
-            [values for _, values in told], [metric.goal for metric in self.spec.metrics]
-        )
-        return [told[index][0] for index in chosen]
+        found: list[RunRecord] = _ranking().front_runs(self.runs, self.spec.metrics)
+        return found
 
 
-def _analysis(module: str) -> Any:
-    """Return a module of the room analysis, which only studies of several objectives need."""
-    return import_module(f"sweepkit.analysis.{module}")
-
-
-_VALID = (RunState.FINISHED, RunState.STOPPED)
+def _ranking() -> Any:
+    """Return the module that compares trials by several objectives."""
+    return import_module("sweepkit.analysis.ranking")
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -166,14 +160,9 @@ def _plain(sampler: Any) -> Any:
 
 
 def _hypervolume(result: StudyResult) -> dict[str, Any]:
-    """Return the volume that the front dominates, over the worst value of each objective among the trials."""
-    goals = [metric.goal for metric in result.spec.metrics]
-    points = [values for run in result.runs if run.state in _VALID and (values := result.values(run)) is not None]
-    if not points:
-        return {"hypervolume": None, "hypervolume_reference": None}
-    worst = tuple(goal.worst([point[index] for point in points]) for index, goal in enumerate(goals))
-    front = [values for run in result.front() if (values := result.values(run)) is not None]
-    return {"hypervolume": _analysis("pareto").hypervolume(front, worst, goals), "hypervolume_reference": list(worst)}
+    """Return the volume that the front dominates, and the point that it is measured from."""
+    volume, reference = _ranking().front_volume(result.runs, result.spec.metrics)
+    return {"hypervolume": volume, "hypervolume_reference": reference}
 
 
 def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
