@@ -16,6 +16,7 @@ from sweepkit.paths import OUTPUT_DIR
 if TYPE_CHECKING:
     from sweepkit.app.plan import Plan
     from sweepkit.app.study_results import StudyResult
+    from sweepkit.spec.optuna_values import OptunaConfig
 
 
 @guarded
@@ -23,11 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(argv, output_dir=OUTPUT_DIR)
     from sweepkit.app.call import slots_of
-    from sweepkit.app.optimize_plan import make_plan_of, run_options, sweep_of
+    from sweepkit.app.optimize_plan import make_plan_of, run_options, sweep_of, tuned_config
     from sweepkit.app.sweep_runner import show_dry_run
 
-    sweep, directory, notes = sweep_of(options)
-    running = run_options(options)
+    config = None if options.config is None else tuned_config(options)
+    running = run_options(options, config)
+    if config is not None and config.phases and not options.dry_run:
+        return _phases(running, config)
+    sweep, directory, notes = sweep_of(options, config)
     plan = make_plan_of(sweep, running, directory=directory)
     if options.resume:
         _check_recorded(plan)
@@ -39,6 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     ended = run_study(running, plan, notes=notes)
     _tell(ended, running)
     return ended.code
+
+
+def _phases(options: Namespace, config: "OptunaConfig") -> int:
+    """Run a study of several phases; return the exit code."""
+    from importlib import import_module
+
+    from sweepkit.app.call import slots_of
+
+    run_phases = import_module("sweepkit.app.phases").run_phases
+    outcome = run_phases(options, config, slots_for=lambda running, plans: slots_of(running, plans)[0])
+    return int(outcome.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

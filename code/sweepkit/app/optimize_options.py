@@ -11,21 +11,24 @@ from sweepkit.spec.study_sweep import PRUNERS, SAMPLERS
 DEFAULT_EXPERIMENT = "tiny_bart_lora"
 _EPILOG = """\
 examples:
-  python optimize.py                                       50 trials of the embedded model, on embedded data
+  python optimize.py                          50 trials of the embedded model
   python optimize.py --experiment tiny_t5 --n_trials 20 --n-jobs 2
   python optimize.py --experiment mine --base-config my.yaml --timeout 43200
   python optimize.py --storage postgresql://user@host/optuna
-  python optimize.py --config optuna/optuna_config         a space, phases and pruning of your own
+  python optimize.py --config my_optuna.yaml  a space, pruning, phases of your own
 
-Without --config fifteen parameters are searched: lora_r, lora_alpha, lora_dropout, learning_rate, batch_size,
-num_epochs, warmup_ratio, weight_decay, scheduler_type, temperature, top_p, num_beams, length_penalty, hidden_dropout,
-attention_dropout. Each trial is a training; it reports after every epoch, and a poor one is ended there.
+Without --config fifteen parameters are searched: lora_r, lora_alpha,
+lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
+scheduler_type, temperature, top_p, num_beams, length_penalty, hidden_dropout,
+attention_dropout. Each trial is a training; it reports after every epoch, and a
+poor one is ended there.
 
-The same command continues where it was stopped or killed; a greater --n-trials adds trials. Started twice, both work
-on one study. Ctrl-C waits for the running trials, a second one terminates them, a third one kills them.
+The same command continues where it was stopped or killed; a greater --n-trials
+adds trials. Started twice, both work on one study. Ctrl-C waits for the running
+trials, a second one terminates them, a third one kills them.
 Options may be written with - or _ between their words.
-exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a failure or cancelled; 2 wrong input;
-130 interrupted by Ctrl-C.
+exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
+failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
 """
 
 
@@ -47,7 +50,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     """
     parser = argparse.ArgumentParser(
         prog="optimize.py",
-        description="Search for the best training configuration with Optuna's samplers: no account, no network.",
+        description="Search for the best training configuration with Optuna's samplers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,7 +105,7 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         "(default: sqlite:///DIR/optuna.db)",
     )
     add("--record", metavar="URL", help="the record that is resumed from, as sweep_runner.py's --storage")
-    add("--n-jobs", type=jobs, default=1, metavar="K", help="trials at once; -1: one a GPU, else one per two cores")
+    add("--n-jobs", type=jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--cold", action="store_true", help="start every trial in a fresh process")
     add("--retry-failed", action="store_true", help="run the failed trials again, too")

@@ -155,17 +155,23 @@ def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str
     return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
 
 
-def run_options(options: Namespace) -> Namespace:
+def run_options(options: Namespace, config: "OptunaConfig | None" = None) -> Namespace:
     """Return the options of a sweep's runner that those of `optimize.py` amount to.
 
     `--storage` of a runner is the record; of `optimize.py` it is the Optuna storage, as everywhere in Optuna.
+
+    Args:
+        options: The command line.
+        config: What its --config says; the command line goes before it.
     """
     folder = Path(os.path.abspath(options.output_dir))
-    jobs: int | None = None if options.n_jobs == -1 else options.n_jobs
+    asked: int | None = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
+    jobs = None if asked == -1 else asked or 1
+    mirror = options.storage or (config.storage if config is not None else None)
     return Namespace(
         output_dir=folder,
         storage=options.record,
-        optuna_storage=options.storage or f"sqlite:///{folder / MIRROR_NAME}",
+        optuna_storage=mirror or f"sqlite:///{folder / MIRROR_NAME}",
         num_workers=jobs,
         gpus=options.gpus,
         gpus_per_run=None,
@@ -191,14 +197,18 @@ def _runs_per_gpu(gpus: tuple[str, ...] | None, jobs: int | None) -> int:
     return 1 if jobs is None or not there else -(-jobs // there)
 
 
-def sweep_of(options: Namespace) -> tuple[dict[str, Any], str, list[str]]:
-    """Return the sweep that the command line asks for, the folder its paths start from, and what to tell."""
-    if options.config is None:
+def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
+    """Return the sweep that the command line asks for, the folder its paths start from, and what to tell.
+
+    Args:
+        options: The command line.
+        config: What its --config says, None without one.
+    """
+    if config is None:
         study, notes = guide_study(options)
         return study_sweep(study), "", notes
     from sweepkit.spec.optuna_sweep import sweep_dict
 
-    config = tuned_config(options)
     return sweep_dict(config), config.directory, list(config.notes)
 
 

@@ -11,6 +11,7 @@
 With a study of one's own: `study.optimize(optimizer.objective)` trains each trial in this process.
 """
 
+import contextlib
 import os
 from argparse import Namespace
 from collections.abc import Mapping
@@ -295,7 +296,8 @@ class OptunaOptimizer:
         text = self._best_text
         best = result.best()
         if text is None and best is not None and self._result is None:
-            text = to_yaml(self._trial_config(best.params))
+            with contextlib.suppress(SpecError):  # a study of other parameters than the trainer's
+                text = to_yaml(self._trial_config(best.params))
         return files if text is None else [*files, write_optimized(folder, text, now=datetime.now())]
 
     def plot_optimization_history(self, path: str | os.PathLike[str] | None = None) -> list[Path]:

@@ -1,7 +1,8 @@
 """The figures and the report of a study: the one place here that knows who draws them."""
 
+import contextlib
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +30,14 @@ def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
 
     table = from_runs(result.spec, result.runs)
     found = importances(table) if table.metrics and table.rows else None
-    told = Told(
-        title=f"Optuna study {result.name}",
-        importance=found,
-        methods=methods(result.spec, table, found),
-        environment=_versions(),
-    )
+    how = methods(result.spec, table, found)
+    told = Told(title=f"Optuna study {result.name}", importance=found, methods=how, environment=_versions())
     return [*write(folder, table, found), write_study_report(folder / REPORT_NAME, table, told)]
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in _TOLD}}
+    found = {"python": platform.python_version()}
+    for name in _TOLD:
+        with contextlib.suppress(PackageNotFoundError):  # run from a checkout that is not installed
+            found[name] = version(name)
+    return found
