@@ -16,7 +16,7 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweepkit.app.optimize_plan import checkpoint_of, make_plan_of, run_options, settings
 from sweepkit.app.study_results import StudyResult, folder_of, write_results
@@ -28,9 +28,6 @@ from sweepkit.spec.read import from_config
 from sweepkit.spec.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.spec.sweep import Goal
 from sweepkit.spec.training import AnyConfig, apply, flatten, route, to_yaml
-
-if TYPE_CHECKING:
-    import optuna
 
 # Where transformers' arguments have another name than our section `training`.
 _ARGUMENTS = {"warmup_ratio": "warmup_steps"}  # a float below 1 is a ratio there
@@ -100,7 +97,7 @@ class OptunaOptimizer:
         self.study_name, self.n_jobs, self.fresh = study_name, n_jobs, fresh
         self.output_dir = Path(os.path.abspath(OUTPUT_DIR if output_dir is None else output_dir))
         self.storage = storage or f"sqlite:///{self.output_dir / 'optuna.db'}"
-        self.study: optuna.Study | None = None
+        self.study: Any = None
         self.best_params: dict[str, Any] | None = None
         self.best_value: float | None = None
         self.metric = metric_of(direction, metric)
@@ -188,8 +185,8 @@ class OptunaOptimizer:
         """Return where the files of the study go."""
         return folder_of(self.output_dir, self.study_name)
 
-    def optimize(self) -> "optuna.Study":
-        """Run the study by agents, as `optimize.py` does, and return it from its storage.
+    def optimize(self) -> Any:
+        """Run the study by agents, as `optimize.py` does, and return it from its storage, an `optuna.Study`.
 
         The same call in another process continues what was stopped or killed; a greater `n_trials` adds trials. Results
         are written to OUTPUT_DIR/<study_name>/, also when it is interrupted.
