@@ -28,7 +28,7 @@ from sweepkit.spec.read import from_config
 from sweepkit.spec.sweep import Goal
 from sweepkit.spec.training import AnyConfig, read_training_config
 from sweepkit.spec.training_schema import Schema, schema_of
-from sweepkit.spec.yaml import Document, KeyPath, decode, parse
+from sweepkit.spec.yaml import Document, KeyPath, decode, dotted, parse
 
 __all__ = ["OptunaConfig", "find_optuna_config", "read_optuna_config", "read_optuna_text"]
 
@@ -244,7 +244,16 @@ def _judge_sweep(config: OptunaConfig, document: Document) -> tuple[list[Problem
         spec = from_config(sweep_dict(config), source=config.source)
     except SpecError as error:
         return [move(problem) for problem in error.problems], []
-    return [], [warning for warning in spec.warnings if "sweepkit." in warning]
+    problems: list[Problem] = []
+    for index, phase in enumerate(config.phases):
+        if phase.sampler:
+            place: KeyPath = ("phases", index, "sampler")
+            try:
+                from_config(sweep_dict(config, sampler=phase.sampler), source=config.source)
+            except SpecError as error:
+                line, key = document.line(place), dotted(place)
+                problems += [replace(problem, line=line, key=key) for problem in error.problems]
+    return problems, [warning for warning in spec.warnings if "sweepkit." in warning]
 
 
 def _mover(document: Document) -> Callable[[Problem], Problem]:
