@@ -115,3 +115,31 @@ def test_threads_may_extend_and_refresh_at_once(record):
     for thread in threads:
         thread.join()
     assert [view.history for view in board.views()] == [tuple(map(float, range(50)))] * 3
+
+
+def test_a_rule_over_folds_sees_each_folds_own_value(record):
+    """Of finished runs from the record, of our running one as it goes; only what came with the metric counts."""
+
+    def tell(attempt, *rows):
+        reports = [Report(seq=seq, values=values) for seq, values in enumerate(rows)]
+        record.store.report(attempt, reports, metric="m", goal="minimize")
+        return reports
+
+    board = Board(record.store, record.sweep_id, instances=("m", "fold_m"))
+    done, lost, mine = record.claim(), record.claim("b"), record.claim()
+    tell(done, {"m": 3.0, "fold_m": 3.0}, {"fold_m": 9.0}, {"m": 2.0, "fold_m": 1.0}, {"m": 7.0})
+    tell(lost, {"m": 1.0, "fold_m": 1.0})
+    record.store.finish(done, RunState.FINISHED, reason="exit code 0")
+    board.begin(mine.run)
+    assert [view.instances for view in board.refresh()] == [(3.0, 1.0), (), ()]
+    for report in tell(mine, {"m": 4.0, "fold_m": 4.0}, {"m": 5.0, "fold_m": 6.0}):
+        seen = board.extend(mine.run.number, (report.values["m"],), board.instances((report,)))
+    assert (seen.history, seen.instances) == ((4.0, 5.0), (4.0, 6.0))
+    board.refresh()  # the record knows nothing of instances: ours stay
+    assert board.views()[2].instances == (4.0, 6.0)
+    again = Board(record.store, record.sweep_id, instances=("m", "fold_m"))
+    again.refresh()
+    assert again.views()[0].instances == (3.0, 1.0)
+    plain = Board(record.store, record.sweep_id)
+    plain.refresh()
+    assert {view.instances for view in plain.views()} == {()} and plain.instances(tell(lost)) == ()

@@ -159,3 +159,19 @@ def test_a_program_is_looked_up_beside_the_yaml_in_the_working_directory_in_code
     assert found("../code/sub/p.py") == code / "sub" / "p.py"
     assert found(str(cwd / "sub" / "p.py")) == cwd / "sub" / "p.py"
     assert found(program=None) is None
+
+
+def test_a_run_has_the_name_in_wandb_that_the_yaml_asks_for(place):
+    def wandb_of(**naming):
+        env = prepare(place(sweepkit={"wandb": naming} if naming else {}), ATTEMPT, SLOT).env
+        names = ("WANDB_RUN_GROUP", "WANDB_NAME", "WANDB_JOB_TYPE", "WANDB_TAGS", "WANDB_MODE", "SWEEPKIT_WANDB")
+        return [env.get(name) for name in names]
+
+    group = place().paths.root.name.removeprefix("sweep_")
+    assert wandb_of() == [group, None, None, None, "offline", None]
+    asked = wandb_of(
+        group="optuna_search", name="trial_{number}", job_type="search", tags=["a", "한글"], mode="offline"
+    )
+    assert asked == ["optuna_search", "trial_0", "search", "a,한글", "offline", "offline"]
+    asked = wandb_of(group="of {sweep}", name="{sweep}/{run_id}/{number:03d}", mode="disabled")
+    assert asked == [f"of {group}", f"{group}/abc/000", None, None, "disabled", None]

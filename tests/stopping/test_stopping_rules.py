@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,10 @@ from sweepkit.stopping.divergence import DivergenceGuard
 from sweepkit.stopping.hyperband import Hyperband
 from sweepkit.stopping.make import make_rule
 from sweepkit.stopping.median import Median
+from sweepkit.stopping.optuna_hyperband import OptunaHyperband
 from sweepkit.stopping.patience import Patience
+from sweepkit.stopping.percentile import Percentile
+from sweepkit.stopping.wilcoxon import Wilcoxon
 
 MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
 NAN = math.nan
@@ -105,6 +109,124 @@ def test_patience_counts_reports_without_enough_improvement():
     assert "no finite report" in judge(late, []).reason
 
 
+def test_median_looks_at_intervals_and_wants_enough_runs():
+    others = [[1.0] * 9] * 2
+    rule = Median(EarlyTerminate(type="median", n_startup_runs=1, n_warmup_reports=2, interval_reports=3), MIN)
+    stops = [judge(rule, [9.0] * reports, others).stop for reports in range(1, 10)]
+    assert stops == [False, False, True, False, False, True, False, False, True]
+    assert "judged again at report 6" in judge(rule, [9.0] * 4, others).reason
+    rule = Median(EarlyTerminate(type="median", n_startup_runs=1, n_min_runs=3), MIN)
+    assert "2 ended runs have 1 reports, 3 are needed" in judge(rule, [9.0], others).reason
+    assert judge(rule, [9.0], [*others, [1.0]]).stop
+
+
+def test_percentile_says_why_with_its_numbers():
+    rule = Percentile(EarlyTerminate(type="percentile", percentile=25, n_startup_runs=5), MAX)
+    others = [[0.5, value] for value in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    stopped = judge(rule, [0.1, 0.35], others)
+    assert stopped.stop and stopped.margin == pytest.approx(-0.05)
+    said = "percentile: 0.35, the best by report 2, is worse than 0.4, the best 25 % of 5 runs at that report"
+    assert stopped.reason == said
+    assert judge(rule, [0.1, 0.4], others).margin == 0 and not judge(rule, [0.1, 0.4], others).stop
+    assert "4 of 5 runs have finished" in judge(rule, [0.1], others[:4]).reason
+    diverged = judge(rule, [NAN], others)
+    assert diverged.stop and diverged.diverged and "NaN" in diverged.reason
+
+
+def test_halving_compares_once_one_report_after_asha():
+    wanted = EarlyTerminate(type="successive_halving", min_resource=2, reduction_factor=2)
+    rule = make_rule(spec(wanted))
+    others = [[9, 9, 1.0, 5], [9, 9, 2.0], [9, 9, 3.0], [9, 9]]
+    assert judge(rule, [9.0, 9.0], others).reason == "successive_halving: 2 reports, the next rung is at report 3"
+    stopped = judge(rule, [0.0, 0.0, 2.5], others)
+    assert stopped.stop and stopped.margin == pytest.approx(-0.5)
+    said = "2.5 at report 3, a rung, is worse than 2, the best half of 4 runs that reached it"
+    assert stopped.reason == f"successive_halving: {said}"
+    assert "the next rung is at report 5" in judge(rule, [0.0, 0.0, 2.5, 9.0], others).reason
+    waiting = view(9, [0, 0, 0.0], RunState.PENDING)
+    run = view(0, [9.0, 9.0, 3.0])
+    assert rule.decide(run, [run, view(1, [0, 0, 4.0]), waiting]).stop is False, "it will be made again"
+
+
+def test_a_hyperbands_run_is_compared_in_its_bracket():
+    rule = OptunaHyperband(EarlyTerminate(type="optuna_hyperband", max_resource=9), MIN, "s")
+    budgets = rule._budgets(9)
+    assert budgets == [9, 5, 3]
+    brackets = [rule._bracket(number, budgets) for number in range(200)]
+    assert set(brackets) == {0, 1, 2} and brackets.count(0) > brackets.count(1) > brackets.count(2)
+    mates = [number for number in range(200) if brackets[number] == 0][:3]
+    others = [view(number, [1.0, 1.0]) for number in range(200) if brackets[number] == 1]
+    run = view(mates[0], [5.0, 5.0])
+    alone = rule.decide(run, [run, *others])
+    assert not alone.stop and "bracket 0 of 3" in alone.reason and "of 1 runs" in alone.reason
+    assert rule.decide(run, [run, view(mates[1], [1.0, 1.0]), view(mates[2], [1.0, 1.0])]).stop
+    found = make_rule(spec(EarlyTerminate(type="optuna_hyperband", max_resource=9)), study="s_2")
+    assert found._rules[1]._study == "s_2"
+    short = OptunaHyperband(EarlyTerminate(type="optuna_hyperband", min_resource=5), MIN, "s")
+    assert "no bracket" in judge(short, [1.0], [[1.0]]).reason
+
+
+def test_patient_asks_another_rule_only_when_nothing_improves():
+    inner = EarlyTerminate(type="threshold", upper=1.0)
+    rule = make_rule(spec(EarlyTerminate(type="patient", patience=1, rule=inner)))
+    assert not judge(rule, [5.0, 4.0, 3.0]).stop  # it gets better: nobody is asked
+    stopped = judge(rule, [3.0, 4.0, 4.0])
+    assert stopped.stop and stopped.margin == -3.0
+    assert stopped.reason.startswith("patient: 4, the best of the newest 2 reports, is worse than 3 before; threshold:")
+    assert not judge(rule, [0.3, 0.4, 0.4]).stop
+    nested = EarlyTerminate(type="patient", patience=0, rule=EarlyTerminate(type="asha", min_iter=2, eta=2))
+    assert judge(make_rule(spec(nested)), [1.0, 2.0], [[0, 0.0]] * 3).stop
+
+
+def test_wilcoxon_compares_fold_by_fold_with_the_best_run():
+    rule = Wilcoxon(EarlyTerminate(type="wilcoxon", p_threshold=0.15), MAX)
+    best = view(1, [0.9, 0.8, 0.85], RunState.FINISHED)
+    best = replace(best, instances=(0.9, 0.7, 0.95, 0.9, 0.9))
+    worse = view(2, [0.1], RunState.FINISHED)
+    running = replace(best, number=3, state=RunState.RUNNING, instances=(1.0,) * 5)
+
+    def verdict(*instances):
+        run = replace(view(0, [0.99] * len(instances)), instances=instances)
+        return rule.decide(run, [run, worse, running, best])
+
+    assert "1 of 2 instances" in verdict(0.8).reason
+    assert verdict(0.8, 0.6).reason == (
+        "wilcoxon: p = 0.25 over 2 instances against run 1, not below 0.15 (the least possible is 0.25)"
+    )
+    stopped = verdict(0.8, 0.6, 0.9)
+    assert stopped.stop and stopped.reason == (
+        "wilcoxon: p = 0.125 over 3 instances against run 1 is below 0.15, mean 0.7667 to 0.87"
+    )
+    assert not verdict(0.8, 0.75, 0.9).stop  # not in every fold
+    assert "not finite" in verdict(0.8, NAN, 0.9).reason
+    assert "no instance yet" in verdict().reason
+
+
+def test_wilcoxon_takes_the_metric_itself_only_when_no_other_name_is_given():
+    others = [[0.9, 0.8, 0.95]]
+    for name, stop in ((None, True), ("eval/fold_f1", False)):
+        rule = Wilcoxon(EarlyTerminate(type="wilcoxon", p_threshold=0.15, instances=name), MAX)
+        assert judge(rule, [0.8, 0.7, 0.9], others).stop is stop
+
+
+def test_wilcoxon_never_ends_a_run_with_the_better_mean():
+    rule = Wilcoxon(EarlyTerminate(type="wilcoxon", p_threshold=1.0), MIN)
+    # Of the instances both have, the first is lost; the mean of all its own is better than the best run's.
+    decision = judge(rule, [1.1, 1.1, 0.1], [[1.0, 1.0]])
+    assert not decision.stop and "its mean is no worse, mean 0.7667 to 1" in decision.reason
+
+
+def test_threshold_and_none():
+    rule = make_rule(spec(EarlyTerminate(type="threshold", lower=0.0, upper=2.0, n_warmup_reports=1)))
+    assert not judge(rule, [5.0]).stop
+    stopped = judge(rule, [5.0, 2.5])
+    assert stopped.stop and stopped.margin == -0.5
+    assert stopped.reason == "threshold: 2.5 at report 2 is outside 0 to 2"
+    assert judge(rule, [5.0, 0.5]).margin == 0.5
+    never = make_rule(spec(EarlyTerminate(type="none")))
+    assert not judge(never, [9e9], [[0.0]] * 9).stop and judge(never, [NAN, NAN]).diverged
+
+
 @pytest.mark.parametrize(
     ("history", "stop"),
     [
@@ -163,13 +285,16 @@ def test_the_rule_follows_the_spec():
 @pytest.mark.parametrize(
     ("sweep", "said"),
     [
-        (spec(EarlyTerminate(type="envelope")), "must be one of asha, hyperband, median, patience, got 'envelope'"),
+        (spec(EarlyTerminate(type="envelope")), "none, got 'envelope'"),
         (spec(EarlyTerminate(type="hyperband", min_iter=1), metric=None), "needs a metric"),
         (spec(EarlyTerminate(type="hyperband")), "needs min_iter, or max_iter and s"),
         (spec(EarlyTerminate(type="hyperband", max_iter=2, s=2)), "no band is left with max_iter=2, s=2, eta=3"),
         (spec(EarlyTerminate(type="asha", min_iter=1, eta=1)), "eta: must be above 1, got 1"),
         (spec(EarlyTerminate(type="asha", min_iter=0)), "min_iter: must be at least 1, got 0"),
         (spec(EarlyTerminate(type="patience", patience=0)), "patience: must be at least 1, got 0"),
+        (spec(EarlyTerminate(type="percentile", percentile=200)), "percentile: must be at most 100, got 200"),
+        (spec(EarlyTerminate(type="threshold")), "threshold needs lower, upper or both"),
+        (spec(EarlyTerminate(type="patient", rule=EarlyTerminate(type="asha"))), "needs min_iter"),
         (spec(EarlyTerminate(type="envelope"), source="f.yaml"), "f.yaml: early_terminate.type"),
     ],
 )

@@ -106,7 +106,7 @@ class Agent:
         self.emit = emit
         self.host = host_name()
         self.identity = agent_identity()
-        self.board = Board(store, sweep.sweep_id)
+        self.board = Board(store, sweep.sweep_id, instances=self.spec.instance_names)
         self.interrupt_level = 0
         self.cancelled = False
         self.paused = False

@@ -2,7 +2,10 @@
 
 import dataclasses
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from sweepkit.spec.records import Report
 from sweepkit.spec.runs import RunState, RunView
 from sweepkit.store.base import RunRecord, Store
 
@@ -19,17 +22,34 @@ def view_of(run: RunRecord) -> RunView:
     )
 
 
-class Board:
-    """A thread-safe cache of run views, refreshed by the record's change counter."""
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a run of ours has told since it was claimed as its attempt number `attempts`."""
 
-    def __init__(self, store: Store, sweep_id: str) -> None:
+    attempts: int
+    history: tuple[float, ...] = ()
+    instances: tuple[float, ...] = ()
+
+
+class Board:
+    """A thread-safe cache of run views, refreshed by the record's change counter.
+
+    Args:
+        store: The record.
+        sweep_id: Which sweep.
+        instances: Names of the metric and of what is reported of one instance alone, when the stopping rule asks for
+            that: then every finished run has it, at the cost of one query each, and our running ones too.
+    """
+
+    def __init__(self, store: Store, sweep_id: str, *, instances: tuple[str, str] | None = None) -> None:
         self._store = store
         self._sweep_id = sweep_id
+        self._names = instances
         self._lock = threading.Lock()
         self._views: dict[int, RunView] = {}
-        # By number of a run of ours: its attempts when it was claimed, and what was reported since. The record may be
-        # behind that (it was away) or ahead of it (the report that is about to be judged is already written).
-        self._own: dict[int, tuple[int, tuple[float, ...]]] = {}
+        # By number of a run of ours. The record may be behind that (it was away) or ahead of it (the report that is
+        # about to be judged is already written).
+        self._own: dict[int, _Own] = {}
         self._change = 0
 
     def refresh(self) -> list[RunView]:
@@ -44,26 +64,37 @@ class Board:
 
     def _current(self, run: RunRecord) -> RunView:
         """Return the recorded run, while it is ours with our own history."""
-        attempts, history = self._own.get(run.number, (0, ()))
-        if run.state is RunState.RUNNING and run.attempts == attempts:
-            return dataclasses.replace(view_of(run), history=history)
+        own = self._own.get(run.number)
+        if own is not None and run.state is RunState.RUNNING and run.attempts == own.attempts:
+            return dataclasses.replace(view_of(run), history=own.history, instances=own.instances)
         self._own.pop(run.number, None)
-        return view_of(run)
+        if self._names is None or run.state is not RunState.FINISHED:
+            return view_of(run)
+        return dataclasses.replace(view_of(run), instances=self.instances(self._store.reports(run.run_id)))
 
-    def extend(self, number: int, values: tuple[float, ...]) -> RunView:
+    def extend(self, number: int, values: tuple[float, ...], instances: tuple[float, ...] = ()) -> RunView:
         """Append metric values to a running run of ours before the record's next refresh; return its view."""
         with self._lock:
             view = self._views[number]
-            if number in self._own:
-                attempts, history = self._own[number]
-                self._own[number] = (attempts, history + values)
-            self._views[number] = dataclasses.replace(view, history=view.history + values)
-            return self._views[number]
+            own = self._own.get(number)
+            if own is not None:
+                history, told = own.history + values, own.instances + instances
+                self._own[number] = dataclasses.replace(own, history=history, instances=told)
+            view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
+            self._views[number] = view
+            return view
+
+    def instances(self, reports: Iterable[Report]) -> tuple[float, ...]:
+        """Return what was told of each instance, in order, together with the metric; () when no rule asks for it."""
+        if self._names is None:
+            return ()
+        metric, name = self._names
+        return tuple(float(one.values[name]) for one in reports if metric in one.values and name in one.values)
 
     def begin(self, run: RunRecord) -> None:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
-            self._own[run.number] = (run.attempts, ())
+            self._own[run.number] = _Own(run.attempts)
             self._views[run.number] = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=())
 
     def views(self) -> list[RunView]:

@@ -8,14 +8,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweepkit.agents.isolation import isolating_environment
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
 from sweepkit.spec.command import arguments_json, build_command, needs_json_file
-from sweepkit.spec.sweep import SweepSpec
-from sweepkit.store.base import Attempt
+from sweepkit.spec.sweep import SweepSpec, WandbNaming
+from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.tracking.reports import (
     ATTEMPT_ENV,
     CHECKPOINT_DIR_ENV,
@@ -88,12 +89,11 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     }
     env.update(
         wandb_environment(
-            run_id=attempt.run.run_id,
-            group=place.paths.root.name.removeprefix("sweep_"),
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             project=place.spec.project,
             entity=place.spec.entity,
+            **_wandb_naming(place, attempt.run),
         )
     )
     env.update(slot.environment(place.inherited))
@@ -111,6 +111,20 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     if place.base_config is not None:
         env[BASE_CONFIG_ENV] = place.base_config
     return env
+
+
+def _wandb_naming(place: Workplace, run: RunRecord) -> dict[str, Any]:
+    """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise."""
+    sweep = place.paths.root.name.removeprefix("sweep_")
+    naming = place.spec.extensions.wandb or WandbNaming()
+    return {
+        "run_id": run.run_id,
+        "group": sweep if naming.group is None else naming.group.format(sweep=sweep),
+        "name": naming.name and naming.name.format(sweep=sweep, run_id=run.run_id, number=run.number),
+        "job_type": naming.job_type,
+        "tags": naming.tags,
+        "mode": naming.mode,
+    }
 
 
 def resolve_program(spec: SweepSpec, *, cwd: Path, code_dir: Path) -> Path | None:

@@ -187,7 +187,7 @@ class Execution:
         value = report.values.get(self.metric) if self.metric else None
         margin = None
         if value is not None:
-            view = self.agent.board.extend(self.attempt.run.number, (value,))
+            view = self.agent.board.extend(self.attempt.run.number, (value,), self.agent.board.instances((report,)))
             self.agent.check_target(value)
             if self.verdict is None and self.agent.rule is not None:
                 decision = self.agent.rule.decide(view, self.agent.board.views())

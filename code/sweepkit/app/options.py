@@ -7,6 +7,8 @@ from pathlib import Path
 
 _ENDS = """\
 
+sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|patience|percentile|successive_halving|
+optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
 Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
 once. The same command continues; what trainer.py trained goes on where it was terminated.
 exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;

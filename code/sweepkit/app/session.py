@@ -96,7 +96,7 @@ class Session:
             sweep=self.sweep,
             place=self._workplace(),
             engine=self.engine,
-            rule=make_rule(self.spec) if self.spec.metric else None,
+            rule=make_rule(self.spec, study=self.sweep.name) if self.spec.metric else None,
             launcher=launcher,
             settings=Settings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),

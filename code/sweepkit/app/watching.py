@@ -81,7 +81,7 @@ class Follower:
         try:
             self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
             if self.spec.metric is not None and (self.spec.early_terminate or self.spec.extensions.early_terminate):
-                self._rule = make_rule(self.spec)
+                self._rule = make_rule(self.spec, study=sweep.name)
             self._total = total_of(self.spec) if self._total is None else self._total
         except SweepKitError:  # W&B, or another sweepkit, takes what we do not: then no margin and no total is known
             return

@@ -6,7 +6,7 @@ run made so far is one that the new version could have made. Anything else would
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -159,6 +159,7 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
         "preload": lambda before, after: True,
         "cpus_per_run": lambda before, after: True,
         "on_failure": lambda before, after: True,
+        "wandb": lambda before, after: True,
     }
     for item in fields(old.extensions):
         if item.name == "early_terminate":
@@ -197,7 +198,9 @@ def _canonical(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """Replace whole floats by ints, tuples by lists, everywhere in a value."""
+    """Replace whole floats by ints, tuples by lists, records by mappings, everywhere in a value."""
+    if is_dataclass(value):
+        return _whole(_record(value))
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list | tuple):
@@ -211,4 +214,4 @@ def _text(value: Any) -> str:
     """Return a value for people."""
     if value is _ABSENT or value is None:
         return "(none)"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_record)

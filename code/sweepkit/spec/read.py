@@ -16,6 +16,7 @@ from sweepkit.spec.checker import Checker, fits_float
 from sweepkit.spec.command import command_warnings
 from sweepkit.spec.parameters import read_space
 from sweepkit.spec.space import Space
+from sweepkit.spec.stopping_section import read_early_terminate
 from sweepkit.spec.sweep import (
     DEFAULT_COMMAND,
     EarlyTerminate,
@@ -290,7 +291,7 @@ def _early_terminate(check: Checker, data: Mapping[str, Any], extensions: Extens
     rule: EarlyTerminate | None = None
     if "early_terminate" in data:
         path = ("early_terminate",)
-        rule = sections.read_early_terminate(check, data["early_terminate"], path, ("hyperband",))
+        rule = read_early_terminate(check, data["early_terminate"], path, ("hyperband",))
         if "scheduler" in data:
             check.refuse(path, "early_terminate and scheduler cannot both be given", hint="the scheduler stops runs")
         if extensions.early_terminate is not None:

@@ -33,6 +33,9 @@ class RunView:
         state: Where it stands.
         history: The metric's value at each report that had one, in order; NaN and infinities kept.
         summary: The metric's value set without a report (a W&B summary), or None.
+        instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
+            kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
+            that have not finished.
     """
 
     number: int
@@ -41,6 +44,7 @@ class RunView:
     state: RunState
     history: tuple[float, ...] = ()
     summary: float | None = None
+    instances: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

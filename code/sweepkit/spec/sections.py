@@ -1,25 +1,19 @@
-"""The sections of a sweep beside its parameters: metric, early_terminate, scheduler, controller, and `sweepkit`."""
+"""The sections of a sweep beside its parameters: metric, scheduler, controller, and `sweepkit`."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweepkit.spec.checker import Checker, suggestion
-from sweepkit.spec.sweep import EarlyTerminate, Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
+from sweepkit.spec.checker import Checker
+from sweepkit.spec.stopping_section import STOPPING_TYPES, read_early_terminate
+from sweepkit.spec.sweep import Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
+from sweepkit.spec.wandb_section import read_wandb_naming
 from sweepkit.spec.yaml import KeyPath
 
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
 ENGINES = ("optuna", "ax", "wandb")
 SAMPLERS = ("tpe", "gp", "random")
-_BANDS = ("min_iter", "max_iter", "s", "eta")
-STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
-    "hyperband": (*_BANDS, "strict"),
-    "asha": _BANDS,
-    "median": ("n_startup_runs", "n_warmup_reports"),
-    "patience": ("patience", "min_delta", "n_warmup_reports"),
-}
 _EXTENSION_KEYS = tuple(item.name for item in fields(Extensions))
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
@@ -60,50 +54,6 @@ def read_metrics(check: Checker, node: Any, path: KeyPath) -> tuple[Metric, ...]
         check.refuse(path, "metrics lists at least two", got=node, hint="use metric for one")
     read = [read_metric(check, item, (*path, index)) for index, item in enumerate(node)]
     return tuple(metric for metric in read if metric is not None)
-
-
-def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[str, ...]) -> EarlyTerminate | None:
-    """Read a stopping rule of one of `types`; None after refusing it."""
-    if not isinstance(node, dict):
-        check.refuse(path, "must be a mapping with a type", got=node)
-        return None
-    if "type" not in node:
-        check.refuse(path, f"early_terminate needs a type: {', '.join(types)}", got=node)
-        return None
-    kind = node["type"]
-    if kind not in types:
-        ours = isinstance(kind, str) and kind in STOPPING_KEYS
-        hint = "put it under `sweepkit:`, W&B knows hyperband only" if ours else suggestion(str(kind), types)
-        check.refuse((*path, "type"), f"must be one of {', '.join(types)}", got=kind, hint=hint)
-        return None
-    known = STOPPING_KEYS[kind]
-    settings_given = {key: value for key, value in node.items() if key != "type"}
-    check.known_keys(settings_given, path, known, f"early_terminate {kind}")
-    settings: dict[str, Any] = {"type": kind}
-    for key, at_least in (("min_iter", 1), ("max_iter", 1), ("s", 1), ("n_startup_runs", 1), ("patience", 1)):
-        settings[key] = check.integer(node, path, key, at_least=at_least) if key in known else None
-    if "n_warmup_reports" in known:
-        settings["n_warmup_reports"] = check.integer(node, path, "n_warmup_reports", at_least=0)
-    if "min_delta" in known:
-        settings["min_delta"] = check.number(node, path, "min_delta", at_least=0)
-    settings["eta"] = check.number(node, path, "eta", above=1) if "eta" in known else None
-    settings["strict"] = check.boolean(node, path, "strict") if "strict" in known else None
-    rule = EarlyTerminate(**{key: value for key, value in settings.items() if value is not None})
-    if "min_iter" in known:
-        _check_bands(check, node, path, rule)
-    return rule
-
-
-def _check_bands(check: Checker, node: Mapping[str, Any], path: KeyPath, rule: EarlyTerminate) -> None:
-    """Refuse bands that are not given, or that are none: W&B's engine raises there."""
-    if not ("min_iter" in node or ("max_iter" in node and "s" in node)):
-        check.refuse(path, f"{rule.type} needs min_iter, or max_iter and s", got=dict(node))
-    elif "max_iter" in node and rule.max_iter is not None:
-        if "s" not in node:
-            check.refuse(path, "max_iter needs s, the number of bands below it", got=dict(node), hint="or remove it")
-        elif rule.max_iter < rule.eta:
-            rule_text = f"max_iter must be at least eta ({rule.eta:g}), else there is no band"
-            check.refuse((*path, "max_iter"), rule_text, got=rule.max_iter)
 
 
 def read_scheduler(check: Checker, node: Any, path: KeyPath) -> Scheduler | None:
@@ -164,11 +114,12 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         if settings[key] is not None:
             settings[key] = float(settings[key])
     if "early_terminate" in given:
-        types = tuple(STOPPING_KEYS)
         place = (*path, "early_terminate")
-        settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, types)
+        settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, STOPPING_TYPES)
     if "on_failure" in given:
         settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
+    if "wandb" in given:
+        settings["wandb"] = read_wandb_naming(check, given["wandb"], (*path, "wandb"))
     return Extensions(**{key: value for key, value in settings.items() if value is not None})
 
 

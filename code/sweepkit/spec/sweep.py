@@ -71,17 +71,36 @@ class Metric:
 class EarlyTerminate:
     """A stopping rule and its settings. `hyperband` is W&B's; the other types are ours (`sweepkit.early_terminate`).
 
+    `docs/stopping.md` tells what each type does; percentile, successive_halving, optuna_hyperband, patient, threshold
+    and wilcoxon are Optuna's.
+
     Args:
-        type: "hyperband", "asha", "median" or "patience".
+        type: "hyperband", "asha", "median", "patience", "percentile", "successive_halving", "optuna_hyperband",
+            "patient", "threshold", "wilcoxon" or "none".
         min_iter: First band, in reports of the metric. hyperband, asha: required there or `max_iter` and `s`.
         max_iter: Longest run, in reports.
         s: Number of bands counted down from `max_iter`.
         eta: Ratio of bands, and of runs kept (1/eta), > 1.
         strict: hyperband compares the value at the band (True, W&B's code) or the best so far (False).
-        n_startup_runs: median: finished runs before it acts, >= 1.
-        n_warmup_reports: median, patience: reports of a run before it may be stopped, >= 0.
-        patience: patience: reports without an improvement of more than `min_delta`, >= 1.
-        min_delta: patience: what counts as an improvement, in units of the metric, >= 0.
+        n_startup_runs: median (>= 1), percentile (>= 0): finished runs before it acts.
+        n_warmup_reports: median, patience, percentile, threshold: reports of a run before it may be stopped, >= 0.
+        interval_reports: median, percentile, threshold: judge only every so many reports after the warm-up, >= 1.
+        n_min_runs: median, percentile: other runs that must have reached the report, >= 1.
+        patience: patience (>= 1): reports without an improvement of more than `min_delta`. patient (>= 0): one less.
+        min_delta: patience, patient: what counts as an improvement, in units of the metric, >= 0.
+        percentile: percentile: part of the runs that is kept, in percent, in [0, 100].
+        min_resource: successive_halving, optuna_hyperband: Optuna's step of the first rung, >= 1; None: a hundredth of
+            the longest finished run, at least 1, for successive_halving; 1 for optuna_hyperband.
+        max_resource: optuna_hyperband: reports of a whole run, >= min_resource; None: of the longest finished one.
+        reduction_factor: Ratio of rungs, >= 2, and of runs kept at one; None: 4, or 3 for optuna_hyperband.
+        min_early_stopping_rate: successive_halving: rungs left out at the beginning, >= 0.
+        bootstrap_count: successive_halving, optuna_hyperband: runs that a rung ends before any passes it, >= 0.
+        rule: patient: the rule that decides once patience is exhausted; None ends the run then.
+        lower: threshold: a smaller value ends the run; None for no bound.
+        upper: threshold: a larger value ends the run; None for no bound.
+        p_threshold: wilcoxon: ends a run that is worse than the best one with a smaller p-value, in [0, 1].
+        n_startup_steps: wilcoxon: instances (folds) that both must have, >= 0; two are always needed.
+        instances: wilcoxon: name of the reported value of one instance alone; None: see `instance_metric`.
     """
 
     type: str
@@ -92,8 +111,37 @@ class EarlyTerminate:
     strict: bool = True
     n_startup_runs: int = 5
     n_warmup_reports: int = 0
+    interval_reports: int = 1
+    n_min_runs: int = 1
     patience: int = 5
     min_delta: float = 0.0
+    percentile: float = 25.0
+    min_resource: int | None = None
+    max_resource: int | None = None
+    reduction_factor: int | None = None
+    min_early_stopping_rate: int = 0
+    bootstrap_count: int = 0
+    rule: "EarlyTerminate | None" = None
+    lower: float | None = None
+    upper: float | None = None
+    p_threshold: float = 0.1
+    n_startup_steps: int = 2
+    instances: str | None = None
+
+    def instance_metric(self, metric: str) -> str | None:
+        """Return the name under which a run reports the value of one instance; None when the rule asks for none.
+
+        Without `instances` it is the metric's with `fold_` before its last part: what our trainer reports of a fold.
+
+        >>> EarlyTerminate(type="wilcoxon").instance_metric("eval/macro_f1")
+        'eval/fold_macro_f1'
+        """
+        if self.rule is not None:
+            return self.rule.instance_metric(metric)
+        if self.type != "wilcoxon":
+            return None
+        head, slash, last = metric.rpartition("/")
+        return self.instances or f"{head}{slash}fold_{last}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +185,26 @@ class FailureRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WandbNaming:
+    """How each run appears in W&B: `sweepkit.wandb`. None leaves a setting as it would be without the section.
+
+    Args:
+        group: Group of the runs; `{sweep}` stands for the sweep's name, which is the default.
+        name: Display name of a run, with `{number}` (from 0), `{run_id}` and `{sweep}`; `{number:03d}` pads.
+        job_type: W&B's job type.
+        tags: W&B's tags; no commas in them.
+        mode: "offline": our trainer too records every run with W&B. "disabled": no run is recorded, and what a program
+            tells through `wandb.log` alone is not seen. None: programs decide.
+    """
+
+    group: str | None = None
+    name: str | None = None
+    job_type: str | None = None
+    tags: tuple[str, ...] = ()
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extensions:
     """Our own settings, the YAML's `sweepkit:` key, stripped before a sweep goes to W&B.
 
@@ -153,12 +221,13 @@ class Extensions:
         cpus_per_run: CPU cores of a slot, >= 1; None shares the cores evenly.
         min_free_gpu_memory_gb: GiB that a GPU must have free before a run is put on it; None for the rule of
             `agents.gpu_memory`; 0 never waits.
-        early_terminate: A stopping rule of ours (asha, median, patience) in place of W&B's key.
+        early_terminate: A stopping rule of ours in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
         on_failure: Rules for failures, first match wins.
         base_config: The training configuration that trainer.py starts from unless --base-config names one: a path
             from the YAML's folder, or a name in config/.
+        wandb: How each run appears in W&B; None: in the sweep's group, with a name of W&B's choice.
     """
 
     seed: int | None = None
@@ -175,6 +244,7 @@ class Extensions:
     prior_runs: tuple[str, ...] = ()
     base_config: str | None = None
     on_failure: tuple[FailureRule, ...] = ()
+    wandb: WandbNaming | None = None
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -225,3 +295,12 @@ class SweepSpec:
     text: str = ""
     wandb_config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def instance_names(self) -> tuple[str, str] | None:
+        """Return the names of the metric and of its value for one instance, when the stopping rule asks for that."""
+        rule = self.early_terminate or self.extensions.early_terminate
+        if rule is None or self.metric is None:
+            return None
+        name = rule.instance_metric(self.metric.name)
+        return None if name is None else (self.metric.name, name)

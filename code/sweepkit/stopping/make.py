@@ -4,19 +4,30 @@ from collections.abc import Callable, Sequence
 
 from sweepkit.errors import SweepKitError
 from sweepkit.spec.runs import Decision, RunView
+from sweepkit.spec.stopping_section import STOPPING_TYPES, bounds_kept, conflict
 from sweepkit.spec.sweep import EarlyTerminate, Goal, SweepSpec
 from sweepkit.stopping.asha import Asha
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
 from sweepkit.stopping.hyperband import Hyperband
 from sweepkit.stopping.median import Median
+from sweepkit.stopping.optuna_hyperband import OptunaHyperband
 from sweepkit.stopping.patience import Patience
+from sweepkit.stopping.patient import Patient
+from sweepkit.stopping.percentile import Percentile
+from sweepkit.stopping.successive_halving import SuccessiveHalving
+from sweepkit.stopping.threshold import Threshold
+from sweepkit.stopping.wilcoxon import Wilcoxon
 
 _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "hyperband": Hyperband,
     "asha": Asha,
     "median": Median,
     "patience": Patience,
+    "percentile": Percentile,
+    "successive_halving": SuccessiveHalving,
+    "threshold": Threshold,
+    "wilcoxon": Wilcoxon,
 }
 
 
@@ -42,15 +53,26 @@ class FirstStop:
 
 
 class Never:
-    """Stop nothing: the sweep has no metric to judge by."""
+    """Stop nothing, and say why.
+
+    Args:
+        reason: In words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._decision = Decision(stop=False, reason=reason)
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Let every run go on."""
-        return Decision(stop=False, reason="no rule: the sweep names no metric")
+        return self._decision
 
 
-def make_rule(spec: SweepSpec) -> StoppingRule:
+def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     """Return the stopping rule of a sweep: the divergence guard whenever there is a metric, then its own rule.
+
+    Args:
+        spec: The sweep.
+        study: Its name in the record, which `optuna_hyperband` deals runs to brackets by; None: as in the YAML.
 
     Raises:
         SweepKitError: `early_terminate` is of an unknown type, has unusable settings, or there is no metric.
@@ -61,18 +83,27 @@ def make_rule(spec: SweepSpec) -> StoppingRule:
     if metric is None:
         if wanted is not None:
             raise SweepKitError(f"{where}early_terminate: needs a metric, got none; name it under `metric:`")
-        return Never()
+        return Never("no rule: the sweep names no metric")
     if wanted is None:
         return DivergenceGuard(metric.goal)
     try:
-        return FirstStop((DivergenceGuard(metric.goal), _rule(wanted, metric.goal)))
+        rule = _rule(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
+    return FirstStop((DivergenceGuard(metric.goal), rule))
 
 
-def _rule(wanted: EarlyTerminate, goal: Goal) -> StoppingRule:
-    if wanted.type not in _RULES:
-        raise SweepKitError(f"early_terminate.type: must be one of {', '.join(sorted(_RULES))}, got {wanted.type!r}")
-    if wanted.type == "patience" and wanted.patience < 1:
-        raise SweepKitError(f"early_terminate.patience: must be at least 1, got {wanted.patience}")
+def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
+    if wanted.type not in STOPPING_TYPES:
+        raise SweepKitError(f"early_terminate.type: must be one of {', '.join(STOPPING_TYPES)}, got {wanted.type!r}")
+    if fault := bounds_kept(wanted):
+        raise SweepKitError(f"early_terminate.{fault}")
+    if fault := conflict(wanted):
+        raise SweepKitError(f"early_terminate: {fault}")
+    if wanted.type == "none":
+        return Never("none: the sweep stops no run early")
+    if wanted.type == "optuna_hyperband":
+        return OptunaHyperband(wanted, goal, study)
+    if wanted.type == "patient":
+        return Patient(wanted, goal, None if wanted.rule is None else _rule(wanted.rule, goal, study))
     return _RULES[wanted.type](wanted, goal)

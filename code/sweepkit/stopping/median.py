@@ -10,6 +10,7 @@ from statistics import median
 from sweepkit.spec.runs import Decision, RunState, RunView
 from sweepkit.spec.sweep import EarlyTerminate, Goal
 from sweepkit.stopping.histories import finite, number
+from sweepkit.stopping.steps import wait
 
 
 class Median:
@@ -20,7 +21,8 @@ class Median:
 
     Args:
         rule: n_startup_runs, finished runs before it acts; n_warmup_reports, the first reports of a run, which
-            are never judged.
+            are never judged; interval_reports, of the later ones the first and every so many are; n_min_runs, ended
+            runs that must have got so far.
         goal: Direction of the metric.
     """
 
@@ -32,11 +34,8 @@ class Median:
         """Judge `run` after its newest report."""
         history = finite(run.history)
         reports = len(history)
-        if reports == 0:
-            return Decision(stop=False, reason="median: no finite report yet")
-        warmup = self._rule.n_warmup_reports
-        if reports <= warmup:
-            return Decision(stop=False, reason=f"median: {reports} reports, the first {warmup} are not judged")
+        if why := wait(self._rule, reports):
+            return Decision(stop=False, reason=f"median: {why}")
         finished = sum(other.state is RunState.FINISHED for other in runs)
         if finished < self._rule.n_startup_runs:
             return Decision(
@@ -45,6 +44,9 @@ class Median:
         averages = _averages(run, runs, reports)
         if not averages:
             return Decision(stop=False, reason=f"median: no ended run has {reports} reports")
+        if len(averages) < self._rule.n_min_runs:
+            few = f"{len(averages)} ended runs have {reports} reports, {self._rule.n_min_runs} are needed"
+            return Decision(stop=False, reason=f"median: {few}")
         best, middle = self._goal.best(tuple(history)), median(averages)
         stop = self._goal.better(middle, best)
         verdict = "is worse than" if stop else "is no worse than"

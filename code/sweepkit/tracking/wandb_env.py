@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import TrackingError
@@ -31,6 +31,7 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_SERVICE",
     }
 )
+ASKED_ENV = "SWEEPKIT_WANDB"  # "offline": our trainer records its run with W&B whatever its configuration says
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 
@@ -43,23 +44,30 @@ def wandb_environment(
     project: str | None = None,
     entity: str | None = None,
     name: str | None = None,
+    job_type: str | None = None,
+    tags: Sequence[str] = (),
+    mode: str | None = None,
     online: bool = False,
 ) -> dict[str, str]:
     """Return the variables that make `wandb.init()` of an unmodified script join this sweep.
 
     Args:
         run_id: The run's id, which becomes W&B's.
-        group: The sweep's name.
+        group: The group of the sweep's runs, usually its name.
         param_path: The file of `write_parameters`.
         directory: Where W&B makes its `wandb` folder. When it cannot, W&B silently takes the temporary folder
             instead, where no WandbTail looks.
         project: W&B project, or None for what the script says.
         entity: W&B entity, or None for the user's default.
         name: Display name, or None for W&B's choice.
+        job_type: W&B's job type, or None for what the script says.
+        tags: W&B's tags, without commas; () for what the script says.
+        mode: "disabled" makes `wandb.init()` record nothing; "offline" has our trainer record its run whatever its
+            configuration says; None leaves that to the programs.
         online: Send to a W&B server as it goes instead of writing to disk only.
     """
     variables = {
-        "WANDB_MODE": "online" if online else "offline",
+        "WANDB_MODE": "disabled" if mode == "disabled" else "online" if online else "offline",
         "WANDB_SWEEP_PARAM_PATH": os.fspath(param_path),
         "WANDB_RUN_ID": run_id,
         "WANDB_RUN_GROUP": group,
@@ -68,7 +76,14 @@ def wandb_environment(
     }
     if not online:
         variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
-    optional = {"WANDB_PROJECT": project, "WANDB_ENTITY": entity, "WANDB_NAME": name}
+    optional = {
+        "WANDB_PROJECT": project,
+        "WANDB_ENTITY": entity,
+        "WANDB_NAME": name,
+        "WANDB_JOB_TYPE": job_type,
+        "WANDB_TAGS": ",".join(tags) or None,
+        ASKED_ENV: "offline" if mode == "offline" else None,
+    }
     return variables | {key: value for key, value in optional.items() if value is not None}
 
 

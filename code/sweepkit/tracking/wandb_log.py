@@ -51,6 +51,8 @@ class RunInfo:
     group: str = ""
     job_type: str = ""
     sweep_id: str = ""
+    name: str = ""
+    tags: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -256,12 +258,15 @@ def _row(data: bytes) -> Row:
 
 def _run(data: bytes) -> RunInfo:
     texts: dict[int, str] = {}
+    tags: list[str] = []
     config: dict[str, Any] = {}
     for number, raw in _fields(data):
         if number == 4:
             config = _updates(raw)
-        elif number in (1, 3, 6, 7, 12):
+        elif number in (1, 3, 6, 7, 8, 12):
             texts[number] = _text(raw)
+        elif number == 10:
+            tags.append(_text(raw))
     config.pop("_wandb", None)
     return RunInfo(
         run_id=texts.get(1, ""),
@@ -269,6 +274,8 @@ def _run(data: bytes) -> RunInfo:
         group=texts.get(6, ""),
         job_type=texts.get(7, ""),
         sweep_id=texts.get(12, ""),
+        name=texts.get(8, ""),
+        tags=tuple(tags),
         config=config,
     )
 

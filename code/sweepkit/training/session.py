@@ -13,6 +13,7 @@ from sweepkit.paths import OUTPUT_DIR, slug
 from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, digest, section_of
 from sweepkit.spec.training import AnyConfig, as_dict, route
 from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
+from sweepkit.tracking.wandb_env import ASKED_ENV
 from sweepkit.training import environment
 from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
 from sweepkit.training.results import Evaluation, best_of, write_json, write_text
@@ -86,7 +87,7 @@ def run(
             f"output.directory: must be a folder that can be written, got {directory}: {error.strerror}"
         ) from None
     _use_threads(config, environ)
-    tracker = _tracker(recorded, directory)
+    tracker = _tracker(recorded, directory, environ)
     file = directory / "results" / RESULT_NAME
     surroundings: dict[str, Any] = {}
     heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(SURROUNDINGS_NAME), surroundings))
@@ -169,10 +170,11 @@ def _used(names: Sequence[str], recorded: RecordedConfig[Any]) -> list[str]:
     return [name for name in names if route(name, type(recorded.raw)) in recorded.read]
 
 
-def _tracker(recorded: RecordedConfig[Any], directory: Path) -> Any:
-    """Return a W&B run when the configuration wants one; W&B is imported only then."""
+def _tracker(recorded: RecordedConfig[Any], directory: Path, environ: Mapping[str, str]) -> Any:
+    """Return a W&B run when the configuration or the sweep wants one; W&B is imported only then."""
     wandb = recorded.config.wandb
-    if not wandb.enabled or wandb.mode == "disabled":
+    wanted = wandb.enabled and wandb.mode != "disabled"
+    if environ.get("WANDB_MODE") == "disabled" or not (wanted or environ.get(ASKED_ENV) == "offline"):
         return None
     from sweepkit.tracking.wandb_run import start_run  # type: ignore[import-not-found,unused-ignore]
 

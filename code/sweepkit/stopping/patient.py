@@ -1,0 +1,55 @@
+"""Optuna's patient rule: another rule may end a run only when it has not improved for some reports.
+
+Source: Optuna 5.0, `PatientPruner`.
+"""
+
+from collections.abc import Sequence
+
+from sweepkit.spec.runs import Decision, RunView
+from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.histories import number
+from sweepkit.stopping.steps import numbers
+
+
+class Patient:
+    """Ask the wrapped rule once the best of the newest patience + 1 reports is worse than the best before them.
+
+    Worse by more than `min_delta`: a run that stays level is left alone, and a larger `min_delta` is *more* patient
+    (in `patience` it is less). NaN is left out; a part of the history with nothing else keeps the run.
+
+    Args:
+        rule: patience >= 0; min_delta >= 0, in units of the metric.
+        goal: Direction of the metric.
+        wrapped: The rule that decides then; None ends the run.
+    """
+
+    def __init__(self, rule: EarlyTerminate, goal: Goal, wrapped: StoppingRule | None) -> None:
+        self._rule = rule
+        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._wrapped = wrapped
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report."""
+        window = self._rule.patience + 1
+        reports = len(run.history)
+        if reports <= window:
+            return Decision(stop=False, reason=f"patient: {reports} reports, the first {window} are not judged")
+        values = [self._sign * value for value in run.history]
+        before, newest = numbers(values[:-window]), numbers(values[-window:])
+        if not before or not newest:
+            return Decision(stop=False, reason="patient: nothing but NaN to compare")
+        old, new = min(before), min(newest)
+        told = f"{number(self._sign * new)}, the best of the newest {window} reports, "
+        if not old + self._rule.min_delta < new:
+            return Decision(stop=False, reason=f"patient: {told}is no worse than {number(self._sign * old)} before")
+        told += f"is worse than {number(self._sign * old)} before"
+        if self._wrapped is None:
+            return Decision(stop=True, reason=f"patient: {told}")
+        inner = self._wrapped.decide(run, runs)
+        return Decision(
+            stop=inner.stop,
+            diverged=inner.diverged,
+            reason=f"patient: {told}; {inner.reason}",
+            margin=inner.margin,
+        )

@@ -1,0 +1,63 @@
+"""Optuna's percentile rule: a run is ended whose best so far is outside the best part of the finished runs.
+
+Source: Optuna 5.0, `PercentilePruner`; with 50 percent its `MedianPruner`. (Our `median` is Vizier's: it compares with
+averages, and with stopped runs too.)
+"""
+
+from collections.abc import Sequence
+from math import isnan
+
+from sweepkit.spec.runs import Decision, RunView
+from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.stopping.histories import number
+from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
+
+
+class Percentile:
+    """Compare a run's best value so far with the values that the finished runs had at the same report.
+
+    A best value strictly worse than their `percentile` ends the run. So does a history of NaN alone; elsewhere NaN is
+    left out.
+
+    Args:
+        rule: percentile, the part that is kept; n_startup_runs, finished runs before it acts (one is always needed);
+            n_warmup_reports; interval_reports; n_min_runs, finished runs that must have got so far.
+        goal: Direction of the metric.
+    """
+
+    def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
+        self._rule = rule
+        self._goal = goal
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report."""
+        rule, reports = self._rule, len(run.history)
+        others = finished(runs)
+        needed = max(1, rule.n_startup_runs)
+        if len(others) < needed:
+            return _goes_on(f"{len(others)} of {needed} runs have finished, too few")
+        if why := wait(rule, reports):
+            return _goes_on(why)
+        own = numbers(run.history)
+        if not own:
+            return not_a_number("percentile", f"of all {reports} reports")
+        reached = [other.history[reports - 1] for other in others if len(other.history) >= reports]
+        if len(reached) < rule.n_min_runs:
+            return _goes_on(f"{len(reached)} finished runs have {reports} reports, {rule.n_min_runs} are needed")
+        minimizes = self._goal is Goal.MINIMIZE
+        limit = quantile(numbers(reached), rule.percentile if minimizes else 100 - rule.percentile)
+        if isnan(limit):
+            return _goes_on(f"no finished run has a number at report {reports}")
+        best = self._goal.best(tuple(own))
+        stop = self._goal.better(limit, best)
+        verdict = "is worse than" if stop else "is no worse than"
+        return Decision(
+            stop=stop,
+            reason=f"percentile: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
+            f"the best {rule.percentile:g} % of {len(reached)} runs at that report",
+            margin=limit - best if minimizes else best - limit,
+        )
+
+
+def _goes_on(why: str) -> Decision:
+    return Decision(stop=False, reason=f"percentile: {why}")

@@ -1,0 +1,69 @@
+"""What Optuna's rules share: every report is a step, counted from 0, whether its value is finite or not.
+
+So a rule says of a run what the pruner of the same name would say of the mirrored study, whose trial reported its
+values with `trial.report(value, step)` for step 0, 1, 2, …
+
+Source: Optuna 5.0, `optuna/pruners`.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import floor, isnan, nan
+
+from sweepkit.spec.runs import Decision, RunState, RunView
+from sweepkit.spec.sweep import EarlyTerminate
+
+
+def wait(rule: EarlyTerminate, reports: int) -> str:
+    """Return why a run with so many reports is not judged now, in words; "" when it is.
+
+    The first `n_warmup_reports` are not judged; after them the first, and from there every `interval_reports`-th.
+    """
+    if reports == 0:
+        return "no report yet"
+    since = reports - 1 - rule.n_warmup_reports
+    if since < 0:
+        return f"{reports} reports, the first {rule.n_warmup_reports} are not judged"
+    if since % rule.interval_reports:
+        following = reports + rule.interval_reports - since % rule.interval_reports
+        return f"{reports} reports, judged again at report {following}"
+    return ""
+
+
+def numbers(values: Iterable[float]) -> list[float]:
+    """Return the values that are no NaN; infinities are numbers."""
+    return [value for value in values if not isnan(value)]
+
+
+def finished(runs: Iterable[RunView]) -> list[RunView]:
+    """Return the runs that Optuna calls COMPLETE."""
+    return [run for run in runs if run.state is RunState.FINISHED]
+
+
+def longest(runs: Iterable[RunView]) -> int | None:
+    """Return the reports of the longest finished run; None while no run that reported has finished."""
+    return max((len(run.history) for run in finished(runs)), default=0) or None
+
+
+def not_a_number(name: str, where: str) -> Decision:
+    """Return the decision to end a run whose value is NaN, as Optuna does at once."""
+    return Decision(stop=True, diverged=True, reason=f"{name}: the value {where} is NaN")
+
+
+def quantile(values: Sequence[float], percent: float) -> float:
+    """Return a percentile as numpy's `percentile` computes it by default, linearly between neighbours.
+
+    NaN where numpy returns it: of no values, and between infinities.
+
+    Args:
+        values: In any order, no NaN among them.
+        percent: In [0, 100].
+    """
+    if not values:
+        return nan
+    ordered = sorted(values)
+    position = (len(ordered) - 1) * (percent / 100)
+    below = min(floor(position), len(ordered) - 1)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    part = position - below
+    # Which side it is counted from decides the last digit, and so a tie.
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part

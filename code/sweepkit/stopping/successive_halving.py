@@ -1,0 +1,86 @@
+"""Optuna's successive halving: a run that reaches a rung goes on when it is among the best of those that were there.
+
+Source: Optuna 5.0, `SuccessiveHalvingPruner`, after Li et al. 2020, "A System for Massively Parallel Hyperparameter
+Tuning" (MLSys). Beside our `asha`: rungs are steps from 0, so each lies one report later; with fewer than
+`reduction_factor` runs only the best goes on, as there; NaN at a rung ends the run; `bootstrap_count` ends the first.
+"""
+
+from collections.abc import Sequence
+from math import isnan
+
+from sweepkit.spec.runs import Decision, RunState, RunView
+from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.stopping.histories import number, share
+from sweepkit.stopping.steps import longest, not_a_number
+
+_FACTOR = 4  # Optuna's default
+
+
+class SuccessiveHalving:
+    """Compare a run once at each rung with all runs that reached it, in any state.
+
+    Rung k is step min_resource · reduction_factor^(min_early_stopping_rate + k), counted from 0: one report more. Of n
+    runs there max(1, n // reduction_factor) go on, and those level with the last of them.
+
+    Args:
+        rule: min_resource (None: a hundredth of the longest finished run's steps, at least 1; nothing is judged before
+            one has finished); reduction_factor; min_early_stopping_rate; bootstrap_count.
+        goal: Direction of the metric.
+        name: How reasons begin.
+    """
+
+    def __init__(self, rule: EarlyTerminate, goal: Goal, name: str = "successive_halving") -> None:
+        self._rule = rule
+        self._factor = rule.reduction_factor or _FACTOR
+        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._name = name
+
+    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
+        """Judge `run` after its newest report."""
+        least = self._least(runs)
+        if least is None:
+            return self._goes_on("no run has finished, so the first rung is not known")
+        step = len(run.history) - 1
+        following = least * self._factor**self._rule.min_early_stopping_rate
+        while following < step:
+            following *= self._factor
+        if following != step:
+            return self._goes_on(f"{step + 1} reports, the next rung is at report {following + 1}")
+        newest = run.history[-1]
+        if isnan(newest):
+            return not_a_number(self._name, f"at report {step + 1}, a rung,")
+        return self._compared(run, runs, step)
+
+    def _least(self, runs: Sequence[RunView]) -> int | None:
+        """Return `min_resource`, found out when it is not given."""
+        if self._rule.min_resource is not None:
+            return self._rule.min_resource
+        reports = longest(runs)
+        return None if reports is None else max((reports - 1) // 100, 1)
+
+    def _compared(self, run: RunView, runs: Sequence[RunView], step: int) -> Decision:
+        """Return the verdict at a rung."""
+        value = self._sign * run.history[step]
+        values = [value]
+        for other in runs:
+            # What a run reported before it was given back is of an attempt that will be made again.
+            if other.number == run.number or other.state is RunState.PENDING or len(other.history) <= step:
+                continue
+            if not isnan(other.history[step]):
+                values.append(self._sign * other.history[step])
+        shown, where = number(self._sign * value), f"at report {step + 1}, a rung,"
+        if len(values) <= self._rule.bootstrap_count:
+            why = f"the first {self._rule.bootstrap_count} runs there are ended"
+            return Decision(stop=True, reason=f"{self._name}: {shown} {where} is ended, {why}")
+        limit = sorted(values)[max(len(values) // self._factor, 1) - 1]
+        stop = not value <= limit
+        verdict = "is worse than" if stop else "is no worse than"
+        return Decision(
+            stop=stop,
+            reason=f"{self._name}: {shown} {where} {verdict} {number(self._sign * limit)}, "
+            f"{share(self._factor)} of {len(values)} runs that reached it",
+            margin=limit - value,
+        )
+
+    def _goes_on(self, why: str) -> Decision:
+        return Decision(stop=False, reason=f"{self._name}: {why}")
