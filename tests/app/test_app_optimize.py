@@ -15,7 +15,6 @@ from sweepkit.app.optimize_options import parse
 from sweepkit.app.optimize_plan import guide_study
 from sweepkit.paths import CODE_DIR, OUTPUT_DIR
 from sweepkit.spec.read import from_config
-from sweepkit.spec.sections import STOPPING_KEYS
 from sweepkit.spec.study_sweep import PRUNERS, study_sweep
 
 
@@ -148,10 +147,10 @@ def test_each_pruner_is_a_rule_of_a_sweep(pruner):
     study, _ = guide_study(parse(["--pruner", pruner, "--wandb"], output_dir=OUTPUT_DIR))
     sweep = study_sweep(study)
     assert study.fixed["wandb.enabled"] is True
-    del sweep["sweepkit"]["wandb"]
-    rule = from_config(sweep).early_terminate
-    assert (rule.type if rule else "none") == pruner
-    assert pruner in (*STOPPING_KEYS, "none")
+    spec = from_config(sweep)
+    kind = spec.early_terminate.type if spec.early_terminate else "none"
+    assert kind == {"hyperband": "optuna_hyperband"}.get(pruner, pruner)
+    assert (spec.extensions.wandb.group, spec.extensions.wandb.name) == ("optuna_search", "trial_{number}")
 
 
 def test_a_timeout_is_the_time_budget_of_a_call():

@@ -47,13 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _phases(options: Namespace, config: "OptunaConfig") -> int:
     """Run a study of several phases; return the exit code."""
-    from importlib import import_module
-
     from sweepkit.app.call import slots_of
+    from sweepkit.app.phases import run_phases
 
-    run_phases = import_module("sweepkit.app.phases").run_phases
     outcome = run_phases(options, config, slots_for=lambda running, plans: slots_of(running, plans)[0])
-    return int(outcome.code)
+    return outcome.code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

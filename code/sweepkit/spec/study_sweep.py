@@ -7,11 +7,15 @@ from typing import Any
 from sweepkit.spec.sweep import Metric
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
-# The guide's median rule: five trials first, three epochs of each first. The others have the settings that Optuna's
-# pruners of these names have by default, counted in reports.
+# The guide's median rule: five trials first, three epochs of each first.
+_MEDIAN: Mapping[str, Any] = {"type": "median", "n_startup_runs": 5, "n_warmup_reports": 3}
+# Optuna's pruners by Optuna's names, and two of our rules; what is not said keeps its default, counted in reports.
 PRUNERS: Mapping[str, Mapping[str, Any] | None] = {
-    "median": {"type": "median", "n_startup_runs": 5, "n_warmup_reports": 3},
-    "hyperband": {"type": "hyperband", "min_iter": 1},
+    "median": _MEDIAN,
+    "hyperband": {"type": "optuna_hyperband"},
+    "successive_halving": {"type": "successive_halving"},
+    "percentile": {"type": "percentile", "percentile": 25, "n_startup_runs": 5, "n_warmup_reports": 3},
+    "patient": {"type": "patient", "patience": 2, "rule": _MEDIAN},
     "asha": {"type": "asha", "min_iter": 1},
     "patience": {"type": "patience", "patience": 3, "n_warmup_reports": 1},
     "none": None,
@@ -63,7 +67,7 @@ def study_sweep(study: Study) -> dict[str, Any]:
     }
     rule = PRUNERS[study.pruner]
     if rule is not None:
-        own["early_terminate"] = dict(rule)
+        own["early_terminate"] = {key: dict(item) if key == "rule" else item for key, item in rule.items()}
     if study.timeout_s is not None:
         own["time_budget_s"] = study.timeout_s
     if study.cpus_per_run is not None:
