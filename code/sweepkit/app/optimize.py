@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for note in () if options.json else (*notes, *more):
             print(note)
         return show_dry_run(running, plan, slots)
-    ended = run_study(running, plan, notes=notes)
+    ended = run_study(running, plan, notes=notes, config=config)
     _tell(ended, running)
     return ended.code
 
@@ -51,6 +51,16 @@ def _phases(options: Namespace, config: "OptunaConfig") -> int:
     from sweepkit.app.phases import run_phases
 
     outcome = run_phases(options, config, slots_for=lambda running, plans: slots_of(running, plans)[0])
+    if outcome.params:
+        from sweepkit.app.optimize_plan import base_of, final_text
+        from sweepkit.app.study_results import folder_of, write_optimized
+        from sweepkit.reports.files import relative
+
+        folder = folder_of(options.output_dir, config.study_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = write_optimized(folder, final_text(base_of(config), config, outcome.params), now=datetime.now())
+        if not options.json:
+            print(f"train it: python trainer.py --config {relative(file)}")
     return outcome.code
 
 
@@ -71,18 +81,22 @@ class Ended:
     config: Path | None
 
 
-def run_study(options: Namespace, plan: "Plan", *, notes: Sequence[str] = ()) -> Ended:
+def run_study(
+    options: Namespace, plan: "Plan", *, notes: Sequence[str] = (), config: "OptunaConfig | None" = None
+) -> Ended:
     """Run a study in this call, to its end or to what ends the call; write its results, also of a part.
 
     Args:
         options: As `optimize_plan.run_options` returns them.
         plan: What to run.
         notes: What to tell first.
+        config: The --config that it is made of: what its `quick_validation` cuts is whole in the final configuration.
 
     Raises:
         SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
     """
     from sweepkit.app.call import Call, slots_of
+    from sweepkit.app.optimize_plan import final_text
     from sweepkit.app.study_results import StudyResult, folder_of
 
     slots, more = slots_of(options, [plan])
@@ -93,7 +107,10 @@ def run_study(options: Namespace, plan: "Plan", *, notes: Sequence[str] = ()) ->
     result = StudyResult(name=session.sweep.name, spec=session.spec, runs=runs)
     folder = folder_of(plan.output_dir, result.name)
     best = session.paths.best_config
-    text = best.read_text(encoding="utf-8") if plan.trains and best.is_file() and result.best() is not None else None
+    winner = result.best()
+    text = best.read_text(encoding="utf-8") if plan.trains and best.is_file() and winner is not None else None
+    if config is not None and config.quick and winner is not None and plan.trains:
+        text = final_text(plan.base_config, config, winner.params)
     return Ended(code=code, result=result, folder=folder, config=write_all(folder, result, text))
 
 

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.app.optimize_options import DEFAULT_EXPERIMENT
 from sweepkit.app.plan import Plan, plan_of
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.paths import CONFIG_DIR, find_config, slug
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config, slug
 from sweepkit.spec.guide_space import FIXED, guide_parameters, is_embedded, metric_of
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.spec.study_sweep import PRUNERS, Study, study_sweep
-from sweepkit.spec.training import AnyConfig, TrainingConfig, as_dict, flatten, read_training_config, route
+from sweepkit.spec.training import (
+    AnyConfig,
+    TrainingConfig,
+    apply,
+    as_dict,
+    flatten,
+    read_training_config,
+    route,
+    to_yaml,
+)
 
 if TYPE_CHECKING:
     from sweepkit.spec.optuna_values import OptunaConfig
@@ -239,6 +248,27 @@ def tuned_config(options: Namespace) -> "OptunaConfig":
         "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
     }
     return replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def base_of(config: "OptunaConfig") -> Path:
+    """Return the training configuration that the trials of a --config start from."""
+    if config.base_config is None:
+        return BASE_CONFIG
+    beside = Path(config.directory or ".", config.base_config)
+    return beside if beside.is_file() else find_config(config.base_config) or beside
+
+
+def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) -> str:
+    """Return the full training configuration of a trial, without what `quick_validation` cut for the search.
+
+    Args:
+        base: The training configuration that it started from.
+        config: The --config.
+        params: The trial's values.
+    """
+    from sweepkit.spec.optuna_sweep import full_parameters
+
+    return to_yaml(apply(read_training_config(base), flatten(full_parameters(config, params))))
 
 
 def _refuse_beside_config(options: Namespace) -> None:
