@@ -115,7 +115,7 @@ def spec_of(space, sampler=None, method=Method.BAYES):
         method=method,
         space=space,
         metric=Metric(name="loss"),
-        extensions=Extensions(sampler=None if sampler is None else Sampler(name=sampler)),
+        extensions=Extensions(sampler=sampler and Sampler(name=sampler)),
     )
 
 

@@ -1,7 +1,10 @@
 """Keep the Optuna mirror of a sweep up to date in the background; it is derived, and its faults end no sweep."""
 
+import fcntl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sweepkit.spec.events import Event, Notice
 from sweepkit.spec.space import Space
@@ -12,15 +15,32 @@ _EVERY_S = 2.0
 
 
 class Mirror:
-    """A thread that mirrors a sweep every two seconds, and once more when it is stopped."""
+    """A thread that mirrors a sweep every two seconds, and once more when it is stopped.
+
+    Args:
+        storage: The record.
+        sweep_id: Of the sweep.
+        optuna_storage: Where it is mirrored.
+        space: Of the sweep.
+        emit: Told when it does not work.
+        lock: A file by which processes of one host take turns: two that write at once would write a run twice.
+    """
 
     def __init__(
-        self, storage: str, sweep_id: str, optuna_storage: str, space: Space, emit: Callable[[Event], None]
+        self,
+        storage: str,
+        sweep_id: str,
+        optuna_storage: str,
+        space: Space,
+        emit: Callable[[Event], None],
+        *,
+        lock: Path,
     ) -> None:
         self._store = open_store(storage)
         self._sweep_id = sweep_id
         self._optuna_storage = optuna_storage
         self._space = space
+        self._lock = lock
         self._emit = emit
         self._stop = threading.Event()
         self._told = ""
@@ -33,7 +53,8 @@ class Mirror:
 
     def _sync(self) -> None:
         try:
-            sync_mirror(self._store, self._sweep_id, self._optuna_storage, self._space)
+            with _turn(self._lock):
+                sync_mirror(self._store, self._sweep_id, self._optuna_storage, self._space)
         except Exception as error:  # any fault of the other storage: told once, the sweep goes on
             if str(error) != self._told:
                 self._told = str(error)
@@ -45,3 +66,11 @@ class Mirror:
         self._thread.join()
         self._sync()
         self._store.close()
+
+
+@contextmanager
+def _turn(file: Path) -> Iterator[None]:
+    """Wait until no other process has the file's lock, and hold it; the system frees it when a process dies."""
+    with open(file, "a", encoding="utf-8") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield

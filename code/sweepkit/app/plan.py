@@ -84,12 +84,17 @@ def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
         options: The command line.
         sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
     """
+    cwd = Path.cwd()
+    file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
+    return plan_of(options, read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file)))
+
+
+def plan_of(options: Namespace, spec: SweepSpec) -> Plan:
+    """Check everything that a call needs of a sweep that was read; raises SpecError with every problem found."""
     from sweepkit.app.space_function import load_space_function
     from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
-    file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
-    spec = read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file))
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)

@@ -297,7 +297,12 @@ class Session:
             from sweepkit.app.mirroring import Mirror
 
             self.mirror = Mirror(
-                self.plan.storage, self.sweep.sweep_id, self.options.optuna_storage, self.spec.space, self.on_event
+                self.plan.storage,
+                self.sweep.sweep_id,
+                self.options.optuna_storage,
+                self.spec.space,
+                self.on_event,
+                lock=self.paths.root / "mirror.lock",
             )
 
     # -- while it runs ------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 CHANGE = "sweepkit:change"
@@ -77,6 +78,26 @@ def sync_mirror(store: Store, sweep_id: str, optuna_storage_url: str, space: Spa
         except _Stale:
             mirror.delete()
             return mirror.update(store)
+
+
+def load_study(url: str, name: str) -> "Study":
+    """Return the Optuna study of a sweep from the storage that it is mirrored into.
+
+    Args:
+        url: As `sync_mirror` takes it.
+        name: Of the study, which is the sweep's.
+
+    Raises:
+        StoreError: The storage cannot be opened, or there is no such study in it.
+    """
+    with _storage(url) as storage:  # opens what Optuna itself would not: PostgreSQL by any of its names
+        names = sorted(study.study_name for study in storage.get_all_studies())
+        if name not in names:
+            raise StoreError(f"Optuna study {name!r}: must be in the storage, got {', '.join(names) or 'none'}")
+        shown = storage.url
+    import optuna
+
+    return optuna.load_study(study_name=name, storage=shown)
 
 
 @contextmanager
