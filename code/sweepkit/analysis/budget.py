@@ -90,7 +90,7 @@ def _tuning(found: Sequence[Budget]) -> str:
         return f"Tuning: not equal ({shown}); a tuned model beats an untuned one for no reason of its own."
     counts = {item.tuning_runs for item in tuned}
     if None in counts:
-        return f"Tuning: each is the best of a sweep ({shown}); not every record is at hand, so it was not checked further."
+        return f"Tuning: each is the best of a sweep ({shown}), but not every record is at hand."
     return f"Tuning: {'equal' if len(counts) == 1 else 'not equal'} ({shown})."
 
 

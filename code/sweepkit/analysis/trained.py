@@ -1,4 +1,4 @@
-"""Finished trainings as a comparison takes them: which model, which seed, which scores, and whether they may be compared."""
+"""Finished trainings as a comparison takes them: which model, which seed, which scores, and may they be compared."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -154,7 +154,10 @@ def _examples(done: Sequence[Trained], name: str, *, last: bool) -> tuple[bool, 
         return False, None
     if len(with_them) < len(done):
         missing = next(item for item in done if item.examples is None)
-        return False, f"{missing.model} seed {missing.seed} has no scores of single examples: noise of examples not counted"
+        return (
+            False,
+            f"{missing.model} seed {missing.seed} has no scores of single examples: noise of examples not counted",
+        )
     if len({item.examples.key for item in with_them if item.examples}) > 1:
         return False, "the validation examples are not the same in all runs: the noise of examples is not counted"
     for item in with_them:
@@ -162,7 +165,10 @@ def _examples(done: Sequence[Trained], name: str, *, last: bool) -> tuple[bool, 
         if column is None:
             return False, f"{name} is not a score of single examples: the noise of examples is not counted"
         if not math.isclose(math.fsum(column) / len(column), _score(item, name, False), rel_tol=1e-6, abs_tol=1e-9):
-            return False, f"{item.model} seed {item.seed}: its examples do not average to its {name}: they are not counted"
+            return (
+                False,
+                f"{item.model} seed {item.seed}: its examples do not average to its {name}: they are not counted",
+            )
     return True, None
 
 
@@ -172,7 +178,10 @@ def _examples(done: Sequence[Trained], name: str, *, last: bool) -> tuple[bool, 
 def mismatches(done: Sequence[Trained]) -> list[str]:
     """Return why scores of different models do not mean the same thing, a sentence each."""
     asked: tuple[tuple[str, Callable[[Trained], Any]], ...] = (
-        ("validation data", lambda run: _path(run.facts, "data", "data.val_file") or _path(run.config, "data", "val_file")),
+        (
+            "validation data",
+            lambda run: _path(run.facts, "data", "data.val_file") or _path(run.config, "data", "val_file"),
+        ),
         ("number of validation examples", lambda run: run.facts.get("val_rows")),
         ("tokenizer of ROUGE", lambda run: run.facts.get("rouge_tokenizer")),
         ("treatment of several references", lambda run: _path(run.config, "metrics", "multi_reference")),

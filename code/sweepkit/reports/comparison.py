@@ -204,7 +204,9 @@ def comparison_markdown(report: Report) -> str:
     parts += [f"**Warning:** {warning}" for warning in report.warnings]
     parts.append(as_markdown(model_table(report)))
     if report.comparison.pairs:
-        parts.append(f"Test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}.")
+        parts.append(
+            f"Test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}."
+        )
         parts.append(as_markdown(pair_table(report)))
     lines = [*sentences(report), *report.notes, *report.comparison.notes]
     parts.append("\n".join(f"- {line}" for line in lines))

@@ -253,9 +253,7 @@ def _gap(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(a) / len(a) - sum(b) / len(b)
 
 
-def _over_seeds(
-    one: Group, two: Group, method: Method, shared: Pool | None
-) -> tuple[Estimate | None, Noise | None]:
+def _over_seeds(one: Group, two: Group, method: Method, shared: Pool | None) -> tuple[Estimate | None, Noise | None]:
     """Return the test over seeds, and how it goes with their number."""
     a, b = one.finite(), two.finite()
     first, second = list(a.values()), list(b.values())

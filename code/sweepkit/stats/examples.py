@@ -70,12 +70,8 @@ def two_way(first: ArrayLike, second: ArrayLike) -> TwoWay | None:
         difference=float(difference.mean()), error=math.sqrt(variance), df=max(1.0, variance**2 / freedom)
     )
     fixed = max(0.0, by_example - twice)
-    noise = Noise(
-        per_seed=sum(run.of_mean * run.seeds for run in runs), df_per_seed=2, fixed=fixed, fixed_df=count - 1
-    )
-    return TwoWay(
-        estimate=estimate, noise=noise, seed_error=math.sqrt(by_seed), example_error=math.sqrt(fixed)
-    )
+    noise = Noise(per_seed=sum(run.of_mean * run.seeds for run in runs), df_per_seed=2, fixed=fixed, fixed_df=count - 1)
+    return TwoWay(estimate=estimate, noise=noise, seed_error=math.sqrt(by_seed), example_error=math.sqrt(fixed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

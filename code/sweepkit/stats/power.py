@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri, ndtr, nctdtr, stdtrit  # type: ignore[import-untyped]
+from scipy.special import chdtri, nctdtr, ndtr, stdtrit  # type: ignore[import-untyped]
 
 MOST_SEEDS = 1000
 _FAR = 30.0  # a difference of so many standard errors is always seen; noncentral t breaks down beyond

@@ -35,7 +35,7 @@ def data_notes(groups: Sequence[Group], models: Sequence[Summary], settings: "Se
             )
         elif item.sd == 0:
             notes.append(
-                f"{item.name}: every seed gave the same score; either the seed reaches nothing, or the score is too coarse"
+                f"{item.name}: every seed gave the same score; the seed reaches nothing, or the score is coarse"
             )
     counts = {item.n for item in usable}
     if len(counts) > 1 and len(usable) > 1:

@@ -93,7 +93,7 @@ def pooled(first: Sequence[float], second: Sequence[float], shared: Pool) -> Est
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
-    """Return the difference of the means, each with its own standard deviation; None under two values or without spread.
+    """Return the difference of two means that scatter each on its own; None under two values or without spread.
 
     Source: Welch (1947), Biometrika 34, 28-35, with Satterthwaite's (1946) degrees of freedom.
     """
@@ -118,9 +118,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
     largest = max(abs(value) for value in (*first, *second))
     if spread <= 1e-12 * largest:
         return None
-    return Estimate(
-        difference=mean(differences), error=spread / math.sqrt(len(differences)), df=len(differences) - 1
-    )
+    return Estimate(difference=mean(differences), error=spread / math.sqrt(len(differences)), df=len(differences) - 1)
 
 
 def satterthwaite(difference: float, parts: Sequence[tuple[float, float]]) -> Estimate | None:
