@@ -160,8 +160,8 @@ def sweep_groups(
     repeated: Counter[tuple[str, str]] = Counter()
     trained = []
     for run, row in zip(runs, flat, strict=True):
-        label = f"{column.rpartition('.')[2]}={short(row.get(column))}"
-        rest = ", ".join(f"{key.rpartition('.')[2]}={short(row.get(key))}" for key in others) or "run"
+        label = short(row.get(column))
+        rest = _rest(row, others)
         repeated[label, rest] += 1
         again = f" #{repeated[label, rest]}" if repeated[label, rest] > 1 else ""
         trained.append(_of_record(run, label, rest + again, metric, name))
@@ -169,6 +169,13 @@ def sweep_groups(
     if free := [key for key in others if key.rpartition(".")[2] != "seed"]:
         notes.append(f"inside the groups {', '.join(free)} vary, too: the spread is not that of seeds alone")
     return trained, notes
+
+
+def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
+    """Return what tells the runs of a group apart: the seed alone where only that varies."""
+    if len(others) == 1 and others[0].rpartition(".")[2] == "seed":
+        return short(row.get(others[0]))
+    return ", ".join(f"{key.rpartition('.')[2]}={short(row.get(key))}" for key in others) or "run"
 
 
 def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:

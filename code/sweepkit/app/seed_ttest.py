@@ -74,4 +74,4 @@ def _regrouped(item: "Trained", by: str) -> "Trained":
     name = next((key for key in flat if key == by or key.rpartition(".")[2] == by), None)
     if name is None:
         raise SweepKitError(f"--by: must be a field of the configuration, got {by!r}, which {item.where} does not have")
-    return dataclasses.replace(item, model=f"{by}={short(flat[name])}", seed=f"{item.model} {item.seed}")
+    return dataclasses.replace(item, model=short(flat[name]), seed=f"{item.model} {item.seed}")

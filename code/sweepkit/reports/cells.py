@@ -40,18 +40,20 @@ class Cells:
 
 
 def as_text(table: Cells, *, width: int) -> str:
-    """Return a table for a terminal of `width` columns; the last column goes on lines of its own where it is too wide.
+    """Return a table for a terminal of `width` columns; the columns that do not fit stand below their row, with names.
 
     Widths count cells: a Hangul syllable takes two.
     """
     whole = [table.heads, *table.rows]
     wide = [max(cell_len(row[place]) for row in whole) for place in range(len(table.heads))]
-    if sum(wide) + 2 * (len(wide) - 1) <= width:
-        return "\n".join(_line(row, wide, table.left) for row in whole)
+    shown = len(wide)
+    while shown > 1 and sum(wide[:shown]) + 2 * (shown - 1) > width:
+        shown -= 1
     lines = []
     for number, row in enumerate(whole):
-        lines.append(_line(row[:-1], wide[:-1], table.left))
-        lines += [f"    {row[-1]}"] if number else []
+        lines.append(_line(row[:shown], wide[:shown], table.left))
+        below = [f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True)]
+        lines += ["    " + ", ".join(below)] if below and number else []
     return "\n".join(lines)
 
 

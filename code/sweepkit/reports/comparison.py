@@ -11,7 +11,7 @@ from sweepkit.stats.comparison import Comparison, Method, Pair
 from sweepkit.stats.groups import Summary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
 from sweepkit.stats.student import Estimate
-from sweepkit.stats.words import difference_text, p_text, several
+from sweepkit.stats.words import difference_text, p_text, seeds_text, several
 
 _METHODS = {
     Method.POOLED: "Student's t, standard deviation pooled over all models",
@@ -95,7 +95,7 @@ def pair_table(report: Report) -> Cells:
     digits = digits_of(report.comparison)
     return Cells(
         caption=f"{report.metric}, pairs of {report.noun}s, {_METHODS[report.comparison.method]}",
-        heads=("pair", "diff", "95% CI", "p", "p(Holm)", "g [95% CI]", "Welch p", "verdict"),
+        heads=("pair", "diff", "95% CI", "p", "p(Holm)", "g [95% CI]", "Welch p", "verdict", "detects", "decides"),
         rows=tuple(_pair_row(pair, digits) for pair in report.comparison.pairs),
         left=(0, 7),
     )
@@ -111,6 +111,8 @@ def _pair_row(pair: Pair, digits: int) -> tuple[str, ...]:
         _effect(pair),
         p_text(None if pair.welch is None else pair.welch.p),
         pair.verdict,
+        "-" if pair.detectable is None else f">= {difference_text(pair.detectable, digits, sign=False)}",
+        "-" if pair.noise is None else seeds_text(pair.seeds),
     )
 
 

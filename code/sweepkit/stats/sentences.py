@@ -89,11 +89,18 @@ def _more(pair: "Pair", comparison: "Comparison") -> str:
     settings = comparison.settings
     if abs(pair.difference) >= settings.margin:
         if pair.seeds is None:
-            return "; no number of seeds would show a difference of this size, more examples might"
+            return f"; {_no_number(pair)} would show a difference of this size"
         return f"; {seeds_text(pair.seeds)} each would show a difference of this size"
     if pair.seeds is None:
-        return f"; no number of seeds would show them equal within {margin_text(settings.margin)}, more examples might"
+        return f"; {_no_number(pair)} would show them equal within {margin_text(settings.margin)}"
     return f"; {seeds_text(pair.seeds)} each would show them equal within {margin_text(settings.margin)}, if they are"
+
+
+def _no_number(pair: "Pair") -> str:
+    """Return what is needed where 1000 seeds are too few."""
+    if pair.noise is not None and pair.noise.fixed > 0:
+        return "not seeds but only more examples"
+    return "only more than 1000 seeds each"
 
 
 def _why_untested(pair: "Pair", comparison: "Comparison") -> str:
@@ -128,7 +135,10 @@ def _what_can_be_seen(comparison: "Comparison") -> str:
     alpha = settings.alpha / len(tested)
     for size_wanted in _sizes(settings.margin, most):
         needed = seeds_needed(size_wanted, worst.noise, alpha=alpha, wanted=settings.power)
-        text += f"; {margin_text(size_wanted)[1:]} needs {seeds_text(needed)}{'' if needed is None else ' each'}"
+        if needed is None:
+            return f"{text}; {_no_number(worst)} would show {margin_text(size_wanted)[1:]}."
+        text += f"{',' if 'needs' in text else ';'} {margin_text(size_wanted)[1:]} needs {needed}"
+        text += "" if "each" in text else " seeds each"
     return text + "."
 
 

@@ -60,8 +60,12 @@ def margin_text(margin: float) -> str:
 
 
 def seeds_text(count: int | None) -> str:
-    """Return a number of seeds; None is more than anybody will train."""
-    return "more than 1000 seeds" if count is None else f"{count} seeds"
+    """Return a number of seeds; None is more than anybody will train.
+
+    >>> seeds_text(6), seeds_text(None)
+    ('6 seeds', '>1000 seeds')
+    """
+    return ">1000 seeds" if count is None else f"{count} seeds"
 
 
 def several(count: int, noun: str) -> str:
