@@ -24,7 +24,7 @@ def test_seeds_for_80_percent_power_are_those_of_the_reference(models, pairs, se
 
 
 @pytest.mark.parametrize("df", [2.0, 4.0, 6.5, 27.0, 400.0])
-@pytest.mark.parametrize("gap", [0.0, 0.5, 2.0, 7.0, 18.0])
+@pytest.mark.parametrize("gap", [0.0, 0.5, 2.0, 7.0])
 def test_power_is_scipys_noncentral_t(df, gap):
     critical = stats.t.ppf(0.975, df)
     expected = stats.nct.sf(critical, df, gap) + stats.nct.cdf(-critical, df, gap)

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import chdtri, nctdtr, ndtr, stdtrit  # type: ignore[import-untyped]
 
 MOST_SEEDS = 1000
 _FAR = 20.0  # standard errors; beyond them scipy's noncentral t gives NaN now and then
-_POINTS = 64
+_POINTS = 128
+_MANY = 1e6  # degrees of freedom that are as good as infinitely many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,13 @@ class Noise:
         return 1 / sum((part / whole) ** 2 / df for part, df in parts) if whole > 0 else math.inf
 
 
+@lru_cache(maxsize=64)
+def _scales(df: float) -> NDArray[np.float64]:
+    """Return estimated over true standard error, at equally likely values: of them a mean is an expectation."""
+    shares = (np.arange(_POINTS) + 0.5) / _POINTS
+    return np.asarray(np.sqrt(chdtri(min(df, _MANY), shares) / min(df, _MANY)), dtype=np.float64)
+
+
 def power(difference: float, error: float, df: float, *, alpha: float = 0.05) -> float:
     """Return the chance that a two-sided t test at `alpha` sees a true difference.
 
@@ -57,8 +67,7 @@ def power(difference: float, error: float, df: float, *, alpha: float = 0.05) ->
         seen = 1.0 - float(nctdtr(df, far, critical)) + float(nctdtr(df, far, -critical))
         if math.isfinite(seen):
             return min(1.0, max(0.0, seen))
-    shares = (np.arange(8 * _POINTS) + 0.5) / (8 * _POINTS)
-    bars = critical * np.sqrt(chdtri(df, shares) / df)  # the estimated error, of which t is a multiple, scatters
+    bars = critical * _scales(df)  # the estimated error, of which t is a multiple, scatters
     return float(np.mean(ndtr(far - bars) + ndtr(-far - bars)))
 
 
@@ -68,7 +77,7 @@ def detectable(error: float, df: float, *, alpha: float = 0.05, wanted: float = 
     low, high = 0.0, 2.0 * (critical + 3.0)
     while power(high, 1.0, df, alpha=alpha) < wanted:
         high *= 2
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if power(middle, 1.0, df, alpha=alpha) < wanted else (low, middle)
     return high * error
@@ -81,9 +90,7 @@ def equality_power(margin: float, error: float, df: float, *, alpha: float = 0.0
 
     Source: Owen (1965), Biometrika 52, 437-446; here his Q by quantiles of the chi-square distribution.
     """
-    shares = (np.arange(_POINTS) + 0.5) / _POINTS
-    scales = np.sqrt(chdtri(df, shares) / df) if math.isfinite(df) else np.ones(1)
-    room = margin / error - float(stdtrit(df, 1 - alpha) if math.isfinite(df) else stdtrit(1e9, 1 - alpha)) * scales
+    room = margin / error - float(stdtrit(min(df, _MANY), 1 - alpha)) * _scales(df)
     return float(np.mean(np.maximum(0.0, 2 * ndtr(room) - 1)))
 
 
