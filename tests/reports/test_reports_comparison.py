@@ -44,7 +44,7 @@ def test_marks_of_markdown_and_latex_are_escaped():
 def test_no_line_is_wider_than_the_terminal_and_no_p_is_zero(width):
     scores = {"a_model_of_long_name": [0.5, 0.501, 0.499], "b": [0.1, 0.101, 0.102], "c": [0.3, 0.301, 0.302]}
     text = comparison_text(report_of(scores), width=width)
-    assert max(map(cell_len, text.splitlines())) <= width + 40 * (width == 60)
+    assert max(map(cell_len, text.splitlines())) <= width
     assert "<.001" in text and ".0000" not in text
 
 

@@ -1,5 +1,6 @@
 """One table, three forms: terminal text, Markdown, LaTeX."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,9 @@ def as_text(table: Cells, *, width: int) -> str:
     lines = []
     for number, row in enumerate(whole):
         lines.append(_line(row[:shown], wide[:shown], table.left))
-        below = [f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True)]
-        lines += ["    " + ", ".join(below)] if below and number else []
+        below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True))
+        if below and number:
+            lines += textwrap.wrap(below, max(width, 20), initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
 
