@@ -189,9 +189,9 @@ def conclusion(found: list[Rates]) -> str:
         return "False positives of the verdicts: at most .05 plus the Monte-Carlo error in every setting."
     shown = "; ".join(f"{r.setting}, {r.seeds} seeds: {r.ours:.3f}, of which firm {r.firm:.3f}" for r in over)
     return (
-        f"False positives of the verdicts exceed .05 by more than the Monte-Carlo error in: {shown}. Where models scatter "
-        "unequally the pooled test is too bold: what Welch's test does not confirm reads “better (depends on equal sd)”, "
-        "and is not firm. Where the numbers of seeds differ Welch's test itself decides."
+        f"False positives of the verdicts exceed .05 by more than the Monte-Carlo error in: {shown}. Where models "
+        "scatter unequally the pooled test is too bold: what Welch's test does not confirm reads “better (depends on "
+        "equal sd)”, and is not firm. Where the numbers of seeds differ Welch's test itself decides."
     )
 
 
