@@ -24,13 +24,14 @@ ARROWS = {
     "search": set(),
     "stopping": set(),
     "scheduling": set(),
-    "analysis": {"search"},
+    "stats": set(),
+    "analysis": {"search", "stats"},
     "store": set(),
     "tracking": set(),
     "metrics": set(),
     "agents": {"scheduling", "store", "tracking"},
     "training": {"tracking", "metrics"},
-    "reports": {"analysis"},
+    "reports": {"analysis", "stats"},
     "app": {
         "agents",
         "analysis",
@@ -38,6 +39,7 @@ ARROWS = {
         "reports",
         "scheduling",
         "search",
+        "stats",
         "stopping",
         "store",
         "tracking",
@@ -46,7 +48,7 @@ ARROWS = {
 }
 # An agent is handed an engine and a rule: it knows their contracts and none of them.
 CONTRACTS = {"sweepkit.search.base", "sweepkit.stopping.base"}
-PURE = {"search", "stopping", "scheduling", "analysis"}
+PURE = {"search", "stopping", "scheduling", "analysis", "stats"}
 IMPURE_MODULES = {"time", "os", "pathlib", "logging", "subprocess", "socket", "shutil", "tempfile", "datetime", "io"}
 OWNERS = {
     "optuna": {"sweepkit.search", "sweepkit.store.mirror"},

@@ -19,7 +19,7 @@ FACTS = {
     "busy_by_others": 0.0,
     "measured_at": "2026-01-01T00:00+00:00",
 }
-NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup", "rouge", "idle")
+NAMES = ("measuring", "peers", "run_agent", "overhead", "warm_start", "startup", "rouge", "idle", "comparison")
 
 
 @pytest.fixture
@@ -229,3 +229,43 @@ def test_how_busy_slots_are_kept_and_what_a_further_worker_takes(tmp_path, scrip
     assert [len(item["gaps_s"]) for item in data["measured"]] == [1, 3, 3]
     assert all(0 < item["busy"] < 1 and min(item["private_mib"]) > 0 for item in data["measured"])
     assert "3 workers are busy" in text and "target at least 0.97" in text
+
+
+# -- comparing models -------------------------------------------------------------------------------------------------
+
+
+def test_few_simulated_comparisons_are_rarely_wrong_and_see_what_is_large(script):
+    comparison = script("comparison")
+    null = comparison.over_seeds("none", (3, 3, 3), means=(0, 0, 0), sds=(1, 1, 1), repetitions=300)
+    assert null.null and null.ours <= 0.05 + 1.5 * null.error() < null.plain
+    large = comparison.over_seeds("5 sd", (3, 3, 3), means=(5, 0, 2.5), sds=(1, 1, 1), repetitions=60)
+    assert not large.null and large.ours > 0.85 > large.welch + 0.01
+    equal = comparison.over_examples("none", 3, difference=0.0, repetitions=60, examples=60)
+    assert equal.null and equal.ours <= 0.05 + 1.5 * equal.error()
+
+
+def test_the_table_of_error_rates_is_saved(tmp_path, script):
+    options = ["--repetitions", "2", "--examples-repetitions", "2", "--quiet-s", "0", "--output", str(tmp_path)]
+    assert script("comparison").main(options) == 0
+    text, data = saved(tmp_path, "comparison")
+    assert len(data["rates"]) == 28 and "## Power" in text and "False positives" in text
+
+
+def test_error_rates_above_the_level_are_told(script):
+    comparison = script("comparison")
+    rates = [
+        comparison.Rates(
+            setting="s",
+            null=True,
+            seeds="3",
+            repetitions=100,
+            ours=ours,
+            firm=0.01,
+            welch=0.0,
+            plain=0.1,
+            test="pooled",
+        )
+        for ours in (0.05, 0.2)
+    ]
+    assert "at most .05" in comparison.conclusion(rates[:1])
+    assert "exceed .05" in comparison.conclusion(rates) and "0.200" in comparison.conclusion(rates)

@@ -108,6 +108,31 @@ def _ask_hub(name: str) -> None:
         raise OSError(f"no network: {error}") from None
 
 
+def unavailable(name: str) -> str | None:
+    """Return why a checkpoint cannot be had, in words; None when it is on this machine, or the hub offers it.
+
+    Args:
+        name: As the configuration has it.
+    """
+    try:
+        found = resolve(name)
+    except DataError as error:
+        return str(error)
+    if Path(found).is_dir():
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        if any(isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", ADAPTERS_NAME)):
+            return None
+        _ask_hub(name)
+    except (OSError, ValueError) as error:
+        return (
+            f"{name} is not on this machine, and the hub did not give it ({str(error).strip().splitlines()[0][:120]})"
+        )
+    return None
+
+
 def load_tokenizer(name: str) -> Any:
     """Return the tokenizer of a checkpoint, its special tokens defined as far as its vocabulary has them.
 

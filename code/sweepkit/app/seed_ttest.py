@@ -1,0 +1,77 @@
+"""`seed_ttest.py`: t tests between groups of runs of a sweep, of result folders, or of a CSV."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweepkit.app.comparison_options import parse_ttest
+from sweepkit.app.guard import guarded
+from sweepkit.paths import OUTPUT_DIR
+
+if TYPE_CHECKING:
+    from sweepkit.analysis.trained import Trained
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse_ttest(argv, output_dir=OUTPUT_DIR)
+    from sweepkit.app.comparison_report import make_report, show, write_files
+
+    trainings, metric, notes = _read(options)
+    noun = "model" if options.results and not options.by else options.by
+    report = make_report(trainings, options, metric=metric, notes=notes, noun=noun)
+    written = [] if options.save is None else write_files(report, options.save)
+    show(report, written, as_json=options.json)
+    return 0
+
+
+def _read(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
+    """Return the trainings, the score to compare by, and what must be known of them."""
+    from sweepkit.app.comparison_runs import read_csv, read_results
+
+    if options.csv:
+        return read_csv(options.csv, options.by, options.metric, options.seed_column), options.metric, []
+    if options.sweep:
+        return _read_sweep(options)
+    trainings = read_results(options.results)
+    if options.by:
+        trainings = [_regrouped(item, options.by) for item in trainings]
+    return trainings, options.metric or "rouge_combined_f1", []
+
+
+def _read_sweep(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
+    from sweepkit.agents.control import find_sweep_record
+    from sweepkit.app.comparison_runs import sweep_groups
+    from sweepkit.app.plan import check_storage_exists, storage_of
+    from sweepkit.errors import SweepKitError
+    from sweepkit.spec.sweep import Goal, Metric
+    from sweepkit.store.open import open_store
+
+    storage = storage_of(options)
+    check_storage_exists(storage)
+    with open_store(storage) as store:
+        sweep = find_sweep_record(store, options.sweep)
+        runs = store.runs(sweep.sweep_id)
+    own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
+    metric = options.metric or sweep.metric
+    if metric is None:
+        raise SweepKitError(f"--metric: must name the score, for sweep {sweep.name} has no metric of its own")
+    if own is not None and options.metric is None and options.goal is None:
+        options.goal = own.goal.value
+    trainings, notes = sweep_groups(runs, options.by, own, metric)
+    return trainings, metric, notes
+
+
+def _regrouped(item: "Trained", by: str) -> "Trained":
+    """Return a training as one of the group that a field of its configuration names."""
+    import dataclasses
+
+    from sweepkit.errors import SweepKitError
+    from sweepkit.reports.table import dotted, short
+
+    flat = dotted(item.config)
+    name = next((key for key in flat if key == by or key.rpartition(".")[2] == by), None)
+    if name is None:
+        raise SweepKitError(f"--by: must be a field of the configuration, got {by!r}, which {item.where} does not have")
+    return dataclasses.replace(item, model=short(flat[name]), seed=f"{item.model} {item.seed}")

@@ -1,0 +1,102 @@
+"""One table, three forms: terminal text, Markdown, LaTeX."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "<": r"$<$",
+    ">": r"$>$",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """A table of text.
+
+    Args:
+        caption: What it shows.
+        heads: The columns' names.
+        rows: As many cells each.
+        left: The columns that are words, aligned left; the others are numbers.
+    """
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: tuple[int, ...] = (0,)
+
+
+def as_text(table: Cells, *, width: int) -> str:
+    """Return a table for a terminal of `width` columns; the columns that do not fit stand below their row, with names.
+
+    Widths count cells: a Hangul syllable takes two.
+    """
+    whole = [table.heads, *table.rows]
+    wide = [max(cell_len(row[place]) for row in whole) for place in range(len(table.heads))]
+    shown = len(wide)
+    while shown > 1 and sum(wide[:shown]) + 2 * (shown - 1) > width:
+        shown -= 1
+    lines = []
+    for number, row in enumerate(whole):
+        lines.append(_line(row[:shown], wide[:shown], table.left))
+        below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True))
+        if below and number:
+            lines += textwrap.wrap(below, max(width, 20), initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def _line(row: Sequence[str], wide: Sequence[int], left: Sequence[int]) -> str:
+    cells = []
+    for place, (cell, width) in enumerate(zip(row, wide, strict=True)):
+        room = " " * (width - cell_len(cell))
+        cells.append(cell + room if place in left else room + cell)
+    return "  ".join(cells).rstrip()
+
+
+def as_markdown(table: Cells) -> str:
+    """Return a table as GitHub's Markdown."""
+    rule = [":--" if place in table.left else "--:" for place in range(len(table.heads))]
+    rows = [table.heads, tuple(rule), *table.rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def as_latex(table: Cells) -> str:
+    """Return a table as LaTeX for the package booktabs."""
+    columns = "".join("l" if place in table.left else "r" for place in range(len(table.heads)))
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex(table.caption)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(latex(head) for head in table.heads) + r" \\",
+        r"\midrule",
+        *(" & ".join(latex(cell) for cell in row) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def latex(text: str) -> str:
+    r"""Return text with the marks that LaTeX gives a meaning escaped.
+
+    >>> latex("tiny_bart ±.005")
+    'tiny\\_bart $\\pm$.005'
+    """
+    return "".join(_LATEX.get(mark, mark) for mark in text)

@@ -1,0 +1,1 @@
+"""Tests, intervals, effect sizes and power: numbers in, values out. Pure; numpy and scipy are imported here only."""

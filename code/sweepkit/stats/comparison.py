@@ -1,0 +1,333 @@
+"""Which model is better, and how sure that is: every pair of models, one error rate for all pairs together.
+
+Which test: with the scores of every example the two-way test over seeds and examples; else, with equally many seeds
+each, t with the standard deviation pooled over all models; else Welch's. Paired by seed only when asked: the same
+number means nothing to two architectures. Simulated false positive rates and power: benchmarks/results/comparison.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations
+
+from sweepkit.errors import SweepKitError
+from sweepkit.stats.effects import Effect, hedges_g
+from sweepkit.stats.examples import paired_examples, two_way
+from sweepkit.stats.groups import Group, Summary, describe, sd
+from sweepkit.stats.holm import holm
+from sweepkit.stats.power import Noise, detectable, seeds_for_equality, seeds_needed
+from sweepkit.stats.student import Estimate, Pool, paired, pool, pooled, quantile, welch
+from sweepkit.stats.words import margin_text
+
+
+class Method(StrEnum):
+    """The test that decides."""
+
+    POOLED = "pooled"  # Student's t, standard deviation over all models
+    WELCH = "welch"  # each model its own
+    PAIRED = "paired"  # by seed
+    TWO_WAY = "two-way"  # seeds × examples
+    EXAMPLES = "examples"  # one seed each: these checkpoints only
+    NONE = "none"  # nothing can be tested
+
+
+class Kind(StrEnum):
+    """What is concluded of a pair."""
+
+    BETTER = "better"
+    BETTER_IF_EQUAL_SD = "better if sd equal"  # Welch's test, corrected likewise, does not agree
+    NEGLIGIBLE = "negligible"  # better, but by less than the margin
+    EQUAL = "equal"  # within the margin
+    OPEN = "open"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How it is decided.
+
+    Args:
+        alpha: The chance of any "better" while nothing differs, in (0, 0.5).
+        margin: Models closer than this count as equal, >= 0, in units of the score; 0 never calls them so.
+        higher_is_better: Direction of the score.
+        paired: Pair the scores by seed.
+        power: The chance with which a difference shall be seen, in (0, 1).
+    """
+
+    alpha: float = 0.05
+    margin: float = 0.005
+    higher_is_better: bool = True
+    paired: bool = False
+    power: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two models, the one with the better mean first.
+
+    Args:
+        first, second: Their names.
+        difference: Mean of the first minus mean of the second.
+        estimate: By the test that decides; None when there is none.
+        p_holm: Its p, corrected for all pairs.
+        seeds_only: By the test over seeds, which the two-way test stands above; else the same as `estimate`.
+        welch: By Welch's test, and `welch_holm` corrected for all pairs.
+        effect: Hedges' g.
+        detectable: The smallest true difference that this many seeds see with the chance `power`.
+        seeds: Of each, to see a true difference as large as this one, or, where it is smaller than the margin, to find
+            them equal if they are; None above 1000 and when nothing is known.
+        noise: How the difference scatters with other numbers of seeds; None when nothing is known.
+        seed_error, example_error: Parts of the standard error, two-way only.
+        kind: The conclusion, `verdict` in words.
+    """
+
+    first: str
+    second: str
+    difference: float
+    estimate: Estimate | None = None
+    p_holm: float | None = None
+    seeds_only: Estimate | None = None
+    welch: Estimate | None = None
+    welch_holm: float | None = None
+    effect: Effect | None = None
+    detectable: float | None = None
+    seeds: int | None = None
+    noise: Noise | None = None
+    seed_error: float | None = None
+    example_error: float | None = None
+    kind: Kind = Kind.UNTESTED
+    verdict: str = "not tested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All of it.
+
+    Args:
+        method: The test that decides.
+        settings: As given.
+        models: Best mean first; those without a finite score last.
+        pairs: The surest first.
+        pool: The standard deviation between seeds over all models; None when no model has two scores.
+        examples: How many examples the two-way test counts; None without it.
+        notes: What a reader must know of the data, a sentence each.
+    """
+
+    method: Method
+    settings: Settings
+    models: tuple[Summary, ...]
+    pairs: tuple[Pair, ...]
+    pool: Pool | None
+    examples: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def tested(self) -> int:
+        """Return how many pairs were tested: what Holm corrects for."""
+        return sum(pair.estimate is not None for pair in self.pairs)
+
+
+def compare(groups: Sequence[Group], settings: Settings | None = None) -> Comparison:
+    """Compare every pair of groups.
+
+    Data that allow no test (one seed, no spread, one group, nothing finite) give a comparison without it; `notes` of
+    `sweepkit.stats.sentences` say why.
+
+    Raises:
+        SweepKitError: Two groups have the same name, or `paired` is asked and their seeds differ.
+    """
+    settings = settings or Settings()
+    names = [group.name for group in groups]
+    if len(set(names)) < len(names):
+        raise SweepKitError(f"models must have names of their own, got {', '.join(names)}")
+    if settings.paired:
+        _check_seeds(groups)
+    sign = 1 if settings.higher_is_better else -1
+    summaries = {group.name: describe(group) for group in groups}
+    order = sorted(groups, key=lambda group: _rank(summaries[group.name], sign))
+    usable = [group for group in order if summaries[group.name].n > 0]
+    shared = pool([list(group.finite().values()) for group in usable])
+    method = _method(usable, settings)
+    pairs = [_pair(a, b, method, shared if _equal_n(usable) else None) for a, b in combinations(usable, 2)]
+    models = tuple(_with_interval(summaries[g.name], shared if _equal_n(usable) else None) for g in order)
+    found = _decide(pairs, settings, method)
+    from sweepkit.stats.sentences import data_notes
+
+    return Comparison(
+        method=method if any(pair.estimate for pair in found) else Method.NONE,
+        settings=settings,
+        models=models,
+        pairs=tuple(sorted(found, key=lambda pair: 2.0 if pair.estimate is None else pair.estimate.p)),
+        pool=shared,
+        examples=_example_count(usable) if method in (Method.TWO_WAY, Method.EXAMPLES) else None,
+        notes=data_notes(order, models, settings),
+    )
+
+
+def _rank(summary: Summary, sign: int) -> tuple[bool, float]:
+    return (summary.mean is None, 0.0 if summary.mean is None else -sign * summary.mean)
+
+
+def _check_seeds(groups: Sequence[Group]) -> None:
+    """Refuse to pair groups whose seeds differ."""
+    for group in groups[1:]:
+        if set(group.scores) != set(groups[0].scores):
+            raise SweepKitError(
+                f"--paired: all models must have the same seeds, got {groups[0].name}: {', '.join(groups[0].scores)} "
+                f"and {group.name}: {', '.join(group.scores)}; leave --paired out"
+            )
+
+
+def _equal_n(groups: Sequence[Group]) -> bool:
+    return len({len(group.finite()) for group in groups}) == 1
+
+
+def _example_count(groups: Sequence[Group]) -> int | None:
+    """Return how many examples every finite run of every group has a score of; None unless all have as many."""
+    counts = {
+        None if group.examples is None or seed not in group.examples else len(group.examples[seed])
+        for group in groups
+        for seed in group.finite()
+    }
+    count = counts.pop() if len(counts) == 1 else None
+    return count if count is not None and count > 1 else None
+
+
+def _method(groups: Sequence[Group], settings: Settings) -> Method:
+    """Return the test for these groups, each with at least one finite score."""
+    counts = [len(group.finite()) for group in groups]
+    if len(groups) < 2:
+        return Method.NONE
+    if settings.paired:
+        return Method.PAIRED
+    if _example_count(groups) is not None:
+        if min(counts) > 1:
+            return Method.TWO_WAY
+        if max(counts) == 1:
+            return Method.EXAMPLES
+    return Method.POOLED if _equal_n(groups) else Method.WELCH
+
+
+def _with_interval(summary: Summary, shared: Pool | None) -> Summary:
+    """Return a summary with its mean's 95 % interval: by the shared standard deviation, else by its own."""
+    if summary.mean is None or summary.n < 1:
+        return summary
+    spread, df = (shared.sd, shared.df) if shared is not None else (summary.sd, summary.n - 1)
+    if not spread or df < 1:
+        return summary
+    half = quantile(0.975, df) * spread / summary.n**0.5
+    return replace(summary, low=summary.mean - half, high=summary.mean + half)
+
+
+def _pair(one: Group, two: Group, method: Method, shared: Pool | None) -> Pair:
+    """Return a pair with its estimates, nothing decided yet. `shared` is None when the numbers of seeds differ."""
+    a, b = list(one.finite().values()), list(two.finite().values())
+    own = pool([a, b])
+    spread = shared or own
+    pair = Pair(
+        first=one.name,
+        second=two.name,
+        difference=describe(one).mean - describe(two).mean,  # type: ignore[operator]
+        welch=welch(a, b),
+        effect=None if spread is None else hedges_g(_gap(a, b), spread.sd, spread.df, (len(a), len(b))),
+    )
+    over_seeds, noise = _over_seeds(one, two, method, shared)
+    pair = replace(pair, seeds_only=over_seeds, estimate=over_seeds, noise=noise)
+    if method is Method.TWO_WAY:
+        both = two_way(_matrix(one), _matrix(two))
+        if both is None:
+            return replace(pair, estimate=None, noise=None)
+        return replace(
+            pair,
+            estimate=both.estimate,
+            noise=both.noise,
+            seed_error=both.seed_error,
+            example_error=both.example_error,
+        )
+    if method is Method.EXAMPLES:
+        return replace(pair, estimate=paired_examples(_matrix(one), _matrix(two)), noise=None)
+    return pair
+
+
+def _gap(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(a) / len(a) - sum(b) / len(b)
+
+
+def _over_seeds(one: Group, two: Group, method: Method, shared: Pool | None) -> tuple[Estimate | None, Noise | None]:
+    """Return the test over seeds, and how it goes with their number."""
+    a, b = one.finite(), two.finite()
+    first, second = list(a.values()), list(b.values())
+    if method is Method.PAIRED:
+        common = [seed for seed in a if seed in b]
+        gaps = [a[seed] - b[seed] for seed in common]
+        estimate = paired([a[seed] for seed in common], [b[seed] for seed in common])
+        return estimate, Noise(per_seed=sd(gaps) ** 2, df_per_seed=1) if estimate is not None else None
+    if shared is not None:
+        estimate = pooled(first, second, shared)
+        models = shared.df // max(1, len(first) - 1)
+        return estimate, Noise(per_seed=2 * shared.sd**2, df_per_seed=models) if estimate is not None else None
+    estimate = welch(first, second)
+    if estimate is None:
+        return None, None
+    return estimate, Noise(per_seed=sd(first) ** 2 + sd(second) ** 2, df_per_seed=2)
+
+
+def _matrix(group: Group) -> list[Sequence[float]]:
+    """Return the examples' scores of the finite runs, a row each."""
+    return [(group.examples or {})[seed] for seed in group.finite()]
+
+
+def _decide(pairs: Sequence[Pair], settings: Settings, method: Method) -> list[Pair]:
+    """Return the pairs with what is concluded of them."""
+    corrected = holm([None if pair.estimate is None else pair.estimate.p for pair in pairs])
+    by_welch = holm([None if pair.welch is None else pair.welch.p for pair in pairs])
+    tests = sum(p is not None for p in corrected)
+    decided = []
+    for pair, p_holm, welch_holm in zip(pairs, corrected, by_welch, strict=True):
+        pair = replace(pair, p_holm=p_holm, welch_holm=welch_holm)
+        if pair.estimate is not None:
+            kind = _kind(pair, settings, method)
+            alpha = settings.alpha / tests
+            seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
+            pair = replace(pair, kind=kind, detectable=seen, seeds=_seeds(pair, settings, alpha))
+        decided.append(replace(pair, verdict=verdict_text(pair.kind, settings.margin)))
+    return decided
+
+
+def _kind(pair: Pair, settings: Settings, method: Method) -> Kind:
+    """Return the conclusion of a tested pair."""
+    if pair.estimate is None or pair.p_holm is None:
+        return Kind.UNTESTED
+    close = settings.margin > 0 and pair.estimate.inside(settings.margin, settings.alpha)
+    if pair.p_holm >= settings.alpha:
+        return Kind.EQUAL if close else Kind.OPEN
+    if close:
+        return Kind.NEGLIGIBLE
+    if method is Method.POOLED and (pair.welch_holm is None or pair.welch_holm >= settings.alpha):
+        return Kind.BETTER_IF_EQUAL_SD
+    return Kind.BETTER
+
+
+def _seeds(pair: Pair, settings: Settings, alpha: float) -> int | None:
+    """Return how many seeds of each would decide a pair, were its means what they seem."""
+    if pair.noise is None:
+        return None
+    if abs(pair.difference) >= settings.margin:
+        return seeds_needed(pair.difference, pair.noise, alpha=alpha, wanted=settings.power)
+    return seeds_for_equality(settings.margin, pair.noise, alpha=settings.alpha, wanted=settings.power)
+
+
+def verdict_text(kind: Kind, margin: float) -> str:
+    """Return a conclusion in words.
+
+    >>> verdict_text(Kind.EQUAL, 0.005)
+    'equal within ±.005'
+    """
+    return {
+        Kind.BETTER: "better",
+        Kind.BETTER_IF_EQUAL_SD: "better (depends on equal sd)",
+        Kind.NEGLIGIBLE: f"better, by less than {margin_text(margin)}",
+        Kind.EQUAL: f"equal within {margin_text(margin)}",
+        Kind.OPEN: "no conclusion",
+        Kind.UNTESTED: "not tested",
+    }[kind]

@@ -1,0 +1,96 @@
+"""What is compared: the scores of a model's seeds, cleaned and described."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SAME = 1e-12  # a spread below this part of the values is rounding, not noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The runs of one model.
+
+    Args:
+        name: Of the model.
+        scores: One score per seed, by seed (any text that names the run). NaN and infinities are left out and counted.
+        examples: For each of these seeds the score of every example, in the same order for all seeds and all groups;
+            None when they are not known.
+    """
+
+    name: str
+    scores: Mapping[str, float]
+    examples: Mapping[str, Sequence[float]] | None = None
+
+    def finite(self) -> dict[str, float]:
+        """Return the scores that are finite, by seed."""
+        return {seed: float(score) for seed, score in self.scores.items() if math.isfinite(score)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A model's scores in numbers.
+
+    Args:
+        name: Of the model.
+        n: Finite scores.
+        left_out: Scores that are not finite.
+        seeds: Of the finite ones.
+        mean, least, most: None when n is 0.
+        sd: With n - 1 below the line; None when n < 2.
+        low, high: 95 % confidence interval of the mean; None where no noise is known.
+    """
+
+    name: str
+    n: int
+    left_out: int
+    seeds: tuple[str, ...]
+    mean: float | None = None
+    sd: float | None = None
+    least: float | None = None
+    most: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def groups_of(scores: Mapping[str, Sequence[float]]) -> list[Group]:
+    """Return groups of scores whose seeds are their places: "1", "2", ….
+
+    >>> groups_of({"a": [0.5, 0.75]})[0].scores
+    {'1': 0.5, '2': 0.75}
+    """
+    return [
+        Group(name=name, scores={str(place): float(value) for place, value in enumerate(values, start=1)})
+        for name, values in scores.items()
+    ]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one value."""
+    return math.fsum(values) / len(values)
+
+
+def sd(values: Sequence[float]) -> float:
+    """Return the sample standard deviation (n - 1) of at least two values; 0 when they differ by rounding only."""
+    middle = mean(values)
+    found = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+    return 0.0 if found <= SAME * max(abs(value) for value in values) else found
+
+
+def describe(group: Group) -> Summary:
+    """Return a group's numbers, without an interval."""
+    finite = group.finite()
+    values = list(finite.values())
+    left_out = len(group.scores) - len(values)
+    if not values:
+        return Summary(name=group.name, n=0, left_out=left_out, seeds=())
+    return Summary(
+        name=group.name,
+        n=len(values),
+        left_out=left_out,
+        seeds=tuple(finite),
+        mean=mean(values),
+        sd=sd(values) if len(values) > 1 else None,
+        least=min(values),
+        most=max(values),
+    )

@@ -1,0 +1,169 @@
+"""What a comparison says in sentences: each pair, what could not be tested and why, what more seeds would show."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweepkit.stats.groups import Group, Summary
+from sweepkit.stats.power import seeds_needed
+from sweepkit.stats.words import difference_text, digits_for, margin_text, p_said, seeds_text, several
+
+if TYPE_CHECKING:
+    from sweepkit.stats.comparison import Comparison, Pair, Settings
+
+
+def digits_of(comparison: "Comparison") -> int:
+    """Return the decimals of its numbers: two digits of the noise between seeds."""
+    return digits_for(None if comparison.pool is None else comparison.pool.sd)
+
+
+def data_notes(groups: Sequence[Group], models: Sequence[Summary], settings: "Settings") -> tuple[str, ...]:
+    """Return what a reader must know of the data, a sentence each."""
+    notes = [
+        f"{item.name}: {several(item.left_out, 'score')} of {item.n + item.left_out} not finite, left out"
+        for item in models
+        if item.left_out
+    ]
+    usable = [item for item in models if item.n]
+    if not usable:
+        return (*notes, "no model has a finite score: nothing can be compared")
+    if len(usable) == 1:
+        notes.append(f"only {usable[0].name} has a finite score: there is nothing to compare it with")
+    for item in usable:
+        if item.n == 1:
+            notes.append(
+                f"{item.name}: one seed says nothing about the noise between seeds; train at least two, better five"
+            )
+        elif item.sd == 0:
+            notes.append(
+                f"{item.name}: every seed gave the same score; the seed reaches nothing, or the score is coarse"
+            )
+    counts = {item.n for item in usable}
+    if len(counts) > 1 and len(usable) > 1:
+        shown = ", ".join(f"{item.name} {item.n}" for item in usable)
+        notes.append(f"the numbers of seeds differ ({shown}): each model keeps its own spread (Welch)")
+    twins = [
+        (one.name, two.name)
+        for place, one in enumerate(groups)
+        for two in groups[place + 1 :]
+        if len(one.finite()) > 1 and one.finite() == two.finite()
+    ]
+    notes += [f"{one} and {two} have the very same scores: are they the same runs?" for one, two in twins]
+    if settings.paired and len(usable) > 1:
+        notes.append("paired by seed, as asked: that is sound only where the same seed means the same to both")
+    return tuple(notes)
+
+
+def pair_sentence(pair: "Pair", comparison: "Comparison") -> str:
+    """Return what is concluded of a pair, and why, in one sentence."""
+    digits = digits_of(comparison)
+    names = f"{pair.first} and {pair.second}"
+    gap = difference_text(abs(pair.difference), digits, sign=False)
+    if pair.estimate is None or pair.p_holm is None:
+        return f"{names}: not tested, {_why_untested(pair, comparison)}; the means differ by {gap}"
+    low, high = _oriented(pair)
+    bounds = f"[{difference_text(low, digits, sign=False)}, {difference_text(high, digits, sign=False)}]"
+    by = f"by {gap}, 95 % interval {bounds}, Holm {p_said(pair.p_holm)}"
+    margin = margin_text(comparison.settings.margin)
+    sentence = {
+        "better": f"{pair.first} is better than {pair.second} {by}",
+        "better if sd equal": f"{pair.first} is better than {pair.second} {by}, if both scatter alike (Welch does not "
+        "agree)",
+        "negligible": f"{pair.first} is better than {pair.second}, but by less than {margin}: {by[3:]}",
+        "equal": f"{names} are equal within {margin}: {by[3:]}",
+        "open": f"{names}: no conclusion, they differ {by}",
+    }[pair.kind.value]
+    return sentence + _more(pair, comparison)
+
+
+def _oriented(pair: "Pair") -> tuple[float, float]:
+    """Return the interval of "first is better by", whatever the direction of the score."""
+    assert pair.estimate is not None
+    low, high = pair.estimate.interval()
+    return (low, high) if pair.difference >= 0 else (-high, -low)
+
+
+def _more(pair: "Pair", comparison: "Comparison") -> str:
+    """Return how many seeds would decide an open pair."""
+    if pair.kind.value != "open" or pair.noise is None:
+        return ""
+    settings = comparison.settings
+    if abs(pair.difference) >= settings.margin:
+        if pair.seeds is None:
+            return f"; {_no_number(pair)} would show a difference of this size"
+        return f"; {seeds_text(pair.seeds)} each would show a difference of this size"
+    if pair.seeds is None:
+        return f"; {_no_number(pair)} would show them equal within {margin_text(settings.margin)}"
+    return f"; {seeds_text(pair.seeds)} each would show them equal within {margin_text(settings.margin)}, if they are"
+
+
+def _no_number(pair: "Pair") -> str:
+    """Return what is needed where 1000 seeds are too few."""
+    if pair.noise is not None and pair.noise.fixed > 0:
+        return "not seeds but only more examples"
+    return "only more than 1000 seeds each"
+
+
+def _why_untested(pair: "Pair", comparison: "Comparison") -> str:
+    counts = {model.name: model.n for model in comparison.models}
+    if min(counts[pair.first], counts[pair.second]) < 2:
+        return "a test needs two seeds of each"
+    if comparison.settings.paired:
+        return "the differences by seed do not scatter, or fewer than two seeds have both scores"
+    return "the scores do not scatter, so the noise is unknown"
+
+
+def closing_sentences(comparison: "Comparison") -> list[str]:
+    """Return what these seeds can show, what more would, and what the test does not count."""
+    told = [_what_can_be_seen(comparison)] if comparison.tested else []
+    return [item for item in (*told, _what_is_counted(comparison)) if item]
+
+
+def _what_can_be_seen(comparison: "Comparison") -> str:
+    tested = [pair for pair in comparison.pairs if pair.detectable is not None]
+    digits = digits_of(comparison)
+    least = min(pair.detectable for pair in tested if pair.detectable is not None)
+    most = max(pair.detectable for pair in tested if pair.detectable is not None)
+    low, high = (difference_text(value, digits, sign=False) for value in (least, most))
+    counts = sorted({model.n for model in comparison.models if model.n})
+    shown = several(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    settings = comparison.settings
+    size = f">= {low}" if low == high else f">= {low} to {high}, by pair"
+    text = f"{shown} can detect {size} ({settings.power:.0%} power, {several(len(tested), 'pair')})"
+    worst = max(tested, key=lambda pair: pair.detectable or 0.0)
+    if worst.noise is None:
+        return text + "."
+    alpha = settings.alpha / len(tested)
+    for size_wanted in _sizes(settings.margin, most):
+        needed = seeds_needed(size_wanted, worst.noise, alpha=alpha, wanted=settings.power)
+        if needed is None:
+            return f"{text}; {_no_number(worst)} would show {margin_text(size_wanted)[1:]}."
+        text += f"{',' if 'needs' in text else ';'} {margin_text(size_wanted)[1:]} needs {needed}"
+        text += "" if "each" in text else " seeds each"
+    return text + "."
+
+
+def _sizes(margin: float, seen: float) -> list[float]:
+    """Return the differences worth asking for that are not seen yet."""
+    return [size for size in (2 * margin, margin) if 0 < size < seen]
+
+
+def _what_is_counted(comparison: "Comparison") -> str:
+    method = comparison.method.value
+    if method == "two-way":
+        pairs = [pair for pair in comparison.pairs if pair.example_error is not None]
+        worst = max((pair.example_error or 0.0 for pair in pairs), default=0.0)
+        digits = digits_of(comparison)
+        return (
+            f"Noise of seeds and of the {comparison.examples} examples is counted (examples: a standard error of up to "
+            f"{difference_text(worst, digits, sign=False)} for a pair)."
+        )
+    if method == "examples":
+        return (
+            "One seed each: this holds for these checkpoints only. Two equal models trained once differ this much "
+            "in 12 of 100 cases and not 5, by the luck of their seeds."
+        )
+    if method == "none":
+        return ""
+    return (
+        "Valid for this dev set only: without every example's score the noise of the choice of examples is not counted."
+    )
