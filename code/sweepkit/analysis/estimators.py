@@ -56,14 +56,14 @@ def eps_squared(design: Design, goal: Goal = Goal.MAXIMIZE, rng: np.random.Gener
 def _epsilon(design: Design, group: Group) -> float:
     n = design.n
     bins = _bins(design, group)
-    _, bins = np.unique(bins, return_inverse=True)
-    k = int(bins.max()) + 1
+    _, numbered = np.unique(bins, return_inverse=True)
+    k = int(numbered.max()) + 1
     if k < 2 or n <= k:
         return 0.0
     r = ranks(design.y)
     spread = float(np.var(r))  # n (n² - 1) / 12 without ties
-    sizes = np.bincount(bins)
-    means = np.bincount(bins, weights=r) / sizes
+    sizes = np.bincount(numbered)
+    means = np.bincount(numbered, weights=r) / sizes
     h = (n - 1) * float(np.sum(sizes * (means - r.mean()) ** 2)) / (n * spread) if spread > 0 else 0.0
     return max(0.0, (h - k + 1) / (n - k))
 

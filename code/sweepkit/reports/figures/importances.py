@@ -79,8 +79,8 @@ def param_importances(result: Importance) -> Drawn:
         bargap=0.35,
         shapes=shapes,
         annotations=notes,
-        margin={"l": 60, "r": 16, "t": 40, "b": 48},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+        margin={"l": 60, "r": 16, "t": 40, "b": 88},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
     )
     figure["xaxis"]["zeroline"] = True
     return Drawn(
@@ -90,7 +90,7 @@ def param_importances(result: Importance) -> Drawn:
         data=tuple(data),
         layout=figure,
         rows=tuple(_csv_rows(result)),
-        height=150 + 28 * len(shares),
+        height=190 + 28 * len(shares),
     )
 
 
