@@ -158,13 +158,13 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     for run, values_of in zip(runs, flat, strict=True):
         params = {c.name: cell(values_of[c.name], c) for c in columns if c.name in values_of}
         rows.append(_row(run, params, metrics))
-    method = spec.extensions.sampler or spec.method.value
+    sampler = spec.extensions.sampler
     return RunTable(
         name=spec.name,
         metrics=tuple(metrics),
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=lambda row: row.number)),
-        method=method if isinstance(method, str) else str(dict(method).get("name", "")),
+        method=spec.method.value if sampler is None else sampler.name,
     )
 
 

@@ -197,11 +197,7 @@ def _time(seconds: float | None) -> str | None:
 
 def _state(result: StudyResult, run: RunRecord) -> str:
     """Return Optuna's name of a trial's state."""
-    from sweepkit.spec.sweep import Goal
-
-    if result.spec.metrics and run.state is RunState.FINISHED:
-        return "FAIL" if result.values(run) is None else "COMPLETE"
-    return outcome(run, result.spec.metric.goal if result.spec.metric else Goal.MINIMIZE)[0]
+    return outcome(run, result.spec.objectives)[0]
 
 
 def trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
