@@ -36,9 +36,11 @@ def test_importance_of_a_table(trials, tmp_path, capsys):
 
 
 def test_figures_of_a_table(trials, tmp_path, capsys):
+    lines = trials.read_text(encoding="utf-8").splitlines()
+    trials.write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")  # too few for a forest, which another test grows
     assert advanced_analysis.main([str(trials), "--output-dir", str(tmp_path), "--goal", "maximize"]) == 0
     told = capsys.readouterr().out
-    assert "1. run" in told and "5. run" in told and told.count("unconfirmed") == 5
+    assert "1. run" in told and "5. run" in told and told.count("unconfirmed") == 5 and "Too few runs: 15" in told
     names = {path.name for path in (tmp_path / "analysis_trials" / "analysis").iterdir()}
     assert {"sweep_analysis.png", "correlation_matrix.png", "report.html", "slice.html"} <= names
 
