@@ -17,7 +17,7 @@ from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
 from sweepkit.reports.figures.page import embedded, plotly_js, write_figure
 from sweepkit.reports.figures.parallel import parallel_coordinate, scaled
-from sweepkit.reports.figures.pareto import front, pareto_front
+from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import edge_warning, slices
 from sweepkit.reports.figures.study import write_figures
 from sweepkit.reports.methods import methods
@@ -25,7 +25,6 @@ from sweepkit.reports.study_report import Told, study_report
 from sweepkit.spec.read import from_config
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal
 
 NASTY = "</script><b>한국어</b> & $x$"
 QUICK = Effort(trees=20, refit_trees=5, subsamples=10)
@@ -182,14 +181,6 @@ def test_the_front_of_two_and_three_objectives():
         assert max(row["f1"] for row in drawn.rows) in [row["f1"] for row in on]
         valid(optimization_history(table))
     assert not pareto_front(SHAPES["mixed"]).data
-
-
-def test_nothing_on_a_front_is_beaten():
-    points = np.random.default_rng(1).integers(0, 6, (60, 2)).tolist()
-    on = front(points, [Goal.MAXIMIZE, Goal.MINIMIZE])
-    for point, kept in zip(points, on, strict=True):
-        beaten = any(a >= point[0] and b <= point[1] and [a, b] != point for a, b in points)
-        assert kept is not beaten
 
 
 def test_a_range_that_the_best_press_against_is_named():

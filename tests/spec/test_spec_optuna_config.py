@@ -105,14 +105,15 @@ def test_pruners_of_optuna_become_stopping_rules():
         return read_pruning(Checker(document), document.data, several=False)
 
     assert rule("{n_startup_trials: 3, n_warmup_steps: 2}") == {
-        "type": "median",
+        "type": "percentile",  # Optuna's median; the sweep's rule of that name is Vizier's
+        "percentile": 50,
         "n_startup_runs": 3,
         "n_warmup_reports": 2,
     }
     assert rule("{patience: 2, n_startup_trials: 3}") == {
         "type": "patient",
         "patience": 2,
-        "rule": {"type": "median", "n_startup_runs": 3},
+        "rule": {"type": "percentile", "percentile": 50, "n_startup_runs": 3},
     }
     assert rule("{type: patience, patience: 2}") == {"type": "patience", "patience": 2}
     assert rule("{type: hyperband, max_resource: 9}") == {"type": "optuna_hyperband", "max_resource": 9}

@@ -121,7 +121,7 @@ def test_what_a_study_says_reaches_the_sweep():
     ours = spec.extensions
     assert (ours.seed, ours.time_budget_s, ours.base_config, ours.retries) == (3, 60.0, "perceiver", 2)
     assert ours.preload == ()
-    assert (spec.early_terminate.type, spec.early_terminate.n_startup_runs) == ("median", 2)
+    assert (spec.early_terminate.type, spec.early_terminate.n_startup_runs) == ("percentile", 2)
     constant = next(item for item in spec.space.parameters if item.name == "dropout").distribution
     assert (constant.kind, constant.values) == (Kind.CONSTANT, (0.1,))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
-from sweepkit.analysis.ranking import value_of
+from sweepkit.analysis.ranking import values_of
 from sweepkit.spec.distributions import Kind, content_key
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
@@ -144,7 +144,7 @@ class RunTable:
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     """Return the table of a recorded sweep.
 
-    With several metrics a run's objectives are the values that stood beside its best report, else its newest ones.
+    With several metrics a run's objectives are what `spec.objectives.objectives_of` says.
     """
     metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
     flat = [flatten(spec.space, run.params) for run in runs]
@@ -155,8 +155,8 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
         values = [row[name] for row in flat if name in row]
         columns.append(_column(name, by_name.get(name), values, missing=len(values) < len(flat)))
     rows = []
-    for run, values_of in zip(runs, flat, strict=True):
-        params = {c.name: cell(values_of[c.name], c) for c in columns if c.name in values_of}
+    for run, named in zip(runs, flat, strict=True):
+        params = {c.name: cell(named[c.name], c) for c in columns if c.name in named}
         rows.append(_row(run, params, metrics))
     sampler = spec.extensions.sampler
     return RunTable(
@@ -257,17 +257,8 @@ def _bounds(parameter: Parameter) -> tuple[float, float] | None:
 
 
 def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Metric]) -> Row:
-    first = metrics[0] if metrics else None
-    value = value_of(run, first)
     told = {**run.last_metrics, **run.best_metrics}
-    objectives = None
-    if len(metrics) > 1:
-        found = [told.get(metric.name) for metric in metrics]
-        complete = [float(item) for item in found if item is not None and math.isfinite(item)]
-        objectives = tuple(complete) if len(complete) == len(metrics) else None
-        value = objectives[0] if objectives else value
-    elif value is not None:
-        objectives = (value,)
+    objectives = values_of(run, metrics)
     duration = run.outcome.get("duration_s")
     seed = run.outcome.get("seed")
     return Row(
@@ -275,7 +266,7 @@ def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Me
         run_id=run.run_id,
         state=run.state,
         params=params,
-        value=value,
+        value=objectives[0] if objectives else None,
         objectives=objectives,
         metrics={name: float(item) for name, item in told.items() if math.isfinite(item)},
         duration_s=float(duration) if is_number(duration) else None,

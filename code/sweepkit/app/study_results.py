@@ -16,7 +16,6 @@ from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import Metric, SweepSpec
 from sweepkit.store.mirror import outcome
 

@@ -234,6 +234,8 @@ def read_pruning(check: Checker, data: Mapping[str, Any], *, several: bool) -> d
         for name, value in node.items()
         if name not in ("enabled", "type", "pruner") and value is not None
     }
+    if kind == "median":  # Optuna's; the rule of that name is Vizier's, over averages
+        kind, settings = "percentile", {"percentile": 50, **settings}
     if kind == "none":
         return {}
     if several:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from sweepkit.analysis.pareto import front
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.reports.figures.base import (
     Drawn,
@@ -29,7 +28,8 @@ def pareto_front(table: RunTable) -> Drawn:
         return nothing(NAME, TITLE, "The sweep has one objective: its best run is its front.")
     if not rows:
         return nothing(NAME, TITLE, "No run has ended with a value of every objective yet.")
-    on_front = front([row.objectives or () for row in rows], [metric.goal for metric in table.metrics])
+    members = set(front([row.objectives or () for row in rows], [metric.goal for metric in table.metrics]))
+    on_front = [index in members for index in range(len(rows))]
     best = sorted((row for row, on in zip(rows, on_front, strict=True) if on), key=lambda row: row.objectives or ())
     rest = [row for row, on in zip(rows, on_front, strict=True) if not on]
     draw = _flat if len(table.metrics) == 2 else _solid
@@ -45,17 +45,6 @@ def pareto_front(table: RunTable) -> Drawn:
         rows=tuple({"on_front": on, **plain_row(row, table)} for row, on in zip(rows, on_front, strict=True)),
         height=440 if len(table.metrics) == 2 else 560,
     )
-
-
-def front(points: Sequence[Sequence[float]], goals: Sequence[Goal]) -> list[bool]:
-    """Return which points no other point beats: at least as good in everything, better in something.
-
-    >>> front([(1, 1), (2, 2), (1, 3)], [Goal.MAXIMIZE, Goal.MINIMIZE])
-    [True, True, False]
-    """
-    signs = np.array([1.0 if goal is Goal.MINIMIZE else -1.0 for goal in goals])
-    costs = np.asarray(points, dtype=float).reshape(len(points), len(goals)) * signs
-    return [not bool(((costs <= here).all(axis=1) & (costs < here).any(axis=1)).any()) for here in costs]
 
 
 def _marks(table: RunTable, rows: Sequence[Row], *, on_front: bool) -> dict[str, Any]:
