@@ -93,3 +93,11 @@ def test_the_interval_of_an_effect_covers_it():
 def test_no_effect_without_spread():
     assert hedges_g(1.0, 0.0, 4, (3, 3)) is None
     assert hedges_g(1.0, 1.0, 1, (2, 1)) is None
+
+
+@pytest.mark.parametrize("df", [2, 6, 30])
+def test_the_interval_of_a_huge_effect_goes_on_where_the_exact_one_ends(df):
+    exact, beyond = (hedges_g(t * math.sqrt(2 / 3), 1.0, df, (3, 3)) for t in (100.0, 100.0001))
+    assert (exact.low, exact.high) == pytest.approx((beyond.low, beyond.high), rel=5e-3)
+    mirrored = hedges_g(-1e6, 1e-6, df, (3, 3))
+    assert mirrored.low < mirrored.g < mirrored.high < 0
