@@ -31,7 +31,7 @@ def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
     table = from_runs(result.spec, result.runs)
     found = importances(table) if table.metrics and table.rows else None
     how = methods(result.spec, table, found)
-    told = Told(title=f"Optuna study {result.name}", importance=found, methods=how, environment=_versions())
+    told = Told(title="Optuna study", importance=found, methods=how, environment=_versions())
     return [*write(folder, table, found), write_study_report(folder / REPORT_NAME, table, told)]
 
 
