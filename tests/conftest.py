@@ -1,6 +1,7 @@
 """What every test gets: nothing of the developer's environment leaks into a sweep."""
 
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,10 @@ for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT
         del os.environ[name]
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # of a shell's background job; programs under test would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

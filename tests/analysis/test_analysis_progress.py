@@ -183,6 +183,9 @@ def test_a_finished_sweep_is_done_whatever_is_waited_for():
 def test_a_sweep_killed_after_its_last_run_is_over_too():
     runs = [run(n, RunState.FINISHED, (1.0,)) for n in range(3)]
     assert snapshot(watched(runs, total=3)).ended
+    just_now = [*runs[:-1], dataclasses.replace(runs[-1], ended_at=NOW - 1)]
+    assert not snapshot(watched(just_now, total=3)).ended  # its runner is about to say so
+    assert snapshot(watched(just_now, total=3, sweep=record(state=SweepState.FINISHED))).ended
     assert not snapshot(watched(runs, total=4)).ended
     assert not snapshot(watched([*runs, run(3, RunState.PENDING)], total=4)).ended
     assert not snapshot(watched(runs, total=3, sweep=record(state=SweepState.PAUSED))).ended

@@ -149,7 +149,7 @@ def test_each_pruner_is_a_rule_of_a_sweep(pruner):
     assert study.fixed["wandb.enabled"] is True
     spec = from_config(sweep)
     kind = spec.early_terminate.type if spec.early_terminate else "none"
-    assert kind == {"hyperband": "optuna_hyperband"}.get(pruner, pruner)
+    assert kind == {"hyperband": "optuna_hyperband", "median": "percentile"}.get(pruner, pruner)
     assert (spec.extensions.wandb.group, spec.extensions.wandb.name) == ("optuna_search", "trial_{number}")
 
 

@@ -22,6 +22,8 @@ SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals be
 SILENT_S = 300.0  # … and not before so many seconds
 IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so many seconds
 _COUNTS = (RunState.FINISHED, RunState.STOPPED)
+# Between the end of the last run and the word of its runner that the sweep is finished there are moments.
+_SAYS_SO_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +271,9 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
         return True
     # Its runner was killed after the last run, before it could say so; or W&B's server, which does not say so at once.
     open_runs = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
-    return watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
+    made = watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
+    last = max((row.ended_at for row in watched.rows if row.ended_at is not None), default=-math.inf)
+    return made and watched.now - last >= _SAYS_SO_WITHIN_S
 
 
 def _valued(rows: Iterable[Row]) -> list[Row]:
