@@ -106,3 +106,17 @@ def test_earlier_runs_of_two_metrics_teach(sweeper):
     summary = sweeper.summary(sweep="t.yaml")
     proposal = json.loads(next((sweeper.folder / "out/sweep_t").glob("run_*.json")).read_text())["proposal"]
     assert proposal["observed"] == 24 and proposal["sampler"] == "tpe" and summary["complete"]
+
+
+def test_the_time_that_a_run_takes_is_an_objective_by_wandbs_name_for_it(sweeper):
+    sweeper.write(
+        TWO.replace("name: gain, goal: maximize", "name: _runtime, goal: minimize").format(
+            program=PROGRAMS / "two_metrics.py", target="", modes="good", cap=3, sampler="random", more=""
+        )
+    )
+    summary = sweeper.summary()
+    assert summary["complete"] and len(summary["front"]) >= 1
+    took = {result["run_id"]: result["duration_s"] for result in sweeper.results()}
+    rows = table(sweeper)
+    assert len(rows) == 3
+    assert all(float(row["objective._runtime"]) == took[row["run_id"]] > 0 for row in rows)

@@ -21,7 +21,7 @@ from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
-from sweepkit.spec.objectives import OUTCOME, objectives_of
+from sweepkit.spec.objectives import OUTCOME, RUNTIME, objectives_of
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import Decision, RunView
 from sweepkit.store.base import Attempt, Report
@@ -45,6 +45,7 @@ class Execution:
         self.slot = slot
         self.attempt = attempt
         self.metric = agent.spec.metric.name if agent.spec.metric else None
+        self.took_s: float | None = None  # known at its end
         self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
         self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
         self.wandb = WandbTail(agent.place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id))
@@ -249,6 +250,7 @@ class Execution:
     def _record(self, ended: Exited) -> None:
         """Write what came of the attempt into the record and the result file."""
         duration_s = ended.duration_s or time.monotonic() - self.began
+        self.took_s = round(duration_s, 4)
         outcome = self._outcome(ended)
         facts = self._facts(ended, duration_s, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
@@ -368,7 +370,7 @@ class Execution:
 
     def _summary_of(self, name: str) -> float | None:
         told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
-        value = told.get(name)
+        value = told.get(name, self.took_s if name == RUNTIME else None)
         return float(value) if isinstance(value, int | float) else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.reports.table import dotted
-from sweepkit.spec.objectives import OUTCOME
+from sweepkit.spec.objectives import OUTCOME, RUNTIME
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.sweep import SweepSpec
 
@@ -26,7 +26,7 @@ def first_run_warnings(spec: SweepSpec, run: RunRecord, messages: Mapping[str, A
     names = sorted(run.last_metrics)
     told_vector = run.outcome.get(OUTCOME, {})
     for metric in spec.objectives:
-        if run.history or run.summary is not None or (spec.metrics and metric.name in {*names, *told_vector}):
+        if run.history or run.summary is not None or (spec.metrics and metric.name in {*names, *told_vector, RUNTIME}):
             continue
         near = difflib.get_close_matches(metric.name, names, n=1, cutoff=0.5)
         told = f"it logged {', '.join(names)}" if names else "it logged nothing"

@@ -7,6 +7,8 @@ from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunView
 from sweepkit.spec.sweep import Metric
 
+# W&B's own key for the seconds that a run has taken. As an objective it is the whole run's duration, whatever it logs.
+RUNTIME = "_runtime"
 OUTCOME = "objectives"  # the key of a run's recorded outcome under which its vector stands, by metric name
 
 

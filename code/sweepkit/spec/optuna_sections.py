@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.spec.checker import Checker, nearest, suggestion
+from sweepkit.spec.objectives import RUNTIME
 from sweepkit.spec.optuna_values import Objective
 from sweepkit.spec.sweep import Goal
 from sweepkit.spec.yaml import KeyPath
@@ -163,7 +164,7 @@ def _objective(
     """Return one objective; `eval/` may be left out, and the trainer's own metrics know their direction."""
     if name not in known and f"eval/{name}" in known:
         name = f"eval/{name}"
-    if name not in known and known:
+    if known and name not in known and name != RUNTIME:
         near = suggestion(name, tuple(known)) or suggestion(f"eval/{name}", tuple(known))
         check.warn(path, f"{name} is not among what the trainer reports: {near or ', '.join(known)}")
         if goal is None:
