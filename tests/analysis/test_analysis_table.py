@@ -64,8 +64,8 @@ def test_several_objectives_need_all_their_values():
     metrics = [{"name": "f1", "goal": "maximize"}, {"name": "time", "goal": "minimize"}]
     config = {key: value for key, value in CONFIG.items() if key not in ("metric", "method")}
     spec = from_config(config | {"method": "custom", "metrics": metrics, "scheduler": {"engine": "optuna"}})
-    both = run(0, {"lr": 1e-3}, best_metrics={"f1": 0.5, "time": 3.0})
-    one = run(1, {"lr": 1e-3}, best_metrics={"f1": 0.5})
+    both = run(0, {"lr": 1e-3}, last_metrics={"f1": 0.5, "time": 3.0})
+    one = run(1, {"lr": 1e-3}, last_metrics={"f1": 0.5})
     assert [row.objectives for row in from_runs(spec, [both, one]).rows] == [(0.5, 3.0), None]
 
 

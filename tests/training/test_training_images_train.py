@@ -310,7 +310,7 @@ def test_the_configurations_of_both_tasks_state_every_field_with_its_default():
 def test_the_session_writes_the_result_and_the_predictions(tmp_path, capsys):
     config = apply(PerceiverConfig(), {**SMALL, "output.directory": str(tmp_path)})
     file = tmp_path / "reports.jsonl"
-    assert session.run(config, names=["lr", "epochs"], environ={**os.environ, "SWEEPKIT_REPORT_FILE": str(file)}) == 0
+    assert session.run(config, names=["rate", "epochs"], environ={**os.environ, "SWEEPKIT_REPORT_FILE": str(file)}) == 0
     result = json.loads((tmp_path / "results" / "training_results.json").read_text(encoding="utf-8"))
     assert result["best_metrics"]["macro_f1"] == result["macro_f1_mean"]
     assert result["config"]["task"] == "perceiver" and result["parameters"] > 0
