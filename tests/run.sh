@@ -1,7 +1,9 @@
 #!/bin/sh
-# Pass the tests: lint, types, unit and contract tests, the heavy ones too. Any argument goes to pytest.
-#   sh tests/run.sh                 everything, in a virtual environment (.venv, made if there is none)
-#   sh tests/run.sh -m "not slow"   the quick part
+# Pass the tests: lint, types, unit and contract tests, and bounded slow ones. Any argument goes to pytest.
+#   sh tests/run.sh                 what CI runs, in a virtual environment (.venv, made if there is none)
+#   sh tests/run.sh -m heavy        the long ones, which CI leaves out
+#   sh tests/run.sh -m ""           everything
+#   sh tests/run.sh -m "not slow and not heavy"   the quick part
 set -eu
 cd "$(dirname "$0")/.."
 if [ ! -x .venv/bin/python ]; then

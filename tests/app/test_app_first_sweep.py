@@ -44,6 +44,7 @@ def test_nothing_is_warned_about_and_all_is_under_the_output_directory(swept):
     assert {path.name for path in (swept.folder / "out").iterdir()} >= {"sweep_first_sweep", "sweepkit.db", "cache"}
 
 
+@pytest.mark.heavy
 def test_the_best_configuration_trains_again_to_the_very_same_metric(swept):
     config = swept.folder / "out" / "sweep_first_sweep" / "best_config.yaml"
     env = {**os.environ, "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
@@ -62,6 +63,7 @@ def test_the_best_configuration_trains_again_to_the_very_same_metric(swept):
     assert result["best_metrics"]["rouge_combined_f1"] == swept.final["best"]["value"]
 
 
+@pytest.mark.heavy
 def test_a_fresh_process_gives_bit_identical_histories(swept):
     cold = Sweeper(swept.folder / "cold")
     cold.folder.mkdir()

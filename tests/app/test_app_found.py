@@ -100,6 +100,7 @@ def test_two_runners_together_count_the_whole_sweep(sweeper):
     assert max(int(line.split("[")[1].split("/")[0]) for line in ends) >= 5
 
 
+@pytest.mark.heavy
 def test_the_best_configuration_has_the_seed_that_its_run_had(sweeper):
     sweeper.write("""\
         program: trainer.py

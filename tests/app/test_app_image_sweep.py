@@ -24,6 +24,7 @@ sweepkit:
 """
 
 
+@pytest.mark.heavy
 def test_runs_of_folds_are_compared_by_their_folds(tmp_path):
     sweeper = Sweeper(tmp_path)
     sweeper.write(SWEEP)

@@ -91,6 +91,7 @@ def test_forty_runs_survive_twenty_kills(tmp_path, seed):
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
+@pytest.mark.heavy
 def test_forty_runs_survive_twenty_kills_on_postgresql(tmp_path, postgres_database):
     sweeper = Sweeper(tmp_path)
     sweeper.write(SWEEP)

@@ -130,6 +130,7 @@ def test_a_preempted_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.heavy
 def test_a_run_that_a_stopping_rule_ends_saves_nothing(tmp_path):
     text = SWEEP.format(rates=[0.003, 0.000000001]) + "early_terminate: {type: hyperband, min_iter: 2}\n"
     sweeper = made(tmp_path, text)

@@ -111,6 +111,7 @@ def test_what_differs_is_said(best, tmp_path):
     assert line.endswith("; what differs: " + "; ".join(got["differs"]))
 
 
+@pytest.mark.heavy
 def test_a_sweep_over_another_metric_and_a_run_that_was_stopped(tmp_path):
     """The run with the worse loss is made the best one by failing the other: hyperband had stopped it."""
     sweeper = swept(tmp_path / "sweep", metric="eval/loss", goal="minimize")

@@ -51,6 +51,7 @@ def test_a_peer_that_lost_or_repeated_a_run_or_shared_a_process_has_no_timing(tm
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_optuna_and_wandb_are_measured(peers):
     for peer in (peers.optuna_ask_tell, peers.wandb_agent):
         found = peer(4)

@@ -134,6 +134,7 @@ def test_a_start_of_the_wrong_kind_or_without_evaluations_fails_loudly(starts):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_a_pair_of_trainings_is_measured(tmp_path, script):
     options = ["--pairs", "1", "--max-steps", "2", "--quiet-s", "0", "--output", str(tmp_path)]
     assert script("warm_start").main(options) == 0
@@ -166,6 +167,7 @@ def test_a_command_that_fails_has_no_time(script):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_start_up_and_memory_are_tabled(tmp_path, script):
     options = ["--repetitions", "1", "--runs", "4", "--quiet-s", "0", "--output", str(tmp_path)]
     assert script("startup").main(options) == 0

@@ -23,7 +23,7 @@ from tormentor import Runners, Tormentor
 from sweepkit.spec.runs import RunState
 from sweepkit.store.open import open_store
 
-SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "25"))
+SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "15"))
 SEED = int(os.environ.get("SWEEPKIT_SOAK_SEED", "4"))
 RUNS = max(40, int(5 * SOAK_S))
 SWEEP = f"""\

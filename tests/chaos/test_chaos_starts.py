@@ -46,11 +46,13 @@ def first_starts(sweeper, storages):
         (sweeper.folder / "journal").unlink()
 
 
+@pytest.mark.heavy
 def test_two_first_starts_at_once_on_a_fresh_file_both_work_every_time(sweeper):
     first_starts(sweeper, [sweeper.folder / f"{turn}.db" for turn in range(STARTS)])
 
 
 @pytest.mark.postgres
+@pytest.mark.heavy
 def test_two_first_starts_at_once_on_a_fresh_database_both_work_every_time(sweeper, postgres):
     first_starts(sweeper, [postgres.new_database() for _ in range(STARTS)])
 

@@ -46,6 +46,7 @@ class TestCmaes(EngineContract):
         return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="cmaes")
 
 
+@pytest.mark.heavy
 class TestCmaesWithMargin(EngineContract):
     def engine(self, space, seed=7):
         return OptunaEngine(space, Metric(name="loss"), seed=seed, sampler="cmaes", options={"with_margin": True})
@@ -67,6 +68,7 @@ class TestNsgaOfTwo(EngineContract):
         return OptunaEngine(space, BOTH, seed=seed, sampler="nsga", options=options)
 
 
+@pytest.mark.heavy
 class TestAuto(EngineContract):
     asks = 11
 

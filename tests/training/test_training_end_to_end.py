@@ -125,6 +125,7 @@ def test_every_evaluation_is_reported_and_so_is_what_was_used(quick):
     assert used == [["learning_rate", "num_beams", "lr_scheduler_type"]]
 
 
+@pytest.mark.heavy
 def test_forked_runs_equal_fresh_ones_bit_for_bit_and_seeds_differ(quick, tmp_path):
     rest = ["--lr_scheduler_type=constant", "--warmup_ratio=0.2"]
     lines = [
@@ -138,6 +139,7 @@ def test_forked_runs_equal_fresh_ones_bit_for_bit_and_seeds_differ(quick, tmp_pa
     assert result(tmp_path / "other")["history"] != result(quick.run)["history"]
 
 
+@pytest.mark.heavy
 def test_settings_reach_what_they_name(tmp_path):
     changes = {
         "plain": [],

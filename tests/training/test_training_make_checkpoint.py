@@ -77,6 +77,7 @@ def framed(tokenizer, text):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.heavy
 def test_the_script_makes_the_committed_tokenizer_and_a_checkpoint_of_that_form(made, family):
     new, kept = made / f"{family}-tiny-ko", committed(family)
     assert {path.name for path in new.iterdir()} == {path.name for path in kept.iterdir()}

@@ -38,6 +38,7 @@ def test_a_real_model_is_named_and_its_absence_is_one_sentence(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.heavy
 def test_an_embedded_model_trains_in_seconds(name, tmp_path):
     family, lora = TINY[name]
     config = read_training_config(FILES[name])
