@@ -1,6 +1,6 @@
 """Real sweeps under a tormentor: whatever dies, every configuration finishes exactly once, and the record is right.
 
-    pytest -m soak tests/chaos                        25 s of torment for each database
+    pytest -m soak tests/chaos                        15 s of torment for each database
     SWEEPKIT_SOAK_S=600 pytest -m soak tests/chaos    longer; SWEEPKIT_SOAK_SEED=N for other dice
 
 A run that is killed from outside is tried again three times and then recorded as FAILED (`scheduling/outcome.py`): such
