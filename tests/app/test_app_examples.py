@@ -18,6 +18,7 @@ def test_the_example_knows_nothing_of_sweepkit():
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.heavy
 def test_an_unmodified_pytorch_script_is_swept_with_nothing_but_a_yaml(tmp_path):
     sweeper = Sweeper(tmp_path)
     shutil.copy(EXAMPLES / "digits.py", tmp_path)

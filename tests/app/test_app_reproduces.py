@@ -80,6 +80,7 @@ def test_every_run_says_what_its_scores_mean(best):
     assert all(fact["trainable_parameters"] == fact["parameters"] for fact in facts)
 
 
+@pytest.mark.heavy
 def test_what_differs_is_said(best, tmp_path):
     config = as_dict(read_training_config(best.best))
     config["reproduces"]["versions"] = tuple(

@@ -40,6 +40,7 @@ def client(command, env, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_the_agent_function_of_the_real_client(tmp_path):
     with WandbBackend() as backend:
         done = client([sys.executable, "-c", FUNCTION], backend.environment(tmp_path), tmp_path)

@@ -36,6 +36,7 @@ def history(folder):
     return json.loads((folder / "results" / "training_results.json").read_text(encoding="utf-8"))["history"]
 
 
+@pytest.mark.heavy
 def test_a_warm_process_imports_nothing_more_and_computes_the_same(tmp_path):
     told = run("-c", WARM, json.dumps(CONFIGS), str(tmp_path), json.dumps(QUICK), tmp_path=tmp_path)
     later = json.loads(told.splitlines()[-1])
