@@ -252,7 +252,7 @@ class Execution:
         duration_s = ended.duration_s or time.monotonic() - self.began
         self.took_s = round(duration_s, 4)
         outcome = self._outcome(ended)
-        facts = self._facts(ended, duration_s, outcome)
+        facts = self._facts(ended, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
         self.agent.patiently(self._deliver)
         run = self.agent.patiently(
@@ -315,8 +315,8 @@ class Execution:
                 past.append(PastFailure(kind=failed["kind"], signature=failed["signature"]))
         return past
 
-    def _facts(self, ended: Exited, duration_s: float, outcome: Outcome) -> dict[str, Any]:
-        facts = self._measures(ended, duration_s)
+    def _facts(self, ended: Exited, outcome: Outcome) -> dict[str, Any]:
+        facts = self._measures(ended)
         if outcome.failed is not None:
             final = outcome.state.done
             facts["failed"] = {
@@ -327,11 +327,11 @@ class Execution:
             facts["log_tail"] = log_tail(self.agent.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
         return facts
 
-    def _measures(self, ended: Exited, duration_s: float) -> dict[str, Any]:
+    def _measures(self, ended: Exited) -> dict[str, Any]:
         return {
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
-            "duration_s": round(duration_s, 4),
+            "duration_s": self.took_s,
             "device": self.slot.device,
             "host": self.agent.host,
             "slot": self.slot.index,

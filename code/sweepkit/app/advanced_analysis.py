@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.app.guard import guarded
+from sweepkit.app.options import make_parser
 from sweepkit.app.tables import Source, add_source_options, environment_of, load
 from sweepkit.paths import OUTPUT_DIR
 
@@ -34,12 +35,8 @@ exit codes: 0 done; 2 wrong input
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; argparse exits with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(
-        prog="advanced_analysis.py",
-        description="The figures of a sweep, its five best runs, correlations, and where the time went.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "The figures of a sweep, its five best runs, correlations, and where the time went."
+    parser = make_parser("advanced_analysis.py", description, _EPILOG)
     add_source_options(parser, output_dir=OUTPUT_DIR)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"

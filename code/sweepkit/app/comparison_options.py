@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.app.options import gpu_names, natural, positive
+from sweepkit.app.options import gpu_names, make_parser, natural, positive
 
 _COMPARE = """\
 examples:
@@ -51,12 +51,6 @@ def _margin(text: str) -> float:
     return number
 
 
-def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
 def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
     """Add what decides how it is compared."""
     add = parser.add_argument_group("statistics").add_argument
@@ -69,7 +63,7 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
 
 def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
     """Return the options of `compare_models.py`; argparse exits with code 2 on a wrong one."""
-    parser = _parser("compare_models.py", "Train models with several seeds each and say which is better.", _COMPARE)
+    parser = make_parser("compare_models.py", "Train models with several seeds each and say which is better.", _COMPARE)
     add = parser.add_argument
     add(
         "--models", nargs="+", default=[], metavar="NAME|FILE", help="configurations: names in config/models/, or files"
@@ -118,7 +112,9 @@ def _add_places(parser: argparse.ArgumentParser, output_dir: Path) -> None:
 
 def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
     """Return the options of `seed_ttest.py`; argparse exits with code 2 on a wrong one."""
-    parser = _parser("seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST)
+    parser = make_parser(
+        "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep", metavar="NAME", help="runs of a recorded sweep")
     what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")

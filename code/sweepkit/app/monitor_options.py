@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweepkit.app.options import make_parser
+
 UNTIL = ("done", "failed", "stalled")
 _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
 _INTERVAL_S = 2.0
@@ -65,12 +67,8 @@ def _port(text: str) -> int:
 
 def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
     """Return the options of `monitor_sweep.py`; argparse exits with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(
-        prog="monitor_sweep.py",
-        description="Watch a sweep: counts, best so far, running runs, time left, failures. Reads the record only.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the record only."
+    parser = make_parser("monitor_sweep.py", description, _EPILOG)
     what = parser.add_argument_group("what to watch")
     what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
     what.add_argument("--all", action="store_true", help="every sweep of the record")

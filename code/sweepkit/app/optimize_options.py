@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.app.options import gpu_names, natural, positive, seconds
+from sweepkit.app.options import gpu_names, make_parser, natural, positive, seconds
 from sweepkit.spec.study_sweep import PRUNERS, SAMPLERS
 
 DEFAULT_EXPERIMENT = "tiny_bart_lora"
@@ -48,12 +48,8 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
     --config may say them.
     """
-    parser = argparse.ArgumentParser(
-        prog="optimize.py",
-        description="Search for the best training configuration with Optuna's samplers.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "Search for the best training configuration with Optuna's samplers."
+    parser = make_parser("optimize.py", description, _EPILOG)
     _add_study(parser)
     _add_machine(parser, output_dir)
     return parser.parse_args([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])

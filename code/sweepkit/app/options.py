@@ -85,7 +85,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
 
     `command` and `name` hold what is asked of a sweep that runs elsewhere, else None.
     """
-    parser = _parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
+    parser = make_parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
     for word, meaning in (
@@ -104,7 +104,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
 
 def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
     """Return the options of `parallel_sweep_runner.py`; argparse exits with code 2 on a wrong one."""
-    parser = _parser(
+    parser = make_parser(
         "parallel_sweep_runner.py",
         "Run W&B sweeps on all GPUs of this machine: no account, no network.",
         _PARALLEL_EPILOG,
@@ -131,7 +131,8 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
     return parser.parse_args(argv)
 
 
-def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser that shows its epilog as it is written."""
     return argparse.ArgumentParser(
         prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.app.guard import guarded
+from sweepkit.app.options import make_parser, natural
 from sweepkit.app.tables import add_source_options, load
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR
@@ -27,7 +28,8 @@ Writes importance.json, param_importances.html and its .csv into the sweep's fol
 
 estimators:
   forest       random forest, grouped out-of-bag permutation as share of the variance; the only one with bars and
-  verdicts gp           Gaussian process, held-out permutation: for fewer than 60 runs of a smooth continuous space
+               verdicts
+  gp           Gaussian process, held-out permutation: for fewer than 60 runs of a smooth continuous space
   mdi          the forest's impurity; credits parameters with many values, whatever they do
   fanova, ped_anova   Optuna's
   eps_squared  rank statistic without a model; what is shown when there are too few runs
@@ -38,29 +40,15 @@ exit codes: 0 done, also when nothing can be told apart; 2 wrong input
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; argparse exits with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(
-        prog="parameter_importance.py",
-        description="What mattered: the share of the metric's variance that hangs on each parameter.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "What mattered: the share of the metric's variance that hangs on each parameter."
+    parser = make_parser("parameter_importance.py", description, _EPILOG)
     add_source_options(parser, output_dir=OUTPUT_DIR)
     how = parser.add_argument_group("how")
     how.add_argument("--estimator", choices=ESTIMATORS, default="forest", help="default: forest")
-    how.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the computation (default: 0)")
+    how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")
     how.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)")
     how.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     return parser.parse_args(argv)
-
-
-def _seed(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be an integer >= 0, got {text!r}")
-    return number
 
 
 @guarded

@@ -28,7 +28,7 @@ from sweepkit.spec.read import from_config
 from sweepkit.spec.sweep import Goal
 from sweepkit.spec.training import AnyConfig, read_training_config
 from sweepkit.spec.training_schema import Schema, schema_of
-from sweepkit.spec.yaml import Document, KeyPath, decode, dotted, parse
+from sweepkit.spec.yaml import Document, KeyPath, dotted, parse, read_text
 
 __all__ = ["OptunaConfig", "find_optuna_config", "read_optuna_config", "read_optuna_text"]
 
@@ -90,13 +90,8 @@ def read_optuna_config(path: Path, *, shown_as: str = "") -> OptunaConfig:
         SpecError: The file cannot be read, or all that is wrong with it.
     """
     where = shown_as or str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        rule = f"the file cannot be read: {error.strerror or error}"
-        raise SpecError([Problem(where=where, rule=rule)]) from None
     directory = str(path.resolve().parent)
-    return read_optuna_text(decode(data, where=where), source=where, directory=directory, default_name=path.stem)
+    return read_optuna_text(read_text(path, where=where), source=where, directory=directory, default_name=path.stem)
 
 
 def read_optuna_text(text: str, *, source: str = "", directory: str = "", default_name: str = "study") -> OptunaConfig:

@@ -27,7 +27,7 @@ from sweepkit.spec.sweep import (
     Scheduler,
     SweepSpec,
 )
-from sweepkit.spec.yaml import MAX_DEPTH, Document, KeyPath, decode, dotted, parse
+from sweepkit.spec.yaml import MAX_DEPTH, Document, KeyPath, dotted, parse, read_text
 
 _MOST_BITS = 14_000  # Python writes no int of more than 4300 digits
 SUFFIXES = (".yaml", ".yml")
@@ -67,12 +67,7 @@ def read_sweep(path: Path, *, shown_as: str = "") -> SweepSpec:
         SpecError: The file cannot be read, or all that is wrong with it.
     """
     where = shown_as or str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        rule = f"the file cannot be read: {error.strerror or error}"
-        raise SpecError([Problem(where=where, rule=rule)]) from None
-    text = decode(data, where=where)
+    text = read_text(path, where=where)
     directory = str(path.resolve().parent)
     return read_sweep_text(text, source=where, directory=directory, default_name=path.stem)
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -94,6 +95,23 @@ def dotted(path: KeyPath) -> str:
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
+
+
+def read_text(path: Path, *, where: str) -> str:
+    """Return the text of a UTF-8 file.
+
+    Args:
+        path: The file.
+        where: What messages call it.
+
+    Raises:
+        SpecError: The file cannot be read, or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SpecError([Problem(where=where, rule=f"the file cannot be read: {error.strerror or error}")]) from None
+    return decode(data, where=where)
 
 
 def decode(data: bytes, *, where: str = "") -> str:
