@@ -223,6 +223,8 @@ def test_reasons_are_grouped_without_their_numbers_and_savings_are_counted():
     groups = reasons(table, [RunState.STOPPED])
     assert [len(group.rows) for group in groups] == [250]
     assert "250 runs were stopped early" in saved(table) and "4.2 min" in saved(table)
+    one = sweep(2, (RunState.FINISHED, RunState.STOPPED))
+    assert saved(one).startswith("1 run was stopped early; ")
     assert any("chosen by the same number" in sentence for sentence in summary(table))
 
 

@@ -114,8 +114,8 @@ def saved(table: RunTable) -> str:
     mean = sum(whole) / len(whole)
     spared = max(0.0, mean * len(cut) - sum(cut))
     share = spared / (spared + sum(whole) + sum(cut)) if spared else 0.0
+    stops = "1 run was" if len(stopped) == 1 else f"{len(stopped)} runs were"
     return (
-        f"{len(stopped)} runs were stopped early; at the mean duration of a finished run ({span(mean)}) that "
-        "saved about "
-        f"{span(spared)}, {share:.0%} of the running time."
+        f"{stops} stopped early; at the mean duration of a finished run ({span(mean)}) that "
+        f"saved about {span(spared)}, {share:.0%} of the running time."
     )
