@@ -141,3 +141,41 @@ def test_a_run_that_fails_on_a_full_disk_is_not_given_up_for_want_of_a_log(sweep
         (run,) = store.runs(store.sweep("s").sweep_id)
     assert run.state is RunState.PENDING
     assert sweeper.ended(sweeper.parallel(*options, *storage))["s"]["counts"] == {"finished": 1}
+
+
+def test_a_run_that_failed_on_a_full_disk_is_tried_again_though_its_agent_hears_of_it_when_there_is_room(sweeper, disk):
+    if disk is None:
+        pytest.skip("no small disk can be mounted here: a full one is NOT tested")
+    sweeper.write(
+        f"""\
+        import os, pathlib
+        tried = pathlib.Path("tried")
+        if not tried.exists():
+            tried.write_text(str(os.getpid()))
+            with open(pathlib.Path({str(disk)!r}) / "filler", "wb", buffering=0) as file:
+                while file.write(bytes(4096)): pass
+        """,
+        "fills.py",
+    )
+    sweeper.write("program: fills.py\nmethod: grid\nparameters: {number: {values: [0]}}\n")
+    storage = sweeper.folder / "record.db"
+    open_store(storage).close()
+    options = ["--single-parallel", "s.yaml", "--output-dir", str(disk / "out"), "--storage", str(storage)]
+    options += ["--num-workers", "1", "--json"]
+    away = "CREATE TRIGGER {0} BEFORE UPDATE OF pid ON attempts BEGIN SELECT RAISE(ABORT, '{0}'); END"
+    with statements(storage) as execute:
+        execute(away.format("busy"))  # the agent is kept from hearing of the run's end
+        process = sweeper.parallel(*options)
+        heard(process, "busy")
+        pid = int((sweeper.folder / "tried").read_text())
+        wait_until(lambda: not psutil.pid_exists(pid), "the run to fail")
+        execute("DROP TRIGGER busy")
+        execute(away.format("full"))
+        heard(process, "full")
+        (disk / "filler").unlink()
+        execute("DROP TRIGGER full")
+    process.communicate(timeout=60)
+    with open_store(storage) as store:
+        (run,) = store.runs(store.sweep("s").sweep_id)
+    assert (run.state, run.reason) == (RunState.PENDING, "")
+    assert sweeper.ended(sweeper.parallel(*options))["s"]["counts"] == {"finished": 1}

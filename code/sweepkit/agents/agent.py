@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sweepkit.agents.board import Board
 from sweepkit.agents.control import LOOK_S, STOPPED
+from sweepkit.agents.disk import DiskWatch
 from sweepkit.agents.flow import Flow
 from sweepkit.agents.identity import agent_identity, host_name
 from sweepkit.agents.launcher import LocalLauncher
@@ -125,6 +126,7 @@ class Agent:
         self._reclaimer = Reclaimer(self)
         self._stopped = threading.Event()
         self.flow = Flow(settings.slots)
+        self.disk = DiskWatch(place.paths.logs)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -356,6 +358,7 @@ class Agent:
             except StoreError as error:
                 if time.monotonic() > deadline:
                     raise
+                self.disk.full()  # to be remembered when an attempt is judged
                 self.complain(f"the record cannot be written, trying again: {error}")
                 with self.changed:
                     self.changed.wait(1.0)
@@ -382,6 +385,7 @@ class Agent:
         """Look for what is asked of the sweep (see `control`), and at its time budget."""
         before = time.monotonic()
         while not self._stopped.wait(LOOK_S):
+            self.disk.full()
             now = time.monotonic()
             self._active_s += 0.0 if self.paused else now - before
             before = now

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import shutil
 import signal
 import time
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 _LOG_TAIL_BYTES = 16_384
 _KEPT_LOG_CHARS = 2_000
-_ROOM_BYTES = 65_536
 
 
 class Execution:
@@ -59,7 +57,7 @@ class Execution:
         self.interrupted = False
         self.fenced = False
         self.kill_at: float | None = None
-        self.began = time.monotonic()
+        self.began = self.submitted = time.monotonic()
         self.process: Started | None = None
 
     def run(self) -> None:
@@ -188,6 +186,7 @@ class Execution:
         except FencedError:
             self._fence()
         except StoreError as error:
+            self.agent.disk.full()  # to be remembered when the attempt is judged
             self.agent.complain(f"reports are kept back: {error}")
 
     def _deliver(self) -> None:
@@ -288,19 +287,25 @@ class Execution:
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
             interrupted, ended = False, replace(ended, status=0)
+        tail = log_tail(log) if failed else ""
         ending = Ending(
             status=ended.status,
             verdict=self.verdict,
             interrupted=interrupted,
             timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
             newest=self.newest,
-            log_tail=log_tail(log) if failed else "",
+            log_tail=tail,
             elsewhere=self.agent.has_other_slot(self.slot),
-            disk_full=failed and has_no_room(log.parent),
+            disk_full=failed and self._wanted_room(tail),
         )
         extensions = self.agent.spec.extensions
         past = self._past_failures() if failed else ()
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _wanted_room(self, tail: str) -> bool:
+        """Return whether a failed attempt may have failed for want of room on its disk: full now, or then and mute."""
+        disk = self.agent.disk
+        return disk.full() or (not tail.strip() and disk.full_since(self.submitted))
 
     def _past_failures(self) -> list[PastFailure]:
         """Return how the run's earlier attempts failed since it was last given up; [] for a first attempt."""
@@ -378,15 +383,6 @@ def seed_of(environ: Mapping[str, str]) -> int | None:
     """Return the seed that programs are given by the variable SEED, None when it holds no whole number."""
     text = environ.get("SEED", "").strip()
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def has_no_room(folder: Path) -> bool:
-    """Return whether the disk of a folder is full: a traceback could not have been written there."""
-    try:
-        disk = os.statvfs(folder)
-    except OSError:
-        return False
-    return disk.f_bavail * disk.f_frsize < _ROOM_BYTES
 
 
 def log_tail(path: Path) -> str:

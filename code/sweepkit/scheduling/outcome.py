@@ -44,7 +44,7 @@ class Ending:
         newest: The newest value of the metric, or None.
         log_tail: The last lines of its log.
         elsewhere: There is another slot that it could have had.
-        disk_full: The disk of its files has no room, so that its log may not say why it failed.
+        disk_full: The disk of its files has no room, or had none while it ran and its log is empty.
     """
 
     status: int | None
