@@ -25,6 +25,7 @@ from sweepkit.store.open import open_store
 
 SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "15"))
 SEED = int(os.environ.get("SWEEPKIT_SOAK_SEED", "4"))
+LEAST_KILLS = 4
 RUNS = max(40, int(5 * SOAK_S))
 SWEEP = f"""\
 program: {PROGRAMS / "journal.py"}
@@ -67,7 +68,7 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     runners = Runners(sweeper, options=("--num-workers", "4"), storage=options)
     tormentor = Tormentor(runners, random.Random(SEED), server=server, disk=disk)
     began = time.monotonic()
-    tormentor.torment(SOAK_S)
+    tormentor.torment(SOAK_S, least_kills=LEAST_KILLS)
     runners.end()
     no_orphans(sweeper.folder)
     tormented_s = time.monotonic() - began
@@ -82,10 +83,9 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     assert (done["complete"], done["counts"]) == (True, {"finished": RUNS})
     no_orphans(sweeper.folder)
     verdict = judge(sweeper, storage, RUNS)
-    kills = sum("KILL" in act.what or "TERM" in act.what for act in tormentor.acts)
     with capsys.disabled():
         print(
-            f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {kills} of them kills; "
+            f"\nseed {SEED}: {len(tormentor.acts)} acts in {tormented_s:.0f} s, {tormentor.kills} of them kills; "
             f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
             f"{peace_s:.0f} s of peace; {len(failed)} runs had been given up, killed four times\n"
             f"{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
@@ -94,7 +94,7 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
             + table(tormentor.acts, sweeper.journal()),
             file=sys.stderr,  # which reaches the terminal from a worker of pytest-xdist, too
         )
-    assert kills >= 3 and verdict.repeated >= 1, "nothing was tormented"
+    assert tormentor.kills >= LEAST_KILLS and verdict.repeated >= 1, "nothing was tormented"
 
 
 def test_a_sweep_survives_a_tormentor_on_sqlite(sweeper, disk, capsys):
