@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import pty
@@ -15,7 +14,7 @@ import time
 import urllib.request
 
 import pytest
-from sweeping import PROGRAMS, Sweeper
+from sweeping import PROGRAMS, Sweeper, in_this_process
 
 from sweepkit.app.monitor_sweep import main
 from sweepkit.paths import CODE_DIR
@@ -73,13 +72,7 @@ class Monitor(Sweeper):
 
     def asked(self, *options):
         """Do as `watch` in this process: a second of imports less."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = main(self.watch_command(*options)[2:])
-            except SystemExit as exit:
-                code = exit.code
-        return subprocess.CompletedProcess(options, code, out.getvalue(), err.getvalue())
+        return in_this_process(main, self.watch_command(*options)[2:], self.folder)
 
     def look(self, *options):
         """Return the object of --once --json."""
