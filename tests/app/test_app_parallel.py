@@ -336,7 +336,7 @@ def test_a_cancelled_sweep_terminates_its_runs_and_gives_them_back(sweeper):
     sweeper.env["DURATION"] = "1000"
     process = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--json")
     wait_until(lambda: len(sweeper.journal()) == 2, "two runs to start")
-    assert json.loads(sweeper.control("--cancel", "s", "--json").stdout)["state"] == "cancelled"
+    assert json.loads(sweeper.control("--cancel", "s", "--json", really=True).stdout)["state"] == "cancelled"
     done = sweeper.ended(process, rc=1)["s"]
     assert (done["complete"], done["counts"]) == (False, {"pending": 2})
     assert done["reason"] == "cancelled by --cancel"

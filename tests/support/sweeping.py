@@ -71,9 +71,12 @@ class Sweeper:
         events = [json.loads(line) for line in self.finished(process, rc=rc).splitlines()]
         return {event["sweep"]: event for event in events if event["event"] == "sweep_ended"}
 
-    def control(self, *options):
-        """Call sweep_runner.py to control a sweep that runs."""
-        command = [sys.executable, str(RUNNER), "--output-dir", "out", *self.options, *options]
+    def control(self, *options, really=False):
+        """Control a sweep that runs, from this process: at once; or by the script itself, as from another terminal."""
+        argv = ["--output-dir", "out", *self.options, *options]
+        if not really:
+            return in_this_process(sweep_runner.main, argv, self.folder)
+        command = [sys.executable, str(RUNNER), *argv]
         return subprocess.run(
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, encoding="utf-8", timeout=60
         )
