@@ -15,13 +15,13 @@ python -m pip install --quiet --no-compile -r requirements.txt -r tests/requirem
 python -m pip install --quiet --no-compile --no-deps sweeps==0.3.0
 ruff check .
 ruff format --check .
-# Checking types is a minute's work of one core, done while tests wait for processes; what it found is told at the end.
+# Three workers for two cores, since many tests wait for processes; the types are checked beside them, told at the end.
 types=$(mktemp)
 nice mypy >"$types" 2>&1 &
 mypy=$!
 trap 'kill "$mypy" 2>/dev/null || :; rm -f "$types"' EXIT
 passed=0
-python -m pytest -n 2 --dist loadscope --no-loadscope-reorder "$@" || passed=$?
+python -m pytest -n 3 --dist loadscope --no-loadscope-reorder "$@" || passed=$?
 typed=0
 wait "$mypy" || typed=$?
 cat "$types"
