@@ -1,6 +1,7 @@
 """The arrows of the design, read from the imports: who may know whom, who owns which heavy library."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -83,17 +84,18 @@ HEAVY = {
 SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
 
 
+@functools.cache
 def imports(path, *, top_level=False):
-    """Yield the names of all imported modules, `from a import b` as `a` and `a.b`."""
+    """Return the names of all imported modules, `from a import b` as `a` and `a.b`."""
     tree = ast.parse(path.read_bytes())
+    names = []
     for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (
-                f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES
-            )
+            of_module = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [node.module, *(name for name in of_module if name in MODULES)]
+    return tuple(names)
 
 
 def room(module):

@@ -1,4 +1,7 @@
-"""The first sweep as README runs it: real training on the embedded data, then what stands on its results."""
+"""The first sweep as README runs it: real training on the embedded data, then what stands on its results.
+
+In CI it is two of its eight runs, the best one and the worst; test_app_configs.py holds that the file makes eight.
+"""
 
 import json
 import os
@@ -8,16 +11,14 @@ import sys
 import pytest
 from sweeping import Sweeper
 
-from sweepkit.paths import CODE_DIR
+from sweepkit.paths import CODE_DIR, CONFIG_DIR
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 METRIC = "eval/rouge_combined_f1"
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    sweeper = Sweeper(tmp_path_factory.mktemp("first"))
-    done = sweeper.call("--json", sweep="first_sweep", timeout=500)
+def called(sweeper, sweep):
+    done = sweeper.call("--json", sweep=sweep, timeout=500)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     sweeper.final = json.loads(done.stdout.splitlines()[-1])
@@ -25,6 +26,42 @@ def swept(tmp_path_factory):
     return sweeper
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return called(Sweeper(tmp_path_factory.mktemp("first")), "first_sweep")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The same file with the best and the worst learning rate, in a folder elsewhere."""
+    folder = tmp_path_factory.mktemp("two")
+    sweeper = Sweeper(folder / "run")
+    sweeper.folder.mkdir()
+    text = (CONFIG_DIR / "sweep" / "first_sweep.yaml").read_text(encoding="utf-8")
+    for all_values, some in (("[1e-4, 3e-4, 1e-3, 3e-3]", "[3e-3, 1e-4]"), ("[8, 16]", "[16]")):
+        assert text.count(all_values) == 1
+        text = text.replace(all_values, some)
+    (folder / "first_sweep.yaml").write_text(text, encoding="utf-8")
+    return called(sweeper, str(folder / "first_sweep.yaml"))
+
+
+def no_warnings_and_all_under_the_output_directory(sweeper):
+    assert not [event for event in sweeper.events if event["event"] == "notice" and event["warning"]]
+    assert sorted(path.name for path in sweeper.folder.iterdir()) == ["out"]
+    assert {path.name for path in (sweeper.folder / "out").iterdir()} >= {"sweep_first_sweep", "sweepkit.db", "cache"}
+
+
+def test_two_runs_the_worse_one_stopped_and_a_learning_rate_that_matters(two):
+    assert two.final["complete"] and two.final["counts"] == {"finished": 1, "stopped": 1}
+    good, bad = sorted(two.results("first_sweep"), key=lambda result: -result["sweep_params"]["learning_rate"])
+    assert (good["state"], good["reports"], bad["state"]) == ("finished", 8, "stopped")
+    assert "hyperband" in bad["reason"] and bad["reports"] < 8
+    value = {row["params.learning_rate"]: row["value"] for row in two.final["runs"]}
+    assert value[3e-3] > value[1e-4] + 0.14, value
+    no_warnings_and_all_under_the_output_directory(two)
+
+
+@pytest.mark.heavy
 def test_eight_runs_the_worst_stopped_and_learning_rates_that_matter(swept):
     final = swept.final
     assert final["complete"] and len(final["runs"]) == 8
@@ -38,10 +75,9 @@ def test_eight_runs_the_worst_stopped_and_learning_rates_that_matter(swept):
     assert all("hyperband" in result["reason"] and result["reports"] < 8 for result in stopped)
 
 
+@pytest.mark.heavy
 def test_nothing_is_warned_about_and_all_is_under_the_output_directory(swept):
-    assert not [event for event in swept.events if event["event"] == "notice" and event["warning"]]
-    assert sorted(path.name for path in swept.folder.iterdir()) == ["out"]
-    assert {path.name for path in (swept.folder / "out").iterdir()} >= {"sweep_first_sweep", "sweepkit.db", "cache"}
+    no_warnings_and_all_under_the_output_directory(swept)
 
 
 @pytest.mark.heavy

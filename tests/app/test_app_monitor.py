@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import time
 import urllib.request
 
 import pytest
-from sweeping import PROGRAMS, Sweeper
+from sweeping import PROGRAMS, Sweeper, in_this_process
 
+from sweepkit.app.monitor_sweep import main
 from sweepkit.paths import CODE_DIR
 from sweepkit.store.base import Attempt
 from sweepkit.store.open import open_store
@@ -68,9 +70,13 @@ class Monitor(Sweeper):
             encoding="utf-8",
         )
 
+    def asked(self, *options):
+        """Do as `watch` in this process: a second of imports less."""
+        return in_this_process(main, self.watch_command(*options)[2:], self.folder)
+
     def look(self, *options):
         """Return the object of --once --json."""
-        done = self.watch(*options, "--once", "--json")
+        done = self.asked(*options, "--once", "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -82,6 +88,22 @@ def monitor(tmp_path):
     return made
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The output folder of a finished sweep, to be copied."""
+    made = Monitor(tmp_path_factory.mktemp("swept"))
+    made.write(GRID)
+    assert made.call().returncode == 0
+    return made.folder / "out"
+
+
+@pytest.fixture
+def finished(monitor, swept):
+    """A folder with a sweep that is over."""
+    shutil.copytree(swept, monitor.folder / "out")
+    return monitor
+
+
 @pytest.fixture
 def endless(monitor):
     """A sweep whose first run has reported once and goes on for ten minutes."""
@@ -91,11 +113,12 @@ def endless(monitor):
     try:
         while time.monotonic() < deadline and process.poll() is None:
             if (monitor.folder / "out" / "sweepkit.db").exists():
-                done = monitor.watch("s", "--once", "--json")
+                done = monitor.asked("s", "--once", "--json")
                 if done.returncode == 0 and any(
                     run["reports"] for run in json.loads(done.stdout)["sweeps"][0]["running"]
                 ):
                     break
+            time.sleep(0.02)
         else:
             pytest.fail(f"the sweep did not start: {process.stderr.read().decode() if process.poll() else 'no report'}")
         yield process
@@ -125,7 +148,7 @@ def test_a_running_sweep_is_shown_with_its_run(monitor, endless):
     assert lines[0].startswith("s  running  0/3 done")
     assert any("n/a" in line and "x=3" in line for line in lines)
 
-    not_yet = monitor.watch("s", "--once", "--until", "done")
+    not_yet = monitor.asked("s", "--once", "--until", "done")
     assert not_yet.returncode == 1
 
     # Ctrl-C, while waiting and without
@@ -144,7 +167,7 @@ def test_until_done_ends_with_the_sweep_and_shows_every_refresh(monitor):
         while not (monitor.folder / "out" / "sweep_s").exists():
             assert sweep.poll() is None
             time.sleep(0.02)
-        done = monitor.watch("out/sweep_s", "--until", "done", "--json", "--refresh-interval", "0.1")
+        done = monitor.asked("out/sweep_s", "--until", "done", "--json", "--refresh-interval", "0.1")
     finally:
         assert sweep.wait(60) == 0
     assert (done.returncode, done.stderr) == (0, "")
@@ -158,22 +181,20 @@ def test_until_done_ends_with_the_sweep_and_shows_every_refresh(monitor):
     assert monitor.watch("s").returncode == 0  # a sweep that has ended needs no Ctrl-C
 
 
-def test_watching_a_finished_sweep_changes_nothing(monitor):
-    assert monitor.call().returncode == 0
-    before = files(monitor.folder / "out")
-    done = monitor.watch("s")
+def test_watching_a_finished_sweep_changes_nothing(finished):
+    before = files(finished.folder / "out")
+    done = finished.watch("s")
     assert done.returncode == 0
     assert "3/3 done" in done.stdout and "best run" in done.stdout
-    monitor.look("--all")
-    assert files(monitor.folder / "out") == before
+    finished.look("--all")
+    assert files(finished.folder / "out") == before
 
 
-def test_a_terminal_gets_the_picture_within_its_columns(monitor):
-    assert monitor.call().returncode == 0
+def test_a_terminal_gets_the_picture_within_its_columns(finished):
     main, terminal = pty.openpty()
-    monitor.env |= {"COLUMNS": "60", "LINES": "24", "TERM": "xterm"}
+    finished.env |= {"COLUMNS": "60", "LINES": "24", "TERM": "xterm"}
     process = subprocess.Popen(
-        monitor.watch_command("s"), cwd=monitor.folder, env=monitor.env, stdout=terminal, stderr=subprocess.PIPE
+        finished.watch_command("s"), cwd=finished.folder, env=finished.env, stdout=terminal, stderr=subprocess.PIPE
     )
     os.close(terminal)
     shown = b""
@@ -219,10 +240,10 @@ def test_until_failed_and_done_have_codes_of_their_own(monitor):
     assert failed.returncode == 3
     assert "2 failed, the last, run" in failed.stderr and "실패: x=2" in failed.stderr
     assert "last failures" in failed.stdout
-    assert monitor.watch("s", "--until", "done").returncode == 0
+    assert monitor.asked("s", "--until", "done").returncode == 0
     monitor.write(FAILING.replace("[good, fail]", "[fail]"), "all.yaml")
     monitor.call(sweep="all.yaml")
-    vain = monitor.watch("all", "--until", "done")
+    vain = monitor.asked("all", "--until", "done")
     assert vain.returncode == 3 and "none of its 2 runs finished well" in vain.stderr
 
 
@@ -244,26 +265,25 @@ def test_a_sweep_whose_runner_was_killed_is_stalled(monitor, endless):
     assert monitor.look("s")["sweeps"][0]["running"][0]["lease_over"]
 
 
-def test_all_shows_every_sweep(monitor):
-    assert monitor.call().returncode == 0
-    monitor.write(GRID.replace("[3, 1, 2]", "[7]"), "요약.yaml")
-    assert monitor.call(sweep="요약.yaml").returncode == 0
-    told = monitor.look("--all")
+def test_all_shows_every_sweep(finished):
+    finished.write(GRID.replace("[3, 1, 2]", "[7]"), "요약.yaml")
+    assert finished.call(sweep="요약.yaml").returncode == 0
+    told = finished.look("--all")
     assert {item["name"]: item["done"] for item in told["sweeps"]} == {"s": 3, "요약": 1}
-    assert monitor.watch("--all", "--until", "done").returncode == 0
-    both = monitor.watch()
+    assert finished.asked("--all", "--until", "done").returncode == 0
+    both = finished.asked()
     assert both.returncode == 2
     assert "without a name there must be one sweep, got 2: s, 요약; name one of them, or give --all" in both.stderr
-    assert monitor.look("요약")["sweeps"][0]["name"] == "요약"
-    assert monitor.look("out/sweep_요약", "--output-dir", "elsewhere")["sweeps"][0]["name"] == "요약"
-    assert len(monitor.look("--all", "--storage", "out/sweepkit.db")["sweeps"]) == 2
-    assert sorted(path.name for path in monitor.folder.iterdir()) == ["journal", "out", "s.yaml", "요약.yaml"]
+    assert finished.look("요약")["sweeps"][0]["name"] == "요약"
+    assert finished.look("out/sweep_요약", "--output-dir", "elsewhere")["sweeps"][0]["name"] == "요약"
+    assert len(finished.look("--all", "--storage", "out/sweepkit.db")["sweeps"]) == 2
+    assert sorted(path.name for path in finished.folder.iterdir()) == ["journal", "out", "s.yaml", "요약.yaml"]
 
 
 def test_a_wrong_name_gets_the_nearest_ones(monitor):
-    monitor.write(GRID, "first_sweep.yaml")
-    assert monitor.call(sweep="first_sweep.yaml").returncode == 0
-    done = monitor.watch("frist_sweep", "--once")
+    with open_store(monitor.folder / "out" / "sweepkit.db") as store:
+        store.create_sweep("first_sweep", text=GRID, seed=0, metric="loss", goal="minimize")
+    done = monitor.asked("frist_sweep", "--once")
     assert done.returncode == 2
     assert "got 'frist_sweep'; did you mean 'first_sweep'?" in done.stderr
     assert monitor.look("first_sweep.yaml")["sweeps"][0]["name"] == "first_sweep"
@@ -287,7 +307,7 @@ def test_a_wrong_name_gets_the_nearest_ones(monitor):
 )
 def test_wrong_input_is_one_message_and_makes_nothing(tmp_path, options, words):
     monitor = Monitor(tmp_path)
-    done = monitor.watch(*options)
+    done = monitor.asked(*options)
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr and "secret" not in done.stderr
     assert done.stdout == ""
@@ -337,4 +357,4 @@ def test_a_sweep_on_a_server_is_watched_by_its_url(monitor, postgres_database):
     assert monitor.call("--storage", postgres_database).returncode == 0
     (sweep,) = monitor.look("s", "--storage", postgres_database)["sweeps"]
     assert (sweep["done"], sweep["best"]["params"]) == (3, {"x": 1})
-    assert monitor.watch("s", "--until", "done", "--storage", postgres_database).returncode == 0
+    assert monitor.asked("s", "--until", "done", "--storage", postgres_database).returncode == 0

@@ -79,6 +79,7 @@ def test_a_killed_study_is_continued_and_then_extended(tmp_path):
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
+@pytest.mark.heavy  # agents on PostgreSQL: test_app_parallel.py; the mirror there: test_store_mirror.py
 def test_two_processes_work_on_one_study_in_postgresql(tmp_path, postgres_database):
     optimizer = Optimizer(tmp_path)
     command = ("--n_trials", "4", "--pruner", "none", "--storage", postgres_database)

@@ -8,8 +8,9 @@ import subprocess
 import time
 
 import pytest
-from sweeping import PROGRAMS, Sweeper
+from sweeping import PROGRAMS, Sweeper, in_this_process
 
+from sweepkit.app import parallel_sweep_runner
 from sweepkit.spec.records import SweepState
 from sweepkit.store.open import open_store
 
@@ -148,13 +149,14 @@ def test_a_dry_run_shows_the_slots_of_a_machine_with_gpus(sweeper):
         (["--storage", "file/below"], "its folder must be there or be made"),
     ],
 )
-def test_wrong_options_are_one_message_and_nothing_is_written(sweeper, options, message):
-    sweeper.env["CUDA_VISIBLE_DEVICES"] = "0,1"
+def test_wrong_options_are_one_message_and_nothing_is_written(sweeper, monkeypatch, options, message):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     write(sweeper, range(3))
     (sweeper.folder / "file").touch()
     before = sorted(sweeper.folder.rglob("*"))
-    err = sweeper.finished(sweeper.parallel("--single-parallel", "s.yaml", *options), rc=2)
-    assert message in err and "Traceback" not in err
+    argv = ["--output-dir", "out", "--single-parallel", "s.yaml", *options]
+    done = in_this_process(parallel_sweep_runner.main, argv, sweeper.folder)
+    assert done.returncode == 2 and message in done.stderr
     assert sorted(sweeper.folder.rglob("*")) == before
 
 
@@ -334,7 +336,7 @@ def test_a_cancelled_sweep_terminates_its_runs_and_gives_them_back(sweeper):
     sweeper.env["DURATION"] = "1000"
     process = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--json")
     wait_until(lambda: len(sweeper.journal()) == 2, "two runs to start")
-    assert json.loads(sweeper.control("--cancel", "s", "--json").stdout)["state"] == "cancelled"
+    assert json.loads(sweeper.control("--cancel", "s", "--json", really=True).stdout)["state"] == "cancelled"
     done = sweeper.ended(process, rc=1)["s"]
     assert (done["complete"], done["counts"]) == (False, {"pending": 2})
     assert done["reason"] == "cancelled by --cancel"

@@ -105,11 +105,10 @@ def logs(sweeper):
 
 
 @pytest.mark.timeout(300)
-def test_a_preempted_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
-    text = SWEEP.format(rates=[0.001, 0.003])
-    whole, cut = made(tmp_path / "whole", text), made(tmp_path / "cut", text)
-    assert whole.summary(timeout=200)["counts"] == {"finished": 2}
-
+def test_a_preempted_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
+    """Two runs that train the same: nothing is generated, so num_beams means nothing. The first one is preempted."""
+    text = SWEEP.format(rates=[0.001]).replace("parameters:\n", "parameters:\n  num_beams: {values: [1, 2]}\n")
+    cut = made(tmp_path / "cut", text)
     ended = preempt(cut, reports=2)
     assert (ended["complete"], ended["counts"]) == (False, {"pending": 1})
     (checkpoint,) = folder_of(cut).glob("runs/*/preempted/*")
@@ -118,12 +117,11 @@ def test_a_preempted_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     done = cut.summary(timeout=200)
     assert (done["complete"], done["counts"]) == (True, {"finished": 2})
 
-    (expected, once), (got, tries) = rows(whole), rows(cut)
-    assert [len(of_run) for of_run in expected.values()] == [9, 9]
-    assert got == expected
-    assert (once, tries) == ({0: 1, 1: 1}, {0: 2, 1: 1})
-    before = {result["number"]: result["best_metrics"] for result in whole.results()}
-    assert {result["number"]: result["best_metrics"] for result in cut.results()} == before
+    got, tries = rows(cut)
+    assert tries == {0: 2, 1: 1}
+    assert len(got[1]) == 9 and got[0] == got[1]
+    one, other = cut.results()
+    assert one["best_metrics"] == other["best_metrics"]
     assert not list(folder_of(cut).glob("runs/*/preempted"))
     said = [text for name, text in logs(cut).items() if name.endswith("-2")]
     assert len(said) == 1 and said[0].startswith(f"resuming from the checkpoint at step {checkpoint.name[5:]}\n")

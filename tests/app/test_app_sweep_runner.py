@@ -83,7 +83,7 @@ def test_json_tells_every_event_and_ends_with_the_summary(sweeper):
 
 def test_dry_run_shows_and_writes_nothing(sweeper):
     before = sorted(sweeper.folder.rglob("*"))
-    done = sweeper.call("--dry-run", "--json")
+    done = sweeper.asked("--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert plan["runs"] == 3
     assert plan["first"] == [{"x": 3}, {"x": 1}, {"x": 2}]
@@ -91,15 +91,15 @@ def test_dry_run_shows_and_writes_nothing(sweeper):
     assert plan["slots"][0]["cpus"] >= 1
     assert set(plan) == {"runs", "first", "commands", "slots"}
     assert sorted(sweeper.folder.rglob("*")) == before
-    assert "estimate: none" in sweeper.call("--dry-run").stdout
+    assert "estimate: none" in sweeper.asked("--dry-run").stdout
     assert sweeper.call().returncode == 0
-    assert "as measured so far" in sweeper.call("--dry-run").stdout
+    assert "as measured so far" in sweeper.asked("--dry-run").stdout
 
 
 def test_an_unbounded_sweep_is_null_in_a_dry_run(sweeper):
     sweeper.write("method: random\nprogram: s.py\nparameters: {x: {min: 0.0, max: 1.0}}\nsweepkit: {seed: 1}\n")
     sweeper.write("", "s.py")
-    plan = json.loads(sweeper.call("--dry-run", "--json").stdout)
+    plan = json.loads(sweeper.asked("--dry-run", "--json").stdout)
     assert plan["runs"] is None
     assert len(plan["first"]) == 100
 
@@ -108,11 +108,20 @@ def test_an_unbounded_sweep_is_null_in_a_dry_run(sweeper):
 def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d16(sweeper, name, text, message, line):
     sweeper.write(text, "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
-    done = sweeper.call(sweep="bad.yaml")
+    done = sweeper.asked(sweep="bad.yaml")
     assert done.returncode == 2
     assert message in done.stderr
     assert f"bad.yaml:{line}:" in done.stderr if line else "bad.yaml" in done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
+    assert sorted(sweeper.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("row", [BAD_SWEEPS[0], BAD_SWEEPS[-1]], ids=lambda row: row[0])
+def test_a_bad_sweep_is_refused_by_the_real_script(sweeper, row):
+    sweeper.write(row[1], "bad.yaml")
+    before = sorted(sweeper.folder.rglob("*"))
+    done, told = sweeper.call(sweep="bad.yaml"), sweeper.asked(sweep="bad.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.stderr)
     assert sorted(sweeper.folder.rglob("*")) == before
 
 
@@ -134,34 +143,34 @@ def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d1
 )
 def test_other_mistakes_are_told_before_anything_runs(sweeper, text, options, message):
     sweeper.write(text)
-    done = sweeper.call(*options)
     if message is None:  # an unused option is no mistake
-        assert done.returncode == 0
+        assert sweeper.call(*options).returncode == 0
         return
+    done = sweeper.asked(*options)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
     assert sweeper.results() == []
 
 
 def test_a_sweep_file_that_is_not_there_names_the_nearest(sweeper):
-    done = sweeper.call(sweep="first_swep")
+    done = sweeper.asked(sweep="first_swep")
     assert done.returncode == 2
     assert "first_sweep" in done.stderr
 
 
 def test_wrong_options_are_exit_code_2(sweeper):
     assert sweeper.call("--count", "0").returncode == 2
-    assert sweeper.call("--sampler", "magic").returncode == 2
+    assert sweeper.asked("--sampler", "magic").returncode == 2
 
 
 def test_the_program_is_looked_up_beside_the_yaml_then_in_the_working_directory(sweeper):
     (sweeper.folder / "sub").mkdir()
     sweeper.write("method: grid\nprogram: p.py\nparameters: {x: {value: 1}}\n", "sub/s.yaml")
     sweeper.write("print('from cwd')", "p.py")
-    command = json.loads(sweeper.call("--dry-run", "--json", sweep="sub/s.yaml").stdout)["commands"][0]
+    command = json.loads(sweeper.asked("--dry-run", "--json", sweep="sub/s.yaml").stdout)["commands"][0]
     assert command[2] == str(sweeper.folder / "p.py")
     sweeper.write("print('beside')", "sub/p.py")
-    command = json.loads(sweeper.call("--dry-run", "--json", sweep="sub/s.yaml").stdout)["commands"][0]
+    command = json.loads(sweeper.asked("--dry-run", "--json", sweep="sub/s.yaml").stdout)["commands"][0]
     assert command[2] == str(sweeper.folder / "sub" / "p.py")
 
 
@@ -195,7 +204,7 @@ def test_a_grid_with_more_values_continues(sweeper):
 def test_any_other_change_is_refused_with_the_difference(sweeper):
     sweeper.summary()
     sweeper.write(GRID.replace("minimize", "maximize"))
-    done = sweeper.call()
+    done = sweeper.asked()
     assert done.returncode == 2
     assert "minimize" in done.stderr and "maximize" in done.stderr and "--fresh" in done.stderr
     assert len(sweeper.results()) == 3
@@ -214,7 +223,7 @@ def test_another_seed_than_the_recorded_one_is_refused(sweeper):
     sweeper.write(GRID.replace("method: grid", "method: random\nrun_cap: 2"))
     sweeper.summary("--seed", "1")
     assert sweeper.summary("--seed", "1")["complete"]
-    done = sweeper.call("--seed", "2")
+    done = sweeper.asked("--seed", "2")
     assert done.returncode == 2 and "--seed: 1 → 2" in done.stderr
 
 
