@@ -140,6 +140,15 @@ class _Fleet:
         return Dashboard(self.store, self.mirror, shown, port=port)
 
 
+def polite_s(interval_s: float, misses: int) -> float:
+    """Return the seconds to the next look at a W&B server that did not answer the last `misses` ones.
+
+    >>> [polite_s(10.0, misses) for misses in (0, 1, 3, 9)], polite_s(600.0, 2)
+    ([10.0, 20.0, 80.0, 300.0], 600.0)
+    """
+    return max(interval_s, min(_LONGEST_WAIT_S, interval_s * 2.0**misses))
+
+
 class _WandbFleet:
     """A sweep on W&B's server."""
 
@@ -343,13 +352,11 @@ class _Monitor:
         return picture
 
     def _wait_s(self) -> float:
-        """Return the seconds to the next look: a W&B server in trouble is asked less and less often."""
+        """Return the seconds to the next look."""
         interval_s: float = self._options.refresh_interval
         if not self._options.wandb:
             return interval_s
-        if self._fleet.unread and not self._misses:
-            return 0.0
-        return max(interval_s, min(_LONGEST_WAIT_S, interval_s * 2.0**self._misses))
+        return 0.0 if self._fleet.unread and not self._misses else polite_s(interval_s, self._misses)
 
     def _notes(self) -> tuple[str, ...]:
         notes = list(self._fleet.notes)
