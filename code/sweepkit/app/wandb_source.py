@@ -67,7 +67,7 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
         print(f"reading {text.removeprefix(PREFIX)} from W&B …", file=sys.stderr)
     sweep = fetch_sweep(text.removeprefix(PREFIX), metric=metric, goal=goal)
     if metric is not None:
-        _check_metric(sweep, metric)
+        check_metric(sweep, metric)
     spec, refused = spec_of(sweep)
     for note in _notes(sweep, refused):
         print(f"note: {note}", file=sys.stderr)
@@ -132,7 +132,12 @@ def _with_metric(spec: "SweepSpec", sweep: "FetchedSweep", *, chosen: bool) -> "
     return replace(spec, metric=metric, metrics=kept)
 
 
-def _check_metric(sweep: "FetchedSweep", metric: str) -> None:
+def check_metric(sweep: "FetchedSweep", metric: str) -> None:
+    """Refuse a metric that no run logged, when runs logged others.
+
+    Raises:
+        DataError: It is such a metric.
+    """
     known = sorted({name for run in sweep.runs for name in run.last_metrics})
     if known and metric not in known:
         from sweepkit.spec.checker import suggestion
