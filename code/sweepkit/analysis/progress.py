@@ -386,7 +386,8 @@ def _left_alone(watched: Watched) -> str:
     if idle_s <= IDLE_S:
         return ""
     rest = "runs are left" if left is None else f"{left} run{'s are' if left != 1 else ' is'} left"
-    return f"nothing has run for {idle_s:.0f} s and {rest}: start its sweep runner again, it continues"
+    how = watched.sweep.meta.get("restart", "start its sweep runner again, it continues")
+    return f"nothing has run for {idle_s:.0f} s and {rest}: {how}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
