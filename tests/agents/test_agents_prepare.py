@@ -187,7 +187,8 @@ def test_a_run_has_the_name_in_wandb_that_the_yaml_asks_for(place):
         ({"seed": 7}, {}, "other", "3"),
         ({"seed": "x"}, {}, "seed", "3"),
         ({"seed": 7}, {}, None, "3"),
-        ({"lr": 1}, {"seed": 5, "configuration": 0}, None, "5"),
+        ({"lr": 1}, {"run_seed": 5, "configuration": 0}, None, "5"),
+        ({"lr": 1}, {"seed": 5, "sampler": "tpe"}, "seed", "3"),
     ],
 )
 def test_a_run_that_has_a_seed_gets_it_in_its_environment_too(place, params, proposal, name, seed):

@@ -12,7 +12,9 @@ from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunView
 from sweepkit.spec.space import Path, Space
 
-SEED = "seed"  # the key under which a proposal holds the seed that its engine gave the run
+# The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
+RUN_SEED = "run_seed"  # the seed that the run's program gets
+CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based
 MOST_SEED = 2**32 - 1  # the largest that numpy and torch both take
 
 
@@ -81,8 +83,15 @@ def seed_of(params: Mapping[str, Any], name: str | None) -> int | None:
     return int(value) if whole else None
 
 
+def configuration_of(run: RunRecord | RunView) -> int | None:
+    """Return which configuration a run is one seed of; None in a sweep without `seeds_per_run`."""
+    info = run.info if isinstance(run, RunView) else run.proposal
+    found = info.get(CONFIGURATION)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
 def seed_of_run(run: RunRecord | RunView, name: str | None) -> int | None:
     """Return the seed that a run's program gets: its parameter's value, else the one that the engine gave the run."""
     by_parameter = seed_of(run.params, name)
     info = run.info if isinstance(run, RunView) else run.proposal
-    return seed_of(info, SEED) if by_parameter is None else by_parameter
+    return seed_of(info, RUN_SEED) if by_parameter is None else by_parameter
