@@ -21,7 +21,7 @@ ARROWS = {
     "paths": set(),
     "files": set(),
     "spec": set(),
-    "search": set(),
+    "search": {"stats"},
     "stopping": set(),
     "scheduling": set(),
     "stats": set(),
