@@ -13,7 +13,6 @@ of that between configurations: the truly best one lost its further seeds in 0.4
 was as good as with all seeds, and 16 to 51 % of the runs were saved.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 from sweepkit.spec.sweep import Goal
@@ -22,6 +21,8 @@ from sweepkit.stats.student import pool, pooled
 
 ALPHA = 0.05
 _LEAST_DF = 2  # with one degree of freedom a spread that is small by chance would end nearly anything
+
+_GREATEST = 1e150  # the square of a greater score is no float: its configuration is left out, and not judged
 
 
 def clearly_worse(
@@ -39,12 +40,12 @@ def clearly_worse(
         {} while the spread between seeds is not known (fewer than two degrees of freedom), or is 0: a program that
         gives the same score with every seed shows no noise to judge by.
     """
+    scores = {key: values for key, values in scores.items() if all(abs(value) < _GREATEST for value in values)}
     means = {key: mean(values) for key, values in scores.items() if len(values) >= max(1, min_seeds)}
-    means = {key: value for key, value in means.items() if math.isfinite(value)}
     if len(means) < 2:
         return {}
-    shared = pool([scores[key] for key in scores])
-    if shared is None or shared.df < _LEAST_DF or not math.isfinite(shared.sd):
+    shared = pool(list(scores.values()))
+    if shared is None or shared.df < _LEAST_DF:
         return {}
     best = min(means, key=lambda key: (-means[key] if goal is Goal.MAXIMIZE else means[key], key))
     found = {}
