@@ -13,7 +13,6 @@ early gets no further one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
 from sweepkit.errors import SweepKitError
@@ -25,6 +24,7 @@ from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView, Wait
 from sweepkit.spec.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
 from sweepkit.spec.space import Path
 from sweepkit.spec.sweep import Metric, Seeds, SweepSpec
+from sweepkit.stats.groups import mean
 
 _CLOSING = (RunState.FAILED, RunState.DIVERGED, RunState.STOPPED)
 
@@ -189,18 +189,12 @@ def averaged(
     counted = [run for run in runs if run.state in (RunState.FINISHED, RunState.STOPPED)]
     if len(objectives) > 1:
         vectors = [vector for run in counted if (vector := objectives_of(run, objectives)) is not None]
-        means = tuple((_mean(column),) for column in zip(*vectors, strict=True))
+        means = tuple((mean(column),) for column in zip(*vectors, strict=True))
         return replace(view, state=state, history=(), summary=None, objectives=means, summaries=())
     if state is RunState.FAILED:  # what it was worth is imputed from its own history, as `metric.impute` says
         return replace(view, state=state, history=runs[-1].history, summary=runs[-1].summary)
     values = [value for run in counted for item in objectives if (value := best_value(run, item)) is not None]
-    return replace(view, state=state, history=(_mean(values),) if values else (), summary=None)
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Return the mean, of values too, whose sum is too great for a float."""
-    total = sum(values)
-    return total / len(values) if isfinite(total) else sum(value / len(values) for value in values)
+    return replace(view, state=state, history=(mean(values),) if values else (), summary=None)
 
 
 def _has(params: Mapping[str, Any], path: Path) -> bool:

@@ -4,8 +4,8 @@ A name with dots means a nested parameter where the sweep's space nests such, an
 as W&B has both.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from sweepkit.spec.checker import fits_float, is_number
 from sweepkit.spec.records import RunRecord
@@ -15,6 +15,8 @@ from sweepkit.spec.space import Path, Space
 # The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
 RUN_SEED = "run_seed"  # the seed that the run's program gets
 CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based
+T = TypeVar("T")
+
 MOST_SEED = 2**32 - 1  # the largest that numpy and torch both take
 
 
@@ -88,6 +90,28 @@ def configuration_of(run: RunRecord | RunView) -> int | None:
     info = run.info if isinstance(run, RunView) else run.proposal
     found = info.get(CONFIGURATION)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def by_configuration(
+    items: Iterable[T], configuration: Callable[[T], int | None], finished: Callable[[T], bool]
+) -> list[tuple[list[T], bool]]:
+    """Return items grouped by their configuration, each with whether it may be the best one; in order of appearance.
+
+    Of configurations with several seeds those may that have the most finished ones: a mean of fewer has more luck in
+    it, and what got no further seed is worse. An item that is no seed of a configuration is a group of its own.
+
+    Args:
+        items: Runs in any form.
+        configuration: Which configuration an item is one seed of, or None.
+        finished: Whether an item ended by itself.
+    """
+    groups: dict[tuple[bool, int], list[T]] = {}
+    for place, item in enumerate(items):
+        number = configuration(item)
+        groups.setdefault((False, place) if number is None else (True, number), []).append(item)
+    counts = {key: sum(map(finished, group)) for key, group in groups.items()}
+    most = max((count for (seeded, _), count in counts.items() if seeded), default=0)
+    return [(group, not key[0] or counts[key] == most) for key, group in groups.items()]
 
 
 def seed_of_run(run: RunRecord | RunView, name: str | None) -> int | None:

@@ -66,8 +66,11 @@ def groups_of(scores: Mapping[str, Sequence[float]]) -> list[Group]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one value."""
-    return math.fsum(values) / len(values)
+    """Return the mean of at least one value, of such, too, whose sum is too great for a float."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def sd(values: Sequence[float]) -> float:
