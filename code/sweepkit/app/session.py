@@ -25,7 +25,7 @@ from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
-from sweepkit.reports.seeds_table import best_in_words, best_row, sweep_rich
+from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, rows, values_row
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
@@ -395,7 +395,7 @@ class Session:
             value = value_of(best, self.spec.metric)
             words = best_in_words(self.spec, runs) or f"run {best.run_id}, {self.spec.metric.name} = {value:.5g}"
             console.print(f"best: {words}", style="bold green", markup=False)
-            console.print(f"      {configuration(best.params)}", markup=False)
+            console.print(f"      {configuration(best_parameters(self.spec, best))}", markup=False)
         console.print(
             f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
         )

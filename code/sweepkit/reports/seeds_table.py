@@ -8,7 +8,7 @@ from sweepkit.analysis.ranking import best_standing
 from sweepkit.analysis.replicates import Configuration, configurations
 from sweepkit.reports.table import as_rich, dotted, short
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.seeds import seed_of_run
+from sweepkit.spec.seeds import configuration_of, parameter_path, seed_of_run, without_value
 from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     spread = "" if item.sd is None else f", sd {item.sd:.2g}"
     count = f"{len(best.runs)} seed{'s' if len(best.runs) != 1 else ''}"
     return f"configuration {item.number}, mean {spec.metric.name} = {best.values[0]:.5g} over {count}{spread}"
+
+
+def best_parameters(spec: SweepSpec, best: RunRecord) -> dict[str, Any]:
+    """Return the best run's configuration as people are shown it: without the seed where it has several."""
+    name = spec.extensions.seed_parameter
+    if configuration_of(best) is None or name is None:
+        return dict(best.params)
+    return without_value(best.params, parameter_path(name, spec.space))
 
 
 def best_row(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:

@@ -70,12 +70,19 @@ class SeededEngine:
             return self._first(following, proposal)
         if isinstance(proposal, Exhausted) and self._races and self._open and any(map(self._left, self._runs)):
             return Wait(reason="running runs decide which configurations get a further seed")
-        return proposal
+        return self._exhausted(proposal) if isinstance(proposal, Exhausted) else proposal
 
     def total(self) -> int | None:
         """Return the number of runs if every configuration gets all its seeds, None when unbounded."""
         total = self._inner.total()
         return None if total is None else total * len(self._seeds.seeds)
+
+    def _exhausted(self, found: Exhausted) -> Exhausted:
+        fewer = sum(bool(self._left(number)) for number in self._worse)
+        if not fewer:
+            return found
+        number = f"{fewer} clearly worse configuration{'s' if fewer != 1 else ''}"
+        return Exhausted(reason=f"{found.reason}, {number} with fewer than {len(self._seeds.seeds)} seeds")
 
     # -- what is due --------------------------------------------------------------------------------------------------
 
