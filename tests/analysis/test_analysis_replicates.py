@@ -159,7 +159,6 @@ def test_tally_monitor_table_and_ranking_agree(drawn):
         assert tally.best is None and shot.best is None and ordered == []
         return
     assert [tally.best[0], shot.best.value, ordered[0].value] == pytest.approx([best.values[0]] * 3, abs=1e-9)
-    assert (
-        ranked(runs, SPEC.metric)[0].run_id in {item.run_id for item in best.runs}
-        or len(standings(runs, SPEC.metric)) > 1
-    )
+    first = ranked(runs, SPEC.metric)[0].run_id
+    (place,) = [item for item in standings(runs, SPEC.metric) if first in {member.run_id for member in item.runs}]
+    assert place.contends and place.values[0] == best.values[0]

@@ -18,6 +18,7 @@ from sweepkit.spec.runs import Decision, RunState
 from sweepkit.spec.seeds import by_configuration, configuration_of
 from sweepkit.spec.sweep import Goal, Metric
 from sweepkit.spec.watched import LiveRun
+from sweepkit.stats.groups import mean
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
@@ -261,12 +262,7 @@ def _front(rows: Iterable[Row], metrics: Sequence[Metric]) -> tuple[Row, ...]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    try:
-        return fmean(values)
-    except OverflowError:  # the sum is too great for a float, the mean is not
-        return math.fsum(value / len(values) for value in values)
+    return mean(values) if values else None
 
 
 def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:

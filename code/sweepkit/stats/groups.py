@@ -70,7 +70,8 @@ def mean(values: Sequence[float]) -> float:
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
-        return math.fsum(value / len(values) for value in values)
+        scaled = 4 * math.fsum(value / 4 / len(values) for value in values)  # infinite by rounding at the very end only
+        return min(max(scaled, min(values)), max(values))
 
 
 def sd(values: Sequence[float]) -> float:
