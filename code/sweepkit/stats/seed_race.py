@@ -9,8 +9,9 @@ Source: Birattari, Stützle, Paquete and Varrentrapp (2002), "A Racing Algorithm
 López-Ibáñez et al. (2016), "The irace package", Operations Research Perspectives 3, section 3.2: its t-test race, there
 paired by instance, since an instance is the same problem to all. A seed means nothing from one configuration to
 another: nothing is paired here. Simulated with 10 and 40 random configurations, 3 and 5 seeds, a seed sd of 0.2 and 0.6
-of that between configurations: the truly best one lost its further seeds in 0.4 % of the sweeps, the pick at the end
-was as good as with all seeds, and 16 to 51 % of the runs were saved.
+of that between configurations, 60 sweeps each: the truly best one lost its further seeds in 2 of 480 sweeps, the pick
+at the end was on average as good as with all seeds (regret 0.050 against 0.049 sd), and 16 to 51 % of the runs were
+saved.
 """
 
 from collections.abc import Mapping, Sequence
