@@ -22,7 +22,7 @@ ARROWS = {
     "paths": set(),
     "files": set(),
     "spec": set(),
-    "search": set(),
+    "search": {"stats"},
     "stopping": set(),
     "scheduling": set(),
     "stats": set(),

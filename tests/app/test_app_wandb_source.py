@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
+from sweepkit.analysis.progress import Watched, metrics_of, stalled
 from sweepkit.app.monitor_sweep import polite_s
 from sweepkit.app.wandb_source import check_metric, is_wandb, spec_of
 from sweepkit.errors import DataError
@@ -171,6 +172,19 @@ def test_a_metric_that_no_run_logged_is_refused_with_the_nearest_name():
         check_metric(replace(fetched(CONFIG), runs=runs), "los")
     with pytest.raises(DataError, match="they logged loss"):
         check_metric(replace(fetched(CONFIG), runs=runs), "accuracy")
+
+
+def test_a_sweep_at_wandb_that_nobody_works_on_is_stalled_and_says_which_agent_to_start():
+    sweep = replace(fetched(CONFIG), expected=10)
+    assert (sweep.record().sweep_id, sweep.record().meta["total"]) == ("e/p/s", 10)
+    told = stalled(Watched(sweep=sweep.record(), metric=None, total=10, rows=[], live=[], now=1000.0))
+    assert told == "nothing has run for 1000 s and 10 runs are left: start an agent for it: wandb agent e/p/s"
+
+
+def test_several_metrics_of_a_sweep_are_its_objectives():
+    several = [{"name": "loss"}, {"name": "acc", "goal": "maximize"}]
+    record = fetched({"method": "custom", "metrics": several}).record()
+    assert [(metric.name, metric.goal) for metric in metrics_of(record)] == [("loss", "minimize"), ("acc", "maximize")]
 
 
 def test_which_sources_are_at_wandb():

@@ -21,7 +21,7 @@ from wandb_backend import ENTITY, PROJECT, BackendRun, WandbBackend
 from sweepkit.errors import SweepKitError
 
 CONFIG = {
-    "method": "grid", "name": "요약 탐색", "metric": {"name": "손실/val", "goal": "minimize"}, "program": "train.py",
+    "method": "random", "name": "요약 탐색", "metric": {"name": "손실/val", "goal": "minimize"}, "program": "train.py",
     "parameters": {"x": {"values": list(range(1000))}, "opt": {"parameters": {"lr": {"min": 1e-5, "max": 0.1}}}},
     "settings": {"added": "by the client"}, "controller": None,
 }
@@ -145,6 +145,7 @@ with WandbBackend() as backend:
         "rows": {name: rows[name] for name in ("z-first", "failed", "crashed", "more007", "early")},
         "columns": [[c.name, c.numeric, c.low, c.high] for c in table.columns], "ranked": table.ranked()[0].run_id,
         "acc": [acc.metric, acc.goal, [r.history for r in acc.runs]], "alone": alone,
+        "service": "WANDB_SERVICE" in os.environ,
         "once": once, "unknown": dict(backend.unknown), "left": sorted(str(p) for p in Path().rglob("*") if p.is_dir()),
     }))
 """
@@ -174,10 +175,12 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert told["rows"]["crashed"][1] is None and told["rows"]["crashed"][4] == {}
     assert told["rows"]["more007"][1] is None and told["rows"]["more007"][4] == {"acc": 0.5}
     assert told["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
+    assert said.startswith("note: 512 of") and said.count("\n") == 1  # the client itself says nothing
     assert told["ranked"] == "z-first" and "512 of 518 runs that ended never logged 손실/val" in said
     assert told["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in told["alone"]
     # Six pages, five history pages of the long run, one of each other that has rows; nothing is left on disk.
     assert told["once"]["Runs"] == 6 and told["once"]["HistoryPage"] == 5 + 7 and told["unknown"] == {}
+    assert not told["service"]  # what is started later has a service process of its own
     assert not [folder for folder in told["left"] if ENTITY in folder]
 
 

@@ -86,7 +86,7 @@ def bookkeeping(name: str) -> bool:
 def causes(table: RunTable) -> list[Column]:
     """Return the columns in which runs differ and that can be a cause; all varying ones when that leaves none."""
     varying = table.varying()
-    return [column for column in varying if not bookkeeping(column.name)] or varying
+    return [column for column in varying if not (column.seed or bookkeeping(column.name))] or varying
 
 
 def encode(table: RunTable, *, objective: int = 0) -> Design:
@@ -168,7 +168,7 @@ def _columns(table: RunTable, rows: Sequence[Row]) -> tuple[list[Column], dict[s
     for column in table.columns:
         values = [row.params.get(column.name) for row in rows]
         distinct = len(set(values))
-        if bookkeeping(column.name):
+        if column.seed or bookkeeping(column.name):
             dropped[column.name] = "a seed, an id or a path"
         elif distinct < 2:
             dropped[column.name] = "the same in every run"

@@ -7,7 +7,7 @@ histories only when they change.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
@@ -15,8 +15,10 @@ from sweepkit.analysis.pareto import front
 from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.spec.runs import Decision, RunState
+from sweepkit.spec.seeds import by_configuration, configuration_of
 from sweepkit.spec.sweep import Goal, Metric
 from sweepkit.spec.watched import LiveRun
+from sweepkit.stats.groups import mean
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
@@ -34,6 +36,7 @@ class Row:
         number, run_id, params, state, reason, attempts, failures: As recorded.
         value: Its best finite value of the metric, or None.
         values: With several objectives its value of each, or () while one is unknown.
+        configuration: Which configuration it is one seed of; None where each run is one of its own.
         newest: Its newest value of the metric, finite or not, or None.
         begun_at: When it was last begun (made, before it began), seconds since the epoch.
         ended_at: When it ended; None before.
@@ -55,6 +58,7 @@ class Row:
     duration_s: float | None
     reports: int
     values: tuple[float, ...] = ()
+    configuration: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +208,7 @@ def row_of(run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = ()
         duration_s=duration_s,
         reports=reports if isinstance(reports, int) else len(run.history),
         values=(values_of(run, metrics) or ()) if metrics else (),
+        configuration=configuration_of(run),
     )
 
 
@@ -222,7 +227,8 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     ended = _ended(watched, counts)
     ends = [row.ended_at for row in rows if row.ended_at is not None]
     until = max(ends) if ended and ends else watched.now
-    curve = _curve(valued, watched.metric)
+    entries = _entries(valued)
+    curve = _curve(entries, watched.metric)
     workers = sum(not live.expired for live in watched.live)
     return Snapshot(
         name=sweep.name,
@@ -233,7 +239,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         elapsed_s=max(0.0, until - sweep.created_at),
         total=watched.total,
         counts=dict(counts),
-        best=next(row for row in valued if row.run_id == curve[-1].run_id) if curve else None,
+        best=next(row for _, row in entries if row.run_id == curve[-1].run_id) if curve else None,
         mean=_mean(values),
         valued=len(values),
         curve=curve,
@@ -256,12 +262,7 @@ def _front(rows: Iterable[Row], metrics: Sequence[Metric]) -> tuple[Row, ...]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    try:
-        return fmean(values)
-    except OverflowError:  # the sum is too great for a float, the mean is not
-        return math.fsum(value / len(values) for value in values)
+    return mean(values) if values else None
 
 
 def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
@@ -286,9 +287,33 @@ def _end(row: Row) -> float:
     return row.begun_at if row.ended_at is None else row.ended_at
 
 
-def _curve(valued: Sequence[Row], metric: Metric | None) -> tuple[Improvement, ...]:
+def _entries(valued: Sequence[Row]) -> list[tuple[int, Row]]:
+    """Return what may be the best, each with how many runs with a value had ended by then.
+
+    Of runs with one seed each they are the runs. Of configurations with several seeds those with the most finished
+    ones, when the last of them had ended, as the row of the first with the mean as its value.
+    """
+    groups = by_configuration(
+        list(enumerate(valued, 1)),
+        lambda item: item[1].configuration,
+        lambda item: item[1].state is RunState.FINISHED,
+    )
+    found = [
+        (group[-1][0], group[0][1] if len(group) == 1 else _mean_of([row for _, row in group]))
+        for group, contends in groups
+        if contends
+    ]
+    return sorted(found, key=lambda item: item[0])
+
+
+def _mean_of(rows: Sequence[Row]) -> Row:
+    first = min(rows, key=lambda row: row.number)
+    return replace(first, value=_mean([row.value for row in rows if row.value is not None]), ended_at=rows[-1].ended_at)
+
+
+def _curve(entries: Sequence[tuple[int, Row]], metric: Metric | None) -> tuple[Improvement, ...]:
     points: list[Improvement] = []
-    for done, row in enumerate(valued, 1):
+    for done, row in entries:
         assert row.value is not None and metric is not None  # a value is a metric's
         if not points or metric.goal.better(row.value, points[-1].value):
             points.append(Improvement(done=done, run_id=row.run_id, value=row.value, at=_end(row)))
@@ -386,7 +411,8 @@ def _left_alone(watched: Watched) -> str:
     if idle_s <= IDLE_S:
         return ""
     rest = "runs are left" if left is None else f"{left} run{'s are' if left != 1 else ' is'} left"
-    return f"nothing has run for {idle_s:.0f} s and {rest}: start its sweep runner again, it continues"
+    how = watched.sweep.meta.get("restart", "start its sweep runner again, it continues")
+    return f"nothing has run for {idle_s:.0f} s and {rest}: {how}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,11 @@ def summary(table: RunTable) -> list[str]:
         return [sentence for sentence in told if sentence]
     best = ranked[0]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
-    told.append(f"The {direction} {metric.name} is {best.value:.5g}, of run {best.number} ({best.run_id}).")
+    if best.seeds > 1:
+        of = f"configuration {best.configuration}, whose first run is {best.number} ({best.run_id})"
+        told.append(f"The {direction} mean {metric.name} over {best.seeds} seeds is {best.value:.5g}, of {of}.")
+    else:
+        told.append(f"The {direction} {metric.name} is {best.value:.5g}, of run {best.number} ({best.run_id}).")
     told.append(_lead(table, ranked))
     if len(ranked) > 1:
         told.append(
@@ -59,7 +63,7 @@ def _lead(table: RunTable, ranked: Sequence[Row]) -> str:
             "two seeds, so nobody knows whether that is luck."
         )
     sd, freedom = noise
-    within = "inside" if lead < 2 * 2**0.5 * sd else "beyond"
+    within = "inside" if lead < 2 * sd * (1 / best.seeds + 1 / second.seeds) ** 0.5 else "beyond"
     return (
         f"Its lead over the second (run {second.number}) is {lead:.2g}, {within} what the noise between seeds explains "
         f"(standard deviation {sd:.2g}, {freedom} degrees of freedom)."

@@ -14,8 +14,10 @@ from sweepkit.analysis.ranking import values_of
 from sweepkit.spec.distributions import Kind, content_key
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState
+from sweepkit.spec.seeds import by_configuration, configuration_of
 from sweepkit.spec.space import Parameter, Space
 from sweepkit.spec.sweep import Method, Metric, SweepSpec
+from sweepkit.stats.groups import mean
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
@@ -34,6 +36,7 @@ class Column:
         levels: The categories in the order of the space, then of appearance, as text; () for numbers.
         low, high: Bounds of the search; None where the space has none or is unknown.
         searched: The space has it with more than one value; True for foreign tables.
+        seed: It holds the seeds of `sweepkit.seeds_per_run`, which make no other configuration.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     searched: bool = True
+    seed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,8 @@ class Row:
         reason: Why it is in that state; may be "".
         order: Position in time: runs are compared by when they ended; ties by number.
         facts: Host, device and so on, as recorded.
+        configuration: Which configuration it is one seed of; None where each run is one of its own.
+        seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
     """
 
     number: int
@@ -81,6 +87,8 @@ class Row:
     reason: str = ""
     order: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    configuration: int | None = None
+    seeds: int = 1
 
     @property
     def counts(self) -> bool:
@@ -124,12 +132,24 @@ class RunTable:
         raise KeyError(name)
 
     def ranked(self) -> list[Row]:
-        """Return the runs that ended with a value, best first; equal ones by number."""
+        """Return the configurations that ended with a value, best first; equal ones by number.
+
+        Where they have several seeds each is the row of its first one, with the means; those with fewer finished seeds
+        than others come after (`ranking.Standing.contends`).
+        """
+        return self._in_order(_averaged(self.rows))
+
+    def ranked_runs(self) -> list[Row]:
+        """Return the runs that ended with a value, best first, whatever their configuration; equal ones by number."""
+        return self._in_order([(0, row) for row in self.rows if row.counts])
+
+    def _in_order(self, rows: "Sequence[tuple[int, Row]]") -> list[Row]:
         metric = self.metric
         if metric is None:
             return []
         sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-        return sorted((row for row in self.rows if row.counts), key=lambda row: (sign * (row.value or 0.0), row.number))
+        ordered = sorted(rows, key=lambda item: (-item[0], sign * (item[1].value or 0.0), item[1].number))
+        return [row for _, row in ordered]
 
     def finished(self) -> list[Row]:
         """Return the runs with a value at full budget: those that ended by themselves."""
@@ -139,6 +159,21 @@ class RunTable:
         """Return the columns in which runs differ (having it or not counts); all of them when none does."""
         found = [column for column in self.columns if len({row.params.get(column.name) for row in self.rows}) > 1]
         return found or list(self.columns)
+
+
+def _averaged(rows: Sequence[Row]) -> list[tuple[int, Row]]:
+    """Return each configuration as one row with its means, and 1 when it may be the best one, 0 when it may not."""
+    groups = by_configuration(
+        [row for row in rows if row.counts], lambda row: row.configuration, lambda row: row.state is RunState.FINISHED
+    )
+    return [(int(contends), group[0] if len(group) == 1 else _mean_row(group)) for group, contends in groups]
+
+
+def _mean_row(group: Sequence[Row]) -> Row:
+    vectors = [row.objectives for row in group if row.objectives is not None]
+    means = tuple(mean(column) for column in zip(*vectors, strict=True)) if len(vectors) == len(group) else None
+    value = mean([row.value for row in group if row.value is not None])
+    return replace(group[0], value=value, objectives=means, seeds=len(group))
 
 
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
@@ -151,9 +186,11 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     names = list(dict.fromkeys([*(p.name for p in spec.space.parameters), *(name for row in flat for name in row)]))
     by_name = {parameter.name: parameter for parameter in spec.space.parameters}
     columns = []
+    seed = None if spec.extensions.seeds_per_run is None else spec.extensions.seed_parameter
     for name in names:
         values = [row[name] for row in flat if name in row]
-        columns.append(_column(name, by_name.get(name), values, missing=len(values) < len(flat)))
+        column = _column(name, by_name.get(name), values, missing=len(values) < len(flat))
+        columns.append(replace(column, seed=name == seed))
     rows = []
     for run, named in zip(runs, flat, strict=True):
         params = {c.name: cell(named[c.name], c) for c in columns if c.name in named}
@@ -276,6 +313,7 @@ def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Me
         reason=run.reason,
         order=run.ended_at if run.ended_at is not None else math.inf,
         facts=run.outcome,
+        configuration=configuration_of(run),
     )
 
 

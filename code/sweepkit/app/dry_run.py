@@ -16,6 +16,7 @@ from sweepkit.reports.progress import clock, configuration
 from sweepkit.search.make import make_engine
 from sweepkit.spec.command import build_command, optional_names
 from sweepkit.spec.runs import Proposal, RunState, RunView
+from sweepkit.spec.sweep import SweepSpec
 
 MOST_SHOWN = 100
 
@@ -32,6 +33,7 @@ class DryRun:
         slots: What runs may occupy.
         mean_s: Mean duration of a measured run in seconds, None when none was measured.
         warnings: What the user should know.
+        seeds: What `sweepkit.seeds_per_run` asks for, in words; "" without it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DryRun:
     slots: tuple[Slot, ...]
     mean_s: float | None
     warnings: tuple[str, ...]
+    seeds: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
@@ -84,7 +87,22 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
         slots=slots,
         mean_s=_measured_mean_s(plan),
         warnings=spec.warnings,
+        seeds=_seeds(spec),
     )
+
+
+def _seeds(spec: SweepSpec) -> str:
+    """Return what is asked for each configuration, in words."""
+    asked = spec.extensions.seeds_per_run
+    if asked is None:
+        return ""
+    told = f"each configuration with {len(asked.seeds)} seeds ({', '.join(map(str, asked.seeds[:10]))}"
+    told += ", …)" if len(asked.seeds) > 10 else ")"
+    if asked.stop_worse and spec.metric is not None and asked.min_seeds < len(asked.seeds):
+        told += (
+            f"; after {asked.min_seeds} only while it is not clearly worse than the best, so there may be fewer runs"
+        )
+    return told
 
 
 def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -123,6 +141,7 @@ def _measured_mean_s(plan: Plan) -> float | None:
 def dry_run_text(report: DryRun) -> str:
     """Return the report for a person: the first five configurations and commands."""
     lines = [f"sweep {report.name}: {'unbounded' if report.runs is None else report.runs} runs"]
+    lines += [report.seeds] if report.seeds else []
     lines += [f"warning: {warning}" for warning in report.warnings]
     for number, (params, command) in enumerate(zip(report.first[:5], report.commands[:5], strict=True)):
         lines.append(f"  {number}  {configuration(params)}")

@@ -16,6 +16,7 @@ from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
 from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of
+from sweepkit.analysis.replicates import seed_notice
 from sweepkit.app.first_run import first_run_warnings
 from sweepkit.app.plan import Plan
 from sweepkit.app.prior import prior_views
@@ -24,7 +25,8 @@ from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
-from sweepkit.reports.table import as_rich, front_lines, rows, values_row
+from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
+from sweepkit.reports.table import front_lines, rows, values_row
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.spec.change import compare
@@ -347,7 +349,12 @@ class Session:
             "counts": {state.value: number for state, number in self.store.counts(self.sweep.sweep_id).items()},
             "best": None
             if best is None
-            else {"run_id": best.run_id, **values_row(best, self.spec), "params": dict(best.params)},
+            else {
+                "run_id": best.run_id,
+                **values_row(best, self.spec),
+                **best_row(self.spec, runs),
+                "params": dict(best.params),
+            },
             **self._front(runs),
             "runs": rows(self.spec, runs),
             "directory": str(self.paths.root),
@@ -373,9 +380,12 @@ class Session:
 
         console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
         console.print()
-        console.print(as_rich(self.spec, runs))
-        if len(runs) > 30:
-            console.print(f"… and {len(runs) - 30} more in {relative(self.paths.table)}", markup=False)
+        table, left = sweep_rich(self.spec, runs)
+        console.print(table)
+        if left:
+            console.print(f"… and {left} more in {relative(self.paths.table)}", markup=False)
+        if notice := seed_notice(self.spec, runs):
+            console.print(f"warning: {notice}", style="yellow", markup=False)
         console.print()
         best = best_run(runs, self.spec.objectives)
         if self.spec.metrics:
@@ -383,8 +393,9 @@ class Session:
                 console.print(line, style="bold green", markup=False)
         elif best is not None and self.spec.metric is not None:
             value = value_of(best, self.spec.metric)
-            console.print(f"best: run {best.run_id}, {self.spec.metric.name} = {value:.5g}", style="bold green")
-            console.print(f"      {configuration(best.params)}", markup=False)
+            words = best_in_words(self.spec, runs) or f"run {best.run_id}, {self.spec.metric.name} = {value:.5g}"
+            console.print(f"best: {words}", style="bold green", markup=False)
+            console.print(f"      {configuration(best_parameters(self.spec, best))}", markup=False)
         console.print(
             f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
         )

@@ -103,12 +103,13 @@ class Follower:
 
 
 def total_of(spec: SweepSpec) -> int | None:
-    """Return how many runs a sweep will have: the grid's points, at most `run_cap`; None when nothing bounds it."""
+    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
     total = None
     if spec.method is Method.GRID:
         from sweepkit.search.grid import GridEngine
 
-        total = GridEngine(spec.space).total()
+        seeds = spec.extensions.seeds_per_run
+        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
     limits = [limit for limit in (total, spec.run_cap) if limit is not None]
     return min(limits) if limits else None
 

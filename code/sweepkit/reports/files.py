@@ -10,6 +10,7 @@ from typing import Any
 from sweepkit.analysis.ranking import best_run, front_runs, values_of
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, values_text
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.sweep import SweepSpec
@@ -46,7 +47,9 @@ def write_best_config(
     if best is None:
         return None
     text = _config_text(paths, spec, best, base_config)
-    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: run {best.run_id}.\n{text}")
+    words = best_in_words(spec, runs)
+    of = f"{words}; here with the seed of its run {best.run_id}" if words else f"run {best.run_id}"
+    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
     return paths.best_config
 
 

@@ -143,12 +143,19 @@ def _counts(item: Snapshot) -> "Text":
     return text
 
 
+def _of(row: Row, *, number: bool = False) -> str:
+    """Return whose value the best one is: a run's, or the mean of a configuration's seeds."""
+    if row.configuration is not None:
+        return f"mean of configuration {row.configuration}"
+    return f"run {row.number} {row.run_id}" if number else f"run {row.run_id}"
+
+
 def _metric_line(item: Snapshot) -> "Text":
     assert item.metric is not None
     words = f"{item.metric.name} ({item.metric.goal.value})"
     if item.best is None:
         return _line(f"{words}: no run has ended with a value")
-    words += f"  best {item.best.value:.5g} (run {item.best.number} {item.best.run_id})"
+    words += f"  best {item.best.value:.5g} ({_of(item.best, number=True)})"
     return _line(f"{words}  mean {item.mean:.5g} of {item.valued}")
 
 
@@ -370,7 +377,7 @@ def headline(item: Snapshot) -> str:
     parts = [f"{item.done}/{'?' if item.total is None else item.total} done"]
     parts += [f"{number} {state.value}" for state, number in sorted(item.counts.items()) if number]
     if item.best is not None:
-        parts.append(f"best {item.best.value:.5g} (run {item.best.run_id})")
+        parts.append(f"best {item.best.value:.5g} ({_of(item.best)})")
     if item.stalled:
         parts.append("stalled")
     return f"{item.name}: {item.state.value}, {', '.join(parts)}"
@@ -409,7 +416,13 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
         "counts": {state.value: item.counts.get(state, 0) for state in RunState},
         "best": None
         if best is None
-        else {"run_id": best.run_id, "number": best.number, "value": best.value, "params": dict(best.params)},
+        else {
+            "run_id": best.run_id,
+            "number": best.number,
+            "value": best.value,
+            "params": dict(best.params),
+            **({} if best.configuration is None else {"configuration": best.configuration}),
+        },
         **_plain_front(item),
         "mean": item.mean,
         "valued": item.valued,

@@ -14,7 +14,9 @@ from sweepkit.spec.events import Event, Notice, RunEnded, RunReported, RunSeen, 
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.spec.seeds import configuration_of
+from sweepkit.spec.sweep import Goal, SweepSpec
+from sweepkit.stats.groups import mean
 
 
 class View(Protocol):
@@ -33,6 +35,35 @@ class View(Protocol):
         ...
 
 
+class _BestMean:
+    """The best configuration by its mean over seeds, among those with the most finished ones; as `ranking` has it."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, dict[str, tuple[float, RunRecord | RunView]]] = {}
+        self._key: tuple[int, float] | None = None
+        self._at = -1
+
+    def take(
+        self, number: int, run: RunRecord | RunView, value: float, goal: Goal
+    ) -> tuple[float, RunRecord | RunView]:
+        """Take in a run that counts; return the best mean and the first run of its configuration."""
+        self._runs.setdefault(number, {})[run.run_id] = (value, run)
+        # Only when the best one itself became worse must all the others be looked at again.
+        key = self._standing(number, goal)
+        if self._key is None or key > self._key:
+            self._key, self._at = key, number
+        elif number == self._at:
+            self._key, self._at = max((self._standing(other, goal), other) for other in self._runs)
+        runs = self._runs[self._at].values()
+        return mean([held for held, _ in runs]), min((item for _, item in runs), key=lambda item: item.number)
+
+    def _standing(self, number: int, goal: Goal) -> tuple[int, float]:
+        runs = self._runs[number].values()
+        middle = mean([value for value, _ in runs])
+        finished = sum(run.state is RunState.FINISHED for _, run in runs)
+        return finished, middle if goal is Goal.MAXIMIZE else -middle
+
+
 class Tally:
     """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe.
 
@@ -49,6 +80,7 @@ class Tally:
         self.newest: dict[str, RunReported] = {}
         self.best: tuple[float, RunRecord | RunView] | None = None
         self.front: dict[str, tuple[float, ...]] = {}  # of several objectives: the values of each run on it
+        self.seeded = _BestMean()
         self._duration_s, self._durations = 0.0, 0
         for run in runs:
             self._consider(run)
@@ -93,7 +125,10 @@ class Tally:
         value = value_of(run, self.spec.metric)
         if value is None or self.spec.metric is None:
             return
-        if self.best is None or self.spec.metric.goal.better(value, self.best[0]):
+        configuration = configuration_of(run)
+        if configuration is not None:
+            self.best = self.seeded.take(configuration, run, value, self.spec.metric.goal)
+        elif self.best is None or self.spec.metric.goal.better(value, self.best[0]):
             self.best = (value, run)
 
     def _consider_for_front(self, run: RunRecord | RunView) -> None:
@@ -127,7 +162,9 @@ class Tally:
             if number := self.count(state):
                 parts.append(f"{number} {state.value}")
         if self.best:
-            parts.append(f"best {self.best[0]:.5g} (run {self.best[1].run_id})")
+            which = configuration_of(self.best[1])
+            of = f"run {self.best[1].run_id}" if which is None else f"mean of configuration {which}"
+            parts.append(f"best {self.best[0]:.5g} ({of})")
         if self.front:
             parts.append(f"front of {len(self.front)}")
         eta = self.eta_s()

@@ -81,7 +81,7 @@ def table_html(table: RunTable) -> str:
     """Return the table of all runs, best first, those without a value last; "" without runs."""
     if not table.rows:
         return ""
-    best = table.ranked()
+    best = table.ranked_runs()
     placed = {row.run_id for row in best}
     rows = [*best, *(row for row in table.rows if row.run_id not in placed)]
     columns = table.varying()

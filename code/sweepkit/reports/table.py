@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import front_runs, front_volume, ranked, value_of, values_of
+from sweepkit.analysis.ranking import front_runs, front_volume, ranked, standings, value_of, values_of
 from sweepkit.spec.records import RunRecord
 from sweepkit.spec.runs import RunView
+from sweepkit.spec.seeds import configuration_of
 from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_HEAD = ("number", "run_id", "state", "value")
+_HEAD = ("number", "run_id", "state", "value", "configuration", "mean")
 _STYLES = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "running": "cyan"}
 
 
@@ -56,7 +57,9 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return one plain dictionary per run, best first: what `runs.csv` and `--json` show.
 
     With several objectives `value` gives way to `objective.NAME` of each; `front` says whether no other run beats it.
+    With several seeds for each configuration `configuration` says which one the run is of, `mean` is over its seeds.
     """
+    means = _means(spec, runs)
     front = {run.run_id for run in front_runs(runs, spec.metrics)} if spec.metrics else set()
     return [
         {
@@ -69,6 +72,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
                 else {"value": value_of(run, spec.metric)}
             ),
             **({"front": run.run_id in front} if spec.metrics else {}),
+            **({"configuration": configuration_of(run), "mean": means.get(run.run_id)} if means else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
             **{f"best.{name}": value for name, value in run.best_metrics.items()},
             "duration_s": run.outcome.get("duration_s"),
@@ -77,6 +81,13 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
         }
         for run in ranked(runs, spec.objectives)
     ]
+
+
+def _means(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, float]:
+    """Return the mean of a run's configuration by run id; {} of runs with one seed each."""
+    if spec.metric is None or all(configuration_of(run) is None for run in runs):
+        return {}
+    return {run.run_id: item.values[0] for item in standings(runs, spec.metric) for run in item.runs}
 
 
 def values_row(run: RunRecord | RunView, spec: SweepSpec) -> dict[str, Any]:

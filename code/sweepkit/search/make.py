@@ -13,6 +13,7 @@ from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
 from sweepkit.search.samplers import numeric_parameters
+from sweepkit.search.seeded import SeededEngine, averaged_prior, seed_path
 from sweepkit.spec.runs import RunView
 from sweepkit.spec.sampler import ONE_METRIC, SAMPLERS
 from sweepkit.spec.sweep import Method, SweepSpec
@@ -28,7 +29,7 @@ def make_engine(
     prior: Sequence[RunView] = (),
     function: SpaceFunction | None = None,
 ) -> Engine:
-    """Return the engine of a sweep, told nothing yet but `prior`.
+    """Return the engine of a sweep, told nothing yet but `prior`; with `seeds_per_run` around that of configurations.
 
     Args:
         spec: The sweep.
@@ -42,6 +43,17 @@ def make_engine(
     Raises:
         SweepKitError: The sweep and the sampler do not go together, or the engine is not one of ours.
     """
+    seeds = spec.extensions.seeds_per_run
+    if seeds is None:
+        return _make_plain(spec, seed=seed, sampler=sampler, prior=prior, function=function)
+    inner = _make_plain(spec, seed=seed, sampler=sampler, prior=averaged_prior(prior, spec), function=function)
+    return SeededEngine(inner, seeds, objectives=spec.objectives, path=seed_path(spec))
+
+
+def _make_plain(
+    spec: SweepSpec, *, seed: int, sampler: str | None, prior: Sequence[RunView], function: SpaceFunction | None
+) -> Engine:
+    """Return the engine of a sweep's configurations."""
     name = _engine_name(spec, sampler)
     own = spec.extensions.sampler
     options = own.options if own is not None and own.name == name else {}

@@ -97,7 +97,7 @@ def _observation(run: RunView, metric: Metric, worst: float | None) -> Observati
 def _while_running(run: RunView, metric: Metric, worst: float | None) -> float | None:
     if metric.impute_while_running is None:
         return None
-    best = _best(run, metric)
+    best = best_value(run, metric)
     if best is None and metric.impute_while_running is Impute.WORST:
         return worst
     return best
@@ -110,11 +110,12 @@ def _ended_value(run: RunView, metric: Metric, worst: float | None) -> float | N
     elif run.state is RunState.FAILED:
         own = _IMPUTED[metric.impute](run, metric)
     else:
-        own = _best(run, metric)  # a run without any has nothing of its own to impute from either
+        own = best_value(run, metric)  # a run without any has nothing of its own to impute from either
     return worst if own is None else own
 
 
-def _best(run: RunView, metric: Metric) -> float | None:
+def best_value(run: RunView, metric: Metric) -> float | None:
+    """Return a run's best finite value over its history and summary, None without one."""
     values = _finite(run)
     return metric.goal.best(values) if values else None
 
@@ -130,7 +131,7 @@ def _nothing(run: RunView, metric: Metric) -> float | None:
 
 _IMPUTED: dict[Impute, Callable[[RunView, Metric], float | None]] = {
     Impute.WORST: _nothing,
-    Impute.BEST: _best,
+    Impute.BEST: best_value,
     Impute.LATEST: _latest,
 }
 

@@ -66,8 +66,12 @@ def groups_of(scores: Mapping[str, Sequence[float]]) -> list[Group]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one value."""
-    return math.fsum(values) / len(values)
+    """Return the mean of at least one value, of such, too, whose sum is too great for a float."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        scaled = 4 * math.fsum(value / 4 / len(values) for value in values)  # infinite by rounding at the very end only
+        return min(max(scaled, min(values)), max(values))
 
 
 def sd(values: Sequence[float]) -> float:

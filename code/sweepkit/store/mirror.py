@@ -1,6 +1,8 @@
 """A sweep as an Optuna study, so that optuna.load_study, its plots and optuna-dashboard work on it.
 
-The mirror is derived data: it can be deleted and made again, and decides nothing. Trial number = run number.
+The mirror is derived data: it can be deleted and made again, and decides nothing. Trial number = run number, so with
+several seeds for each configuration (`sweepkit.seeds_per_run`) each seed is a trial, which names its configuration and
+its seed among its user attributes; the study's best trial is then the luckiest seed's, and no configuration's mean.
 
 **Incremental.** The study keeps the change counter that it was brought up to; a call looks only at runs changed since.
 A crash in between repeats work that changes nothing.
@@ -25,6 +27,7 @@ from sweepkit.errors import StoreError
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.objectives import objectives_of
 from sweepkit.spec.runs import RunState
+from sweepkit.spec.seeds import CONFIGURATION, RUN_SEED, configuration_of
 from sweepkit.spec.space import Parameter, Space
 from sweepkit.spec.sweep import Goal, Metric
 from sweepkit.store.base import RunRecord, Store, SweepRecord
@@ -264,6 +267,10 @@ class _Mirror:
         distributions = {name: self._columns[name].distribution for name in params}
         noted, own = suggested(run.proposal)
         params, distributions, attrs = params | noted, distributions | own, without_suggested(attrs, noted)
+        if (
+            which := configuration_of(run)
+        ) is not None:  # each seed is a trial: a run is one, and a trial has one value
+            attrs |= {CONFIGURATION: which, RUN_SEED: run.proposal.get(RUN_SEED)}
         attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, ATTEMPT: run.attempts}
         trial_state = optuna.trial.TrialState[state]
         start = run.started_at or run.created_at

@@ -61,7 +61,8 @@ class FetchedSweep:
             for item in self.config.get("metrics") or ()
             if isinstance(item, Mapping)
         ]
-        meta: dict[str, Any] = {} if self.expected is None else {"total": self.expected}
+        meta: dict[str, Any] = {"restart": f"start an agent for it: wandb agent {self.path}"}
+        meta |= {} if self.expected is None else {"total": self.expected}
         return SweepRecord(
             sweep_id=self.path,
             name=self.name,
@@ -74,7 +75,7 @@ class FetchedSweep:
             created_at=self.created_at,
             metric=self.metric,
             goal=self.goal,
-            meta={**meta, **({"metrics": several} if several else {})},
+            meta=meta | ({"metrics": several} if several else {}),
         )
 
 

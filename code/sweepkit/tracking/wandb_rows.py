@@ -206,16 +206,6 @@ def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, swee
     waits = raw.state.lower() == "pending"
     started = None if waits else started_at(raw) or created
     ended = ended_at(raw) if state.done else None
-    outcome: dict[str, Any] = {"wandb_state": raw.state}
-    if state.done and started is not None and ended is not None:
-        outcome["duration_s"] = max(0.0, ended - started)
-    if raw.exit_code is not None:
-        outcome["exit_code"] = raw.exit_code
-    seed = raw.config.get("seed")
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        outcome["seed"] = seed
-    if others:
-        outcome["config"] = others
     return RunRecord(
         run_id=raw.name,
         sweep_id=sweep_id,
@@ -232,8 +222,22 @@ def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, swee
         created_at=created,
         started_at=started,
         ended_at=ended,
-        outcome=outcome,
+        outcome=_outcome(raw, others, None if started is None or ended is None else max(0.0, ended - started)),
     )
+
+
+def _outcome(raw: RawRun, others: Mapping[str, Any], duration_s: float | None) -> dict[str, Any]:
+    outcome: dict[str, Any] = {"wandb_state": raw.state}
+    if duration_s is not None:
+        outcome["duration_s"] = duration_s
+    if raw.exit_code is not None:
+        outcome["exit_code"] = raw.exit_code
+    seed = raw.config.get("seed")
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        outcome["seed"] = seed
+    if others:
+        outcome["config"] = dict(others)
+    return outcome
 
 
 def live_run(run: RunRecord, raw: RawRun, told: Told) -> LiveRun:

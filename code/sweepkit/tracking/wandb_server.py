@@ -32,6 +32,7 @@ _PATH = re.compile(r"([^/\s](?:[^/]*[^/\s])?)/([^/\s](?:[^/]*[^/\s])?)/(?:sweeps
 _VERIFYING = re.compile(r"(Failed to verify|An error occurred while verifying) credentials with \S+: ")
 _STATUS = re.compile(r"\bHTTP (\d{3})\b")
 _OF_KEYS = ("api key", "unauthorized", "permission", "not logged in")
+_SERVICE = "WANDB_SERVICE"
 _LONGEST = 300  # characters of the client's words
 _FORM = "must be ENTITY/PROJECT/ID or the URL of the sweep's page"
 
@@ -74,7 +75,6 @@ def connect(text: str) -> "Server":
     spec = importlib.util.find_spec("wandb")
     if spec is None or spec.origin is None:  # a folder named wandb/ is no package
         raise TrackingError(f"wandb {path}: needs the package wandb, got none; install it: pip install wandb")
-    os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
     from wandb.sdk import wandb_setup
 
@@ -83,9 +83,20 @@ def connect(text: str) -> "Server":
         _check_host(text, settings.app_url)
         _check_key(path, settings.base_url)
         entity, project, _ = path.split("/")
-        with _patient(settings):
+        with _patient(settings), _children_unaware():
             # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
             return Server(path, wandb.Api({"entity": entity, "project": project}, timeout=TIMEOUT_S))
+
+
+@contextlib.contextmanager
+def _children_unaware() -> Iterator[None]:
+    """Keep the client from telling its service process to programs that are started later: theirs is another one."""
+    before = os.environ.get(_SERVICE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_SERVICE, None)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,99 @@
+"""The table of a sweep with several seeds for each configuration: a line for each configuration, best mean first."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.analysis.ranking import best_standing
+from sweepkit.analysis.replicates import Configuration, configurations
+from sweepkit.reports.table import as_rich, dotted, short
+from sweepkit.spec.records import RunRecord
+from sweepkit.spec.seeds import configuration_of, parameter_path, seed_of_run, without_value
+from sweepkit.spec.sweep import SweepSpec
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "tuple[Table, int]":
+    """Return the table of a sweep for a terminal, and how many lines it leaves out: of configurations, else of runs."""
+    found = configurations(spec, runs)
+    if found:
+        return seeds_rich(spec, found, limit=limit), max(0, len(found) - limit)
+    return as_rich(spec, runs, limit=limit), max(0, len(runs) - limit)
+
+
+def seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int = 30) -> "Table":
+    """Return the table for a terminal, at most `limit` configurations."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("configuration", justify="right")
+    table.add_column("seeds", justify="right", no_wrap=True)
+    for metric in spec.objectives:
+        table.add_column(f"mean {metric.name}", justify="right", no_wrap=True)
+    table.add_column("sd", justify="right", no_wrap=True)
+    names = _names(spec, found)
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    seeds = spec.extensions.seeds_per_run
+    for item in found[:limit]:
+        flat = dotted(item.runs[0].params)
+        means = [] if item.standing is None else [f"{value:.5g}" for value in item.standing.values]
+        counted = 0 if item.standing is None else len(item.standing.runs)
+        table.add_row(
+            str(item.number),
+            f"{counted}/{len(seeds.seeds)}" if seeds is not None else str(counted),
+            *(means or [""] * len(spec.objectives)),
+            "" if item.sd is None else f"{item.sd:.2g}",
+            *(short(flat[name]) if name in flat else "" for name in names),
+            "" if item.seconds is None else f"{item.seconds:.1f}",
+            Text(item.note),
+        )
+    return table
+
+
+def _names(spec: SweepSpec, found: Sequence[Configuration]) -> list[str]:
+    """Return the parameters in which configurations differ; the seed is none of them."""
+    flat = [dotted(item.runs[0].params) for item in found]
+    seed = spec.extensions.seed_parameter
+    names = [name for name in dict.fromkeys(name for row in flat for name in row) if name != seed]
+    return [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1] or names
+
+
+def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
+    """Return the best configuration's mean in words; "" when there is none, or runs have one seed each."""
+    best = best_standing(runs, spec.objectives)
+    found = {item.runs[0].run_id: item for item in configurations(spec, runs) if item.standing is not None}
+    if best is None or spec.metric is None or not found:
+        return ""
+    item = next(item for item in found.values() if item.standing == best)
+    spread = "" if item.sd is None else f", sd {item.sd:.2g}"
+    count = f"{len(best.runs)} seed{'s' if len(best.runs) != 1 else ''}"
+    return f"configuration {item.number}, mean {spec.metric.name} = {best.values[0]:.5g} over {count}{spread}"
+
+
+def best_parameters(spec: SweepSpec, best: RunRecord) -> dict[str, Any]:
+    """Return the best run's configuration as people are shown it: without the seed where it has several."""
+    name = spec.extensions.seed_parameter
+    if configuration_of(best) is None or name is None:
+        return dict(best.params)
+    return without_value(best.params, parameter_path(name, spec.space))
+
+
+def best_row(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return what `--json` adds to the best run: its configuration's mean and seeds; {} of runs with one seed each."""
+    best = best_standing(runs, spec.objectives)
+    item = next((one for one in configurations(spec, runs) if one.standing == best), None)
+    if best is None or item is None:
+        return {}
+    name = spec.extensions.seed_parameter
+    seeds = [
+        {"seed": seed_of_run(run, name), "run_id": run.run_id, "value": values[0]}
+        for run, values in zip(best.runs, best.each, strict=True)
+    ]
+    mean = {"value": best.values[0]} if spec.metric is not None else {}
+    return {**mean, "configuration": item.number, "sd": item.sd, "seeds": seeds}
