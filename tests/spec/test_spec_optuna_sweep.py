@@ -22,7 +22,9 @@ def parameters(draw, name="x"):
     if kind == "categorical":
         word = st.one_of(st.integers(-9, 9), st.booleans(), st.none(), finite, st.text(max_size=5))
         unique = st.lists(word, min_size=2, max_size=5, unique_by=lambda value: (type(value).__name__, repr(value)))
-        values = draw(unique.filter(lambda found: len({str(value) for value in found}) == len(found)))
+        apart = unique.filter(lambda found: len({str(value) for value in found}) == len(found))
+        # 0 and 0.0 are one point, as at W&B
+        values = draw(apart.filter(lambda found: len({(type(value) is bool, value) for value in found}) == len(found)))
         return SearchParameter(name=name, kind=kind, choices=tuple(values))
     log = draw(st.booleans())
     if kind == "int":
