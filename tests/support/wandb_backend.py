@@ -47,6 +47,8 @@ class BackendRun:
     exit_code: int | None = None
     files: set[str] = field(default_factory=set)
     upserts: int = 0
+    created_at: str = CREATED_AT
+    stopped: bool = False
 
 
 @dataclass
@@ -255,6 +257,21 @@ class WandbBackend:
         found = {"edges": edges, "pageInfo": page}
         return {"project": {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": found}}
 
+    def _op_RunHistoryKeys(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the first of the three queries of `scan_history`: up to which step there are rows."""
+        steps = [row.get("_step", n) for n, row in enumerate(self.runs[variables["name"]].history)]
+        keys = {"lastStep": max(steps), "keys": {}, "sets": []} if steps else None
+        return {"project": {"run": {"historyKeys": keys}}}
+
+    def _op_RunParquetHistory(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        return {"project": {"run": {"parquetHistory": {"parquetUrls": [], "liveData": []}}}}
+
+    def _op_HistoryPage(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        low, high = variables["minStep"], variables["maxStep"]
+        rows = [{"_step": n, **row} for n, row in enumerate(self.runs[variables["run"]].history)]
+        page = [json.dumps(row) for row in rows if low <= row["_step"] < high][: variables["pageSize"]]
+        return {"project": {"run": {"history": page}}}
+
     def _op_UpsertBucket(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         name = variables["name"]
         inserted = name not in self.runs or self.runs[name].upserts == 0
@@ -286,10 +303,10 @@ class WandbBackend:
         node = {"id": f"id-{run.name}", "name": run.name, "displayName": run.name, "sweepName": run.sweep}
         node |= {"state": run.state, "group": run.group, "config": config, "summaryMetrics": json.dumps(run.summary)}
         node |= {"projectId": 1, "tags": [], "jobType": None, "commit": None, "readOnly": False, "notes": None}
-        node |= {"createdAt": CREATED_AT, "heartbeatAt": CREATED_AT, "description": None, "systemMetrics": "{}"}
+        node |= {"createdAt": run.created_at, "heartbeatAt": CREATED_AT, "description": None, "systemMetrics": "{}"}
         node |= {"historyLineCount": len(run.history), "user": {"name": ENTITY, "username": ENTITY}}
         node |= {"historyKeys": None, "exitcode": run.exit_code, "shouldStop": False, "failed": run.state == "failed"}
-        return node | {"stopped": False, "running": run.state == "running", "sampledHistory": [run.history]}
+        return node | {"stopped": run.stopped, "running": run.state == "running", "sampledHistory": [run.history]}
 
 
 def _project(name: str) -> dict[str, Any]:
