@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from sweepkit.agents.identity import agent_identity, surely_alive
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
-from sweepkit.agents.wandb_process import Command, Order, ending, is_agent, is_service, place_of, said, send, why_gave_up
+from sweepkit.agents.wandb_process import (
+    Command,
+    Order,
+    ending,
+    is_agent,
+    is_service,
+    place_of,
+    said,
+    send,
+    why_gave_up,
+)
 from sweepkit.spec.events import Event, Notice
 
 _LOOK_S = 1.0
@@ -171,10 +181,6 @@ class WandbAgents:
         for seat in self.seats:
             for pid in carriers(self.command.marker(seat.place)):
                 send(pid, signal.SIGKILL)
-
-    def placements(self) -> dict[str, Slot]:
-        """Return the slot of every run that agents of these slots have begun, in earlier calls too."""
-        return {run_id: seat.slot for seat in self.seats for run_id in self.command.begun(seat.slot)}
 
     @property
     def reasons(self) -> list[str]:

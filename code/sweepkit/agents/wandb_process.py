@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -73,6 +73,10 @@ class Command:
         folder = self.wandb_dir(place_of(slot)) / "wandb" / f"sweep-{self.sweep.rpartition('/')[2]}"
         return frozenset(file.stem.removeprefix("config-") for file in folder.glob("config-*.yaml"))
 
+    def placements(self, slots: Sequence[Slot]) -> dict[str, Slot]:
+        """Return the slot of every run that agents of these slots have begun."""
+        return {run_id: slot for slot in slots for run_id in self.begun(slot)}
+
 
 def place_of(slot: Slot) -> str:
     """Return the name of a slot's folder, log and marker."""
@@ -117,9 +121,9 @@ def said(log: Path, start: int) -> str:
 
 
 def why_gave_up(text: str) -> str:
-    """Return why an agent stopped by itself although the sweep goes on: its runs fail; "" when it did not.
+    r"""Return why an agent stopped by itself although the sweep goes on: its runs fail; "" when it did not.
 
-    >>> why_gave_up("… - ERROR - Detected 3 failed runs in the first 60 seconds, shutting down.\\n")
+    >>> why_gave_up("… - ERROR - Detected 3 failed runs in the first 60 seconds, shutting down.\n")
     'Detected 3 failed runs in the first 60 seconds, shutting down.'
     """
     found = _GAVE_UP.findall(text)
@@ -127,11 +131,11 @@ def why_gave_up(text: str) -> str:
 
 
 def ending(code: int, text: str) -> str:
-    """Return how a process ended, in words, with the last line of its log that says something.
+    r"""Return how a process ended, in words, with the last line of its log that says something.
 
     >>> ending(-9, "")
     'was killed by SIGKILL'
-    >>> ending(1, "Traceback (most recent call last):\\n  File \\"a\\"\\nValueError: no such sweep\\n\\n")
+    >>> ending(1, "Traceback (most recent call last):\n  File 'a'\nValueError: no such sweep\n\n")
     'ended with exit code 1: ValueError: no such sweep'
     """
     if code < 0:

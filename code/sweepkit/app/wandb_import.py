@@ -38,6 +38,19 @@ class Server(Protocol):
         ...
 
 
+class Fetching:
+    """W&B's server, asked for the whole sweep each time: the record knows what of it is new."""
+
+    def look(self, sweep_id: str, since: int = 0) -> Look:
+        """Return the sweep and all of its runs. Raises TrackingError."""
+        from sweepkit.tracking.wandb_api import fetch_sweep
+
+        fetched = fetch_sweep(sweep_id)
+        return Look(
+            sweep=fetched.record(), changed=fetched.runs, live=(), now=time.time(), idle_since=None, change=since
+        )
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where runs are put.
@@ -109,7 +122,7 @@ class Importer:
 
     def _placed(self, run: RunRecord, slot: Slot | None) -> RunRecord:
         """Return a run with the slot that it occupied, when that was one of ours."""
-        device = {"device": slot.device, "slot": slot.index} if slot is not None else {"device": None, "host": None}
+        device = {"device": slot.device} if slot is not None else {"device": None, "host": None}
         return dataclasses.replace(run, outcome={**run.outcome, "backend": "wandb", **device})
 
     def _events(self, run: RunRecord, slot: Slot | None) -> list[Event]:

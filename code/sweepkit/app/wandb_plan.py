@@ -32,7 +32,7 @@ _ONLY_HERE = {
 }
 # What says which configurations are tried: without it the sweep would be another one.
 _CHANGES_THE_SWEEP = {
-    "search_space": "a search space that is a function is not known at W&B; write scheduler: {engine: optuna, source: …}",
+    "search_space": "a function as search space is not known at W&B; write scheduler: {engine: optuna, source: …}",
     "seeds_per_run": "several seeds of a configuration are not known at W&B; make the seed a parameter",
 }
 _REFUSED_OPTIONS = {
@@ -95,7 +95,9 @@ def _sampler_faults(spec: SweepSpec, sampler: str | None) -> list[tuple[str, str
     faults = []
     if name != ("nsga" if spec.metrics else "tpe"):
         rule = f"W&B's scheduler searches with Optuna's {'NSGA-II' if spec.metrics else 'TPE'}, not with {name}"
-        faults.append((origin, rule, "or name a study of your own: scheduler: {engine: optuna, source: …, optimizer: …}"))
+        faults.append(
+            (origin, rule, "or name a study of your own: scheduler: {engine: optuna, source: …, optimizer: …}")
+        )
     if spec.extensions.sampler is not None and spec.extensions.sampler.options and sampler is None:
         faults.append((origin, "its options cannot be sent: W&B's scheduler takes Optuna's own defaults", hint))
     if spec.early_terminate is not None and spec.extensions.early_terminate is None:

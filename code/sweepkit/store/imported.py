@@ -16,9 +16,7 @@ from sweepkit.store.schema import RUNS, SWEEPS
 
 _OF_SWEEP = sa.select(RUNS).where(RUNS.c.sweep_id == sa.bindparam("b_sweep"))
 _OWNER = sa.select(RUNS.c.sweep_id).where(RUNS.c.run_id == sa.bindparam("b_run"))
-_COUNT = (
-    sa.update(SWEEPS).where(SWEEPS.c.sweep_id == sa.bindparam("b_sweep")).values(n_runs=sa.bindparam("b_n"))
-)
+_COUNT = sa.update(SWEEPS).where(SWEEPS.c.sweep_id == sa.bindparam("b_sweep")).values(n_runs=sa.bindparam("b_n"))
 
 
 def put_runs(connection: sa.Connection, sweep_id: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -67,6 +65,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "best_metrics": records.dump(run.best_metrics, f"{what}: best metrics"),
         "last_metrics": records.dump(run.last_metrics, f"{what}: last metrics"),
         "attempts": run.attempts,
+        "failures": run.failures,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "outcome": records.dump(run.outcome, f"{what}: outcome"),

@@ -173,9 +173,7 @@ def set_sweep_state(path: SweepPath, command: str) -> None:
             call, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_STATE_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise TrackingError(
-            f"{path}: W&B did not answer within {_STATE_TIMEOUT_S} s; try --{command} again"
-        ) from None
+        raise TrackingError(f"{path}: W&B did not answer within {_STATE_TIMEOUT_S} s; try --{command} again") from None
     if done.returncode:
         lines = [line.removeprefix("wandb: ERROR ").strip() for line in (done.stderr + done.stdout).splitlines()]
         got = next((line for line in reversed(lines) if line), f"exit code {done.returncode}")
@@ -234,7 +232,7 @@ def _location_kept() -> Iterator[None]:
 @contextlib.contextmanager
 def _strings_stay_strings() -> Iterator[None]:
     """Let the client write the text "1e5" in quotes: without them a reader of YAML 1.2 takes it for a number."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]  # W&B's own
 
     dumper: Any = yaml.Dumper
     had_own = "yaml_implicit_resolvers" in dumper.__dict__
