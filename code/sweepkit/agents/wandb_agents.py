@@ -21,6 +21,7 @@ from sweepkit.agents.wandb_process import (
     Command,
     Order,
     ending,
+    interrupt_pending,
     is_agent,
     is_service,
     place_of,
@@ -31,6 +32,7 @@ from sweepkit.agents.wandb_process import (
 from sweepkit.spec.events import Event, Notice
 
 _LOOK_S = 1.0
+_BETWEEN_SIGNALS_S = 0.5  # Python takes two that come at once for one
 _LONGEST_REST_S = 30.0
 INTERRUPTED = "interrupted"
 NO_MORE = "W&B has no further run"
@@ -87,6 +89,7 @@ class Seat:
         self.asked: float | None = None
         self.died = False
         self.told = 0
+        self.told_at = -math.inf
         self.closed = ""
         self.gave_up = False
 
@@ -282,16 +285,19 @@ class WandbAgents:
                 send(pid, signal.SIGTERM)
 
     def _pass_on(self, seat: Seat, now: float) -> None:
-        """Pass a Ctrl-C on to an agent, which counts them as we do; one at each tick, for signals do not queue."""
+        """Pass a Ctrl-C on to an agent, which counts them as we do; one after the other, for signals do not queue."""
         if self.interrupt_level >= 2 and self._terminated_at == math.inf:
             self._terminated_at = now
-        if seat.told >= self.interrupt_level:
-            return
-        seat.told += 1
-        if seat.told == 3:
+        if self.interrupt_level >= 3 and seat.told < 3:
+            seat.told = 3
             for pid in carriers(self.command.marker(seat.place)):
                 send(pid, signal.SIGKILL)
-        elif seat.runs:
+        if seat.told >= self.interrupt_level or now - seat.told_at < _BETWEEN_SIGNALS_S:
+            return
+        if seat.runs and interrupt_pending(seat.pid):
+            return
+        seat.told, seat.told_at = seat.told + 1, now
+        if seat.runs:
             send(seat.pid, signal.SIGINT)
 
     # -- limits -------------------------------------------------------------------------------------------------------

@@ -109,6 +109,16 @@ def send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+def interrupt_pending(pid: int) -> bool:
+    """Return whether a process has yet to take a Ctrl-C: a second one sent now would be lost in the first."""
+    bit = 1 << (signal.SIGINT - 1)
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    return any(int(line.split()[1], 16) & bit for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
+
+
 def said(log: Path, start: int) -> str:
     """Return what was written to a log after byte `start`, its last 16 KiB."""
     try:
