@@ -43,7 +43,7 @@ class Monitor(Sweeper):
     """A folder with sweeps, and the monitor in it."""
 
     def watch_command(self, *options):
-        where = [] if {"--output-dir", "--storage"} & set(options) else ["--output-dir", "out"]
+        where = [] if {"--output-dir", "--storage", "--wandb"} & set(options) else ["--output-dir", "out"]
         return [sys.executable, str(MONITOR), *options, *where]
 
     def watch(self, *options, timeout=100):
@@ -282,7 +282,14 @@ def test_a_wrong_name_gets_the_nearest_ones(monitor):
         (["s", "--port", "80"], "give --web, too"),
         (["s", "--refresh-interval", "0"], "must be seconds between 0.05 and 86400"),
         (["s", "--until", "never"], "invalid choice"),
-        (["--wandb", "project/id"], "must be ENTITY/PROJECT/ID"),
+        (["--wandb", "project/id"], "must be ENTITY/PROJECT/ID or the URL of the sweep's page"),
+        (["--wandb", "https://wandb.ai/team/project/runs/id"], "must be ENTITY/PROJECT/ID or the URL"),
+        (["--wandb", ""], "must be ENTITY/PROJECT/ID or the URL"),
+        (["--wandb", "e/p/i", "s"], "NAME and --wandb exclude each other"),
+        (["--wandb", "e/p/i", "--web"], "--web and --wandb exclude each other"),
+        (["--wandb", "e/p/i", "--storage", "x.db"], "--wandb and --storage exclude each other"),
+        (["--wandb", "e/p/i", "--output-dir", "x"], "--wandb and --output-dir exclude each other"),
+        (["--wandb", "e/p/i", "--refresh-interval", "0.5"], "must be at least 2, got 0.5: W&B's server counts requests"),
     ],
 )
 def test_wrong_input_is_one_message_and_makes_nothing(tmp_path, options, words):

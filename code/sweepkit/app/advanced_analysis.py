@@ -21,6 +21,7 @@ examples:
   python analysis/advanced_analysis.py first_sweep
   python analysis/advanced_analysis.py ../outputs/sweep_first_sweep --output /tmp/figures
   python analysis/advanced_analysis.py wandb_export.csv --metric eval/rougeL --parameters lr batch_size
+  python analysis/advanced_analysis.py wandb:team/summaries/ab12cd34
 
 Writes into analysis/ of the sweep's folder (--output names another), each picture with its data as CSV:
   sweep_analysis.png        importance, learning rate, batch size by gradient accumulation, distribution

@@ -9,6 +9,7 @@ from sweepkit.app.options import make_parser
 
 UNTIL = ("done", "failed", "stalled")
 _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
+_WANDB_LEAST_S = 2.0
 _INTERVAL_S = 2.0
 
 _EPILOG = """\
@@ -72,7 +73,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     what = parser.add_argument_group("what to watch")
     what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
     what.add_argument("--all", action="store_true", help="every sweep of the record")
-    what.add_argument("--wandb", metavar="ENTITY/PROJECT/ID", help="a sweep on a W&B server, read through W&B's API")
+    what.add_argument("--wandb", metavar="ENTITY/PROJECT/ID", help="a sweep on a W&B server (or the URL of its page)")
     what.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     what.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
     how = parser.add_argument_group("how")
@@ -90,21 +91,30 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
     how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")
     options = parser.parse_args(argv)
-    _check(parser, options)
+    _check(parser, options, output_dir=output_dir)
     if options.refresh_interval is None:
         options.refresh_interval = _WANDB_INTERVAL_S if options.wandb else _INTERVAL_S
     return options
 
 
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, *, output_dir: Path) -> None:
     named = [
         name for name, given in (("NAME", options.sweep), ("--all", options.all), ("--wandb", options.wandb)) if given
     ]
+    if options.wandb == "":
+        parser.error("--wandb must be ENTITY/PROJECT/ID or the URL of a sweep's page, got nothing")
     if len(named) > 1:
         parser.error(f"{' and '.join(named)} exclude each other; give one of them")
     if options.web and (options.once or options.wandb):
         parser.error(f"--web and {'--once' if options.once else '--wandb'} exclude each other; leave one out")
     if options.wandb and options.storage:
         parser.error("--wandb and --storage exclude each other: a W&B sweep is read from its server")
+    if options.wandb and options.output_dir != output_dir:
+        parser.error("--wandb and --output-dir exclude each other: a W&B sweep is read from its server")
+    if options.wandb and options.refresh_interval is not None and options.refresh_interval < _WANDB_LEAST_S:
+        parser.error(
+            f"--refresh-interval with --wandb must be at least {_WANDB_LEAST_S:g}, got {options.refresh_interval:g}: "
+            "W&B's server counts requests"
+        )
     if options.port is not None and not options.web:
         parser.error("--port is the dashboard's: give --web, too")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _NOT_YET = 1
 _LONGEST_LIST = 20
+_READING_S = 10.0  # histories of a W&B sweep are read so long before the picture is shown
+_LONGEST_WAIT_S = 300.0  # between two tries at a W&B server that does not answer
 
 
 @guarded
@@ -97,6 +99,8 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, options: Namespa
 class _Fleet:
     """The sweeps of a record that are watched: one, or all of them and those that come later."""
 
+    unread = 0  # a look at a record reads all of it
+
     def __init__(self, options: Namespace, stack: ExitStack) -> None:
         from sweepkit.app.watching import Follower
         from sweepkit.store.watch import open_watch
@@ -136,19 +140,49 @@ class _Fleet:
         return Dashboard(self.store, self.mirror, shown, port=port)
 
 
+def polite_s(interval_s: float, misses: int) -> float:
+    """Return the seconds to the next look at a W&B server that did not answer the last `misses` ones.
+
+    >>> [polite_s(10.0, misses) for misses in (0, 1, 3, 9)], polite_s(600.0, 2)
+    ([10.0, 20.0, 80.0, 300.0], 600.0)
+    """
+    return max(interval_s, min(_LONGEST_WAIT_S, interval_s * 2.0**misses))
+
+
 class _WandbFleet:
     """A sweep on W&B's server."""
 
     def __init__(self, options: Namespace) -> None:
-        from sweepkit.app.watching import Follower
-        from sweepkit.tracking.wandb_read import open_wandb_sweep
+        from sweepkit.tracking.wandb_watch import open_wandb_watch
 
-        self.followers = {options.wandb: Follower(open_wandb_sweep(options.wandb), options.wandb)}
-        self.notes: list[str] = []
+        self._watch = open_wandb_watch(options.wandb, budget_s=None if options.once else _READING_S)
+        self._begin()
+
+    def _begin(self) -> None:
+        from sweepkit.app.watching import Follower
+
+        self.followers = {self._watch.path: Follower(self._watch, self._watch.path)}
+
+    @property
+    def unread(self) -> int:
+        """Return how many runs have rows that no look has reached yet."""
+        return self._watch.unread
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what a person should know of the numbers."""
+        if not self.unread:
+            return []
+        runs = "1 run is" if self.unread == 1 else f"{self.unread} runs are"
+        return [f"the histories of {runs} still to be read: until then the last value of each counts as its best"]
 
     def look(self) -> "list[Snapshot]":
         """Return how it stands now."""
-        return [follower.look() for follower in self.followers.values()]
+        found = [follower.look() for follower in self.followers.values()]
+        if self._watch.vanished:  # runs were deleted at W&B: what was kept of them must go
+            self._begin()
+            found = [follower.look() for follower in self.followers.values()]
+        return found
 
 
 # -- how it is shown ---------------------------------------------------------------------------------------------------
@@ -267,6 +301,7 @@ class _Monitor:
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
         self._dashboard: Dashboard | None = None
         self._wake = threading.Event()
+        self._misses = 0  # looks in a row that met no record
 
     def run(self) -> int:
         """Return the exit code."""
@@ -281,12 +316,13 @@ class _Monitor:
                 picture = replace(picture, notes=self._notes())
             while True:
                 screen.show(picture)
-                left = verdict(picture.sweeps, options.until or ())
+                # What has ended is left when all of it has been read, and not before.
+                left = None if self._fleet.unread else verdict(picture.sweeps, options.until or ())
                 if left is not None and (options.until or options.once or self._may_leave()):
                     break
                 if options.once:
                     return _NOT_YET if options.until else 0
-                self._wake.wait(options.refresh_interval)
+                self._wake.wait(self._wait_s())
                 picture = self._next(picture)
         if not options.until:
             return 0
@@ -308,9 +344,19 @@ class _Monitor:
     def _next(self, before: "Picture") -> "Picture":
         """Return the picture of now; the one before, with a note, while the record is away."""
         try:
-            return self._picture()
+            picture = self._picture()
         except SweepKitError as error:
+            self._misses += 1
             return replace(before, notes=(*self._notes(), f"the record cannot be read now, trying again: {error}"))
+        self._misses = 0
+        return picture
+
+    def _wait_s(self) -> float:
+        """Return the seconds to the next look."""
+        interval_s: float = self._options.refresh_interval
+        if not self._options.wandb:
+            return interval_s
+        return 0.0 if self._fleet.unread and not self._misses else polite_s(interval_s, self._misses)
 
     def _notes(self) -> tuple[str, ...]:
         notes = list(self._fleet.notes)

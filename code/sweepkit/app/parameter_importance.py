@@ -23,6 +23,7 @@ examples:
   python analysis/parameter_importance.py first_sweep
   python analysis/parameter_importance.py first_sweep --estimator gp
   python analysis/parameter_importance.py trials.csv --metric value --goal minimize
+  python analysis/parameter_importance.py wandb:team/summaries/ab12cd34
 
 Writes importance.json, param_importances.html and its .csv into the sweep's folder (--output names another).
 

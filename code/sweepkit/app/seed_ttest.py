@@ -10,6 +10,7 @@ from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
     from sweepkit.analysis.trained import Trained
+    from sweepkit.spec.records import RunRecord, SweepRecord
 
 
 @guarded
@@ -41,18 +42,11 @@ def _read(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
 
 
 def _read_sweep(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
-    from sweepkit.agents.control import find_sweep_record
     from sweepkit.app.comparison_runs import sweep_groups
-    from sweepkit.app.plan import check_storage_exists, storage_of
     from sweepkit.errors import SweepKitError
     from sweepkit.spec.sweep import Goal, Metric
-    from sweepkit.store.open import open_store
 
-    storage = storage_of(options)
-    check_storage_exists(storage)
-    with open_store(storage) as store:
-        sweep = find_sweep_record(store, options.sweep)
-        runs = store.runs(sweep.sweep_id)
+    sweep, runs = _runs_of(options)
     own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
     metric = options.metric or sweep.metric
     if metric is None:
@@ -61,6 +55,25 @@ def _read_sweep(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
         options.goal = own.goal.value
     trainings, notes = sweep_groups(runs, options.by, own, metric)
     return trainings, metric, notes
+
+
+def _runs_of(options: Namespace) -> "tuple[SweepRecord, Sequence[RunRecord]]":
+    """Return the sweep that `--sweep` names and its runs: of the record, or of a W&B server."""
+    from sweepkit.app.wandb_source import check_options, is_wandb, read_wandb
+
+    if is_wandb(options.sweep):
+        check_options(storage=options.storage)
+        found = read_wandb(options.sweep)
+        return found.sweep.record(), found.runs
+    from sweepkit.agents.control import find_sweep_record
+    from sweepkit.app.plan import check_storage_exists, storage_of
+    from sweepkit.store.open import open_store
+
+    storage = storage_of(options)
+    check_storage_exists(storage)
+    with open_store(storage) as store:
+        sweep = find_sweep_record(store, options.sweep)
+        return sweep, store.runs(sweep.sweep_id)
 
 
 def _regrouped(item: "Trained", by: str) -> "Trained":

@@ -1,4 +1,4 @@
-"""The table of a finished or running sweep for the analysis scripts: from the record, or from any tool's CSV file."""
+"""The table of a finished or running sweep for the analysis scripts: from the record, W&B, or any tool's CSV file."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweepkit.app.wandb_source import check_options, is_wandb, read_wandb
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.paths import SweepPaths, slug
 
@@ -27,8 +28,8 @@ class Source:
     Args:
         table: The runs.
         folder: Where files about it belong; it may not be there yet.
-        spec: The sweep, None for a CSV file.
-        sweep: Its record, None for a CSV file.
+        spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
+        sweep: Its record, None for a CSV file and a W&B sweep.
         runs: Its runs as recorded, () for a CSV file.
     """
 
@@ -45,14 +46,17 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
     group.add_argument(
         "sweep",
         nargs="?",
-        metavar="NAME|DIR|FILE.csv",
-        help="a sweep's name or folder, or a table (default: the only sweep)",
+        metavar="NAME|DIR|FILE.csv|wandb:PATH",
+        help="a sweep's name or folder, a table, or a sweep at W&B: wandb:ENTITY/PROJECT/ID or the URL of its page "
+        "(default: the only sweep)",
     )
     group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     group.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
     table = parser.add_argument_group("of a CSV file (ours, Optuna's trials_dataframe, a W&B export, any other)")
     table.add_argument(
-        "--metric", metavar="COLUMN", help="what was optimized (default: value); of a sweep: another metric"
+        "--metric",
+        metavar="COLUMN",
+        help="what was optimized (default: value); of a sweep: another metric; at W&B: any logged",
     )
     table.add_argument("--goal", choices=_GOALS, help="its direction (default: maximize)")
     table.add_argument(
@@ -70,6 +74,8 @@ def load(options: Namespace) -> Source:
         return _from_csv(options, Path(options.sweep).expanduser())
     if options.parameters:
         raise SweepKitError("--parameters: is for a CSV file, got a sweep, which knows its parameters; leave it out")
+    if options.sweep is not None and is_wandb(options.sweep):
+        return _from_wandb(options)
     return _from_record(options)
 
 
@@ -90,6 +96,15 @@ def _from_csv(options: Namespace, file: Path) -> Source:
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
     )
     return Source(table=table, folder=Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(table.name)}")
+
+
+def _from_wandb(options: Namespace) -> Source:
+    check_options(storage=options.storage)
+    found = read_wandb(options.sweep, metric=options.metric, goal=options.goal)
+    folder = (
+        Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(f'{found.table.name}-{found.sweep.sweep_id}')}"
+    )
+    return Source(table=found.table, folder=folder, spec=found.spec, runs=found.runs)
 
 
 def _from_record(options: Namespace) -> Source:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sweepkit.errors import TrackingError
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
 from sweepkit.tracking.wandb_rows import Searched, run_record, seconds, sweep_state
@@ -83,7 +84,7 @@ def fetch_sweep(path: str, *, metric: str | None = None, goal: str | None = None
     Args:
         path: entity/project/id, with or without `sweeps/` before the id, or the URL of its page.
         metric: Whose history the runs carry, instead of the sweep's own metric.
-        goal: Its direction, "minimize" (the default) or "maximize".
+        goal: Its direction, "minimize" or "maximize"; None for what the sweep says, which then must name the metric.
 
     Raises:
         TrackingError: The path has another form, wandb is not installed, there is no key or the server refuses it,
@@ -110,12 +111,20 @@ def fetched(path: str, sweep: Any, *, metric: str | None = None, goal: str | Non
         sweep: A `wandb.apis.public.Sweep`.
         metric: As `fetch_sweep` takes it.
         goal: Likewise.
+
+    Raises:
+        TrackingError: The sweep does not name the metric, and there is no goal.
     """
     given: Mapping[str, Any] = sweep.config or {}
     config = {key: value for key, value in given.items() if key not in _ADDED and value is not None}
     several = [item for item in config.get("metrics") or () if isinstance(item, Mapping)]
     own = config.get("metric") or (several[0] if several else {})
     name = metric or own.get("name")
+    if goal is None and name is not None and name not in {item.get("name") for item in [own, *several]}:
+        raise TrackingError(
+            f"wandb {path}: a metric that the sweep does not name must come with its goal, got {name!r} alone; "
+            "give --goal maximize or --goal minimize, too"
+        )
     expected = sweep.expected_run_count
     return FetchedSweep(
         path=path,
@@ -144,5 +153,6 @@ def searched_by(sweep: FetchedSweep) -> Searched:
 
 
 def _goal_of(name: str, known: list[Mapping[str, Any]]) -> str:
-    """Return the direction of a metric; W&B minimizes what says nothing."""
-    return next((str(item["goal"]) for item in known if item.get("name") == name and item.get("goal")), "minimize")
+    """Return the direction of a metric; W&B minimizes what says nothing else."""
+    goals = (str(item.get("goal")) for item in known if item.get("name") == name)
+    return "maximize" if "maximize" in goals else "minimize"

@@ -14,7 +14,8 @@ from typing import Any
 
 from sweepkit.spec.records import RunRecord, SweepState
 from sweepkit.spec.runs import RunState
-from sweepkit.tracking.rows import as_number, as_time, numbers
+from sweepkit.spec.watched import LiveRun
+from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
 
 _STATES = {
     "running": RunState.RUNNING,
@@ -232,6 +233,28 @@ def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, swee
         started_at=started,
         ended_at=ended,
         outcome=outcome,
+    )
+
+
+def live_run(run: RunRecord, raw: RawRun, told: Told) -> LiveRun:
+    """Return the attempt of a run that runs; W&B tells neither its host nor its process."""
+    step = as_step(raw.summary.get("_step")) if told.last_step < 0 else told.last_step
+    began = run.created_at if run.started_at is None else run.started_at
+    return LiveRun(
+        run_id=run.run_id,
+        attempt_id=run.run_id,
+        ordinal=1,
+        agent_id="",
+        host="W&B",
+        pid=None,
+        device="W&B",
+        claimed_at=began,
+        started_at=began,
+        expired=False,  # W&B itself calls a silent run crashed
+        reports=len(run.history),
+        step=step,
+        first_report_at=told.first_at,
+        last_report_at=_time(raw, "_timestamp") if told.last_at is None else told.last_at,
     )
 
 

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,10 +17,22 @@ from urllib.parse import unquote, urlsplit
 from sweepkit.errors import TrackingError
 from sweepkit.tracking.wandb_rows import RawRun, Searched, Told, seconds, told_by
 
-TIMEOUT_S = 30  # of one request; the client retries by itself within it
+TIMEOUT_S = 60  # of one question, the client's own retries included
+# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
+_PATIENCE = {
+    "x_graphql_retry_max": 4,
+    "x_graphql_retry_wait_min_seconds": 1.0,
+    "x_graphql_retry_wait_max_seconds": 8.0,
+    "x_graphql_timeout_seconds": 20.0,
+}
 _RUNS_A_REQUEST = 100
+_AT_A_TIME = 32
 _READERS = 4  # histories are read by so many requests at once: W&B counts the requests of a key
 _PATH = re.compile(r"([^/\s](?:[^/]*[^/\s])?)/([^/\s](?:[^/]*[^/\s])?)/(?:sweeps/)?([^/\s]+)")
+_VERIFYING = re.compile(r"(Failed to verify|An error occurred while verifying) credentials with \S+: ")
+_STATUS = re.compile(r"\bHTTP (\d{3})\b")
+_OF_KEYS = ("api key", "unauthorized", "permission", "not logged in")
+_LONGEST = 300  # characters of the client's words
 _FORM = "must be ENTITY/PROJECT/ID or the URL of the sweep's page"
 
 
@@ -70,7 +82,23 @@ def connect(text: str) -> "Server":
         settings = wandb_setup.singleton().settings
         _check_host(text, settings.app_url)
         _check_key(path, settings.base_url)
-        return Server(path, wandb.Api(timeout=TIMEOUT_S))
+        entity, project, _ = path.split("/")
+        with _patient(settings):
+            # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
+            return Server(path, wandb.Api({"entity": entity, "project": project}, timeout=TIMEOUT_S))
+
+
+@contextlib.contextmanager
+def _patient(settings: Any) -> Iterator[None]:
+    """Have the client that is made within retry as `_PATIENCE` says, where the user's environment says nothing."""
+    mine = {name: value for name, value in _PATIENCE.items() if getattr(settings, name) is None}
+    for name, value in mine.items():
+        setattr(settings, name, value)
+    try:
+        yield
+    finally:
+        for name in mine:
+            setattr(settings, name, None)
 
 
 def _check_host(text: str, app_url: str) -> None:
@@ -141,19 +169,45 @@ class Server:
             _leave_no_folder(run)
         return sorted(found.values(), key=lambda run: seconds(run.created_at) or 0.0)
 
-    def histories(self, runs: Sequence[Any], searched: Searched, before: Mapping[str, Told]) -> dict[str, Told]:
-        """Return what each run told, by its id: the rows after those that `before` knows of are read."""
+    def histories(
+        self,
+        runs: Sequence[Any],
+        searched: Searched,
+        before: Mapping[str, Told],
+        *,
+        until: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Told]:
+        """Return what each run told, by its id: the rows after those that `before` knows of are read.
+
+        Args:
+            runs: Which runs, in the order in which they are read.
+            searched: Which metric is meant.
+            before: What they had told already.
+            until: Asked from time to time; once it is true, the runs that are left are left out.
+        """
 
         def read(run: Any) -> Told:
             known = before.get(run.id, Told())
-            if not run._attrs.get("historyLineCount", 1):
+            if not rows_of(run):
                 return known
             # No cache on disk: a run that was resumed has other rows than those that were kept.
             rows = run.scan_history(min_step=known.last_step + 1, use_cache=False)
             return told_by(rows, searched, known)
 
+        found: dict[str, Told] = {}
         with ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="wandb-history") as pool:
-            return dict(zip([run.id for run in runs], pool.map(read, runs), strict=True))
+            for start in range(0, len(runs), _AT_A_TIME):
+                if start and until():
+                    break
+                some = runs[start : start + _AT_A_TIME]
+                found |= zip([run.id for run in some], pool.map(read, some), strict=True)
+        return found
+
+
+def rows_of(run: Any) -> int:
+    """Return how many rows a run logged; -1 when W&B does not say."""
+    count = run._attrs.get("historyLineCount")
+    return count if isinstance(count, int) else -1
 
 
 def _leave_no_folder(run: Any) -> None:
@@ -193,16 +247,18 @@ def telling(path: str) -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
-    status = _status(error)
-    got = _without_key(" ".join(str(error).split()) or type(error).__name__)
-    lowered = got.lower()
-    if status in (401, 403) or "api key" in lowered or "unauthorized" in lowered or "permission" in lowered:
+    got = " ".join(str(error).split()) or type(error).__name__
+    got = _without_key(_VERIFYING.sub("", got))
+    status, lowered = _status(error, got), got.lower()
+    if len(got) > _LONGEST:
+        got = f"{got[:_LONGEST]} …"
+    if status == 429:
+        return f"the server must have requests left for your key, got: {got}; try again in some minutes"
+    if status in (401, 403) or any(word in lowered for word in _OF_KEYS):
         return (
             f"the server must accept your key, got: {got}; set WANDB_API_KEY to a valid one or run "
             "`wandb login --relogin`, and check WANDB_BASE_URL"
         )
-    if status == 429:
-        return f"the server must have requests left for your key, got: {got}; try again in some minutes"
     if status == 404 or "could not find" in lowered or "not found" in lowered:
         return (
             f"the sweep must be on the server and open to your key, got: {got}; "
@@ -211,15 +267,16 @@ def _words(error: Exception) -> str:
     return f"the server must answer, got: {got}; check the network and WANDB_BASE_URL, and try again"
 
 
-def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status behind an error of the client, None when there is none."""
+def _status(error: BaseException | None, text: str) -> int | None:
+    """Return the HTTP status behind an error of the client, which may stand in its words only; None without one."""
     while error is not None:
         response = getattr(error, "response", None)
         status = getattr(response, "http_status", None) or getattr(response, "status_code", None)
         if status:
             return int(status)
         error = error.__cause__ or error.__context__
-    return None
+    match = _STATUS.search(text)
+    return int(match.group(1)) if match else None
 
 
 def _without_key(text: str) -> str:
