@@ -289,7 +289,10 @@ def test_a_wrong_name_gets_the_nearest_ones(monitor):
         (["--wandb", "e/p/i", "--web"], "--web and --wandb exclude each other"),
         (["--wandb", "e/p/i", "--storage", "x.db"], "--wandb and --storage exclude each other"),
         (["--wandb", "e/p/i", "--output-dir", "x"], "--wandb and --output-dir exclude each other"),
-        (["--wandb", "e/p/i", "--refresh-interval", "0.5"], "must be at least 2, got 0.5: W&B's server counts requests"),
+        (
+            ["--wandb", "e/p/i", "--refresh-interval", "0.5"],
+            "must be at least 2, got 0.5: W&B's server counts requests",
+        ),
     ],
 )
 def test_wrong_input_is_one_message_and_makes_nothing(tmp_path, options, words):

@@ -213,7 +213,7 @@ class WandbSession(Session):
         self.notes += made.warnings
 
     def _importer(self) -> Importer:
-        from sweepkit.app.wandb_import import Fetching
+        from sweepkit.tracking.wandb_watch import open_wandb_watch
 
         self._command = self._make_command()
         target = Target(
@@ -223,7 +223,7 @@ class WandbSession(Session):
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
             placements=lambda: self._command.placements(self.slots),
         )
-        return Importer(Fetching(), target)
+        return Importer(open_wandb_watch(self._command.sweep), target)
 
     def _make_command(self) -> Command:
         meta = self.sweep.meta["wandb"]

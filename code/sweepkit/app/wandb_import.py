@@ -38,19 +38,6 @@ class Server(Protocol):
         ...
 
 
-class Fetching:
-    """W&B's server, asked for the whole sweep each time: the record knows what of it is new."""
-
-    def look(self, sweep_id: str, since: int = 0) -> Look:
-        """Return the sweep and all of its runs. Raises TrackingError."""
-        from sweepkit.tracking.wandb_api import fetch_sweep
-
-        fetched = fetch_sweep(sweep_id)
-        return Look(
-            sweep=fetched.record(), changed=fetched.runs, live=(), now=time.time(), idle_since=None, change=since
-        )
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where runs are put.

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.errors import TrackingError
+from sweepkit.tracking.wandb_server import sweep_path
 
 COMMANDS = ("pause", "resume", "stop", "cancel")
 _STATE_TIMEOUT_S = 120
-_URL = re.compile(r"https?://[^/\s]+/(?P<entity>[^/\s]+)/(?P<project>[^/\s]+)/sweeps/(?P<sweep_id>[^/?#\s]+)")
 _LOCATION = ("WANDB_ENTITY", "WANDB_PROJECT")
 # YAML 1.2 reads these as floats; PyYAML, with which W&B's client writes the configuration, takes them for text.
 _FLOAT_1_2 = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)")
@@ -69,17 +69,10 @@ def parse_sweep_path(text: str, *, entity: str | None = None, project: str | Non
     Raises:
         TrackingError: It names no sweep, or leaves out what is not known.
     """
-    if match := _URL.fullmatch(text.strip()):
-        return SweepPath(**match.groupdict())
     parts = text.strip().split("/")
     known = [entity, project][: 3 - len(parts)] if len(parts) < 3 else []
-    whole = [*known, *parts]
-    if len(whole) != 3 or not all(whole):
-        raise TrackingError(
-            f"--wandb-sweep {text}: must be ENTITY/PROJECT/ID or the address of the sweep's page, got {text!r}; "
-            "W&B shows all three there"
-        )
-    return SweepPath(entity=whole[0] or "", project=whole[1] or "", sweep_id=whole[2] or "")
+    whole = sweep_path("/".join([*(part or "" for part in known), *parts])).split("/")
+    return SweepPath(entity=whole[0], project=whole[1], sweep_id=whole[2])
 
 
 def check_login() -> None:
