@@ -1,6 +1,5 @@
-"""`--backend wandb` with the real client: `wandb.sweep`, `wandb agent` processes, `wandb.Api`, against the loopback server."""
+"""`--backend wandb` with the real client (`wandb.sweep`, `wandb agent`, `wandb.Api`) against the loopback server."""
 
-import json
 import os
 import signal
 import threading
@@ -8,13 +7,11 @@ import time
 
 import pytest
 from sweeping import Sweeper
-from wandb_backend import API_KEY, ENTITY, PROJECT, WandbBackend
+from wandb_backend import API_KEY, ENTITY, PROJECT
 from wandb_scheduler import SchedulingBackend
 
 from sweepkit.agents.launcher import carriers
-from sweepkit.agents.wandb_process import MARKER_ENV
-from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_sweep import parse_sweep_path
+from sweepkit.agents.wandb_process import MARKER_ENV, is_service
 
 QUICK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support", "quick_wandb")
 
@@ -68,6 +65,13 @@ class Led(Sweeper):
             assert time.monotonic() < deadline and process.poll() is None, process.communicate(timeout=10)
             pause.wait(0.05)
 
+    def carriers(self, *places):
+        """Return what belongs to the sweep's agents and still runs, W&B's helper left out."""
+        root = self.folder / "out" / "sweep_s"
+        places = places or [f"agent-{index}" for index in range(4)]
+        found = [pid for place in places for pid in carriers(f"{MARKER_ENV}={root}#{place}")]
+        return [pid for pid in found if not is_service(pid)]
+
     def losses(self):
         return sorted((result["sweep_params"]["lr"], result["best_metrics"].get("loss")) for result in self.results())
 
@@ -85,13 +89,11 @@ def led(tmp_path, server):
     for process in list(made.processes):
         process.kill()
         process.communicate()
-    for index in range(4):
-        for pid in carriers(f"{MARKER_ENV}={tmp_path / 'out' / 'sweep_s'}#agent-{index}"):
-            os.kill(pid, signal.SIGKILL)
+    for pid in made.carriers():
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
-@pytest.mark.heavy
 def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_results_are_here(led, server):
     led.env |= {"CUDA_VISIBLE_DEVICES": "4,7", "KILLER": "0.2"}
     led.write(SWEEP + "sweepkit: {retries: 2}\n")
@@ -123,14 +125,90 @@ def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_res
 
 @pytest.mark.slow
 @pytest.mark.heavy
-def test_ctrl_c_waits_and_the_same_command_goes_on_with_a_count(led, server):
+def test_ctrl_c_waits_for_the_run_and_the_same_command_goes_on_up_to_a_count(led, server):
     (led.folder / "hold").touch()
     process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1")
     led.await_seen(1, process)
     process.send_signal(signal.SIGINT)
-    with pytest.raises(AssertionError):  # the run goes on, and so does its agent
-        led.finished(process, timeout=0.1) if process.wait(0.1) is None else None
+    line = ""
+    while "waiting for the running runs" not in line:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+    assert process.poll() is None
     (led.folder / "hold").unlink()
+    assert "interrupted" in led.finished(process, rc=130)
+    assert led.losses() == [(0.1, 0.1)] and len(server.runs) == 1
+    led.finished(
+        led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1", "--count", "2")
+    )
+    assert led.losses() == [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3)] and len(server.sweeps) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_a_second_ctrl_c_ends_the_runs(led, server):
+    (led.folder / "hold").touch()
+    process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1")
+    led.await_seen(1, process)
+    process.send_signal(signal.SIGINT)
+    line = ""
+    while "waiting for the running runs" not in line:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+    process.send_signal(signal.SIGINT)
+    led.finished(process, rc=130)
+    assert len(server.runs) == 1 and not led.carriers()
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_agents_of_a_runner_that_was_killed_go_on_and_are_taken_over(led, server):
+    (led.folder / "hold").touch()
+    process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1")
+    led.await_seen(1, process)
+    process.kill()
+    led.finished(process, rc=-signal.SIGKILL)
+    agents = led.carriers()
+    assert agents
+    again = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1")
+    line = ""
+    while "is taken over" not in line:
+        line = again.stdout.readline()
+        assert line, again.communicate()
+    (led.folder / "hold").unlink()
+    led.finished(again)
+    assert led.losses() == [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]
+    assert len(server.runs) == 4 and len(led.seen()) == 4 and len(server.agents) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("state", "rc", "words"), [("FINISHED", 0, "ended the sweep"), ("CANCELED", 1, "cancelled at W&B")]
+)
+def test_a_sweep_of_others_is_joined_by_its_id_and_ends_when_it_is_ended_at_w_and_b(led, server, state, rc, words):
+    config = {"program": "p.py", "method": "grid", "name": "theirs", "metric": {"name": "loss", "goal": "minimize"}}
+    sweep_id = server.add_sweep({**config, "parameters": {"lr": {"values": [0.5, 0.6, 0.7]}}})
+    (led.folder / "hold").touch()
+    process = led.parallel("--wandb-sweep", f"{ENTITY}/{PROJECT}/{sweep_id}", "--num-workers", "1")
+    led.await_seen(1, process)
+    server.sweeps[sweep_id].state = state
+    (led.folder / "hold").unlink()
+    assert words in led.finished(process, rc=rc)
+    (result,) = led.results("theirs")
+    assert result["sweep_params"] == {"lr": 0.5} and result["best_metrics"] == {"loss": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_tpe_is_led_by_the_scheduler_of_w_and_b(led, server):
+    led.write(SWEEP.replace("grid", "random").replace("{values: [1e-1, 0.2, 0.3, 0.4]}", "{min: 0.1, max: 1}"))
+    led.finished(led.parallel("--single-parallel", "s.yaml", "--sampler", "tpe", "--backend", "wandb", "--count", "3"))
+    (sweep,) = server.sweeps.values()
+    assert sweep.config["scheduler"] == {"engine": "optuna"} and sweep.config["method"] == "custom"
+    assert sweep.config["parameters"]["lr"] == {"min": 0.1, "max": 1, "distribution": "uniform"}
+    assert len(led.seen()) == 3 and sum(result["state"] == "finished" for result in led.results()) == 3
+    assert not led.carriers("scheduler")
 
 
 @pytest.mark.slow
