@@ -71,7 +71,11 @@ def test_a_program_elsewhere_is_named_as_agents_find_it(tmp_path):
 @pytest.mark.parametrize(
     ("more", "sampler", "words"),
     [
-        ("sweepkit: {conditions: {lr: {opt.n: 2}}}\n", None, "sweepkit.conditions: conditions are not known at W&B"),
+        (
+            "sweepkit: {conditions: {lr: {when: {opt.n: 2}}}}\n",
+            None,
+            "sweepkit.conditions: conditions are not known at W&B",
+        ),
         ("sweepkit: {search_space: 'm:f'}\n", None, "as search space is not known at W&B"),
         ("controller: {type: local}\n", None, "controller: W&B's local controller"),
         ("command: [python, '--lr=${lr}']\n", None, "command: --lr=${lr} stands for a parameter here only"),
@@ -81,8 +85,7 @@ def test_a_program_elsewhere_is_named_as_agents_find_it(tmp_path):
     ],
 )
 def test_what_would_be_another_sweep_there_is_refused(more, sampler, words):
-    base = BASE.replace("  lr: {min: 1e-3, max: 1}\n  opt: {parameters: {wd: {min: 0, max: 0.5}, n: {min: 1, max: 4}}}",
-                        "  lr: {value: 1}") if "search_space" in more else BASE  # fmt: skip
+    base = f"{BASE.partition('parameters')[0]}parameters: {{lr: {{value: 1}}}}\n" if "search_space" in more else BASE
     with pytest.raises(SpecError) as caught:
         check_sweep(spec_of(more, base), sampler=sampler)
     assert words in str(caught.value)

@@ -49,7 +49,8 @@ _REFUSED_OPTIONS = {
 def check_options(options: Namespace) -> None:
     """Refuse options that mean nothing when W&B leads the sweep; raises ConflictError with the first one."""
     for name, why in _REFUSED_OPTIONS.items():
-        if getattr(options, name, None) not in (None, False, 0.0, []):
+        value = getattr(options, name, None)
+        if value is not None and value is not False and (name, value) != ("delay", 0.0):  # --seed 0 is one
             raise ConflictError(f"--{name.replace('_', '-')}: cannot be with --backend wandb: {why}; leave it out")
 
 
