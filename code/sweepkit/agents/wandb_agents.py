@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.identity import agent_identity, surely_alive
+from sweepkit.agents.isolation import isolating_environment, remove_temp_dir
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.wandb_process import (
@@ -217,10 +218,18 @@ class WandbAgents:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=command.cwd,
-                env={**command.environment(seat.place), **seat.slot.environment(command.env)},
+                env={**command.environment(seat.place), **seat.slot.environment(command.env), **self._apart(seat)},
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, tier by tier
             )
         seat.pid = seat.process.pid
+
+    def _apart(self, seat: Seat) -> dict[str, str]:
+        """Return what keeps a slot's runs apart from those beside them: temporary files, compilers' caches, ports."""
+        cache = self.command.folder.parent / "cache"
+        return isolating_environment(self._temp_name(seat), seat.slot.index, cache=cache, inherited=self.command.env)
+
+    def _temp_name(self, seat: Seat) -> str:
+        return f"{self.command.sweep.rpartition('/')[2]}-{seat.place}"
 
     def _poll(self, seat: Seat, now: float) -> None:
         if seat.adopted:
@@ -253,6 +262,7 @@ class WandbAgents:
             seat.not_before = time.monotonic() + min(_LONGEST_REST_S, 2.0 ** (seat.deaths - 1))
             return self._tell(seat, f"its agent {words}; another one is started", warning=True)
         seat.deaths = 0
+        remove_temp_dir(self._temp_name(seat))
         if code == 0 and (why := why_gave_up(text)):
             return self._give_up(seat, f"W&B's agent gave up: {why} See {self.command.log(seat.place)}")
         if not full:
@@ -280,6 +290,7 @@ class WandbAgents:
         pids = self._processes(seat)
         if not pids:
             seat.lingering = False
+            remove_temp_dir(self._temp_name(seat))
         elif self.interrupt_level >= 2:
             for pid in pids:
                 send(pid, signal.SIGTERM)
