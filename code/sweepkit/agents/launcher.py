@@ -376,7 +376,7 @@ def kill_leftovers(attempt: str) -> int:
 
     The last line of defence after a crash: nothing of an attempt may live when its run is tried again.
     """
-    pids = _carriers(f"{ATTEMPT_ENV}={attempt}")
+    pids = carriers(f"{ATTEMPT_ENV}={attempt}")
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
@@ -394,7 +394,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
         Whether it is gone.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := _carriers(f"{OWNER_ENV}={owner}"):
+    while pids := carriers(f"{OWNER_ENV}={owner}"):
         if time.monotonic() > deadline:
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -408,7 +408,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
     return True
 
 
-def _carriers(marker: str) -> list[int]:
+def carriers(marker: str) -> list[int]:
     """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
     wanted = marker.encode()
     found = []

@@ -22,6 +22,8 @@ examples:
   python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
   python sweep_runner.py --sweep-config my.yaml --count 10 --sampler tpe
   python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
+  python sweep_runner.py --sweep-config my.yaml --backend wandb                  W&B's server leads, W&B agents run it
+  python sweep_runner.py --wandb-sweep ENTITY/PROJECT/ID                         work on a sweep that is at W&B already
 
 from another terminal, while it runs:
   python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
@@ -36,6 +38,7 @@ examples:
   python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
   python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
   python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
+  python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
 {_ENDS}"""
 
 
@@ -88,6 +91,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     parser = make_parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
+    _add_wandb_sweep(what)
     for word, meaning in (
         ("pause", "start no further run of a recorded sweep, wherever it runs, until --resume"),
         ("resume", "let a paused sweep go on"),
@@ -96,7 +100,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     ):
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
     _add_common(parser, output_dir)
-    options = parser.parse_args(argv)
+    options = _with_backend(parser, parser.parse_args(argv))
     asked = [(word, name) for word in ("pause", "resume", "stop", "cancel") if (name := getattr(options, word))]
     options.command, options.name = asked[0] if asked else (None, None)
     return options
@@ -117,6 +121,7 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
     what.add_argument(
         "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
     )
+    _add_wandb_sweep(what)
     group = parser.add_argument_group("workers")
     add = group.add_argument
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
@@ -128,7 +133,22 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
     _add_common(parser, output_dir)
-    return parser.parse_args(argv)
+    return _with_backend(parser, parser.parse_args(argv))
+
+
+def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
+    """Add the sweep that is at W&B already."""
+    what.add_argument(
+        "--wandb-sweep", metavar="ENTITY/PROJECT/ID", help="make runs of a sweep at W&B, which others made (or its URL)"
+    )
+
+
+def _with_backend(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with the backend decided; argparse exits with code 2 on two that differ."""
+    if options.wandb_sweep is not None and options.backend == "local":
+        parser.error("--wandb-sweep: the sweep is at W&B, so --backend must be wandb, got local; leave it out")
+    options.backend = options.backend or ("wandb" if options.wandb_sweep is not None else "local")
+    return options
 
 
 def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -146,6 +166,11 @@ def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         type=Path,
         metavar="FILE|NAME",
         help="what trainer.py starts from (default: the sweep's `sweepkit.base_config`, else config/base_config.yaml)",
+    )
+    add(
+        "--backend",
+        choices=("local", "wandb"),
+        help="who leads the sweep: this program (default), or W&B's server, asked by a real W&B agent on each slot",
     )
     add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
     add(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse_parallel(argv, output_dir=OUTPUT_DIR)
+    if options.backend == "wandb":
+        return _at_wandb(options)
     from sweepkit.agents.crew import Pace
     from sweepkit.app.call import Call, slots_of
     from sweepkit.app.sweep_runner import show_dry_run
@@ -29,6 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     pace = Pace(stagger_s=options.stagger, delay_s=options.delay, runs_per_worker=options.runs_per_worker)
     with Call(options, plans, slots=slots, pace=pace, notes=notes) as call:
         return call.run()
+
+
+def _at_wandb(options: Namespace) -> int:
+    """Let W&B lead one sweep, with one of its agents on each slot; return the exit code."""
+    from sweepkit.agents.wandb_agents import Limits
+    from sweepkit.app.call import slots_of
+    from sweepkit.app.wandb_backend import run_backend
+
+    limits = Limits(count=options.count, runs_per_worker=options.runs_per_worker, stagger_s=options.stagger)
+    return run_backend(options, options.single_parallel, slots_of=lambda plan: slots_of(options, [plan]), limits=limits)
 
 
 def _plans(options: Namespace) -> "list[Plan]":

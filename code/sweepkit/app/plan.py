@@ -77,20 +77,28 @@ def check_storage_exists(storage: str) -> None:
         )
 
 
-def make_plan(options: Namespace, sweep: str | None = None) -> Plan:
+def make_plan(options: Namespace, sweep: str | None = None, *, searches: bool = True) -> Plan:
     """Read and check everything that a call needs; raises SpecError with every problem found.
 
     Args:
         options: The command line.
         sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
+        searches: As `plan_of`.
     """
     cwd = Path.cwd()
     file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
-    return plan_of(options, read_sweep(file, shown_as=os.path.relpath(file) if file.is_relative_to(cwd) else str(file)))
+    shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
+    return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
 
 
-def plan_of(options: Namespace, spec: SweepSpec) -> Plan:
-    """Check everything that a call needs of a sweep that was read; raises SpecError with every problem found."""
+def plan_of(options: Namespace, spec: SweepSpec, *, searches: bool = True) -> Plan:
+    """Check everything that a call needs of a sweep that was read; raises SpecError with every problem found.
+
+    Args:
+        options: The command line.
+        spec: The sweep.
+        searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
+    """
     from sweepkit.app.space_function import load_space_function
     from sweepkit.search.make import make_engine
 
@@ -100,10 +108,11 @@ def plan_of(options: Namespace, spec: SweepSpec) -> Plan:
     base_config = _base_config(options, spec)
     if trains:
         _check_training(spec, base_config)
-    function = load_space_function(spec, cwd=cwd)
-    engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
-    if function is not None:
-        _check_function(function, engine.ask(0), base_config if trains else None)
+    function = load_space_function(spec, cwd=cwd) if searches else None
+    if searches:
+        engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
+        if function is not None:
+            _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))
     return Plan(
         spec=spec,

@@ -53,6 +53,8 @@ class Session:
         named: Several sweeps are shown: each line tells whose it is.
     """
 
+    at_wandb = False  # W&B's server leads the sweep: see `app.wandb_backend`
+
     def __init__(
         self,
         options: Namespace,
@@ -142,6 +144,7 @@ class Session:
 
     def _join(self, sweep: SweepRecord) -> tuple[SweepRecord, list[str]]:
         """Work along: nothing of the record is changed."""
+        self._check_leader(sweep)
         if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
             raise ConflictError(
                 f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
@@ -196,6 +199,15 @@ class Session:
                     + f"\nuse the same ones, or work along: parallel_sweep_runner.py --join {family[-1].name}"
                 )
 
+    def _check_leader(self, sweep: SweepRecord) -> None:
+        """Refuse to lead a sweep that W&B leads, and the other way round: two would propose configurations."""
+        if ("wandb" in sweep.meta) != self.at_wandb:
+            leader, option = ("this program", "leave it out") if self.at_wandb else ("W&B", "give it here too")
+            raise ConflictError(
+                f"sweep {sweep.name}: is recorded as one that {leader} leads, so --backend wandb must stay as it was; "
+                f"{option}, or start anew with --fresh"
+            )
+
     def _create(self, family: list[SweepRecord]) -> SweepRecord:
         seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
         generation, name = self._free_name(family)
@@ -232,6 +244,7 @@ class Session:
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        self._check_leader(sweep)
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
         )

@@ -21,6 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv, output_dir=OUTPUT_DIR)
     if options.command is not None:
         return _control(options)
+    if options.backend == "wandb":
+        from sweepkit.agents.wandb_agents import Limits
+        from sweepkit.app.call import one_slot
+        from sweepkit.app.wandb_backend import run_backend
+
+        limits = Limits(count=options.count)
+        return run_backend(options, options.sweep_config, slots_of=lambda plan: (one_slot(plan), []), limits=limits)
     from sweepkit.app.call import Call, one_slot
     from sweepkit.app.plan import make_plan
 
@@ -34,13 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _control(options: Namespace) -> int:
     """Ask something of a sweep that runs elsewhere; tell where it stands now."""
-    from sweepkit.agents.control import Command, ask
+    from sweepkit.agents.control import Command, ask, find_sweep_record
     from sweepkit.app.plan import check_storage_exists, storage_of
     from sweepkit.store.open import open_store
 
     storage = storage_of(options)
     check_storage_exists(storage)
     with open_store(storage) as store:
+        if (led := find_sweep_record(store, options.name)).meta.get("wandb", {}).get("path"):
+            from sweepkit.app.wandb_backend import control_at_wandb
+
+            control_at_wandb(led, options.command)
         sweep = ask(store, options.name, Command(options.command))
         live = len(store.live_attempts(sweep.sweep_id))
     if options.json:

@@ -171,6 +171,15 @@ class Store(Protocol):
         """Put every run in one of those (done) states back to PENDING, failures reset to 0; return them."""
         ...
 
+    def put_runs(self, sweep_id: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
+        """Put runs that a server elsewhere keeps (W&B) into the record, by their ids; return those that changed.
+
+        New ones get the next numbers in the order given; what a run is found with here is overwritten, but its number
+        and its parameters. They have no attempts: `claim` passes them over unless they are PENDING, which a caller
+        does not give here. Raises StoreError when an id belongs to another sweep or to a run that was made here.
+        """
+        ...
+
     def runs(self, sweep_id: str, *, since: int = 0) -> list[RunRecord]:
         """Return the runs changed after change counter `since`, by number; all of them with 0."""
         ...

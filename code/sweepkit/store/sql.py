@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from sweepkit.spec.runs import RunState
-from sweepkit.store import records, writes
+from sweepkit.store import imported, records, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import (
     Attempt,
@@ -229,6 +229,10 @@ class SqlStore:
             return sorted((writes.with_history(connection, row) for row in rows), key=lambda run: run.number)
 
         return self._try(work) or []
+
+    def put_runs(self, sweep_id: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
+        """Put runs that a server elsewhere keeps into the record; see `Store.put_runs`."""
+        return self._try(lambda connection: imported.put_runs(connection, sweep_id, runs)) or []
 
     def runs(self, sweep_id: str, *, since: int = 0) -> list[RunRecord]:
         """Return the runs changed after change counter `since`, by number."""

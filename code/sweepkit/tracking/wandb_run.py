@@ -7,10 +7,10 @@ not pay. Nothing here touches the network.
 import importlib.util
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_env import FLUSH_INTERVAL_S
+from sweepkit.tracking.wandb_env import ASKED_ENV, FLUSH_INTERVAL_S
 
 
 def wandb_installed() -> bool:
@@ -48,12 +48,20 @@ class WandbRun:
         self._run.finish(exit_code=exit_code)
 
 
+def _mode() -> Literal["online", "offline", "disabled"]:
+    """Return how a run is kept: online only in a sweep that W&B's server leads, for it decides by what runs log."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return "disabled"
+    return "online" if os.environ.get(ASKED_ENV) == "online" else "offline"
+
+
 def start_run(config: Mapping[str, Any], *, project: str | None, directory: str | os.PathLike[str]) -> WandbRun:
     """Start an offline W&B run under `directory`, made when missing.
 
     Under an agent the environment gives the rest: WANDB_RUN_ID, WANDB_RUN_GROUP (the sweep), WANDB_NAME, and
     WANDB_SWEEP_PARAM_PATH, whose parameters win over `config`. WANDB_MODE=disabled is obeyed; online is not, because a
-    training must not wait for a network: `wandb sync` sends the run later.
+    training must not wait for a network: `wandb sync` sends the run later. In a sweep that W&B's server leads it is
+    online all the same.
 
     Args:
         config: The training's configuration, nested; kept with the run.
@@ -85,7 +93,7 @@ def start_run(config: Mapping[str, Any], *, project: str | None, directory: str 
             project=project,
             dir=os.fspath(directory),
             group=os.environ.get("WANDB_RUN_GROUP") or None,
-            mode="disabled" if os.environ.get("WANDB_MODE") == "disabled" else "offline",
+            mode=_mode(),
             settings=settings,
         )
     except (wandb.Error, OSError) as error:

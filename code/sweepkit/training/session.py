@@ -12,7 +12,7 @@ from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
 from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, digest, section_of
 from sweepkit.spec.training import AnyConfig, as_dict, route
-from sweepkit.tracking.reports import RUN_DIR_ENV, ReportWriter
+from sweepkit.tracking.reports import RUN_DIR_ENV, RUNS_DIR_ENV, ReportWriter
 from sweepkit.tracking.wandb_env import ASKED_ENV
 from sweepkit.training import environment
 from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
@@ -56,6 +56,8 @@ def output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
         return Path(config.output.directory).expanduser()
     if environ.get(RUN_DIR_ENV):
         return Path(environ[RUN_DIR_ENV])
+    if environ.get(RUNS_DIR_ENV) and environ.get("WANDB_RUN_ID"):  # a W&B agent of ours started it
+        return Path(environ[RUNS_DIR_ENV], environ["WANDB_RUN_ID"])
     return OUTPUT_DIR / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
 
 
@@ -174,7 +176,7 @@ def _tracker(recorded: RecordedConfig[Any], directory: Path, environ: Mapping[st
     """Return a W&B run when the configuration or the sweep wants one; W&B is imported only then."""
     wandb = recorded.config.wandb
     wanted = wandb.enabled and wandb.mode != "disabled"
-    if environ.get("WANDB_MODE") == "disabled" or not (wanted or environ.get(ASKED_ENV) == "offline"):
+    if environ.get("WANDB_MODE") == "disabled" or not (wanted or environ.get(ASKED_ENV) in ("offline", "online")):
         return None
     from sweepkit.tracking.wandb_run import start_run  # type: ignore[import-not-found,unused-ignore]
 
