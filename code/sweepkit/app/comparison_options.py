@@ -24,6 +24,7 @@ exit codes: 0 compared, significant or not; 1 the trainings were given up, pause
 _TTEST = """\
 examples:
   python seed_ttest.py --sweep first_sweep --by learning_rate
+  python seed_ttest.py --sweep 'optuna:sqlite:///study.db#mine' --by optimizer
   python seed_ttest.py --results 'outputs/*_seed*' --metric rougeL_f1
   python seed_ttest.py --csv runs.csv --by model --metric score --seed-column seed
 
@@ -116,7 +117,9 @@ def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Nam
         "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweep", metavar="NAME", help="runs of a recorded sweep")
+    what.add_argument(
+        "--sweep", metavar="NAME|optuna:URL#STUDY", help="runs of a recorded sweep, or trials of an Optuna study"
+    )
     what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")
     what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs")
     add = parser.add_argument

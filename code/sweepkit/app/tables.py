@@ -1,4 +1,4 @@
-"""The table of a finished or running sweep for the analysis scripts: from the record, or from any tool's CSV file."""
+"""The table of a finished or running sweep for the analysis scripts: the record, an Optuna storage, any tool's CSV."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweepkit.app.sources_optuna import folder_of, is_study, study_of
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.paths import SweepPaths, slug
 
@@ -28,7 +29,7 @@ class Source:
         table: The runs.
         folder: Where files about it belong; it may not be there yet.
         spec: The sweep, None for a CSV file.
-        sweep: Its record, None for a CSV file.
+        sweep: Its record, None for a CSV file and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
     """
 
@@ -45,11 +46,17 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
     group.add_argument(
         "sweep",
         nargs="?",
-        metavar="NAME|DIR|FILE.csv",
-        help="a sweep's name or folder, or a table (default: the only sweep)",
+        metavar="NAME|DIR|FILE.csv|optuna:URL#STUDY",
+        help="a sweep's name or folder, a table, or an Optuna study (default: the only sweep)",
     )
     group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     group.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
+    group.add_argument(
+        "--optuna-storage",
+        metavar="URL",
+        help="read an Optuna study instead: sqlite:///FILE, postgresql://…, a SQLite or journal file",
+    )
+    group.add_argument("--study", metavar="NAME", help="which study of it (default: the only one)")
     table = parser.add_argument_group("of a CSV file (ours, Optuna's trials_dataframe, a W&B export, any other)")
     table.add_argument(
         "--metric", metavar="COLUMN", help="what was optimized (default: value); of a sweep: another metric"
@@ -64,12 +71,15 @@ def load(options: Namespace) -> Source:
     """Return the runs that the options name.
 
     Raises:
-        SweepKitError: There is no such sweep or file, or it cannot be read as a table.
+        SweepKitError: There is no such sweep, study or file, or it cannot be read as a table.
     """
-    if options.sweep is not None and options.sweep.lower().endswith(".csv"):
+    study = is_study(options) or options.study is not None
+    if study and not options.parameters:
+        return _from_study(options)
+    if not study and options.sweep is not None and options.sweep.lower().endswith(".csv"):
         return _from_csv(options, Path(options.sweep).expanduser())
     if options.parameters:
-        raise SweepKitError("--parameters: is for a CSV file, got a sweep, which knows its parameters; leave it out")
+        raise SweepKitError("--parameters: is for a CSV file, got a sweep or study, which knows them; leave it out")
     return _from_record(options)
 
 
@@ -90,6 +100,15 @@ def _from_csv(options: Namespace, file: Path) -> Source:
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
     )
     return Source(table=table, folder=Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(table.name)}")
+
+
+def _from_study(options: Namespace) -> Source:
+    from sweepkit.analysis.table import from_runs
+
+    study = study_of(options)
+    spec = _spec(study.spec, options)
+    table = from_runs(spec, study.runs)
+    return Source(table=table, folder=folder_of(options, study), spec=spec, runs=study.runs)
 
 
 def _from_record(options: Namespace) -> Source:

@@ -82,8 +82,8 @@ def table_html(table: RunTable) -> str:
     if not table.rows:
         return ""
     best = table.ranked()
-    placed = {row.run_id for row in best}
-    rows = [*best, *(row for row in table.rows if row.run_id not in placed)]
+    placed = {row.number for row in best}
+    rows = [*best, *(row for row in table.rows if row.number not in placed)]
     columns = table.varying()
     names = [
         "#",
@@ -127,7 +127,8 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
     cells.append(_cell(str(row.attempts), row.attempts))
-    cells.append(f'<td class="reason">{html.escape(row.reason)}</td>')
+    reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
+    cells.append(f'<td class="reason">{html.escape(reason)}</td>')
     return f'<tr data-state="{row.state.value}">{"".join(cells)}</tr>'
 
 

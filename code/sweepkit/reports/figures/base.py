@@ -100,13 +100,18 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
 
 
-def hover(row: Row, table: RunTable) -> str:
-    """Return what a point tells of its run: number, state, metric, parameters."""
+def hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
+    """Return what each point tells of its run: number, state, metric, parameters."""
+    varying = table.varying()  # once: it looks at every run
+    return [_hover(row, table, varying) for row in rows]
+
+
+def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
     lines = [f"<b>run {row.number}</b> {safe(clipped(row.run_id, 40))} · {row.state.value}"]
     for index, metric in enumerate(table.metrics):
         told = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
         lines.append(f"{safe(clipped(metric.name, 40))} = {number(told)}")
-    columns = [column for column in table.varying() if column.name in row.params][:20]
+    columns = [column for column in varying if column.name in row.params][:20]
     lines.extend(f"{safe(clipped(c.name, 40))} = {safe(clipped(short(row.params[c.name]), 40))}" for c in columns)
     return "<br>".join(lines)
 
