@@ -103,9 +103,16 @@ def contenders(table: RunTable) -> list[Contender]:
     for group in same_configuration(rows, columns):
         members = [rows[index] for index in group]
         whole = [row for row in members if row.state is RunState.FINISHED] or members
-        found.append(Contender(rows=tuple(whole), value=fmean(float(row.value or 0.0) for row in whole)))
+        found.append(Contender(rows=tuple(whole), value=_mean([float(row.value or 0.0) for row in whole])))
     sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
     return sorted(found, key=lambda item: (sign * item.value, item.rows[0].number))
+
+
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return fmean(values)
+    except OverflowError:  # of values near the largest float
+        return sum(value / len(values) for value in values)
 
 
 def is_seed(name: str) -> bool:
@@ -160,7 +167,7 @@ def _noise(ranked: Sequence[Contender]) -> tuple[float, int] | None:
     squares, freedom = 0.0, 0
     for item in ranked:
         if len(item.rows) > 1 and not item.stopped:
-            squares += math.fsum((value - item.value) ** 2 for value in item.values)
+            squares += sum((value - item.value) * (value - item.value) for value in item.values)  # ** would raise
             freedom += len(item.rows) - 1
     return (math.sqrt(squares / freedom), freedom) if freedom and math.isfinite(squares) else None
 

@@ -91,11 +91,14 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
 def _top(table: "RunTable") -> str:
     """Return the five best configurations; nothing about them is confirmed."""
     from sweepkit.analysis.encoding import causes
+    from sweepkit.analysis.lead import contenders
+    from sweepkit.analysis.lead_words import called
     from sweepkit.reports.table import short
 
     lines = []
     columns = causes(table)
-    for rank, row in enumerate(table.ranked()[:_TOP], 1):
-        shown = "  ".join(f"{c.name}={short(row.params[c.name])}" for c in columns if c.name in row.params)
-        lines.append(f"{rank}. run {row.number} ({row.run_id})  {row.value:.5g}  unconfirmed  {shown}")
+    for rank, item in enumerate(contenders(table)[:_TOP], 1):
+        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
+        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
+        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  unconfirmed  {shown}")
     return "\n".join(["", *lines, ""]) if lines else ""

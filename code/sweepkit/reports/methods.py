@@ -164,7 +164,7 @@ def _seeds(table: RunTable) -> str:
     counts = [len(item.rows) for item in found]
     repeated = sum(count > 1 for count in counts)
     if not repeated:
-        told = f"Seeds: one run for each of {len(found)} configurations"
+        told = f"Seeds: one run for each of {len(found)} configurations" if len(found) > 1 else "Seeds: one run"
     else:
         told = f"Seeds: {repeated} of {len(found)} configurations were run more than once, up to {max(counts)} times"
     seeds = sorted({row.seed for row in table.rows if row.seed is not None})

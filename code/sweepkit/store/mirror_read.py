@@ -67,6 +67,8 @@ def read_study(url: str, name: str | None = None) -> FoundStudy:
         import optuna
 
         names = sorted(study.study_name for study in storage.get_all_studies())
+        if not names:
+            raise StoreError(f"{shown}: must hold a study, got none; name another storage")
         if name is None and len(names) == 1:
             name = names[0]
         if name is None or name not in names:

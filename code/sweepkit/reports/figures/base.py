@@ -17,6 +17,7 @@ from sweepkit.reports.table import short
 from sweepkit.spec.runs import RunState
 
 LONGEST = 28
+_METRIC = 32  # letters that fit beside the lowest figure
 FEW = 8  # so many different values are an axis's ticks
 STATE_COLOURS = {
     RunState.FINISHED: "--finished",
@@ -116,6 +117,12 @@ def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
     return "<br>".join(lines)
 
 
+def lost_mark(count: int) -> dict[str, Any]:
+    """Return the look of the crosses at the foot, for runs without a value: many of them are fainter, no solid bar."""
+    line = {"width": 2, "color": "--failed"}
+    return {"symbol": "x-thin", "size": 7, "line": line, "color": "--failed", "opacity": max(0.2, min(1.0, 40 / count))}
+
+
 def plain_row(row: Row, table: RunTable) -> dict[str, Any]:
     """Return a run as a row of a CSV: what it is, its objectives, its parameters."""
     told: dict[str, Any] = {"number": row.number, "run_id": row.run_id, "state": row.state.value}
@@ -138,6 +145,7 @@ def log_sensible(values: Sequence[float]) -> bool:
 
 def value_axis(values: Sequence[float], title: str) -> dict[str, Any]:
     """Return the axis of a metric, logarithmic where that is sensible."""
+    title = clipped(title, _METRIC)
     return axis(title, type="log", exponentformat="power") if log_sensible(values) else axis(title)
 
 

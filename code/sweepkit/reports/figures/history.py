@@ -12,6 +12,7 @@ from sweepkit.reports.figures.base import (
     hovers,
     layout,
     log_sensible,
+    lost_mark,
     nothing,
     number,
     plain_row,
@@ -162,7 +163,7 @@ def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str
         "y": [0] * len(lost),
         "text": hovers([rows[at - 1] for at in lost], table),
         "hoverinfo": "text",
-        "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"},
+        "marker": lost_mark(len(lost)),
         "yaxis": on,
     }
 

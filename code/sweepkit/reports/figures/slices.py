@@ -13,6 +13,7 @@ from sweepkit.reports.figures.base import (
     clipped,
     hovers,
     layout,
+    lost_mark,
     nothing,
     number,
     parameter_axis,
@@ -122,7 +123,7 @@ def _rug(table: RunTable, column: Column, lost: Sequence[Row]) -> dict[str, Any]
         "yaxis": "y2",
         "text": hovers(lost, table),
         "hoverinfo": "text",
-        "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"},
+        "marker": lost_mark(len(lost)),
     }
 
 
