@@ -46,6 +46,8 @@ a { color: var(--finished); }
 .ranks { border-collapse: collapse; } .ranks th, .ranks td { text-align: left; padding: 0.15rem 1rem 0.15rem 0;
   vertical-align: top; font-weight: normal; font-variant-numeric: tabular-nums; }
 .ranks th { color: var(--muted); } .ranks td:nth-child(-n+3) { white-space: nowrap; }
+.ranks td:nth-child(4) { min-width: 7rem; }
+@media (max-width: 480px) { .ranks td:nth-child(n) { white-space: normal; padding-right: 0.6rem; } }
 .pairs td { font-variant-numeric: tabular-nums; }
 details > summary { cursor: pointer; color: var(--muted); }
 .note { color: var(--muted); font-size: 0.9rem; max-width: 80ch; }
