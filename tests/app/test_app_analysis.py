@@ -11,7 +11,7 @@ import pytest
 from sweepkit.app import advanced_analysis, parameter_importance
 from sweepkit.paths import CODE_DIR, ROOT_DIR
 
-SCRIPTS = ("parameter_importance.py", "advanced_analysis.py")
+SCRIPTS = ("parameter_importance.py", "advanced_analysis.py", "analyze_sweep.py", "analyze_first_sweep.py")
 
 
 @pytest.fixture

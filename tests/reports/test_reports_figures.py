@@ -126,7 +126,7 @@ def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
 
 def test_the_report_says_what_happened():
     page = study_report(SHAPES["mixed"], Told(importance=importances(SHAPES["mixed"], effort=QUICK)))
-    for told in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration was run with two seeds"):
+    for told in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration finished with two seeds"):
         assert told in page
     assert "No run yet." in study_report(SHAPES["none"], Told())
     assert "4 runs: 4 failed" in study_report(SHAPES["all_failed"], Told())

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweepkit.analysis.history import seed_sd
+from sweepkit.analysis.lead import lead
+from sweepkit.analysis.lead_words import called, lead_sentences
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.spec.runs import RunState
 
@@ -26,48 +27,25 @@ class Reasons:
 def summary(table: RunTable) -> list[str]:
     """Return what to know at first: counts, the best run, whether its lead is more than luck."""
     told = [counted(table)]
-    ranked = table.ranked()
     metric = table.metric
     if metric is None:
         return [*told, "The sweep names no metric: its runs are not ranked."]
-    if not ranked:
+    found = lead(table)
+    if found is None:
         told.append(f"No run has a value of {metric.name} yet." if table.rows else "")
         return [sentence for sentence in told if sentence]
-    best = ranked[0]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
-    if best.seeds > 1:
-        of = f"configuration {best.configuration}, whose first run is {best.number} ({best.run_id})"
-        told.append(f"The {direction} mean {metric.name} over {best.seeds} seeds is {best.value:.5g}, of {of}.")
-    else:
-        told.append(f"The {direction} {metric.name} is {best.value:.5g}, of run {best.number} ({best.run_id}).")
-    told.append(_lead(table, ranked))
-    if len(ranked) > 1:
+    mean = "mean " if len(found.first.rows) > 1 else ""
+    told.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
+    if len(table.metrics) > 1:
+        told.append("The sweep has several objectives; this compares by the first of them alone.")
+    told += lead_sentences(found)
+    if found.configurations > 1:
         told.append(
-            f"It is the best of {len(ranked)}, chosen by the same number that is shown: expect less of it on new "
-            "data and with "
-            "another seed until it is confirmed."
+            f"It is the best of {found.configurations}, chosen by the same number that is shown: expect less of it on "
+            "new data and with another seed until it is confirmed."
         )
-    return [sentence for sentence in told if sentence]
-
-
-def _lead(table: RunTable, ranked: Sequence[Row]) -> str:
-    if len(ranked) < 2:
-        return "It is the only run with a value: nothing to compare with."
-    best, second = ranked[0], ranked[1]
-    lead = abs(float(best.value or 0.0) - float(second.value or 0.0))
-    noise = seed_sd(table)
-    if noise is None:
-        return (
-            f"Its lead over the second ({second.value:.5g}, run {second.number}) is {lead:.2g}; no configuration "
-            "was run with "
-            "two seeds, so nobody knows whether that is luck."
-        )
-    sd, freedom = noise
-    within = "inside" if lead < 2 * sd * (1 / best.seeds + 1 / second.seeds) ** 0.5 else "beyond"
-    return (
-        f"Its lead over the second (run {second.number}) is {lead:.2g}, {within} what the noise between seeds explains "
-        f"(standard deviation {sd:.2g}, {freedom} degrees of freedom)."
-    )
+    return told
 
 
 def counted(table: RunTable) -> str:
@@ -117,8 +95,10 @@ def saved(table: RunTable) -> str:
         return ""
     mean = sum(whole) / len(whole)
     spared = max(0.0, mean * len(cut) - sum(cut))
-    share = spared / (spared + sum(whole) + sum(cut)) if spared else 0.0
     stops = "1 run was" if len(stopped) == 1 else f"{len(stopped)} runs were"
+    if not spared:
+        return f"{stops} stopped early, but a finished run took no longer ({span(mean)} on average): no time was saved."
+    share = spared / (spared + sum(whole) + sum(cut))
     return (
         f"{stops} stopped early; at the mean duration of a finished run ({span(mean)}) that "
         f"saved about {span(spared)}, {share:.0%} of the running time."

@@ -21,6 +21,8 @@ from sweepkit.stats.groups import mean
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
+_DECADE = 9.99
+_ROUNDED = 1.3  # steps as 1, 3, 10 and 1, 2, 5, 10: up to 1.25 from one ratio to the next
 _COUNTS = (RunState.FINISHED, RunState.STOPPED)
 
 
@@ -244,15 +246,18 @@ def cell(value: Any, column: Column) -> float | str:
 def wide(values: Sequence[float]) -> bool:
     """Return whether numbers belong on a logarithmic axis: all positive, and over two decades or evenly spaced there.
 
-    >>> wide([1e-5, 1e-3]), wide([4, 8, 16, 32]), wide([1, 2, 3]), wide([0, 1e6])
-    (True, True, False, False)
+    Evenly is also 1, 3, 10, 30, as people round steps of a decade.
+
+    >>> wide([1e-5, 1e-3]), wide([4, 8, 16, 32]), wide([1e-4, 3e-4, 1e-3, 3e-3]), wide([1, 2, 3]), wide([0, 1e6])
+    (True, True, True, False, False)
     """
     points = sorted(set(values))
     if len(points) < 2 or points[0] <= 0:
         return False
     ratios = [b / a for a, b in zip(points, points[1:], strict=False)]
-    even = len(points) > 2 and max(ratios) / min(ratios) < 1 + 1e-6
-    return points[-1] / points[0] >= _DECADES or even
+    spread, uneven = points[-1] / points[0], max(ratios) / min(ratios)
+    even = len(points) > 2 and (uneven < 1 + 1e-6 or (uneven < _ROUNDED and spread > _DECADE))
+    return spread >= _DECADES or even
 
 
 def numbers_column(name: str, values: Sequence[float], *, missing: bool) -> Column:

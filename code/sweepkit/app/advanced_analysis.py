@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweepkit.app.guard import guarded
 from sweepkit.app.options import make_parser
-from sweepkit.app.tables import Source, add_source_options, environment_of, load
+from sweepkit.app.tables import Source, add_source_options, load
 from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _EPILOG = """\
 examples:
   python analysis/advanced_analysis.py first_sweep
   python analysis/advanced_analysis.py ../outputs/sweep_first_sweep --output /tmp/figures
+  python analysis/advanced_analysis.py 'optuna:sqlite:///study.db#mine'
   python analysis/advanced_analysis.py wandb_export.csv --metric eval/rougeL --parameters lr batch_size
   python analysis/advanced_analysis.py wandb:team/summaries/ab12cd34
 
@@ -71,10 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write_all(folder: Path, source: Source, importance: "Importance | None") -> list[Path]:
     """Write every picture and the report; return their files."""
     from sweepkit.analysis.association import associations
+    from sweepkit.app.sweep_report import REPORT_NAME, write_sweep_report
     from sweepkit.reports.figures import static
     from sweepkit.reports.figures.study import write_figures
-    from sweepkit.reports.methods import methods
-    from sweepkit.reports.study_report import Told, write_study_report
 
     table = source.table
     written = [
@@ -85,25 +85,21 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
     if importance is not None:
         written.insert(0, static.four_panels(table, importance, folder / "sweep_analysis.png"))
     written += write_figures(folder, table, importance)
-    seed = source.sweep.seed if source.sweep else None
-    told = Told(
-        title="Sweep",
-        importance=importance,
-        methods=methods(source.spec, table, importance, seed=seed) if source.spec else (),
-        environment=environment_of(source),
-    )
-    written.append(write_study_report(folder / "report.html", table, told))
+    written.append(write_sweep_report(source, folder / REPORT_NAME, importance=importance))
     return written
 
 
 def _top(table: "RunTable") -> str:
     """Return the five best configurations; nothing about them is confirmed."""
     from sweepkit.analysis.encoding import causes
+    from sweepkit.analysis.lead import contenders
+    from sweepkit.analysis.lead_words import called
     from sweepkit.reports.table import short
 
     lines = []
     columns = causes(table)
-    for rank, row in enumerate(table.ranked()[:_TOP], 1):
-        shown = "  ".join(f"{c.name}={short(row.params[c.name])}" for c in columns if c.name in row.params)
-        lines.append(f"{rank}. run {row.number} ({row.run_id})  {row.value:.5g}  unconfirmed  {shown}")
+    for rank, item in enumerate(contenders(table)[:_TOP], 1):
+        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
+        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
+        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  unconfirmed  {shown}")
     return "\n".join(["", *lines, ""]) if lines else ""

@@ -86,6 +86,8 @@ class Call:
             tell=first.on_event,
         )
         finishes = self._work(crew)
+        for session in self.sessions:
+            session.hurried = crew.interrupt_level > 1
         codes = [session.conclude(finish) for session, finish in zip(self.sessions, finishes, strict=True)]
         if crew.interrupt_level and not self.preempted:
             return 130

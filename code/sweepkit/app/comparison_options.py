@@ -25,6 +25,7 @@ _TTEST = """\
 examples:
   python seed_ttest.py --sweep first_sweep --by learning_rate
   python seed_ttest.py --sweep wandb:team/summaries/ab12cd34 --by learning_rate
+  python seed_ttest.py --sweep 'optuna:sqlite:///study.db#mine' --by optimizer
   python seed_ttest.py --results 'outputs/*_seed*' --metric rougeL_f1
   python seed_ttest.py --csv runs.csv --by model --metric score --seed-column seed
 
@@ -118,7 +119,9 @@ def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Nam
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--sweep", metavar="NAME", help="runs of a recorded sweep, or of one at W&B: wandb:ENTITY/PROJECT/ID"
+        "--sweep",
+        metavar="NAME|wandb:PATH|optuna:URL#STUDY",
+        help="runs of a recorded sweep, of one at W&B (wandb:ENTITY/PROJECT/ID), or trials of an Optuna study",
     )
     what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")
     what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs")

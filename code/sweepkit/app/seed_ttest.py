@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from sweepkit.app.comparison_options import parse_ttest
 from sweepkit.app.guard import guarded
+from sweepkit.app.sources_optuna import is_study_name, read_named
 from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
     from sweepkit.analysis.trained import Trained
     from sweepkit.spec.records import RunRecord, SweepRecord
+    from sweepkit.spec.sweep import Metric
 
 
 @guarded
@@ -44,17 +46,30 @@ def _read(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
 def _read_sweep(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
     from sweepkit.app.comparison_runs import sweep_groups
     from sweepkit.errors import SweepKitError
-    from sweepkit.spec.sweep import Goal, Metric
 
-    sweep, runs = _runs_of(options)
-    own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
-    metric = options.metric or sweep.metric
+    name, own, runs = _study(options) if is_study_name(options.sweep) else _recorded(options)
+    metric = options.metric or (None if own is None else own.name)
     if metric is None:
-        raise SweepKitError(f"--metric: must name the score, for sweep {sweep.name} has no metric of its own")
+        raise SweepKitError(f"--metric: must name the score, for {name} has no single metric of its own")
     if own is not None and options.metric is None and options.goal is None:
         options.goal = own.goal.value
     trainings, notes = sweep_groups(runs, options.by, own, metric)
     return trainings, metric, notes
+
+
+def _recorded(options: Namespace) -> "tuple[str, Metric | None, Sequence[RunRecord]]":
+    """Return how to call a recorded sweep, its metric and its runs."""
+    from sweepkit.spec.sweep import Goal, Metric
+
+    sweep, runs = _runs_of(options)
+    own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
+    return f"sweep {sweep.name}", own, runs
+
+
+def _study(options: Namespace) -> "tuple[str, Metric | None, Sequence[RunRecord]]":
+    """Return how to call an Optuna study, its metric when it has a single one, and its trials."""
+    found = read_named(options.sweep)
+    return found.spec.source, found.spec.metric, found.runs
 
 
 def _runs_of(options: Namespace) -> "tuple[SweepRecord, Sequence[RunRecord]]":

@@ -20,6 +20,7 @@ from sweepkit.analysis.replicates import seed_notice
 from sweepkit.app.first_run import first_run_warnings
 from sweepkit.app.plan import Plan
 from sweepkit.app.prior import prior_views
+from sweepkit.app.sweep_report import report_at_end
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths, slug
@@ -74,6 +75,7 @@ class Session:
         self.named = named
         self.sampler: str | None = options.sampler
         self.mirror: Any = None
+        self.hurried = False  # who called has asked twice to end, or the machine goes: no report is written
         self.agent: Agent
         self._checked_first_run = False
         self._table_written_at = 0.0
@@ -346,13 +348,14 @@ class Session:
         write_table(self.paths, self.spec, runs)
         base = self.plan.base_config if self.plan.trains else None
         best_file = write_best_config(self.paths, self.spec, runs, base_config=base)
+        report = None if self.hurried else report_at_end(self.paths, self.spec, self.sweep, runs)
         if self.options.json:
-            self._print_json(finish, runs)
+            self._print_json(finish, runs, report)
         else:
-            self._print_text(finish, runs, best_file)
+            self._print_text(finish, runs, best_file, report)
         return 1 if finish.given_up else 0
 
-    def _print_json(self, finish: Finish, runs: list[RunRecord]) -> None:
+    def _print_json(self, finish: Finish, runs: list[RunRecord], report: Path | None) -> None:
         best = best_run(runs, self.spec.objectives)
         summary: dict[str, Any] = {
             "event": "sweep_ended",
@@ -371,6 +374,7 @@ class Session:
             **self._front(runs),
             "runs": rows(self.spec, runs),
             "directory": str(self.paths.root),
+            "report": None if report is None else str(report),
         }
         sys.stdout.write(json_text(summary) + "\n")
 
@@ -388,7 +392,7 @@ class Session:
             "reference": reference,
         }
 
-    def _print_text(self, finish: Finish, runs: list[RunRecord], best_file: Path | None) -> None:
+    def _print_text(self, finish: Finish, runs: list[RunRecord], best_file: Path | None, report: Path | None) -> None:
         from rich.console import Console
 
         console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
@@ -419,5 +423,7 @@ class Session:
                 f"{relative(best_file)}",
                 markup=False,
             )
+        if report is not None:
+            console.print(f"report: {relative(report)}", markup=False)
         if not finish.complete:
             console.print("the same command continues" if self.plan.joins is None else "others may go on", markup=False)

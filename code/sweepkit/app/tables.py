@@ -1,4 +1,4 @@
-"""The table of a finished or running sweep for the analysis scripts: from the record, W&B, or any tool's CSV file."""
+"""The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweepkit.app.sources_optuna import folder_of, is_study, study_of
 from sweepkit.app.wandb_source import check_options, is_wandb, read_wandb
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.paths import SweepPaths, slug
@@ -29,7 +30,7 @@ class Source:
         table: The runs.
         folder: Where files about it belong; it may not be there yet.
         spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
-        sweep: Its record, None for a CSV file and a W&B sweep.
+        sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
     """
 
@@ -46,12 +47,18 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
     group.add_argument(
         "sweep",
         nargs="?",
-        metavar="NAME|DIR|FILE.csv|wandb:PATH",
-        help="a sweep's name or folder, a table, or a sweep at W&B: wandb:ENTITY/PROJECT/ID or the URL of its page "
-        "(default: the only sweep)",
+        metavar="NAME|DIR|FILE.csv|wandb:PATH|optuna:URL#STUDY",
+        help="a sweep's name or folder, a table, a sweep at W&B (wandb:ENTITY/PROJECT/ID or its page's URL), or an Optuna "
+        "study (default: the only sweep)",
     )
     group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     group.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
+    group.add_argument(
+        "--optuna-storage",
+        metavar="URL",
+        help="read an Optuna study instead: sqlite:///FILE, postgresql://…, a SQLite or journal file",
+    )
+    group.add_argument("--study", metavar="NAME", help="which study of it (default: the only one)")
     table = parser.add_argument_group("of a CSV file (ours, Optuna's trials_dataframe, a W&B export, any other)")
     table.add_argument(
         "--metric",
@@ -68,12 +75,15 @@ def load(options: Namespace) -> Source:
     """Return the runs that the options name.
 
     Raises:
-        SweepKitError: There is no such sweep or file, or it cannot be read as a table.
+        SweepKitError: There is no such sweep, study or file, or it cannot be read as a table.
     """
-    if options.sweep is not None and options.sweep.lower().endswith(".csv"):
+    study = is_study(options) or options.study is not None
+    if study and not options.parameters:
+        return _from_study(options)
+    if not study and options.sweep is not None and options.sweep.lower().endswith(".csv"):
         return _from_csv(options, Path(options.sweep).expanduser())
     if options.parameters:
-        raise SweepKitError("--parameters: is for a CSV file, got a sweep, which knows its parameters; leave it out")
+        raise SweepKitError("--parameters: is for a CSV file, got a sweep or study, which knows them; leave it out")
     if options.sweep is not None and is_wandb(options.sweep):
         return _from_wandb(options)
     return _from_record(options)
@@ -105,6 +115,15 @@ def _from_wandb(options: Namespace) -> Source:
         Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(f'{found.table.name}-{found.sweep.sweep_id}')}"
     )
     return Source(table=found.table, folder=folder, spec=found.spec, runs=found.runs)
+
+
+def _from_study(options: Namespace) -> Source:
+    from sweepkit.analysis.table import from_runs
+
+    study = study_of(options)
+    spec = _spec(study.spec, options)
+    table = from_runs(spec, study.runs)
+    return Source(table=table, folder=folder_of(options, study), spec=spec, runs=study.runs)
 
 
 def _from_record(options: Namespace) -> Source:

@@ -1,70 +1,191 @@
 """How a sweep was run, in the sentences of a methods section: true numbers only, read from the sweep and its runs."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.lead import contenders, lead
+from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.reports.table import short
+from sweepkit.spec.distributions import Distribution
+from sweepkit.spec.records import RunRecord
+from sweepkit.spec.runs import RunState
 from sweepkit.spec.space import Parameter
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.spec.stopping_section import STOPPING_KEYS
+from sweepkit.spec.sweep import EarlyTerminate, SweepSpec
+
+_VALUES = 12  # of a parameter, listed
+_SEEDS = 8
+_NO_VERSION = ("git_commit", "host", "device")
 
 
 def methods(
-    spec: SweepSpec, table: RunTable, importance: Importance | None = None, *, seed: int | None = None
+    spec: SweepSpec,
+    table: RunTable,
+    importance: Importance | None = None,
+    *,
+    seed: int | None = None,
+    points: int | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return the sentences: space, engine and budget, stopping, importance.
+    """Return the sentences: space, budget, engine, stopping, seeds, test, importance, versions.
 
     Args:
         spec: The sweep.
         table: Its runs.
         importance: How importance was measured, None when it was not.
         seed: Of the search, when it is known.
+        points: Of the grid, None where there is none.
+        versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
-    told = [_engine(spec, table, seed)]
-    if spec.space.parameters:
-        listed = "; ".join(_parameter(parameter) for parameter in spec.space.parameters)
-        told.append(f"Search space: {listed}.")
-    told.append(_stopping(spec))
+    told = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
+    told += [_seeds(table), _test(table)]
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         told.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
-            "grouped "
-            "out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of the "
-            "configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
+            "grouped out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of "
+            "the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
         )
+    listed = [f"{name} {version}" for name, version in (versions or {}).items() if name not in _NO_VERSION]
+    if listed:
+        told.append(f"Versions: {', '.join(listed)}.")
+    return [sentence for sentence in told if sentence]
+
+
+def when(runs: Sequence[RunRecord]) -> str:
+    """Return from when to when runs were run, to the minute, UTC; "" when nobody knows."""
+    began = [run.started_at for run in runs if run.started_at is not None]
+    ended = [run.ended_at for run in runs if run.ended_at is not None]
+    if not began or not ended:
+        return ""
+    first, last = (datetime.fromtimestamp(at, UTC) for at in (min(began), max(ended)))
+    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def _space(spec: SweepSpec) -> str:
+    parameters = [item for item in spec.space.parameters if item.distribution.support_size() != 1]
+    fixed = [item for item in spec.space.parameters if item.distribution.support_size() == 1]
+    if not parameters and not fixed:
+        return "Search space: suggested by a function, run by run." if spec.extensions.search_space else ""
+    noun = "parameter" if len(parameters) == 1 else "parameters"
+    told = f"Search space of {len(parameters)} {noun}: {'; '.join(_parameter(item) for item in parameters)}."
+    if fixed:
+        told += f" Fixed: {'; '.join(f'{item.name} = {short(item.distribution.support_value(0))}' for item in fixed)}."
+    if spec.space.conditions:
+        names = ", ".join(".".join(condition.path) for condition in spec.space.conditions)
+        told += f" Only under conditions: {names}."
     return told
-
-
-def _engine(spec: SweepSpec, table: RunTable, seed: int | None) -> str:
-    goals = " and ".join(f"{metric.name} ({metric.goal.value}d)" for metric in table.metrics) or "no metric"
-    engine = table.method or spec.method.value
-    cap = f", at most {spec.run_cap} runs" if spec.run_cap is not None else ""
-    seeded = f", seed {seed}" if seed is not None else ""
-    told = f"Engine: {engine} (method {spec.method.value}){cap}{seeded}"
-    return f"{told}; optimized: {goals}; {len(table.rows)} runs so far."
 
 
 def _parameter(parameter: Parameter) -> str:
     given = parameter.distribution
     if given.values:
-        shown: Sequence[object] = given.values[:12]
-        more = ", …" if len(given.values) > 12 else ""
-        return f"{parameter.name} in {{{', '.join(short(value) for value in shown)}{more}}}"
-    kind = given.kind.value.replace("_", " ")
+        shown: Sequence[object] = given.values[:_VALUES]
+        more = f", … {len(given.values)} in all" if len(given.values) > _VALUES else ""
+        weights = " with given probabilities" if given.probabilities is not None else ""
+        return f"{parameter.name} in {{{', '.join(short(value) for value in shown)}{more}}}{weights}"
+    return f"{parameter.name} {_range(given)}"
+
+
+def _range(given: Distribution) -> str:
+    kind = given.kind.value.removeprefix("q_").removesuffix("_values").replace("_", "-")
+    step = f" in steps of {short(given.q)}" if given.q is not None else ""
     bounds = given.bounds()
     if bounds is None:
-        return f"{parameter.name} {kind} (mu {short(given.mu)}, sigma {short(given.sigma)})"
-    return f"{parameter.name} {kind} in [{short(bounds[0])}, {short(bounds[1])}]"
+        return f"{kind} (mu {short(given.mu)}, sigma {short(given.sigma)}){step}"
+    return f"{kind} in [{short(bounds[0])}, {short(bounds[1])}]{step}"
 
 
-def _stopping(spec: SweepSpec) -> str:
-    rule = spec.extensions.early_terminate or spec.early_terminate
-    if rule is None:
-        return "No run was stopped early by a rule."
-    fields = {"min_iter": rule.min_iter, "max_iter": rule.max_iter, "eta": rule.eta}
-    shown = ", ".join(f"{name} {short(value)}" for name, value in fields.items() if value is not None)
+def _engine(spec: SweepSpec, table: RunTable, seed: int | None) -> str:
+    goals = " and ".join(f"{metric.name} ({metric.goal.value}d)" for metric in table.metrics) or "no metric"
+    engine = table.method or spec.method.value
+    seeded = f", seed {seed}" if seed is not None else ""
+    told = f"Engine: {engine} (method {spec.method.value}){seeded}; optimized: {goals}."
+    if spec.extensions.prior_runs:
+        told += f" It was told runs of {', '.join(spec.extensions.prior_runs)} first."
+    return told
+
+
+def _budget(spec: SweepSpec, table: RunTable, points: int | None) -> str:
+    """Return what was allowed and what was used."""
+    allowed = []
+    if spec.run_cap is not None:
+        allowed.append(f"at most {spec.run_cap} runs")
+    if points is not None:
+        allowed.append(f"a grid of {points} points")
+    if spec.extensions.time_budget_s is not None:
+        allowed.append(f"no run begun after {span(spec.extensions.time_budget_s)} of a call")
+    for metric in table.metrics:
+        if metric.target is not None:
+            allowed.append(f"until {metric.name} reaches {short(metric.target)}")
+    counts = Counter(row.state for row in table.rows)
+    states = ", ".join(f"{counts[state]} {state.value}" for state in RunState if counts[state])
+    attempts = sum(row.attempts for row in table.rows)
+    again = f" in {attempts} attempts" if attempts > len(table.rows) else ""
+    took = sum(row.duration_s for row in table.rows if row.duration_s is not None)
+    time = f"; {span(took)} of running time" if took else ""
+    runs = f"{len(table.rows)} run{'' if len(table.rows) == 1 else 's'}"
+    used = f"{runs}{again}{f' ({states})' if states else ''}{time}"
+    return f"Budget: {', '.join(allowed) or 'not limited'}; used: {used}."
+
+
+def _stopping(spec: SweepSpec, table: RunTable) -> list[str]:
+    """Return the rule with its settings, and what it did."""
+    rule = spec.early_terminate or spec.extensions.early_terminate
+    if not table.metrics:
+        return ["Stopping: no rule, for the sweep names no metric."]
+    told = "Stopping: no rule" if rule is None or rule.type == "none" else f"Stopping: {_rule(rule)}"
+    stopped = sum(row.state is RunState.STOPPED for row in table.rows)
+    diverged = sum(row.state is RunState.DIVERGED for row in table.rows)
+    if rule is not None and rule.type == "none":
+        return [f"{told}."]
+    ends = f"; it ended {stopped} run{'' if stopped == 1 else 's'}" if rule is not None else ""
+    if not spec.program:  # read from elsewhere: what watched its runs is not known
+        return [f"{stopped} runs were stopped early."] if stopped else []
+    return [f"{told}{ends}. Runs whose metric diverges are ended at once: {diverged}."]
+
+
+def _rule(rule: EarlyTerminate) -> str:
+    settings = [
+        f"{name} {_rule(value) if isinstance(value, EarlyTerminate) else short(value)}"
+        for name in STOPPING_KEYS.get(rule.type, ())
+        if (value := getattr(rule, name)) is not None
+    ]
+    return f"{rule.type} ({', '.join(settings)})" if settings else rule.type
+
+
+def _seeds(table: RunTable) -> str:
+    """Return how many runs each configuration had, and with which seeds they trained as far as that is known."""
+    found = contenders(table)
+    if not found:
+        return ""
+    counts = [len(item.rows) for item in found]
+    repeated = sum(count > 1 for count in counts)
+    if not repeated:
+        told = f"Seeds: one run for each of {len(found)} configurations" if len(found) > 1 else "Seeds: one run"
+    else:
+        told = f"Seeds: {repeated} of {len(found)} configurations were run more than once, up to {max(counts)} times"
+    seeds = sorted({row.seed for row in table.rows if row.seed is not None})
+    if seeds:
+        listed = ", ".join(map(str, seeds[:_SEEDS])) + (", …" if len(seeds) > _SEEDS else "")
+        told += f"; the program was given SEED {listed}"
+    return f"{told}."
+
+
+def _test(table: RunTable) -> str:
+    """Return by which test the best was compared with the second."""
+    found = lead(table)
+    if found is None or found.second is None:
+        return ""
+    if found.interval is None:
+        return (
+            "Test: none. Without a configuration that finished with several seeds no difference between "
+            "configurations can be tested; the scores are those that the search selected by."
+        )
     return (
-        f"Stopping rule: {rule.type} ({shown})."
-        if rule.type in ("hyperband", "asha")
-        else f"Stopping rule: {rule.type}."
+        "Test: Student's interval of the difference between the best two configurations, with the standard deviation "
+        f"pooled over all configurations with several runs, corrected for all pairs of {found.configurations} "
+        "(Bonferroni); no p-value, for the two were picked by the numbers that are compared."
     )

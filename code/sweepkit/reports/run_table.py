@@ -27,7 +27,10 @@ TABLE_CSS = """\
 .runs th[aria-sort="descending"] button::after { content: " ▼"; }
 .runs td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--grid); vertical-align: top; white-space: nowrap;
   font-variant-numeric: tabular-nums; max-width: 22rem; overflow: hidden; text-overflow: ellipsis; }
-.runs td.reason { white-space: normal; min-width: 16rem; }
+.runs td.reason { max-width: 26rem; }
+.runs tbody tr { cursor: pointer; }
+.runs tr.open td { white-space: normal; overflow-wrap: anywhere; }
+.runs tr.open td.reason { min-width: 16rem; }
 .runs td.none { color: var(--muted); }
 .finished { color: var(--finished); } .stopped { color: var(--stopped); } .failed { color: var(--failed); }
 .diverged { color: var(--diverged); } .running { color: var(--running); } .pending { color: var(--muted); }
@@ -72,6 +75,11 @@ TABLE_JS = """\
   };
   table.tHead.querySelectorAll("th").forEach((head, column) =>
     head.querySelector("button").addEventListener("click", () => sort(head, column)));
+  // A click on a row unfolds what is cut; one that ends a selection of text is none.
+  body.addEventListener("click", (event) => {
+    if (String(getSelection())) return;
+    event.target.closest("tr").classList.toggle("open");
+  });
   filter();
 })();
 """
@@ -82,8 +90,8 @@ def table_html(table: RunTable) -> str:
     if not table.rows:
         return ""
     best = table.ranked_runs()
-    placed = {row.run_id for row in best}
-    rows = [*best, *(row for row in table.rows if row.run_id not in placed)]
+    placed = {row.number for row in best}
+    rows = [*best, *(row for row in table.rows if row.number not in placed)]
     columns = table.varying()
     names = [
         "#",
@@ -102,11 +110,13 @@ def table_html(table: RunTable) -> str:
     lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
+    hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
     return (
         '<div class="tools"><input id="words" type="search" placeholder="filter: words that a row must have" '
         'aria-label="filter"><select id="state" aria-label="state"><option value="">every state</option>'
         f'{choices}</select><span id="shown" class="note"></span></div>'
         f'<div class="runs" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+        f"{hint}"
     )
 
 
@@ -127,7 +137,9 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
     cells.append(_cell(str(row.attempts), row.attempts))
-    cells.append(f'<td class="reason">{html.escape(row.reason)}</td>')
+    reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
+    told = html.escape(reason)
+    cells.append(f'<td class="reason" title="{told}">{told}</td>' if reason else '<td class="reason"></td>')
     return f'<tr data-state="{row.state.value}">{"".join(cells)}</tr>'
 
 

@@ -8,8 +8,11 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import stdev
 
 from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.lead import Contender, contenders, is_seed, lead
+from sweepkit.analysis.lead_words import called
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
 from sweepkit.analysis.table import RunTable
 from sweepkit.files import write_atomically
@@ -41,7 +44,10 @@ a { color: var(--finished); }
 .pairs th, .pairs td { text-align: left; padding: 0.15rem 0.8rem 0.15rem 0; vertical-align: top; font-weight: normal; }
 .pairs th { color: var(--muted); overflow-wrap: anywhere; min-width: 7rem; }
 .ranks { border-collapse: collapse; } .ranks th, .ranks td { text-align: left; padding: 0.15rem 1rem 0.15rem 0;
-  white-space: nowrap; font-weight: normal; font-variant-numeric: tabular-nums; } .ranks th { color: var(--muted); }
+  vertical-align: top; font-weight: normal; font-variant-numeric: tabular-nums; }
+.ranks th { color: var(--muted); } .ranks td:nth-child(-n+3) { white-space: nowrap; }
+.ranks td:nth-child(4) { min-width: 7rem; }
+@media (max-width: 480px) { .ranks td:nth-child(n) { white-space: normal; padding-right: 0.6rem; } }
 .pairs td { font-variant-numeric: tabular-nums; }
 details > summary { cursor: pointer; color: var(--muted); }
 .note { color: var(--muted); font-size: 0.9rem; max-width: 80ch; }
@@ -84,13 +90,13 @@ class Told:
 
 def study_report(table: RunTable, told: Told) -> str:
     """Return the report as HTML."""
-    figures = [
-        drawn for drawn in study_figures(table, told.importance) if drawn.data or drawn.name == "param_importances"
-    ]
-    small = slices(table, order=reading_order(told.importance))
+    pictured = len(table.ranked()) > 1  # one run is a point in every picture
+    small = slices(table, order=reading_order(told.importance)) if pictured else []
+    drawn = study_figures(table, told.importance) if pictured else []
+    figures = [figure for figure in drawn if figure.data or figure.name == "param_importances"]
     sections = [
         _best(table),
-        *([_figures(figures)] if table.ranked() else []),
+        *([_figures(figures)] if figures else []),
         *([_slices(small)] if small else []),
         *told.sections,
         _stopped(table),
@@ -127,9 +133,10 @@ def _paragraphs(sentences: Sequence[str]) -> str:
 def _tiles(table: RunTable) -> str:
     """Return the numbers that are looked for first."""
     tiles = [("runs", str(len(table.rows)))]
-    ranked = table.ranked()
-    if ranked and table.metric is not None:
-        tiles.insert(0, (f"best {table.metric.name}", number(ranked[0].value)))
+    found = lead(table)
+    if found is not None:
+        mean = "mean " if len(found.first.rows) > 1 else ""
+        tiles.insert(0, (f"best {mean}{found.metric.name}", number(found.first.value)))
     for state in RunState:
         count = sum(row.state is state for row in table.rows)
         if count:
@@ -140,21 +147,33 @@ def _tiles(table: RunTable) -> str:
 
 def _best(table: RunTable) -> Section:
     """Return the best configuration, and the five best with what each is worth: a single look."""
-    ranked = table.ranked()
+    ranked = contenders(table)
     if not ranked or table.metric is None:
         return Section(anchor="best", title="Best configuration", body="")
     best = ranked[0]
-    values = [(column.name, short(best.params[column.name])) for column in table.columns if column.name in best.params]
+    alone = len(best.rows) == 1
+    names = [column.name for column in table.columns if alone or not is_seed(column.name)]
+    values = [(name, short(best.params[name])) for name in names if name in best.params]
     body = [f'<div class="box">{pairs(values)}</div>']
     if len(ranked) > 1:
-        head = f"<tr><th>rank</th><th>run</th><th>{html.escape(table.metric.name)}</th><th></th></tr>"
-        rows = "".join(
-            f"<tr><td>{rank}</td><td>{row.number} ({html.escape(row.run_id)})</td><td>{number(row.value)}</td>"
-            f"<td>unconfirmed{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
-            for rank, row in enumerate(ranked[:_TOP], 1)
-        )
-        body.append(f'<div class="box"><table class="ranks">{head}{rows}</table></div>')
-    return Section(anchor="best", title="Best configuration", body="".join(body))
+        heads = ("rank", "run", "value", "")
+        head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
+        rows = "".join(_rank_row(rank, item) for rank, item in enumerate(ranked[:_TOP], 1))
+        body.append(f'<div class="box"><table class="ranks"><tr>{head}</tr>{rows}</table></div>')
+    by = f" by {table.metric.name} alone" if len(table.metrics) > 1 else ""
+    return Section(anchor="best", title=f"Best configuration{by}", body="".join(body))
+
+
+def _rank_row(rank: int, item: Contender) -> str:
+    """Return a configuration's line: its runs, its value, what that is worth."""
+    value, worth = number(item.value), "unconfirmed"
+    if len(item.rows) > 1:
+        value += f" ± {stdev(item.values):.2g}"
+        worth = f"mean ± sd of {len(item.rows)} seeds, {worth}"
+    if item.stopped:
+        worth += ", stopped early"
+    cells = (str(rank), called(item).removeprefix("run "), value, worth)
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _figures(figures: Sequence[Drawn]) -> Section:

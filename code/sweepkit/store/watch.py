@@ -145,12 +145,13 @@ def _sqlite(path: Path) -> Session:
             "start a sweep first, or name its --output-dir or --storage"
         )
     real = path.resolve()
-    engine = sa.create_engine("sqlite+pysqlite://", creator=lambda: _connect(real), poolclass=NullPool)
+    engine = sa.create_engine("sqlite+pysqlite://", creator=lambda: connect_read_only(real), poolclass=NullPool)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return Session(engine, label=label, path=str(real))
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection to a SQLite file that cannot write, nor make the files of a write-ahead log beside it."""
     log = path.with_name(path.name + "-wal")
     try:
         in_use = log.stat().st_size > 0

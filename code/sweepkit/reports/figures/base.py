@@ -17,6 +17,7 @@ from sweepkit.reports.table import short
 from sweepkit.spec.runs import RunState
 
 LONGEST = 28
+_METRIC = 32  # letters that fit beside the lowest figure
 FEW = 8  # so many different values are an axis's ticks
 STATE_COLOURS = {
     RunState.FINISHED: "--finished",
@@ -100,15 +101,26 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
 
 
-def hover(row: Row, table: RunTable) -> str:
-    """Return what a point tells of its run: number, state, metric, parameters."""
+def hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
+    """Return what each point tells of its run: number, state, metric, parameters."""
+    varying = table.varying()  # once: it looks at every run
+    return [_hover(row, table, varying) for row in rows]
+
+
+def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
     lines = [f"<b>run {row.number}</b> {safe(clipped(row.run_id, 40))} · {row.state.value}"]
     for index, metric in enumerate(table.metrics):
         told = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
         lines.append(f"{safe(clipped(metric.name, 40))} = {number(told)}")
-    columns = [column for column in table.varying() if column.name in row.params][:20]
+    columns = [column for column in varying if column.name in row.params][:20]
     lines.extend(f"{safe(clipped(c.name, 40))} = {safe(clipped(short(row.params[c.name]), 40))}" for c in columns)
     return "<br>".join(lines)
+
+
+def lost_mark(count: int) -> dict[str, Any]:
+    """Return the look of the crosses at the foot, for runs without a value: many of them are fainter, no solid bar."""
+    line = {"width": 2, "color": "--failed"}
+    return {"symbol": "x-thin", "size": 7, "line": line, "color": "--failed", "opacity": max(0.2, min(1.0, 40 / count))}
 
 
 def plain_row(row: Row, table: RunTable) -> dict[str, Any]:
@@ -133,6 +145,7 @@ def log_sensible(values: Sequence[float]) -> bool:
 
 def value_axis(values: Sequence[float], title: str) -> dict[str, Any]:
     """Return the axis of a metric, logarithmic where that is sensible."""
+    title = clipped(title, _METRIC)
     return axis(title, type="log", exponentformat="power") if log_sensible(values) else axis(title)
 
 

@@ -9,9 +9,10 @@ from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
     axis,
-    hover,
+    hovers,
     layout,
     log_sensible,
+    lost_mark,
     nothing,
     number,
     plain_row,
@@ -88,7 +89,7 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
                     "name": f"{state.value} ({len(at)})",
                     "x": [place + 1 for place in at],
                     "y": [values[place] for place in at],
-                    "text": [hover(rows[place], table) for place in at],
+                    "text": hovers([rows[place] for place in at], table),
                     "hoverinfo": "text",
                     "marker": {
                         "color": STATE_COLOURS[state],
@@ -160,9 +161,9 @@ def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str
         "name": f"no value ({len(lost)})",
         "x": lost,
         "y": [0] * len(lost),
-        "text": [hover(rows[at - 1], table) for at in lost],
+        "text": hovers([rows[at - 1] for at in lost], table),
         "hoverinfo": "text",
-        "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"},
+        "marker": lost_mark(len(lost)),
         "yaxis": on,
     }
 

@@ -73,7 +73,7 @@ def param_importances(result: Importance) -> Drawn:
             }
         )
     figure = layout(
-        xaxis=axis(axis_title(result), rangemode="tozero"),
+        xaxis=axis(axis_title(result), rangemode="tozero", nticks=6),
         yaxis=axis(type="category", categoryorder="array", categoryarray=names, showgrid=False),
         barmode="overlay",
         bargap=0.35,

@@ -8,7 +8,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.reports.figures.base import (
     Drawn,
     clipped,
-    hover,
+    hovers,
     layout,
     log_sensible,
     nothing,
@@ -52,7 +52,7 @@ def _marks(table: RunTable, rows: Sequence[Row], *, on_front: bool) -> dict[str,
     return {
         "mode": "markers",
         "name": f"on the front ({len(rows)})" if on_front else f"beaten ({len(rows)})",
-        "text": [hover(row, table) for row in rows],
+        "text": hovers(rows, table),
         "hoverinfo": "text",
         "marker": {"color": colour, "size": 9 if on_front else 6, "opacity": 1.0 if on_front else 0.55},
     }

@@ -11,8 +11,9 @@ from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
     clipped,
-    hover,
+    hovers,
     layout,
+    lost_mark,
     nothing,
     number,
     parameter_axis,
@@ -101,7 +102,7 @@ def _points(table: RunTable, column: Column, scored: Sequence[Row], state: RunSt
         "name": state.value,
         "x": [place(row, column) for row in rows],
         "y": [row.value for row in rows],
-        "text": [hover(row, table) for row in rows],
+        "text": hovers(rows, table),
         "hoverinfo": "text",
         "marker": {
             "color": ["--best" if row.run_id in top else "--finished" for row in rows],
@@ -120,9 +121,9 @@ def _rug(table: RunTable, column: Column, lost: Sequence[Row]) -> dict[str, Any]
         "x": [place(row, column) for row in lost],
         "y": [0] * len(lost),
         "yaxis": "y2",
-        "text": [hover(row, table) for row in lost],
+        "text": hovers(lost, table),
         "hoverinfo": "text",
-        "marker": {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"},
+        "marker": lost_mark(len(lost)),
     }
 
 

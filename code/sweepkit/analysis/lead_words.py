@@ -1,0 +1,121 @@
+"""The best configuration against the second best as sentences for people. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sweepkit.analysis.lead import Contender, Lead, Sureness
+
+_LISTED = 6  # parameters in which two configurations differ, spelled out
+# Two runs of one configuration differ by more in 1 of 20 cases, in standard deviations between seeds.
+_TWO_RUNS = 1.96 * math.sqrt(2)
+
+
+def lead_sentences(found: Lead) -> list[str]:
+    """Return what is known of the best configuration against the second, a finding each."""
+    told = [_second(found), *_how_sure(found)] if found.second is not None else [_alone(found)]
+    stopped = [name for name, item in (("best", found.first), ("second", found.second)) if item and item.stopped]
+    if stopped:
+        which = "Both were" if len(stopped) == 2 else f"The {stopped[0]} was"
+        told.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
+    return told
+
+
+def verdict(found: Lead) -> str:
+    """Return the conclusion in a few words."""
+    if found.second is not None and found.difference == 0:
+        return "a tie"
+    return {
+        Sureness.ALONE: "nothing to compare with",
+        Sureness.UNCONFIRMED: "unconfirmed",
+        Sureness.WITHIN: "no conclusion: the lead is within what seeds alone explain",
+        Sureness.BEYOND: "better than the second beyond what seeds explain; how much better is not confirmed",
+    }[found.sureness]
+
+
+def called(item: Contender) -> str:
+    """Return how to call a configuration: its run, or its runs."""
+    rows = item.rows
+    if len(rows) == 1:
+        return f"run {rows[0].number} ({rows[0].run_id})"
+    listed = ", ".join(str(row.number) for row in rows[:8])
+    more = f", … {len(rows)} in all" if len(rows) > 8 else ""
+    return f"runs {listed}{more}"
+
+
+def differences_text(differs: Mapping[str, tuple[float | str | None, float | str | None]]) -> str:
+    """Return in what two configurations differ, the first's value before the second's.
+
+    >>> differences_text({"lr": (0.003, 0.001)})
+    'lr (0.003 against 0.001)'
+    """
+    parts = [f"{name} ({shown(a)} against {shown(b)})" for name, (a, b) in list(differs.items())[:_LISTED]]
+    if len(differs) > _LISTED:
+        parts.append(f"{len(differs) - _LISTED} more")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def shown(value: float | str | None) -> str:
+    """Return a parameter's value for a sentence; "none" where the run does not have the parameter."""
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _alone(found: Lead) -> str:
+    runs = len(found.first.rows)
+    only = "It is the only run with a value" if runs == 1 else f"Its {runs} runs are the only ones with a value"
+    return f"{only}: nothing to compare with."
+
+
+def _second(found: Lead) -> str:
+    second = found.second
+    assert second is not None
+    mean = "mean " if max(len(found.first.rows), len(second.rows)) > 1 else ""
+    head = f"The second best is {called(second)} with {mean}{second.value:.5g}"
+    if found.difference == 0:
+        lead = "a tie"
+    else:
+        share = f" ({100 * found.difference / abs(second.value):.2g} %)" if second.value else ""
+        lead = f"the lead is {found.difference:.2g}{share}"
+    if not found.differs:
+        return f"{head}: {lead}."
+    alone = " alone" if len(found.differs) == 1 else ""
+    return f"{head}: {lead}. The two differ in {differences_text(found.differs)}{alone}."
+
+
+def _how_sure(found: Lead) -> Sequence[str]:
+    if found.sureness is Sureness.UNCONFIRMED:
+        return _unconfirmed(found)
+    assert found.sd is not None and found.interval is not None
+    sd, freedom = found.sd
+    low, high = found.interval
+    told = [
+        f"Runs of one configuration scatter with a standard deviation of {sd:.2g} ({freedom} degree"
+        f"{'' if freedom == 1 else 's'} of freedom). The 95 % interval of the lead, which allows for picking two of "
+        f"{found.configurations} configurations, is [{low:+.2g}, {high:+.2g}]."
+    ]
+    if found.sureness is Sureness.BEYOND:
+        told.append(
+            "It is above 0: the best is better than the second beyond what seeds explain. Its score is still the "
+            "largest of many and flatters it, until fresh seeds confirm it."
+        )
+    else:
+        told.append("It holds 0: no conclusion, seeds alone explain such a lead.")
+    return told
+
+
+def _unconfirmed(found: Lead) -> list[str]:
+    assert found.second is not None
+    if found.sd is not None:
+        return [
+            "Unconfirmed: runs of one configuration agree to the last digit, so the seed does not reach the program, "
+            "or nothing in it is random; what another seed would do is not known."
+        ]
+    told = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
+    if found.difference > 0:
+        told.append(
+            f"Luck alone makes such a lead if seeds scatter with a standard deviation of "
+            f"{found.difference / _TWO_RUNS:.2g} or more; even with less, since the two were picked out of "
+            f"{found.configurations}."
+        )
+    return told

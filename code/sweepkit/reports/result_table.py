@@ -1,0 +1,75 @@
+"""The result table of any source for a terminal, and the best configuration as text."""
+
+from typing import TYPE_CHECKING
+
+from sweepkit.analysis.lead import Contender
+from sweepkit.analysis.table import Row, RunTable
+from sweepkit.reports.table import short
+from sweepkit.spec.runs import RunState
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLES = {
+    RunState.FINISHED: "green",
+    RunState.STOPPED: "yellow",
+    RunState.DIVERGED: "magenta",
+    RunState.FAILED: "red",
+    RunState.RUNNING: "cyan",
+}
+
+
+def ordered(table: RunTable) -> list[Row]:
+    """Return the runs best first; those without a value, or that have not ended, come last by number."""
+    ranked = table.ranked()
+    placed = {row.number for row in ranked}
+    return [*ranked, *(row for row in table.rows if row.number not in placed)]
+
+
+def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
+    """Return the table of the runs, best first.
+
+    Args:
+        table: The runs.
+        limit: At most this many rows; None shows all.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("rank", justify="right")
+    shown.add_column("#", justify="right")
+    shown.add_column("run", overflow="fold")
+    shown.add_column("state", no_wrap=True)
+    for metric in table.metrics:
+        shown.add_column(Text(metric.name), justify="right")
+    columns = table.varying()
+    for column in columns:
+        shown.add_column(Text(column.name), justify="right", overflow="fold")
+    shown.add_column("seconds", justify="right", no_wrap=True)
+    shown.add_column("reason", overflow="fold")
+    places = {row.number: rank for rank, row in enumerate(table.ranked(), 1)}
+    for row in ordered(table)[:limit]:
+        shown.add_row(
+            str(places.get(row.number, "")),
+            str(row.number),
+            Text(row.run_id),
+            Text(row.state.value, style=_STYLES.get(row.state, "")),
+            *(_value(row, index) for index in range(len(table.metrics))),
+            *(Text(short(row.params[c.name])) if c.name in row.params else "" for c in columns),
+            "" if row.duration_s is None else f"{row.duration_s:.1f}",
+            Text("" if row.state is RunState.FINISHED else row.reason),
+        )
+    return shown
+
+
+def _value(row: Row, index: int) -> str:
+    value = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+    return "" if value is None else f"{value:.5g}"
+
+
+def best_lines(best: Contender, table: RunTable) -> list[str]:
+    """Return the best configuration, a parameter a line, in the space's order."""
+    names = [column.name for column in table.columns if column.name in best.params]
+    width = max((min(48, len(name)) for name in names), default=0)
+    return [f"  {name:<{width}}  {short(best.params[name])}" for name in names]
