@@ -1,6 +1,6 @@
 """The `wandb.config` style: no command line at all; whoever starts the script says what is in the configuration.
 
-    python train_config.py
+python train_config.py
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The JSON style: all hyperparameters in one file, whose name is the only argument.
 
-    python train_json_file.py --config-file parameters.json
+python train_json_file.py --config-file parameters.json
 """
 
 import argparse

@@ -17,7 +17,17 @@ from typing import Any
 
 from sweepkit.spec.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Record, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import (
+    ConfigChange,
+    Exit,
+    LogDecoder,
+    Preempting,
+    Record,
+    Row,
+    RunInfo,
+    Summary,
+    decode,
+)
 
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
@@ -55,8 +65,8 @@ class WandbTail:
 
     Attributes:
         summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
-        exit_code: What the run was finished with, or None while it was not. The script may have ended without, and W&B
-            writes 0 for `raise SystemExit(3)`: the process's own status is the one to trust.
+        exit_code: What the run was finished with, or None while it was not; the script may have ended without.
+        preempting: The run was marked as preempting, and none was begun since: it wants to be resumed if it fails.
         run: What `wandb.init` said, or None before it; its config includes later changes.
         problems: What was wrong with the files, in words; at most 20.
 
@@ -69,6 +79,7 @@ class WandbTail:
         self.directory = os.fspath(directory)
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
+        self.preempting = False
         self.run: RunInfo | None = None
         self.problems: list[str] = []
         self._files: list[_File] = []
@@ -153,7 +164,9 @@ class WandbTail:
                 for name in record.remove:
                     self.summary.pop(name, None)
             case RunInfo():
-                self.run, self.exit_code, file.exited = record, None, False
+                self.run, self.exit_code, self.preempting, file.exited = record, None, False, False
+            case Preempting():
+                self.preempting = True
             case ConfigChange() if self.run is not None:
                 self.run.config.update(record.update)
             case Exit():

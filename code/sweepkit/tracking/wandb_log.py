@@ -70,7 +70,12 @@ class Exit:
     exit_code: int
 
 
-Record = Row | Summary | RunInfo | ConfigChange | Exit
+@dataclass(frozen=True, slots=True)
+class Preempting:
+    """`run.mark_preempting()` was called: if the process ends badly now, the run wants to be resumed."""
+
+
+Record = Row | Summary | RunInfo | ConfigChange | Exit | Preempting
 
 
 class LogDecoder:
@@ -310,4 +315,15 @@ def _exit(data: bytes) -> Exit:
     return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
-_RECORDS: dict[int, Callable[[bytes], Record]] = {2: _row, 3: _summary, 5: _config, 17: _run, 18: _exit}
+def _preempting(_: bytes) -> Preempting:
+    return Preempting()
+
+
+_RECORDS: dict[int, Callable[[bytes], Record]] = {
+    2: _row,
+    3: _summary,
+    5: _config,
+    17: _run,
+    18: _exit,
+    23: _preempting,
+}
