@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweepkit import paths
 from sweepkit.tracking.wandb_file import WandbTail
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Preempting, Row, RunInfo, Summary, decode
 
 BLOCK = 32 * 1024
 
@@ -208,6 +208,20 @@ def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
     assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None and not tail.settled
     second.unlink()
     assert tail.read() == []
+
+
+def test_a_mark_of_preemption_holds_until_another_run_begins(tmp_path):
+    start, mark = sub(17, sub(1, b"r")), sub(23, b"")
+    assert decode(mark) == Preempting()
+    first = log([start, mark, history(1, a=1), sub(17, sub(1, b"r") + sub(8, b"renamed"))])
+    run_file(tmp_path, "offline-run-1-r").write_bytes(first)
+    tail = WandbTail(tmp_path)
+    tail.read()
+    assert tail.preempting and tail.run.name == "renamed"
+    run_file(tmp_path, "offline-run-2-r").write_bytes(log([start]))
+    tail = WandbTail(tmp_path)
+    tail.read()
+    assert not tail.preempting
 
 
 def test_a_damaged_record_and_a_foreign_file_are_told(tmp_path):

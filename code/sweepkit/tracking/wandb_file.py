@@ -42,6 +42,7 @@ class _File:
         self.path = path
         self.decoder: LogDecoder | None = LogDecoder()  # None: the file is of no known format
         self.offset = 0
+        self.begun = False
         self.exited = False
 
     def new_payloads(self) -> list[bytes]:
@@ -164,7 +165,8 @@ class WandbTail:
                 for name in record.remove:
                     self.summary.pop(name, None)
             case RunInfo():
-                self.run, self.exit_code, self.preempting, file.exited = record, None, False, False
+                self.preempting = self.preempting and file.begun  # a change of its name is no new run
+                self.run, self.exit_code, file.begun, file.exited = record, None, True, False
             case Preempting():
                 self.preempting = True
             case ConfigChange() if self.run is not None:
