@@ -38,6 +38,7 @@ class Ways:
         netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEYS['netrc']}\n")
         netrc.chmod(0o600)
         (folder / "temporary").mkdir()
+        (folder / "elsewhere").mkdir()  # where one of the ways has W&B write
         self.sweeper.env |= {
             "HOME": str(home),
             "NETRC": str(netrc),
@@ -99,6 +100,11 @@ def test_what_is_logged_in_any_way_is_read_as_wandb_means_it(ways):
     assert log["summary_metrics"] == {"loss": 2.5, "ok": 1, "deep.er": 1.5, "extra": 1}
 
 
+def test_a_script_may_have_wandb_write_into_a_folder_of_its_own(ways):
+    assert list((ways.sweeper.folder / "elsewhere").rglob("run-*.wandb"))
+    assert ways.results["leaves"]["last_metrics"] == {"loss": 9} and ways.results["leaves"]["summary"] == 9
+
+
 def test_a_summary_is_what_the_script_makes_of_it(ways):
     result = ways.results["summary"]
     assert result["summary_metrics"] == {
@@ -139,7 +145,10 @@ def test_the_rule_ends_a_run_by_what_it_logs_while_it_runs(ways):
 
 
 def test_the_metrics_are_found_again_from_the_result(ways):
-    for result in ways.results.values():
+    for mode, result in ways.results.items():
+        if mode == "leaves":  # W&B's file is not the sweep's
+            assert result["history_file"] is None
+            continue
         path = ways.sweeper.folder / "out" / "sweep_s" / result["history_file"]
         assert path.suffix == ".wandb" and path.stat().st_size > 0
 

@@ -210,6 +210,25 @@ def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
     assert tail.read() == []
 
 
+def test_a_run_elsewhere_is_found_by_what_the_client_says_of_it(tmp_path):
+    elsewhere = tmp_path / "else" / "where"
+    written = run_file(elsewhere)
+    written.write_bytes(log([sub(17, sub(1, b"r1")), history(1, a=1)]))
+    output = tmp_path / "output"
+    tail = WandbTail(tmp_path / "nothing", log=output)
+    assert tail.read() == []
+    output.write_bytes(b"begins\n")
+    assert tail.read() == []
+    saved = f"\x1b[34mwandb\x1b[0m: Run data is saved locally in \x1b[1m{written.parent}"
+    with open(output, "ab") as file:
+        file.write(saved.encode()[:-3])
+        file.flush()
+        assert tail.read() == []  # half a line
+        file.write(saved.encode()[-3:] + b"\x1b[0m\n")
+    assert [r.values for r in tail.read()] == [{"a": 1}] and tail.read() == []
+    assert WandbTail(tmp_path / "nothing").read() == []
+
+
 def test_a_mark_of_preemption_holds_until_another_run_begins(tmp_path):
     start, mark = sub(17, sub(1, b"r")), sub(23, b"")
     assert decode(mark) == Preempting()

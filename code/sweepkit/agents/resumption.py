@@ -24,7 +24,7 @@ def preempted_attempt(paths: SweepPaths, attempt: Attempt) -> str | None:
     run_id = attempt.run.run_id
     for ordinal in range(attempt.ordinal - 1, 0, -1):
         earlier = f"{run_id}-{ordinal}"
-        tail = WandbTail(paths.wandb_dir(run_id, earlier))
+        tail = WandbTail(paths.wandb_dir(run_id, earlier), log=paths.log(earlier))
         tail.read()
         if tail.run is not None:
             return earlier if tail.preempting else None

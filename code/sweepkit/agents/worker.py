@@ -45,8 +45,9 @@ class Execution:
         self.metric = agent.spec.metric.name if agent.spec.metric else None
         self.took_s: float | None = None  # known at its end
         self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
-        self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
-        self.wandb = WandbTail(agent.place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id))
+        paths, name = agent.place.paths, attempt.attempt_id
+        self.tail = ReportTail(paths.reports(name))
+        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name))
         self.resumption: Resumption | None = None
         self.direct = False
         self.seq = 0
@@ -338,11 +339,10 @@ class Execution:
     def _facts(self, ended: Exited, outcome: Outcome) -> dict[str, Any]:
         facts = self._measures(ended)
         if outcome.failed is not None:
-            final = outcome.state.done
             facts["failed"] = {
                 "kind": outcome.failed.kind.value,
                 "signature": outcome.failed.signature,
-                "final": final,
+                "final": outcome.state.done,
             }
             facts["log_tail"] = log_tail(self.agent.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
         return facts

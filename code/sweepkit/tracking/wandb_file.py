@@ -11,6 +11,7 @@ own, out of reach of a signal to the script's group) ends by itself 4 to 5 s lat
 """
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,9 @@ from sweepkit.tracking.wandb_log import (
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
+_LOG_BYTES = 1 << 16  # so much of a script's output is looked at for where W&B writes
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+_SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (/.*)$", re.MULTILINE)
 _YOUNG_NS = 2_000_000_000
 
 
@@ -73,11 +77,21 @@ class WandbTail:
 
     Args:
         directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
+        log: The script's output, or None. W&B's client says there where it writes, and that counts when nothing is in
+            `directory`: a script may have given `wandb.init` a `dir` of its own.
         skip_existing: Leave out what is there already: the runs of earlier attempts that used the same folder.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, skip_existing: bool = False) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        log: str | os.PathLike[str] | None = None,
+        skip_existing: bool = False,
+    ) -> None:
         self.directory = os.fspath(directory)
+        self._log = None if log is None else os.fspath(log)
+        self._log_read = b""
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
         self.preempting = False
@@ -125,6 +139,7 @@ class WandbTail:
         try:
             changed = os.stat(root).st_mtime_ns
         except OSError:
+            self._look_elsewhere()
             return
         # A folder's time has the grain of the kernel's tick, so an entry made just after a look may leave it as it
         # was: a time that is still young is never believed.
@@ -135,6 +150,22 @@ class WandbTail:
         for name in self._list():
             if name not in self._known:
                 self._open(os.path.join(root, name), name)
+
+    def _look_elsewhere(self) -> None:
+        """Find the run in the folder that W&B's client names in the script's output."""
+        if self._log is None or self._files or len(self._log_read) >= _LOG_BYTES:
+            return
+        try:
+            if os.stat(self._log).st_size <= len(self._log_read):
+                return
+            with open(self._log, "rb") as file:
+                self._log_read = file.read(_LOG_BYTES)
+        except OSError:
+            return
+        for name in _SAVED_IN.findall(_COLOUR.sub(b"", self._log_read)):
+            folder = os.fsdecode(name)
+            if folder not in self._known:
+                self._open(folder, folder)
 
     def _list(self) -> list[str]:
         """Return the names of the runs' folders (by W&B's naming, oldest first)."""

@@ -70,7 +70,7 @@ def finished_badly():
 
 
 def leaves():
-    wandb.init().log({"loss": 9})
+    wandb.init(dir="elsewhere" if os.path.isdir("elsewhere") else None).log({"loss": 9})
     sys.exit("나갑니다")
 
 
