@@ -7,7 +7,7 @@ import sys
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweepkit import paths
@@ -142,7 +142,8 @@ def test_values_in_wandbs_typed_form_are_read_too():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18]))
+@given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18, 23]))
+@example(b"8\x81\xcb\xb6\xb7?", 3)  # a number of 17 thousand millions where a text belongs
 def test_garbage_is_a_value_error_and_nothing_else(data, number):
     for payload in (data, sub(number, data), sub(number, sub(1, data))):
         try:
@@ -215,11 +216,11 @@ def test_a_run_elsewhere_is_found_by_what_the_client_says_of_it(tmp_path):
     written = run_file(elsewhere)
     written.write_bytes(log([sub(17, sub(1, b"r1")), history(1, a=1)]))
     output = tmp_path / "output"
-    tail = WandbTail(tmp_path / "nothing", log=output)
+    tail = WandbTail(tmp_path / "nothing", log=output, cwd=str(tmp_path))
     assert tail.read() == []
     output.write_bytes(b"begins\n")
     assert tail.read() == []
-    saved = f"\x1b[34mwandb\x1b[0m: Run data is saved locally in \x1b[1m{written.parent}"
+    saved = f"\x1b[34mwandb\x1b[0m: Run data is saved locally in \x1b[1m{written.parent.relative_to(tmp_path)}"
     with open(output, "ab") as file:
         file.write(saved.encode()[:-3])
         file.flush()

@@ -16,15 +16,15 @@ from sweepkit.spec.records import Attempt, Report
 from sweepkit.tracking.wandb_file import WandbTail
 
 
-def preempted_attempt(paths: SweepPaths, attempt: Attempt) -> str | None:
+def preempted_attempt(paths: SweepPaths, attempt: Attempt, *, cwd: str = "") -> str | None:
     """Return the id of the attempt that this one resumes, None when it begins anew.
 
-    It is the last earlier one that began a W&B run, if that run was marked as preempting.
+    It is the last earlier one that began a W&B run, if that run was marked as preempting. `cwd` is where programs run.
     """
     run_id = attempt.run.run_id
     for ordinal in range(attempt.ordinal - 1, 0, -1):
         earlier = f"{run_id}-{ordinal}"
-        tail = WandbTail(paths.wandb_dir(run_id, earlier), log=paths.log(earlier))
+        tail = WandbTail(paths.wandb_dir(run_id, earlier), log=paths.log(earlier), cwd=cwd)
         tail.read()
         if tail.run is not None:
             return earlier if tail.preempting else None

@@ -47,7 +47,7 @@ class Execution:
         self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
         paths, name = agent.place.paths, attempt.attempt_id
         self.tail = ReportTail(paths.reports(name))
-        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name))
+        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name), cwd=agent.place.cwd)
         self.resumption: Resumption | None = None
         self.direct = False
         self.seq = 0
@@ -80,7 +80,7 @@ class Execution:
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
-        earlier = preempted_attempt(self.agent.place.paths, self.attempt)
+        earlier = preempted_attempt(self.agent.place.paths, self.attempt, cwd=self.agent.place.cwd)
         if earlier is not None:
             run, store = self.attempt.run, self.agent.store
             reports = self.agent.patiently(lambda: store.reports(run.run_id, attempt_id=earlier))

@@ -35,7 +35,7 @@ _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
 _LOG_BYTES = 1 << 16  # so much of a script's output is looked at for where W&B writes
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
-_SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (/.*)$", re.MULTILINE)
+_SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTILINE)
 _YOUNG_NS = 2_000_000_000
 
 
@@ -79,6 +79,7 @@ class WandbTail:
         directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
         log: The script's output, or None. W&B's client says there where it writes, and that counts when nothing is in
             `directory`: a script may have given `wandb.init` a `dir` of its own.
+        cwd: The script's working directory: the client names folders below it without it.
         skip_existing: Leave out what is there already: the runs of earlier attempts that used the same folder.
     """
 
@@ -87,11 +88,13 @@ class WandbTail:
         directory: str | os.PathLike[str],
         *,
         log: str | os.PathLike[str] | None = None,
+        cwd: str = "",
         skip_existing: bool = False,
     ) -> None:
         self.directory = os.fspath(directory)
         self._log = None if log is None else os.fspath(log)
         self._log_read = b""
+        self._cwd = cwd
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
         self.preempting = False
@@ -163,7 +166,7 @@ class WandbTail:
         except OSError:
             return
         for name in _SAVED_IN.findall(_COLOUR.sub(b"", self._log_read)):
-            folder = os.fsdecode(name)
+            folder = os.path.join(self._cwd, os.fsdecode(name))
             if folder not in self._known:
                 self._open(folder, folder)
 

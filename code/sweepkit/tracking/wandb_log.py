@@ -201,7 +201,9 @@ def _signed(value: int) -> int:
 
 
 def _text(value: Any) -> str:
-    return bytes(value).decode("utf-8", "replace")
+    if not isinstance(value, bytes):  # bytes(17_000_000_000) would take as much memory
+        raise ValueError(f"a protobuf text must be bytes, got {value!r}")
+    return value.decode("utf-8", "replace")
 
 
 _TYPED_JSON, _VALUE_JSON = 8, 16
