@@ -40,6 +40,11 @@ def test_a_port_in_use_is_passed_over():
         assert free_port(range(port, min(port + 50, 65536))) != port
 
 
+def test_a_port_is_chosen_without_opening_a_socket(monkeypatch):
+    monkeypatch.delattr(socket, "socket")
+    assert free_port(range(20_000, 20_100)) in range(20_000, 20_100)
+
+
 def test_the_temporary_folder_is_private_short_and_removed_with_what_is_in_it(tmp_path):
     env = isolating_environment("abcdefgh-12", 3, cache=tmp_path / "cache", inherited={})
     folder = temp_dir("abcdefgh-12")

@@ -128,6 +128,15 @@ def test_nothing_of_another_run_leaks_in(place):
     assert prepare(place(base_config="/b.yaml"), ATTEMPT, SLOT).env[BASE_CONFIG_ENV] == "/b.yaml"
 
 
+def test_a_resumed_attempt_is_told_so_and_nobody_else_is(place):
+    inherited = {"PATH": os.environ["PATH"], "WANDB_RESUMED": "true", "WANDB_PROJECT": "theirs"}
+    env = prepare(place(inherited), ATTEMPT, SLOT).env
+    assert "WANDB_RESUMED" not in env
+    assert (env["WANDB_PROJECT"], env["WANDB_LAUNCH"]) == ("theirs", "true")
+    assert prepare(place(inherited, project="ours"), ATTEMPT, SLOT, resumed=True).env["WANDB_RESUMED"] == "true"
+    assert prepare(place(inherited, project="ours"), ATTEMPT, SLOT).env["WANDB_PROJECT"] == "ours"
+
+
 def test_a_json_file_is_written_when_the_command_wants_one(place):
     file = prepare(place(), ATTEMPT, SLOT).env["SWEEPKIT_RUN_DIR"] + "/parameters.json"
     assert not os.path.exists(file)

@@ -76,6 +76,12 @@ def test_a_result_has_the_run_its_outcome_and_its_surroundings(tmp_path):
         "host": "h",
     }
     assert expected.items() <= result.items()
+    logged = paths.wandb_dir("abc", "abc-2") / "wandb" / "offline-run-1-abc"
+    logged.mkdir(parents=True)
+    (logged / "run-abc.wandb").touch()
+    write_result(paths, run, seed=7, surroundings={})
+    result = json.loads(paths.result("abc").read_text(encoding="utf-8"))
+    assert (paths.root / result["history_file"]).samefile(logged / "run-abc.wandb")
     paths.reports("abc-2").write_text("{}\n")
     write_result(paths, run, seed=7, surroundings={})
     result = json.loads(paths.result("abc").read_text(encoding="utf-8"))

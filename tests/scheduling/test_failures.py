@@ -74,6 +74,20 @@ def test_the_last_exception_and_its_innermost_frame():
     assert last_exception("Traceback (most recent call last):\n  cut off") == ("", "")
 
 
+WANDB_LAST_WORDS = (
+    "\x1b[1;34mwandb\x1b[0m: Run summary:\n\x1b[1;34mwandb\x1b[0m: Find logs at: wandb/offline-run-20260101_000000-{}\n"
+)
+
+
+def test_what_wandb_says_at_the_end_is_not_why_the_program_failed():
+    first = classify(3, "no \x1b[31mdata\x1b[0m\n" + WANDB_LAST_WORDS.format("abc"))
+    assert first.reason == "exit code 3: no data"
+    assert first.signature == classify(3, "no data\n" + WANDB_LAST_WORDS.format("xyz")).signature
+    assert "Find logs" in classify(3, WANDB_LAST_WORDS.format("abc")).reason  # it said nothing itself
+    coloured = traceback("KeyError: 1").replace("KeyError", "\x1b[1;35mKeyError\x1b[0m")
+    assert classify(1, coloured).reason == "KeyError: 1 (exit code 1)"
+
+
 @given(st.none() | st.integers(-64, 255).filter(bool), st.text())
 def test_whatever_a_log_holds_there_is_one_line_of_reason(status, log):
     failure = classify(status, log)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweepkit.scheduling.failures import FailureKind, classify
-from sweepkit.scheduling.outcome import Ending, PastFailure, failure_reason, hopeless, judge
+from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge
 from sweepkit.spec.runs import Decision, RunState
 from sweepkit.spec.sweep import FailureAction, FailureRule
 
@@ -50,6 +50,24 @@ def past(*endings):
         (Ending(status=None), RunState.PENDING, "its process was lost; retry 1 of 3", False),
         (Ending(status=-9), RunState.PENDING, "killed by SIGKILL; retry 1 of 3", False),
         (Ending(status=1, log_tail="FloatingPointError: NaN"), RunState.DIVERGED, "exit code 1: Floating", False),
+        (Ending(status=0, run_status=0), RunState.FINISHED, "exit code 0", False),
+        (Ending(status=0, run_status=3), RunState.FAILED, "its W&B run was finished with exit code 3", True),
+        (
+            Ending(status=0, run_status=1, log_tail=BUG),
+            RunState.FAILED,
+            "its W&B run was finished with exit code 1: V",
+            True,
+        ),
+        (Ending(status=0, run_status=3, verdict=STOP), RunState.STOPPED, "worse than the best third", False),
+        (Ending(status=0, preempting=True), RunState.FINISHED, "exit code 0", False),
+        (
+            Ending(status=1, preempting=True),
+            RunState.PENDING,
+            "preempted: exit code 1: no output; retry 1 of 20",
+            False,
+        ),
+        (Ending(status=-15, preempting=True), RunState.PENDING, "preempted: killed by SIGTERM; retry 1 of 20", False),
+        (Ending(status=1, preempting=True, log_tail="FloatingPointError: x"), RunState.DIVERGED, "exit code 1", False),
         (Ending(status=1, log_tail=OOM), RunState.FAILED, "torch.OutOfMemoryError: CUDA out of memory. (exit", True),
     ],
 )
@@ -216,3 +234,16 @@ def test_a_failure_that_left_no_word_on_a_full_disk_is_the_disks_and_not_the_pro
     assert outcome.reason.startswith("the disk is full; exit code 1")
     assert judge(Ending(status=-9, disk_full=True)).failed.kind is FailureKind.KILLED
     assert judge(Ending(status=0, disk_full=True)).state is RunState.FINISHED
+
+
+def test_a_run_is_resumed_after_ever_longer_pauses_but_not_for_ever_d37():
+    earlier = [PastFailure(kind="preempted", signature="1")]
+    marked = Ending(status=1, preempting=True, log_tail=BUG)
+    assert judge(marked).pause_s == 0
+    assert 0 < judge(marked, past=earlier).pause_s < judge(marked, past=earlier * 2).pause_s
+    assert judge(marked, past=earlier * (PREEMPTIONS - 1)).state is RunState.PENDING
+    last = judge(marked, past=earlier * PREEMPTIONS)
+    assert (last.state, last.failure) == (RunState.FAILED, True) and "21 times" in last.reason
+    # An error of its own before it was marked leaves it all of its resumptions, and the other way round.
+    assert "retry 1 of 20" in judge(marked, past=past((1, BUG))).reason
+    assert "retry 1 of 1" in judge(Ending(status=1, log_tail=BUG), past=earlier, retries=1).reason

@@ -103,6 +103,12 @@ def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_pat
     assert all(isinstance(value, str) for value in found.values())
 
 
+def test_a_script_s_own_project_and_id_give_way_only_to_a_project_of_the_sweep_d36(tmp_path):
+    asked = {"run_id": "r", "group": "g", "param_path": tmp_path / "p", "directory": tmp_path}
+    assert "WANDB_LAUNCH" not in wandb_environment(**asked)
+    assert wandb_environment(**asked, project="p")["WANDB_LAUNCH"] == "true"
+
+
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 VALUES = st.recursive(
     LEAVES,

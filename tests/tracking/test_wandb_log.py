@@ -7,12 +7,12 @@ import sys
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweepkit import paths
 from sweepkit.tracking.wandb_file import WandbTail
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Preempting, Row, RunInfo, Summary, decode
 
 BLOCK = 32 * 1024
 
@@ -142,7 +142,8 @@ def test_values_in_wandbs_typed_form_are_read_too():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18]))
+@given(st.binary(max_size=60), st.sampled_from([2, 3, 5, 17, 18, 23]))
+@example(b"8\x81\xcb\xb6\xb7?", 3)  # a number of 17 thousand millions where a text belongs
 def test_garbage_is_a_value_error_and_nothing_else(data, number):
     for payload in (data, sub(number, data), sub(number, sub(1, data))):
         try:
@@ -208,6 +209,39 @@ def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
     assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None and not tail.settled
     second.unlink()
     assert tail.read() == []
+
+
+def test_a_run_elsewhere_is_found_by_what_the_client_says_of_it(tmp_path):
+    elsewhere = tmp_path / "else" / "where"
+    written = run_file(elsewhere)
+    written.write_bytes(log([sub(17, sub(1, b"r1")), history(1, a=1)]))
+    output = tmp_path / "output"
+    tail = WandbTail(tmp_path / "nothing", log=output, cwd=str(tmp_path))
+    assert tail.read() == []
+    output.write_bytes(b"begins\n")
+    assert tail.read() == []
+    saved = f"\x1b[34mwandb\x1b[0m: Run data is saved locally in \x1b[1m{written.parent.relative_to(tmp_path)}"
+    with open(output, "ab") as file:
+        file.write(saved.encode()[:-3])
+        file.flush()
+        assert tail.read() == []  # half a line
+        file.write(saved.encode()[-3:] + b"\x1b[0m\n")
+    assert [r.values for r in tail.read()] == [{"a": 1}] and tail.read() == []
+    assert WandbTail(tmp_path / "nothing").read() == []
+
+
+def test_a_mark_of_preemption_holds_until_another_run_begins(tmp_path):
+    start, mark = sub(17, sub(1, b"r")), sub(23, b"")
+    assert decode(mark) == Preempting()
+    first = log([start, mark, history(1, a=1), sub(17, sub(1, b"r") + sub(8, b"renamed"))])
+    run_file(tmp_path, "offline-run-1-r").write_bytes(first)
+    tail = WandbTail(tmp_path)
+    tail.read()
+    assert tail.preempting and tail.run.name == "renamed"
+    run_file(tmp_path, "offline-run-2-r").write_bytes(log([start]))
+    tail = WandbTail(tmp_path)
+    tail.read()
+    assert not tail.preempting
 
 
 def test_a_damaged_record_and_a_foreign_file_are_told(tmp_path):

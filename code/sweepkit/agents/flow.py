@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sweepkit.agents.slots import Slot
+from sweepkit.scheduling.failures import FailureKind
 from sweepkit.scheduling.flapping import Ended, guard
 from sweepkit.scheduling.outcome import Outcome
 from sweepkit.spec.runs import RunState
@@ -61,7 +62,8 @@ class Flow:
             told = []
             if outcome.quarantine and slot.index not in self.broken:
                 told.append(self._take_out(slot.index, outcome.reason))
-            if outcome.failed is not None or outcome.state.done:
+            preempted = outcome.failed is not None and outcome.failed.kind is FailureKind.PREEMPTED
+            if outcome.state.done or (outcome.failed is not None and not preempted):
                 failed = outcome.failed is not None and outcome.state is not RunState.DIVERGED
                 self._ended = [*self._ended[1 - _REMEMBERED :], Ended(slot.index, failed)]
                 told += self._guarded()

@@ -8,15 +8,16 @@
   torch.distributed and torchrun, whose default, 29500, would be everybody's.
 """
 
+import contextlib
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 PORTS_OF_SLOT = 16
 _FIRST_PORT = 12_288
+_LISTEN = b"0A"  # TCP_LISTEN of Linux's include/net/tcp_states.h
 _BLOCKS = (32_768 - _FIRST_PORT) // PORTS_OF_SLOT  # below the ports that Linux gives to clients
 
 
@@ -43,15 +44,21 @@ def ports(slot_index: int, agent_pid: int) -> range:
 
 def free_port(candidates: range) -> int | None:
     """Return the first port that nobody listens on, None when all are taken."""
-    for port in candidates:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as torch binds it: TIME_WAIT is no matter
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-            return port
-    return None
+    taken = _listened_on()
+    return next((port for port in candidates if port not in taken), None)
+
+
+def _listened_on() -> set[int]:
+    """Return the TCP ports that somebody listens on, as the kernel lists them: a sweep itself opens no socket."""
+    taken = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(table, "rb") as file:  # a kernel without IPv6 has one of them
+            next(file, None)
+            for line in file:
+                _, local, _, state = line.split(None, 4)[:4]
+                if state == _LISTEN:
+                    taken.add(int(local.rpartition(b":")[2], 16))
+    return taken
 
 
 def isolating_environment(

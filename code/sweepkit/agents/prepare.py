@@ -26,7 +26,7 @@ from sweepkit.tracking.reports import (
     RUN_DIR_ENV,
     SEED_ENV,
 )
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RESUMED_ENV, wandb_environment, write_parameters
 
 BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
 
@@ -52,8 +52,15 @@ class Workplace:
     inherited: Mapping[str, str]
 
 
-def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
-    """Write an attempt's parameter files and return what starts it."""
+def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = False) -> AttemptSpec:
+    """Write an attempt's parameter files and return what starts it.
+
+    Args:
+        place: What the sweep's attempts share.
+        attempt: The attempt.
+        slot: Where it runs.
+        resumed: It goes on where an earlier attempt stood: `wandb.run.resumed` is true.
+    """
     paths, run = place.paths, attempt.run
     run_dir = paths.run_dir(run.run_id)
     paths.wandb_dir(run.run_id, attempt.attempt_id).mkdir(parents=True, exist_ok=True)
@@ -63,6 +70,8 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot) -> AttemptSpec:
     if needs_json_file(place.spec.command):
         json_file.write_text(arguments_json(run.params), encoding="utf-8")
     env = _environment(place, attempt, slot, run_dir, parameters)
+    if resumed:
+        env[RESUMED_ENV] = "true"
     argv = build_command(
         place.spec.command,
         program=place.program,
@@ -94,7 +103,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         wandb_environment(
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
-            project=place.spec.project,
+            project=place.spec.project or place.inherited.get("WANDB_PROJECT") or None,
             entity=place.spec.entity,
             **_wandb_naming(place, attempt.run),
         )

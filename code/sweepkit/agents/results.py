@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sweepkit import __version__
@@ -15,6 +16,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.spec.json_text import json_text
 from sweepkit.spec.records import RunRecord
 
+_LOG_TAIL_BYTES = 16_384
 _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
 
 
@@ -41,9 +43,19 @@ def _commit(folder: str) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
+def log_tail(path: Path) -> str:
+    """Return the last 16 KiB of a log, "" when there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
     """Write `run_<id>_result.json` in one step: the whole file or none."""
-    history = paths.reports(f"{run.run_id}-{run.attempts}")
     result = {
         "run_id": run.run_id,
         "number": run.number,
@@ -53,7 +65,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "best_metrics": run.best_metrics,
         "last_metrics": run.last_metrics,
         "summary": run.summary,
-        "history_file": os.path.relpath(history, paths.root) if history.exists() else None,
+        "history_file": _history_file(paths, run),
         "attempts": run.attempts,
         "sweep_seed": seed,
         "proposal": run.proposal,
@@ -63,3 +75,15 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         **run.outcome,
     }
     write_atomically(paths.result(run.run_id), json_text(result, indent=2) + "\n")
+
+
+def _history_file(paths: SweepPaths, run: RunRecord) -> str | None:
+    """Return the file in which the last attempt told its metrics: its reports, else its W&B run; None without either.
+
+    Relative to the sweep's folder.
+    """
+    attempt_id = f"{run.run_id}-{run.attempts}"
+    history = paths.reports(attempt_id)
+    logged = paths.wandb_dir(run.run_id, attempt_id).glob("wandb/*run-*/run-*.wandb")
+    found = history if history.exists() else max(logged, default=None)
+    return None if found is None else os.path.relpath(found, paths.root)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare, seed_of_attempt
+from sweepkit.agents.results import log_tail
+from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
@@ -29,7 +30,6 @@ from sweepkit.tracking.wandb_file import WandbTail
 if TYPE_CHECKING:
     from sweepkit.agents.agent import Agent
 
-_LOG_TAIL_BYTES = 16_384
 _KEPT_LOG_CHARS = 2_000
 
 
@@ -44,8 +44,10 @@ class Execution:
         self.metric = agent.spec.metric.name if agent.spec.metric else None
         self.took_s: float | None = None  # known at its end
         self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
-        self.tail = ReportTail(agent.place.paths.reports(attempt.attempt_id))
-        self.wandb = WandbTail(agent.place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id))
+        paths, name = agent.place.paths, attempt.attempt_id
+        self.tail = ReportTail(paths.reports(name))
+        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name), cwd=agent.place.cwd)
+        self.resumption: Resumption | None = None
         self.direct = False
         self.seq = 0
         self.unsent: list[Report] = []
@@ -62,7 +64,8 @@ class Execution:
     def run(self) -> None:
         """Execute the attempt and record its end."""
         try:
-            spec = prepare(self.agent.place, self.attempt, self.slot)
+            self._resume()
+            spec = prepare(self.agent.place, self.attempt, self.slot, resumed=self.resumption is not None)
             queue = self.agent.launcher.submit(spec)
             ended = self._until_exit(queue)
         finally:
@@ -73,6 +76,14 @@ class Execution:
             return
         with contextlib.suppress(FencedError):
             self._record(ended)
+
+    def _resume(self) -> None:
+        """Go on where an attempt stood whose W&B run was marked as preempting."""
+        earlier = preempted_attempt(self.agent.place.paths, self.attempt, cwd=self.agent.place.cwd)
+        if earlier is not None:
+            run, store = self.attempt.run, self.agent.store
+            reports = self.agent.patiently(lambda: store.reports(run.run_id, attempt_id=earlier))
+            self.resumption = Resumption(reports)
 
     def _until_exit(self, queue: "SimpleQueue[Event]") -> Exited:
         poll_s = self.agent.settings.poll_s
@@ -159,6 +170,8 @@ class Execution:
         logged = self.wandb.read()
         if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
             fresh = logged
+        if self.resumption is not None:
+            fresh = self.resumption.follow(fresh)
         numbered = [replace(report, seq=self.seq + i) for i, report in enumerate(fresh)]
         self.seq += len(numbered)
         self.unsent.extend(numbered)
@@ -236,6 +249,7 @@ class Execution:
 
     def recover(self, ended: Exited) -> None:
         """Record an attempt that ended by itself while nobody listened: its agent was killed just before."""
+        self._resume()
         self._collect(final=True)
         self.interrupted = self.agent.place.paths.preempt_file(self.attempt.attempt_id).exists()
         with contextlib.suppress(FencedError):
@@ -280,13 +294,13 @@ class Execution:
             shutil.rmtree(paths.checkpoint(run.run_id), ignore_errors=True)
 
     def _outcome(self, ended: Exited) -> Outcome:
-        failed = ended.status not in (0, None)
-        log = self.agent.place.paths.log(self.attempt.attempt_id)
+        run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.agent.terminates and ended.status != 0)
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
-            interrupted, ended = False, replace(ended, status=0)
-        tail = log_tail(log) if failed else ""
+            interrupted, run_status, ended = False, 0, replace(ended, status=0)
+        failed = bool(ended.status or (ended.status == 0 and run_status))
+        tail = log_tail(self.agent.place.paths.log(self.attempt.attempt_id)) if failed else ""
         ending = Ending(
             status=ended.status,
             verdict=self.verdict,
@@ -296,6 +310,8 @@ class Execution:
             log_tail=tail,
             elsewhere=self.agent.has_other_slot(self.slot),
             disk_full=failed and self._wanted_room(tail),
+            run_status=run_status,
+            preempting=self.wandb.preempting,
         )
         extensions = self.agent.spec.extensions
         past = self._past_failures() if failed else ()
@@ -322,11 +338,10 @@ class Execution:
     def _facts(self, ended: Exited, outcome: Outcome) -> dict[str, Any]:
         facts = self._measures(ended)
         if outcome.failed is not None:
-            final = outcome.state.done
             facts["failed"] = {
                 "kind": outcome.failed.kind.value,
                 "signature": outcome.failed.signature,
-                "final": final,
+                "final": outcome.state.done,
             }
             facts["log_tail"] = log_tail(self.agent.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
         return facts
@@ -342,15 +357,13 @@ class Execution:
             "seed": seed_of_attempt(self.agent.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
             "peak_memory_mb": ended.peak_memory_mb,
-            **({} if (taken_mb := self._gpu_memory_mb()) is None else {"peak_gpu_memory_mb": taken_mb}),
+            **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
+            **({"summary_metrics": told} if (told := self._told()) else {}),
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
-
-    def _gpu_memory_mb(self) -> float | None:
-        return None if self.gate is None else self.gate.taken_mb(self.slot)
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -372,18 +385,9 @@ class Execution:
         """Return the metric's value in a summary: ours, or W&B's."""
         return None if self.metric is None else self._summary_of(self.metric)
 
+    def _told(self) -> dict[str, Any]:
+        return {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
+
     def _summary_of(self, name: str) -> float | None:
-        told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
-        value = told.get(name, self.took_s if name == RUNTIME else None)
+        value = self._told().get(name, self.took_s if name == RUNTIME else None)
         return float(value) if isinstance(value, int | float) else None
-
-
-def log_tail(path: Path) -> str:
-    """Return the last 16 KiB of a log, "" when there is none."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""

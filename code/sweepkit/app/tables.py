@@ -48,8 +48,8 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
         "sweep",
         nargs="?",
         metavar="NAME|DIR|FILE.csv|wandb:PATH|optuna:URL#STUDY",
-        help="a sweep's name or folder, a table, a sweep at W&B (wandb:ENTITY/PROJECT/ID or its page's URL), or an Optuna "
-        "study (default: the only sweep)",
+        help="a sweep's name or folder, a table, a sweep at W&B (wandb:ENTITY/PROJECT/ID or its page's URL), or an "
+        "Optuna study (default: the only sweep)",
     )
     group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
     group.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")

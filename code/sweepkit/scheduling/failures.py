@@ -7,6 +7,7 @@
 | disk full | errno 28 and 122 |
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
 | killed | a signal that the agent did not send, or an end that nobody saw |
+| preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
 | program error | everything else |
 
 Only the exception at the end of the log counts: a program may have answered an earlier one.
@@ -32,6 +33,8 @@ _SIGNAL_NAMES = {
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_WANDB_LINE = "wandb:"  # what W&B's client says at the end of a run, after the program's own last words
 
 
 class FailureKind(StrEnum):
@@ -42,6 +45,7 @@ class FailureKind(StrEnum):
     DISK_FULL = "disk full"
     LOST_GPU = "lost GPU"
     KILLED = "killed"
+    PREEMPTED = "preempted"
     TIMEOUT = "timeout"
     PROGRAM = "program error"
 
@@ -103,10 +107,10 @@ def classify(status: int | None, log_tail: str) -> Failure:
         return Failure(kind=FailureKind.KILLED, reason="its process was lost", signature="lost")
     error, place = last_exception(log_tail)
     reason = failure_reason(status, log_tail)
+    lines = [line.strip() for line in _last_words(log_tail)]
     if status < 0:
         kind = FailureKind.PROGRAM if -status in _OWN_SIGNALS else FailureKind.KILLED
         return Failure(kind=kind, reason=reason, signature=f"signal {-status}")
-    lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
     shown = [error] if error else lines[-_LAST_LINES:]
     kind = next(
         (kind for kind, pattern in _PATTERNS if any(pattern.search(line) for line in shown)), FailureKind.PROGRAM
@@ -117,7 +121,7 @@ def classify(status: int | None, log_tail: str) -> Failure:
 
 def last_exception(log_tail: str) -> tuple[str, str]:
     """Return the exception line of the log's last traceback and the innermost frame, "" and "" without one."""
-    lines = log_tail.splitlines()
+    lines = _COLOUR.sub("", log_tail).splitlines()
     starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     if not starts:
         return "", ""
@@ -134,6 +138,12 @@ def _without_numbers(text: str) -> str:
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)[:300]
 
 
+def _last_words(log_tail: str) -> list[str]:
+    """Return the lines of a log without colours and without W&B's own, unless there are only those."""
+    lines = [line for line in _COLOUR.sub("", log_tail).splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith(_WANDB_LINE)] or lines
+
+
 def failure_reason(status: int, log_tail: str) -> str:
     r"""Return one line that tells why a process failed: its exception if the log shows one.
 
@@ -148,6 +158,6 @@ def failure_reason(status: int, log_tail: str) -> str:
     error, _ = last_exception(log_tail)
     if error:
         return f"{error[:300]} (exit code {status})"
-    lines = [line for line in log_tail.splitlines() if line.strip()]
+    lines = _last_words(log_tail)
     last = lines[-1][:300] if lines else "no output"
     return f"exit code {status}: {last}"

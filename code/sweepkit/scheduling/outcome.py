@@ -5,11 +5,13 @@
 | a stopping rule ended it | STOPPED, or DIVERGED | | no |
 | the agent ended it (Ctrl-C twice, SIGTERM), and it does not say that its work was done | PENDING | anywhere | no |
 | exit code 0, but its newest metric value is NaN or infinite | DIVERGED | | no |
+| exit code 0, but its W&B run was finished with another | as an error of the program | | yes |
 | exit code 0 | FINISHED | | no |
 | timeout | FAILED: it would last as long again | | yes |
 | diverged, as the program says | DIVERGED | | no |
 | disk full, by its log or by the disk | PENDING, and the sweep is paused with the reason | anywhere | no |
 | lost GPU | PENDING, and its slot is taken out; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
+| one of the three below, its W&B run marked as preempting | PENDING; FAILED after PREEMPTIONS | anywhere | no |
 | killed from outside, or lost | PENDING after a pause; FAILED after INFRASTRUCTURE_RETRIES | anywhere | no |
 | out of memory | PENDING once when another slot may have more; else FAILED | elsewhere, after a pause | yes |
 | program error | PENDING while retries are left and it is not the last one again; else FAILED | anywhere | yes |
@@ -22,13 +24,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweepkit.scheduling.failures import Failure, FailureKind, classify, failure_reason
+from sweepkit.scheduling.failures import Failure, FailureKind, classify, failure_reason, last_exception
 from sweepkit.spec.runs import Decision, RunState
 from sweepkit.spec.sweep import FailureAction, FailureRule
 
 __all__ = ["Ending", "Outcome", "PastFailure", "failure_reason", "hopeless", "judge"]
 
 INFRASTRUCTURE_RETRIES = 3
+PREEMPTIONS = 20  # W&B resumes without end; a program that marks every run and always fails would never be told so
 _LONGEST_PAUSE_S = 60.0
 
 
@@ -45,6 +48,8 @@ class Ending:
         log_tail: The last lines of its log.
         elsewhere: There is another slot that it could have had.
         disk_full: The disk of its files has no room, or had none while it ran and its log is empty.
+        run_status: What its W&B run was finished with, None when there is none or it was not finished.
+        preempting: Its W&B run was marked as preempting.
     """
 
     status: int | None
@@ -55,6 +60,8 @@ class Ending:
     log_tail: str = ""
     elsewhere: bool = False
     disk_full: bool = False
+    run_status: int | None = None
+    preempting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +114,7 @@ def judge(
     settled = _settled(ending)
     if settled is not None:
         return settled
-    failed = classify(ending.status, ending.log_tail)
+    failed = _failure(ending)
     if ending.disk_full and failed.kind is FailureKind.PROGRAM:
         failed = replace(failed, kind=FailureKind.DISK_FULL, reason=f"the disk is full; {failed.reason}")
     if ending.status is not None:
@@ -115,6 +122,16 @@ def judge(
             if rule.matches(f"{failed.reason}\n{ending.log_tail}"):
                 return _by_rule(rule, failed, past)
     return _by_kind(failed, ending, past, retries)
+
+
+def _failure(ending: Ending) -> Failure:
+    """Return what went wrong, by the process's own status or, when that is 0, by its W&B run's."""
+    if ending.status != 0:
+        return classify(ending.status, ending.log_tail)
+    status = ending.run_status or 1
+    told = last_exception(ending.log_tail)[0]
+    reason = f"its W&B run was finished with exit code {status}{': ' if told else ''}{told[:300]}"
+    return replace(classify(status, ending.log_tail), reason=reason)
 
 
 def _settled(ending: Ending) -> Outcome | None:
@@ -129,6 +146,8 @@ def _settled(ending: Ending) -> Outcome | None:
     if ending.interrupted:
         # Even with exit code 0: a program that ends politely on SIGTERM has not done its work.
         return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
+    if ending.status == 0 and ending.run_status:
+        return None
     if ending.status == 0 and ending.newest is not None and not math.isfinite(ending.newest):
         return Outcome(state=RunState.DIVERGED, reason=f"diverged: its newest metric value is {ending.newest}")
     if ending.status == 0:
@@ -142,6 +161,8 @@ def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retri
         return Outcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
     if failed.kind is FailureKind.DISK_FULL:
         return Outcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
+    if ending.preempting:
+        return _resumed(failed, past)
     before = sum(item.kind == failed.kind for item in past)
     if failed.kind in (FailureKind.LOST_GPU, FailureKind.KILLED):
         lost_gpu = failed.kind is FailureKind.LOST_GPU
@@ -156,6 +177,14 @@ def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retri
         reason = f"{failed.reason}; the same error twice, not tried again"
         return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
     return _again(failed, len(own), retries, counts=True)
+
+
+def _resumed(failed: Failure, past: Sequence[PastFailure]) -> Outcome:
+    """Return what W&B does with a run that was marked as preempting and ended badly: it is resumed."""
+    failed = replace(failed, kind=FailureKind.PREEMPTED, reason=f"preempted: {failed.reason}")
+    before = sum(item.kind == FailureKind.PREEMPTED for item in past)
+    again = _again(failed, before, PREEMPTIONS, counts=False)
+    return replace(again, pause_s=_pause_s(before)) if before and again.state is RunState.PENDING else again
 
 
 def _again(failed: Failure, before: int, allowed: int, *, counts: bool) -> Outcome:

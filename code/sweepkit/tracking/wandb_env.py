@@ -27,11 +27,13 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_RUN_GROUP",
         "WANDB_RESUME",
         "WANDB_RESUME_FROM",
+        "WANDB_RESUMED",
         "WANDB_FORK_FROM",
         "WANDB_SERVICE",
     }
 )
 ASKED_ENV = "SWEEPKIT_WANDB"  # "offline": our trainer records its run with W&B whatever its configuration says
+RESUMED_ENV = "WANDB_RESUMED"  # W&B's setting `resumed`: what `wandb.run.resumed` answers
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 
@@ -57,7 +59,8 @@ def wandb_environment(
         param_path: The file of `write_parameters`.
         directory: Where W&B makes its `wandb` folder. When it cannot, W&B silently takes the temporary folder
             instead, where no WandbTail looks.
-        project: W&B project, or None for what the script says.
+        project: W&B project, or None for what the script says. With one, a script's own `project`, `entity` and `id`
+            are ignored with a warning, as at W&B: two runs of one id would be one on the server.
         entity: W&B entity, or None for the user's default.
         name: Display name, or None for W&B's choice.
         job_type: W&B's job type, or None for what the script says.
@@ -77,6 +80,8 @@ def wandb_environment(
     if not online:
         variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
     optional = {
+        # Of what a sweep's agent does by WANDB_SWEEP_ID this is the half that leaves no trace in the run's record.
+        "WANDB_LAUNCH": "true" if project else None,
         "WANDB_PROJECT": project,
         "WANDB_ENTITY": entity,
         "WANDB_NAME": name,

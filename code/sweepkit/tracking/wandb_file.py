@@ -11,17 +11,31 @@ own, out of reach of a signal to the script's group) ends by itself 4 to 5 s lat
 """
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.spec.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Record, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import (
+    ConfigChange,
+    Exit,
+    LogDecoder,
+    Preempting,
+    Record,
+    Row,
+    RunInfo,
+    Summary,
+    decode,
+)
 
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
+_LOG_BYTES = 1 << 16  # so much of a script's output is looked at for where W&B writes
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+_SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTILINE)
 _YOUNG_NS = 2_000_000_000
 
 
@@ -32,6 +46,7 @@ class _File:
         self.path = path
         self.decoder: LogDecoder | None = LogDecoder()  # None: the file is of no known format
         self.offset = 0
+        self.begun = False
         self.exited = False
 
     def new_payloads(self) -> list[bytes]:
@@ -55,20 +70,34 @@ class WandbTail:
 
     Attributes:
         summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
-        exit_code: What the run was finished with, or None while it was not. The script may have ended without, and W&B
-            writes 0 for `raise SystemExit(3)`: the process's own status is the one to trust.
+        exit_code: What the run was finished with, or None while it was not; the script may have ended without.
+        preempting: The run was marked as preempting, and none was begun since: it wants to be resumed if it fails.
         run: What `wandb.init` said, or None before it; its config includes later changes.
         problems: What was wrong with the files, in words; at most 20.
 
     Args:
         directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
+        log: The script's output, or None. W&B's client says there where it writes, and that counts when nothing is in
+            `directory`: a script may have given `wandb.init` a `dir` of its own.
+        cwd: The script's working directory: the client names folders below it without it.
         skip_existing: Leave out what is there already: the runs of earlier attempts that used the same folder.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, skip_existing: bool = False) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        log: str | os.PathLike[str] | None = None,
+        cwd: str = "",
+        skip_existing: bool = False,
+    ) -> None:
         self.directory = os.fspath(directory)
+        self._log = None if log is None else os.fspath(log)
+        self._log_read = b""
+        self._cwd = cwd
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
+        self.preempting = False
         self.run: RunInfo | None = None
         self.problems: list[str] = []
         self._files: list[_File] = []
@@ -113,6 +142,7 @@ class WandbTail:
         try:
             changed = os.stat(root).st_mtime_ns
         except OSError:
+            self._look_elsewhere()
             return
         # A folder's time has the grain of the kernel's tick, so an entry made just after a look may leave it as it
         # was: a time that is still young is never believed.
@@ -123,6 +153,22 @@ class WandbTail:
         for name in self._list():
             if name not in self._known:
                 self._open(os.path.join(root, name), name)
+
+    def _look_elsewhere(self) -> None:
+        """Find the run in the folder that W&B's client names in the script's output."""
+        if self._log is None or self._files or len(self._log_read) >= _LOG_BYTES:
+            return
+        try:
+            if os.stat(self._log).st_size <= len(self._log_read):
+                return
+            with open(self._log, "rb") as file:
+                self._log_read = file.read(_LOG_BYTES)
+        except OSError:
+            return
+        for name in _SAVED_IN.findall(_COLOUR.sub(b"", self._log_read)):
+            folder = os.path.join(self._cwd, os.fsdecode(name))
+            if folder not in self._known:
+                self._open(folder, folder)
 
     def _list(self) -> list[str]:
         """Return the names of the runs' folders (by W&B's naming, oldest first)."""
@@ -153,7 +199,10 @@ class WandbTail:
                 for name in record.remove:
                     self.summary.pop(name, None)
             case RunInfo():
-                self.run, self.exit_code, file.exited = record, None, False
+                self.preempting = self.preempting and file.begun  # a change of its name is no new run
+                self.run, self.exit_code, file.begun, file.exited = record, None, True, False
+            case Preempting():
+                self.preempting = True
             case ConfigChange() if self.run is not None:
                 self.run.config.update(record.update)
             case Exit():

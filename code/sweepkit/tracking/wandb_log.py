@@ -70,7 +70,12 @@ class Exit:
     exit_code: int
 
 
-Record = Row | Summary | RunInfo | ConfigChange | Exit
+@dataclass(frozen=True, slots=True)
+class Preempting:
+    """`run.mark_preempting()` was called: if the process ends badly now, the run wants to be resumed."""
+
+
+Record = Row | Summary | RunInfo | ConfigChange | Exit | Preempting
 
 
 class LogDecoder:
@@ -196,7 +201,9 @@ def _signed(value: int) -> int:
 
 
 def _text(value: Any) -> str:
-    return bytes(value).decode("utf-8", "replace")
+    if not isinstance(value, bytes):  # bytes(17_000_000_000) would take as much memory
+        raise ValueError(f"a protobuf text must be bytes, got {value!r}")
+    return value.decode("utf-8", "replace")
 
 
 _TYPED_JSON, _VALUE_JSON = 8, 16
@@ -310,4 +317,15 @@ def _exit(data: bytes) -> Exit:
     return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
-_RECORDS: dict[int, Callable[[bytes], Record]] = {2: _row, 3: _summary, 5: _config, 17: _run, 18: _exit}
+def _preempting(_: bytes) -> Preempting:
+    return Preempting()
+
+
+_RECORDS: dict[int, Callable[[bytes], Record]] = {
+    2: _row,
+    3: _summary,
+    5: _config,
+    17: _run,
+    18: _exit,
+    23: _preempting,
+}
