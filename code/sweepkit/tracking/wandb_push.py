@@ -1,0 +1,379 @@
+"""One `.wandb` file per run that says all a W&B server shall know of it, made from what its attempts left on disk.
+
+A run's attempts each log where they may: into `.wandb` files of their own (offline), or to us alone. None of these can
+be sent as it is: one that was killed has no end, a retried run has several, a run that W&B never heard of has none,
+and none holds the run's state or why it was stopped. So a file of our own is written in which all of it stands once,
+in order; W&B's client sends that (`wandb_send`).
+
+**The same again.** Rows are taken attempt by attempt in the order in which they were logged, so making the file anew
+from the same attempts gives the same rows at the same places, and from more of them the same rows first. W&B's server
+numbers a run's rows by their place: sending a file again, or one that has grown, adds nothing twice.
+
+**Several attempts** are one W&B run, as W&B's own requeue makes it: its rows follow each other, `_step` goes on, and
+the rows of a second attempt carry `sweepkit/attempt: 2`.
+
+Knows nothing of W&B's package, of the record or of a network.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweepkit.files import write_atomically
+from sweepkit.spec.records import Report
+from sweepkit.tracking import wandb_write as w
+from sweepkit.tracking.reports import ReportTail
+from sweepkit.tracking.wandb_log import LogDecoder, Row, decode, fields
+
+SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
+# Of a record's kinds those that are passed on as they are: summary, console, configuration, files, system metrics,
+# artifacts, TensorBoard, alerts, telemetry, definitions of metrics, raw console, links and uses of artifacts, machine.
+_PASSED = frozenset({3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 24, 25, 26})
+_OURS = frozenset({1, 2, 3, 6, 7, 8, 9, 10, 12})  # of a run's description: what is ours to say
+_KEPT = frozenset({4, 5, 11, 13, 19, 21})  # … and what is the program's: configuration, summary, settings, host, …
+_WRITTEN_BY_CLIENT = frozenset({"config.yaml", "wandb-summary.json"})  # W&B's client makes them anew when it sends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCard:
+    """What a W&B server is told of a run, whatever its program logged.
+
+    Args:
+        run_id: Its id there.
+        project, entity: Where it goes; "" lets the program's project, and the key's own entity, hold.
+        group: Of the sweep's runs.
+        name, job_type: "" for the program's own.
+        tags: To be set beside the program's own.
+        params: Its configuration, nested.
+        started_at: Seconds since the epoch, or None.
+    """
+
+    run_id: str
+    project: str = ""
+    entity: str = ""
+    group: str = ""
+    name: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended, or that it was interrupted.
+
+    Args:
+        exit_code: 0 finished; 255 killed, as W&B calls what was stopped; else failed.
+        tags: The state in a word, to filter by.
+        notes: Why, in words; "" when there is nothing to say.
+        facts: Kept in the run's summary under `sweepkit`.
+        summary: Values for the summary of a run whose program told W&B nothing.
+    """
+
+    exit_code: int
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFiles:
+    """Where an attempt logged.
+
+    Args:
+        ordinal: 1 for the run's first.
+        wandb_dir: Its WANDB_DIR.
+        reports: The file that it reported to.
+        recorded: Returns its reports as recorded, for when the files are on another host.
+        over: Its process is gone.
+    """
+
+    ordinal: int
+    wandb_dir: Path
+    reports: Path
+    recorded: Callable[[], Sequence[Report]]
+    over: bool
+
+
+class RunFile:
+    """The file of one run, written as its attempts go on. `feed` until it returns True, then `end`.
+
+    Args:
+        folder: Of this run alone; made when missing. Holds the file and a `files` folder for W&B's client.
+        card: What is told of the run.
+        clock: Seconds since the epoch, as files have them.
+
+    Attributes:
+        path: The file. It exists once there is something to tell.
+        rows: History rows in it.
+    """
+
+    def __init__(self, folder: Path, card: RunCard, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = folder / f"run-{card.run_id}.wandb"
+        self.rows = 0
+        self.card = card
+        self._clock = clock
+        self._encoder = w.LogEncoder()
+        self._choices = folder / "sources.json"
+        self._attempts: dict[int, _AttemptReader] = {}
+        self._done: set[int] = set()
+        self._described: list[tuple[int, bytes | str | int]] | None = None
+        self._notes = ""
+        self._tags: list[str] = []
+        self._told_wandb = False
+        self._last_step = -1
+        self._steps_told = False
+        (folder / "files").mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def feed(self, attempts: Sequence[AttemptFiles]) -> bool:
+        """Take in what the attempts logged since the last call; return whether that was all of it.
+
+        Args:
+            attempts: All of the run, in order; an attempt that is over stays over.
+
+        Raises:
+            OSError: The file cannot be written, or an attempt's not be read.
+        """
+        for attempt in attempts:
+            if attempt.ordinal in self._done:
+                continue
+            reader = self._attempts.get(attempt.ordinal)
+            if reader is None:
+                reader = self._attempts[attempt.ordinal] = _AttemptReader(attempt, self._chosen(), self._clock)
+            self._take(reader, over=attempt.over)
+            if not reader.finished:
+                return False
+            self._done.add(attempt.ordinal)
+        return True
+
+    def end(self, end: RunEnd) -> None:
+        """Write the run's end; nothing may follow."""
+        self._describe_if_needed()
+        values: dict[str, Any] = {"sweepkit": dict(end.facts)}
+        if not self._told_wandb:
+            values |= end.summary
+        self._write(w.summary(values), *self._description(end), w.ended(end.exit_code))
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _take(self, reader: "_AttemptReader", *, over: bool) -> None:
+        chosen = reader.source
+        payloads, reports = reader.read(over=over)
+        if reader.source == "reports" and chosen != "reports":
+            self._choose(reader.ordinal, "reports")
+        for payload in payloads:
+            self._pass_on(payload, reader)
+        if reports:
+            self._describe_if_needed()
+            self._write(*self._report_rows(reports, reader))
+
+    def _pass_on(self, payload: bytes, reader: "_AttemptReader") -> None:
+        """Write what is to be sent of one of the program's own records."""
+        for kind, data in fields(payload):
+            if kind == w.RUN:
+                self._program_begins(data)
+            elif kind == w.HISTORY:
+                self._describe_if_needed()
+                self._write(self._row(data, payload, reader))
+            elif kind in _PASSED:
+                self._describe_if_needed()
+                reader.link_files(self.path.parent / "files")
+                self._write(w.field(kind, data))
+
+    def _program_begins(self, data: bytes) -> None:
+        """Describe the run by the program's `wandb.init`; of a later one only the configuration is news."""
+        self._told_wandb = True
+        if self._described is not None:
+            self._write(*(w.field(w.CONFIG, value) for key, value in fields(data) if key == 4))
+            return
+        found = list(fields(data))
+        texts = {key: bytes(value).decode("utf-8", "replace") for key, value in found if key in _OURS - {10}}
+        self._notes = texts.get(9, "")
+        self._tags = [bytes(value).decode("utf-8", "replace") for key, value in found if key == 10]
+        own = [(key, value) for key, value in found if key in _KEPT]
+        self._describe(own, name=texts.get(8, ""), job_type=texts.get(7, ""), project=texts.get(3, ""))
+
+    def _row(self, data: bytes, payload: bytes, reader: "_AttemptReader") -> bytes:
+        record = decode(payload)
+        step = record.step if isinstance(record, Row) and record.step is not None else self._last_step + 1
+        if reader.shift is None:
+            reader.shift = 0 if step > self._last_step else self._last_step + 1 - step
+        self._last_step = max(step + reader.shift, self._last_step + 1)
+        self.rows += 1
+        extra = {"sweepkit/attempt": reader.ordinal} if reader.ordinal > 1 else {}
+        if self._last_step == step and not extra:
+            return w.field(w.HISTORY, data)
+        return w.moved_row(data, step=self._last_step, extra=extra)
+
+    def _report_rows(self, reports: Sequence[Report], reader: "_AttemptReader") -> Iterator[bytes]:
+        """Yield what stands for reports: rows, the summary of the last values, and what to draw them over."""
+        for report in reports:
+            values: dict[str, Any] = dict(report.values)
+            if report.step is not None:
+                values.setdefault("step", report.step)
+                if not self._steps_told:
+                    self._steps_told = True
+                    yield w.step_metric("step")
+            if report.time:
+                values["_timestamp"] = report.time
+                values["_runtime"] = max(0.0, report.time - (self.card.started_at or report.time))
+            if reader.ordinal > 1:
+                values["sweepkit/attempt"] = reader.ordinal
+            self._last_step += 1
+            self.rows += 1
+            yield w.history(values, step=self._last_step)
+            yield w.summary({**values, "_step": self._last_step})
+
+    # -- the run's description ----------------------------------------------------------------------------------------
+
+    def _describe_if_needed(self) -> None:
+        if self._described is None:
+            own = [(4, w.items(self.card.params)), (13, os.uname().nodename)]
+            self._describe(own, name="", job_type="", project="")
+
+    def _describe(self, own: Sequence[tuple[int, Any]], *, name: str, job_type: str, project: str) -> None:
+        card = self.card
+        started = [] if card.started_at is None else [(17, w.timestamp(card.started_at))]
+        self._described = [
+            (1, card.run_id),
+            (2, card.entity),
+            (3, card.project or project),
+            *own,
+            (6, card.group),
+            (7, card.job_type or job_type),
+            (8, card.name or name),
+            *started,
+        ]
+        with open(self.path, "wb") as file:
+            file.write(self._encoder.begin() + self._encoder.frame(w.header()))
+        self._write(*self._description(None))
+
+    def _description(self, end: RunEnd | None) -> list[bytes]:
+        """Return the run's description, as it is at its beginning or at its end."""
+        tags = dict.fromkeys([*self._tags, *self.card.tags, *(end.tags if end else ())])
+        notes = "\n\n".join(filter(None, (self._notes, end.notes if end else "")))
+        parts = [*(self._described or []), (9, notes), *((10, tag) for tag in tags)]
+        return [w.field(w.RUN, w.message(parts))]
+
+    def _write(self, *payloads: bytes) -> None:
+        if payloads:
+            with open(self.path, "ab") as file:
+                file.write(b"".join(map(self._encoder.frame, payloads)))
+
+    # -- which of its two accounts an attempt is told by ---------------------------------------------------------------
+
+    def _chosen(self) -> Mapping[str, str]:
+        try:
+            found = json.loads(self._choices.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _choose(self, ordinal: int, source: str) -> None:
+        write_atomically(self._choices, json.dumps({**self._chosen(), str(ordinal): source}) + "\n")
+
+
+class _AttemptReader:
+    """Reads an attempt's `.wandb` files as they grow, or, when they hold no row, what it reported to us.
+
+    A program that does both says everything twice; W&B's own file says more. Which one was sent first is remembered
+    in the run's folder: the same rows must come again.
+    """
+
+    def __init__(self, attempt: AttemptFiles, chosen: Mapping[str, str], clock: Callable[[], float]) -> None:
+        self.ordinal = attempt.ordinal
+        self.source = chosen.get(str(attempt.ordinal), "")  # "" until rows came from somewhere
+        self.shift: int | None = None  # added to its steps, known with its first row
+        self.finished = False
+        self._attempt = attempt
+        self._clock = clock
+        self._files: dict[Path, _Growing] = {}
+        self._tail = ReportTail(attempt.reports)
+        self._waiting: list[Report] = []
+        self._exits = 0
+        self._linked: set[tuple[str, int]] = set()
+
+    def read(self, *, over: bool) -> tuple[list[bytes], list[Report]]:
+        """Return new records of W&B's, and new reports if they stand for rows."""
+        payloads = list(self._payloads())
+        fresh = self._tail.read(final=over)
+        if not self.source and any(kind == w.HISTORY for payload in payloads for kind, _ in fields(payload)):
+            self.source = "wandb"
+        self._exits += sum(kind == w.EXIT for payload in payloads for kind, _ in fields(payload))
+        self._waiting.extend(fresh)
+        self.finished = over and self._settled()
+        if not self.source and self._waiting and (self.finished or not self._files):
+            self.source = "reports"
+        if self.finished and not self.source and not self._files and not self._attempt.reports.exists():
+            self._waiting.extend(self._attempt.recorded())
+            self.source = "reports"
+        if self.source == "reports":
+            payloads = [item for item in payloads if all(kind != w.HISTORY for kind, _ in fields(item))]
+            reports, self._waiting = self._waiting, []
+            return payloads, reports
+        return payloads, []
+
+    def _settled(self) -> bool:
+        """Return whether nothing more can come of an attempt that is over."""
+        if self._exits >= len(self._files):
+            return True
+        newest = max(path.stat().st_mtime for path in self._files)
+        return self._clock() - newest >= SETTLE_S
+
+    def _payloads(self) -> Iterator[bytes]:
+        for path in sorted(self._attempt.wandb_dir.glob("wandb/*run-*/run-*.wandb")):
+            if not path.parent.name.startswith(("run-", "offline-run-")):
+                continue
+            growing = self._files.setdefault(path, _Growing(path))
+            yield from growing.read()
+
+    def link_files(self, target: Path) -> None:
+        """Let W&B's client find what the program saved: beside the file that it sends."""
+        for path in self._files:
+            source = path.parent / "files"
+            for found in sorted(source.rglob("*")):
+                name = str(found.relative_to(source))
+                if found.is_file() and name not in _WRITTEN_BY_CLIENT:
+                    self._link(found, target / name)
+
+    def _link(self, source: Path, target: Path) -> None:
+        inode = source.stat().st_ino
+        if (str(target), inode) in self._linked:
+            return
+        self._linked.add((str(target), inode))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            target.symlink_to(source.resolve())
+
+
+class _Growing:
+    """A `.wandb` file of a program, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._decoder: LogDecoder | None = LogDecoder()
+        self._offset = 0
+
+    def read(self) -> list[bytes]:
+        """Return the records that were completed since the last call; [] for a file of no known format."""
+        if self._decoder is None or self._path.stat().st_size == self._offset:
+            return []
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        self._offset += len(data)
+        try:
+            return self._decoder.feed(data)
+        except ValueError:
+            self._decoder = None
+            return []
