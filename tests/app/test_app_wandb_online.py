@@ -3,11 +3,11 @@
 Each test prints what was lost; `pytest -rP` shows the table, which docs/wandb_online.md keeps.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from sweeping import RUNNER, Sweeper
@@ -200,10 +200,79 @@ def test_a_server_that_is_away_from_start_to_end(tmp_path):
         tell("server away from start to end; --push later", sweeper, backend, hits="all")
 
 
+def test_no_key_and_a_wrong_key_are_told_before_anything_is_recorded(tmp_path):
+    with WandbBackend() as backend:
+        backend.keys = {API_KEY}
+        sweeper = OnlineSweeper(tmp_path, backend, [1])
+        sweeper.env["WANDB_API_KEY"] = "x" * 40
+        wrong = sweeper.finished(sweeper.begin(), rc=2)
+        del sweeper.env["WANDB_API_KEY"]
+        none = sweeper.finished(sweeper.begin(), rc=2)
+    assert "--wandb online: " in wrong and "must accept the API key, got: answer 401" in wrong
+    assert "got none in WANDB_API_KEY or netrc" in none and "x" * 40 not in wrong
+    record = open_watch(tmp_path / "out" / "sweepkit.db")
+    assert record.sweeps() == [] and not list((tmp_path / "out").glob("sweep_*"))
+    record.close()
+
+
+def processes_of(pid):
+    """Return the ids of a process's children."""
+    return [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+@pytest.mark.heavy
+def test_a_runner_and_a_push_that_are_killed_in_the_middle(tmp_path):
+    (tmp_path / "hold").touch()
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, [1, 2, 3, 4])
+        process = sweeper.begin("--wandb-wait", "1")
+        wait_for(lambda: sum(len(run.history) for run in list(backend.runs.values())) == 4)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (tmp_path / "hold").unlink()
+        done = sweeper.call("--wandb", "offline", "--cold")  # finishes the sweep without W&B
+        assert done.returncode == 0, done.stderr
+        backend.faults.add(Fault(path="file_stream", delay_s=0.5))
+        begun = backend.requests["file_stream"]
+        command = [sys.executable, str(RUNNER), "--push", "스윕", "--output-dir", "out"]
+        push = subprocess.Popen(command, cwd=tmp_path, env=sweeper.env)
+        wait_for(lambda: backend.requests["file_stream"] > begun + 1)
+        uploader = processes_of(push.pid)
+        for pid in [push.pid, *uploader]:
+            os.kill(pid, signal.SIGKILL)
+        push.wait()
+        backend.faults.clear()
+        assert sweeper.push().returncode == 0
+        tell("SIGKILL of the runner, then of a push; --push again", sweeper, backend, hits="2")
+
+
+@pytest.mark.heavy
+def test_programs_of_wandb_one_of_them_killed(tmp_path):
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, [1, 2], WANDB_PROGRAM)
+        sweeper.finished(sweeper.begin("--wandb-wait", "60"))
+        missing = lost(sweeper, backend, names=("loss",))
+        assert not any(missing.values()), missing
+        killed = next(run for run in backend.runs.values() if run.config["x"] == 2)
+        assert [row["text"] for row in killed.history] == ["한국어"] * len(killed.history)
+        assert killed.tags == ["mine", "failed"] and "SIGKILL" in killed.notes and "requirements.txt" in killed.files
+
+
+@pytest.mark.heavy
+def test_a_run_that_was_deleted_at_the_server_costs_the_others_nothing(tmp_path):
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, [1, 2, 3])
+        backend.faults.one_each(Fault(status=404))
+        out = sweeper.finished(sweeper.begin("--wandb-wait", "1"))
+        assert "1 run of 스윕 not sent yet" in out
+        assert sum(bool(items) for items in lost(sweeper, backend).values()) == 1
+        backend.faults.clear()
+        assert sweeper.push().returncode == 0
+        tell("one run is refused for good (404); --push later", sweeper, backend)
+
+
 def wait_for(condition, timeout_s=60):
     """Wait until something holds; fails when it never does."""
-    import time
-
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

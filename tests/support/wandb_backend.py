@@ -320,8 +320,14 @@ class WandbBackend:
         if variables.get("config"):
             run.config = plain(json.loads(variables["config"]))
         bucket = {"id": f"id-{name}", "name": name, "displayName": name, "description": None, "config": "{}"}
-        bucket |= {"sweepName": run.sweep, "project": _project(run.project), "historyLineCount": len(run.history)}
+        bucket |= {"sweepName": run.sweep, "project": _project(run.project), **_line_counts(run)}
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+
+    def _op_RunResumeStatus(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(variables["name"])
+        counts = {} if run is None else _line_counts(run)
+        bucket = None if run is None else {"id": f"id-{run.name}", "name": run.name, **counts}
+        return {"model": {"id": "UHJvamVjdDox", "name": variables["project"], "bucket": bucket}}
 
     def _op_CreateRunFiles(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         name = variables["run"]
@@ -349,6 +355,11 @@ class WandbBackend:
             "failed": run.state == "failed",
         }
         return node | {"stopped": False, "running": run.state == "running", "sampledHistory": [run.history]}
+
+
+def _line_counts(run: BackendRun) -> dict[str, int]:
+    counts = {"historyLineCount": len(run.history), "eventsLineCount": len(run.events)}
+    return counts | {"logLineCount": len(run.console)}
 
 
 def _project(name: str) -> dict[str, Any]:

@@ -35,10 +35,10 @@ def wants_online(options: Namespace, spec: SweepSpec) -> bool:
 
 
 def target_of(spec: SweepSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return entity and project as W&B finds them: the environment's, else the YAML's, else "" (see `Target`)."""
+    """Return entity and project as `wandb sweep` finds them: the environment's, else the YAML's, else W&B's default."""
     return {
         "entity": environ.get("WANDB_ENTITY") or spec.entity or "",
-        "project": environ.get("WANDB_PROJECT") or spec.project or "",
+        "project": environ.get("WANDB_PROJECT") or spec.project or "uncategorized",
     }
 
 

@@ -21,7 +21,7 @@ from sweepkit.spec.records import RunRecord, SweepRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.watch import Watch
-from sweepkit.tracking.wandb_push import AttemptFiles, RunCard, RunEnd, RunFile
+from sweepkit.tracking.wandb_push import AttemptFiles, RunCard, RunEnd, RunFile, Skip
 from sweepkit.tracking.wandb_send import Sender, Sending
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
@@ -33,11 +33,11 @@ _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a sweep is sent: `server` is a URL; "" for `entity` takes the key's own, for `project` the program's."""
+    """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
 
     server: str
+    project: str
     entity: str = ""
-    project: str = ""
 
     @property
     def key(self) -> str:
@@ -49,8 +49,8 @@ class Target:
 class _Upload:
     """A run on its way."""
 
-    file: RunFile
     run: RunRecord
+    file: RunFile | None = None  # None: what the server has is not known yet
     whole: bool = False  # the file has its end
     sending: Sending | None = None
     failures: int = 0
@@ -95,12 +95,14 @@ class SweepUpload:
         self._tell = tell
         self._clock = clock
         self._since = 0
+        self._away_until = 0.0
         self._runs: dict[str, RunRecord] = {}
         self._here: dict[str, bool] = {}
         self._uploads: dict[str, _Upload] = {}
         self._alive: frozenset[str] = frozenset()
         self._told: set[str] = set()
-        self._sent = self._read_sent()
+        self._sent: dict[str, Any] = {}
+        self.read_sent()
         self.progress = 0  # grows whenever the server took something whole
 
     # -- one step -----------------------------------------------------------------------------------------------------
@@ -149,43 +151,57 @@ class SweepUpload:
         if upload is None:
             if run.state.done and self._on_their_way() >= _AT_ONCE:
                 return
-            upload = self._uploads[run.run_id] = _Upload(self._file(run), run)
+            upload = self._uploads[run.run_id] = _Upload(run)
         upload.run = run
+        file = upload.file or self._open_file(upload)
+        if file is None:
+            return
         if not upload.whole:
-            settled = upload.file.feed(self._attempts(run, live))
+            settled = file.feed(self._attempts(run, live))
             if settled and (run.state.done or (finishing and not _alive(run, live))):
-                upload.file.end(run_end(run))
+                file.end(run_end(run))
                 upload.whole = True
-        self._send(upload)
+        self._send(upload, file)
+
+    def _open_file(self, upload: _Upload) -> RunFile | None:
+        """Ask the server what it has of a run, and begin a file of the rest; None while it does not answer."""
+        if self._clock() < max(upload.retry_at, self._away_until):
+            return None
+        project = self._target.project
+        try:
+            lines = self._sender.lines(entity=self._target.entity, project=project, run_id=upload.run.run_id)
+        except TrackingError as error:
+            self._away_until = self._clock() + _RETRY_S[0]
+            self._postpone(upload, str(error))
+            return None
+        skip = Skip(rows=lines.rows, events=lines.events, console=lines.console)
+        upload.file = self._file(upload.run, skip)
+        return upload.file
 
     def _on_their_way(self) -> int:
         return sum(upload.run.state.done for upload in self._uploads.values())
 
-    def _send(self, upload: _Upload) -> None:
+    def _send(self, upload: _Upload, file: RunFile) -> None:
         """Begin to send what there is, or see what came of it."""
         sending = upload.sending
         if sending is None:
-            ready = upload.whole or (self._live and upload.file.path.exists())
-            if ready and self._clock() >= upload.retry_at:
-                self._begin(upload)
-            return
-        if not sending.over:
-            return
-        upload.sending = None
-        if sending.sent and upload.whole:
+            if upload.whole or (self._live and file.path.exists()):
+                self._begin(upload, file)
+        elif sending.over and sending.sent and upload.whole:
             self._note_sent(upload)
-            return
-        self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
+        elif sending.over:
+            self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
 
-    def _begin(self, upload: _Upload) -> None:
+    def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
-            upload.sending = self._sender.send(upload.file.path, live=not upload.whole)
+            upload.sending = self._sender.send(file.path, live=not upload.whole)
         except TrackingError as error:
             self._postpone(upload, str(error))
 
     def _postpone(self, upload: _Upload, why: str) -> None:
         upload.retry_at = self._clock() + _RETRY_S[min(upload.failures, len(_RETRY_S) - 1)]
         upload.failures += 1
+        upload.file, upload.sending, upload.whole = None, None, False  # anew, from what the server has by then
         if why not in self._told:
             self._told.add(why)
             self._tell(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
@@ -225,17 +241,17 @@ class SweepUpload:
         kept = {"target": self._target.key, "runs": self._sent}
         write_atomically(self._paths.wandb_sent, json.dumps(kept, indent=1) + "\n")
 
-    def _read_sent(self) -> dict[str, Any]:
-        """Return what was sent to this target; {} when it went elsewhere, or nothing can be read."""
+    def read_sent(self) -> None:
+        """Learn what was sent to this target: nothing when it went elsewhere, or cannot be read."""
         try:
             kept = json.loads(self._paths.wandb_sent.read_text(encoding="utf-8"))
-            return dict(kept["runs"]) if kept["target"] == self._target.key else {}
+            self._sent = dict(kept["runs"]) if kept["target"] == self._target.key else {}
         except (OSError, ValueError, KeyError, TypeError):
-            return {}
+            self._sent = {}
 
     # -- from the record ----------------------------------------------------------------------------------------------
 
-    def _file(self, run: RunRecord) -> RunFile:
+    def _file(self, run: RunRecord, skip: Skip) -> RunFile:
         naming = wandb_naming(self._spec, self._sweep.name, run)
         card = RunCard(
             run_id=run.run_id,
@@ -248,7 +264,7 @@ class SweepUpload:
             params=run.params,
             started_at=run.started_at,
         )
-        return RunFile(self._paths.wandb_push(run.run_id), card)
+        return RunFile(self._paths.wandb_push(run.run_id), card, skip=skip)
 
     def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
         ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]

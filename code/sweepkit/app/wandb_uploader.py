@@ -13,6 +13,7 @@ Its arguments hold nothing, and no line holds a key.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sweepkit.tracking.wandb_send import Access, Sender
 
 POLL_S = 0.5
 PATIENCE_S = 30.0
+SERVICE_LIVES_S = 6.0  # measured: 4 to 5
 _TRIES = 3  # of each run, by a server that takes our key
 
 
@@ -89,6 +91,8 @@ class Uploader:
         self._sender = sender
         self._orders = orders
         self._told: set[str] = set()
+        self._ours: set[str] = set()
+        self._looked: set[str] = set()
         self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
         self._locks = {
             item["name"]: Lock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock) for item in job["sweeps"]
@@ -122,8 +126,10 @@ class Uploader:
             self._step(finishing=finishing)
             if not finishing:
                 since = time.monotonic()
-            elif not any(upload.unsent_now() for upload in self._uploads.values()):
-                return self._held_elsewhere()
+            elif len(self._looked) == len(self._uploads) and not any(
+                upload.unsent_now() for upload in self._uploads.values()
+            ):
+                return ""
             now = sum(upload.progress for upload in self._uploads.values())
             if now != progress:
                 progress, since = now, time.monotonic()
@@ -134,13 +140,22 @@ class Uploader:
             self._orders.changed.wait(POLL_S)
         return "it was stopped"
 
+    def _all_sent(self) -> bool:
+        looked = len(self._looked) == len(self._uploads)
+        return looked and not any(upload.unsent_now() for upload in self._uploads.values())
+
     def _step(self, *, finishing: bool) -> None:
+        self._looked.clear()
         for name, upload in self._uploads.items():
             if not self._locks[name].take():
-                self._tell(f"{name} is being sent to W&B by another process of this host; this one waits for it")
+                self._tell(f"{name} is, or was just, being sent to W&B by another process here; waiting for it")
                 continue
+            if name not in self._ours:
+                self._ours.add(name)
+                upload.read_sent()  # by whoever had it before
             try:
                 upload.step(finishing=finishing)
+                self._looked.add(name)
             except (SweepKitError, OSError) as error:  # a full disk, a record that is away: tried again
                 self._tell(f"{name} cannot be sent to W&B for now: {error}")
 
@@ -176,31 +191,46 @@ class Uploader:
             name: {"sent": upload.sent, "unsent": upload.unsent(), "alive": upload.alive}
             for name, upload in self._uploads.items()
         }
+        if not reason:
+            for lock in self._locks.values():
+                lock.give_back()
         say(event="end", sweeps=sweeps, reason=reason)
 
 
 class Lock:
-    """A file that one process of a host holds; the system frees it when the process dies."""
+    """A file that one process of a host holds; the system frees it when the process dies.
 
-    def __init__(self, path: Path) -> None:
+    W&B's service outlives a killed process by seconds in which it may still send: whoever takes the file over from a
+    process that did not give it back waits for that.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._held: Any = None
+        self._from = 0.0
 
     def take(self) -> bool:
         """Return whether it is ours now."""
-        import fcntl
+        if self._held is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115 - held until the process ends
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                return False
+            self._held = file
+            file.seek(0)
+            self._from = self._clock() + (SERVICE_LIVES_S if file.read() else 0.0)
+            file.write("sending\n")
+            file.flush()
+        return self._clock() >= self._from
 
+    def give_back(self) -> None:
+        """Say that nothing of ours is under way any more."""
         if self._held is not None:
-            return True
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - held until the process ends
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._held = file
-        return True
+            self._held.truncate(0)
 
 
 def say(**event: Any) -> None:

@@ -6,8 +6,8 @@ and none holds the run's state or why it was stopped. So a file of our own is wr
 in order; W&B's client sends that (`wandb_send`).
 
 **The same again.** Rows are taken attempt by attempt in the order in which they were logged, so making the file anew
-from the same attempts gives the same rows at the same places, and from more of them the same rows first. W&B's server
-numbers a run's rows by their place: sending a file again, or one that has grown, adds nothing twice.
+from the same attempts gives the same rows in the same order, and from more of them the same rows first. So a run that
+was sent in part goes on exactly where the server has it: the file is made without the rows that are there (`Skip`).
 
 **Several attempts** are one W&B run, as W&B's own requeue makes it: its rows follow each other, `_step` goes on, and
 the rows of a second attempt carry `sweepkit/attempt: 2`.
@@ -44,7 +44,7 @@ class RunCard:
 
     Args:
         run_id: Its id there.
-        project, entity: Where it goes; "" lets the program's project, and the key's own entity, hold.
+        project, entity: Where it goes; "" takes the program's project, the key's own entity.
         group: Of the sweep's runs.
         name, job_type: "" for the program's own.
         tags: To be set beside the program's own.
@@ -101,24 +101,50 @@ class AttemptFiles:
     over: bool
 
 
+@dataclass(slots=True, kw_only=True)
+class Skip:
+    """How much of a run a server has already: rows of its history and of its system metrics, lines of its console."""
+
+    rows: int = 0
+    events: int = 0
+    console: int = 0
+
+    def passes(self, kind: int) -> bool:
+        """Count a record of a kind; return whether it is to be written.
+
+        Console output that was sent in part is left out: `output.log`, which is sent whole, holds it all.
+        """
+        if kind == w.HISTORY and self.rows:
+            self.rows -= 1
+            return False
+        if kind == w.STATS and self.events:
+            self.events -= 1
+            return False
+        return not (kind in (w.OUTPUT, w.OUTPUT_RAW) and self.console)
+
+
 class RunFile:
     """The file of one run, written as its attempts go on. `feed` until it returns True, then `end`.
 
     Args:
         folder: Of this run alone; made when missing. Holds the file and a `files` folder for W&B's client.
         card: What is told of the run.
+        skip: What the server has already; used up.
         clock: Seconds since the epoch, as files have them.
 
     Attributes:
         path: The file. It exists once there is something to tell.
-        rows: History rows in it.
+        rows: History rows taken, those left out included.
     """
 
-    def __init__(self, folder: Path, card: RunCard, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, card: RunCard, *, skip: Skip | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self.path = folder / f"run-{card.run_id}.wandb"
         self.rows = 0
         self.card = card
         self._clock = clock
+        self._skip = skip or Skip()
         self._encoder = w.LogEncoder()
         self._choices = folder / "sources.json"
         self._attempts: dict[int, _AttemptReader] = {}
@@ -168,6 +194,8 @@ class RunFile:
         payloads, reports = reader.read(over=over)
         if reader.source == "reports" and chosen != "reports":
             self._choose(reader.ordinal, "reports")
+        if payloads:
+            reader.link_files(self.path.parent / "files")
         for payload in payloads:
             self._pass_on(payload, reader)
         if reports:
@@ -184,7 +212,6 @@ class RunFile:
                 self._write(self._row(data, payload, reader))
             elif kind in _PASSED:
                 self._describe_if_needed()
-                reader.link_files(self.path.parent / "files")
                 self._write(w.field(kind, data))
 
     def _program_begins(self, data: bytes) -> None:
@@ -263,9 +290,10 @@ class RunFile:
         return [w.field(w.RUN, w.message(parts))]
 
     def _write(self, *payloads: bytes) -> None:
-        if payloads:
+        wanted = [payload for payload in payloads if self._skip.passes(w.kind(payload))]
+        if wanted:
             with open(self.path, "ab") as file:
-                file.write(b"".join(map(self._encoder.frame, payloads)))
+                file.write(b"".join(map(self._encoder.frame, wanted)))
 
     # -- which of its two accounts an attempt is told by ---------------------------------------------------------------
 

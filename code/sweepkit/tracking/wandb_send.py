@@ -1,9 +1,12 @@
 """Sends `.wandb` files with W&B's own service, as `wandb beta sync [--live]` does: one process sends any number.
 
 Measured with W&B 0.31 against a server that fails: the service tries again by itself, seconds to minutes apart, after
-answers 429 and 5xx, broken connections and while no server is there; sends nothing twice that arrived; numbers a run's
-rows by their place, so that a file that is sent again, whole, changes nothing. `--live` follows a file that grows, and
-ends only at a record that ends the run: a killed program writes none, so who makes the file must (`wandb_push`).
+answers 429 and 5xx, broken connections and while no server is there, and numbers a run's rows by their place, so that
+what arrived twice is there once. `--live` follows a file that grows, and ends only at a record that ends the run: a
+killed program writes none, so who makes the file must (`wandb_push`).
+
+**A file that is sent again is appended**: the service asks how many rows the server has of the run and puts the file's
+first row behind them. So who sends again must ask first (`Sender.lines`), and leave out of the file what is there.
 What a server refuses for good (a key, a deleted run) ends the sending of that file.
 
 **W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
@@ -33,6 +36,22 @@ _ERROR = 40  # W&B's severities are those of Python's logging
 _LOSSES = ("file transfer:", "runfiles:")  # how the log's lines on files that a program saved begin
 
 
+# W&B's own name and shape of the question that a run asks when it is resumed.
+_LINES = """
+query RunResumeStatus($project: String, $entity: String, $name: String!) {
+  model(name: $project, entityName: $entity) {
+    id
+    bucket(name: $name, missingOk: true) {
+      id
+      historyLineCount
+      eventsLineCount
+      logLineCount
+    }
+  }
+}
+"""
+
+
 class Access(StrEnum):
     """What came of asking a server who we are."""
 
@@ -50,6 +69,15 @@ class Answer:
     server: str
     entity: str = ""
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """How much of a run a server has: rows of its history, of its system metrics, lines of its console."""
+
+    rows: int = 0
+    events: int = 0
+    console: int = 0
 
 
 class Sending:
@@ -126,6 +154,24 @@ class Sender:
                 return self._answer(Access.REFUSED, f"answer {status}: {got}")
             return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {CHECK_S:g} s")
         return Answer(access=Access.GRANTED, server=self.server, entity=str(told.default_entity))
+
+    def lines(self, *, entity: str, project: str, run_id: str) -> Lines:
+        """Return how much the server has of a run; nothing of one that it does not know.
+
+        Raises:
+            TrackingError: It does not answer within `CHECK_S` seconds, or refuses the question.
+        """
+        from wandb.apis.public.service_api import ServiceApi
+
+        variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
+        try:
+            data = ServiceApi(self._singleton.settings, timeout=CHECK_S).execute_graphql(_LINES, variables)
+        except Exception as error:  # W&B's own, and whatever its service meets
+            got = " ".join(str(error).split()) or type(error).__name__
+            raise TrackingError(f"{self.server} must say what it has of run {run_id}, got: {got}") from error
+        bucket = (data.get("model") or {}).get("bucket") or {}
+        counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
+        return Lines(rows=counts[0], events=counts[1], console=counts[2])
 
     def _answer(self, access: Access, got: str = "") -> Answer:
         hints = {

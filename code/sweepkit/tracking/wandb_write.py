@@ -19,7 +19,7 @@ BLOCK_BYTES = 32 * 1024
 _CHUNK = struct.Struct("<IHB")
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
-HISTORY, SUMMARY, OUTPUT, CONFIG, FILES, METRIC, RUN, EXIT, HEADER = 2, 3, 4, 5, 6, 12, 17, 18, 21
+HISTORY, SUMMARY, OUTPUT, CONFIG, STATS, METRIC, OUTPUT_RAW, RUN, EXIT, HEADER = 2, 3, 4, 5, 7, 12, 13, 17, 18, 21
 """Field numbers of a record's kinds."""
 
 
@@ -99,6 +99,11 @@ def _finite(value: Any) -> Any:
 def items(values: Mapping[str, Any]) -> bytes:
     """Return top-level values as the first field of a history, summary or configuration message."""
     return b"".join(field(1, item((name,), value)) for name, value in values.items())
+
+
+def kind(payload: bytes) -> int:
+    """Return the kind of a record made here: its first field."""
+    return next((key for key, _ in fields(payload)), 0)
 
 
 def header() -> bytes:
