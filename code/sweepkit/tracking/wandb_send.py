@@ -165,7 +165,9 @@ class Sender:
 
         variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
         try:
-            data = ServiceApi(self._singleton.settings, timeout=CHECK_S).execute_graphql(_LINES, variables)
+            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=CHECK_S).execute_graphql(
+                _LINES, variables
+            )
         except Exception as error:  # W&B's own, and whatever its service meets
             got = " ".join(str(error).split()) or type(error).__name__
             raise TrackingError(f"{self.server} must say what it has of run {run_id}, got: {got}") from error
