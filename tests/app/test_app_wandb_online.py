@@ -3,11 +3,13 @@
 Each test prints what was lost; `pytest -rP` shows the table, which docs/wandb_online.md keeps.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sweeping import RUNNER, Sweeper
@@ -81,16 +83,24 @@ class OnlineSweeper(Sweeper):
         )
 
     def record(self):
-        """Return the runs with their reports, as (run, [row, …])."""
+        """Return the runs with the rows of all their attempts in order, as (run, [row, …])."""
         record = open_watch(self.folder / "out" / "sweepkit.db")
         try:
             sweep = record.sweep("스윕")
             return [
-                (run, [dict(report.values) for report in record.reports(run.run_id)])
+                (run, [row for n in range(run.attempts) for row in self.logged(record, f"{run.run_id}-{n + 1}")])
                 for run in record.runs(sweep.sweep_id)
             ]
         finally:
             record.close()
+
+    def logged(self, record, attempt_id):
+        """Return what an attempt logged: its report file (an agent may have died before its end), or the record."""
+        file = self.folder / "out" / "sweep_스윕" / "logs" / f"{attempt_id}.reports.jsonl"
+        if file.exists():
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        run_id = attempt_id.rpartition("-")[0]
+        return [dict(report.values) for report in record.reports(run_id, attempt_id=attempt_id)]
 
 
 def lost(sweeper, backend, names=("loss", "acc")):
@@ -217,7 +227,7 @@ def test_no_key_and_a_wrong_key_are_told_before_anything_is_recorded(tmp_path):
 
 def processes_of(pid):
     """Return the ids of a process's children."""
-    return [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.heavy
