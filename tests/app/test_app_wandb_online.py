@@ -237,8 +237,10 @@ def test_a_runner_and_a_push_that_are_killed_in_the_middle(tmp_path):
         sweeper = OnlineSweeper(tmp_path, backend, [1, 2, 3, 4])
         process = sweeper.begin("--wandb-wait", "1")
         wait_for(lambda: sum(len(run.history) for run in list(backend.runs.values())) == 4)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
+        process.stdout.close()
+        process.stderr.close()
         (tmp_path / "hold").unlink()
         done = sweeper.call("--wandb", "offline", "--cold")  # finishes the sweep without W&B
         assert done.returncode == 0, done.stderr
