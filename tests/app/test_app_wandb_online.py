@@ -196,6 +196,7 @@ def test_a_key_that_expires_while_the_runs_log(tmp_path):
         tell("key expires in mid-stream (401); --push later", sweeper, backend, hits="all")
 
 
+@pytest.mark.heavy
 def test_a_server_that_is_away_from_start_to_end(tmp_path):
     backend = WandbBackend()
     port = backend._server.server_address[1]
