@@ -10,8 +10,9 @@ from wandb.proto import wandb_internal_pb2
 
 from sweepkit.spec.records import Report
 from sweepkit.tracking import wandb_write as w
+from sweepkit.tracking.wandb_attempt import AttemptFiles
 from sweepkit.tracking.wandb_log import Exit, LogDecoder, Row, RunInfo, Summary, decode
-from sweepkit.tracking.wandb_push import AttemptFiles, RunCard, RunEnd, RunFile, Skip
+from sweepkit.tracking.wandb_push import RunCard, RunEnd, RunFile, Skip
 
 CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",), params={"x": 1, "opt": {"lr": 1e-05}})
 END = RunEnd(exit_code=255, tags=("stopped",), notes="stopped: 이유", facts={"state": "stopped"}, summary={"loss": 2.0})

@@ -21,7 +21,8 @@ from sweepkit.spec.records import RunRecord, SweepRecord
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.sweep import SweepSpec
 from sweepkit.store.watch import Watch
-from sweepkit.tracking.wandb_push import AttemptFiles, RunCard, RunEnd, RunFile, Skip
+from sweepkit.tracking.wandb_attempt import AttemptFiles
+from sweepkit.tracking.wandb_push import RunCard, RunEnd, RunFile, Skip
 from sweepkit.tracking.wandb_send import Sender, Sending
 
 _AT_ONCE = 8  # files of ended runs on their way at a time

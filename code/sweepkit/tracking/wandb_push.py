@@ -26,16 +26,14 @@ from typing import Any
 from sweepkit.files import write_atomically
 from sweepkit.spec.records import Report
 from sweepkit.tracking import wandb_write as w
-from sweepkit.tracking.reports import ReportTail
-from sweepkit.tracking.wandb_log import LogDecoder, Row, decode, fields
+from sweepkit.tracking.wandb_attempt import AttemptFiles, AttemptReader
+from sweepkit.tracking.wandb_log import Row, decode, fields
 
-SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
 # Of a record's kinds those that are passed on as they are: summary, console, configuration, files, system metrics,
 # artifacts, TensorBoard, alerts, telemetry, definitions of metrics, raw console, links and uses of artifacts, machine.
 _PASSED = frozenset({3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 24, 25, 26})
 _OURS = frozenset({1, 2, 3, 6, 7, 8, 9, 10, 12})  # of a run's description: what is ours to say
 _KEPT = frozenset({4, 5, 11, 13, 19, 21})  # … and what is the program's: configuration, summary, settings, host, …
-_WRITTEN_BY_CLIENT = frozenset({"config.yaml", "wandb-summary.json"})  # W&B's client makes them anew when it sends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,25 +78,6 @@ class RunEnd:
     notes: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFiles:
-    """Where an attempt logged.
-
-    Args:
-        ordinal: 1 for the run's first.
-        wandb_dir: Its WANDB_DIR.
-        reports: The file that it reported to.
-        recorded: Returns its reports as recorded, for when the files are on another host.
-        over: Its process is gone.
-    """
-
-    ordinal: int
-    wandb_dir: Path
-    reports: Path
-    recorded: Callable[[], Sequence[Report]]
-    over: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,7 +126,7 @@ class RunFile:
         self._skip = skip or Skip()
         self._encoder = w.LogEncoder()
         self._choices = folder / "sources.json"
-        self._attempts: dict[int, _AttemptReader] = {}
+        self._attempts: dict[int, AttemptReader] = {}
         self._done: set[int] = set()
         self._described: list[tuple[int, bytes | str | int]] | None = None
         self._notes = ""
@@ -172,7 +151,7 @@ class RunFile:
                 continue
             reader = self._attempts.get(attempt.ordinal)
             if reader is None:
-                reader = self._attempts[attempt.ordinal] = _AttemptReader(attempt, self._chosen(), self._clock)
+                reader = self._attempts[attempt.ordinal] = AttemptReader(attempt, self._chosen(), self._clock)
             self._take(reader, over=attempt.over)
             if not reader.finished:
                 return False
@@ -189,7 +168,7 @@ class RunFile:
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _take(self, reader: "_AttemptReader", *, over: bool) -> None:
+    def _take(self, reader: AttemptReader, *, over: bool) -> None:
         chosen = reader.source
         payloads, reports = reader.read(over=over)
         if reader.source == "reports" and chosen != "reports":
@@ -202,7 +181,7 @@ class RunFile:
             self._describe_if_needed()
             self._write(*self._report_rows(reports, reader))
 
-    def _pass_on(self, payload: bytes, reader: "_AttemptReader") -> None:
+    def _pass_on(self, payload: bytes, reader: AttemptReader) -> None:
         """Write what is to be sent of one of the program's own records."""
         for kind, data in fields(payload):
             if kind == w.RUN:
@@ -227,7 +206,7 @@ class RunFile:
         own = [(key, value) for key, value in found if key in _KEPT]
         self._describe(own, name=texts.get(8, ""), job_type=texts.get(7, ""), project=texts.get(3, ""))
 
-    def _row(self, data: bytes, payload: bytes, reader: "_AttemptReader") -> bytes:
+    def _row(self, data: bytes, payload: bytes, reader: AttemptReader) -> bytes:
         record = decode(payload)
         step = record.step if isinstance(record, Row) and record.step is not None else self._last_step + 1
         if reader.shift is None:
@@ -239,7 +218,7 @@ class RunFile:
             return w.field(w.HISTORY, data)
         return w.moved_row(data, step=self._last_step, extra=extra)
 
-    def _report_rows(self, reports: Sequence[Report], reader: "_AttemptReader") -> Iterator[bytes]:
+    def _report_rows(self, reports: Sequence[Report], reader: AttemptReader) -> Iterator[bytes]:
         """Yield what stands for reports: rows, the summary of the last values, and what to draw them over."""
         for report in reports:
             values: dict[str, Any] = dict(report.values)
@@ -306,102 +285,3 @@ class RunFile:
 
     def _choose(self, ordinal: int, source: str) -> None:
         write_atomically(self._choices, json.dumps({**self._chosen(), str(ordinal): source}) + "\n")
-
-
-class _AttemptReader:
-    """Reads an attempt's `.wandb` files as they grow, or, when they hold no row, what it reported to us.
-
-    A program that does both says everything twice; W&B's own file says more. Which one was sent first is remembered
-    in the run's folder: the same rows must come again.
-    """
-
-    def __init__(self, attempt: AttemptFiles, chosen: Mapping[str, str], clock: Callable[[], float]) -> None:
-        self.ordinal = attempt.ordinal
-        self.source = chosen.get(str(attempt.ordinal), "")  # "" until rows came from somewhere
-        self.shift: int | None = None  # added to its steps, known with its first row
-        self.finished = False
-        self._attempt = attempt
-        self._clock = clock
-        self._files: dict[Path, _Growing] = {}
-        self._tail = ReportTail(attempt.reports)
-        self._waiting: list[Report] = []
-        self._exits = 0
-        self._linked: set[tuple[str, int]] = set()
-
-    def read(self, *, over: bool) -> tuple[list[bytes], list[Report]]:
-        """Return new records of W&B's, and new reports if they stand for rows."""
-        payloads = list(self._payloads())
-        fresh = self._tail.read(final=over)
-        if not self.source and any(kind == w.HISTORY for payload in payloads for kind, _ in fields(payload)):
-            self.source = "wandb"
-        self._exits += sum(kind == w.EXIT for payload in payloads for kind, _ in fields(payload))
-        self._waiting.extend(fresh)
-        self.finished = over and self._settled()
-        if not self.source and self._waiting and (self.finished or not self._files):
-            self.source = "reports"
-        if self.finished and not self.source and not self._files and not self._attempt.reports.exists():
-            self._waiting.extend(self._attempt.recorded())
-            self.source = "reports"
-        if self.source == "reports":
-            payloads = [item for item in payloads if all(kind != w.HISTORY for kind, _ in fields(item))]
-            reports, self._waiting = self._waiting, []
-            return payloads, reports
-        return payloads, []
-
-    def _settled(self) -> bool:
-        """Return whether nothing more can come of an attempt that is over."""
-        if self._exits >= len(self._files):
-            return True
-        newest = max(path.stat().st_mtime for path in self._files)
-        return self._clock() - newest >= SETTLE_S
-
-    def _payloads(self) -> Iterator[bytes]:
-        for path in sorted(self._attempt.wandb_dir.glob("wandb/*run-*/run-*.wandb")):
-            if not path.parent.name.startswith(("run-", "offline-run-")):
-                continue
-            growing = self._files.setdefault(path, _Growing(path))
-            yield from growing.read()
-
-    def link_files(self, target: Path) -> None:
-        """Let W&B's client find what the program saved: beside the file that it sends."""
-        for path in self._files:
-            source = path.parent / "files"
-            for found in sorted(source.rglob("*")):
-                name = str(found.relative_to(source))
-                if found.is_file() and name not in _WRITTEN_BY_CLIENT:
-                    self._link(found, target / name)
-
-    def _link(self, source: Path, target: Path) -> None:
-        inode = source.stat().st_ino
-        if (str(target), inode) in self._linked:
-            return
-        self._linked.add((str(target), inode))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system
-            target.symlink_to(source.resolve())
-
-
-class _Growing:
-    """A `.wandb` file of a program, read as it grows."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._decoder: LogDecoder | None = LogDecoder()
-        self._offset = 0
-
-    def read(self) -> list[bytes]:
-        """Return the records that were completed since the last call; [] for a file of no known format."""
-        if self._decoder is None or self._path.stat().st_size == self._offset:
-            return []
-        with open(self._path, "rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-        self._offset += len(data)
-        try:
-            return self._decoder.feed(data)
-        except ValueError:
-            self._decoder = None
-            return []
