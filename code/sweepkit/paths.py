@@ -66,6 +66,9 @@ class SweepPaths:
         self.spec = self.root / "sweep.yaml"
         self.table = self.root / "runs.csv"
         self.best_config = self.root / "best_config.yaml"
+        self.wandb = self.root / "wandb"  # what is sent to a W&B server: one folder per run, what was sent, W&B's logs
+        self.wandb_sent = self.wandb / "sent.json"
+        self.wandb_lock = self.wandb / "lock"  # held by the process that sends
         self.best_configs = self.root / "best_configs"  # with several objectives: one for each run of the front
 
     def result(self, run_id: str) -> Path:
@@ -99,6 +102,10 @@ class SweepPaths:
     def wandb_dir(self, run_id: str, attempt_id: str) -> Path:
         """Return the folder (WANDB_DIR) in which an attempt's W&B makes its own `wandb` folder."""
         return self.run_dir(run_id) / attempt_id
+
+    def wandb_push(self, run_id: str) -> Path:
+        """Return the folder of what is sent of a run; named as W&B's client expects that of an offline run."""
+        return self.wandb / f"offline-run-{run_id}"
 
     def parameters(self, attempt_id: str) -> Path:
         """Return the W&B parameter file (WANDB_SWEEP_PARAM_PATH) of an attempt."""

@@ -45,7 +45,7 @@ def test_all_of_it_is_read_and_none_of_it_goes_to_wandb():
         ("{name: 7}", "must be a string"),
         ("{tags: a}", "must be a list of strings"),
         ("{tags: ['a,b']}", "must not be empty or hold a comma"),
-        ("{mode: off}", "must be one of offline, disabled"),
+        ("{mode: off}", "must be one of online, offline, disabled"),
     ],
 )
 def test_wrong_ones_are_told_with_file_and_line(text, said):

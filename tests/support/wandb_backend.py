@@ -5,8 +5,12 @@
         subprocess.run(["wandb", "agent", "--count", "2", sweep_id], env=env)
         backend.runs["…"].history
 
+Faults (`backend.faults`, see `wandb_faults`) make answers fail, come late or break; `backend.keys` are the good keys.
+A file stream is taken line by line: a line that is sent again is counted (`BackendRun.resent`), and one that
+differs from what stands there, or leaves a gap, is kept in `BackendRun.conflicts`, so that no double sending hides.
+
 It serves `wandb.sweep`, `wandb.agent(function)`, the `wandb agent` command, runs that log online, `wandb sync`, and
-`wandb.Api().sweep(path).runs`. It checks no key, speaks plain HTTP on 127.0.0.1, keeps everything in memory, and
+`wandb.Api().sweep(path).runs`. It speaks plain HTTP on 127.0.0.1, keeps everything in memory, and
 answers an operation it does not know with a GraphQL error, recorded in `unknown`.
 """
 
@@ -16,6 +20,7 @@ import gzip
 import itertools
 import json
 import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from wandb_faults import Fault, Faults
 
 ENTITY = "tester"
 PROJECT = "loopback"
@@ -49,6 +55,27 @@ class BackendRun:
     upserts: int = 0
     created_at: str = CREATED_AT
     stopped: bool = False
+    name_shown: str = ""
+    job_type: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
+    resent: int = 0
+    conflicts: list[str] = field(default_factory=list)
+    console: dict[int, str] = field(default_factory=dict)
+    events: dict[int, dict[str, Any]] = field(default_factory=dict)
+    content: dict[str, bytes] = field(default_factory=dict)
+
+    def take_rows(self, offset: int, rows: list[dict[str, Any]]) -> None:
+        """Take history rows whose first one stands at `offset`."""
+        for at, row in enumerate(rows, offset):
+            if at == len(self.history):
+                self.history.append(row)
+            elif at > len(self.history):
+                self.conflicts.append(f"row {at} came when there were {len(self.history)}")
+            else:
+                self.resent += 1
+                if not _same_row(self.history[at], row):
+                    self.conflicts.append(f"row {at} was {self.history[at]}, came again as {row}")
 
 
 @dataclass
@@ -68,6 +95,17 @@ class BackendSweep:
     def internal_id(self) -> str:
         """Return the id that mutations take."""
         return base64.b64encode(f"Sweep:{self.sweep_id}".encode()).decode()
+
+
+def _operation(query: str) -> str:
+    """Return the name of a GraphQL operation, "" for one without."""
+    match = re.search(r"\b(?:query|mutation)\s+(\w+)", query)
+    return match.group(1) if match else ""
+
+
+def _same_row(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two rows are the same to W&B: `_runtime` is what the sender counts, not what was logged."""
+    return {**one, "_runtime": 0} == {**other, "_runtime": 0}
 
 
 def grid(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -97,9 +135,15 @@ class WandbBackend:
         requests: How often each HTTP endpoint was.
         unknown: Operations that were answered with an error.
         commands: Commands for agents, by agent id; each is sent once, before any run (`{"type": "stop", …}`).
+        faults: What goes wrong.
+        keys: The API keys that are accepted; None accepts every one.
+
+    `port` 0 takes a free one; a server that comes back listens where it did.
     """
 
-    def __init__(self, propose: Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]] = grid) -> None:
+    def __init__(
+        self, propose: Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]] = grid, *, port: int = 0
+    ) -> None:
         self.runs: dict[str, BackendRun] = {}
         self.sweeps: dict[str, BackendSweep] = {}
         self.agents: dict[str, str] = {}
@@ -107,9 +151,11 @@ class WandbBackend:
         self.requests: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.commands: dict[str, list[dict[str, Any]]] = {}
+        self.faults = Faults()
+        self.keys: set[str] | None = None
         self._propose = propose
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -158,8 +204,7 @@ class WandbBackend:
 
     def graphql(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one GraphQL request: `{"data": …}` or `{"errors": …}`."""
-        match = re.search(r"\b(?:query|mutation)\s+(\w+)", query)
-        operation = match.group(1) if match else ""
+        operation = _operation(query)
         with self._lock:
             self.operations[operation] += 1
             answer = getattr(self, f"_op_{operation}", None)
@@ -176,12 +221,16 @@ class WandbBackend:
             for file, chunk in (body.get("files") or {}).items():
                 lines = chunk.get("content", [])
                 if file == "wandb-history.jsonl":
-                    run.history[chunk.get("offset", 0) :] = [json.loads(line) for line in lines]
+                    run.take_rows(chunk.get("offset", 0), [json.loads(line) for line in lines])
+                elif file == "output.log":
+                    run.console.update(enumerate(lines, chunk.get("offset", 0)))
+                elif file == "wandb-events.jsonl":
+                    run.events.update(enumerate(map(json.loads, lines), chunk.get("offset", 0)))
                 elif file == "wandb-summary.json" and lines:
                     run.summary = json.loads(lines[-1])
             if body.get("complete"):
                 run.exit_code = body.get("exitcode")
-                run.state = "finished" if run.exit_code == 0 else "failed"
+                run.state = {0: "finished", 255: "killed"}.get(run.exit_code, "failed")
 
     # Operations, by W&B's names
 
@@ -281,11 +330,21 @@ class WandbBackend:
         run.project = variables.get("project") or run.project
         run.group = variables.get("groupName") or run.group
         run.sweep = variables.get("sweep") or run.sweep
+        run.name_shown = variables.get("displayName") or run.name_shown
+        run.job_type = variables.get("jobType") or run.job_type
+        run.tags = variables.get("tags") or run.tags
+        run.notes = variables.get("notes") or run.notes
         if variables.get("config"):
             run.config = plain(json.loads(variables["config"]))
         bucket = {"id": f"id-{name}", "name": name, "displayName": name, "description": None, "config": "{}"}
-        bucket |= {"sweepName": run.sweep, "project": _project(run.project), "historyLineCount": len(run.history)}
+        bucket |= {"sweepName": run.sweep, "project": _project(run.project), **_line_counts(run)}
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+
+    def _op_RunResumeStatus(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(variables["name"])
+        counts = {} if run is None else _line_counts(run)
+        bucket = None if run is None else {"id": f"id-{run.name}", "name": run.name, **counts}
+        return {"model": {"id": "UHJvamVjdDox", "name": variables["project"], "bucket": bucket}}
 
     def _op_CreateRunFiles(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         name = variables["run"]
@@ -302,11 +361,17 @@ class WandbBackend:
         config = json.dumps({key: {"value": value} for key, value in run.config.items()})
         node = {"id": f"id-{run.name}", "name": run.name, "displayName": run.name, "sweepName": run.sweep}
         node |= {"state": run.state, "group": run.group, "config": config, "summaryMetrics": json.dumps(run.summary)}
-        node |= {"projectId": 1, "tags": [], "jobType": None, "commit": None, "readOnly": False, "notes": None}
+        node |= {"projectId": 1, "tags": run.tags, "jobType": run.job_type, "commit": None, "readOnly": False}
         node |= {"createdAt": run.created_at, "heartbeatAt": CREATED_AT, "description": None, "systemMetrics": "{}"}
         node |= {"historyLineCount": len(run.history), "user": {"name": ENTITY, "username": ENTITY}}
-        node |= {"historyKeys": None, "exitcode": run.exit_code, "shouldStop": False, "failed": run.state == "failed"}
-        return node | {"stopped": run.stopped, "running": run.state == "running", "sampledHistory": [run.history]}
+        node |= {"notes": run.notes, "historyKeys": None, "exitcode": run.exit_code, "shouldStop": False}
+        node |= {"failed": run.state == "failed", "stopped": run.stopped, "running": run.state == "running"}
+        return node | {"sampledHistory": [run.history]}
+
+
+def _line_counts(run: BackendRun) -> dict[str, int]:
+    counts = {"historyLineCount": len(run.history), "eventsLineCount": len(run.events)}
+    return counts | {"logLineCount": len(run.console)}
 
 
 def _project(name: str) -> dict[str, Any]:
@@ -336,26 +401,56 @@ def _handler(backend: WandbBackend) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self._body()
-            if self.path.startswith("/graphql"):
-                request = json.loads(body)
-                self._answer(backend.graphql(request["query"], request.get("variables") or {}))
+            request = json.loads(body) if self.path.startswith("/graphql") else {}
+            fault = backend.faults.meet(f"{self.path} {_operation(request.get('query', ''))}".rstrip())
+            if self._broken(fault):
+                return
+            if request:
+                answer = backend.graphql(request["query"], request.get("variables") or {})
             elif match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
                 backend.file_stream(match.group(1), json.loads(body))
-                self._answer({"exitcode": None, "limits": {}})
+                answer = {"exitcode": None, "limits": {}}
             else:
-                self._other()
+                answer = self._other()
+            self._answer(answer, cut=fault is not None and fault.drop == "after")
 
         def do_PUT(self) -> None:
-            self._body()
-            self._other()
+            body = self._body()
+            fault = backend.faults.meet(self.path)
+            if self._broken(fault):
+                return
+            if match := re.fullmatch(r"/upload/([^/]+)/(.+)", self.path):
+                backend.runs[match.group(1)].content[match.group(2)] = body
+            self._answer(self._other(), cut=fault is not None and fault.drop == "after")
 
         def do_GET(self) -> None:
-            self._other()
+            self._answer(self._other())
 
-        def _other(self) -> None:
+        def _other(self) -> dict[str, Any]:
             """Uploads, telemetry and health checks: taken, counted, answered with nothing."""
             backend.requests[f"{self.command} /{self.path.split('/')[1]}"] += 1
-            self._answer({})
+            return {}
+
+        def _broken(self, fault: Fault | None) -> bool:
+            """Answer a request that a fault or a wrong key keeps from being done; False when neither does."""
+            if fault is not None and fault.drop == "before":
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return True
+            status, headers = (fault.status, fault.headers) if fault is not None else (0, ())
+            if not status and not self.path.startswith("/upload/") and not self._key_is_good():
+                status = 401
+            if status:
+                self._answer({"errors": [{"message": f"status {status}"}]}, status=status, headers=headers)
+            return bool(status)
+
+        def _key_is_good(self) -> bool:
+            if backend.keys is None:
+                return True
+            given = self.headers.get("Authorization", "").removeprefix("Basic ")
+            with contextlib.suppress(ValueError):
+                return base64.b64decode(given).decode().partition(":")[2] in backend.keys
+            return False
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "") == "chunked":
@@ -370,13 +465,19 @@ def _handler(backend: WandbBackend) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
             return data
 
-        def _answer(self, value: Any) -> None:
+        def _answer(
+            self, value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = (), cut: bool = False
+        ) -> None:
             data = json.dumps(value).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            self.send_response(status)
+            for name, text in (("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers):
+                self.send_header(name, text)
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+            if cut:
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
 
         def handle(self) -> None:
             with contextlib.suppress(ConnectionError):  # a client that was killed in the middle of a request

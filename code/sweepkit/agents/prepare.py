@@ -105,7 +105,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             project=place.spec.project or place.inherited.get("WANDB_PROJECT") or None,
             entity=place.spec.entity,
-            **_wandb_naming(place, attempt.run),
+            **wandb_naming(place.spec, place.paths.root.name.removeprefix("sweep_"), attempt.run),
         )
     )
     env.update(slot.environment(place.inherited))
@@ -138,10 +138,9 @@ def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _wandb_naming(place: Workplace, run: RunRecord) -> dict[str, Any]:
+def wandb_naming(spec: SweepSpec, sweep: str, run: RunRecord) -> dict[str, Any]:
     """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise."""
-    sweep = place.paths.root.name.removeprefix("sweep_")
-    naming = place.spec.extensions.wandb or WandbNaming()
+    naming = spec.extensions.wandb or WandbNaming()
     return {
         "run_id": run.run_id,
         "group": sweep if naming.group is None else naming.group.format(sweep=sweep),

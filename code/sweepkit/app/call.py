@@ -15,6 +15,7 @@ from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.app.plan import Plan
 from sweepkit.app.session import Session
+from sweepkit.app.wandb_online import Online
 from sweepkit.errors import ConflictError
 from sweepkit.reports.progress import Screen
 from sweepkit.spec.events import Notice
@@ -49,6 +50,7 @@ class Call:
         self.cold = bool(options.cold)
         self.preempted = False
         screen = Screen() if sys.stdout.isatty() and not options.json else None
+        self.online = Online(options, plans, lambda text: self.sessions[0].on_event(Notice(text=text, warning=True)))
         self.sessions = [
             Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1) for plan in plans
         ]
@@ -59,16 +61,20 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.online.close()
         if self.launcher is not None:
             self.launcher.close()
         self.store.close()
 
     def run(self) -> int:
         """Run the sweeps; return the exit code."""
+        self.online.start()
         for session in self.sessions:
             session.check()  # may refuse: nothing is recorded yet
+        self.notes += self.online.begin()  # likewise
         for session in self.sessions:
             session.open()
+        self.online.go({session.spec.name: session.sweep.name for session in self.sessions})
         first = self.sessions[0]
         self.launcher = LocalLauncher(
             log=first.paths.logs / "forkserver.log",
@@ -110,7 +116,10 @@ class Call:
             for number in previous:
                 signal.signal(number, on_signal)
             self._tell_notes()
-            return crew.run()
+            finishes = crew.run()
+            level = crew.interrupt_level
+            self.online.finish(hurried=lambda: crew.interrupt_level > level, preempted=self.preempted)
+            return finishes
         except BaseException:
             if self.launcher is not None:
                 self.launcher.close()

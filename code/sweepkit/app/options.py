@@ -97,11 +97,12 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
         ("resume", "let a paused sweep go on"),
         ("stop", "start no further run; its runners end when the running runs have ended"),
         ("cancel", "terminate its running runs, too; they are run again if it is started again"),
+        ("push", "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again"),
     ):
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
     _add_common(parser, output_dir)
     options = _with_backend(parser, parser.parse_args(argv))
-    asked = [(word, name) for word in ("pause", "resume", "stop", "cancel") if (name := getattr(options, word))]
+    asked = [(word, name) for word in ("pause", "resume", "stop", "cancel", "push") if (name := getattr(options, word))]
     options.command, options.name = asked[0] if asked else (None, None)
     return options
 
@@ -189,6 +190,18 @@ def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         "--optuna-storage",
         metavar="URL",
         help="mirror the sweep into an Optuna storage, for optuna-dashboard and Optuna's plots",
+    )
+    add(
+        "--wandb",
+        choices=("offline", "online"),
+        help="online: send each run to W&B while it logs (default: the YAML's sweepkit.wandb.mode, else offline)",
+    )
+    add(
+        "--wandb-wait",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to wait at the end for a W&B server that takes nothing (default: 30); --push sends the rest",
     )
     add("--sampler", choices=_SAMPLERS, help="search with this in place of the method's own engine")
     add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(argv, output_dir=OUTPUT_DIR)
+    if options.command == "push":
+        from sweepkit.app.push import push
+
+        return push(options)
     if options.command is not None:
         return _control(options)
     if options.backend == "wandb":

@@ -206,8 +206,9 @@ class WandbNaming:
         name: Display name of a run, with `{number}` (from 0), `{run_id}` and `{sweep}`; `{number:03d}` pads.
         job_type: W&B's job type.
         tags: W&B's tags; no commas in them.
-        mode: "offline": our trainer too records every run with W&B. "disabled": no run is recorded, and what a program
-            tells through `wandb.log` alone is not seen. None: programs decide.
+        mode: "online": every run is sent to a W&B server while it logs. "offline": our trainer too records every run
+            with W&B. "disabled": no run is recorded, and what a program tells through `wandb.log` alone is not seen.
+            None: programs decide.
     """
 
     group: str | None = None

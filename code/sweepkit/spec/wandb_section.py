@@ -10,7 +10,7 @@ from sweepkit.spec.sweep import WandbNaming
 from sweepkit.spec.yaml import KeyPath
 
 _KEYS = tuple(item.name for item in fields(WandbNaming))
-_MODES = ("offline", "disabled")
+_MODES = ("online", "offline", "disabled")
 _FIELDS = {"name": ("number", "run_id", "sweep"), "group": ("sweep",)}
 _LONGEST = 128  # characters; W&B refuses longer groups, names and job types
 

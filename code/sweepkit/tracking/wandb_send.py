@@ -1,0 +1,250 @@
+"""Sends `.wandb` files with W&B's own service, as `wandb beta sync [--live]` does: one process sends any number.
+
+Measured with W&B 0.31 against a server that fails: the service tries again by itself, seconds to minutes apart, after
+answers 429 and 5xx, broken connections and while no server is there, and numbers a run's rows by their place, so that
+what arrived twice is there once. `--live` follows a file that grows, and ends only at a record that ends the run: a
+killed program writes none, so who makes the file must (`wandb_push`).
+
+**A file that is sent again is appended**: the service asks how many rows the server has of the run and puts the file's
+first row behind them. So who sends again must ask first (`Sender.lines`), and leave out of the file what is there.
+What a server refuses for good (a key, a deleted run) ends the sending of that file.
+
+**W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
+sent, beside a message "Some run data will not be synced"; when a file that a program saved is refused, only its log
+says so. Both count as not sent here, so that nothing is lost.
+
+Uses W&B's package below its public surface (0.31 is pinned): the public command costs a second of CPU for every run.
+Credentials are read by W&B from its own places (WANDB_API_KEY, netrc) and never leave it.
+"""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import TrackingError
+from sweepkit.tracking.wandb_run import wandb_installed
+
+CHECK_S = 6.0
+_BEGIN_S = 30.0
+_REFUSED = (401, 403)
+_ERROR = 40  # W&B's severities are those of Python's logging
+_LOSSES = ("file transfer:", "runfiles:")  # how the log's lines on files that a program saved begin
+
+
+# W&B's own name and shape of the question that a run asks when it is resumed.
+_LINES = """
+query RunResumeStatus($project: String, $entity: String, $name: String!) {
+  model(name: $project, entityName: $entity) {
+    id
+    bucket(name: $name, missingOk: true) {
+      id
+      historyLineCount
+      eventsLineCount
+      logLineCount
+    }
+  }
+}
+"""
+
+
+class Access(StrEnum):
+    """What came of asking a server who we are."""
+
+    GRANTED = "granted"
+    NO_KEY = "no key"
+    REFUSED = "refused"
+    AWAY = "away"  # no answer, or one that says nothing of the key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server said: `entity` when access is granted, else what to tell the user."""
+
+    access: Access
+    server: str
+    entity: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """How much of a run a server has: rows of its history, of its system metrics, lines of its console."""
+
+    rows: int = 0
+    events: int = 0
+    console: int = 0
+
+
+class Sending:
+    """A file on its way.
+
+    Attributes:
+        path: The file.
+        over: Nothing more is tried. `sent` says what came of it.
+        faults: What W&B said of what it did not send, in its words.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.over = False
+        self.faults: list[str] = []
+        self.began = datetime.now(UTC)
+
+    @property
+    def marker(self) -> Path:
+        """Return the file by which W&B remembers that all was sent."""
+        return self.path.with_name(self.path.name + ".synced")
+
+    @property
+    def sent(self) -> bool:
+        """Return whether the server has all of the file."""
+        return self.over and not self.faults and self.marker.exists()
+
+
+class Sender:
+    """W&B's service in this process. One at a time; the process should end soon after it.
+
+    Args:
+        directory: Where W&B makes its `wandb` folder, for its logs.
+
+    Raises:
+        TrackingError: W&B is not installed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        if not wandb_installed():
+            raise TrackingError("wandb: the package must be installed, got none; install it: pip install wandb")
+        os.environ["WANDB_DIR"] = os.fspath(directory)
+        os.environ["WANDB_SILENT"] = "true"  # W&B prints to the terminal of whoever imports it
+        os.environ.pop("WANDB_MODE", None)  # offline is what the programs are; this is what is not
+        from wandb.sdk import wandb_setup
+
+        self._logs = directory / "wandb" / "logs"
+        self._setup: Any = wandb_setup
+        self._singleton: Any = wandb_setup.singleton()
+        self.server = str(self._singleton.settings.base_url)
+
+    def check(self) -> Answer:
+        """Ask the server whose key it is that W&B finds; takes at most `CHECK_S` seconds."""
+        from wandb.errors import AuthenticationError
+        from wandb.sdk.lib import wbauth
+
+        try:
+            auth = wbauth.authenticate_session(host=self.server, source="sweepkit", no_offline=True, prompt=False)
+        except AuthenticationError as error:
+            return self._answer(Access.REFUSED, f"the key is malformed: {error}")
+        if auth is None:
+            return self._answer(Access.NO_KEY)
+        return self._ask()
+
+    def _ask(self) -> Answer:
+        from wandb.apis.public.service_api import ServiceApi
+
+        try:
+            told = ServiceApi(self._singleton.settings, timeout=CHECK_S).authenticate()
+        except Exception as error:  # W&B's own, and whatever its service meets
+            status = getattr(getattr(error, "response", None), "http_status", 0)
+            got = " ".join(str(error).split()) or type(error).__name__
+            if status in _REFUSED:
+                return self._answer(Access.REFUSED, f"answer {status}: {got}")
+            return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {CHECK_S:g} s")
+        return Answer(access=Access.GRANTED, server=self.server, entity=str(told.default_entity))
+
+    def lines(self, *, entity: str, project: str, run_id: str) -> Lines:
+        """Return how much the server has of a run; nothing of one that it does not know.
+
+        Raises:
+            TrackingError: It does not answer within `CHECK_S` seconds, or refuses the question.
+        """
+        from wandb.apis.public.service_api import ServiceApi
+
+        variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
+        try:
+            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=CHECK_S).execute_graphql(
+                _LINES, variables
+            )
+        except Exception as error:  # W&B's own, and whatever its service meets
+            got = " ".join(str(error).split()) or type(error).__name__
+            raise TrackingError(f"{self.server} must say what it has of run {run_id}, got: {got}") from error
+        bucket = (data.get("model") or {}).get("bucket") or {}
+        counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
+        return Lines(rows=counts[0], events=counts[1], console=counts[2])
+
+    def _answer(self, access: Access, got: str = "") -> Answer:
+        hints = {
+            Access.NO_KEY: f"W&B must have an API key for {self.server}, got none in WANDB_API_KEY or netrc; "
+            "`wandb login` keeps one",
+            Access.REFUSED: f"{self.server} must accept the API key, got: {got}; set WANDB_API_KEY, or `wandb login` "
+            "again",
+            Access.AWAY: f"{self.server} must answer, got: {got}",
+        }
+        return Answer(access=access, server=self.server, text=hints[access])
+
+    def send(self, path: Path, *, live: bool) -> Sending:
+        """Begin to send a file; returns at once.
+
+        Args:
+            path: The file; it must exist.
+            live: It still grows.
+
+        Raises:
+            TrackingError: W&B's service does not answer.
+        """
+        sending = Sending(path)
+        sending.marker.unlink(missing_ok=True)
+        try:
+            service = self._singleton.ensure_service()
+            self._singleton.asyncer.run(lambda: self._begin(service, sending, live=live))
+        except Exception as error:
+            self._restart()
+            raise TrackingError(f"W&B's service must take {path.name}, got: {error}; it is started again") from error
+        return sending
+
+    async def _begin(self, service: Any, sending: Sending, *, live: bool) -> None:
+        nothing_new = {"entity": "", "project": "", "run_id": "", "job_type": "", "tag_replacements": {}}
+        first = await service.init_sync({sending.path}, self._singleton.settings, cwd=None, live=live, **nothing_new)
+        begun = await first.wait_async(timeout=_BEGIN_S)
+        handle = await service.sync(begun.id, parallelism=1)
+        self._singleton.asyncer.run_soon(lambda: _follow(handle, sending, self._logs), daemon=True)
+
+    def _restart(self) -> None:
+        with contextlib.suppress(Exception):
+            self._setup.teardown()
+        self._singleton = self._setup.singleton()
+
+
+async def _follow(handle: Any, sending: Sending, logs: Path) -> None:
+    try:
+        response = await handle.wait_async(timeout=None)
+        sending.faults = [str(message.content) for message in response.messages if message.severity >= _ERROR]
+        sending.faults += _refused_files(sending, logs)
+    except Exception as error:  # the service is gone
+        sending.faults = [f"{type(error).__name__}: {error}"]
+    sending.over = True
+
+
+def _refused_files(sending: Sending, logs: Path) -> list[str]:
+    """Return what W&B's log says of files that could not be sent with a run."""
+    found = []
+    for log in logs.glob("debug-sync*.log"):
+        if log.stat().st_mtime < sending.began.timestamp():
+            continue
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"ERROR"' in line and any(f'"{word}' in line for word in _LOSSES):
+                found += _fault_of(line, sending)
+    return found
+
+
+def _fault_of(line: str, sending: Sending) -> list[str]:
+    try:
+        entry = json.loads(line)
+        mine = entry["sync_path"] == os.fspath(sending.path)
+        fresh = datetime.fromisoformat(entry["time"][:26].rstrip("Z")).replace(tzinfo=UTC) >= sending.began
+        return [str(entry["msg"])] if mine and fresh else []
+    except (ValueError, KeyError, TypeError):
+        return []
