@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from sweepkit.agents.isolation import temp_dir
 from sweepkit.agents.launcher import warm_program
-from sweepkit.agents.prepare import BASE_CONFIG_ENV, Workplace, prepare, resolve_program
+from sweepkit.agents.prepare import BASE_CONFIG_ENV, Workplace, prepare, resolve_program, seed_of_attempt
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import SweepPaths
 from sweepkit.spec.read import from_config
@@ -175,3 +176,28 @@ def test_a_run_has_the_name_in_wandb_that_the_yaml_asks_for(place):
     assert asked == ["optuna_search", "trial_0", "search", "a,한글", "offline", "offline"]
     asked = wandb_of(group="of {sweep}", name="{sweep}/{run_id}/{number:03d}", mode="disabled")
     assert asked == [f"of {group}", f"{group}/abc/000", None, None, "disabled", None]
+
+
+@pytest.mark.parametrize(
+    ("params", "proposal", "name", "seed"),
+    [
+        ({"seed": 7}, {}, "seed", "7"),
+        ({"training": {"seed": 8.0}}, {}, "training.seed", "8"),
+        ({"training.seed": 9}, {}, "training.seed", "9"),
+        ({"seed": 7}, {}, "other", "3"),
+        ({"seed": "x"}, {}, "seed", "3"),
+        ({"seed": 7}, {}, None, "3"),
+        ({"lr": 1}, {"run_seed": 5, "configuration": 0}, None, "5"),
+        ({"lr": 1}, {"seed": 5, "sampler": "tpe"}, "seed", "3"),
+    ],
+)
+def test_a_run_that_has_a_seed_gets_it_in_its_environment_too(place, params, proposal, name, seed):
+    workplace = place(inherited={"SEED": "3"}, sweepkit={"seed_parameter": name})
+    attempt = replace(ATTEMPT, run=replace(ATTEMPT.run, params=params, proposal=proposal))
+    assert prepare(workplace, attempt, SLOT).env["SEED"] == seed
+    assert seed_of_attempt(workplace, attempt) == int(seed)
+
+
+def test_without_any_seed_none_is_made_up(place):
+    assert "SEED" not in prepare(place(), ATTEMPT, SLOT).env and seed_of_attempt(place(), ATTEMPT) is None
+    assert seed_of_attempt(place(inherited={"SEED": "seven"}), ATTEMPT) is None

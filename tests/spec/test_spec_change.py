@@ -203,3 +203,24 @@ def test_changed_rules_for_failures_are_shown_and_continue_the_sweep():
     change = compare(ruled, from_config(config))
     assert change.lines == ('sweepkit.on_failure: [{"match": "x", "action": "retry", "times": 3}] → []',)
     assert not change.breaking
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (3, [1, 2, 3], ChangeKind.SAME),
+        (2, 3, ChangeKind.EXTENDS),
+        (2, {"seeds": 2, "stop_worse": False}, ChangeKind.EXTENDS),
+        (3, 2, ChangeKind.DIFFERS),
+        (3, [4, 5, 6], ChangeKind.DIFFERS),
+        (3, None, ChangeKind.DIFFERS),
+    ],
+)
+def test_more_seeds_extend_a_sweep_and_others_make_it_another(before, after, kind):
+    base = _changed(BASE, ("sweepkit", "seeds_per_run"), before)
+    assert _compare(base, ("sweepkit", "seeds_per_run"), after).kind is kind
+
+
+def test_naming_a_holdout_extends_a_sweep_and_another_seed_parameter_makes_it_another():
+    assert _compare(BASE, ("sweepkit", "holdout"), {"file": "t.csv"}).kind is ChangeKind.EXTENDS
+    assert _compare(BASE, ("sweepkit", "seed_parameter"), "rng").kind is ChangeKind.DIFFERS

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.spec.distributions import Kind
 from sweepkit.spec.read import find_sweep, from_config, read_sweep, read_sweep_text
-from sweepkit.spec.sweep import DEFAULT_COMMAND, FailureAction, FailureRule, Goal, Impute, Method, Sampler, Scheduler
+from sweepkit.spec.sweep import (
+    DEFAULT_COMMAND,
+    FailureAction,
+    FailureRule,
+    Goal,
+    Impute,
+    Method,
+    Sampler,
+    Scheduler,
+    Seeds,
+)
 
 FULL = """\
 # a sweep with every key
@@ -415,3 +425,41 @@ def test_nest_and_flatten_are_inverse(tree, data):
     assert space.flatten(nested) == flat
     assert list(nested) == sorted(nested)
     assert space.flatten({**nested, "not-in-the-space!": 1}) == flat
+
+
+@pytest.mark.parametrize(
+    ("written", "seeds"),
+    [
+        ("3", Seeds(seeds=(1, 2, 3))),
+        ("3.0", Seeds(seeds=(1, 2, 3))),
+        ("[42, 7]", Seeds(seeds=(42, 7))),
+        ("{seeds: 2}", Seeds(seeds=(1, 2), stop_worse=True, min_seeds=2)),
+        ("{seeds: [5, 4, 3], stop_worse: false, min_seeds: 1}", Seeds(seeds=(5, 4, 3), stop_worse=False, min_seeds=1)),
+        ("null", None),
+    ],
+)
+def test_seeds_per_run_is_a_number_a_list_or_a_mapping(written, seeds):
+    own = read_sweep_text(f"method: random\nparameters: {{x: {{value: 1}}}}\nsweepkit: {{seeds_per_run: {written}}}\n")
+    assert own.extensions.seeds_per_run == seeds
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [({}, "seed"), ({"seed_parameter": "training.seed"}, "training.seed"), ({"seed_parameter": None}, None)],
+)
+def test_the_seeds_parameter_is_called_seed_unless_it_has_another_name_or_none(own, name):
+    read = from_config({"method": "random", "parameters": {"x": {"value": 1}}, "sweepkit": own})
+    assert read.extensions.seed_parameter == name and read.extensions.seeds_per_run is None
+
+
+def test_the_holdout_is_a_mapping_of_parameters():
+    config = {"method": "random", "parameters": {"x": {"value": 1}, "data.val_file": {"value": "dev.csv"}}}
+    own = {"holdout": {"data.val_file": "test.csv", "limit": None}}
+    assert from_config({**config, "sweepkit": own}).extensions.holdout == own["holdout"]
+    assert from_config(config).extensions.holdout == {}
+
+
+def test_a_command_may_name_the_seed_of_seeds_per_run():
+    config = {"method": "random", "parameters": {"x": {"value": 1}}, "command": ["train", "--seed=${seed}"]}
+    assert from_config({**config, "sweepkit": {"seeds_per_run": 2}}).warnings == ()
+    assert len(from_config(config).warnings) == 1

@@ -393,4 +393,51 @@ BAD_SWEEPS: list[BadSweep] = [
         "sweepkit.base_config: must be",
         2,
     ),
+    # Seeds and the hold-out set
+    *(
+        (f"seeds_per_run_{name}", _with(_LR, f"method: random\nsweepkit: {{seeds_per_run: {value}}}"), rule, 2)
+        for name, value, rule in (
+            ("one", "1", "sweepkit.seeds_per_run: must be a whole number from 2 to 1000, a list of seeds or a mapping"),
+            ("word", "three", 'a list of seeds or a mapping, got "three"; write a number from 2, a list as'),
+            ("yes", "true", "a list of seeds or a mapping, got true"),
+            ("alone", "[7]", "sweepkit.seeds_per_run: must list 2 to 1000 seeds, got [7]"),
+            ("twice", "[7, 8, 7]", "sweepkit.seeds_per_run[2]: every seed must be given once, got 7"),
+            ("negative", "[7, -1]", "sweepkit.seeds_per_run[1]: a seed must be a whole number from 0 to 4294967295"),
+            ("nothing", "{min_seeds: 2}", "sweepkit.seeds_per_run: seeds_per_run needs seeds"),
+            ("key", "{seeds: 3, stop: true}", "sweepkit.seeds_per_run.stop: stop is not a key of"),
+            ("min", "{seeds: 3, min_seeds: 4}", "min_seeds: must be at most the number of seeds, 3, got 4"),
+            ("race", "{seeds: 3, stop_worse: true}", "stop_worse needs one metric to compare by, got no metric"),
+        )
+    ),
+    (
+        "seeds_and_parameter",
+        _with(_LR + "\nseed: {values: [1, 2]}", "method: random\nsweepkit: {seeds_per_run: 2}"),
+        "parameters.seed: seed gets the seeds of sweepkit.seeds_per_run and cannot be a parameter",
+        6,
+    ),
+    (
+        "seed_parameter_empty",
+        _with(_LR, "method: random\nsweepkit: {seed_parameter: ''}"),
+        "sweepkit.seed_parameter: must be a parameter's name",
+        2,
+    ),
+    ("holdout_list", _with(_LR, "method: random\nsweepkit: {holdout: [a]}"), "sweepkit.holdout: must be a mapping", 2),
+    (
+        "holdout_empty",
+        _with(_LR, "method: random\nsweepkit: {holdout: {}}"),
+        "sweepkit.holdout: must name at least one parameter",
+        2,
+    ),
+    (
+        "holdout_searched",
+        _with(_LR, "method: random\nsweepkit: {holdout: {lr: 1}}"),
+        "sweepkit.holdout.lr: lr is searched: another value of it is another configuration",
+        2,
+    ),
+    (
+        "holdout_seed",
+        _with(_LR, "method: random\nsweepkit: {holdout: {seed: 1}}"),
+        "sweepkit.holdout.seed: seed has the seed and cannot name the hold-out set",
+        2,
+    ),
 ]

@@ -15,6 +15,7 @@ from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
 from sweepkit.spec.command import arguments_json, build_command, needs_json_file, optional_names
+from sweepkit.spec.seeds import seed_of_run
 from sweepkit.spec.sweep import SweepSpec, WandbNaming
 from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.tracking.reports import (
@@ -23,6 +24,7 @@ from sweepkit.tracking.reports import (
     PREEMPT_FILE_ENV,
     REPORT_FILE_ENV,
     RUN_DIR_ENV,
+    SEED_ENV,
 )
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 
@@ -109,9 +111,22 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     env[CACHE_DIR_ENV] = str(place.paths.cache)
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONUTF8"] = "1"
+    if (seed := _own_seed(place, attempt)) is not None:
+        env[SEED_ENV] = str(seed)
     if place.base_config is not None:
         env[BASE_CONFIG_ENV] = place.base_config
     return env
+
+
+def _own_seed(place: Workplace, attempt: Attempt) -> int | None:
+    return seed_of_run(attempt.run, place.spec.extensions.seed_parameter)
+
+
+def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
+    """Return the seed that an attempt is given by the variable SEED, None when that holds no whole number."""
+    own = _own_seed(place, attempt)
+    text = place.inherited.get(SEED_ENV, "").strip() if own is None else str(own)
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _wandb_naming(place: Workplace, run: RunRecord) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,7 +14,7 @@ from sweepkit.agents.board import view_of
 from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
-from sweepkit.agents.prepare import prepare
+from sweepkit.agents.prepare import prepare, seed_of_attempt
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
@@ -340,7 +339,7 @@ class Execution:
             "device": self.slot.device,
             "host": self.agent.host,
             "slot": self.slot.index,
-            "seed": seed_of(self.agent.place.inherited),
+            "seed": seed_of_attempt(self.agent.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
             "peak_memory_mb": ended.peak_memory_mb,
             **({} if (taken_mb := self._gpu_memory_mb()) is None else {"peak_gpu_memory_mb": taken_mb}),
@@ -377,12 +376,6 @@ class Execution:
         told = {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
         value = told.get(name, self.took_s if name == RUNTIME else None)
         return float(value) if isinstance(value, int | float) else None
-
-
-def seed_of(environ: Mapping[str, str]) -> int | None:
-    """Return the seed that programs are given by the variable SEED, None when it holds no whole number."""
-    text = environ.get("SEED", "").strip()
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def log_tail(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.space import Condition, Path
-from sweepkit.spec.sweep import Method, Sampler, SweepSpec
+from sweepkit.spec.sweep import Method, Sampler, Seeds, SweepSpec
 
 _ABSENT: Any = object()
 
@@ -44,8 +44,9 @@ def compare(old: SweepSpec, new: SweepSpec) -> Change:
     """Compare two versions of a sweep.
 
     More values of a categorical parameter, wider numeric bounds, a larger or no `run_cap` or time limit, more
-    retries and prior runs extend; so does what decides nothing about a run (description, entity, project, controller,
-    Launch keys, preload, the grace before a kill, cores of a slot, a call's time budget). All else differs.
+    retries, prior runs and seeds extend; so does what decides nothing about a run (description, entity, project,
+    controller, Launch keys, preload, the grace before a kill, cores of a slot, a call's time budget, the hold-out set,
+    when a configuration gets no further seed). All else differs.
     """
     collected = _Differences()
     _compare_top(collected, old, new)
@@ -164,6 +165,8 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
         "cpus_per_run": lambda before, after: True,
         "on_failure": lambda before, after: True,
         "wandb": lambda before, after: True,
+        "seeds_per_run": _more_seeds,
+        "holdout": lambda before, after: True,
     }
     for item in fields(old.extensions):
         if item.name == "early_terminate":
@@ -173,6 +176,11 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
             before, after = _sampler(before), _sampler(after)
         extends = judges[item.name](before, after) if item.name in judges else False
         collected.note(f"sweepkit.{item.name}", before, after, extends=extends)
+
+
+def _more_seeds(before: Seeds | None, after: Seeds | None) -> bool:
+    """Return whether every seed that runs may have had is still one; when a configuration is worse decides no run."""
+    return before is not None and after is not None and set(before.seeds) <= set(after.seeds)
 
 
 def _sampler(sampler: Sampler | None) -> Any:

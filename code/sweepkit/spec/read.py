@@ -17,6 +17,7 @@ from sweepkit.spec.command import command_warnings, conditional_warnings
 from sweepkit.spec.conditions import read_conditions
 from sweepkit.spec.parameters import read_space
 from sweepkit.spec.sampler import NEED_A_METRIC, ONE_METRIC
+from sweepkit.spec.seeds_section import check_seeds
 from sweepkit.spec.space import Space
 from sweepkit.spec.stopping_section import read_early_terminate
 from sweepkit.spec.sweep import (
@@ -203,6 +204,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     command = _command(check, data, space, extensions)
     _check_method(check, data, method, scheduler)
     _check_objective(check, data, method, scheduler, extensions)
+    check_seeds(check, data, space, extensions)
     if problems := check.problems():
         raise SpecError(problems)
     if method is None:
@@ -305,6 +307,8 @@ def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: 
     command = tuple(str(item) for item in given) or DEFAULT_COMMAND
     # Without parameters here a search_space names them, and nothing can be said about ${name}.
     names = sorted({parameter.path[0] for parameter in space.parameters} | {p.name for p in space.parameters})
+    if names and extensions.seeds_per_run is not None and extensions.seed_parameter is not None:
+        names.append(extensions.seed_parameter)
     if names and extensions.search_space is None:
         for index, sentence in command_warnings(command, names):
             check.warn(("command", index), sentence)

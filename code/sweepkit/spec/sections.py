@@ -7,6 +7,7 @@ from typing import Any
 
 from sweepkit.spec.checker import Checker
 from sweepkit.spec.sampler import read_sampler
+from sweepkit.spec.seeds_section import read_seeds_per_run
 from sweepkit.spec.stopping_section import STOPPING_TYPES, read_early_terminate
 from sweepkit.spec.sweep import Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
 from sweepkit.spec.wandb_section import read_wandb_naming
@@ -124,7 +125,27 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     if "wandb" in given:
         settings["wandb"] = read_wandb_naming(check, given["wandb"], (*path, "wandb"))
-    return Extensions(**{key: value for key, value in settings.items() if value is not None})
+    settings |= _read_seeding(check, given, path)
+    chosen = {key: value for key, value in settings.items() if value is not None}
+    if node.get("seed_parameter", "") is None:  # the one null that is not the default: no parameter has the seed
+        chosen["seed_parameter"] = None
+    return Extensions(**chosen)
+
+
+def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+    """Return the settings of seeds and of the hold-out set; None for what is absent or refused."""
+    settings: dict[str, Any] = {
+        "seed_parameter": check.string(given, path, "seed_parameter"),
+        "holdout": check.mapping(given, path, "holdout"),
+    }
+    if settings["seed_parameter"] == "":
+        check.refuse((*path, "seed_parameter"), "must be a parameter's name", got="", hint="write null for none")
+    if settings["holdout"] == {}:
+        hint = "write the parameters that name the set, as {data.val_file: data/test.csv}"
+        check.refuse((*path, "holdout"), "must name at least one parameter", got={}, hint=hint)
+    if "seeds_per_run" in given:
+        settings["seeds_per_run"] = read_seeds_per_run(check, given["seeds_per_run"], (*path, "seeds_per_run"))
+    return settings
 
 
 def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> str | None:

@@ -218,6 +218,22 @@ class WandbNaming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """Several runs of each configuration, one for each seed: `sweepkit.seeds_per_run`.
+
+    Args:
+        seeds: At least two different seeds, each in [0, 2**32), in the order in which a configuration gets them; the
+            number N in the YAML stands for 1 … N.
+        stop_worse: A configuration that is clearly worse than the best one gets no further seed (`stats.seed_race`).
+        min_seeds: Seeds that every configuration gets before it may be judged so, in [1, number of seeds].
+    """
+
+    seeds: tuple[int, ...]
+    stop_worse: bool = True
+    min_seeds: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extensions:
     """Our own settings, the YAML's `sweepkit:` key, stripped before a sweep goes to W&B.
 
@@ -243,6 +259,11 @@ class Extensions:
         base_config: The training configuration that trainer.py starts from unless --base-config names one: a path
             from the YAML's folder, or a name in config/.
         wandb: How each run appears in W&B; None: in the sweep's group, with a name of W&B's choice.
+        seed_parameter: The parameter through which the program gets its seed, nested ones with dots; None: only by the
+            environment variable SEED. A run that has the parameter gets its value as SEED, too.
+        seeds_per_run: Several runs of each configuration, with different seeds; None: one run, whatever its seed.
+        holdout: Values of parameters, by dotted name, that make the program score the hold-out set in place of the one
+            that the sweep selects by; {} when none is named.
     """
 
     seed: int | None = None
@@ -261,6 +282,9 @@ class Extensions:
     on_failure: tuple[FailureRule, ...] = ()
     search_space: str | None = None
     wandb: WandbNaming | None = None
+    seed_parameter: str | None = "seed"
+    seeds_per_run: Seeds | None = None
+    holdout: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
