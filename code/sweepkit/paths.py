@@ -66,6 +66,7 @@ class SweepPaths:
         self.spec = self.root / "sweep.yaml"
         self.table = self.root / "runs.csv"
         self.best_config = self.root / "best_config.yaml"
+        self.confirmed_config = self.root / "confirmed_config.yaml"
         self.best_configs = self.root / "best_configs"  # with several objectives: one for each run of the front
 
     def result(self, run_id: str) -> Path:

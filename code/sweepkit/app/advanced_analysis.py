@@ -12,7 +12,6 @@ from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance import Importance
-    from sweepkit.analysis.table import RunTable
 
 _TOP = 5
 
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     importance = importances(table) if table.metrics else None
     print("\n".join(summary(table)))
-    print(_top(table))
+    print(_top(source))
     if told := saved(table):
         print(told)
     if importance is not None:
@@ -70,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write_all(folder: Path, source: Source, importance: "Importance | None") -> list[Path]:
     """Write every picture and the report; return their files."""
     from sweepkit.analysis.association import associations
+    from sweepkit.reports.confirmation import labels_of, section_of
     from sweepkit.reports.figures import static
     from sweepkit.reports.figures.study import write_figures
     from sweepkit.reports.methods import methods
@@ -85,24 +85,30 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
         written.insert(0, static.four_panels(table, importance, folder / "sweep_analysis.png"))
     written += write_figures(folder, table, importance)
     seed = source.sweep.seed if source.sweep else None
+    confirmation = section_of(source.folder)
     told = Told(
         title="Sweep",
         importance=importance,
         methods=methods(source.spec, table, importance, seed=seed) if source.spec else (),
         environment=environment_of(source),
+        sections=() if confirmation is None else (confirmation,),
+        confirmed=labels_of(source.folder),
     )
     written.append(write_study_report(folder / "report.html", table, told))
     return written
 
 
-def _top(table: "RunTable") -> str:
-    """Return the five best configurations; nothing about them is confirmed."""
+def _top(source: Source) -> str:
+    """Return the five best runs, each with what its confirmation said, or that it has none."""
     from sweepkit.analysis.encoding import causes
+    from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.table import short
 
+    table, confirmed = source.table, labels_of(source.folder)
     lines = []
     columns = causes(table)
     for rank, row in enumerate(table.ranked()[:_TOP], 1):
         shown = "  ".join(f"{c.name}={short(row.params[c.name])}" for c in columns if c.name in row.params)
-        lines.append(f"{rank}. run {row.number} ({row.run_id})  {row.value:.5g}  unconfirmed  {shown}")
+        label = confirmed.get(row.run_id, "unconfirmed")
+        lines.append(f"{rank}. run {row.number} ({row.run_id})  {row.value:.5g}  {label}  {shown}")
     return "\n".join(["", *lines, ""]) if lines else ""

@@ -22,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is not None:
         return _control(options)
     from sweepkit.app.call import Call, one_slot
+
+    if options.confirm is not None:
+        from sweepkit.app.confirm import confirm
+
+        return confirm(options, lambda plan: (one_slot(plan), ()))
     from sweepkit.app.plan import make_plan
 
     plan = make_plan(options)

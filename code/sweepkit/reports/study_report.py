@@ -73,6 +73,7 @@ class Told:
         methods: Sentences on how the sweep was run.
         environment: Versions, host, commit: name → value.
         sections: Further parts, after the figures.
+        confirmed: What is known of runs that were confirmed, by run id; the others are unconfirmed.
     """
 
     title: str = "Optuna study"
@@ -80,6 +81,7 @@ class Told:
     methods: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     sections: Sequence[Section] = ()
+    confirmed: Mapping[str, str] = field(default_factory=dict)
 
 
 def study_report(table: RunTable, told: Told) -> str:
@@ -89,7 +91,7 @@ def study_report(table: RunTable, told: Told) -> str:
     ]
     small = slices(table, order=reading_order(told.importance))
     sections = [
-        _best(table),
+        _best(table, told.confirmed),
         *([_figures(figures)] if table.ranked() else []),
         *([_slices(small)] if small else []),
         *told.sections,
@@ -138,7 +140,7 @@ def _tiles(table: RunTable) -> str:
     return f'<ul class="tiles">{items}</ul>'
 
 
-def _best(table: RunTable) -> Section:
+def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
     """Return the best configuration, and the five best with what each is worth: a single look."""
     ranked = table.ranked()
     if not ranked or table.metric is None:
@@ -150,7 +152,7 @@ def _best(table: RunTable) -> Section:
         head = f"<tr><th>rank</th><th>run</th><th>{html.escape(table.metric.name)}</th><th></th></tr>"
         rows = "".join(
             f"<tr><td>{rank}</td><td>{row.number} ({html.escape(row.run_id)})</td><td>{number(row.value)}</td>"
-            f"<td>unconfirmed{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
+            f"<td>{html.escape(confirmed.get(row.run_id, 'unconfirmed'))}{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
             for rank, row in enumerate(ranked[:_TOP], 1)
         )
         body.append(f'<div class="box"><table class="ranks">{head}{rows}</table></div>')

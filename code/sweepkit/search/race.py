@@ -25,11 +25,13 @@ class RaceEngine:
         decide: The race.
         configure: The parameters of a run.
         total: The most runs that the race can take.
+        notes: What else the record keeps of a proposal; its seed, say.
     """
 
-    def __init__(self, decide: Decide, configure: Configure, *, total: int) -> None:
+    def __init__(self, decide: Decide, configure: Configure, *, total: int, notes: Configure | None = None) -> None:
         self._decide = decide
         self._configure = configure
+        self._notes = notes or (lambda candidate, repeat: {})
         self._total = total
         self._views: dict[int, RunView] = {}
 
@@ -49,7 +51,7 @@ class RaceEngine:
                 return Proposal(
                     params=self._configure(candidate, repeat),
                     reason=reason,
-                    info={"candidate": candidate, "repeat": repeat},
+                    info={"candidate": candidate, "repeat": repeat, **self._notes(candidate, repeat)},
                 )
         return Wait(reason=f"{reason}: its last runs are under way")
 

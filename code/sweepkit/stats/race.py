@@ -21,12 +21,14 @@ matters; that there is one does.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweepkit.stats.groups import mean
 from sweepkit.stats.student import Pool, pool, quantile
+from sweepkit.stats.words import chance_text
 
 CANDIDATES = 5
 BUDGET = 15
@@ -89,10 +91,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The race is over, and why."""
+    """The race is over, and why.
+
+    Args:
+        reason: In words.
+        kind: "budget": all runs are made; "chance": one is the best; "rope": those that are left are equal.
+        equal: Of kind "rope": the candidates that are left, by chance to be the best.
+    """
 
     reason: str
-    early: bool
+    kind: Literal["budget", "chance", "rope"]
+    equal: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +197,7 @@ class Race:
                 return end if end is not None else Step(round=number, runs=missing)
             for candidate in active:
                 had[candidate] += item.each
-        return End(reason=f"all {self.total()} runs of the race are made", early=False)
+        return End(reason=f"all {self.total()} runs of the race are made", kind="budget")
 
     def standing(self, scores: Scores) -> Standing:
         """Return where everybody stands, best first: the later a candidate dropped out, the higher its place."""
@@ -256,12 +265,12 @@ class Race:
         chances = _best_shares(drawn, able)
         leader = max(able, key=lambda c: (chances[c], -c))
         if chances[leader] > self.level:
-            return End(
-                reason=f"candidate {leader + 1} is the best with a chance of {chance_text(chances[leader])}", early=True
-            )
+            told = chance_text(chances[leader])
+            return End(reason=f"candidate {leader + 1} is the best with a chance of {told}", kind="chance")
         others = [c for c in able if c != leader]
         if self.rope is not None and all(_within(drawn, leader, c, self.rope) > self.level for c in others):
-            return End(reason=f"all that are left differ by less than {self.rope:g}", early=True)
+            left = tuple(sorted(able, key=lambda c: (-chances[c], c)))
+            return End(reason=f"all that are left differ by less than {self.rope:g}", kind="rope", equal=left)
         return None
 
     def _tied(self, drawn: Floats | None, leader: int, candidate: int) -> bool:
@@ -339,17 +348,6 @@ class Race:
             if any(pair not in scores for pair in wanted):
                 break
         return reached
-
-
-def chance_text(chance: float) -> str:
-    """Return a chance with two decimals; never as certain.
-
-    >>> chance_text(0.971), chance_text(1.0), chance_text(0.0)
-    ('.97', '>.99', '<.01')
-    """
-    if chance > 0.99:
-        return ">.99"
-    return "<.01" if chance < 0.01 else f"{chance:.2f}".removeprefix("0")
 
 
 def _or(value: float | None, other: float) -> float:
