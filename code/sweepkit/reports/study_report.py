@@ -152,7 +152,8 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
         head = f"<tr><th>rank</th><th>run</th><th>{html.escape(table.metric.name)}</th><th></th></tr>"
         rows = "".join(
             f"<tr><td>{rank}</td><td>{row.number} ({html.escape(row.run_id)})</td><td>{number(row.value)}</td>"
-            f"<td>{html.escape(confirmed.get(row.run_id, 'unconfirmed'))}{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
+            f"<td>{html.escape(confirmed.get(row.run_id, 'unconfirmed'))}"
+            f"{', stopped early' if row.state is RunState.STOPPED else ''}</td></tr>"
             for rank, row in enumerate(ranked[:_TOP], 1)
         )
         body.append(f'<div class="box"><table class="ranks">{head}{rows}</table></div>')
