@@ -274,14 +274,12 @@ class Race:
         return None
 
     def _tied(self, drawn: Floats | None, leader: int, candidate: int) -> bool:
-        """Return whether the data leave it open which of two is better: a chance of 1 - level or more, or the rope."""
+        """Return whether the data leave it open which of two is better: a chance of .05 or more, or the rope."""
         if drawn is None:
             return True
         gap = drawn[:, candidate] - drawn[:, leader]
         better = float(np.mean(gap > 0) + 0.5 * np.mean(gap == 0))
-        return better >= 1 - self.level or (
-            self.rope is not None and _within(drawn, leader, candidate, self.rope) > self.level
-        )
+        return better >= 1 - LEVEL or (self.rope is not None and _within(drawn, leader, candidate, self.rope) > LEVEL)
 
     # -- the model ----------------------------------------------------------------------------------------------------
 
