@@ -1,6 +1,6 @@
 """The winner's curse, and what a confirmation does about it: sweeps whose truth is known, winners picked in five ways.
 
-    python benchmarks/confirm.py                        2,000 sweeps of each kind, some minutes
+    python benchmarks/confirm.py                        1,000 sweeps of each kind, some minutes
     python benchmarks/confirm.py --repetitions 200
 
 A sweep tries 50 configurations once each. The score of a run is the truth of its configuration (normal, standard
@@ -238,7 +238,7 @@ def calibration(judged: Sequence[Picked]) -> list[list[str]]:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__)
-    made.add_argument("--repetitions", type=int, default=2000, help="sweeps of each kind (default: 2000)")
+    made.add_argument("--repetitions", type=int, default=1000, help="sweeps of each kind (default: 1000)")
     return made.parse_args()
 
 

@@ -188,12 +188,12 @@ class Race:
         active, had = tuple(range(self.rounds[0].keep)), [0] * len(self.sweep)
         for number, item in enumerate(self.rounds):
             known = _before(scores, had)
-            active = self._cut(active, known, item.keep)
+            raced, active = active, self._cut(active, known, item.keep)
             wanted = [(c, had[c] + k) for k in range(item.each) for c in active]
             missing = tuple(pair for pair in wanted if pair not in scores)
             if missing:
                 fresh_round = number > 0 and len(missing) == len(wanted)
-                end = self._early(active, known) if fresh_round else None
+                end = self._early(raced, known) if fresh_round else None
                 return end if end is not None else Step(round=number, runs=missing)
             for candidate in active:
                 had[candidate] += item.each
@@ -248,29 +248,35 @@ class Race:
 
         return tuple(sorted(active, key=key)[:keep])
 
-    def _early(self, active: tuple[int, ...], known: Scores) -> End | None:
-        """Return the end of a race that is decided before its budget is used up; None when it is not."""
-        key = (active, tuple(sorted(known.items(), key=lambda item: item[0])))
+    def _early(self, raced: tuple[int, ...], known: Scores) -> End | None:
+        """Return the end of a race that is decided before its budget is used up; None when it is not.
+
+        Args:
+            raced: Who took part in the last round.
+            known: The scores of all rounds so far.
+        """
+        key = (raced, tuple(sorted(known.items(), key=lambda item: item[0])))
         if key not in self._cache:  # asked again for every run of the round
-            self._cache[key] = self._decided(active, known)
+            self._cache[key] = self._decided(raced, known)
         return self._cache[key]
 
-    def _decided(self, active: tuple[int, ...], known: Scores) -> End | None:
+    def _decided(self, raced: tuple[int, ...], known: Scores) -> End | None:
         values, lost = _values(known, len(self.sweep)), _losses(known, len(self.sweep))
         spread, fallback = self._spread(values)
-        able = [c for c in active if values[c] and lost[c] == 0]
-        if len(active) < 2 or not able or fallback or spread is None:
+        able = [c for c in range(len(self.sweep)) if values[c] and lost[c] == 0]
+        left = [c for c in raced if c in able]
+        if len(raced) < 2 or not left or fallback or spread is None:
             return None
         drawn = self._posterior(values, spread)
         chances = _best_shares(drawn, able)
-        leader = max(able, key=lambda c: (chances[c], -c))
+        leader = max(left, key=lambda c: (chances[c], -c))
         if chances[leader] > self.level:
             told = chance_text(chances[leader])
-            return End(reason=f"candidate {leader + 1} is the best with a chance of {told}", kind="chance")
-        others = [c for c in able if c != leader]
+            return End(reason=f"decided: the first is the best with a chance of {told}", kind="chance")
+        others = [c for c in left if c != leader]
         if self.rope is not None and all(_within(drawn, leader, c, self.rope) > self.level for c in others):
-            left = tuple(sorted(able, key=lambda c: (-chances[c], c)))
-            return End(reason=f"all that are left differ by less than {self.rope:g}", kind="rope", equal=left)
+            equal = tuple(sorted(left, key=lambda c: (-chances[c], c)))
+            return End(reason=f"all that are left differ by less than {self.rope:g}", kind="rope", equal=equal)
         return None
 
     def _tied(self, drawn: Floats | None, leader: int, candidate: int) -> bool:
