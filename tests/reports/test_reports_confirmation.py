@@ -123,7 +123,7 @@ def test_what_cannot_be_said_is_not():
     words = " ".join(verdict(told(members=(same,), spread=0.0, fallback=True)))
     assert "every seed gave the same value" in words and "without a value: run 0 (run0): 1" in words
     assert "too large" in words and "None" not in words + confirmation_text(told(members=(same,)))
-    none = member(0, 0.4, mean=None, low=None, high=None, optimism=None, fresh=(), chance=None)
+    none = dataclasses.replace(member(0, 0.4), mean=None, low=None, high=None, optimism=None, fresh=(), chance=None)
     assert verdict(told(members=(none,)))[0].startswith("nothing is confirmed")
 
 
