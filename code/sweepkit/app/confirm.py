@@ -4,7 +4,6 @@ Both are sweeps of their own in the record, `NAME-confirm` and `NAME-holdout`, r
 race's state is their run table, so the same command continues after a kill at any line, and comes to the same end.
 """
 
-import statistics
 import sys
 import time
 from argparse import Namespace
@@ -17,7 +16,6 @@ from sweepkit.agents.control import find_sweep_record
 from sweepkit.agents.slots import Slot
 from sweepkit.app.call import Call
 from sweepkit.app.confirm_plan import (
-    Entrant,
     RacePlan,
     Setup,
     confirmation_name,
@@ -31,30 +29,26 @@ from sweepkit.app.confirm_plan import (
     used_seeds,
 )
 from sweepkit.app.confirm_plan import fresh_seeds as fresh
+from sweepkit.app.confirm_result import describe, score_of, scores_of, seen_of, standing_of
 from sweepkit.app.plan import Plan, check_storage_exists, storage_of
 from sweepkit.app.session import Session
 from sweepkit.errors import ConflictError
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.confirmation import (
-    Confirmation,
-    Fresh,
-    Look,
-    Member,
     Seen,
     confirmation_text,
     write_confirmation,
 )
 from sweepkit.reports.files import relative, write_config, write_spec, write_table
-from sweepkit.search.race import Pair, RaceEngine, pair_of
+from sweepkit.search.race import Pair, RaceEngine
 from sweepkit.spec.json_text import json_text
-from sweepkit.spec.records import RunRecord, SweepRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import RUN_SEED, seed_of_run
-from sweepkit.spec.sweep import Metric
+from sweepkit.spec.records import SweepRecord
+from sweepkit.spec.runs import RunView
+from sweepkit.spec.seeds import RUN_SEED
 from sweepkit.store.open import open_store
 
 if TYPE_CHECKING:
-    from sweepkit.stats.race import End, Place, Standing
+    from sweepkit.stats.race import End
     from sweepkit.store.base import Store
 
 SlotsFor = Callable[[Plan], tuple[tuple[Slot, ...], Sequence[str]]]
@@ -188,14 +182,6 @@ def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     return RaceEngine(decide, lambda *pair: setup.params(spec, *pair), total=setup.total(), notes=notes)
 
 
-def score_of(run: RunView | RunRecord, metric: Metric | None, sign: float) -> float | None:
-    """Return what a run scored, more being better; None of one that did not run to its end or has no value."""
-    from sweepkit.analysis.ranking import value_of
-
-    value = value_of(run, metric) if run.state is RunState.FINISHED else None
-    return None if value is None else sign * value
-
-
 def _run(options: Namespace, plan: RacePlan, slots_for: SlotsFor) -> tuple[int, SweepRecord, "End | None"]:
     """Run what is left of a race; return the exit code, its record, and how it ended (None: it has not)."""
     if not options.fresh and not options.retry_failed:
@@ -216,17 +202,8 @@ def _end_of(store: "Store", record: SweepRecord, plan: RacePlan) -> "End | None"
     runs = store.runs(record.sweep_id)
     if not all(run.state.done for run in runs):
         return None
-    step = plan.setup.race(record.seed).next(_scores(runs, plan.spec.metric, plan.setup))
+    step = plan.setup.race(record.seed).next(scores_of(runs, plan.spec.metric, plan.setup))
     return step if isinstance(step, End) else None
-
-
-def _scores(runs: Sequence[RunRecord], metric: Metric | None, setup: Setup) -> dict[Pair, float | None]:
-    """Return the scores of the runs that are done, more being better."""
-    return {
-        pair: score_of(run, metric, setup.sign)
-        for run in runs
-        if run.state.done and (pair := pair_of(run.proposal)) is not None
-    }
 
 
 def _show(options: Namespace, plan: RacePlan, setup: Setup, holdout: Mapping[str, Any]) -> int:
@@ -287,7 +264,7 @@ def _look(
     code, seen, _ = _run(asked, plan, slots_for)
     with open_store(own.storage) as store:
         opened = len(store.sweeps(family=plan.spec.name))
-        return code, _seen(store, seen, record, plan, opened)
+        return code, seen_of(store, seen, record, plan, opened)
 
 
 def _unfinished(store: "Store", record: SweepRecord) -> bool:
@@ -299,7 +276,7 @@ def _unfinished(store: "Store", record: SweepRecord) -> bool:
 
 def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, holdout: Mapping[str, Any]) -> Setup:
     """Return the look at the hold-out set: leader and runner-up, a few fresh seeds each."""
-    standing = _standing(store, record, setup, own.spec.metric)
+    standing = standing_of(store, record, setup, own.spec.metric)
     leaders = [place.candidate for place in standing.places if place.fresh][:_FINALISTS]
     used = used_seeds(store, find_sweep_record(store, setup.sweep), (), own)
     return replace(
@@ -312,46 +289,7 @@ def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, ho
     )
 
 
-def _seen(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int) -> Seen:
-    """Return what the look showed.
-
-    A run's hold-out score is that of the report at which the fresh runs were best on the sweep's own data, by their
-    median: the best report on the hold-out set would be a choice made by it.
-    """
-    metric = plan.spec.metric
-    goal = metric.goal if metric else None
-    fresh_runs = store.runs(record.sweep_id)
-    confirmed = setup_of(record)
-    assert confirmed is not None and goal is not None
-    looks = []
-    for index, entrant in enumerate(plan.setup.entrants):
-        place = next(at for at, item in enumerate(confirmed.entrants) if item.run_id == entrant.run_id)
-        mine = [run for run in fresh_runs if (pair := pair_of(run.proposal)) and pair[0] == place]
-        best = [run.history.index(goal.best(run.history)) for run in mine if run.history]
-        report = statistics.median_low(best) if best else 0
-        runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
-        scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
-        looks.append(Look(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs)))
-    return Seen(
-        parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
-    )
-
-
-def _value_at(run: RunRecord, report: int) -> float | None:
-    """Return a finished run's value at a report, its last one when it made fewer."""
-    if run.state is not RunState.FINISHED:
-        return None
-    if run.history:
-        value = run.history[min(report, len(run.history) - 1)]
-        return value if value - value == 0 else None
-    return run.summary
-
-
 # -- what came of it --------------------------------------------------------------------------------------------------
-
-
-def _standing(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "Standing":
-    return setup.race(record.seed).standing(_scores(store.runs(record.sweep_id), metric, setup))
 
 
 def _conclude(options: Namespace, own: Plan, parent: SweepRecord, record: SweepRecord, look: Seen | str) -> None:
@@ -376,76 +314,4 @@ def _conclude(options: Namespace, own: Plan, parent: SweepRecord, record: SweepR
     print("\n" + confirmation_text(told))
     print(
         f"files: {relative(paths.root)}/ ({', '.join(files)}), runs in {relative(own.output_dir)}/sweep_{record.name}/"
-    )
-
-
-def describe(store: "Store", own: Plan, record: SweepRecord, look: Seen | str) -> Confirmation:
-    """Return a confirmation as it stands in the record."""
-    setup = setup_of(record)
-    assert setup is not None
-    runs = store.runs(record.sweep_id)
-    standing = _standing(store, record, setup, own.spec.metric)
-    members = []
-    for place in standing.places:
-        entrant = setup.entrants[place.candidate]
-        mine = [run for run in runs if (pair := pair_of(run.proposal)) and pair[0] == place.candidate]
-        members.append(_member(setup, place, entrant, mine, own))
-    return Confirmation(
-        sweep=setup.sweep,
-        confirmation=record.name,
-        metric=setup.metric,
-        goal=setup.goal,
-        configurations=setup.configurations,
-        budget=setup.budget,
-        rounds=setup.rounds,
-        seeds=setup.seeds,
-        seed_parameter=".".join(setup.seed_path) or None,
-        rope=setup.rope,
-        model=setup.model,
-        runs=sum(run.state.done for run in runs),
-        members=tuple(members),
-        spread=standing.spread.sd if standing.spread else None,
-        df=standing.spread.df if standing.spread else None,
-        fallback=standing.fallback,
-        end=standing.end.reason if standing.end else None,
-        equal=tuple(setup.entrants[c].run_id for c in standing.end.equal) if standing.end else (),
-        holdout=look if isinstance(look, Seen) else None,
-        no_holdout="" if isinstance(look, Seen) else look,
-    )
-
-
-def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRecord], own: Plan) -> Member:
-    """Return where a configuration stands, in the metric's own direction."""
-    sign = setup.sign
-    low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
-    seconds = [told for run in runs if isinstance(told := run.outcome.get("duration_s"), int | float)]
-
-    def own_way(value: float | None) -> float | None:
-        return None if value is None else sign * value
-
-    name = own.spec.extensions.seed_parameter
-    return Member(
-        run_id=entrant.run_id,
-        number=entrant.number,
-        params=entrant.params,
-        sweep_rank=entrant.rank,
-        by_model=entrant.by_model,
-        sweep_score=entrant.value,
-        stopped=not entrant.scores,
-        fresh=tuple(
-            Fresh(run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, own.spec.metric, sign)))
-            for run in runs
-            if run.state.done
-        ),
-        mean=own_way(place.mean),
-        low=own_way(low),
-        high=own_way(high),
-        optimism=place.optimism,
-        estimate=own_way(place.estimate),
-        chance=place.chance,
-        tied=place.tied,
-        lost=place.lost,
-        rounds=place.rounds,
-        duration_s=statistics.median(seconds) if seconds else None,
-        alike=entrant.alike,
     )

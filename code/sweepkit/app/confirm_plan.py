@@ -26,6 +26,7 @@ from sweepkit.spec.space import Path
 from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
+    from sweepkit.analysis.candidates import Candidate
     from sweepkit.stats.race import Race
     from sweepkit.store.base import Store
 
@@ -193,28 +194,13 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
             f"{len(runs)}; run the sweep first"
         )
     rounds = plan_rounds(len(field_.candidates), options.budget)
-    by_number = {run.number: run for run in runs}
-    entrants = []
-    for item in field_.candidates[: rounds[0].keep]:
-        run = by_number[item.configuration.first.number]
-        entrants.append(
-            Entrant(
-                run_id=run.run_id,
-                number=run.number,
-                params=dict(run.params) if own is None else without_value(run.params, own),
-                rank=item.rank,
-                by_model=item.by_model,
-                scores=item.configuration.scores,
-                value=item.configuration.value,
-                alike=item.alike,
-            )
-        )
+    chosen = field_.candidates[: rounds[0].keep]
     used = used_seeds(store, parent, runs, plan)
     return Setup(
         sweep=parent.name,
         metric=spec.metric.name,
         goal=spec.metric.goal.value,
-        entrants=tuple(entrants),
+        entrants=_entrants(chosen, {run.number: run for run in runs}, own),
         everyone=tuple(item.scores for item in field_.configurations if item.scores),
         configurations=len(field_.configurations),
         budget=options.budget,
@@ -224,6 +210,28 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
         rope=options.rope,
         model=field_.model,
     )
+
+
+def _entrants(
+    chosen: "Sequence[Candidate]", runs: Mapping[int, RunRecord], seed_path: Path | None
+) -> tuple[Entrant, ...]:
+    """Return the candidates with the parameters of their best runs, without the seed."""
+    found = []
+    for item in chosen:
+        run = runs[item.configuration.first.number]
+        found.append(
+            Entrant(
+                run_id=run.run_id,
+                number=run.number,
+                params=dict(run.params) if seed_path is None else without_value(run.params, seed_path),
+                rank=item.rank,
+                by_model=item.by_model,
+                scores=item.configuration.scores,
+                value=item.configuration.value,
+                alike=item.alike,
+            )
+        )
+    return tuple(found)
 
 
 def _seed_path(plan: Plan, named: Path | None) -> Path:
