@@ -36,16 +36,16 @@ def test_check_notices_a_changed_file(corpus, monkeypatch, tmp_path, capsys):
     assert "dev.csv: DIFFERS" in capsys.readouterr().out
 
 
-def test_nothing_of_dev_stands_in_train():
-    train, dev = rows("train.csv"), rows("dev.csv")
-    assert (len(train), len(dev)) == (600, 100)
+def test_nothing_of_a_split_stands_in_another():
+    splits = [rows(f"{name}.csv") for name in ("train", "dev", "test")]
+    assert [len(split) for split in splits] == [600, 100, 200]
     for column in ("dialogue", "summary", "fname"):
-        assert not {row[column] for row in train} & {row[column] for row in dev}
-    assert len({row["topic"] for row in train}) == len({row["topic"] for row in dev}) == 12
+        assert len({row[column] for split in splits for row in split}) == 900
+    assert all(len({row["topic"] for row in split}) == 12 for split in splits)
 
 
 def test_pre_training_text_holds_no_dialogue_of_the_corpus_beside_its_summary(corpus):
-    seen = {row["dialogue"] for row in rows("train.csv") + rows("dev.csv")}
+    seen = {row["dialogue"] for row in rows("train.csv") + rows("dev.csv") + rows("test.csv")}
     dice = corpus.Dice(77)
     assert not seen & {corpus.example(dice)[0] for _ in range(4000)}
 
@@ -68,7 +68,7 @@ def test_particles_follow_the_sound_before_them(corpus, template, text):
 
 
 def test_no_template_is_left_over_and_speakers_are_tagged():
-    for row in rows("train.csv") + rows("dev.csv"):
+    for row in rows("train.csv") + rows("dev.csv") + rows("test.csv"):
         assert not re.search(r"[(){}]", row["dialogue"] + row["summary"])
         assert all(re.match(r"#Person[12]#: \S", line) for line in row["dialogue"].split("\n"))
         assert re.search(r"#Person[12]#", row["summary"])

@@ -42,11 +42,13 @@ class Grown:
         shares: Shape (number of shuffles,): the share of the variance of each.
         r2: Out-of-bag R², at most 1; negative when the mean of all rows predicts better.
         impurity: Shape (p,): sklearn's mean decrease in impurity, summing to 1 (0 when no tree ever split).
+        predicted: Shape (n,): the out-of-bag prediction of each row, NaN for one that was in every bag.
     """
 
     shares: Floats
     r2: float
     impurity: Floats
+    predicted: Floats
 
 
 def grow(
@@ -84,16 +86,18 @@ def grow(
             tree = DecisionTreeRegressor(min_samples_leaf=MIN_LEAF, max_features=MAX_FEATURES, random_state=draws)
             tree.fit(x, target, sample_weight=weight, check_input=False)
             stack = _shuffled(x[out], blocks[:, out], moved, rng)
-            predicted = tree.tree_.predict(stack.reshape(-1, p)).reshape(len(shuffles) + 1, len(out))
-            errors = ((predicted - y[out]) ** 2).mean(axis=1)
+            guesses = tree.tree_.predict(stack.reshape(-1, p)).reshape(len(shuffles) + 1, len(out))
+            errors = ((guesses - y[out]) ** 2).mean(axis=1)
             rises += errors[1:] - errors[0]
-            total[out] += predicted[0]
+            total[out] += guesses[0]
             votes[out] += 1
             impurity += tree.tree_.compute_feature_importances(normalize=True)
             grown += 1
     shares = rises / (2 * variance * grown) if variance > 0 and grown else np.zeros(len(shuffles))
     whole = impurity.sum()
-    return Grown(shares=shares, r2=_r2(y, total, votes), impurity=impurity / whole if whole > 0 else impurity)
+    predicted = np.divide(total, votes, out=np.full(n, np.nan), where=votes > 0)
+    impurity = impurity / whole if whole > 0 else impurity
+    return Grown(shares=shares, r2=_r2(y, total, votes), impurity=impurity, predicted=predicted)
 
 
 def _shuffled(

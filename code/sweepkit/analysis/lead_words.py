@@ -42,6 +42,11 @@ def called(item: Contender) -> str:
     return f"runs {listed}{more}"
 
 
+def label_of(item: Contender, confirmed: Mapping[str, str]) -> str:
+    """Return what a configuration's score is worth: what its confirmation said, by run id, or that it has none."""
+    return next((confirmed[row.run_id] for row in item.rows if row.run_id in confirmed), "unconfirmed")
+
+
 def differences_text(differs: Mapping[str, tuple[float | str | None, float | str | None]]) -> str:
     """Return in what two configurations differ, the first's value before the second's.
 

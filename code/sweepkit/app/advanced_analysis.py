@@ -12,7 +12,6 @@ from sweepkit.paths import OUTPUT_DIR
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance import Importance
-    from sweepkit.analysis.table import RunTable
 
 _TOP = 5
 
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     importance = importances(table) if table.metrics else None
     print("\n".join(summary(table)))
-    print(_top(table))
+    print(_top(source))
     if told := saved(table):
         print(told)
     if importance is not None:
@@ -89,17 +88,20 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
     return written
 
 
-def _top(table: "RunTable") -> str:
-    """Return the five best configurations; nothing about them is confirmed."""
+def _top(source: Source) -> str:
+    """Return the five best runs, each with what its confirmation said, or that it has none."""
     from sweepkit.analysis.encoding import causes
     from sweepkit.analysis.lead import contenders
-    from sweepkit.analysis.lead_words import called
+    from sweepkit.analysis.lead_words import called, label_of
+    from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.table import short
 
+    table, confirmed = source.table, labels_of(source.folder)
     lines = []
     columns = causes(table)
     for rank, item in enumerate(contenders(table)[:_TOP], 1):
         shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
         seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
-        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  unconfirmed  {shown}")
+        label = label_of(item, confirmed)
+        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  {label}  {shown}")
     return "\n".join(["", *lines, ""]) if lines else ""

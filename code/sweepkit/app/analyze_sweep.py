@@ -155,9 +155,18 @@ def _best_lines(source: Source, found: "Lead | None") -> list[str]:
         lines.append(f"Several objectives: this compares by {metric.name} alone; {_front(source)}.")
     lines += ["", f"best against second best: {verdict(found)}", *lead_sentences(found)]
     if source.sweep is not None and found.second is not None:
-        name = source.sweep.name
-        lines.append(f"Fresh seeds decide it: python code/sweep_runner.py --confirm {name}")
+        lines += _confirmed(source) or [
+            f"Fresh seeds decide it: python code/sweep_runner.py --confirm {source.table.name}"
+        ]
     return [*lines, ""]
+
+
+def _confirmed(source: Source) -> list[str]:
+    """Return what the confirmation of the best runs found, [] when there was none."""
+    from sweepkit.reports.confirmation import confirmation_text, from_plain, read_confirmation
+
+    told = read_confirmation(source.folder)
+    return [] if told is None else ["", confirmation_text(from_plain(told))]
 
 
 def _how_to_train(source: Source) -> list[str]:
@@ -194,6 +203,7 @@ def front_rows(source: Source) -> "list[Row]":
 def plain(source: Source, found: "Lead | None", report: Path | None) -> dict[str, Any]:
     """Return the analysis as values for JSON."""
     from sweepkit.analysis.lead_words import lead_sentences, verdict
+    from sweepkit.reports.confirmation import read_confirmation
     from sweepkit.reports.result_table import ordered
     from sweepkit.spec.runs import RunState
 
@@ -205,6 +215,7 @@ def plain(source: Source, found: "Lead | None", report: Path | None) -> dict[str
         "best": None if found is None else _contender(found.first),
         "second": None if found is None or found.second is None else _contender(found.second),
         "comparison": None,
+        "confirmation": read_confirmation(source.folder),
         "runs": [_run(row, table.metrics) for row in ordered(table)],
         "report": None if report is None else str(report),
     }

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.app.options import gpu_names, make_parser, natural, positive
+from sweepkit.app.options import gpu_names, make_parser, margin, natural, positive
 
 _COMPARE = """\
 examples:
@@ -43,22 +43,12 @@ def _share(text: str) -> float:
     return number
 
 
-def _margin(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
-    return number
-
-
 def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
     """Add what decides how it is compared."""
     add = parser.add_argument_group("statistics").add_argument
     add("--metric", metavar="NAME", help=f"the score (default: {metric})")
     add("--goal", choices=["maximize", "minimize"], help="which is better (default: minimize for losses and errors)")
-    add("--rope", type=_margin, default=0.005, metavar="M", help="closer than ±M counts as equal (default: 0.005)")
+    add("--rope", type=margin, default=0.005, metavar="M", help="closer than ±M counts as equal (default: 0.005)")
     add("--alpha", type=_share, default=0.05, metavar="A", help="level of all pairs together (default: 0.05)")
     add("--paired", action="store_true", help="pair by seed: only where a seed means the same to both")
 

@@ -47,13 +47,14 @@ def _unread(run: RunRecord, messages: Mapping[str, Any], program: str) -> list[s
         return [name for name in flat if name not in read]
     if not program.endswith(".py"):
         return []
-    text = _sources(Path(program))
+    text = sources_of(program)
     if "**" in text and "vars(" in text:
         return []  # it passes all of its arguments on: nothing can be said
     return [name for name in flat if not re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", text)]
 
 
-def _sources(program: Path) -> str:
+def sources_of(program: str | Path) -> str:
     """Return the text of the program and of the modules beside it (64 files at most)."""
+    program = Path(program)
     files = [program, *sorted(program.parent.glob("*.py"))[:63]]
     return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in dict.fromkeys(files))

@@ -24,6 +24,7 @@ examples:
   python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
   python sweep_runner.py --sweep-config my.yaml --backend wandb                  W&B's server leads, W&B agents run it
   python sweep_runner.py --wandb-sweep ENTITY/PROJECT/ID                         work on a sweep that is at W&B already
+  python sweep_runner.py --confirm first_sweep                 its best again with fresh seeds, as a race of 15 runs
 
 from another terminal, while it runs:
   python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
@@ -37,6 +38,7 @@ examples:
   python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
   python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
   python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
+  python parallel_sweep_runner.py --confirm first_sweep                       its best again with fresh seeds
   python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
   python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
 {_ENDS}"""
@@ -75,6 +77,17 @@ def seconds(text: str) -> float:
     return number
 
 
+def margin(text: str) -> float:
+    """Return a margin of the command line, a number of at least 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+    return number
+
+
 def gpu_names(text: str) -> tuple[str, ...]:
     """Return the GPUs of the command line, separated by commas."""
     names = tuple(name.strip() for name in text.split(","))
@@ -100,8 +113,9 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
         ("push", "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again"),
     ):
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
+    _add_confirm(parser, what)
     _add_common(parser, output_dir)
-    options = _with_backend(parser, parser.parse_args(argv))
+    options = _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
     asked = [(word, name) for word in ("pause", "resume", "stop", "cancel", "push") if (name := getattr(options, word))]
     options.command, options.name = asked[0] if asked else (None, None)
     return options
@@ -123,6 +137,7 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
         "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
     )
     _add_wandb_sweep(what)
+    _add_confirm(parser, what)
     group = parser.add_argument_group("workers")
     add = group.add_argument
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
@@ -134,7 +149,7 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
     _add_common(parser, output_dir)
-    return _with_backend(parser, parser.parse_args(argv))
+    return _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
 
 
 def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
@@ -157,6 +172,45 @@ def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentPa
     return argparse.ArgumentParser(
         prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def _add_confirm(parser: argparse.ArgumentParser, what: "argparse._MutuallyExclusiveGroup") -> None:
+    """Add what concerns a confirmation."""
+    what.add_argument(
+        "--confirm", metavar="NAME", help="run the best of a recorded sweep again with fresh seeds: is it really best?"
+    )
+    group = parser.add_argument_group("with --confirm")
+    add = group.add_argument
+    add("--budget", type=positive, metavar="N", dest="budget_given", help="runs at most (default: 15)")
+    add("--seeds-from", type=natural, metavar="S", help="the first fresh seed (default: 1001); used ones are left out")
+    add("--rope", type=margin, metavar="M", help="closer than ±M counts as equal: then the cheapest is taken")
+    add(
+        "--holdout",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="parameters that choose the hold-out set (default: the YAML's)",
+    )
+    add("--no-holdout", action="store_true", help="do not open the hold-out set")
+    add("--again", action="store_true", help="open it once more; it is no longer unseen then")
+
+
+_CONFIRMS = ("budget_given", "seeds_from", "rope", "holdout", "no_holdout", "again")
+
+
+def _checked_confirm(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options; argparse exits where those of a confirmation stand without one, or with what it decides."""
+    given = [name for name in _CONFIRMS if getattr(options, name) not in (None, False)]
+    if options.confirm is None and given:
+        shown = given[0].removesuffix("_given").replace("_", "-")
+        parser.error(f"--{shown}: needs --confirm NAME")
+    if options.confirm is not None:
+        if options.backend == "wandb":
+            parser.error("--confirm: its race is run by this machine's agents, so --backend must be local, got wandb")
+        for name in ("base_config", "sampler"):
+            if getattr(options, name) is not None:
+                parser.error(f"--confirm: takes it from the record; leave --{name.replace('_', '-')} out")
+    options.budget = 15 if options.budget_given is None else options.budget_given
+    return options
 
 
 def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:

@@ -24,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweepkit.app.call import Call, slots_of
     from sweepkit.app.sweep_runner import show_dry_run
 
+    if options.confirm is not None:
+        from sweepkit.app.confirm import confirm
+
+        return confirm(options, lambda plan: slots_of(options, [plan]))
     plans = _plans(options)
     slots, notes = slots_of(options, plans)
     if options.dry_run:

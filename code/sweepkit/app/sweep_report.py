@@ -1,10 +1,8 @@
 """`report.html` of a sweep: written when a sweep ends, and at any time by the analysis scripts."""
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from sweepkit.spec.sweep import SweepSpec
 
 REPORT_NAME = "report.html"
-_CONFIRMATION = "sweepkit.reports.confirmation"
 # What a forest with its refits costs, measured: 5 s of CPU and 8 ms a configuration; under 20 runs it grows none.
 _FOREST_S = 5.0
 _FOREST_S_PER_RUN = 0.01
@@ -38,6 +35,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
     Raises:
         OSError: The file cannot be written; what was there before is still there.
     """
+    from sweepkit.reports.confirmation import labels_of, section_of
     from sweepkit.reports.methods import methods
     from sweepkit.reports.study_report import Told, write_study_report
 
@@ -52,13 +50,14 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
             points=_points(source.runs),
             versions=environment,
         )
-    sections = [_confirmation(source.folder), _without_importance(source) if importance is None else None]
+    sections = [section_of(source.folder), _without_importance(source) if importance is None else None]
     told = Told(
         title="Sweep",
         importance=importance,
         methods=how,
         environment=environment,
         sections=[section for section in sections if section is not None],
+        confirmed=labels_of(source.folder),
     )
     return write_study_report(path, source.table, told)
 
@@ -113,14 +112,6 @@ def _points(runs: "Sequence[RunRecord]") -> int | None:
         if isinstance(points, int):
             return points
     return None
-
-
-def _confirmation(folder: Path) -> "Section | None":
-    """Return what `--confirm` found out, None when the best runs were not confirmed."""
-    if importlib.util.find_spec(_CONFIRMATION) is None:
-        return None
-    found: Section | None = import_module(_CONFIRMATION).section_of(folder)
-    return found
 
 
 def _without_importance(source: Source) -> "Section | None":

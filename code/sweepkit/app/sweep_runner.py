@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         limits = Limits(count=options.count)
         return run_backend(options, options.sweep_config, slots_of=lambda plan: (one_slot(plan), []), limits=limits)
     from sweepkit.app.call import Call, one_slot
+
+    if options.confirm is not None:
+        from sweepkit.app.confirm import confirm
+
+        return confirm(options, lambda plan: (one_slot(plan), ()))
     from sweepkit.app.plan import make_plan
 
     plan = make_plan(options)

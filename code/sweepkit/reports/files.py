@@ -53,6 +53,19 @@ def write_best_config(
     return paths.best_config
 
 
+def write_config(paths: SweepPaths, spec: SweepSpec, run: RunRecord, *, base_config: Path | None, head: str) -> None:
+    """Write `confirmed_config.yaml`: the configuration of the run that a confirmation chose, as the best one's.
+
+    Args:
+        paths: The sweep's files.
+        spec: The sweep.
+        run: The run.
+        base_config: As in `write_best_config`.
+        head: The comment that the file opens with, ended by a line's end.
+    """
+    write_atomically(paths.confirmed_config, head + _config_text(paths, spec, run, base_config))
+
+
 def _write_best_configs(
     paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], base_config: Path | None
 ) -> Path | None:

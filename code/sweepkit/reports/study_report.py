@@ -12,7 +12,7 @@ from statistics import stdev
 
 from sweepkit.analysis.importance import Importance
 from sweepkit.analysis.lead import Contender, contenders, is_seed, lead
-from sweepkit.analysis.lead_words import called
+from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
 from sweepkit.analysis.table import RunTable
 from sweepkit.files import write_atomically
@@ -79,6 +79,7 @@ class Told:
         methods: Sentences on how the sweep was run.
         environment: Versions, host, commit: name → value.
         sections: Further parts, after the figures.
+        confirmed: What is known of runs that were confirmed, by run id; the others are unconfirmed.
     """
 
     title: str = "Optuna study"
@@ -86,6 +87,7 @@ class Told:
     methods: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     sections: Sequence[Section] = ()
+    confirmed: Mapping[str, str] = field(default_factory=dict)
 
 
 def study_report(table: RunTable, told: Told) -> str:
@@ -95,7 +97,7 @@ def study_report(table: RunTable, told: Told) -> str:
     drawn = study_figures(table, told.importance) if pictured else []
     figures = [figure for figure in drawn if figure.data or figure.name == "param_importances"]
     sections = [
-        _best(table),
+        _best(table, told.confirmed),
         *([_figures(figures)] if figures else []),
         *([_slices(small)] if small else []),
         *told.sections,
@@ -145,7 +147,7 @@ def _tiles(table: RunTable) -> str:
     return f'<ul class="tiles">{items}</ul>'
 
 
-def _best(table: RunTable) -> Section:
+def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
     """Return the best configuration, and the five best with what each is worth: a single look."""
     ranked = contenders(table)
     if not ranked or table.metric is None:
@@ -158,15 +160,15 @@ def _best(table: RunTable) -> Section:
     if len(ranked) > 1:
         heads = ("rank", "run", "value", "")
         head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-        rows = "".join(_rank_row(rank, item) for rank, item in enumerate(ranked[:_TOP], 1))
+        rows = "".join(_rank_row(rank, item, label_of(item, confirmed)) for rank, item in enumerate(ranked[:_TOP], 1))
         body.append(f'<div class="box"><table class="ranks"><tr>{head}</tr>{rows}</table></div>')
     by = f" by {table.metric.name} alone" if len(table.metrics) > 1 else ""
     return Section(anchor="best", title=f"Best configuration{by}", body="".join(body))
 
 
-def _rank_row(rank: int, item: Contender) -> str:
+def _rank_row(rank: int, item: Contender, worth: str) -> str:
     """Return a configuration's line: its runs, its value, what that is worth."""
-    value, worth = number(item.value), "unconfirmed"
+    value = number(item.value)
     if len(item.rows) > 1:
         value += f" ± {stdev(item.values):.2g}"
         worth = f"mean ± sd of {len(item.rows)} seeds, {worth}"

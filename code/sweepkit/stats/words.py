@@ -75,3 +75,14 @@ def several(count: int, noun: str) -> str:
     ('1 score', '3 scores')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def chance_text(chance: float) -> str:
+    """Return a chance with two decimals; never as certain.
+
+    >>> chance_text(0.971), chance_text(1.0), chance_text(0.0)
+    ('.97', '>.99', '<.01')
+    """
+    if chance > 0.99:
+        return ">.99"
+    return "<.01" if chance < 0.01 else f"{chance:.2f}".removeprefix("0")

@@ -1,0 +1,301 @@
+"""The winner's curse, and what a confirmation does about it: sweeps whose truth is known, winners picked in five ways.
+
+    python benchmarks/confirm.py                        1,000 sweeps of each kind, some minutes
+    python benchmarks/confirm.py --repetitions 200
+
+A sweep tries 50 configurations once each. The score of a run is the truth of its configuration (normal, standard
+deviation .0070) + v (the luck of the configuration with the validation data, the same for every seed) + e (the luck of
+the seed). What is told of the pick is compared with its truth. All but the first line pay for 65 runs.
+
+    maximum of 50            the best of the sweep, and its score: what is done without a confirmation
+    maximum of 65            the same with 15 further configurations in place of a confirmation
+    top 5, 3 seeds each      picked by all of its runs; told is the mean of the three new ones
+    race, to the end         `stats.race` through `search.race`: 5 x 1, 3 x 2, 2 x 2 fresh seeds; told is the fresh mean
+    race                     the same, ended as soon as one is the best with a chance of .95: what `--confirm` does
+
+right   the pick is the best of the 50
+regret  how much worse than the best of the 50 it is, in 1e-4
+bias    how much better than its truth it is told to be, in 1e-4
+hold-out  the bias of its score on data that no choice was made by
+runs    fresh runs that were made
+stated  the chance to be the best of the five that the race gave its pick, and "held": how often it was
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+from measuring import Others, machine, machine_text, parser, save, table
+from numpy.typing import NDArray
+
+from sweepkit.search.race import RaceEngine
+from sweepkit.spec.runs import Proposal, RunState, RunView
+from sweepkit.stats.race import BUDGET, CANDIDATES, End, Race, plan_rounds
+
+CELLS = {"e .003": (0.003, 0.0), "e .003, v .003": (0.003, 0.003), "e .006, v .003": (0.006, 0.003)}
+SPREAD = 0.0070
+TRIED = 50
+PROCEDURES = ("maximum of 50", "maximum of 65", "top 5, 3 seeds each", "race, to the end", "race")
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One sweep's truth: of 65 configurations, the first 50 of which the sweep tries.
+
+    Args:
+        truth: On average over seeds and data.
+        here: On average over seeds with this validation data.
+        first: The score of each with the sweep's seed.
+        noise: Standard deviation between seeds.
+        luck: Standard deviation of `here` around `truth`.
+        rng: Further runs are drawn from it.
+    """
+
+    truth: Floats
+    here: Floats
+    first: Floats
+    noise: float
+    luck: float
+    rng: np.random.Generator
+
+    def again(self, configuration: int) -> float:
+        """Return the score of one further run with a fresh seed."""
+        return float(self.here[configuration] + self.noise * self.rng.normal())
+
+    def hold_out(self, configuration: int) -> float:
+        """Return the score of one run on other data."""
+        return float(self.truth[configuration] + self.luck * self.rng.normal() + self.noise * self.rng.normal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """What a procedure picked, and told of it.
+
+    Args:
+        cell, procedure: Which.
+        right: It is the best of the 50.
+        regret, bias: See the head.
+        hold_out: Bias of one run on other data.
+        runs: Fresh runs.
+        stated: The chance to be the best of the five that was told; None where none is.
+        held: It is the best of the five.
+    """
+
+    cell: str
+    procedure: str
+    right: bool
+    regret: float
+    bias: float
+    hold_out: float
+    runs: int
+    stated: float | None = None
+    held: bool = False
+
+
+def world(cell: str, seed: int) -> World:
+    """Return one sweep."""
+    noise, luck = CELLS[cell]
+    rng = np.random.default_rng([list(CELLS).index(cell), seed])
+    truth = SPREAD * rng.normal(size=TRIED + BUDGET)
+    here = truth + luck * rng.normal(size=truth.shape)
+    first = here + noise * rng.normal(size=truth.shape)
+    return World(truth=truth, here=here, first=first, noise=noise, luck=luck, rng=rng)
+
+
+def judge(cell: str, procedure: str, seed: int) -> Picked:
+    """Return what one procedure makes of one sweep."""
+    made = world(cell, seed)
+    pick, told, runs, more = _PICK[procedure](made, seed)
+    stated, field = more
+    best = float(made.truth[:TRIED].max())
+    return Picked(
+        cell=cell,
+        procedure=procedure,
+        right=pick < TRIED and made.truth[pick] == best,
+        regret=best - float(made.truth[pick]),
+        bias=told - float(made.truth[pick]),
+        hold_out=made.hold_out(pick) - float(made.truth[pick]),
+        runs=runs,
+        stated=stated,
+        held=bool(field) and made.here[pick] == max(made.here[list(field)]),
+    )
+
+
+_Found = tuple[int, float, int, tuple[float | None, Sequence[int]]]
+
+
+def _maximum(tried: int) -> Callable[[World, int], _Found]:
+    def pick(made: World, seed: int) -> _Found:
+        found = int(np.argmax(made.first[:tried]))
+        return found, float(made.first[found]), 0, (None, ())
+
+    return pick
+
+
+def _top(made: World) -> list[int]:
+    return [int(place) for place in np.argsort(-made.first[:TRIED])[:CANDIDATES]]
+
+
+def _three_each(made: World, seed: int) -> _Found:
+    field = _top(made)
+    fresh = {place: [made.again(place) for _ in range(3)] for place in field}
+    pick = max(field, key=lambda place: fmean([made.first[place], *fresh[place]]))
+    return pick, fmean(fresh[pick]), 15, (None, ())
+
+
+def _raced(level: float) -> Callable[[World, int], _Found]:
+    def pick(made: World, seed: int) -> _Found:
+        field = _top(made)
+        race = Race(
+            sweep=tuple((float(made.first[place]),) for place in field),
+            rounds=plan_rounds(len(field), BUDGET),
+            everyone=tuple((float(score),) for score in made.first[:TRIED]),
+            level=level,
+            seed=seed,
+        )
+        scores = run_race(race, lambda candidate: made.again(field[candidate]))
+        leader = race.standing(scores).places[0]
+        assert leader.mean is not None
+        return field[leader.candidate], leader.mean, len(scores), (leader.chance, field)
+
+    return pick
+
+
+def run_race(race: Race, score: Callable[[int], float]) -> dict[tuple[int, int], float | None]:
+    """Return the scores of a race that the real engine ran, one run after the other."""
+
+    def decide(ended: object) -> tuple[Sequence[tuple[int, int]], str]:
+        step = race.next(scores)
+        return ((), step.reason) if isinstance(step, End) else (step.runs, f"round {step.round + 1}")
+
+    scores: dict[tuple[int, int], float | None] = {}
+    engine = RaceEngine(decide, lambda candidate, repeat: {"candidate": candidate}, total=race.total())
+    while isinstance(proposal := engine.ask(len(scores)), Proposal):
+        pair = (proposal.info["candidate"], proposal.info["repeat"])
+        scores[pair] = score(pair[0])
+        view = RunView(
+            number=len(scores) - 1,
+            run_id=str(len(scores)),
+            params=proposal.params,
+            state=RunState.FINISHED,
+            info=proposal.info,
+        )
+        engine.tell(view)
+    return scores
+
+
+_PICK: dict[str, Callable[[World, int], _Found]] = {
+    "maximum of 50": _maximum(TRIED),
+    "maximum of 65": _maximum(TRIED + BUDGET),
+    "top 5, 3 seeds each": _three_each,
+    "race, to the end": _raced(1.0),
+    "race": _raced(0.95),
+}
+
+
+def rows_of(judged: Sequence[Picked]) -> list[list[str]]:
+    """Return the table's rows: one for each cell and procedure, standard errors after ±."""
+    found = []
+    for cell, procedure in dict.fromkeys((item.cell, item.procedure) for item in judged):
+        here = [item for item in judged if (item.cell, item.procedure) == (cell, procedure)]
+        stated = [item for item in here if item.stated is not None]
+        found.append(
+            [
+                f"{cell}: {procedure}",
+                f"{fmean(item.right for item in here):.2f}",
+                _text([item.regret for item in here]),
+                _text([item.bias for item in here], sign="+"),
+                _text([item.hold_out for item in here], sign="+"),
+                f"{fmean(item.runs for item in here):.1f}",
+                f"{fmean(item.stated or 0.0 for item in stated):.2f}" if stated else "–",
+                f"{fmean(item.held for item in stated):.2f}" if stated else "–",
+            ]
+        )
+    return found
+
+
+def _text(values: Sequence[float], *, sign: str = "") -> str:
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return f"{1e4 * fmean(values):{sign}.1f} ± {1e4 * error:.1f}"
+
+
+def calibration(judged: Sequence[Picked]) -> list[list[str]]:
+    """Return how often a pick was the best of the five, by the chance that it was given."""
+    bounds = (0.0, 0.5, 0.7, 0.85, 0.95, 1.01)
+    stated = [item for item in judged if item.stated is not None and item.procedure == PROCEDURES[-1]]
+    found = []
+    for low, high in zip(bounds, bounds[1:], strict=False):
+        here = [item for item in stated if low <= (item.stated or 0.0) < high]
+        if here:
+            told, held = fmean(item.stated or 0.0 for item in here), fmean(item.held for item in here)
+            found.append([f"{low:.2f} to {min(high, 1.0):.2f}", str(len(here)), f"{told:.2f}", f"{held:.2f}"])
+    return found
+
+
+def _options() -> argparse.Namespace:
+    made = parser(__doc__)
+    made.add_argument("--repetitions", type=int, default=1000, help="sweeps of each kind (default: 1000)")
+    return made.parse_args()
+
+
+def main() -> int:
+    """Run the benchmark; return 1 unless the race beats picking the maximum in every cell, in regret and in bias."""
+    options = _options()
+    facts = machine(quiet_s=0.0)  # nothing is timed
+    others = Others()
+    judged = [
+        judge(cell, procedure, seed)
+        for cell in CELLS
+        for procedure in PROCEDURES
+        for seed in range(options.repetitions)
+    ]
+    others.finish(facts)
+    head = ["kind of sweep: procedure", "right", "regret", "bias", "hold-out bias", "runs", "stated", "held"]
+    text = "\n\n".join(
+        [
+            "# The winner's curse, and what a confirmation does about it",
+            f"{options.repetitions} sweeps of each kind, `python benchmarks/confirm.py --repetitions "
+            f"{options.repetitions}`; what the columns mean stands at the head of the script. e: standard deviation "
+            "between seeds; v: of the validation data's luck. Regret and bias in 1e-4, ± standard error.",
+            table(head, rows_of(judged)),
+            "How often the race's pick was the best of the five, by the chance that it was told to have:",
+            table(["told", "races", "mean", "held"], calibration(judged)),
+            machine_text(facts),
+        ]
+    )
+    save(
+        options.output,
+        "confirm",
+        text=text,
+        data={"machine": facts, "lines": [summary(judged, *key) for key in keys()]},
+    )
+    return int(not all(beats(judged, cell) for cell in CELLS))
+
+
+def keys() -> list[tuple[str, str]]:
+    """Return every kind of sweep with every procedure."""
+    return [(cell, procedure) for cell in CELLS for procedure in PROCEDURES]
+
+
+def summary(judged: Sequence[Picked], cell: str, procedure: str) -> dict[str, object]:
+    """Return the means of a line of the table."""
+    here = [asdict(item) for item in judged if (item.cell, item.procedure) == (cell, procedure)]
+    names = ("right", "regret", "bias", "hold_out", "runs")
+    return {"cell": cell, "procedure": procedure, "sweeps": len(here)} | {
+        name: fmean(float(item[name]) for item in here) for name in names
+    }
+
+
+def beats(judged: Sequence[Picked], cell: str) -> bool:
+    """Return whether the race has less regret and less bias than picking the maximum, of 50 and of 65."""
+    race = summary(judged, cell, "race")
+    maxima = [summary(judged, cell, name) for name in PROCEDURES[:2]]
+    return all(race[name] < item[name] for item in maxima for name in ("regret", "bias"))  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,418 @@
+"""What came of a confirmation: as text, as `confirmation.json` in the sweep's folder, as a section of the report."""
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.files import write_atomically
+from sweepkit.reports.cells import Cells, as_text
+from sweepkit.reports.table import dotted, short
+from sweepkit.spec.json_text import json_text
+from sweepkit.stats.words import chance_text, difference_text, digits_for, several
+
+if TYPE_CHECKING:
+    from sweepkit.reports.study_report import Section
+
+FILE = "confirmation.json"
+_CHEAPER = 1.1  # a ratio of training times that is worth a word
+_HEADS = ("rank", "run", "sweep", "fresh", "95 % interval", "seeds", "optimism", "P(best)", "s/run", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """One run with a fresh seed; `value` is None when it has none."""
+
+    run_id: str
+    seed: int | None
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A configuration that raced, in the metric's own direction.
+
+    Args:
+        run_id, number: Its best run in the sweep.
+        params: Nested, without the seed.
+        sweep_rank: Its place by score in the sweep, from 1.
+        by_model: A model named it.
+        sweep_score: What the sweep told of it.
+        stopped: That is of a run that was stopped early, and not compared.
+        fresh: Its runs with fresh seeds that are done.
+        mean, low, high: Of their values with 95 % interval; None where they are not known.
+        optimism: How much better the sweep made it look: negative when it made it look worse.
+        estimate: The best guess from all of its runs, drawn towards the sweep's mean.
+        chance: To be the best of those that raced.
+        tied: It cannot be told apart from the first.
+        lost: Fresh runs without a value.
+        rounds: It took part in so many.
+        duration_s: Median of its fresh runs.
+        alike: Numbers of runs of nearly the same configurations that did not race.
+    """
+
+    run_id: str
+    number: int
+    params: Mapping[str, Any]
+    sweep_rank: int
+    by_model: bool
+    sweep_score: float
+    stopped: bool
+    fresh: tuple[Fresh, ...]
+    mean: float | None
+    low: float | None
+    high: float | None
+    optimism: float | None
+    estimate: float | None
+    chance: float | None
+    tied: bool
+    lost: int
+    rounds: int
+    duration_s: float | None
+    alike: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return how it is called."""
+        return f"run {self.number} ({self.run_id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A configuration on the hold-out set.
+
+    Args:
+        run_id: Its best run in the sweep.
+        scores: One for each fresh seed.
+        report: Number of the report, from 1, at which they were read; None: of runs that report once at their end.
+        runs: How many were made for it.
+    """
+
+    run_id: str
+    scores: tuple[float, ...]
+    report: int | None
+    runs: int
+
+    @property
+    def mean(self) -> float | None:
+        """Return the mean score."""
+        return math.fsum(self.scores) / len(self.scores) if self.scores else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The look at the hold-out set: which, when it was opened (UTC, seconds), how often so far, what it showed."""
+
+    parameters: Mapping[str, Any]
+    opened_at: float
+    opened: int
+    looks: tuple[Look, ...]
+    sweep: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """A confirmation as it stands.
+
+    Args:
+        sweep, confirmation: Names of the sweep and of the sweep that confirms it.
+        metric, goal: What is compared.
+        configurations: How many the sweep tried that have a value.
+        budget: Runs at most.
+        rounds: How many go on, with how many seeds each.
+        seeds: The fresh ones.
+        seed_parameter: The parameter that has them; None: the environment's SEED alone.
+        rope: Closer than this counts as equal; None: nothing does.
+        model: What named candidates, in words; "".
+        runs: Done so far.
+        members: Best first.
+        spread, df: Standard deviation between seeds, and its degrees of freedom; None where nothing tells it.
+        fallback: The spread is made of sweep and fresh scores together, which makes it too large.
+        end: Why the race is over; None while it goes on.
+        equal: Runs that are left and equal, when it ended by the rope.
+        holdout: What the hold-out set showed; None when it was not opened, for the reason in `no_holdout`.
+    """
+
+    sweep: str
+    confirmation: str
+    metric: str
+    goal: str
+    configurations: int
+    budget: int
+    rounds: tuple[tuple[int, int], ...]
+    seeds: tuple[int, ...]
+    seed_parameter: str | None
+    rope: float | None
+    model: str
+    runs: int
+    members: tuple[Member, ...]
+    spread: float | None
+    df: int | None
+    fallback: bool
+    end: str | None
+    equal: tuple[str, ...]
+    holdout: Seen | None
+    no_holdout: str
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the race is over."""
+        return self.end is not None
+
+    @property
+    def winner(self) -> str | None:
+        """Return the run whose configuration to take: the first, or of equal ones the cheapest; None without one."""
+        valued = [item for item in self.members if item.mean is not None]
+        if not valued:
+            return None
+        equal = [item for item in valued if item.run_id in self.equal]
+        return (cheapest(equal) or valued[0]).run_id if equal else valued[0].run_id
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        tied = [item for item in self.members if item.tied]
+        cheap = cheapest(tied)
+        found = asdict(self)
+        if self.holdout is not None:
+            for told, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
+                told["mean"] = look.mean
+        return {
+            **found,
+            "finished": self.finished,
+            "winner": self.winner,
+            "tied": [item.run_id for item in tied],
+            "cheapest": cheap.run_id if cheap else None,
+            "verdict": verdict(self),
+        }
+
+
+def cheapest(members: Sequence[Member]) -> Member | None:
+    """Return the one whose runs take the least time; None when no time is known."""
+    timed = [item for item in members if item.duration_s is not None]
+    return min(timed, key=lambda item: item.duration_s or 0.0) if timed else None
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def verdict(told: Confirmation) -> list[str]:
+    """Return what is to be known, most important first."""
+    winner = next((item for item in told.members if item.run_id == told.winner), None)
+    if winner is None:
+        return ["nothing is confirmed: no run with a fresh seed has a value; look at its logs"]
+    digits = digits_for(told.spread)
+    lines = [_take(told, winner)]
+    tied = [item for item in told.members if item.tied]
+    if len(tied) > 1:
+        names = ", ".join(item.name for item in tied)
+        lines.append(f"{len(tied)} configurations cannot be told apart: {names}{_cheaper(tied, winner)}")
+    if winner.optimism is not None and winner.mean is not None:
+        how = "too good" if winner.optimism > 0 else "too bad"
+        interval = _interval(winner, digits)
+        gap = difference_text(abs(winner.optimism), digits, sign=False)
+        lines.append(
+            f"the sweep told {winner.sweep_score:.{digits}f} of it, fresh seeds say {winner.mean:.{digits}f}"
+            f"{' ' + interval if interval else ''}: by {gap} {how}"
+        )
+    lines += _holdout_lines(told, digits)
+    return lines + _cautions(told)
+
+
+def _take(told: Confirmation, winner: Member) -> str:
+    chance = (
+        ""
+        if winner.chance is None
+        else f", the best of {len(told.members)} with a chance of {chance_text(winner.chance)}"
+    )
+    if len(told.members) == 1:
+        chance = ", the only configuration"
+    if told.equal:
+        return f"take {winner.name}: {len(told.equal)} are equal within ±{told.rope:g}, it is the cheapest of them"
+    word = "take" if told.finished else "so far"
+    return f"{word} {winner.name}{chance}"
+
+
+def _cheaper(tied: Sequence[Member], winner: Member) -> str:
+    """Return which of the tied configurations trains faster than the winner, when it is worth a word."""
+    found = cheapest(tied)
+    if found is None or found is winner or not found.duration_s or winner.duration_s is None:
+        return ""
+    ratio = winner.duration_s / found.duration_s
+    return f"; {found.name} is {ratio:.1f} times cheaper to train" if ratio >= _CHEAPER else ""
+
+
+def _holdout_lines(told: Confirmation, digits: int) -> list[str]:
+    if told.holdout is None:
+        return [f"hold-out: {told.no_holdout}"] if told.no_holdout else []
+    names = {item.run_id: item.name for item in told.members}
+    parts = []
+    for look in told.holdout.looks:
+        score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(told, look, digits)}"
+        parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({several(len(look.scores), 'seed')})")
+    opened = "" if told.holdout.opened == 1 else f"; opened {told.holdout.opened} times, so it is no longer unseen"
+    return [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
+
+
+def _half(told: Confirmation, look: Look, digits: int) -> str:
+    """Return half the 95 % interval of a hold-out mean, by the spread between seeds that the race measured."""
+    from sweepkit.stats.student import quantile
+
+    if told.spread is None or told.df is None:
+        return ""
+    half = quantile(0.975, told.df) * told.spread / math.sqrt(len(look.scores))
+    return f" ± {difference_text(half, digits, sign=False)}"
+
+
+def _cautions(told: Confirmation) -> list[str]:
+    lines = []
+    if told.holdout is None and told.finished:
+        lines.append(
+            "fresh seeds take the luck of the seed out, not that of the data that the sweep chose by: "
+            "that part of the optimism stays"
+        )
+    many = [[run.value for run in item.fresh if run.value is not None] for item in told.members]
+    if any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many if len(values) > 1):
+        by = f"parameter {told.seed_parameter} and " if told.seed_parameter else ""
+        lines.append(
+            f"every seed gave the same value: the program does not use it (it gets it by {by}the variable SEED)"
+        )
+    if told.fallback and told.spread is not None:
+        lines.append("no configuration had two fresh seeds: the spread is that between sweep and fresh runs, too large")
+    lost = [f"{item.name}: {item.lost}" for item in told.members if item.lost]
+    if lost:
+        lines.append(f"fresh runs without a value: {', '.join(lost)}; such a configuration ranks behind the others")
+    return lines
+
+
+def _interval(item: Member, digits: int) -> str:
+    if item.low is None or item.high is None:
+        return ""
+    return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
+
+
+def head(told: Confirmation) -> str:
+    """Return what was done in one line."""
+    rounds = ", ".join(f"{keep} x {each}" for keep, each in told.rounds)
+    ended = told.end or "not complete, the same command continues"
+    return (
+        f"{told.sweep}: {len(told.members)} of {told.configurations} configurations again with fresh seeds, "
+        f"{told.runs} of at most {sum(keep * each for keep, each in told.rounds)} runs ({rounds}); {ended}"
+    )
+
+
+def cells(told: Confirmation) -> Cells:
+    """Return the table, best first."""
+    digits = digits_for(told.spread)
+    rows = []
+    for rank, item in enumerate(told.members, 1):
+        marks = [
+            *(["tied"] if item.tied and sum(one.tied for one in told.members) > 1 else []),
+            *(["by model"] if item.by_model else []),
+            *(["stopped early in the sweep"] if item.stopped else []),
+        ]
+        rows.append(
+            (
+                str(rank),
+                f"{item.number} ({item.run_id})",
+                f"{item.sweep_score:.{digits}f}",
+                "-" if item.mean is None else f"{item.mean:.{digits}f}",
+                _interval(item, digits) or "-",
+                str(sum(run.value is not None for run in item.fresh)),
+                "-" if item.optimism is None else difference_text(item.optimism, digits),
+                "-" if item.chance is None else chance_text(item.chance),
+                "-" if item.duration_s is None else f"{item.duration_s:.3g}",
+                ", ".join(marks),
+            )
+        )
+    return Cells(caption=f"Confirmation of {told.sweep}", heads=_HEADS, rows=tuple(rows), left=(0, 1, 9))
+
+
+def confirmation_text(told: Confirmation, *, width: int = 120) -> str:
+    """Return a confirmation for a terminal."""
+    lines = [head(told), "", as_text(cells(told), width=width), ""]
+    winner = next((item for item in told.members if item.run_id == told.winner), None)
+    lines += verdict(told)
+    if winner is not None:
+        lines.append("  " + "  ".join(f"{name}={short(value)}" for name, value in dotted(winner.params).items()))
+    return "\n".join(lines)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def write_confirmation(folder: Path, told: Confirmation) -> Path:
+    """Write `confirmation.json` into a sweep's folder; return its path."""
+    file = folder / FILE
+    write_atomically(file, json_text({"schema": 1, **told.plain()}, indent=2) + "\n")
+    return file
+
+
+def read_confirmation(folder: Path) -> dict[str, Any] | None:
+    """Return what a sweep's folder holds of its confirmation; None when there is none that can be read."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return found if found["schema"] == 1 and isinstance(found["members"], list) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def labels_of(folder: Path) -> dict[str, str]:
+    """Return for each run that was confirmed what a table says of it; every other one is unconfirmed.
+
+    Args:
+        folder: The sweep's.
+    """
+    found = read_confirmation(folder)
+    if found is None:
+        return {}
+    digits = digits_for(found["spread"])
+    return {
+        item["run_id"]: f"confirmed {item['mean']:.{digits}f}, fresh seeds"
+        for item in found["members"]
+        if item["mean"] is not None
+    }
+
+
+def section_of(folder: Path) -> "Section | None":
+    """Return a sweep's confirmation as a part of its report; None when it has none.
+
+    Args:
+        folder: The sweep's.
+    """
+    from sweepkit.reports.study_report import Section
+
+    found = read_confirmation(folder)
+    if found is None:
+        return None
+    told = from_plain(found)
+    table = cells(told)
+    heads = "".join(f"<th>{html.escape(item)}</th>" for item in table.heads)
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    words = "".join(f"<p>{html.escape(line)}</p>" for line in verdict(told))
+    body = (
+        f'<div class="lead">{words}</div><div class="box"><table class="ranks"><tr>{heads}</tr>{rows}</table></div>'
+        f'<p class="note">{html.escape(head(told))}</p>'
+    )
+    return Section(anchor="confirmation", title="Confirmation with fresh seeds", body=body)
+
+
+def from_plain(found: Mapping[str, Any]) -> Confirmation:
+    """Return the confirmation that `Confirmation.plain` told."""
+    names = Confirmation.__dataclass_fields__
+    kept = {name: value for name, value in found.items() if name in names}
+    members = tuple(
+        Member(**{**item, "fresh": tuple(Fresh(**run) for run in item["fresh"]), "alike": tuple(item["alike"])})
+        for item in found["members"]
+    )
+    holdout = None
+    if found["holdout"] is not None:
+        looks = tuple(
+            Look(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
+            for item in found["holdout"]["looks"]
+        )
+        holdout = Seen(**{**found["holdout"], "looks": looks})
+    tuples = {"rounds": tuple(tuple(item) for item in found["rounds"]), "seeds": tuple(found["seeds"])}
+    return Confirmation(**{**kept, **tuples, "equal": tuple(found["equal"]), "members": members, "holdout": holdout})

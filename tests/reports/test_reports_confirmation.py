@@ -1,0 +1,150 @@
+import dataclasses
+import json
+
+import pytest
+
+from sweepkit.reports.confirmation import (
+    FILE,
+    Confirmation,
+    Fresh,
+    Look,
+    Member,
+    Seen,
+    confirmation_text,
+    from_plain,
+    labels_of,
+    read_confirmation,
+    section_of,
+    verdict,
+    write_confirmation,
+)
+
+
+def member(number, mean, **changes):
+    fields = {
+        "run_id": f"run{number}",
+        "number": number,
+        "params": {"모델": "<b>큰</b>", "lr": 1e-3},
+        "sweep_rank": number + 1,
+        "by_model": number == 1,
+        "sweep_score": 0.5,
+        "stopped": False,
+        "fresh": (Fresh(run_id="f", seed=1001, value=mean), Fresh(run_id="g", seed=1002, value=mean + 0.01)),
+        "mean": mean,
+        "low": mean - 0.02,
+        "high": mean + 0.02,
+        "optimism": 0.5 - mean,
+        "estimate": mean,
+        "chance": 0.6 if number == 0 else 0.4,
+        "tied": True,
+        "lost": 0,
+        "rounds": 2,
+        "duration_s": 20.0 if number == 0 else 10.0,
+    }
+    return Member(**{**fields, **changes})
+
+
+def told(**changes):
+    fields = {
+        "sweep": "첫 번째",
+        "confirmation": "첫 번째-confirm",
+        "metric": "acc",
+        "goal": "maximize",
+        "configurations": 50,
+        "budget": 15,
+        "rounds": ((2, 2),),
+        "seeds": (1001, 1002),
+        "seed_parameter": "seed",
+        "rope": None,
+        "model": "a Gaussian process, held-out R² 0.80",
+        "runs": 4,
+        "members": (member(0, 0.47), member(1, 0.46)),
+        "spread": 0.004,
+        "df": 2,
+        "fallback": False,
+        "end": "all 4 runs of the race are made",
+        "equal": (),
+        "holdout": None,
+        "no_holdout": "none is named",
+    }
+    return Confirmation(**{**fields, **changes})
+
+
+LOOK = Seen(
+    parameters={"split": "test"},
+    opened_at=1.0,
+    opened=1,
+    sweep="h",
+    looks=(
+        Look(run_id="run0", scores=(0.44, 0.46), report=3, runs=2),
+        Look(run_id="run1", scores=(), report=None, runs=2),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "one", [told(), told(holdout=LOOK, no_holdout=""), told(members=(), end=None, spread=None, df=None)]
+)
+def test_what_is_written_is_read_back(tmp_path, one):
+    write_confirmation(tmp_path, one)
+    assert from_plain(read_confirmation(tmp_path)) == one
+
+
+def test_the_words():
+    words = verdict(told(holdout=LOOK))
+    assert words[0] == "take run 0 (run0), the best of 2 with a chance of .60"
+    assert (
+        words[1].startswith("2 configurations cannot be told apart") and "run 1 (run1) is 2.0 times cheaper" in words[1]
+    )
+    assert words[2] == "the sweep told 0.5000 of it, fresh seeds say 0.4700 [0.4500, 0.4900]: by .0300 too good"
+    assert (
+        words[3].startswith("hold-out") and "run 0 (run0) 0.4500 ± " in words[3] and "run 1 (run1) no value" in words[3]
+    )
+    assert not any("part of the optimism stays" in line for line in words)
+    assert any("part of the optimism stays" in line for line in verdict(told()))
+    text = confirmation_text(told(holdout=dataclasses.replace(LOOK, opened=2)))
+    assert "opened 2 times, so it is no longer unseen" in text and "첫 번째: 2 of 50 configurations" in text
+
+
+def test_of_equal_ones_the_cheapest_is_taken():
+    one = told(equal=("run0", "run1"), rope=0.02)
+    assert one.winner == "run1" and verdict(one)[0].startswith("take run 1 (run1): 2 are equal within ±0.02")
+
+
+def test_a_minimized_score_that_looked_too_bad():
+    one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
+    words = verdict(one)
+    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith("by .0300 too bad")
+
+
+def test_what_cannot_be_said_is_not():
+    alike = Fresh(run_id="f", seed=1001, value=0.4)
+    same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)
+    words = " ".join(verdict(told(members=(same,), spread=0.0, fallback=True)))
+    assert "every seed gave the same value" in words and "without a value: run 0 (run0): 1" in words
+    assert "too large" in words and "None" not in words + confirmation_text(told(members=(same,)))
+    none = dataclasses.replace(member(0, 0.4), mean=None, low=None, high=None, optimism=None, fresh=(), chance=None)
+    assert verdict(told(members=(none,)))[0].startswith("nothing is confirmed")
+
+
+def test_a_section_and_labels_of_a_folder(tmp_path):
+    assert section_of(tmp_path) is None and labels_of(tmp_path) == {}
+    write_confirmation(tmp_path, told(holdout=LOOK))
+    section = section_of(tmp_path)
+    assert section.anchor == "confirmation" and "run 0 (run0)" in section.body and "<b>큰" not in section.body
+    assert labels_of(tmp_path) == {
+        "run0": "confirmed 0.4700, fresh seeds",
+        "run1": "confirmed 0.4600, fresh seeds",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2, "members": []}', '{"schema": 1, "members": 3}'])
+def test_a_file_that_is_no_confirmation_counts_as_none(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
+    assert section_of(tmp_path) is None and labels_of(tmp_path) == {}
+
+
+def test_the_file_says_who_won(tmp_path):
+    found = json.loads(write_confirmation(tmp_path, told(holdout=LOOK)).read_text(encoding="utf-8"))
+    assert (found["winner"], found["cheapest"], found["tied"]) == ("run0", "run1", ["run0", "run1"])
+    assert found["holdout"]["looks"][0]["mean"] == pytest.approx(0.45)
