@@ -92,7 +92,7 @@ def test_everything_that_names_the_best_names_the_same():
         (0, pytest.approx(1.1), 3), (2, pytest.approx(1.8), 3), (6, 0.5, 1),
     ]  # fmt: skip
     assert table.ranked_runs()[0].run_id == "r2"
-    assert summary(table)[1].startswith("The lowest mean loss over 3 seeds is 1.1, of configuration 0")
+    assert summary(table)[1].startswith("The lowest mean loss is 1.1, of runs 0, 1, 4.")
     assert best_in_words(SPEC, RUNS) == "configuration 0, mean loss = 1.1 over 3 seeds, sd 0.1"
     row = best_row(SPEC, RUNS)
     assert (row["configuration"], row["value"], [item["seed"] for item in row["seeds"]]) == (

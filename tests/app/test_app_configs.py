@@ -34,6 +34,9 @@ def test_every_sweep_dry_runs_by_its_own_commands(path, tmp_path, monkeypatch, c
     assert given and any("--dry-run" in command for command in given)
     for script, *options in given:
         assert script == "sweep_runner.py"
+        if "--confirm" in options:  # needs the recorded sweep
+            assert options == ["--confirm", path.stem]
+            continue
         told = {"--dry-run", "--json"} - set(options)
         assert main([*options, *told, "--output-dir", str(tmp_path / "out")]) == 0
         plan = json.loads(capsys.readouterr().out)
