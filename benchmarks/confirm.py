@@ -243,7 +243,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the benchmark; return 1 unless the race beats picking the maximum in every cell, in regret and in bias."""
+    """Run the benchmark; return 1 unless the race beats picking the maximum in every cell (see `beats`)."""
     options = _options()
     facts = machine(quiet_s=0.0)  # nothing is timed
     others = Others()
@@ -291,10 +291,14 @@ def summary(judged: Sequence[Picked], cell: str, procedure: str) -> dict[str, ob
 
 
 def beats(judged: Sequence[Picked], cell: str) -> bool:
-    """Return whether the race has less regret and less bias than picking the maximum, of 50 and of 65."""
-    race = summary(judged, cell, "race")
-    maxima = [summary(judged, cell, name) for name in PROCEDURES[:2]]
-    return all(race[name] < item[name] for item in maxima for name in ("regret", "bias"))  # type: ignore[operator]
+    """Return whether the race has less regret than the maximum of the same 50, and less bias than either maximum.
+
+    The 15 further configurations of the maximum of 65 hold now and then a better one than all 50, so its regret is not
+    the race's to beat; what it tells of its pick is.
+    """
+    race, fifty, more = (summary(judged, cell, name) for name in ("race", *PROCEDURES[:2]))
+    less_regret = race["regret"] < fifty["regret"]  # type: ignore[operator]
+    return less_regret and all(race["bias"] < item["bias"] for item in (fifty, more))  # type: ignore[operator]
 
 
 if __name__ == "__main__":
