@@ -234,6 +234,7 @@ def test_a_checkpoint_that_is_not_here_is_told_before_anything_is_run(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+@pytest.mark.heavy
 def test_a_killed_comparison_goes_on_and_comes_to_the_end(tmp_path):
     """Two models, two seeds, two steps each; kill -9 after the first result; nothing is trained twice."""
     command = [sys.executable, str(CODE_DIR / "compare_models.py"), "--models", "tiny_bart", "tiny_t5"]

@@ -178,6 +178,7 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.heavy
 def test_kills_repeat_nothing_and_change_nothing(tmp_path):
     """Two copies of a swept folder: one is confirmed in peace, the other under kill -9. They end alike."""
     import shutil

@@ -50,6 +50,7 @@ def last(events, kind):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.heavy
 def test_a_killed_study_is_continued_and_then_extended(tmp_path):
     optimizer = Optimizer(tmp_path)
     process = optimizer.start("--n_trials", "2")

@@ -422,7 +422,10 @@ def join_and_take_away(sweeper, storage, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [*(pytest.param(number, marks=pytest.mark.heavy) for number in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
+)
 def test_an_agent_joins_and_the_first_one_is_taken_away(sweeper, number):
     join_and_take_away(sweeper, ["--storage", str(sweeper.folder / "record.db")], number)
 

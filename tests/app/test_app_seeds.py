@@ -100,6 +100,7 @@ def test_a_program_that_only_reads_the_variable_gets_no_argument(sweeper):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_kill_9_at_any_moment_repeats_no_seed_and_loses_none(sweeper):
     dice = random.Random(5)
     sweeper.write(SWEEP.replace("[7, 8, 9]", "{seeds: [7, 8, 9], stop_worse: false}"))

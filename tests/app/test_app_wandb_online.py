@@ -177,6 +177,7 @@ def test_faults_that_pass_each_on_a_run_of_its_own(tmp_path):
     assert not kept
 
 
+@pytest.mark.heavy
 def test_a_key_that_expires_while_the_runs_log(tmp_path):
     (tmp_path / "hold").touch()
     with WandbBackend() as backend:

@@ -55,6 +55,7 @@ def test_the_agent_function_of_the_real_client(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_the_agent_command_of_the_real_client(tmp_path):
     program = tmp_path / "noop.py"
     program.write_text(f"import sys\nopen({str(tmp_path / 'ran')!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n")
@@ -69,6 +70,7 @@ def test_the_agent_command_of_the_real_client(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_a_run_of_ours_goes_online_and_its_file_is_read_all_the_same(tmp_path):
     write_parameters(tmp_path / "p.yaml", {"x": 3})
     ours = wandb_environment(

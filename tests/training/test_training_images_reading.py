@@ -66,6 +66,7 @@ def test_digits_are_scikit_learns(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_the_preloaded_process_can_be_forked_and_reads_the_digits_without_scikit_learn():
     probe = (
         "import sweepkit.training.images.preload, os, sys\n"

@@ -87,7 +87,7 @@ def check(config, tmp_path, *cuts):
     return SimpleNamespace(whole=whole, last=last)
 
 
-@pytest.mark.parametrize("family", ["bart", "t5", "gpt2"])
+@pytest.mark.parametrize("family", ["bart", pytest.param("t5", marks=pytest.mark.heavy), "gpt2"])
 def test_within_an_epoch_and_within_an_evaluation(tiny, tmp_path, family):
     # 16 dialogues, 4 steps an epoch; dropout is on, so every step hangs on the random stream.
     config = config_for(tiny(family), max_steps=7, eval_steps=2.0, dropout_rate=0.2, per_device_eval_batch_size=3)
