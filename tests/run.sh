@@ -10,7 +10,9 @@ if [ ! -x .venv/bin/python ]; then
     python3.11 -m venv .venv
 fi
 . .venv/bin/activate
-# Compiling all that is installed takes as long as installing it; what the tests import, a fourth of it, is compiled then.
+# Compiling all that is installed takes as long as installing it; what the tests import, a fourth of it, is compiled then,
+# once, and so is our own code: tests start a thousand processes, each of which would compile it anew.
+unset PYTHONDONTWRITEBYTECODE
 python -m pip install --quiet --no-compile -r requirements.txt -r tests/requirements.txt
 python -m pip install --quiet --no-compile --no-deps sweeps==0.3.0
 ruff check .

@@ -145,7 +145,7 @@ class WandbSession(Session):
         """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         importer = self._importer()
         collector = Collector(importer, self.on_event)
-        first = self._first_look(importer)
+        self._first_look(importer)
         self.view = self._make_view(self._tally_at_wandb())
         self.agents = WandbAgents(self._command, self.slots, limits=limits, order=collector.order, emit=self.on_event)
         leads = self.sweep.meta["wandb"].get("scheduler", False)
@@ -153,7 +153,7 @@ class WandbSession(Session):
         self._start_mirror()
         self.view.open()
         try:
-            self._tell_first(first)
+            self._tell_first()
             self._supervise(collector, importer)
             settled = self._settle(collector, importer)
         except BaseException:
@@ -244,11 +244,10 @@ class WandbSession(Session):
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _first_look(self, importer: Importer) -> list[str]:
-        """Take in what W&B has already; it must answer now. Returns what to tell of it."""
+    def _first_look(self, importer: Importer) -> None:
+        """Take in what W&B has already; it must answer now."""
         importer.missing_results()
         importer.look()
-        return []
 
     def _tally_at_wandb(self) -> Tally:
         total = GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None
@@ -260,9 +259,9 @@ class WandbSession(Session):
             workers=len(self.slots),
         )
 
-    def _tell_first(self, more: list[str]) -> None:
+    def _tell_first(self) -> None:
         meta = self.sweep.meta["wandb"]
-        for note in [*self.notes_first, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.notes, *more]:
+        for note in [*self.notes_first, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.notes]:
             self.on_event(Notice(text=note))
         if self.spec.scheduler is not None and meta.get("joined"):
             text = f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}"
