@@ -17,7 +17,7 @@ python -m pip install --quiet --no-compile -r requirements.txt -r tests/requirem
 python -m pip install --quiet --no-compile --no-deps sweeps==0.3.0
 ruff check .
 ruff format --check .
-# Three workers for two cores, since many tests wait for processes; the types are checked beside them, told at the end.
+# Three workers for two cores, since many tests wait for processes; the types are checked beside them, and what is wrong told at the end.
 types=$(mktemp)
 nice mypy >"$types" 2>&1 &
 mypy=$!
@@ -26,6 +26,8 @@ passed=0
 python -m pytest -n 3 --dist loadscope --no-loadscope-reorder "$@" || passed=$?
 typed=0
 wait "$mypy" || typed=$?
-cat "$types"
-[ "$typed" -eq 0 ] || exit "$typed"
+if [ "$typed" -ne 0 ]; then
+    cat "$types"
+    exit "$typed"
+fi
 exit "$passed"
