@@ -17,7 +17,8 @@ python -m pip install --quiet --no-compile -r requirements.txt -r tests/requirem
 python -m pip install --quiet --no-compile --no-deps sweeps==0.3.0
 ruff check .
 ruff format --check .
-# Three workers for two cores, since many tests wait for processes; the types are checked beside them, and what is wrong told at the end.
+# Three workers for two cores, since many tests wait for processes. Types are checked beside them; what is wrong with
+# them is told at the end.
 types=$(mktemp)
 nice mypy >"$types" 2>&1 &
 mypy=$!

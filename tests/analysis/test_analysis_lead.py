@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.lead import Sureness, contenders, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
+from sweepkit.analysis.summary import summary
 from sweepkit.spec.sweep import Goal
 
 
@@ -36,6 +37,15 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
         assert found.first.rows[0].number == 1 and found.second.rows[0].number == 0
         told = " ".join(lead_sentences(found))
         assert "no configuration finished with two seeds" in told and "picked out of 3" in told
+
+
+def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
+    swept = single(1.0, 2.0, 0.5)
+    found = lead(swept)
+    assert found is not None
+    assert lead_sentences(found, confirmed=True) == lead_sentences(found)[:1]
+    assert "until it is confirmed" in summary(swept)[-1]
+    assert summary(swept, confirmed=True)[-1].startswith("The best were run again with fresh seeds")
 
 
 def test_the_noise_that_explains_a_lead_is_told():

@@ -81,6 +81,9 @@ def test_it_races_looks_once_and_tells(swept):
     # what else shows it
     assert labels_of(swept.root)[told["winner"]].startswith("confirmed ")
     assert "hold-out" in section_of(swept.root).body
+    report = (swept.root / "report.html").read_text(encoding="utf-8")
+    assert report.index('id="confirmation"') < report.index('id="runs"') and "Unconfirmed" not in report
+    assert f"confirmed {labels_of(swept.root)[told['winner']].split()[1]}" in report
     # the same command again runs nothing and tells the same
     count = len(swept.lines())
     again = swept.confirm()

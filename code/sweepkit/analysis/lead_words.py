@@ -10,9 +10,14 @@ _LISTED = 6  # parameters in which two configurations differ, spelled out
 _TWO_RUNS = 1.96 * math.sqrt(2)
 
 
-def lead_sentences(found: Lead) -> list[str]:
-    """Return what is known of the best configuration against the second, a finding each."""
-    told = [_second(found), *_how_sure(found)] if found.second is not None else [_alone(found)]
+def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
+    """Return what is known of the best configuration against the second, a finding each.
+
+    Args:
+        found: How they stand by the sweep's own runs.
+        confirmed: Fresh seeds have told more since: how sure the sweep alone could be is left out.
+    """
+    told = [_alone(found)] if found.second is None else [_second(found), *([] if confirmed else _how_sure(found))]
     stopped = [name for name, item in (("best", found.first), ("second", found.second)) if item and item.stopped]
     if stopped:
         which = "Both were" if len(stopped) == 2 else f"The {stopped[0]} was"

@@ -24,8 +24,13 @@ class Reasons:
     rows: tuple[Row, ...]
 
 
-def summary(table: RunTable) -> list[str]:
-    """Return what to know at first: counts, the best run, whether its lead is more than luck."""
+def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
+    """Return what to know at first: counts, the best run, whether its lead is more than luck.
+
+    Args:
+        table: The sweep.
+        confirmed: Its best were run again with fresh seeds, and what those say is shown as well.
+    """
     told = [counted(table)]
     metric = table.metric
     if metric is None:
@@ -39,8 +44,10 @@ def summary(table: RunTable) -> list[str]:
     told.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
     if len(table.metrics) > 1:
         told.append("The sweep has several objectives; this compares by the first of them alone.")
-    told += lead_sentences(found)
-    if found.configurations > 1:
+    told += lead_sentences(found, confirmed=confirmed)
+    if confirmed:
+        told.append("The best were run again with fresh seeds; what those say goes before the sweep's own ranking.")
+    elif found.configurations > 1:
         told.append(
             f"It is the best of {found.configurations}, chosen by the same number that is shown: expect less of it on "
             "new data and with another seed until it is confirmed."

@@ -53,10 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = source.table
     from sweepkit.analysis.importance import importances
     from sweepkit.analysis.summary import saved, summary
+    from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.files import relative
 
     importance = importances(table) if table.metrics else None
-    print("\n".join(summary(table)))
+    print("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))
     print(_top(source))
     if told := saved(table):
         print(told)

@@ -153,11 +153,16 @@ def _best_lines(source: Source, found: "Lead | None") -> list[str]:
     lines += [*best_lines(found.first, source.table), *_how_to_train(source)]
     if len(source.table.metrics) > 1:
         lines.append(f"Several objectives: this compares by {metric.name} alone; {_front(source)}.")
-    lines += ["", f"best against second best: {verdict(found)}", *lead_sentences(found)]
-    if source.sweep is not None and found.second is not None:
-        lines += _confirmed(source) or [
-            f"Fresh seeds decide it: python code/sweep_runner.py --confirm {source.table.name}"
-        ]
+    told = [] if source.sweep is None else _confirmed(source)
+    by = ", by the sweep's own runs" if told else ""
+    lines += [
+        "",
+        f"best against second best{by}: {verdict(found)}",
+        *lead_sentences(found, confirmed=bool(told)),
+        *told,
+    ]
+    if source.sweep is not None and found.second is not None and not told:
+        lines.append(f"Fresh seeds decide it: python code/sweep_runner.py --confirm {source.table.name}")
     return [*lines, ""]
 
 

@@ -32,6 +32,7 @@ from sweepkit.app.confirm_plan import fresh_seeds as fresh
 from sweepkit.app.confirm_result import describe, score_of, scores_of, seen_of, standing_of
 from sweepkit.app.plan import Plan, check_storage_exists, storage_of
 from sweepkit.app.session import Session
+from sweepkit.app.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.errors import ConflictError
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.confirmation import (
@@ -308,6 +309,8 @@ def _conclude(options: Namespace, own: Plan, parent: SweepRecord, record: SweepR
         )
         write_config(paths, own.spec, winner, base_config=own.base_config if own.trains else None, head=head)
         files.append("confirmed_config.yaml")
+    if report_at_end(paths, own.spec, parent, list(runs.values())) is not None:
+        files.append(REPORT_NAME)
     if options.json:
         sys.stdout.write(json_text({"event": "confirmation", **told.plain()}) + "\n")
         return

@@ -382,7 +382,7 @@ def section_of(folder: Path) -> "Section | None":
     Args:
         folder: The sweep's.
     """
-    from sweepkit.reports.study_report import Section
+    from sweepkit.reports.study_report import CONFIRMATION, Section
 
     found = read_confirmation(folder)
     if found is None:
@@ -396,7 +396,7 @@ def section_of(folder: Path) -> "Section | None":
         f'<div class="lead">{words}</div><div class="box"><table class="ranks"><tr>{heads}</tr>{rows}</table></div>'
         f'<p class="note">{html.escape(head(told))}</p>'
     )
-    return Section(anchor="confirmation", title="Confirmation with fresh seeds", body=body)
+    return Section(anchor=CONFIRMATION, title="Confirmation with fresh seeds", body=body)
 
 
 def from_plain(found: Mapping[str, Any]) -> Confirmation:

@@ -24,6 +24,7 @@ from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
 from sweepkit.spec.runs import RunState
 
+CONFIRMATION = "confirmation"  # the section that is told right after the best configuration
 _TOP = 5
 _LISTED = 20
 
@@ -78,7 +79,7 @@ class Told:
         importance: Of the first metric, None leaves it out.
         methods: Sentences on how the sweep was run.
         environment: Versions, host, commit: name → value.
-        sections: Further parts, after the figures.
+        sections: Further parts, after the figures; a confirmation comes before them.
         confirmed: What is known of runs that were confirmed, by run id; the others are unconfirmed.
     """
 
@@ -96,11 +97,13 @@ def study_report(table: RunTable, told: Told) -> str:
     small = slices(table, order=reading_order(told.importance)) if pictured else []
     drawn = study_figures(table, told.importance) if pictured else []
     figures = [figure for figure in drawn if figure.data or figure.name == "param_importances"]
+    early = [section for section in told.sections if section.anchor == CONFIRMATION]
     sections = [
         _best(table, told.confirmed),
+        *early,
         *([_figures(figures)] if figures else []),
         *([_slices(small)] if small else []),
-        *told.sections,
+        *(section for section in told.sections if section not in early),
         _stopped(table),
         _failures(table),
         Section(anchor="runs", title="All runs", body=table_html(table)),
@@ -108,9 +111,10 @@ def study_report(table: RunTable, told: Told) -> str:
     ]
     shown = [section for section in sections if section.body]
     links = "".join(f'<a href="#{section.anchor}">{html.escape(section.title)}</a>' for section in shown)
+    lead = _paragraphs(summary(table, confirmed=bool(told.confirmed)))
     body = [
         f"<header><h1>{html.escape(_heading(table, told))}</h1>{_tiles(table)}",
-        f'<div class="lead">{_paragraphs(summary(table))}</div><nav>{links}</nav></header>',
+        f'<div class="lead">{lead}</div><nav>{links}</nav></header>',
         *(f'<section id="{s.anchor}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in shown),
     ]
     tail = scripts([*figures, *small]) + f"\n<script>{TABLE_JS}</script>"
@@ -163,6 +167,7 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
         rows = "".join(_rank_row(rank, item, label_of(item, confirmed)) for rank, item in enumerate(ranked[:_TOP], 1))
         body.append(f'<div class="box"><table class="ranks"><tr>{head}</tr>{rows}</table></div>')
     by = f" by {table.metric.name} alone" if len(table.metrics) > 1 else ""
+    by += " by the sweep's own runs" if confirmed else ""
     return Section(anchor="best", title=f"Best configuration{by}", body="".join(body))
 
 
