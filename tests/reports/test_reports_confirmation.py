@@ -96,7 +96,9 @@ def test_the_words():
     assert (
         words[1].startswith("2 configurations cannot be told apart") and "run 1 (run1) is 2.0 times cheaper" in words[1]
     )
-    assert words[2] == "the sweep told 0.5000 of it, fresh seeds say 0.4700 [0.4500, 0.4900]: by .0300 too good"
+    assert words[2] == (
+        "the sweep's score was 0.5000, fresh seeds say 0.4700 [0.4500, 0.4900]: the sweep flattered it by .0300"
+    )
     assert (
         words[3].startswith("hold-out") and "run 0 (run0) 0.4500 ± " in words[3] and "run 1 (run1) no value" in words[3]
     )
@@ -114,7 +116,9 @@ def test_of_equal_ones_the_cheapest_is_taken():
 def test_a_minimized_score_that_looked_too_bad():
     one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
     words = verdict(one)
-    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith("by .0300 too bad")
+    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(
+        "the sweep undersold it by .0300"
+    )
 
 
 def test_what_cannot_be_said_is_not():

@@ -210,12 +210,12 @@ def verdict(told: Confirmation) -> list[str]:
         names = ", ".join(item.name for item in tied)
         lines.append(f"{len(tied)} configurations cannot be told apart: {names}{_cheaper(tied, winner)}")
     if winner.optimism is not None and winner.mean is not None:
-        how = "too good" if winner.optimism > 0 else "too bad"
+        how = "flattered it" if winner.optimism > 0 else "undersold it"
         interval = _interval(winner, digits)
         gap = difference_text(abs(winner.optimism), digits, sign=False)
         lines.append(
-            f"the sweep told {winner.sweep_score:.{digits}f} of it, fresh seeds say {winner.mean:.{digits}f}"
-            f"{' ' + interval if interval else ''}: by {gap} {how}"
+            f"the sweep's score was {winner.sweep_score:.{digits}f}, fresh seeds say {winner.mean:.{digits}f}"
+            f"{' ' + interval if interval else ''}: the sweep {how} by {gap}"
         )
     lines += _holdout_lines(told, digits)
     return lines + _cautions(told)

@@ -46,9 +46,9 @@ a { color: var(--finished); }
 .pairs th { color: var(--muted); overflow-wrap: anywhere; min-width: 7rem; }
 .ranks { border-collapse: collapse; } .ranks th, .ranks td { text-align: left; padding: 0.15rem 1rem 0.15rem 0;
   vertical-align: top; font-weight: normal; font-variant-numeric: tabular-nums; }
-.ranks th { color: var(--muted); } .ranks td:nth-child(-n+3) { white-space: nowrap; }
-.ranks td:nth-child(4) { min-width: 7rem; }
-@media (max-width: 480px) { .ranks td:nth-child(n) { white-space: normal; padding-right: 0.6rem; } }
+.ranks th { color: var(--muted); } .ranks td, .ranks th { white-space: nowrap; }
+.worth td:nth-child(4) { white-space: normal; min-width: 7rem; }
+@media (max-width: 480px) { .worth td:nth-child(n) { white-space: normal; padding-right: 0.6rem; } }
 .pairs td { font-variant-numeric: tabular-nums; }
 details > summary { cursor: pointer; color: var(--muted); }
 .note { color: var(--muted); font-size: 0.9rem; max-width: 80ch; }
@@ -165,7 +165,7 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
         heads = ("rank", "run", "value", "")
         head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
         rows = "".join(_rank_row(rank, item, label_of(item, confirmed)) for rank, item in enumerate(ranked[:_TOP], 1))
-        body.append(f'<div class="box"><table class="ranks"><tr>{head}</tr>{rows}</table></div>')
+        body.append(f'<div class="box"><table class="ranks worth"><tr>{head}</tr>{rows}</table></div>')
     by = f" by {table.metric.name} alone" if len(table.metrics) > 1 else ""
     by += " by the sweep's own runs" if confirmed else ""
     return Section(anchor="best", title=f"Best configuration{by}", body="".join(body))
