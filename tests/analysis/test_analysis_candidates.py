@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,23 @@ def test_a_model_names_what_its_neighbours_speak_for():
     )
     assert all(abs(xs[place] - 0.7) < 0.15 for place in numbers(field)[3:]) and "R²" in field.model
     assert numbers(field) == numbers(choose_candidates(table(rows), seed=1))
+
+
+def test_seeds_that_the_sweep_ran_of_each_configuration_are_scores_of_their_own():
+    text = SPACE.replace("  seed: {values: [1, 2, 3]}\n", "") % "maximize" + "sweepkit: {seeds_per_run: 2}\n"
+    scores = {0: (0.9, 0.1), 1: (0.6, 0.7)}
+    runs = [
+        replace(
+            record(2 * number + place, {"lr": 10.0**-number, "kind": "a", "seed": place + 1}, value),
+            proposal={"configuration": number, "run_seed": place + 1},
+        )
+        for number, values in scores.items()
+        for place, value in enumerate(values)
+    ]
+    swept = from_runs(read_sweep_text(text), runs)
+    field = choose_candidates(swept, seed_parameter="seed")
+    assert [sorted(item.configuration.scores) for item in field.candidates] == [[0.6, 0.7], [0.1, 0.9]]
+    assert [row.number for row in swept.best_first()] == [0, 3, 2, 1]
 
 
 @pytest.mark.parametrize(

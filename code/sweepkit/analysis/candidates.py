@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweepkit.analysis.encoding import Floats, encoded
+from sweepkit.analysis.encoding import SEED_NAME, Floats, encoded
 from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
 from sweepkit.spec.runs import RunState
 
@@ -24,7 +24,7 @@ NEAR = 0.05  # Gower distance under which two configurations count as one
 _FEWEST = 10  # configurations that a model needs
 _MOST_SMOOTH = 200  # configurations that a Gaussian process is fitted to; its time grows with their cube
 _TREES = 200
-_SEED = re.compile(r"^(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)$", re.IGNORECASE)
+_SEED = re.compile(rf"^{SEED_NAME}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def _sign(table: RunTable) -> float:
 
 def _configurations(table: RunTable, columns: Sequence[Column]) -> list[Configuration]:
     """Return every configuration that has a value, best first."""
-    rows = table.ranked()
+    rows = table.ranked_runs()
     found = []
     for group in same_configuration(rows, columns):
         mine = tuple(rows[index] for index in group)

@@ -18,9 +18,10 @@ from sweepkit.spec.runs import RunState
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Names (their last part) that identify a run or say where its files lie.
+# Names (their last part) that are a seed, identify a run, or say where its files lie.
+SEED_NAME = r"(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)"
 _BOOKKEEPING = re.compile(
-    r"^((random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)|(run|trial|exp|experiment|job|sweep)_?(id|name)|id|"
+    rf"^({SEED_NAME}|(run|trial|exp|experiment|job|sweep)_?(id|name)|id|"
     r"uuid|.*_(dir|directory|path|folder|file|prefix)|(dir|path|folder|outdir|logdir|project|entity|group|tags|notes))$",
     re.IGNORECASE,
 )

@@ -145,6 +145,12 @@ class RunTable:
         """Return the runs that ended with a value, best first, whatever their configuration; equal ones by number."""
         return self._in_order([(0, row) for row in self.rows if row.counts])
 
+    def best_first(self) -> list[Row]:
+        """Return all runs, best first; those without a value, or that have not ended, come last by number."""
+        best = self.ranked_runs()
+        placed = {row.number for row in best}
+        return [*best, *(row for row in self.rows if row.number not in placed)]
+
     def _in_order(self, rows: "Sequence[tuple[int, Row]]") -> list[Row]:
         metric = self.metric
         if metric is None:

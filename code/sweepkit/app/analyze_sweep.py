@@ -209,7 +209,6 @@ def plain(source: Source, found: "Lead | None", report: Path | None) -> dict[str
     """Return the analysis as values for JSON."""
     from sweepkit.analysis.lead_words import lead_sentences, verdict
     from sweepkit.reports.confirmation import read_confirmation
-    from sweepkit.reports.result_table import ordered
     from sweepkit.spec.runs import RunState
 
     table = source.table
@@ -221,7 +220,7 @@ def plain(source: Source, found: "Lead | None", report: Path | None) -> dict[str
         "second": None if found is None or found.second is None else _contender(found.second),
         "comparison": None,
         "confirmation": read_confirmation(source.folder),
-        "runs": [_run(row, table.metrics) for row in ordered(table)],
+        "runs": [_run(row, table.metrics) for row in table.best_first()],
         "report": None if report is None else str(report),
     }
     if found is not None:

@@ -68,23 +68,21 @@ def natural(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Return a number of seconds of the command line, at least 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {text!r}")
-    return number
+    return _at_least_0(text, "a number of seconds")
 
 
 def margin(text: str) -> float:
     """Return a margin of the command line, a number of at least 0."""
+    return _at_least_0(text, "a number")
+
+
+def _at_least_0(text: str, what: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {what} of at least 0, got {text!r}")
     return number
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.progress import Improvement, Row, RunningRun, Snapshot
 from sweepkit.reports.progress import clock, configuration
+from sweepkit.reports.table import STATE_STYLES
 from sweepkit.spec.runs import RunState
 from sweepkit.spec.watched import GpuUse, ProcessUse
 
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_STYLES = {
-    RunState.FINISHED: "green",
-    RunState.STOPPED: "yellow",
-    RunState.DIVERGED: "magenta",
-    RunState.FAILED: "red",
-    RunState.RUNNING: "cyan",
-}
 _TICKS = "▁▂▃▄▅▆▇█"
 _MOST_OF_FRONT = 5
 _MOST_CURVE = 60
@@ -122,7 +116,7 @@ def _bar(item: Snapshot, width: int) -> "Text":
     whole = max(item.total or 0, sum(item.counts.values()), 1)
     text = Text(no_wrap=True, overflow="crop")
     filled, runs = 0, 0
-    for state, style in _STYLES.items():
+    for state, style in STATE_STYLES.items():
         runs += item.counts.get(state, 0)
         until = columns * runs // whole
         text.append("█" * (until - filled), style)
@@ -135,9 +129,9 @@ def _counts(item: Snapshot) -> "Text":
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
-    for state in (*_STYLES, RunState.PENDING):
+    for state in (*STATE_STYLES, RunState.PENDING):
         if number := item.counts.get(state, 0):
-            text.append(("  " if text else "") + f"{number} {state.value}", _STYLES.get(state, "dim"))
+            text.append(("  " if text else "") + f"{number} {state.value}", STATE_STYLES.get(state, "dim"))
     if not text:
         text.append("no run yet", "dim")
     return text
@@ -318,7 +312,9 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
         ended_at = rows[0].ended_at
         ago = "" if ended_at is None else f"  {clock(max(0.0, item.now - ended_at))} ago"
         alike = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-        lines.append(_line(f"  {rows[0].number} {rows[0].run_id}{alike}  {state.value}{ago}  {reason}", _STYLES[state]))
+        lines.append(
+            _line(f"  {rows[0].number} {rows[0].run_id}{alike}  {state.value}{ago}  {reason}", STATE_STYLES[state])
+        )
     return lines
 
 

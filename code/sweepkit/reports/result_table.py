@@ -4,26 +4,11 @@ from typing import TYPE_CHECKING
 
 from sweepkit.analysis.lead import Contender
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.reports.table import short
+from sweepkit.reports.table import STATE_STYLES, short
 from sweepkit.spec.runs import RunState
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_STYLES = {
-    RunState.FINISHED: "green",
-    RunState.STOPPED: "yellow",
-    RunState.DIVERGED: "magenta",
-    RunState.FAILED: "red",
-    RunState.RUNNING: "cyan",
-}
-
-
-def ordered(table: RunTable) -> list[Row]:
-    """Return the runs best first; those without a value, or that have not ended, come last by number."""
-    ranked = table.ranked()
-    placed = {row.number for row in ranked}
-    return [*ranked, *(row for row in table.rows if row.number not in placed)]
 
 
 def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
@@ -48,13 +33,13 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
         shown.add_column(Text(column.name), justify="right", overflow="fold")
     shown.add_column("seconds", justify="right", no_wrap=True)
     shown.add_column("reason", overflow="fold")
-    places = {row.number: rank for rank, row in enumerate(table.ranked(), 1)}
-    for row in ordered(table)[:limit]:
+    places = {row.number: rank for rank, row in enumerate(table.ranked_runs(), 1)}
+    for row in table.best_first()[:limit]:
         shown.add_row(
             str(places.get(row.number, "")),
             str(row.number),
             Text(row.run_id),
-            Text(row.state.value, style=_STYLES.get(row.state, "")),
+            Text(row.state.value, style=STATE_STYLES.get(row.state, "")),
             *(_value(row, index) for index in range(len(table.metrics))),
             *(Text(short(row.params[c.name])) if c.name in row.params else "" for c in columns),
             "" if row.duration_s is None else f"{row.duration_s:.1f}",

@@ -89,9 +89,7 @@ def table_html(table: RunTable) -> str:
     """Return the table of all runs, best first, those without a value last; "" without runs."""
     if not table.rows:
         return ""
-    best = table.ranked_runs()
-    placed = {row.number for row in best}
-    rows = [*best, *(row for row in table.rows if row.number not in placed)]
+    rows = table.best_first()
     columns = table.varying()
     names = [
         "#",

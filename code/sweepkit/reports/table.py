@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import front_runs, front_volume, ranked, standings, value_of, values_of
 from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunView
+from sweepkit.spec.runs import RunState, RunView
 from sweepkit.spec.seeds import configuration_of
 from sweepkit.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+STATE_STYLES = {  # in a terminal
+    RunState.FINISHED: "green",
+    RunState.STOPPED: "yellow",
+    RunState.DIVERGED: "magenta",
+    RunState.FAILED: "red",
+    RunState.RUNNING: "cyan",
+}
+
 _HEAD = ("number", "run_id", "state", "value", "configuration", "mean")
-_STYLES = {"finished": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "running": "cyan"}
 
 
 def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -178,7 +185,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         cells: list[str | Text] = [
             str(run.number),
             run.run_id,
-            Text(run.state.value, style=_STYLES.get(run.state.value, "")),
+            Text(run.state.value, style=STATE_STYLES.get(run.state, "")),
             *(["*" if run.run_id in front else ""] if spec.metrics else []),
             *([""] * len(metrics) if values is None else [f"{value:.5g}" for value in values]),
             *(short(flat[name]) if name in flat else "" for name in names),
