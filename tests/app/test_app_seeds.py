@@ -76,6 +76,7 @@ def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_see
     extended = sweeper.call("--json")
     assert extended.returncode == 0, extended.stderr
     assert len(json.loads(extended.stdout.splitlines()[-1])["runs"]) == 16
+    assert (sweeper.folder / "out" / "sweep_s" / "report.html").exists()
 
 
 def test_the_dry_run_counts_the_runs_and_tells_of_the_seeds(sweeper):

@@ -169,7 +169,7 @@ def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str
 
 
 def _caption(table: RunTable, rows: list[Row]) -> str:
-    best = table.ranked()[0]
+    best = table.ranked_runs()[0]
     at = rows.index(best) + 1
     metric = table.metric
     told = (
