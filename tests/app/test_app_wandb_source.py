@@ -10,9 +10,9 @@ import pytest
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
 from sweepkit.analysis.progress import Watched, metrics_of, stalled
-from sweepkit.app.monitor_sweep import polite_s
 from sweepkit.app.wandb_source import check_metric, is_wandb, spec_of
 from sweepkit.errors import DataError
+from sweepkit.monitor.monitor import polite_s
 from sweepkit.paths import CODE_DIR
 from sweepkit.spec.records import RunRecord, SweepState
 from sweepkit.spec.runs import RunState

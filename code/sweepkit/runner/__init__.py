@@ -1,0 +1,1 @@
+"""A call of a runner, a sweep of it, its plan."""
