@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.app.tables import Source, environment_of
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.source import Source, environment_of
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance import Importance
