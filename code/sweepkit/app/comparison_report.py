@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweepkit import __version__
+from sweepkit.version import VERSION
 from sweepkit.analysis.budget import budgets
 from sweepkit.analysis.trained import Trained, group, lower_is_better, uneven_seeds
 from sweepkit.files import write_atomically
@@ -81,7 +81,7 @@ def _context(done: Sequence[Trained], options: Namespace) -> tuple[str, ...]:
 
 def _versions() -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in ("numpy", "scipy")}
-    return {"python": sys.version.split()[0], "sweepkit": __version__, **versions}
+    return {"python": sys.version.split()[0], "sweepkit": VERSION, **versions}
 
 
 def _run(item: Trained) -> dict[str, object]:

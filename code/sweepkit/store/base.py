@@ -1,4 +1,4 @@
-"""The record of sweeps: what every store keeps and promises. Rules: `reference/distributed.md`, section 5.
+"""The record of sweeps: what every store keeps and promises.
 
 **Words.** A *sweep* has *runs* (one configuration each); a run has *attempts* (one process each). At most one attempt
 of a run is live. Every write of an attempt carries its *token*; a write whose token is not the live one's raises
