@@ -43,8 +43,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.environ import ATTEMPT_ENV
 
-ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})

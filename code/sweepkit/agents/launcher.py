@@ -18,8 +18,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
+from sweepkit.agents.forkserver import kill_group
 from sweepkit.agents.identity import runs_now
+from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 

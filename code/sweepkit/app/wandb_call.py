@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sweepkit.agents.prepare import BASE_CONFIG_ENV
 from sweepkit.agents.slots import Slot
 from sweepkit.app.plan import Plan
+from sweepkit.environ import ASKED_ENV, BASE_CONFIG_ENV, CACHE_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import ConflictError
-from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
-from sweepkit.tracking.reports import RUNS_DIR_ENV
-from sweepkit.tracking.wandb_env import ASKED_ENV, FOREIGN_VARIABLES
+from sweepkit.paths import SweepPaths, python
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES
 
 
 def agent_environment(plan: Plan, paths: SweepPaths, sweep: str) -> dict[str, str]:
