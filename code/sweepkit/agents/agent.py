@@ -1,8 +1,8 @@
-"""An agent: one sweep's side of a crew of workers. It asks for runs, judges how they end, reports and tells.
+"""An agent: one sweep's side of a pool of workers. It asks for runs, judges how they end, reports and tells.
 
 Any number of agents may work on one sweep; what they know of each other is the record. An agent may be killed at any
 line: the next one continues from the record (`reclaim`), repeats nothing that finished and loses nothing.
-The workers, which may serve several agents, are in `crew`.
+The workers, which may serve several agents, are in `pool`.
 """
 
 import contextlib
@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sweepkit.agents.board import Board
 from sweepkit.agents.control import LOOK_S, STOPPED
-from sweepkit.agents.disk import DiskWatch
-from sweepkit.agents.flow import Flow
 from sweepkit.agents.identity import agent_identity, host_name
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.results import write_result
+from sweepkit.agents.run_cache import RunCache
+from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import StoreError
 from sweepkit.scheduling.outcome import Outcome, hopeless
@@ -72,7 +71,7 @@ class Finish:
 
 
 class Agent:
-    """What a crew of workers needs of one sweep: `open`, then `take` and `over` for each worker, then `settle`.
+    """What a pool of workers needs of one sweep: `open`, then `take` and `over` for each worker, then `settle`.
 
     Attributes:
         interrupt_level: 1 takes no further run, 2 terminates the running ones, 3 kills them.
@@ -80,7 +79,7 @@ class Agent:
         paused: The sweep is paused in the record.
         running: How many runs this agent executes now.
         mates: The agents of other sweeps that use the same slots.
-        changed: Notified when a run ended; a crew shares one among its agents.
+        changed: Notified when a run ended; a pool shares one among its agents.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class Agent:
         self.emit = emit
         self.host = host_name()
         self.identity = agent_identity()
-        self.board = Board(store, sweep.sweep_id, instances=self.spec.instance_names)
+        self.runs = RunCache(store, sweep.sweep_id, instances=self.spec.instance_names)
         self.interrupt_level = 0
         self.cancelled = False
         self.paused = False
@@ -125,7 +124,7 @@ class Agent:
         self._active_s = 0.0
         self._reclaimer = Reclaimer(self)
         self._stopped = threading.Event()
-        self.flow = Flow(settings.slots)
+        self.slots = SlotPolicy(settings.slots)
         self.disk = DiskWatch(place.paths.logs)
 
     # -- its life -----------------------------------------------------------------------------------------------------
@@ -152,7 +151,7 @@ class Agent:
         unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
         limited = self._end is not None and not self._end.complete and not self._end.given_up
         if limited and self._all_made():
-            self._end = Finish(complete=True, reason=f"all {len(self.board)} runs of the sweep were made")
+            self._end = Finish(complete=True, reason=f"all {len(self.runs)} runs of the sweep were made")
         if self._end is not None and self._end.complete and not unfinished:
             self.store.update_sweep(self.sweep.sweep_id, state=SweepState.FINISHED, reason=self._end.reason)
             return self._end
@@ -210,19 +209,19 @@ class Agent:
             agent_id=self.identity,
             host=self.host,
             lease_s=self.settings.lease_s,
-            exclude=self.flow.not_for(slot),
+            exclude=self.slots.not_for(slot),
         )
         if attempt is None and self._end is None:
             attempt = self._propose_run()
         if attempt is not None:
             self.mine[attempt.attempt_id] = attempt
             self._counted.add(attempt.run.run_id)
-            self.board.begin(attempt.run)
+            self.runs.begin(attempt.run)
         return attempt
 
     def _learn(self) -> None:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
-        for view in self.board.refresh():
+        for view in self.runs.refresh():
             self.engine.tell(view)
             for values in _values_of(view, self.spec):
                 self.check_target(values)  # a target that was reached, by whom and when ever, stays reached
@@ -232,7 +231,7 @@ class Agent:
     def _all_made(self) -> bool:
         """Return whether there are as many runs as run_cap or the space allow."""
         limits = [limit for limit in (self.engine.total(), self.spec.run_cap) if limit is not None]
-        return bool(limits) and len(self.board) >= min(limits)
+        return bool(limits) and len(self.runs) >= min(limits)
 
     def _count_reached(self) -> bool:
         return self.settings.count is not None and len(self._counted) >= self.settings.count
@@ -242,7 +241,7 @@ class Agent:
         self._learn()
         if self._end is not None:
             return None
-        number = len(self.board)
+        number = len(self.runs)
         cap = self.spec.run_cap
         if cap is not None and number >= cap:
             self._end = Finish(complete=True, reason=f"run_cap of {cap} reached")
@@ -268,7 +267,7 @@ class Agent:
 
     def ended(self, run: RunRecord, slot: Slot, outcome: Outcome) -> None:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
-        for text in self.flow.ended(run.run_id, slot, outcome):
+        for text in self.slots.ended(run.run_id, slot, outcome):
             self.emit(Notice(text=text, warning=True))
         if outcome.quarantine:  # by what is wrong with the device, which is so for every sweep
             for mate in self.mates:
@@ -287,7 +286,7 @@ class Agent:
 
     def _end_if_hopeless(self, run: RunRecord) -> None:
         """End the sweep when `run`, which just failed, is one of its first runs and all of them failed."""
-        states = [view.state for view in self.board.views() if view.state.done and view.number != run.number]
+        states = [view.state for view in self.runs.views() if view.state.done and view.number != run.number]
         limit = self.settings.max_initial_failures
         if hopeless([*states, run.state], limit=limit):
             self._give_up(f"the first {len(states) + 1} runs all failed, the last with: {run.reason}", run)
@@ -298,15 +297,15 @@ class Agent:
             reason = f"paused: {outcome.reason}"
             self._end = Finish(complete=False, reason=reason, given_up=True)
             self.patiently(lambda: self.store.update_sweep(self.sweep.sweep_id, state=SweepState.PAUSED, reason=reason))
-        elif self.flow.everything_fails and self._end is None:
-            self._give_up(f"{self.flow.everything_fails}, the last with: {outcome.reason}", run)
-        elif len(self.flow.broken) == len(self.settings.slots) and self._end is None:
+        elif self.slots.everything_fails and self._end is None:
+            self._give_up(f"{self.slots.everything_fails}, the last with: {outcome.reason}", run)
+        elif len(self.slots.broken) == len(self.settings.slots) and self._end is None:
             self._give_up(f"every slot was taken out, the last with: {outcome.reason}", run)
 
     def without(self, slot: Slot, reason: str) -> None:
         """Use a slot no more that another sweep's runs found to be unusable."""
-        self.flow.exclude(slot.index)
-        if len(self.flow.broken) == len(self.settings.slots) and self._end is None:
+        self.slots.exclude(slot.index)
+        if len(self.slots.broken) == len(self.settings.slots) and self._end is None:
             self._end = Finish(
                 complete=False, reason=f"every slot was taken out, the last with: {reason}", given_up=True
             )
@@ -319,7 +318,7 @@ class Agent:
 
     def has_other_slot(self, slot: Slot) -> bool:
         """Return whether a run could be tried on a slot with other devices than this one's."""
-        return self.flow.has_other(slot)
+        return self.slots.has_other(slot)
 
     def check_target(self, values: Mapping[str, float]) -> None:
         """End the sweep when a run's values reach every target of its metrics; runs under way go on to their end."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.board import view_of
 from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare, seed_of_attempt
 from sweepkit.agents.results import log_tail
 from sweepkit.agents.resumption import Resumption, preempted_attempt
+from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
@@ -215,14 +215,14 @@ class Execution:
         margin = None
         view: RunView | None = None
         if value is not None:
-            instances = self.agent.board.instances((report,))
-            view = self.agent.board.extend(self.attempt.run.number, (value,), instances)
+            instances = self.agent.runs.instances((report,))
+            view = self.agent.runs.extend(self.attempt.run.number, (value,), instances)
         elif any(name in report.values for name in self.objectives):
             view = self._view_of_objectives()
         if view is not None:
             self.agent.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.agent.rule is not None:
-                decision = self.agent.rule.decide(view, self.agent.board.views())
+                decision = self.agent.rule.decide(view, self.agent.runs.views())
                 margin = decision.margin
                 if decision.stop:
                     self.verdict = decision

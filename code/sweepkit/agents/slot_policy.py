@@ -1,8 +1,11 @@
 """Which run may go to which slot now: pauses, runs to be tried elsewhere, slots taken out. In memory, of one agent."""
 
+import math
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sweepkit.agents.slots import Slot
 from sweepkit.scheduling.failures import FailureKind
@@ -11,9 +14,10 @@ from sweepkit.scheduling.outcome import Outcome
 from sweepkit.spec.runs import RunState
 
 _REMEMBERED = 200  # ended attempts that the guard looks at, at most
+_ROOM_BYTES = 65_536  # less free than that is full: a traceback could not have been written
 
 
-class Flow:
+class SlotPolicy:
     """What follows from failures for the slots of an agent; thread-safe.
 
     It is not recorded: an agent that starts anew gives every slot and every run another chance.
@@ -84,3 +88,34 @@ class Flow:
         self.broken = self.broken | {index}
         device = next(slot.device for slot in self._slots if slot.index == index)
         return f"slot {index} ({device}) gets no further run: {why}"
+
+
+class DiskWatch:
+    """Watch the disk of a sweep's files; any thread may ask.
+
+    A program that fails for want of room often cannot say so: its traceback would have to be written to the same disk.
+    And its agent may learn of its end late, when there is room again, because the record was on the same disk and could
+    not be written either. So the agent keeps in mind when it last saw the disk full.
+
+    Args:
+        folder: Any folder on the disk; one that is not there is not full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._full_at = -math.inf
+
+    def full(self) -> bool:
+        """Return whether fewer than 64 KiB are free now: a traceback could not have been written."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return False
+        if disk.f_bavail * disk.f_frsize >= _ROOM_BYTES:
+            return False
+        self._full_at = time.monotonic()
+        return True
+
+    def full_since(self, when: float) -> bool:
+        """Return whether the disk is full, or was seen full at or after `when`, in seconds of the monotonic clock."""
+        return self.full() or self._full_at >= when

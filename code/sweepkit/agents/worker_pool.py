@@ -1,6 +1,6 @@
 """The workers of a host: a thread for each slot, which serves whichever sweep has the fewest runs under way.
 
-The threads run no user code; that runs only in attempts. One crew, one fork server: heavy imports are warm once, for
+The threads run no user code; that runs only in attempts. One pool, one fork server: heavy imports are warm once, for
 all workers and all sweeps.
 """
 
@@ -26,7 +26,7 @@ _INTERRUPT_WORDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class StartSchedule:
     """When workers may begin.
 
     Args:
@@ -40,13 +40,13 @@ class Pace:
     runs_per_worker: int | None = None
 
 
-class Crew:
+class WorkerPool:
     """Keep the slots of a host busy with the runs of one sweep or several.
 
     Args:
-        agents: One for each sweep; they share this crew's slots.
+        agents: One for each sweep; they share this pool's slots.
         slots: What runs may occupy; one worker each.
-        pace: When workers may begin.
+        schedule: When workers may begin.
         gate: Asks for the memory of a GPU before a run is put on it; None never asks.
         tell: Takes what concerns all sweeps.
     """
@@ -56,14 +56,14 @@ class Crew:
         agents: Sequence[Agent],
         slots: Sequence[Slot],
         *,
-        pace: Pace,
+        schedule: StartSchedule,
         gate: Gate | None,
         tell: Callable[[Event], None],
     ) -> None:
         self.agents = tuple(agents)
         self.slots = tuple(slots)
         self.interrupt_level = 0
-        self._pace = pace
+        self._schedule = schedule
         self._gate = gate
         self._tell = tell
         self._told_level = 0
@@ -121,7 +121,7 @@ class Crew:
     def _work(self, slot: Slot) -> None:
         """Keep one slot busy until nothing is left for it."""
         made = 0
-        may_begin = self._began + slot.index * self._pace.stagger_s
+        may_begin = self._began + slot.index * self._schedule.stagger_s
         try:
             while (job := self._next(slot, may_begin)) is not None:
                 agent, attempt = job
@@ -130,9 +130,9 @@ class Crew:
                 finally:
                     agent.left(attempt)
                 made += 1
-                if made == self._pace.runs_per_worker:
+                if made == self._schedule.runs_per_worker:
                     return self._satisfied(slot)
-                may_begin = time.monotonic() + self._pace.delay_s
+                may_begin = time.monotonic() + self._schedule.delay_s
         except BaseException as error:  # the main thread raises it; the others end after their runs
             self._errors.append(error)
 
@@ -142,7 +142,7 @@ class Crew:
             self.slots = tuple(item for item in self.slots if item.index != slot.index)
             if not self.slots:
                 for agent in self.agents:
-                    agent.end(f"--runs-per-worker {self._pace.runs_per_worker} reached")
+                    agent.end(f"--runs-per-worker {self._schedule.runs_per_worker} reached")
 
     def _next(self, slot: Slot, may_begin: float) -> tuple[Agent, Attempt] | None:
         """Return the next run to execute and whose it is, None when this worker shall end. Waits for either."""
@@ -150,7 +150,7 @@ class Crew:
         while not self._errors and not self.interrupt_level:
             wait_s = _IDLE_S
             try:
-                usable = [a for a in self.agents if slot.index not in a.flow.broken and not a.over()]
+                usable = [a for a in self.agents if slot.index not in a.slots.broken and not a.over()]
                 if not usable:
                     return None
                 rest_s = may_begin - time.monotonic()

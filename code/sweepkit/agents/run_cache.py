@@ -34,7 +34,7 @@ class _Own:
     instances: tuple[float, ...] = ()
 
 
-class Board:
+class RunCache:
     """A thread-safe cache of run views, refreshed by the record's change counter.
 
     Args:
