@@ -98,17 +98,17 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
         ]
         known, unheard = claims
         told = []
-        agent = SimpleNamespace(
+        context = SimpleNamespace(
             store=store,
             sweep=sweep,
             host=host_name(),
             identity=me,
-            mine={known.attempt_id: known},
+            held={known.attempt_id: known},
             settings=SimpleNamespace(lease_s=60.0),
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
             emit=told.append,
         )
-        Reclaimer(agent).look()
+        Reclaimer(context, recover=lambda attempt, ended: None).look()
         assert [(run.number, run.state) for run in store.runs(sweep.sweep_id)] == [
             (0, RunState.RUNNING),
             (1, RunState.PENDING),

@@ -41,6 +41,11 @@ class SlotPolicy:
         self._pauses: dict[str, float] = {}
         self._avoid: dict[str, set[int]] = {}
 
+    @property
+    def none_left(self) -> bool:
+        """Return whether no slot gets a further run."""
+        return len(self.broken) == len(self._slots)
+
     def has_other(self, slot: Slot) -> bool:
         """Return whether a slot with other GPUs is in use: all cores of one machine share its memory."""
         return any(other.gpus != slot.gpus and other.index not in self.broken for other in self._slots if other.gpus)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.gpu_memory import Gate
 from sweepkit.agents.slots import Slot
-from sweepkit.agents.worker import Execution
 from sweepkit.errors import StoreError
 from sweepkit.spec.events import Event, Notice
 from sweepkit.store.base import Attempt
@@ -72,8 +71,7 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._errors: list[BaseException] = []
         for agent in self.agents:
-            agent.changed = self._changed
-            agent.mates = tuple(mate for mate in self.agents if mate is not agent)
+            agent.join([peer for peer in self.agents if peer is not agent], self._changed)
 
     def run(self) -> list[Finish]:
         """Work until every sweep is over or `interrupt` was called; return how each ended, in the order of the agents.
@@ -98,7 +96,7 @@ class WorkerPool:
                 agent.close()
         if self._errors:
             raise self._errors[0]
-        return [agent.settle() for agent in self.agents]
+        return [agent.finalize() for agent in self.agents]
 
     def interrupt(self) -> int:
         """Ask all agents to end; return the level reached: 1 waits for their runs, 2 terminates, 3 kills them.
@@ -107,7 +105,7 @@ class WorkerPool:
         """
         self.interrupt_level = min(3, self.interrupt_level + 1)
         for agent in self.agents:
-            agent.interrupt_level = self.interrupt_level
+            agent.context.orders.interrupt_level = self.interrupt_level
         return self.interrupt_level
 
     def _tell_interrupt(self) -> None:
@@ -126,7 +124,7 @@ class WorkerPool:
             while (job := self._next(slot, may_begin)) is not None:
                 agent, attempt = job
                 try:
-                    Execution(agent, slot, attempt, gate=self._gate).run()
+                    agent.execution(slot, attempt, gate=self._gate).run()
                 finally:
                     agent.left(attempt)
                 made += 1
@@ -150,7 +148,7 @@ class WorkerPool:
         while not self._errors and not self.interrupt_level:
             wait_s = _IDLE_S
             try:
-                usable = [a for a in self.agents if slot.index not in a.slots.broken and not a.over()]
+                usable = [a for a in self.agents if slot.index not in a.context.slots.broken and not a.over()]
                 if not usable:
                     return None
                 rest_s = may_begin - time.monotonic()
@@ -161,7 +159,7 @@ class WorkerPool:
                         return job
                 away_since = None
             except StoreError as error:
-                away_since = self._endure(error, away_since)
+                away_since = self._tolerate_outage(error, away_since)
                 wait_s = 1.0
             with self._changed:
                 self._changed.wait(wait_s)
@@ -175,11 +173,11 @@ class WorkerPool:
                     return agent, attempt
         return None
 
-    def _endure(self, error: StoreError, away_since: float | None) -> float:
+    def _tolerate_outage(self, error: StoreError, away_since: float | None) -> float:
         """Wait for a record that is away, for the length of a lease; return since when. Then raises the error."""
         now = time.monotonic()
         since = now if away_since is None else away_since
-        if now - since > min(agent.settings.lease_s for agent in self.agents):
+        if now - since > min(agent.context.settings.lease_s for agent in self.agents):
             raise error
-        self.agents[0].complain(f"the record cannot be reached, trying again: {error}")
+        self.agents[0].context.warn_once(f"the record cannot be reached, trying again: {error}")
         return since
