@@ -86,7 +86,7 @@ class SweepPaths:
         return self.run_dir(run_id) / "preempted"
 
     def preempt_file(self, attempt_id: str) -> Path:
-        """Return the file that exists once an attempt is being given back."""
+        """Return the file that exists once an attempt is being released."""
         return self.logs / f"{attempt_id}.preempt"
 
     def log(self, attempt_id: str) -> Path:

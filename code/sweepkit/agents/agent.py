@@ -1,4 +1,4 @@
-"""An agent: one sweep's side of a pool of workers. It asks for runs, judges how they end, reports and tells.
+"""An agent: one sweep's side of a pool of workers. It asks for runs, judges how they end, records that and notifies.
 
 Any number of agents may work on one sweep; what they know of each other is the record. An agent may be killed at any
 line: the next one continues from the record (`reclaim`), repeats nothing that finished and loses nothing.
@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import LOOK_S, STOPPED
-from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOPPED
+from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
 from sweepkit.errors import StoreError
-from sweepkit.scheduling.outcome import Outcome, hopeless
+from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
 from sweepkit.search.base import Engine
 from sweepkit.spec.events import Notice, RunSeen
 from sweepkit.spec.objectives import objectives_of
@@ -79,7 +79,7 @@ class Agent:
         self._peers = tuple(peers)
         self.context.changed = changed
 
-    def execution(self, slot: Slot, attempt: Attempt, *, gate: Gate | None = None) -> Execution:
+    def execution(self, slot: Slot, attempt: Attempt, *, gate: MemoryGate | None = None) -> Execution:
         """Return what executes an attempt that `take` returned."""
         return Execution(self.context, slot, attempt, listener=self, gate=gate)
 
@@ -89,7 +89,7 @@ class Agent:
     # -- its life -----------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take in what is recorded, and begin to renew leases and to look for what is asked of the sweep."""
+        """Take in what is recorded, and begin to renew leases and to watch for commands."""
         self._refresh()
         self._write_missing_results()
         for work, name in ((self._heartbeat, "heartbeat"), (self._watch_control, "control")):
@@ -158,13 +158,13 @@ class Agent:
         if self._count_reached():
             self._end = Finish(complete=False, reason=f"--count {self.context.settings.count} reached")
             return None
-        self._reclaimer.look()
+        self._reclaimer.reclaim()
         attempt = self._store.claim(
             self._sweep.sweep_id,
             agent_id=self.context.identity,
             host=self.context.host,
             lease_s=self.context.settings.lease_s,
-            exclude=self.context.slots.not_for(slot),
+            exclude=self.context.slots.excluded_runs(slot),
         )
         if attempt is None and self._end is None:
             attempt = self._propose_run()
@@ -218,9 +218,9 @@ class Agent:
             cap=cap,
         )
 
-    # -- told by workers ----------------------------------------------------------------------------------------------
+    # -- called by workers --------------------------------------------------------------------------------------------
 
-    def ended(self, run: RunRecord, slot: Slot, outcome: Outcome) -> None:
+    def ended(self, run: RunRecord, slot: Slot, outcome: AttemptOutcome) -> None:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
         for text in self.context.slots.ended(run.run_id, slot, outcome):
             self.context.emit(Notice(text=text, warning=True))
@@ -246,7 +246,7 @@ class Agent:
         if hopeless([*states, run.state], limit=limit):
             self._give_up(f"the first {len(states) + 1} runs all failed, the last with: {run.reason}", run)
 
-    def _end_if_nothing_works(self, run: RunRecord, outcome: Outcome) -> None:
+    def _end_if_nothing_works(self, run: RunRecord, outcome: AttemptOutcome) -> None:
         """End when the sweep is to be paused, when whatever is tried fails, or when no slot is left."""
         if outcome.pause_sweep:
             reason = f"paused: {outcome.reason}"
@@ -257,14 +257,14 @@ class Agent:
         elif (why := self.context.slots.everything_fails) and self._end is None:
             self._give_up(f"{why}, the last with: {outcome.reason}", run)
         elif self.context.slots.none_left and self._end is None:
-            self._give_up(f"every slot was taken out, the last with: {outcome.reason}", run)
+            self._give_up(f"every slot was quarantined, the last with: {outcome.reason}", run)
 
     def exclude_slot(self, slot: Slot, reason: str) -> None:
         """Use a slot no more that another sweep's runs found to be unusable."""
         self.context.slots.exclude(slot.index)
         if self.context.slots.none_left and self._end is None:
             self._end = Finish(
-                complete=False, reason=f"every slot was taken out, the last with: {reason}", given_up=True
+                complete=False, reason=f"every slot was quarantined, the last with: {reason}", given_up=True
             )
 
     def _give_up(self, reason: str, run: RunRecord) -> None:
@@ -310,9 +310,9 @@ class Agent:
             self.context.orders.lost_leases = self.context.orders.lost_leases | frozenset(lost)
 
     def _watch_control(self) -> None:
-        """Look for what is asked of the sweep (see `control`), and at its time budget."""
+        """Watch for commands to the sweep (see `control`), and its time budget."""
         before = time.monotonic()
-        while not self._stopped.wait(LOOK_S):
+        while not self._stopped.wait(CONTROL_PERIOD_S):
             self.context.disk.full()
             now = time.monotonic()
             self._active_s += 0.0 if self.paused else now - before
@@ -320,7 +320,7 @@ class Agent:
             budget = self._spec.extensions.time_budget_s
             if budget is not None and self._active_s >= budget:
                 self.end(f"the time budget of {budget:g} s is used up")
-            with contextlib.suppress(StoreError):  # the workers complain
+            with contextlib.suppress(StoreError):  # the workers warn of it
                 if (record := self._store.sweep(self._sweep.name)) is not None:
                     self._apply_command(record)
 
@@ -356,7 +356,7 @@ def _values_of(view: RunView, spec: SweepSpec) -> list[dict[str, float]]:
 
 
 def release_all(agent: Agent) -> None:
-    """Give back every run that an agent still holds: for an agent that ends by an error."""
+    """Release every run that an agent still holds: for an agent that ends by an error."""
     for attempt in list(agent.context.held.values()):
         with contextlib.suppress(Exception):
             agent.context.store.release(attempt, reason="its agent ended")

@@ -18,7 +18,7 @@ from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import StoreError
-from sweepkit.scheduling.outcome import Outcome
+from sweepkit.scheduling.outcome import AttemptOutcome
 from sweepkit.spec.events import Event, Notice
 from sweepkit.spec.records import Attempt, RunRecord, SweepRecord
 from sweepkit.spec.sweep import SweepSpec
@@ -36,7 +36,7 @@ class AgentSettings:
         slots: What runs may occupy.
         count: At most this many runs in this call; None for no limit.
         lease_s: How long a run stays ours without a sign of life, in seconds; renewed every quarter of it.
-        poll_s: How often a run's reports are looked at, in seconds.
+        poll_s: How often a run's reports are read, in seconds.
         max_initial_failures: The sweep ends when this many runs ended and all failed; 0 never (W&B: 5).
     """
 
@@ -74,7 +74,7 @@ class AttemptListener(Protocol):
         """Take note of a run's newest metric values, by name."""
         ...
 
-    def ended(self, run: RunRecord, slot: Slot, outcome: Outcome) -> None:
+    def ended(self, run: RunRecord, slot: Slot, outcome: AttemptOutcome) -> None:
         """Take note that an attempt of `run` on `slot` is recorded as ended."""
         ...
 
@@ -157,6 +157,6 @@ class AgentContext:
                 if time.monotonic() > deadline:
                     raise
                 self.disk.full()  # to be remembered when an attempt is judged
-                self.warn_once(f"the record cannot be written, trying again: {error}")
+                self.warn_once(f"the database cannot be written, trying again: {error}")
                 with self.changed:
                     self.changed.wait(1.0)

@@ -1,4 +1,4 @@
-"""Take up what a dead agent left: runs that are given back, and results that only the recording is missing of."""
+"""Take up what a dead agent left: runs to release, and results that only the recording is missing of."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,12 @@ from sweepkit.agents.launcher import Exited, await_fork_server, kill_leftovers, 
 from sweepkit.spec.events import Notice
 from sweepkit.spec.records import Attempt, LiveAttempt
 
-LOOK_S = (
-    2.0  # one query and a look into /proc for each attempt of others: a killed neighbour costs seconds, not a lease
-)
+# One query, and a search of /proc for each attempt of others: a killed neighbour costs seconds, not a lease.
+RECLAIM_PERIOD_S = 2.0
 
 
 class Reclaimer:
-    """Looks for attempts that nobody works on any more. Used by one thread at a time.
+    """Finds attempts that nobody works on any more. Used by one thread at a time.
 
     Args:
         context: The agent's.
@@ -26,14 +25,14 @@ class Reclaimer:
     def __init__(self, context: AgentContext, recover: Callable[[Attempt, Exited], None]) -> None:
         self._context = context
         self._recover = recover
-        self._looked_at = float("-inf")
+        self._reclaimed_at = float("-inf")
 
-    def look(self) -> None:
-        """Take back runs whose agent is known to be dead or whose lease is over; at most every LOOK_S seconds."""
+    def reclaim(self) -> None:
+        """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
         context, now = self._context, time.monotonic()
-        if now - self._looked_at < min(LOOK_S, context.settings.lease_s / 4):
+        if now - self._reclaimed_at < min(RECLAIM_PERIOD_S, context.settings.lease_s / 4):
             return
-        self._looked_at = now
+        self._reclaimed_at = now
         for live in context.store.live_attempts(context.sweep.sweep_id):
             if live.attempt_id in context.held:
                 continue
@@ -50,7 +49,7 @@ class Reclaimer:
                 continue
             why = _why(live, unheard=unheard)
             if context.store.lose(live.attempt_id, live.token, reason=why):
-                context.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
+                context.emit(Notice(text=f"run {live.run_id} is retried: {why}"))
 
     def _recovered(self, live: LiveAttempt) -> bool:
         """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
@@ -69,5 +68,5 @@ class Reclaimer:
 
 def _why(live: LiveAttempt, *, unheard: bool) -> str:
     if unheard:
-        return "the record's answer to its claim was lost"
+        return "the database's answer to its claim was lost"
     return "its lease ran out" if live.expired else "its agent died"

@@ -1,4 +1,4 @@
-"""Which run may go to which slot now: pauses, runs to be tried elsewhere, slots taken out. In memory, of one agent."""
+"""Which run may go to which slot now: pauses, runs to try elsewhere, quarantined slots. In memory, of one agent."""
 
 import math
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sweepkit.agents.slots import Slot
 from sweepkit.scheduling.failures import FailureKind
-from sweepkit.scheduling.flapping import Ended, guard
-from sweepkit.scheduling.outcome import Outcome
+from sweepkit.scheduling.flapping import EndedAttempt, guard
+from sweepkit.scheduling.outcome import AttemptOutcome
 from sweepkit.spec.runs import RunState
 
 _REMEMBERED = 200  # ended attempts that the guard looks at, at most
@@ -27,70 +27,75 @@ class SlotPolicy:
         clock: Seconds, monotonic.
 
     Attributes:
-        broken: Indices of the slots that get no further run.
+        quarantined: Indices of the slots that get no further run.
         everything_fails: Why the sweep shall be given up, "" while it shall not.
     """
 
     def __init__(self, slots: Sequence[Slot], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.broken: frozenset[int] = frozenset()
+        self.quarantined: frozenset[int] = frozenset()
         self.everything_fails = ""
         self._slots = tuple(slots)
         self._clock = clock
         self._lock = threading.Lock()
-        self._ended: list[Ended] = []
+        self._ended: list[EndedAttempt] = []
         self._pauses: dict[str, float] = {}
         self._avoid: dict[str, set[int]] = {}
 
     @property
     def none_left(self) -> bool:
         """Return whether no slot gets a further run."""
-        return len(self.broken) == len(self._slots)
+        return len(self.quarantined) == len(self._slots)
 
     def has_other(self, slot: Slot) -> bool:
         """Return whether a slot with other GPUs is in use: all cores of one machine share its memory."""
-        return any(other.gpus != slot.gpus and other.index not in self.broken for other in self._slots if other.gpus)
+        return any(
+            other.gpus != slot.gpus and other.index not in self.quarantined for other in self._slots if other.gpus
+        )
 
-    def not_for(self, slot: Slot) -> set[str]:
+    def excluded_runs(self, slot: Slot) -> set[str]:
         """Return the runs that this slot may not have now."""
         with self._lock:
             now = self._clock()
             self._pauses = {run_id: until for run_id, until in self._pauses.items() if until > now}
-            usable = {item.index for item in self._slots} - self.broken
+            usable = {item.index for item in self._slots} - self.quarantined
             avoided = {run_id for run_id, slots in self._avoid.items() if slot.index in slots and usable - slots}
             return {*self._pauses, *avoided}
 
-    def ended(self, run_id: str, slot: Slot, outcome: Outcome) -> list[str]:
-        """Take note of how an attempt ended; return what to tell of slots taken out."""
+    def ended(self, run_id: str, slot: Slot, outcome: AttemptOutcome) -> list[str]:
+        """Take note of how an attempt ended; return a notice of each slot that it quarantined."""
         with self._lock:
             self._avoid.pop(run_id, None) if outcome.state.done else None
             if outcome.state is RunState.PENDING and outcome.pause_s:
                 self._pauses[run_id] = self._clock() + outcome.pause_s
             if outcome.state is RunState.PENDING and outcome.elsewhere:
-                mates = {other.index for other in self._slots if other.gpus == slot.gpus and other.gpus}
-                self._avoid.setdefault(run_id, set()).update(mates or {slot.index})
-            told = []
-            if outcome.quarantine and slot.index not in self.broken:
-                told.append(self._take_out(slot.index, outcome.reason))
+                peers = {other.index for other in self._slots if other.gpus == slot.gpus and other.gpus}
+                self._avoid.setdefault(run_id, set()).update(peers or {slot.index})
+            notices = []
+            if outcome.quarantine and slot.index not in self.quarantined:
+                notices.append(self._quarantine(slot.index, outcome.reason))
             preempted = outcome.failed is not None and outcome.failed.kind is FailureKind.PREEMPTED
             if outcome.state.done or (outcome.failed is not None and not preempted):
                 failed = outcome.failed is not None and outcome.state is not RunState.DIVERGED
-                self._ended = [*self._ended[1 - _REMEMBERED :], Ended(slot.index, failed)]
-                told += self._guarded()
-            return told
+                self._ended = [*self._ended[1 - _REMEMBERED :], EndedAttempt(slot.index, failed)]
+                notices += self._guarded()
+            return notices
 
     def exclude(self, index: int) -> None:
-        """Take out a slot that another sweep's runs found to be unusable."""
+        """Quarantine a slot that another sweep's runs found to be unusable."""
         with self._lock:
-            self.broken = self.broken | {index}
+            self.quarantined = self.quarantined | {index}
 
     def _guarded(self) -> list[str]:
-        """Apply the guard; return what to tell."""
-        found = guard(self._ended, slots=max(1, len(self._slots) - len(self.broken)))
+        """Apply the guard; return a notice of each slot that it quarantined."""
+        found = guard(self._ended, slots=max(1, len(self._slots) - len(self.quarantined)))
         self.everything_fails = self.everything_fails or found.everything
-        return [self._take_out(index, "its last runs all failed") for index in sorted(found.broken - self.broken)]
+        return [
+            self._quarantine(index, "its last runs all failed")
+            for index in sorted(found.quarantined - self.quarantined)
+        ]
 
-    def _take_out(self, index: int, why: str) -> str:
-        self.broken = self.broken | {index}
+    def _quarantine(self, index: int, why: str) -> str:
+        self.quarantined = self.quarantined | {index}
         device = next(slot.device for slot in self._slots if slot.index == index)
         return f"slot {index} ({device}) gets no further run: {why}"
 

@@ -6,12 +6,12 @@ The life of an attempt, from a claimed run to its recorded end (`Execution.run`)
 2. `prepare` writes its parameters and composes its environment and command; the launcher starts it.
 3. `_until_exit` waits for the launcher: `_on_start` records the process and its device, then `_watch` polls.
 4. Each poll reads what it reported (`_collect`), records that (`_send`), and lets the stopping rule judge (`_judge`).
-5. It also looks at the lease, the time limit, Ctrl-C and a cancelled sweep; whoever must end gets SIGTERM, after its
+5. It also checks the lease, the time limit, Ctrl-C and a cancelled sweep; whoever must end gets SIGTERM, after its
    grace SIGKILL. An attempt whose lease was lost is killed at once and records nothing more (`_fence`).
 6. When the process has ended, the rest of its reports is read and recorded first: an ended attempt takes none.
 7. `_outcome` gathers how it ended, `scheduling.outcome.judge` says what that means: finished, stopped, failed, retried.
 8. `_record` writes state, reason and facts in one transaction, then the result file of a run that is done.
-9. The agent hears of it (`AttemptListener.ended`), the user too; the worker asks for the next run.
+9. The agent is called (`AttemptListener.ended`), the user notified; the worker asks for the next run.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.agents.context import AgentContext, AttemptListener
-from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare, seed_of_attempt
@@ -33,7 +33,7 @@ from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
-from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
+from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.spec.events import RunEnded, RunReported, RunStarted
 from sweepkit.spec.objectives import OUTCOME, RUNTIME, objectives_of
 from sweepkit.spec.records import RunRecord
@@ -55,7 +55,7 @@ class Execution:
         attempt: Attempt,
         *,
         listener: AttemptListener,
-        gate: Gate | None = None,
+        gate: MemoryGate | None = None,
     ) -> None:
         self.context = context
         self.listener = listener
@@ -143,7 +143,7 @@ class Execution:
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Look after a running attempt: its reports, its limits, what the agent asks of it."""
+        """Watch a running attempt: its reports, its limits, what the agent asks of it."""
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
@@ -304,7 +304,7 @@ class Execution:
         if run.state.done:
             self.context.write_result(run)
         self.listener.ended(run, self.slot, outcome)
-        # The record keeps the reason of a run that is done; of one that is tried again it is told here.
+        # The record keeps the reason of a run that is done; of one that is retried it goes to the user here.
         run = run if run.state.done else replace(run, reason=outcome.reason)
         self.context.emit(
             RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages()))
@@ -318,7 +318,7 @@ class Execution:
         if run.state.done:
             shutil.rmtree(paths.checkpoint(run.run_id), ignore_errors=True)
 
-    def _outcome(self, ended: Exited) -> Outcome:
+    def _outcome(self, ended: Exited) -> AttemptOutcome:
         run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
         if interrupted and self._messages().get("_sweepkit_finished") is True:
@@ -362,7 +362,7 @@ class Execution:
                 past.append(PastFailure(kind=failed["kind"], signature=failed["signature"]))
         return past
 
-    def _facts(self, ended: Exited, outcome: Outcome) -> dict[str, Any]:
+    def _facts(self, ended: Exited, outcome: AttemptOutcome) -> dict[str, Any]:
         facts = self._measures(ended)
         if outcome.failed is not None:
             facts["failed"] = {
@@ -387,7 +387,7 @@ class Execution:
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
-            **({"summary_metrics": told} if (told := self._told()) else {}),
+            **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
@@ -412,9 +412,9 @@ class Execution:
         """Return the metric's value in a summary: ours, or W&B's."""
         return None if self.metric is None else self._summary_of(self.metric)
 
-    def _told(self) -> dict[str, Any]:
+    def _summary_metrics(self) -> dict[str, Any]:
         return {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
 
     def _summary_of(self, name: str) -> float | None:
-        value = self._told().get(name, self.took_s if name == RUNTIME else None)
+        value = self._summary_metrics().get(name, self.took_s if name == RUNTIME else None)
         return float(value) if isinstance(value, int | float) else None

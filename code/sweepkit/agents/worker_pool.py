@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.agent import Agent, Finish
-from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import StoreError
 from sweepkit.spec.events import Event, Notice
@@ -47,7 +47,7 @@ class WorkerPool:
         slots: What runs may occupy; one worker each.
         schedule: When workers may begin.
         gate: Asks for the memory of a GPU before a run is put on it; None never asks.
-        tell: Takes what concerns all sweeps.
+        notify: Takes what concerns all sweeps.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class WorkerPool:
         slots: Sequence[Slot],
         *,
         schedule: StartSchedule,
-        gate: Gate | None,
-        tell: Callable[[Event], None],
+        gate: MemoryGate | None,
+        notify: Callable[[Event], None],
     ) -> None:
         self.agents = tuple(agents)
         self.slots = tuple(slots)
         self.interrupt_level = 0
         self._schedule = schedule
         self._gate = gate
-        self._tell = tell
-        self._told_level = 0
+        self._notify = notify
+        self._notified_level = 0
         self._began = time.monotonic()
         self._choose = threading.Lock()
         self._changed = threading.Condition()
@@ -90,7 +90,7 @@ class WorkerPool:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.1)  # short, so that signal handlers run between
-                    self._tell_interrupt()
+                    self._notify_interrupt()
         finally:
             for agent in self.agents:
                 agent.close()
@@ -101,18 +101,18 @@ class WorkerPool:
     def interrupt(self) -> int:
         """Ask all agents to end; return the level reached: 1 waits for their runs, 2 terminates, 3 kills them.
 
-        Safe in a signal handler: it only counts. `run` acts on it and tells.
+        Safe in a signal handler: it only counts. `run` acts on it and notifies.
         """
         self.interrupt_level = min(3, self.interrupt_level + 1)
         for agent in self.agents:
             agent.context.orders.interrupt_level = self.interrupt_level
         return self.interrupt_level
 
-    def _tell_interrupt(self) -> None:
-        """Tell the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
-        if (level := self.interrupt_level) > self._told_level:
-            self._told_level = level
-            self._tell(Notice(text=_INTERRUPT_WORDS[level], warning=True))
+    def _notify_interrupt(self) -> None:
+        """Show the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
+        if (level := self.interrupt_level) > self._notified_level:
+            self._notified_level = level
+            self._notify(Notice(text=_INTERRUPT_WORDS[level], warning=True))
 
     # -- one worker ---------------------------------------------------------------------------------------------------
 
@@ -148,13 +148,13 @@ class WorkerPool:
         while not self._errors and not self.interrupt_level:
             wait_s = _IDLE_S
             try:
-                usable = [a for a in self.agents if slot.index not in a.context.slots.broken and not a.over()]
+                usable = [a for a in self.agents if slot.index not in a.context.slots.quarantined and not a.over()]
                 if not usable:
                     return None
                 rest_s = may_begin - time.monotonic()
                 if rest_s > 0:
                     wait_s = min(_IDLE_S, rest_s)
-                elif self._gate is None or self._gate.admits(slot, self._tell):
+                elif self._gate is None or self._gate.admits(slot, self._notify):
                     if (job := self._take(slot, usable)) is not None:
                         return job
                 away_since = None
@@ -174,10 +174,10 @@ class WorkerPool:
         return None
 
     def _tolerate_outage(self, error: StoreError, away_since: float | None) -> float:
-        """Wait for a record that is away, for the length of a lease; return since when. Then raises the error."""
+        """Wait for a database that is away, for the length of a lease; return since when. Then raises the error."""
         now = time.monotonic()
         since = now if away_since is None else away_since
         if now - since > min(agent.context.settings.lease_s for agent in self.agents):
             raise error
-        self.agents[0].context.warn_once(f"the record cannot be reached, trying again: {error}")
+        self.agents[0].context.warn_once(f"the database cannot be reached, trying again: {error}")
         return since

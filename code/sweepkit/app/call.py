@@ -89,7 +89,7 @@ class Call:
             self.slots,
             schedule=self.schedule,
             gate=make_gate(self.slots, least_gb=self._least_gb()),
-            tell=first.on_event,
+            notify=first.on_event,
         )
         finishes = self._work(pool)
         for session in self.sessions:
