@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from sweepkit.agents.slots import Slot
 from sweepkit.spec.events import Event, Notice
+from sweepkit.spec.watched import GpuUse
 
 _GIB = 1024**3
 _SHARE = 0.8
@@ -60,6 +61,24 @@ class Nvml:
         except nvml.NVMLError:
             return None
         return Memory(int(memory.free), int(memory.total))
+
+    def usage(self) -> list[GpuUse]:
+        """Return what every GPU of this machine uses now; one that fell off the bus ends the list."""
+        nvml, found = self._nvml, []
+        with contextlib.suppress(Exception):
+            for index in range(nvml.nvmlDeviceGetCount()):
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+                name = nvml.nvmlDeviceGetName(handle)
+                use = GpuUse(
+                    index=index,
+                    name=name.decode() if isinstance(name, bytes) else str(name),
+                    percent=float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+                    memory_mb=memory.used / 2**20,
+                    total_mb=memory.total / 2**20,
+                )
+                found.append(use)
+        return found
 
 
 def open_nvml() -> Nvml | None:

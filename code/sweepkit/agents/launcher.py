@@ -411,15 +411,12 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
 
 def carriers(marker: str) -> list[int]:
     """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
-    wanted = marker.encode()
+    import psutil  # type: ignore[import-untyped]
+
+    name, _, value = marker.partition("=")
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            environ = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environ:
-            found.append(int(entry))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile, or belongs to somebody else
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process.pid)
     return found
