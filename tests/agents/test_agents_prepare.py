@@ -12,8 +12,9 @@ import yaml
 
 from sweepkit.agents.isolation import temp_dir
 from sweepkit.agents.launcher import warm_program
-from sweepkit.agents.prepare import BASE_CONFIG_ENV, Workplace, prepare, resolve_program, seed_of_attempt
+from sweepkit.agents.prepare import Workplace, prepare, resolve_program, seed_of_attempt
 from sweepkit.agents.slots import Slot
+from sweepkit.environ import BASE_CONFIG_ENV
 from sweepkit.paths import SweepPaths
 from sweepkit.spec.read import from_config
 from sweepkit.spec.records import Attempt, RunRecord

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.agents.gpu_memory import Gate, Memory, Nvml, make_gate, open_nvml
+from sweepkit.agents.gpu_memory import Memory, MemoryGate, Nvml, make_gate, open_nvml
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CODE_DIR
 
@@ -31,7 +31,7 @@ class Machine:
         return self.now
 
     def gate(self, least_gb=None):
-        return Gate(self, least_gb=least_gb, clock=self.clock)
+        return MemoryGate(self, least_gb=least_gb, clock=self.clock)
 
 
 def slot(*gpus, index=0, shares=1):

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import SweepKitError
+from sweepkit.search.axes import ListAxis
 from sweepkit.search.conditional import ActiveOrder, TooEntangled
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
-from sweepkit.search.points import ListAxis, support_points
+from sweepkit.search.points import support_points
 from sweepkit.search.random import RandomEngine
 from sweepkit.spec.distributions import Distribution, Kind
 from sweepkit.spec.runs import Exhausted, Proposal, RunState

@@ -78,7 +78,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
 
 
 def _history_file(paths: SweepPaths, run: RunRecord) -> str | None:
-    """Return the file in which the last attempt told its metrics: its reports, else its W&B run; None without either.
+    """Return the file in which the last attempt reported metrics: its reports, else its W&B run; None without either.
 
     Relative to the sweep's folder.
     """

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 from sweepkit.agents.agent import Finish, release_all
-from sweepkit.agents.crew import Crew, Pace
 from sweepkit.agents.gpu_memory import make_gate
 from sweepkit.agents.identity import agent_identity
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
+from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.app.plan import Plan
 from sweepkit.app.session import Session
 from sweepkit.app.wandb_online import Online
@@ -29,7 +29,7 @@ class Call:
         options: The command line.
         plans: The sweeps, of different names; they share one record.
         slots: What runs may occupy; see `slots_of`.
-        pace: When workers may begin.
+        schedule: When workers may begin.
         notes: What to tell first.
     """
 
@@ -39,12 +39,12 @@ class Call:
         plans: Sequence[Plan],
         *,
         slots: tuple[Slot, ...],
-        pace: Pace | None = None,
+        schedule: StartSchedule | None = None,
         notes: Sequence[str] = (),
     ) -> None:
         self.store = open_store(plans[0].storage)
         self.slots = slots
-        self.pace = pace or Pace()
+        self.schedule = schedule or StartSchedule()
         self.notes = list(notes)
         self.launcher: LocalLauncher | None = None
         self.cold = bool(options.cold)
@@ -84,18 +84,18 @@ class Call:
             owner=agent_identity(),
             notify=lambda text: first.on_event(Notice(text=text)),
         )
-        crew = Crew(
+        pool = WorkerPool(
             [session.start(self.launcher) for session in self.sessions],
             self.slots,
-            pace=self.pace,
+            schedule=self.schedule,
             gate=make_gate(self.slots, least_gb=self._least_gb()),
-            tell=first.on_event,
+            notify=first.on_event,
         )
-        finishes = self._work(crew)
+        finishes = self._work(pool)
         for session in self.sessions:
-            session.hurried = crew.interrupt_level > 1
+            session.hurried = pool.interrupt_level > 1
         codes = [session.conclude(finish) for session, finish in zip(self.sessions, finishes, strict=True)]
-        if crew.interrupt_level and not self.preempted:
+        if pool.interrupt_level and not self.preempted:
             return 130
         return max(codes)
 
@@ -103,27 +103,27 @@ class Call:
         wanted = [session.spec.extensions.min_free_gpu_memory_gb for session in self.sessions]
         return max((item for item in wanted if item is not None), default=None)
 
-    def _work(self, crew: Crew) -> list[Finish]:
+    def _work(self, pool: WorkerPool) -> list[Finish]:
         previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def on_signal(number: int, _: FrameType | None) -> None:
-            if number == signal.SIGTERM and crew.interrupt_level < 1:
+            if number == signal.SIGTERM and pool.interrupt_level < 1:
                 self.preempted = True
-                crew.interrupt()  # SIGTERM does not wait for the runs
-            crew.interrupt()
+                pool.interrupt()  # SIGTERM does not wait for the runs
+            pool.interrupt()
 
         try:
             for number in previous:
                 signal.signal(number, on_signal)
             self._tell_notes()
-            finishes = crew.run()
-            level = crew.interrupt_level
-            self.online.finish(hurried=lambda: crew.interrupt_level > level, preempted=self.preempted)
+            finishes = pool.run()
+            level = pool.interrupt_level
+            self.online.finish(hurried=lambda: pool.interrupt_level > level, preempted=self.preempted)
             return finishes
         except BaseException:
             if self.launcher is not None:
                 self.launcher.close()
-            for agent in crew.agents:
+            for agent in pool.agents:
                 release_all(agent)
             raise
         finally:

@@ -1,13 +1,12 @@
 """What this machine's processes and GPUs use, for the attempts that run here. Absent where it cannot be known."""
 
 import contextlib
-import importlib
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from sweepkit.agents.gpu_memory import open_nvml
 from sweepkit.agents.identity import agent_identity
 from sweepkit.spec.watched import GpuUse, LiveRun, ProcessUse
 
@@ -83,29 +82,8 @@ class GpuUsage:
     """Utilisation and memory of this machine's GPUs through NVIDIA's library; nothing where that is missing."""
 
     def __init__(self) -> None:
-        self._nvml: Any = None
-        with contextlib.suppress(Exception):  # no package, no driver, no GPU: nothing to show
-            nvml = importlib.import_module("pynvml")
-            nvml.nvmlInit()
-            self._nvml = nvml
+        self._nvml = open_nvml()
 
     def look(self) -> list[GpuUse]:
         """Return what every GPU uses now."""
-        if self._nvml is None:
-            return []
-        found = []
-        with contextlib.suppress(Exception):  # a GPU that fell off the bus ends no monitor
-            for index in range(self._nvml.nvmlDeviceGetCount()):
-                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-                name = self._nvml.nvmlDeviceGetName(handle)
-                found.append(
-                    GpuUse(
-                        index=index,
-                        name=name.decode() if isinstance(name, bytes) else str(name),
-                        percent=float(self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-                        memory_mb=memory.used / 2**20,
-                        total_mb=memory.total / 2**20,
-                    )
-                )
-        return found
+        return [] if self._nvml is None else self._nvml.usage()

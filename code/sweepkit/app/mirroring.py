@@ -1,11 +1,10 @@
 """Keep the Optuna mirror of a sweep up to date in the background; it is derived, and its faults end no sweep."""
 
-import fcntl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from sweepkit.files import locked
 from sweepkit.spec.events import Event, Notice
 from sweepkit.spec.space import Space
 from sweepkit.store.mirror import sync_mirror
@@ -53,7 +52,7 @@ class Mirror:
 
     def _sync(self) -> None:
         try:
-            with _turn(self._lock):
+            with locked(self._lock):
                 sync_mirror(self._store, self._sweep_id, self._optuna_storage, self._space)
         except Exception as error:  # any fault of the other storage: told once, the sweep goes on
             if str(error) != self._told:
@@ -66,11 +65,3 @@ class Mirror:
         self._thread.join()
         self._sync()
         self._store.close()
-
-
-@contextmanager
-def _turn(file: Path) -> Iterator[None]:
-    """Wait until no other process has the file's lock, and hold it; the system frees it when a process dies."""
-    with open(file, "a", encoding="utf-8") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_parallel(argv, output_dir=OUTPUT_DIR)
     if options.backend == "wandb":
         return _at_wandb(options)
-    from sweepkit.agents.crew import Pace
+    from sweepkit.agents.worker_pool import StartSchedule
     from sweepkit.app.call import Call, slots_of
     from sweepkit.app.sweep_runner import show_dry_run
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     slots, notes = slots_of(options, plans)
     if options.dry_run:
         return max(show_dry_run(options, plan, slots) for plan in plans)
-    pace = Pace(stagger_s=options.stagger, delay_s=options.delay, runs_per_worker=options.runs_per_worker)
-    with Call(options, plans, slots=slots, pace=pace, notes=notes) as call:
+    schedule = StartSchedule(stagger_s=options.stagger, delay_s=options.delay, runs_per_worker=options.runs_per_worker)
+    with Call(options, plans, slots=slots, schedule=schedule, notes=notes) as call:
         return call.run()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sweepkit.agents.board import view_of
+from sweepkit.agents.run_cache import view_of
 from sweepkit.app.plan import Plan
 from sweepkit.errors import Problem, SpecError
 from sweepkit.search.define_by_run import SUGGESTIONS

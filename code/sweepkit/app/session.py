@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweepkit.agents.agent import Agent, Finish, Settings
+from sweepkit.agents.agent import Agent, Finish
+from sweepkit.agents.context import AgentContext, AgentSettings
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
@@ -100,17 +101,17 @@ class Session:
 
     def start(self, launcher: LocalLauncher) -> Agent:
         """Return the agent, ready to work; show the sweep."""
-        self.agent = Agent(
+        context = AgentContext(
             store=self.store,
             sweep=self.sweep,
             place=self._workplace(),
-            engine=self.engine,
             rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
             launcher=launcher,
-            settings=Settings(slots=self.slots, count=self.options.count),
+            settings=AgentSettings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
             emit=self.on_event,
         )
+        self.agent = Agent(context, self.engine)
         self._start_mirror()
         self.view.open()
         return self.agent

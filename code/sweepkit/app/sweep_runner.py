@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _control(options: Namespace) -> int:
     """Ask something of a sweep that runs elsewhere; tell where it stands now."""
-    from sweepkit.agents.control import Command, ask, find_sweep_record
+    from sweepkit.agents.control import SweepCommand, ask, find_sweep_record
     from sweepkit.app.plan import check_storage_exists, storage_of
     from sweepkit.store.open import open_store
 
@@ -61,7 +61,7 @@ def _control(options: Namespace) -> int:
             from sweepkit.app.wandb_backend import control_at_wandb
 
             control_at_wandb(led, options.command)
-        sweep = ask(store, options.name, Command(options.command))
+        sweep = ask(store, options.name, SweepCommand(options.command))
         live = len(store.live_attempts(sweep.sweep_id))
     if options.json:
         told = {"event": options.command, "sweep": sweep.name, "state": sweep.state.value, "running": live}
@@ -72,7 +72,7 @@ def _control(options: Namespace) -> int:
         "pause": f"paused; {under_way} will end by themselves; --resume {sweep.name} goes on",
         "resume": f"running; {under_way}; runners that wait go on at once, without one start it by its YAML",
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
-        "cancel": f"cancelled; {under_way} will be terminated by their runners and given back",
+        "cancel": f"cancelled; {under_way} will be terminated by their runners and released",
     }
     print(f"{sweep.name}: {words[options.command]}")
     return 0

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweepkit.app.guard import guarded
+from sweepkit.environ import BASE_CONFIG_ENV, SEED_ENV
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
 
 if TYPE_CHECKING:
     from sweepkit.spec.training import AnyConfig
-
-BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
-SEED_ENV = "SEED"
 
 
 class _Parser(argparse.ArgumentParser):

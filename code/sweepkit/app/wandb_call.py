@@ -1,19 +1,18 @@
 """What a call of `--backend wandb` needs beside the sweep: agents' environment, one runner per folder, the dry run."""
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sweepkit.agents.prepare import BASE_CONFIG_ENV
 from sweepkit.agents.slots import Slot
 from sweepkit.app.plan import Plan
+from sweepkit.environ import ASKED_ENV, BASE_CONFIG_ENV, CACHE_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import ConflictError
-from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
-from sweepkit.tracking.reports import RUNS_DIR_ENV
-from sweepkit.tracking.wandb_env import ASKED_ENV, FOREIGN_VARIABLES
+from sweepkit.files import hold
+from sweepkit.paths import SweepPaths, python
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES
 
 
 def agent_environment(plan: Plan, paths: SweepPaths, sweep: str) -> dict[str, str]:
@@ -57,21 +56,18 @@ def _naming(plan: Plan, paths: SweepPaths) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value}
 
 
-def lock_folder(folder: Path, name: str) -> IO[bytes]:
+def lock_folder(folder: Path, name: str) -> IO[str]:
     """Return an open file that says, until it is closed or this process ends, who leads the folder's agents.
 
     Raises:
         ConflictError: Another runner does.
     """
-    file = open(folder / "wandb.lock", "ab+")  # noqa: SIM115 - the caller keeps it open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
+    file = hold(folder / "wandb.lock")
+    if file is None:
         raise ConflictError(
             f"sweep {name}: another runner on this host starts W&B agents from {folder}; end it first, "
             "or work along from another --output-dir with --wandb-sweep ENTITY/PROJECT/ID"
-        ) from None
+        )
     return file
 
 

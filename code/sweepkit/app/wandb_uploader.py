@@ -13,7 +13,6 @@ Its arguments hold nothing, and no line holds a key.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from typing import Any
 
 from sweepkit.app.wandb_upload import SweepUpload, Target
 from sweepkit.errors import SweepKitError, TrackingError
+from sweepkit.files import hold
 from sweepkit.paths import SweepPaths
 from sweepkit.spec.read import read_sweep_text
 from sweepkit.store.watch import Watch, open_watch
@@ -214,13 +214,10 @@ class Lock:
         """Return whether it is ours now."""
         if self._held is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115 - held until the process ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
+            file = hold(self._path)
+            if file is None:
                 return False
-            self._held = file
+            self._held = file  # until the process ends
             file.seek(0)
             self._from = self._clock() + (SERVICE_LIVES_S if file.read() else 0.0)
             file.write("sending\n")

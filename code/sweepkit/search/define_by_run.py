@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
-from sweepkit.search.observations import Standing, observe
+from sweepkit.search.observations import ObservationState, observe
 from sweepkit.search.optuna_engine import _quiet_optuna
 from sweepkit.search.random import derived_seed
 from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
@@ -222,9 +222,9 @@ class DefineByRunEngine:
         observations = observe(views, self._metric) if self._metric is not None else ()
         for observation in observations:
             params, distributions = suggestions_of(observation.run.info)
-            if not params or observation.standing is Standing.UNKNOWN:
+            if not params or observation.state is ObservationState.UNKNOWN:
                 continue
-            told = observation.standing is Standing.TOLD
+            told = observation.state is ObservationState.TOLD
             observed, pending = observed + told, pending + (not told)
             state = TrialState.COMPLETE if told else TrialState.RUNNING
             trials.append(

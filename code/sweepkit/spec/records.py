@@ -23,7 +23,7 @@ class AttemptState(StrEnum):
     LIVE = "live"  # claimed; its process may or may not have started yet
     DONE = "done"  # its outcome is recorded
     LOST = "lost"  # its lease ran out or its process vanished; fenced
-    RELEASED = "released"  # given back unharmed (Ctrl-C); does not count against the retries
+    RELEASED = "released"  # unharmed (Ctrl-C); does not count against the retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ class SuccessiveHalving:
         value = self._sign * run.history[step]
         values = [value]
         for other in runs:
-            # What a run reported before it was given back is of an attempt that will be made again.
+            # What a run reported before it was released is of an attempt that will be retried.
             if other.number == run.number or other.state is RunState.PENDING or len(other.history) <= step:
                 continue
             if not isnan(other.history[step]):

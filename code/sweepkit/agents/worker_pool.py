@@ -1,6 +1,6 @@
 """The workers of a host: a thread for each slot, which serves whichever sweep has the fewest runs under way.
 
-The threads run no user code; that runs only in attempts. One crew, one fork server: heavy imports are warm once, for
+The threads run no user code; that runs only in attempts. One pool, one fork server: heavy imports are warm once, for
 all workers and all sweeps.
 """
 
@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.agent import Agent, Finish
-from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.slots import Slot
-from sweepkit.agents.worker import Execution
 from sweepkit.errors import StoreError
 from sweepkit.spec.events import Event, Notice
 from sweepkit.store.base import Attempt
@@ -26,7 +25,7 @@ _INTERRUPT_WORDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class StartSchedule:
     """When workers may begin.
 
     Args:
@@ -40,15 +39,15 @@ class Pace:
     runs_per_worker: int | None = None
 
 
-class Crew:
+class WorkerPool:
     """Keep the slots of a host busy with the runs of one sweep or several.
 
     Args:
-        agents: One for each sweep; they share this crew's slots.
+        agents: One for each sweep; they share this pool's slots.
         slots: What runs may occupy; one worker each.
-        pace: When workers may begin.
+        schedule: When workers may begin.
         gate: Asks for the memory of a GPU before a run is put on it; None never asks.
-        tell: Takes what concerns all sweeps.
+        notify: Takes what concerns all sweeps.
     """
 
     def __init__(
@@ -56,24 +55,23 @@ class Crew:
         agents: Sequence[Agent],
         slots: Sequence[Slot],
         *,
-        pace: Pace,
-        gate: Gate | None,
-        tell: Callable[[Event], None],
+        schedule: StartSchedule,
+        gate: MemoryGate | None,
+        notify: Callable[[Event], None],
     ) -> None:
         self.agents = tuple(agents)
         self.slots = tuple(slots)
         self.interrupt_level = 0
-        self._pace = pace
+        self._schedule = schedule
         self._gate = gate
-        self._tell = tell
-        self._told_level = 0
+        self._notify = notify
+        self._notified_level = 0
         self._began = time.monotonic()
         self._choose = threading.Lock()
         self._changed = threading.Condition()
         self._errors: list[BaseException] = []
         for agent in self.agents:
-            agent.changed = self._changed
-            agent.mates = tuple(mate for mate in self.agents if mate is not agent)
+            agent.join([peer for peer in self.agents if peer is not agent], self._changed)
 
     def run(self) -> list[Finish]:
         """Work until every sweep is over or `interrupt` was called; return how each ended, in the order of the agents.
@@ -92,47 +90,47 @@ class Crew:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.1)  # short, so that signal handlers run between
-                    self._tell_interrupt()
+                    self._notify_interrupt()
         finally:
             for agent in self.agents:
                 agent.close()
         if self._errors:
             raise self._errors[0]
-        return [agent.settle() for agent in self.agents]
+        return [agent.finalize() for agent in self.agents]
 
     def interrupt(self) -> int:
         """Ask all agents to end; return the level reached: 1 waits for their runs, 2 terminates, 3 kills them.
 
-        Safe in a signal handler: it only counts. `run` acts on it and tells.
+        Safe in a signal handler: it only counts. `run` acts on it and notifies.
         """
         self.interrupt_level = min(3, self.interrupt_level + 1)
         for agent in self.agents:
-            agent.interrupt_level = self.interrupt_level
+            agent.context.orders.interrupt_level = self.interrupt_level
         return self.interrupt_level
 
-    def _tell_interrupt(self) -> None:
-        """Tell the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
-        if (level := self.interrupt_level) > self._told_level:
-            self._told_level = level
-            self._tell(Notice(text=_INTERRUPT_WORDS[level], warning=True))
+    def _notify_interrupt(self) -> None:
+        """Show the level that `interrupt` reached: not from the handler, which may have stopped us within the view."""
+        if (level := self.interrupt_level) > self._notified_level:
+            self._notified_level = level
+            self._notify(Notice(text=_INTERRUPT_WORDS[level], warning=True))
 
     # -- one worker ---------------------------------------------------------------------------------------------------
 
     def _work(self, slot: Slot) -> None:
         """Keep one slot busy until nothing is left for it."""
         made = 0
-        may_begin = self._began + slot.index * self._pace.stagger_s
+        may_begin = self._began + slot.index * self._schedule.stagger_s
         try:
             while (job := self._next(slot, may_begin)) is not None:
                 agent, attempt = job
                 try:
-                    Execution(agent, slot, attempt, gate=self._gate).run()
+                    agent.execution(slot, attempt, gate=self._gate).run()
                 finally:
                     agent.left(attempt)
                 made += 1
-                if made == self._pace.runs_per_worker:
+                if made == self._schedule.runs_per_worker:
                     return self._satisfied(slot)
-                may_begin = time.monotonic() + self._pace.delay_s
+                may_begin = time.monotonic() + self._schedule.delay_s
         except BaseException as error:  # the main thread raises it; the others end after their runs
             self._errors.append(error)
 
@@ -142,7 +140,7 @@ class Crew:
             self.slots = tuple(item for item in self.slots if item.index != slot.index)
             if not self.slots:
                 for agent in self.agents:
-                    agent.end(f"--runs-per-worker {self._pace.runs_per_worker} reached")
+                    agent.end(f"--runs-per-worker {self._schedule.runs_per_worker} reached")
 
     def _next(self, slot: Slot, may_begin: float) -> tuple[Agent, Attempt] | None:
         """Return the next run to execute and whose it is, None when this worker shall end. Waits for either."""
@@ -150,18 +148,18 @@ class Crew:
         while not self._errors and not self.interrupt_level:
             wait_s = _IDLE_S
             try:
-                usable = [a for a in self.agents if slot.index not in a.flow.broken and not a.over()]
+                usable = [a for a in self.agents if slot.index not in a.context.slots.quarantined and not a.over()]
                 if not usable:
                     return None
                 rest_s = may_begin - time.monotonic()
                 if rest_s > 0:
                     wait_s = min(_IDLE_S, rest_s)
-                elif self._gate is None or self._gate.admits(slot, self._tell):
+                elif self._gate is None or self._gate.admits(slot, self._notify):
                     if (job := self._take(slot, usable)) is not None:
                         return job
                 away_since = None
             except StoreError as error:
-                away_since = self._endure(error, away_since)
+                away_since = self._tolerate_outage(error, away_since)
                 wait_s = 1.0
             with self._changed:
                 self._changed.wait(wait_s)
@@ -175,11 +173,11 @@ class Crew:
                     return agent, attempt
         return None
 
-    def _endure(self, error: StoreError, away_since: float | None) -> float:
-        """Wait for a record that is away, for the length of a lease; return since when. Then raises the error."""
+    def _tolerate_outage(self, error: StoreError, away_since: float | None) -> float:
+        """Wait for a database that is away, for the length of a lease; return since when. Then raises the error."""
         now = time.monotonic()
         since = now if away_since is None else away_since
-        if now - since > min(agent.settings.lease_s for agent in self.agents):
+        if now - since > min(agent.context.settings.lease_s for agent in self.agents):
             raise error
-        self.agents[0].complain(f"the record cannot be reached, trying again: {error}")
+        self.agents[0].context.warn_once(f"the database cannot be reached, trying again: {error}")
         return since

@@ -27,14 +27,14 @@ def view_of(run: RunRecord) -> RunView:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """What a run of ours has told since it was claimed as its attempt number `attempts`."""
+    """What a run of ours has reported since it was claimed as its attempt number `attempts`."""
 
     attempts: int
     history: tuple[float, ...] = ()
     instances: tuple[float, ...] = ()
 
 
-class Board:
+class RunCache:
     """A thread-safe cache of run views, refreshed by the record's change counter.
 
     Args:
@@ -81,14 +81,14 @@ class Board:
             view = self._views[number]
             own = self._own.get(number)
             if own is not None:
-                history, told = own.history + values, own.instances + instances
-                self._own[number] = dataclasses.replace(own, history=history, instances=told)
+                history, newer = own.history + values, own.instances + instances
+                self._own[number] = dataclasses.replace(own, history=history, instances=newer)
             view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
             self._views[number] = view
             return view
 
     def instances(self, reports: Iterable[Report]) -> tuple[float, ...]:
-        """Return what was told of each instance, in order, together with the metric; () when no rule asks for it."""
+        """Return what was reported of each instance, in order, with the metric; () when no rule asks for it."""
         if self._names is None:
             return ()
         metric, name = self._names

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sweepkit.agents.board import Board, view_of
+from sweepkit.agents.run_cache import RunCache, view_of
 from sweepkit.spec.records import Report
 from sweepkit.spec.runs import RunState
 from sweepkit.store.open import open_store
@@ -39,82 +39,82 @@ def record(tmp_path):
 
 
 def test_a_refresh_returns_what_changed_and_only_that(record):
-    board = Board(record.store, record.sweep_id)
-    assert board.refresh() == [] and len(board) == 0
+    cache = RunCache(record.store, record.sweep_id)
+    assert cache.refresh() == [] and len(cache) == 0
     first, second = record.claim(), record.claim()
-    assert [view.number for view in board.refresh()] == [0, 1]
-    assert board.refresh() == []
+    assert [view.number for view in cache.refresh()] == [0, 1]
+    assert cache.refresh() == []
     record.report(second, 0.5)
-    (changed,) = board.refresh()
+    (changed,) = cache.refresh()
     assert (changed.number, changed.history) == (1, (0.5,))
     record.store.finish(first, RunState.FINISHED, reason="exit code 0", summary=0.25)
-    board.refresh()
-    assert board.views() == [view_of(run) for run in record.store.runs(record.sweep_id)]
-    assert [view.state for view in board.views()] == [RunState.FINISHED, RunState.RUNNING]
+    cache.refresh()
+    assert cache.views() == [view_of(run) for run in record.store.runs(record.sweep_id)]
+    assert [view.state for view in cache.views()] == [RunState.FINISHED, RunState.RUNNING]
 
 
 def test_a_report_counts_once_whether_the_record_is_ahead_or_behind(record):
-    board = Board(record.store, record.sweep_id)
+    cache = RunCache(record.store, record.sweep_id)
     attempt = record.claim()
-    board.begin(attempt.run)
+    cache.begin(attempt.run)
     record.report(attempt, 3.0)
-    board.refresh()  # another worker looks between the record and the judge
-    assert board.extend(0, (3.0,)).history == (3.0,)
-    board.extend(0, (2.0,))  # the record is away: not written yet
+    cache.refresh()  # another worker looks between the record and the judge
+    assert cache.extend(0, (3.0,)).history == (3.0,)
+    cache.extend(0, (2.0,))  # the record is away: not written yet
     record.claim()
     record.store.started(attempt, pid=1)  # a write that makes the run change
-    board.refresh()
-    assert board.views()[0].history == (3.0, 2.0)
+    cache.refresh()
+    assert cache.views()[0].history == (3.0, 2.0)
     record.report(attempt, 2.0)
     record.store.finish(attempt, RunState.FINISHED, reason="exit code 0")
-    board.refresh()
-    assert board.views()[0].history == (3.0, 2.0)
+    cache.refresh()
+    assert cache.views()[0].history == (3.0, 2.0)
 
 
 def test_a_run_that_another_agent_took_over_has_its_history(record):
-    board = Board(record.store, record.sweep_id)
+    cache = RunCache(record.store, record.sweep_id)
     attempt = record.claim()
-    board.begin(attempt.run)
-    board.extend(0, (9.0,))
+    cache.begin(attempt.run)
+    cache.extend(0, (9.0,))
     assert record.store.lose(attempt.attempt_id, attempt.token, reason="lease over")
     taken = record.store.claim(record.sweep_id, agent_id="b", host="h2", lease_s=60)
     record.report(taken, 1.0)
-    board.refresh()
-    assert board.views()[0].history == (1.0,)
-    assert board.extend(0, (0.5,)).history == (1.0, 0.5)
+    cache.refresh()
+    assert cache.views()[0].history == (1.0,)
+    assert cache.extend(0, (0.5,)).history == (1.0, 0.5)
 
 
 def test_a_second_attempt_of_ours_begins_with_an_empty_history(record):
-    board = Board(record.store, record.sweep_id)
+    cache = RunCache(record.store, record.sweep_id)
     attempt = record.claim()
-    board.begin(attempt.run)
-    board.extend(0, (9.0,))
+    cache.begin(attempt.run)
+    cache.extend(0, (9.0,))
     record.report(attempt, 9.0)
     record.store.finish(attempt, RunState.PENDING, reason="again", failure=True)
-    board.refresh()
+    cache.refresh()
     again = record.store.claim(record.sweep_id, agent_id="a", host="h", lease_s=60)
-    board.begin(again.run)
-    (view,) = board.views()
+    cache.begin(again.run)
+    (view,) = cache.views()
     assert (view.state, view.history) == (RunState.RUNNING, ())
 
 
 def test_threads_may_extend_and_refresh_at_once(record):
-    board = Board(record.store, record.sweep_id)
+    cache = RunCache(record.store, record.sweep_id)
     attempts = [record.claim() for _ in range(3)]
     for attempt in attempts:
-        board.begin(attempt.run)
+        cache.begin(attempt.run)
 
     def work(attempt):
         for value in range(50):
-            board.extend(attempt.run.number, (float(value),))
-            board.refresh()
+            cache.extend(attempt.run.number, (float(value),))
+            cache.refresh()
 
     threads = [threading.Thread(target=work, args=(attempt,)) for attempt in attempts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [view.history for view in board.views()] == [tuple(map(float, range(50)))] * 3
+    assert [view.history for view in cache.views()] == [tuple(map(float, range(50)))] * 3
 
 
 def test_a_rule_over_folds_sees_each_folds_own_value(record):
@@ -125,21 +125,21 @@ def test_a_rule_over_folds_sees_each_folds_own_value(record):
         record.store.report(attempt, reports, metric="m", goal="minimize")
         return reports
 
-    board = Board(record.store, record.sweep_id, instances=("m", "fold_m"))
+    cache = RunCache(record.store, record.sweep_id, instances=("m", "fold_m"))
     done, lost, mine = record.claim(), record.claim("b"), record.claim()
     tell(done, {"m": 3.0, "fold_m": 3.0}, {"fold_m": 9.0}, {"m": 2.0, "fold_m": 1.0}, {"m": 7.0})
     tell(lost, {"m": 1.0, "fold_m": 1.0})
     record.store.finish(done, RunState.FINISHED, reason="exit code 0")
-    board.begin(mine.run)
-    assert [view.instances for view in board.refresh()] == [(3.0, 1.0), (), ()]
+    cache.begin(mine.run)
+    assert [view.instances for view in cache.refresh()] == [(3.0, 1.0), (), ()]
     for report in tell(mine, {"m": 4.0, "fold_m": 4.0}, {"m": 5.0, "fold_m": 6.0}):
-        seen = board.extend(mine.run.number, (report.values["m"],), board.instances((report,)))
+        seen = cache.extend(mine.run.number, (report.values["m"],), cache.instances((report,)))
     assert (seen.history, seen.instances) == ((4.0, 5.0), (4.0, 6.0))
-    board.refresh()  # the record knows nothing of instances: ours stay
-    assert board.views()[2].instances == (4.0, 6.0)
-    again = Board(record.store, record.sweep_id, instances=("m", "fold_m"))
+    cache.refresh()  # the record knows nothing of instances: ours stay
+    assert cache.views()[2].instances == (4.0, 6.0)
+    again = RunCache(record.store, record.sweep_id, instances=("m", "fold_m"))
     again.refresh()
     assert again.views()[0].instances == (3.0, 1.0)
-    plain = Board(record.store, record.sweep_id)
+    plain = RunCache(record.store, record.sweep_id)
     plain.refresh()
     assert {view.instances for view in plain.views()} == {()} and plain.instances(tell(lost)) == ()
