@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweepkit.version import VERSION
 from sweepkit.agents.identity import host_name
 from sweepkit.files import write_atomically
+from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.json_text import json_text
-from sweepkit.spec.records import RunRecord
+from sweepkit.text.json_text import json_text
+from sweepkit.version import VERSION
 
 _LOG_TAIL_BYTES = 16_384
 _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")

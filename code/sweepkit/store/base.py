@@ -13,7 +13,7 @@ and the record is as before or as after. Methods may be called from several thre
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sweepkit.spec.records import (
+from sweepkit.model.records import (
     Attempt,
     AttemptRecord,
     AttemptState,
@@ -23,7 +23,7 @@ from sweepkit.spec.records import (
     SweepRecord,
     SweepState,
 )
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 
 __all__ = [
     "Attempt",

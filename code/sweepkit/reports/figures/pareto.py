@@ -16,7 +16,7 @@ from sweepkit.reports.figures.base import (
     safe,
     value_axis,
 )
-from sweepkit.spec.sweep import Goal
+from sweepkit.sweep_config.sweep import Goal
 
 NAME, TITLE = "pareto_front", "Pareto front"
 
