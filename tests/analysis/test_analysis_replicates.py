@@ -14,13 +14,13 @@ from sweepkit.analysis.replicates import configurations, seed_notice, worse_conf
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.events import RunSeen
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.progress import Tally
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row
 from sweepkit.reports.table import as_csv
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import Metric
 
 SPEC = from_config(
     {

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import OUTCOME, objectives_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.sweep_config.sweep import Metric
 
 NAN, INF = math.nan, math.inf
 TWO = (Metric(name="a"), Metric(name="b"))

@@ -7,7 +7,7 @@ import pytest
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.analysis.pareto import front
-from sweepkit.sweep_config.sweep import Goal
+from sweepkit.model.metric import Goal
 
 GOALS = (Goal.MINIMIZE, Goal.MAXIMIZE)
 TWO = """\

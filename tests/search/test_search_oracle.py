@@ -8,11 +8,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Goal, Impute, Metric
 from sweepkit.model.runs import Exhausted, RunState, RunView
 from sweepkit.model.space import Parameter, Space
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.observations import ObservationState, observe
-from sweepkit.sweep_config.sweep import Goal, Impute, Metric
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's, at import

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from sweepkit.model.metric import Goal
 from sweepkit.stats.seed_race import clearly_worse
-from sweepkit.sweep_config.sweep import Goal
 
 FINITE = st.floats(-1e3, 1e3)
 SCORES = st.dictionaries(st.integers(0, 5), st.lists(FINITE, min_size=1, max_size=4), max_size=6)

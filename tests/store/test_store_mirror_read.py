@@ -9,9 +9,9 @@ from optuna.storages.journal import JournalFileBackend
 from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.errors import StoreError
 from sweepkit.model.distributions import Kind
+from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState
 from sweepkit.store.mirror_read import read_study
-from sweepkit.sweep_config.sweep import Goal
 
 
 def objective(trial):

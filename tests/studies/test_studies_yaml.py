@@ -4,12 +4,12 @@ import pytest
 from bad_optuna import BAD_OPTUNA
 
 from sweepkit.errors import SpecError
+from sweepkit.model.metric import Goal
 from sweepkit.paths import CONFIG_DIR
 from sweepkit.studies.yaml.optuna_config import find_optuna_config, read_optuna_config, read_optuna_text
 from sweepkit.studies.yaml.optuna_space import OLD_TYPES, TYPES
 from sweepkit.studies.yaml.optuna_sweep import full_parameters, sweep_dict
 from sweepkit.studies.yaml.optuna_values import Objective, PhaseKind, SearchParameter
-from sweepkit.sweep_config.sweep import Goal
 
 SPACE = "search_space:\n  learning_rate: {type: loguniform, low: 1e-4, high: 1e-2}\n"
 

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 
 from sweepkit.errors import SpecError
 from sweepkit.model.distributions import Kind
+from sweepkit.model.metric import Goal
 from sweepkit.studies.yaml.optuna_config import read_optuna_text
 from sweepkit.studies.yaml.optuna_sweep import space_of, sweep_dict, values_of
 from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchParameter
 from sweepkit.sweep_config.read import from_config, read_sweep_text
-from sweepkit.sweep_config.sweep import Goal, Method
+from sweepkit.sweep_config.sweep import Method
 from sweepkit.text.yaml_text import yaml_text
 
 SPACE = "search_space:\n  learning_rate: {type: loguniform, low: 1e-4, high: 1e-2}\n"

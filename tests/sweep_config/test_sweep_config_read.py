@@ -8,18 +8,9 @@ from hypothesis import strategies as st
 
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.model.distributions import Kind
+from sweepkit.model.metric import Goal, Impute
 from sweepkit.sweep_config.read import find_sweep, from_config, read_sweep, read_sweep_text
-from sweepkit.sweep_config.sweep import (
-    DEFAULT_COMMAND,
-    FailureAction,
-    FailureRule,
-    Goal,
-    Impute,
-    Method,
-    Sampler,
-    Scheduler,
-    Seeds,
-)
+from sweepkit.sweep_config.sweep import DEFAULT_COMMAND, FailureAction, FailureRule, Method, Sampler, Scheduler, Seeds
 
 FULL = """\
 # a sweep with every key

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from sweepkit.analysis.ranking import value_of
 from sweepkit.analysis.table import from_runs
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import Goal, Metric
 from sweepkit.wandb.rows import (
     RawRun,
     Searched,

@@ -18,8 +18,8 @@ from statistics import fmean
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Row, RunTable, same_configuration
+from sweepkit.model.metric import Metric
 from sweepkit.model.runs import RunState
-from sweepkit.sweep_config.sweep import Metric
 
 _SEED = re.compile(r"^(.*_)?(seed|random_state)$", re.IGNORECASE)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.ranking import value_of, values_of
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.seeds import by_configuration, configuration_of
 from sweepkit.model.watched import LiveRun
 from sweepkit.stats.groups import mean
-from sweepkit.sweep_config.sweep import Goal, Metric
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds

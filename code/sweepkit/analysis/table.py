@@ -12,12 +12,13 @@ from typing import Any, TypeGuard
 
 from sweepkit.analysis.ranking import values_of
 from sweepkit.model.distributions import Kind, content_key
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import by_configuration, configuration_of
 from sweepkit.model.space import Parameter, Space
 from sweepkit.stats.groups import mean
-from sweepkit.sweep_config.sweep import Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis

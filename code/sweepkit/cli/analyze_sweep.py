@@ -16,7 +16,7 @@ from sweepkit.sources.table_sources import Source, add_source_options, load
 if TYPE_CHECKING:
     from sweepkit.analysis.lead import Contender, Lead
     from sweepkit.analysis.table import Row
-    from sweepkit.sweep_config.sweep import Metric
+    from sweepkit.model.metric import Metric
 
 FIRST_SWEEP = "first_sweep"
 

@@ -11,8 +11,8 @@ from sweepkit.sources.optuna_source import is_study_name, read_named
 
 if TYPE_CHECKING:
     from sweepkit.analysis.trained import Trained
+    from sweepkit.model.metric import Metric
     from sweepkit.model.records import RunRecord, SweepRecord
-    from sweepkit.sweep_config.sweep import Metric
 
 
 @guarded
@@ -59,7 +59,7 @@ def _read_sweep(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
 
 def _recorded(options: Namespace) -> "tuple[str, Metric | None, Sequence[RunRecord]]":
     """Return how to call a recorded sweep, its metric and its runs."""
-    from sweepkit.sweep_config.sweep import Goal, Metric
+    from sweepkit.model.metric import Goal, Metric
 
     sweep, runs = _runs_of(options)
     own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.confirm.plan import Entrant, RacePlan, Setup, setup_of
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
 from sweepkit.reports.confirmation import Confirmation, Fresh, Look, Member, Seen
 from sweepkit.runner.plan import Plan
 from sweepkit.search.race import Pair, pair_of
-from sweepkit.sweep_config.sweep import Metric
 
 if TYPE_CHECKING:
     from sweepkit.stats.race import Place, Standing

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
-from sweepkit.sweep_config.sweep import Metric
 
 # W&B's own key for the seconds that a run has taken. As an objective it is the whole run's duration, whatever it logs.
 RUNTIME = "_runtime"

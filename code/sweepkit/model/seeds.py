@@ -7,10 +7,10 @@ as W&B has both.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
 from sweepkit.model.space import Path, Space
-from sweepkit.sweep_config.checker import fits_float, is_number
 
 # The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
 RUN_SEED = "run_seed"  # the seed that the run's program gets

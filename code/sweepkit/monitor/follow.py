@@ -5,13 +5,14 @@ from typing import Protocol
 
 from sweepkit.analysis.progress import Row, Snapshot, Watched, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.model.watched import LiveRun, Look
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.sweep_config.sweep import Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 
 class Source(Protocol):

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.distributions import content_key
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.search.observations import ObservationState, observe
 from sweepkit.search.optuna_engine import _quiet_optuna
 from sweepkit.search.random import derived_seed
 from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
-from sweepkit.sweep_config.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
+from sweepkit.model.metric import Impute, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.sweep_config.sweep import Impute, Metric
 
 
 class ObservationState(StrEnum):

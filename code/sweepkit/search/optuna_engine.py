@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.model.space import Space
 from sweepkit.search.active_ask import ask_active
@@ -32,7 +33,6 @@ from sweepkit.search.samplers import (
     nsga_attributes,
     options_of,
 )
-from sweepkit.sweep_config.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

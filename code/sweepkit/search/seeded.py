@@ -17,6 +17,7 @@ from typing import Any
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.distributions import content_key
+from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
 from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
@@ -24,7 +25,7 @@ from sweepkit.model.space import Path
 from sweepkit.search.base import Engine
 from sweepkit.search.observations import best_value
 from sweepkit.stats.groups import mean
-from sweepkit.sweep_config.sweep import Metric, Seeds, SweepSpec
+from sweepkit.sweep_config.sweep import Seeds, SweepSpec
 
 _CLOSING = (RunState.FAILED, RunState.DIVERGED, RunState.STOPPED)
 

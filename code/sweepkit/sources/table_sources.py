@@ -91,7 +91,7 @@ def load(options: Namespace) -> Source:
 
 def _from_csv(options: Namespace, file: Path) -> Source:
     from sweepkit.analysis.foreign import from_rows
-    from sweepkit.sweep_config.sweep import Goal
+    from sweepkit.model.metric import Goal
 
     try:
         with open(file, encoding="utf-8-sig", newline="") as lines:

@@ -16,9 +16,9 @@ saved.
 
 from collections.abc import Mapping, Sequence
 
+from sweepkit.model.metric import Goal
 from sweepkit.stats.groups import mean
 from sweepkit.stats.student import pool, pooled
-from sweepkit.sweep_config.sweep import Goal
 
 ALPHA = 0.05
 _LEAST_DF = 2  # with one degree of freedom a spread that is small by chance would end nearly anything

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.asha import Asha
 from sweepkit.stopping.base import StoppingRule
@@ -18,7 +19,7 @@ from sweepkit.stopping.successive_halving import SuccessiveHalving
 from sweepkit.stopping.threshold import Threshold
 from sweepkit.stopping.wilcoxon import Wilcoxon
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
-from sweepkit.sweep_config.sweep import EarlyTerminate, Goal, SweepSpec
+from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
 _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "hyperband": Hyperband,

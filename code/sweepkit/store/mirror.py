@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
 from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of
 from sweepkit.model.space import Parameter, Space
 from sweepkit.store.base import RunRecord, Store, SweepRecord
 from sweepkit.store.mirror_suggested import suggested, without_suggested
-from sweepkit.sweep_config.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

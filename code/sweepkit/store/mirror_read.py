@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import StoreError
 from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter, Space
-from sweepkit.sweep_config.sweep import Goal, Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.errors import StoreError
+from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptRecord, AttemptState, Report, RunRecord, SweepRecord, SweepState
-from sweepkit.sweep_config.sweep import Goal
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 INT64 = 2**63

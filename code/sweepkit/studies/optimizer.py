@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.model.metric import Goal
 from sweepkit.paths import OUTPUT_DIR
 from sweepkit.studies.inputs import config_of, with_data, write_config
 from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings
@@ -26,7 +27,6 @@ from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import Goal
 from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml
 
 # Where transformers' arguments have another name than our section `training`.

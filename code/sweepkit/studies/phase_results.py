@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.reports.table import short
 from sweepkit.studies.yaml.optuna_values import Phase, PhaseKind
-from sweepkit.sweep_config.sweep import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from sweepkit.analysis.ranking import ranked, value_of
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter, Space
@@ -41,7 +42,6 @@ from sweepkit.studies.yaml.optuna_sweep import full_parameters, space_of, sweep_
 from sweepkit.studies.yaml.optuna_values import OptunaConfig, Phase, PhaseKind
 from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.sweep_config.sweep import Metric
 from sweepkit.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from typing import Any
 
 from sweepkit.analysis.ranking import best_run, value_of
 from sweepkit.files import write_atomically
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
-from sweepkit.sweep_config.sweep import Metric, SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
 
 BEST_NAME = "best_params.json"

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sweepkit.errors import Problem
+from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.text.yaml import Document, KeyPath, dotted
 
 _LONGEST_SHOWN = 80
@@ -42,19 +43,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return `did you mean X?` for the nearest known word, or the list of known ones."""
     return suggestion(word, known) or "known: " + ", ".join(known)
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is an int or a float; true and false are neither."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def fits_float(value: float | int) -> bool:
-    """Return whether a number is finite and, for an int, not beyond the range of a float."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def reads_as_number(value: Any) -> bool:

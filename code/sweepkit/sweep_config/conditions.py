@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.numbers import is_number
 from sweepkit.model.space import Clause, Condition, Parameter, Path, Space
-from sweepkit.sweep_config.checker import Checker, is_number, nearest, shown
+from sweepkit.sweep_config.checker import Checker, nearest, shown
 from sweepkit.text.yaml import KeyPath
 
 WANDB_NOTE = (

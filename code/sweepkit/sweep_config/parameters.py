@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.numbers import is_number
 from sweepkit.model.space import Parameter, Space
-from sweepkit.sweep_config.checker import Checker, is_number, nearest, reads_as_number, shown
+from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown
 from sweepkit.text.yaml import KeyPath
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

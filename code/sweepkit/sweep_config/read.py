@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
-from sweepkit.sweep_config.checker import Checker, fits_float
+from sweepkit.sweep_config.checker import Checker
 from sweepkit.sweep_config.command import command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.parameters import read_space

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from sweepkit.model.metric import Goal, Impute, Metric
 from sweepkit.sweep_config.checker import Checker
 from sweepkit.sweep_config.sampler import read_sampler
 from sweepkit.sweep_config.seeds_section import read_seeds_per_run
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, read_early_terminate
-from sweepkit.sweep_config.sweep import Extensions, FailureAction, FailureRule, Goal, Impute, Metric, Scheduler
+from sweepkit.sweep_config.sweep import Extensions, FailureAction, FailureRule, Scheduler
 from sweepkit.sweep_config.wandb_section import read_wandb_naming
 from sweepkit.text.yaml import KeyPath
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.seeds import MOST_SEED, parameter_path
 from sweepkit.model.space import Space
-from sweepkit.sweep_config.checker import Checker, fits_float, is_number
+from sweepkit.sweep_config.checker import Checker
 from sweepkit.sweep_config.sweep import Extensions, Seeds
 from sweepkit.text.yaml import KeyPath
 

@@ -122,7 +122,7 @@ def _parameters(tree: Mapping[str, Any]) -> "list[Parameter]":
 
 def _with_metric(spec: "SweepSpec", sweep: "FetchedSweep", *, chosen: bool) -> "SweepSpec":
     """Return the sweep with the metric whose history its runs carry."""
-    from sweepkit.sweep_config.sweep import Goal, Metric
+    from sweepkit.model.metric import Goal, Metric
 
     if sweep.metric is None or not (chosen or (spec.metric is None and not spec.metrics)):
         return spec

@@ -7,9 +7,9 @@ parameters and learn at a hundred times the rate, so their range of learning rat
 from collections.abc import Mapping
 from typing import Any
 
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.space import Space
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import Goal, Metric
 
 EMBEDDED = "data/checkpoints/"
 METRICS: Mapping[Goal, str] = {Goal.MAXIMIZE: "eval/rougeL_f1", Goal.MINIMIZE: "eval/loss"}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.model.metric import Goal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
 from sweepkit.studies.yaml import optuna_sections as sections
 from sweepkit.studies.yaml.optuna_phases import read_phases
@@ -25,7 +26,6 @@ from sweepkit.studies.yaml.optuna_sweep import sweep_dict
 from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchParameter
 from sweepkit.sweep_config.checker import Checker, suggestion
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import Goal
 from sweepkit.text.yaml import Document, KeyPath, dotted, parse, read_text
 from sweepkit.training.config.training import AnyConfig, read_training_config
 from sweepkit.training.config.training_schema import Schema, schema_of

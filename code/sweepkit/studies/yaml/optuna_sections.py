@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sweepkit.model.metric import Goal
 from sweepkit.model.objectives import RUNTIME
 from sweepkit.studies.yaml.optuna_values import Objective
 from sweepkit.sweep_config.checker import Checker, nearest, suggestion
-from sweepkit.sweep_config.sweep import Goal
 from sweepkit.text.yaml import KeyPath
 
 _STUDY_KEYS = (

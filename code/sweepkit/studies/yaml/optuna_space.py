@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from sweepkit.model.distributions import content_key
+from sweepkit.model.numbers import is_number
 from sweepkit.studies.yaml.optuna_values import ParameterKind, SearchParameter
-from sweepkit.sweep_config.checker import Checker, is_number, nearest, reads_as_number, shown, suggestion
+from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown, suggestion
 from sweepkit.text.yaml import KeyPath
 from sweepkit.training.config.training_schema import Schema
 

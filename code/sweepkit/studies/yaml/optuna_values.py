@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from sweepkit.sweep_config.sweep import Goal
+from sweepkit.model.metric import Goal
 
 DEFAULT_TRIALS = 20
 ParameterKind = Literal["float", "int", "categorical"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweepkit.sweep_config.sweep import Metric
+from sweepkit.model.metric import Metric
 
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
 # The guide's median rule: five trials first, three epochs of each first. Optuna's median is the 50th percentile of the
