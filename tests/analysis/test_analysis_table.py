@@ -55,7 +55,7 @@ def test_columns_know_their_scale_and_levels():
 
 def test_only_runs_that_ended_well_are_ranked():
     states = [RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.RUNNING, RunState.DIVERGED]
-    found = table(*(run(i, {"lr": 1e-3}, (float(i),), state) for i, state in enumerate(states)))
+    found = table(*(run(i, {"lr": 1e-3 / (i + 1)}, (float(i),), state) for i, state in enumerate(states)))
     assert [row.number for row in found.ranked()] == [1, 0]
     assert [row.number for row in found.finished()] == [0]
 

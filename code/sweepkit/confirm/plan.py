@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.confirm.sweep_text import confirming_text, own_seed_path, passes, passes_all
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.model.records import RunRecord, SweepRecord
-from sweepkit.model.seeds import parameter_path, seed_of_run, with_value, without_value
+from sweepkit.model.seeds import is_seed, parameter_path, seed_of_run, with_value, without_value
 from sweepkit.model.space import Path
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.plan import Plan, make_join_plan
@@ -174,7 +174,7 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
     Raises:
         SweepKitError: The sweep has no single metric, or no run with a value.
     """
-    from sweepkit.analysis.candidates import choose_candidates, is_seed
+    from sweepkit.analysis.candidates import choose_candidates
     from sweepkit.analysis.table import from_runs
     from sweepkit.stats.race import plan_rounds
 

@@ -4,18 +4,24 @@ A name with dots means a nested parameter where the sweep's space nests such, an
 as W&B has both.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from sweepkit.model.distributions import content_key
 from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.records import RunRecord
-from sweepkit.model.runs import RunView
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.space import Path, Space
 
 # The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
 RUN_SEED = "run_seed"  # the seed that the run's program gets
 CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based
 T = TypeVar("T")
+
+# What a parameter is called that is a seed: its last part, whatever stands before it.
+SEED_NAME = r"(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)"
+_SEED = re.compile(rf"^(.*_)?{SEED_NAME}$", re.IGNORECASE)
 
 MOST_SEED = 2**32 - 1  # the largest that numpy and torch both take
 
@@ -92,26 +98,97 @@ def configuration_of(run: RunRecord | RunView) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
-def by_configuration(
-    items: Iterable[T], configuration: Callable[[T], int | None], finished: Callable[[T], bool]
-) -> list[tuple[list[T], bool]]:
-    """Return items grouped by their configuration, each with whether it may be the best one; in order of appearance.
+def is_seed(name: str, seed_parameter: str | None = None) -> bool:
+    """Return whether a parameter is a seed, which is no part of a configuration.
 
-    Of configurations with several seeds those may that have the most finished ones: a mean of fewer has more luck in
-    it, and what got no further seed is worse. An item that is no seed of a configuration is a group of its own.
+    Args:
+        name: Its name, nested ones with dots or slashes.
+        seed_parameter: `sweepkit.seed_parameter`, which is one whatever it is called.
+
+    >>> is_seed("training.seed"), is_seed("data_seed"), is_seed("seed_layers"), is_seed("init", "init")
+    (True, True, False, True)
+    """
+    return name == seed_parameter or _SEED.match(name.replace("/", ".").rpartition(".")[2]) is not None
+
+
+def without_seeds(params: Mapping[str, Any], seed_parameter: str | None = None, prefix: str = "") -> dict[str, Any]:
+    """Return a configuration without the parameters that are seeds.
+
+    Args:
+        params: The configuration, nested.
+        seed_parameter: As in `is_seed`.
+        prefix: The dotted name of the group that `params` is, with a dot at its end.
+
+    >>> without_seeds({"lr": 1, "training": {"seed": 7, "epochs": 2}})
+    {'lr': 1, 'training': {'epochs': 2}}
+    """
+    return {
+        key: without_seeds(value, seed_parameter, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in params.items()
+        if isinstance(value, Mapping) or not is_seed(f"{prefix}{key}", seed_parameter)
+    }
+
+
+def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = None) -> Hashable | None:
+    """Return what is the same for all runs of one configuration, whatever their seeds, and for no other run.
+
+    Returns:
+        The configuration's number, an int, where the engine deals its seeds (`sweepkit.seeds_per_run`), else its
+        parameters without those that are seeds; None for a run without parameters, which is one of its own.
+    """
+    number = configuration_of(run)
+    if number is not None:
+        return number
+    return (content_key(without_seeds(run.params, seed_parameter)),) if run.params else None
+
+
+class Grouped(NamedTuple, Generic[T]):
+    """The runs of one configuration.
+
+    Attributes:
+        key: As `configuration_key` has it; None for a run of its own.
+        members: All of them, in order of appearance.
+        counted: Those that it is judged by.
+        contends: It may be the best one.
+    """
+
+    key: Hashable | None
+    members: list[T]
+    counted: list[T]
+    contends: bool
+
+
+def by_configuration(
+    items: Iterable[T], key: Callable[[T], Hashable | None], state: Callable[[T], RunState]
+) -> list[Grouped[T]]:
+    """Return items grouped by their configuration, in order of appearance: the one rule of what is compared with what.
+
+    Where the engine deals the seeds a configuration is judged by the mean over all of them, and those contend that have
+    the most finished ones: a mean of fewer has more luck in it, and what got no further seed is worse. Elsewhere it is
+    judged by its runs of full budget, the finished ones, and only without any by those that were stopped early; each
+    contends, since how many runs it has is chance or the space's.
 
     Args:
         items: Runs in any form.
-        configuration: Which configuration an item is one seed of, or None.
-        finished: Whether an item ended by itself.
+        key: What an item's configuration is known by, see `configuration_key`; None for an item of its own.
+        state: Where an item stands.
     """
-    groups: dict[tuple[bool, int], list[T]] = {}
+    groups: dict[tuple[bool, Hashable], list[T]] = {}
     for place, item in enumerate(items):
-        number = configuration(item)
-        groups.setdefault((False, place) if number is None else (True, number), []).append(item)
-    counts = {key: sum(map(finished, group)) for key, group in groups.items()}
-    most = max((count for (seeded, _), count in counts.items() if seeded), default=0)
-    return [(group, not key[0] or counts[key] == most) for key, group in groups.items()]
+        known = key(item)
+        groups.setdefault((known is None, place if known is None else known), []).append(item)
+    finished = {known: [item for item in group if state(item) is RunState.FINISHED] for known, group in groups.items()}
+    dealt = {known for known in groups if not known[0] and isinstance(known[1], int)}
+    most = max((len(finished[known]) for known in dealt), default=0)
+    return [
+        Grouped(
+            key=None if known[0] else known[1],
+            members=group,
+            counted=group if known in dealt else finished[known] or group,
+            contends=known not in dealt or len(finished[known]) == most,
+        )
+        for known, group in groups.items()
+    ]
 
 
 def seed_of_run(run: RunRecord | RunView, name: str | None) -> int | None:

@@ -57,8 +57,9 @@ class Follower:
         if look is None:
             raise SweepKitError(f"sweep {self._sweep_id}: must be in the record, got no such id; it was deleted")
         self._read_spec(look.sweep)
+        seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in look.changed:
-            self._rows[run.number] = row_of(run, self._metric, self._metrics)
+            self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
             self._views[run.number] = _view(run)
         self._since = look.change
         self.live = look.live

@@ -139,9 +139,10 @@ def _counts(item: Snapshot) -> "Text":
 
 def _of(row: Row, *, number: bool = False) -> str:
     """Return whose value the best one is: a run's, or the mean of a configuration's seeds."""
-    if row.configuration is not None:
+    if isinstance(row.configuration, int):
         return f"mean of configuration {row.configuration}"
-    return f"run {row.number} {row.run_id}" if number else f"run {row.run_id}"
+    run = f"run {row.number} {row.run_id}" if number else f"run {row.run_id}"
+    return run if row.seeds == 1 else f"mean over {row.seeds} seeds, {run} the first"
 
 
 def _metric_line(item: Snapshot) -> "Text":
@@ -417,7 +418,8 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
             "number": best.number,
             "value": best.value,
             "params": dict(best.params),
-            **({} if best.configuration is None else {"configuration": best.configuration}),
+            **({"configuration": best.configuration} if isinstance(best.configuration, int) else {}),
+            **({"seeds": best.seeds} if best.seeds > 1 else {}),
         },
         **_plain_front(item),
         "mean": item.mean,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_runs, values_of
+from sweepkit.analysis.ranking import best_standing, front_runs, values_of
 from sweepkit.files import write_atomically
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
@@ -43,12 +43,12 @@ def write_best_config(
     """
     if spec.metrics:
         return _write_best_configs(paths, spec, runs, base_config)
-    best = best_run(runs, spec.metric)
+    best = best_standing(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
     if best is None:
         return None
-    text = _config_text(paths, spec, best, base_config)
+    text = _config_text(paths, spec, best.run, base_config)
     words = best_in_words(spec, runs)
-    of = f"{words}; here with the seed of its run {best.run_id}" if words else f"run {best.run_id}"
+    of = f"{words}; here with the seed of its run {best.run.run_id}" if best.several else f"run {best.run.run_id}"
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
     return paths.best_config
 
@@ -70,7 +70,7 @@ def _write_best_configs(
     paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], base_config: Path | None
 ) -> Path | None:
     """Write one file for each run of the front, and take away those of runs that left it; return their folder."""
-    members = front_runs(runs, spec.metrics)
+    members = front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if not members:
         return None
     paths.best_configs.mkdir(parents=True, exist_ok=True)

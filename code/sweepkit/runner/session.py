@@ -16,7 +16,7 @@ from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of
+from sweepkit.analysis.ranking import best_run, front_runs, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
@@ -357,7 +357,7 @@ class Session:
         return 1 if finish.given_up else 0
 
     def _print_json(self, finish: Finish, runs: list[RunRecord], report: Path | None) -> None:
-        best = best_run(runs, self.spec.objectives)
+        best = best_run(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
         summary: dict[str, Any] = {
             "event": "sweep_ended",
             "sweep": self.sweep.name,
@@ -383,8 +383,8 @@ class Session:
         """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
         if not self.spec.metrics:
             return {}
-        members = front_runs(runs, self.spec.metrics)
-        volume, reference = front_volume(runs, self.spec.metrics)
+        members = front_runs(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
+        volume, reference = front_volume(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
         return {
             "front": [
                 {"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members
@@ -405,15 +405,13 @@ class Session:
         if notice := seed_notice(self.spec, runs):
             console.print(f"warning: {notice}", style="yellow", markup=False)
         console.print()
-        best = best_run(runs, self.spec.objectives)
+        best = best_run(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
         if self.spec.metrics:
             for line in front_lines(self.spec, runs):
                 console.print(line, style="bold green", markup=False)
         elif best is not None and self.spec.metric is not None:
-            value = value_of(best, self.spec.metric)
-            words = best_in_words(self.spec, runs) or f"run {best.run_id}, {self.spec.metric.name} = {value:.5g}"
-            console.print(f"best: {words}", style="bold green", markup=False)
-            console.print(f"      {configuration(best_parameters(self.spec, best))}", markup=False)
+            console.print(f"best: {best_in_words(self.spec, runs)}", style="bold green", markup=False)
+            console.print(f"      {configuration(best_parameters(self.spec, runs))}", markup=False)
         console.print(
             f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
         )
