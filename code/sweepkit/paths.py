@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sweepkit.environ import CACHE_DIR_ENV
+
 CODE_DIR = Path(__file__).resolve().parent.parent
 ROOT_DIR = CODE_DIR.parent
 CONFIG_DIR = ROOT_DIR / "config"
 SWEEP_CONFIG_DIR = CONFIG_DIR / "sweep"
 DATA_DIR = ROOT_DIR / "data"
 OUTPUT_DIR = ROOT_DIR / "outputs"
-CACHE_DIR_ENV = "SWEEPKIT_CACHE_DIR"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
 STORE_NAME = "sweepkit.db"
 _LONGEST_SLUG = 200
@@ -85,7 +86,7 @@ class SweepPaths:
         return self.run_dir(run_id) / "preempted"
 
     def preempt_file(self, attempt_id: str) -> Path:
-        """Return the file that exists once an attempt is being given back."""
+        """Return the file that exists once an attempt is being released."""
         return self.logs / f"{attempt_id}.preempt"
 
     def log(self, attempt_id: str) -> Path:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sweepkit.agents.control import CANCELLED, PAUSED, STOPPED, Command, ask, find_sweep_record
+from sweepkit.agents.control import CANCELLED, PAUSED, STOPPED, SweepCommand, ask, find_sweep_record
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.spec.records import SweepState
+from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
 
 S = SweepState
@@ -23,12 +23,12 @@ def make(store, name="s", family="s", generation=1):
 @pytest.mark.parametrize(
     ("command", "before", "after"),
     [
-        (Command.PAUSE, S.RUNNING, (S.PAUSED, PAUSED)),
-        (Command.RESUME, S.PAUSED, (S.RUNNING, "")),
-        (Command.STOP, S.RUNNING, (S.FINISHED, STOPPED)),
-        (Command.STOP, S.PAUSED, (S.FINISHED, STOPPED)),
-        (Command.CANCEL, S.RUNNING, (S.CANCELLED, CANCELLED)),
-        (Command.CANCEL, S.PAUSED, (S.CANCELLED, CANCELLED)),
+        (SweepCommand.PAUSE, S.RUNNING, (S.PAUSED, PAUSED)),
+        (SweepCommand.RESUME, S.PAUSED, (S.RUNNING, "")),
+        (SweepCommand.STOP, S.RUNNING, (S.FINISHED, STOPPED)),
+        (SweepCommand.STOP, S.PAUSED, (S.FINISHED, STOPPED)),
+        (SweepCommand.CANCEL, S.RUNNING, (S.CANCELLED, CANCELLED)),
+        (SweepCommand.CANCEL, S.PAUSED, (S.CANCELLED, CANCELLED)),
     ],
 )
 def test_a_command_is_the_sweeps_state_in_the_record(store, command, before, after):
@@ -44,12 +44,12 @@ def test_a_command_is_the_sweeps_state_in_the_record(store, command, before, aft
 @pytest.mark.parametrize(
     ("command", "state"),
     [
-        (Command.PAUSE, S.PAUSED),
-        (Command.PAUSE, S.FINISHED),
-        (Command.RESUME, S.RUNNING),
-        (Command.RESUME, S.CANCELLED),
-        (Command.STOP, S.FINISHED),
-        (Command.CANCEL, S.CANCELLED),
+        (SweepCommand.PAUSE, S.PAUSED),
+        (SweepCommand.PAUSE, S.FINISHED),
+        (SweepCommand.RESUME, S.RUNNING),
+        (SweepCommand.RESUME, S.CANCELLED),
+        (SweepCommand.STOP, S.FINISHED),
+        (SweepCommand.CANCEL, S.CANCELLED),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(store, command, state):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.agents.gpu_memory import Gate, Memory, Nvml, make_gate, open_nvml
+from sweepkit.agents.gpu_memory import Memory, MemoryGate, Nvml, make_gate, open_nvml
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CODE_DIR
 
@@ -31,7 +31,7 @@ class Machine:
         return self.now
 
     def gate(self, least_gb=None):
-        return Gate(self, least_gb=least_gb, clock=self.clock)
+        return MemoryGate(self, least_gb=least_gb, clock=self.clock)
 
 
 def slot(*gpus, index=0, shares=1):
@@ -140,6 +140,6 @@ def test_a_machine_without_a_driver_has_no_gate():
 
 
 def test_the_library_is_imported_by_nobody_before_a_slot_has_a_gpu():
-    probe = "import sys; import sweepkit.app.call; print('pynvml' in sys.modules)"
+    probe = "import sys; import sweepkit.runner.call; print('pynvml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=CODE_DIR, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -13,14 +13,14 @@ from sweepkit.analysis.ranking import best_run, best_standing, front_runs, ranke
 from sweepkit.analysis.replicates import configurations, seed_notice, worse_configurations
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
+from sweepkit.model.events import RunSeen
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.progress import Tally
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row
 from sweepkit.reports.table import as_csv
-from sweepkit.spec.events import RunSeen
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Metric
+from sweepkit.sweep_config.read import from_config
 
 SPEC = from_config(
     {
@@ -100,7 +100,7 @@ def test_everything_that_names_the_best_names_the_same():
         pytest.approx(1.1),
         [1, 2, 3],
     )
-    assert best_parameters(SPEC, RUNS[0]) == {"x": 0.0}
+    assert best_parameters(SPEC, RUNS) == {"x": 0.0}
 
 
 def test_a_line_tells_what_became_of_each_configuration():
@@ -109,7 +109,8 @@ def test_a_line_tells_what_became_of_each_configuration():
     assert [item.note for item in found] == ["", "", "seed 2 failed: out of memory", "seed 1 running"]
     assert [item.seconds for item in found] == [6.0, 6.0, 4.0, 2.0]
     assert found[0].sd == pytest.approx(0.1) and found[2].sd is None and found[3].standing is None
-    assert configurations(SPEC, [replace(item, proposal={}) for item in RUNS]) == []
+    alone = [replace(item, proposal={}, params={"x": float(item.number)}) for item in RUNS]
+    assert configurations(SPEC, alone) == []
     assert as_csv(SPEC, RUNS).splitlines()[0].startswith("number,run_id,state,value,configuration,mean,params.x")
 
 

@@ -10,10 +10,10 @@ from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.history import best_so_far, expected_best, seed_sd
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import DataError
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.sweep_config.read import from_config
 
 CONFIG = {
     "program": "x.py",
@@ -55,7 +55,7 @@ def test_columns_know_their_scale_and_levels():
 
 def test_only_runs_that_ended_well_are_ranked():
     states = [RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.RUNNING, RunState.DIVERGED]
-    found = table(*(run(i, {"lr": 1e-3}, (float(i),), state) for i, state in enumerate(states)))
+    found = table(*(run(i, {"lr": 1e-3 / (i + 1)}, (float(i),), state) for i, state in enumerate(states)))
     assert [row.number for row in found.ranked()] == [1, 0]
     assert [row.number for row in found.finished()] == [0]
 

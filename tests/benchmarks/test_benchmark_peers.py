@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from sweepkit import paths
-from sweepkit.tracking.reports import REPORT_FILE_ENV, ReportTail
+from sweepkit.environ import REPORT_FILE_ENV
+from sweepkit.tracking.reports import ReportTail
 
 BENCHMARKS = paths.ROOT_DIR / "benchmarks"
 

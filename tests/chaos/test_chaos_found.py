@@ -9,7 +9,7 @@ import psutil
 import pytest
 from sweeping import PROGRAMS
 
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 SWEEP = f"""\
@@ -52,7 +52,7 @@ def test_reports_that_the_record_could_not_take_before_the_run_ended_are_recorde
         execute("CREATE TRIGGER away BEFORE INSERT ON reports BEGIN SELECT RAISE(ABORT, 'away'); END")
     sweeper.env["DURATION"] = "0"
     process = sweeper.parallel("--single-parallel", "s.yaml", "--storage", str(storage), "--num-workers", "1", "--json")
-    heard(process, "the record cannot be written, trying again")
+    heard(process, "the database cannot be written, trying again")
     assert [line[0] for line in sweeper.journal()] == ["start", "end"]
     with statements(storage) as execute:
         execute("DROP TRIGGER away")
@@ -98,22 +98,22 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
         ]
         known, unheard = claims
         told = []
-        agent = SimpleNamespace(
+        context = SimpleNamespace(
             store=store,
             sweep=sweep,
             host=host_name(),
             identity=me,
-            mine={known.attempt_id: known},
+            held={known.attempt_id: known},
             settings=SimpleNamespace(lease_s=60.0),
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
             emit=told.append,
         )
-        Reclaimer(agent).look()
+        Reclaimer(context, recover=lambda attempt, ended: None).reclaim()
         assert [(run.number, run.state) for run in store.runs(sweep.sweep_id)] == [
             (0, RunState.RUNNING),
             (1, RunState.PENDING),
         ]
-    assert "the record's answer to its claim was lost" in told[0].text
+    assert "the database's answer to its claim was lost" in told[0].text
 
 
 def test_a_run_that_fails_on_a_full_disk_is_not_given_up_for_want_of_a_log(sweeper, disk):

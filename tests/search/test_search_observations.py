@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from sweepkit.search.observations import Standing, observe
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Goal, Impute, Metric
+from sweepkit.model.metric import Goal, Impute, Metric
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.search.observations import ObservationState, observe
 
 NAN, INF = math.nan, math.inf
 S = RunState
@@ -17,7 +17,7 @@ def told(*rows, **metric):
         for n, row in enumerate(rows)
     ]
     seen = observe(runs, Metric(name="m", **metric))
-    return [item.value if item.standing is Standing.TOLD else str(item.standing) for item in seen]
+    return [item.value if item.state is ObservationState.TOLD else str(item.state) for item in seen]
 
 
 def test_a_run_is_told_as_its_best_over_history_and_summary():

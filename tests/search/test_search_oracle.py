@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Goal, Impute, Metric
+from sweepkit.model.runs import Exhausted, RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.grid import GridEngine
-from sweepkit.search.observations import Standing, observe
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.runs import Exhausted, RunState, RunView
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal, Impute, Metric
+from sweepkit.search.observations import ObservationState, observe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's, at import
@@ -280,7 +280,7 @@ def test_runs_are_told_as_wandb_tells_them(rows, goal, impute, while_running):
     for seen in observe(runs, metric):
         running_as_told = seen.run.state is RunState.RUNNING and while_running is not None
         if seen.run.state is RunState.PENDING or (seen.run.state is RunState.RUNNING and not running_as_told):
-            assert seen.standing is Standing.PENDING
+            assert seen.state is ObservationState.PENDING
             continue
         value = y.pop(0)
         if value == 0.0 and seen.value != 0.0:
@@ -288,7 +288,7 @@ def test_runs_are_told_as_wandb_tells_them(rows, goal, impute, while_running):
             own = [v for v in (*seen.run.history, seen.run.summary) if v is not None and math.isfinite(v)]
             assert not own or impute is not Impute.BEST
             continue
-        assert seen.standing is Standing.TOLD and seen.value == pytest.approx(value)
+        assert seen.state is ObservationState.TOLD and seen.value == pytest.approx(value)
     assert not y
 
 
@@ -296,7 +296,7 @@ def test_nothing_known_is_not_told_as_the_best_loss():
     DIFFERENCE = "D24 impute-nothing"
     runs = [RunView(number=0, run_id="r", params={}, state=RunState.FAILED)]
     (seen,) = observe(runs, Metric(name="m"))
-    assert seen.standing is Standing.UNKNOWN and seen.value is None, DIFFERENCE
+    assert seen.state is ObservationState.UNKNOWN and seen.value is None, DIFFERENCE
 
 
 BAYES = {"method": "bayes", "metric": {"name": "m", "goal": "minimize"}}

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.errors import TrackingError
 from sweepkit.tracking import reports
-from sweepkit.tracking.reports import REPORT_FILE_ENV, ReportTail, ReportWriter
+from sweepkit.tracking.reports import ReportTail, ReportWriter
 
 
 def plain(found):

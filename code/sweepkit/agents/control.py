@@ -5,26 +5,27 @@
 | pause | PAUSED | start no run; those under way go on; wait |
 | resume | RUNNING | go on |
 | stop | FINISHED, with STOPPED as reason | start no run, end when those under way have ended |
-| cancel | CANCELLED | end the runs under way, give them back, end |
+| cancel | CANCELLED | end the runs under way, release them, end |
 
-An agent looks every LOOK_S seconds. The store itself lets nobody claim or add a run of a sweep that is not RUNNING, so
-what was asked holds from the moment it is written. Starting the sweep again by its YAML sets it RUNNING.
+An agent reads it every CONTROL_PERIOD_S seconds. The store itself lets nobody claim or add a run of a sweep that is
+not RUNNING, so what was asked holds from the moment it is written. Starting the sweep by
+its YAML sets it RUNNING.
 """
 
 import difflib
 from enum import StrEnum
 
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.spec.records import SweepRecord, SweepState
+from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.store.base import Store
 
-LOOK_S = 0.5
+CONTROL_PERIOD_S = 0.5
 STOPPED = "stopped by --stop"
 CANCELLED = "cancelled by --cancel"
 PAUSED = "paused by --pause"
 
 
-class Command(StrEnum):
+class SweepCommand(StrEnum):
     """What can be asked of a sweep."""
 
     PAUSE = "pause"
@@ -34,16 +35,16 @@ class Command(StrEnum):
 
 
 _EFFECT = {
-    Command.PAUSE: (SweepState.PAUSED, PAUSED),
-    Command.RESUME: (SweepState.RUNNING, ""),
-    Command.STOP: (SweepState.FINISHED, STOPPED),
-    Command.CANCEL: (SweepState.CANCELLED, CANCELLED),
+    SweepCommand.PAUSE: (SweepState.PAUSED, PAUSED),
+    SweepCommand.RESUME: (SweepState.RUNNING, ""),
+    SweepCommand.STOP: (SweepState.FINISHED, STOPPED),
+    SweepCommand.CANCEL: (SweepState.CANCELLED, CANCELLED),
 }
 _ALLOWED = {
-    Command.PAUSE: {SweepState.RUNNING},
-    Command.RESUME: {SweepState.PAUSED},
-    Command.STOP: {SweepState.RUNNING, SweepState.PAUSED},
-    Command.CANCEL: {SweepState.RUNNING, SweepState.PAUSED},
+    SweepCommand.PAUSE: {SweepState.RUNNING},
+    SweepCommand.RESUME: {SweepState.PAUSED},
+    SweepCommand.STOP: {SweepState.RUNNING, SweepState.PAUSED},
+    SweepCommand.CANCEL: {SweepState.RUNNING, SweepState.PAUSED},
 }
 
 
@@ -63,7 +64,7 @@ def find_sweep_record(store: Store, name: str) -> SweepRecord:
     raise StoreError(f"sweep {name!r}: must be in the record; {hint} (--output-dir or --storage name another record)")
 
 
-def ask(store: Store, name: str, command: Command) -> SweepRecord:
+def ask(store: Store, name: str, command: SweepCommand) -> SweepRecord:
     """Write a command into the record; return the sweep as it is now.
 
     Raises:

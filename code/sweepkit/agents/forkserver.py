@@ -43,8 +43,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.environ import ATTEMPT_ENV
 
-ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
@@ -57,7 +57,7 @@ def serve(control_fd: int) -> NoReturn:
     Args:
         control_fd: An inherited, connected stream socket to the agent.
     """
-    Server(socket.socket(fileno=control_fd)).loop()
+    ForkServer(socket.socket(fileno=control_fd)).loop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Living:
     began: float
 
 
-class Server:
+class ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -79,11 +79,11 @@ class Server:
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
         # A datagram socket keeps the messages of two attempts apart, however long they are.
-        self.learn_read, self.learn_write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.modules_read, self.modules_write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.wake_read, self.wake_write = socket.socketpair()
         for end in (self.wake_read, self.wake_write):
             end.setblocking(False)
-        self.learn_read.setblocking(False)
+        self.modules_read.setblocking(False)
         self.path = [entry for entry in sys.path if entry]
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._take_signals()
@@ -106,14 +106,14 @@ class Server:
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
-        for end in (self.control, self.wake_read, self.learn_read):
+        for end in (self.control, self.wake_read, self.modules_read):
             poll.register(end, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
-            if self.learn_read.fileno() in ready:
+            if self.modules_read.fileno() in ready:
                 self._learn()
             if self.control.fileno() in ready:
                 self._receive()
@@ -140,7 +140,7 @@ class Server:
                 self.start(request)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Tell the agent; a closed socket means that it is dead, and so shall we be."""
+        """Send to the agent; a closed socket means that it is dead, and so shall we be."""
         try:
             self.control.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
@@ -209,7 +209,7 @@ class Server:
     def _learn(self) -> None:
         """Import what an ended attempt had loaded beyond us: dynamic imports that no reading of the source finds."""
         with contextlib.suppress(BlockingIOError):
-            names = self.learn_read.recv(1 << 20).decode().split()
+            names = self.modules_read.recv(1 << 20).decode().split()
             if self.cold_reason is None:
                 self._import(names)
 
@@ -244,7 +244,7 @@ class Server:
             _redirect(request["log"])
             os.chdir(request["cwd"])
             if warm is None:
-                self.learn_write.close()
+                self.modules_write.close()
                 _execute(request["argv"], request["env"])
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
@@ -252,7 +252,7 @@ class Server:
         _set_environment(request["env"])
         known = frozenset(sys.modules)
         status = _run_program(warm, self.path)
-        _tell_modules(self.learn_write, known)
+        _send_modules(self.modules_write, known)
         os._exit(status)
 
     def _forget_the_server(self) -> None:
@@ -264,7 +264,7 @@ class Server:
         self.control.close()
         self.wake_read.close()
         self.wake_write.close()
-        self.learn_read.close()
+        self.modules_read.close()
 
     def reap(self) -> None:
         """Report every ended attempt, after killing whatever it left behind."""
@@ -316,14 +316,14 @@ class Server:
 
 
 def _write_exit(living: Living, status: int, usage: Any) -> dict[str, Any]:
-    """Write how an attempt ended, in one step, before anybody is told; return it."""
+    """Write how an attempt ended, in one step, before anybody hears of it; return it."""
     facts = {
         "status": os.waitstatus_to_exitcode(status),
         "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
         "duration_s": round(time.monotonic() - living.began, 4),
     }
-    with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, is told all the same
+    with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, hears of it all the same
         aside = f"{living.exit_file}.tmp"
         with open(aside, "w") as file:
             json.dump(facts, file)
@@ -487,8 +487,8 @@ def _fresh_randomness() -> None:
         torch.set_num_threads(int(threads))
 
 
-def _tell_modules(learn_write: socket.socket, known: frozenset[str]) -> None:
-    """Tell the server which installed modules this attempt loaded beyond it, in their order."""
+def _send_modules(modules_write: socket.socket, known: frozenset[str]) -> None:
+    """Let the server know which installed modules this attempt loaded beyond it, in their order."""
     names = [
         name
         for name, module in list(sys.modules.items())
@@ -500,5 +500,5 @@ def _tell_modules(learn_write: socket.socket, known: frozenset[str]) -> None:
     ]
     if names:
         with contextlib.suppress(OSError):
-            learn_write.setblocking(False)
-            learn_write.send(" ".join(names)[:100_000].encode())
+            modules_write.setblocking(False)
+            modules_write.send(" ".join(names)[:100_000].encode())

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweepkit.agents.slots import Slot
-from sweepkit.spec.events import Event, Notice
+from sweepkit.model.events import Event, Notice
+from sweepkit.model.watched import GpuUse
 
 _GIB = 1024**3
 _SHARE = 0.8
@@ -38,7 +39,7 @@ class MemoryReader(Protocol):
     """Whatever knows the memory of GPUs."""
 
     def read(self, gpu: str) -> Memory | None:
-        """Return a GPU's memory by index or UUID, None when it cannot be told."""
+        """Return a GPU's memory by index or UUID, None when it is not known."""
         ...
 
 
@@ -49,7 +50,7 @@ class Nvml:
         self._nvml = library
 
     def read(self, gpu: str) -> Memory | None:
-        """Return a GPU's memory, None when the driver does not tell it."""
+        """Return a GPU's memory, None when the driver does not say."""
         nvml = self._nvml
         try:
             if gpu.isdigit():
@@ -60,6 +61,24 @@ class Nvml:
         except nvml.NVMLError:
             return None
         return Memory(int(memory.free), int(memory.total))
+
+    def usage(self) -> list[GpuUse]:
+        """Return what every GPU of this machine uses now; one that fell off the bus ends the list."""
+        nvml, found = self._nvml, []
+        with contextlib.suppress(Exception):
+            for index in range(nvml.nvmlDeviceGetCount()):
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+                name = nvml.nvmlDeviceGetName(handle)
+                use = GpuUse(
+                    index=index,
+                    name=name.decode() if isinstance(name, bytes) else str(name),
+                    percent=float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+                    memory_mb=memory.used / 2**20,
+                    total_mb=memory.total / 2**20,
+                )
+                found.append(use)
+        return found
 
 
 def open_nvml() -> Nvml | None:
@@ -75,7 +94,7 @@ def open_nvml() -> Nvml | None:
     return Nvml(pynvml)
 
 
-class Gate:
+class MemoryGate:
     """Lets a run on a slot when its GPUs have room; thread-safe.
 
     Args:
@@ -97,8 +116,8 @@ class Gate:
         self._taken: dict[int, int] = {}
         self._peak = 0
 
-    def admits(self, slot: Slot, tell: Callable[[Event], None]) -> bool:
-        """Return whether a run may be put on a slot now; tells once when it must wait, and when it need not any more.
+    def admits(self, slot: Slot, notify: Callable[[Event], None]) -> bool:
+        """Return whether a run may be put on a slot now; notifies once when it must wait and when it need not.
 
         The driver is asked at most once a second while a slot waits. A GPU that cannot be asked is let pass.
         """
@@ -115,18 +134,18 @@ class Gate:
             self._waiting.add(slot.index)
             if not waited:
                 gpu, memory = full[0]
-                tell(Notice(text=self._words(slot, gpu, memory), warning=True))
+                notify(Notice(text=self._words(slot, gpu, memory), warning=True))
             return False
         self._waiting.discard(slot.index)
         if waited:
-            tell(Notice(text=f"slot {slot.index} ({slot.device}) has room now"))
+            notify(Notice(text=f"slot {slot.index} ({slot.device}) has room now"))
         with self._lock:
             self._free_before[slot.index] = {gpu: memory.free for gpu, memory in memories.items()}
             self._taken[slot.index] = 0
         return True
 
     def sample(self, slot: Slot) -> None:
-        """Look how much a running run takes; at most once a second, and only where it has its GPUs to itself."""
+        """Measure how much a running run takes; at most once a second, and only where it has its GPUs to itself."""
         if not slot.gpus or slot.shares > 1:
             return
         now = self._clock()
@@ -165,11 +184,11 @@ class Gate:
         )
 
 
-def make_gate(slots: tuple[Slot, ...], *, least_gb: float | None) -> Gate | None:
+def make_gate(slots: tuple[Slot, ...], *, least_gb: float | None) -> MemoryGate | None:
     """Return the gate of this machine; None when no slot has a GPU, or none can be asked."""
     if not any(slot.gpus for slot in slots):
         return None
     with contextlib.suppress(OSError):
         if (reader := open_nvml()) is not None:
-            return Gate(reader, least_gb=least_gb)
+            return MemoryGate(reader, least_gb=least_gb)
     return None

@@ -52,6 +52,7 @@ def _namespace() -> str:
 
 def _start_time(pid: int) -> str:
     """Return the start of a process in clock ticks since boot; "" when there is none or it is a zombie."""
+    # Not psutil's create_time, a time of day: the identity is recorded and must stay equal when the clock is set.
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -50,6 +50,7 @@ def free_port(candidates: range) -> int | None:
 
 def _listened_on() -> set[int]:
     """Return the TCP ports that somebody listens on, as the kernel lists them: a sweep itself opens no socket."""
+    # Not psutil.net_connections, which reads every process's descriptors: this is asked at every start.
     taken = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(table, "rb") as file:  # a kernel without IPv6 has one of them

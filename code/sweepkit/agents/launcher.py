@@ -18,8 +18,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from sweepkit.agents.forkserver import ATTEMPT_ENV, kill_group
+from sweepkit.agents.forkserver import kill_group
 from sweepkit.agents.identity import runs_now
+from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
@@ -58,7 +59,7 @@ class AttemptSpec:
         env: The whole environment.
         cwd: Working directory, absolute.
         log: File that takes stdout and stderr, appended.
-        exit_file: File that tells how the attempt ended, for an agent that comes after a crash.
+        exit_file: File that holds how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
     """
 
@@ -73,7 +74,7 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The attempt's process exists. `warm` tells whether it was forked from preloaded modules."""
+    """The attempt's process exists. `warm`: whether it was forked from preloaded modules."""
 
     pid: int
     warm: bool
@@ -98,7 +99,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotStarted:
-    """The attempt will never start: no fork server lives long enough. `reason` tells how that shows."""
+    """The attempt will never start: no fork server lives long enough. `reason`: how that shows."""
 
     reason: str
 
@@ -107,7 +108,7 @@ Event = Started | Exited | NotStarted
 
 
 def exited(facts: Mapping[str, Any]) -> Exited:
-    """Return the event from what the fork server tells or wrote down."""
+    """Return the event from what the fork server sends or wrote down."""
     return Exited(
         status=int(facts["status"]),
         peak_memory_mb=float(facts["peak_memory_mb"]),
@@ -160,7 +161,7 @@ class LocalLauncher:
         env: Variables of the fork server beside the agent's own: what libraries read once, when they are imported
             (thread counts), must be there before a fork.
         owner: Identity of the agent, by which the next one finds the fork server after a crash.
-        notify: Called with one line when something worth telling happens (warm, cold and why, server replaced).
+        notify: Called with one line when something worth knowing happens (warm, cold and why, server replaced).
     """
 
     def __init__(
@@ -279,7 +280,7 @@ class LocalLauncher:
             if attempt in self._pids:
                 kill_group(self._pids[attempt])
                 kill_leftovers(attempt)
-                ended = written_end(self._exit_files[attempt])  # it may have seen the end and not told it any more
+                ended = written_end(self._exit_files[attempt])  # it may have seen the end and not sent it any more
                 self._forget(attempt)
                 queue.put(ended or Exited(status=None))
         self._start_server()
@@ -287,7 +288,7 @@ class LocalLauncher:
             self._send_start(spec)
 
     def _give_up(self) -> None:
-        """Tell everyone who waits that nothing can be started; called with the lock held."""
+        """Answer everyone who waits that nothing can be started; called with the lock held."""
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         self._broken = (
             f"the fork server must start to run anything, but it ended {self._silent_ends} times at once, the last "
@@ -410,15 +411,12 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
 
 def carriers(marker: str) -> list[int]:
     """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
-    wanted = marker.encode()
+    import psutil  # type: ignore[import-untyped]
+
+    name, _, value = marker.partition("=")
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            environ = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environ:
-            found.append(int(entry))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile, or belongs to somebody else
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process.pid)
     return found

@@ -13,22 +13,23 @@ from typing import Any
 from sweepkit.agents.isolation import isolating_environment
 from sweepkit.agents.launcher import AttemptSpec, warm_program
 from sweepkit.agents.slots import Slot
-from sweepkit.paths import CACHE_DIR_ENV, SweepPaths, python
-from sweepkit.spec.command import arguments_json, build_command, needs_json_file, optional_names
-from sweepkit.spec.seeds import seed_of_run
-from sweepkit.spec.sweep import SweepSpec, WandbNaming
-from sweepkit.store.base import Attempt, RunRecord
-from sweepkit.tracking.reports import (
+from sweepkit.environ import (
     ATTEMPT_ENV,
+    BASE_CONFIG_ENV,
+    CACHE_DIR_ENV,
     CHECKPOINT_DIR_ENV,
     PREEMPT_FILE_ENV,
     REPORT_FILE_ENV,
+    RESUMED_ENV,
     RUN_DIR_ENV,
     SEED_ENV,
 )
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RESUMED_ENV, wandb_environment, write_parameters
-
-BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"
+from sweepkit.model.seeds import seed_of_run
+from sweepkit.paths import SweepPaths, python
+from sweepkit.store.base import Attempt, RunRecord
+from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
+from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

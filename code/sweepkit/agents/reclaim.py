@@ -1,70 +1,72 @@
-"""Take up what a dead agent left: runs that are given back, and results that only the recording is missing of."""
+"""Take up what a dead agent left: runs to release, and results that only the recording is missing of."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from sweepkit.agents.context import AgentContext
 from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
-from sweepkit.agents.launcher import await_fork_server, kill_leftovers, written_end
-from sweepkit.agents.worker import Execution
-from sweepkit.spec.events import Notice
-from sweepkit.spec.records import Attempt, LiveAttempt
+from sweepkit.agents.launcher import Exited, await_fork_server, kill_leftovers, written_end
+from sweepkit.model.events import Notice
+from sweepkit.model.records import Attempt, LiveAttempt
 
-if TYPE_CHECKING:
-    from sweepkit.agents.agent import Agent
-
-LOOK_S = (
-    2.0  # one query and a look into /proc for each attempt of others: a killed neighbour costs seconds, not a lease
-)
+# One query, and a search of /proc for each attempt of others: a killed neighbour costs seconds, not a lease.
+RECLAIM_PERIOD_S = 2.0
 
 
 class Reclaimer:
-    """Looks for attempts that nobody works on any more. Used by one thread at a time."""
+    """Finds attempts that nobody works on any more. Used by one thread at a time.
 
-    def __init__(self, agent: "Agent") -> None:
-        self.agent = agent
-        self._looked_at = float("-inf")
+    Args:
+        context: The agent's.
+        recover: Records an attempt that had ended by itself while nobody listened.
+    """
 
-    def look(self) -> None:
-        """Take back runs whose agent is known to be dead or whose lease is over; at most every LOOK_S seconds."""
-        agent, now = self.agent, time.monotonic()
-        if now - self._looked_at < min(LOOK_S, agent.settings.lease_s / 4):
+    def __init__(self, context: AgentContext, recover: Callable[[Attempt, Exited], None]) -> None:
+        self._context = context
+        self._recover = recover
+        self._reclaimed_at = float("-inf")
+
+    def reclaim(self) -> None:
+        """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
+        context, now = self._context, time.monotonic()
+        if now - self._reclaimed_at < min(RECLAIM_PERIOD_S, context.settings.lease_s / 4):
             return
-        self._looked_at = now
-        for live in agent.store.live_attempts(agent.sweep.sweep_id):
-            if live.attempt_id in agent.mine:
+        self._reclaimed_at = now
+        for live in context.store.live_attempts(context.sweep.sweep_id):
+            if live.attempt_id in context.held:
                 continue
             # Ours, and yet no worker has it: the database went away between its commit and its answer.
-            unheard = live.agent_id == agent.identity
+            unheard = live.agent_id == context.identity
             if not live.expired and not unheard and not surely_dead(live.agent_id):
                 continue
-            if live.host == agent.host:
+            if live.host == context.host:
                 if not unheard:
                     await_fork_server(live.agent_id)
                 kill_leftovers(live.attempt_id)
                 remove_temp_dir(live.attempt_id)
-            if live.host == agent.host and self._recovered(live):
+            if live.host == context.host and self._recovered(live):
                 continue
             why = _why(live, unheard=unheard)
-            if agent.store.lose(live.attempt_id, live.token, reason=why):
-                agent.emit(Notice(text=f"run {live.run_id} is taken up again: {why}"))
+            if context.store.lose(live.attempt_id, live.token, reason=why):
+                context.emit(Notice(text=f"run {live.run_id} is retried: {why}"))
 
     def _recovered(self, live: LiveAttempt) -> bool:
         """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
-        agent = self.agent
-        ended = written_end(agent.place.paths.exit_file(live.attempt_id))
+        context = self._context
+        ended = written_end(context.place.paths.exit_file(live.attempt_id))
         if ended is None or ended.status is None or ended.status < 0:
             return False  # killed: by whom and why, nobody knows any more
-        run = next(run for run in agent.store.runs(agent.sweep.sweep_id) if run.run_id == live.run_id)
+        run = next(run for run in context.store.runs(context.sweep.sweep_id) if run.run_id == live.run_id)
         attempt = Attempt(
             attempt_id=live.attempt_id, token=live.token, run=run, ordinal=run.attempts, lease_until=live.lease_until
         )
-        agent.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
-        Execution(agent, agent.settings.slots[0], attempt).recover(ended)
+        context.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
+        self._recover(attempt, ended)
         return True
 
 
 def _why(live: LiveAttempt, *, unheard: bool) -> str:
     if unheard:
-        return "the record's answer to its claim was lost"
+        return "the database's answer to its claim was lost"
     return "its lease ran out" if live.expired else "its agent died"

@@ -1,4 +1,18 @@
-"""Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it."""
+"""Execute one attempt on a slot: start it, follow its reports, end it when it must end, record what came of it.
+
+The life of an attempt, from a claimed run to its recorded end (`Execution.run`):
+
+1. `_resume`: does its run go on where an earlier attempt stood, which W&B's client marked as preempting?
+2. `prepare` writes its parameters and composes its environment and command; the launcher starts it.
+3. `_until_exit` waits for the launcher: `_on_start` records the process and its device, then `_watch` polls.
+4. Each poll reads what it reported (`_collect`), records that (`_send`), and lets the stopping rule judge (`_judge`).
+5. It also checks the lease, the time limit, Ctrl-C and a cancelled sweep; whoever must end gets SIGTERM, after its
+   grace SIGKILL. An attempt whose lease was lost is killed at once and records nothing more (`_fence`).
+6. When the process has ended, the rest of its reports is read and recorded first: an ended attempt takes none.
+7. `_outcome` gathers how it ended, `scheduling.outcome.judge` says what that means: finished, stopped, failed, retried.
+8. `_record` writes state, reason and facts in one transaction, then the result file of a run that is done.
+9. The agent is called (`AttemptListener.ended`), the user notified; the worker asks for the next run.
+"""
 
 import contextlib
 import math
@@ -7,28 +21,26 @@ import signal
 import time
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweepkit.agents.board import view_of
-from sweepkit.agents.gpu_memory import Gate
+from sweepkit.agents.context import AgentContext, AttemptListener
+from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import prepare, seed_of_attempt
 from sweepkit.agents.results import log_tail
 from sweepkit.agents.resumption import Resumption, preempted_attempt
+from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
-from sweepkit.scheduling.outcome import Ending, Outcome, PastFailure, judge
-from sweepkit.spec.events import RunEnded, RunReported, RunStarted
-from sweepkit.spec.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import Decision, RunView
+from sweepkit.model.events import RunEnded, RunReported, RunStarted
+from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import Decision, RunView
+from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_file import WandbTail
-
-if TYPE_CHECKING:
-    from sweepkit.agents.agent import Agent
 
 _KEPT_LOG_CHARS = 2_000
 
@@ -36,17 +48,26 @@ _KEPT_LOG_CHARS = 2_000
 class Execution:
     """One attempt from its start to its recorded end. Used by one worker thread only."""
 
-    def __init__(self, agent: "Agent", slot: Slot, attempt: Attempt, *, gate: Gate | None = None) -> None:
-        self.agent = agent
+    def __init__(
+        self,
+        context: AgentContext,
+        slot: Slot,
+        attempt: Attempt,
+        *,
+        listener: AttemptListener,
+        gate: MemoryGate | None = None,
+    ) -> None:
+        self.context = context
+        self.listener = listener
         self.gate = gate
         self.slot = slot
         self.attempt = attempt
-        self.metric = agent.spec.metric.name if agent.spec.metric else None
+        self.metric = context.spec.metric.name if context.spec.metric else None
         self.took_s: float | None = None  # known at its end
-        self.objectives: dict[str, list[float]] = {metric.name: [] for metric in agent.spec.metrics}
-        paths, name = agent.place.paths, attempt.attempt_id
+        self.objectives: dict[str, list[float]] = {metric.name: [] for metric in context.spec.metrics}
+        paths, name = context.place.paths, attempt.attempt_id
         self.tail = ReportTail(paths.reports(name))
-        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name), cwd=agent.place.cwd)
+        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name), cwd=context.place.cwd)
         self.resumption: Resumption | None = None
         self.direct = False
         self.seq = 0
@@ -65,8 +86,8 @@ class Execution:
         """Execute the attempt and record its end."""
         try:
             self._resume()
-            spec = prepare(self.agent.place, self.attempt, self.slot, resumed=self.resumption is not None)
-            queue = self.agent.launcher.submit(spec)
+            spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
+            queue = self.context.launcher.submit(spec)
             ended = self._until_exit(queue)
         finally:
             remove_temp_dir(self.attempt.attempt_id)
@@ -79,14 +100,14 @@ class Execution:
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
-        earlier = preempted_attempt(self.agent.place.paths, self.attempt, cwd=self.agent.place.cwd)
+        earlier = preempted_attempt(self.context.place.paths, self.attempt, cwd=self.context.place.cwd)
         if earlier is not None:
-            run, store = self.attempt.run, self.agent.store
-            reports = self.agent.patiently(lambda: store.reports(run.run_id, attempt_id=earlier))
+            run, store = self.attempt.run, self.context.store
+            reports = self.context.retry_while_unavailable(lambda: store.reports(run.run_id, attempt_id=earlier))
             self.resumption = Resumption(reports)
 
     def _until_exit(self, queue: "SimpleQueue[Event]") -> Exited:
-        poll_s = self.agent.settings.poll_s
+        poll_s = self.context.settings.poll_s
         while True:
             try:
                 event = queue.get(timeout=poll_s)
@@ -103,11 +124,13 @@ class Execution:
         self.process = event
         self.began = time.monotonic()
         try:
-            self.agent.patiently(lambda: self.agent.store.started(self.attempt, pid=event.pid, device=self.slot.device))
+            self.context.retry_while_unavailable(
+                lambda: self.context.store.started(self.attempt, pid=event.pid, device=self.slot.device)
+            )
         except FencedError:
             self._fence()
             return
-        self.agent.emit(
+        self.context.emit(
             RunStarted(
                 run=self.attempt.run,
                 slot=self.slot.index,
@@ -120,40 +143,40 @@ class Execution:
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Look after a running attempt: its reports, its limits, what the agent asks of it."""
+        """Watch a running attempt: its reports, its limits, what the agent asks of it."""
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
-        agent = self.agent
+        orders = self.context.orders
         now = time.monotonic()
-        if self.attempt.attempt_id in agent.lost_leases:
+        if self.attempt.attempt_id in orders.lost_leases:
             self._fence()
-        limit = agent.spec.extensions.timeout_s
+        limit = self.context.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = self._end(signal.SIGTERM)
-        if agent.terminates and not self.interrupted and self.process:
+        if orders.terminates and not self.interrupted and self.process:
             if self.kill_at is None:  # one that is ended for good shall save nothing
                 self._mark_preempted()
             self.interrupted = self._end(signal.SIGTERM)
-        if self.process and (agent.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
-            agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+        if self.process and (orders.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
+            self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
     def _end(self, number: int) -> bool:
         """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
-        still_ran = self.agent.launcher.signal(self.attempt.attempt_id, number)
+        still_ran = self.context.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
-            self.kill_at = time.monotonic() + self.agent.spec.extensions.kill_delay_s
+            self.kill_at = time.monotonic() + self.context.spec.extensions.kill_delay_s
         return still_ran
 
     def _mark_preempted(self) -> None:
         """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt."""
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.agent.place.paths.preempt_file(self.attempt.attempt_id).touch()
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).touch()
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
         self.fenced = True
-        self.agent.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+        self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
@@ -198,14 +221,14 @@ class Execution:
         except FencedError:
             self._fence()
         except StoreError as error:
-            self.agent.disk.full()  # to be remembered when the attempt is judged
-            self.agent.complain(f"reports are kept back: {error}")
+            self.context.disk.full()  # to be remembered when the attempt is judged
+            self.context.warn_once(f"reports are kept back: {error}")
 
     def _deliver(self) -> None:
         """Record what is unsent. Raises FencedError, StoreError."""
         if self.unsent:
-            goal = self.agent.spec.metric.goal if self.agent.spec.metric else None
-            self.agent.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
+            goal = self.context.spec.metric.goal if self.context.spec.metric else None
+            self.context.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
             self.unsent = []
 
     def _judge(self, report: Report) -> None:
@@ -215,19 +238,19 @@ class Execution:
         margin = None
         view: RunView | None = None
         if value is not None:
-            instances = self.agent.board.instances((report,))
-            view = self.agent.board.extend(self.attempt.run.number, (value,), instances)
+            instances = self.context.runs.instances((report,))
+            view = self.context.runs.extend(self.attempt.run.number, (value,), instances)
         elif any(name in report.values for name in self.objectives):
             view = self._view_of_objectives()
         if view is not None:
-            self.agent.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
-            if self.verdict is None and self.agent.rule is not None:
-                decision = self.agent.rule.decide(view, self.agent.board.views())
+            self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
+            if self.verdict is None and self.context.rule is not None:
+                decision = self.context.rule.decide(view, self.context.runs.views())
                 margin = decision.margin
                 if decision.stop:
                     self.verdict = decision
                     self._end(signal.SIGTERM)
-        self.agent.emit(
+        self.context.emit(
             RunReported(
                 run_id=self.attempt.run.run_id,
                 number=self.attempt.run.number,
@@ -251,7 +274,7 @@ class Execution:
         """Record an attempt that ended by itself while nobody listened: its agent was killed just before."""
         self._resume()
         self._collect(final=True)
-        self.interrupted = self.agent.place.paths.preempt_file(self.attempt.attempt_id).exists()
+        self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
         with contextlib.suppress(FencedError):
             if self.unsent:
                 self._send()
@@ -266,9 +289,9 @@ class Execution:
         outcome = self._outcome(ended)
         facts = self._facts(ended, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
-        self.agent.patiently(self._deliver)
-        run = self.agent.patiently(
-            lambda: self.agent.store.finish(
+        self.context.retry_while_unavailable(self._deliver)
+        run = self.context.retry_while_unavailable(
+            lambda: self.context.store.finish(
                 self.attempt,
                 outcome.state,
                 reason=outcome.reason,
@@ -279,47 +302,49 @@ class Execution:
         )
         self._clear_preemption(run)
         if run.state.done:
-            self.agent.write_result(run)
-        self.agent.ended(run, self.slot, outcome)
-        # The record keeps the reason of a run that is done; of one that is tried again it is told here.
+            self.context.write_result(run)
+        self.listener.ended(run, self.slot, outcome)
+        # The record keeps the reason of a run that is done; of one that is retried it goes to the user here.
         run = run if run.state.done else replace(run, reason=outcome.reason)
-        self.agent.emit(RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages())))
+        self.context.emit(
+            RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages()))
+        )
 
     def _clear_preemption(self, run: RunRecord) -> None:
         """Remove what only the attempt needed, and what only a further one would."""
-        paths = self.agent.place.paths
+        paths = self.context.place.paths
         with contextlib.suppress(OSError):
             paths.preempt_file(self.attempt.attempt_id).unlink()
         if run.state.done:
             shutil.rmtree(paths.checkpoint(run.run_id), ignore_errors=True)
 
-    def _outcome(self, ended: Exited) -> Outcome:
+    def _outcome(self, ended: Exited) -> AttemptOutcome:
         run_status = self.wandb.exit_code
-        interrupted = self.interrupted or (self.agent.terminates and ended.status != 0)
+        interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
             interrupted, run_status, ended = False, 0, replace(ended, status=0)
         failed = bool(ended.status or (ended.status == 0 and run_status))
-        tail = log_tail(self.agent.place.paths.log(self.attempt.attempt_id)) if failed else ""
+        tail = log_tail(self.context.place.paths.log(self.attempt.attempt_id)) if failed else ""
         ending = Ending(
             status=ended.status,
             verdict=self.verdict,
             interrupted=interrupted,
-            timeout_s=self.agent.spec.extensions.timeout_s if self.timed_out else None,
+            timeout_s=self.context.spec.extensions.timeout_s if self.timed_out else None,
             newest=self.newest,
             log_tail=tail,
-            elsewhere=self.agent.has_other_slot(self.slot),
+            elsewhere=self.context.slots.has_other(self.slot),
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
         )
-        extensions = self.agent.spec.extensions
+        extensions = self.context.spec.extensions
         past = self._past_failures() if failed else ()
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
 
     def _wanted_room(self, tail: str) -> bool:
         """Return whether a failed attempt may have failed for want of room on its disk: full now, or then and mute."""
-        disk = self.agent.disk
+        disk = self.context.disk
         return disk.full() or (not tail.strip() and disk.full_since(self.submitted))
 
     def _past_failures(self) -> list[PastFailure]:
@@ -327,7 +352,9 @@ class Execution:
         past: list[PastFailure] = []
         if self.attempt.ordinal == 1:
             return past
-        for attempt in self.agent.patiently(lambda: self.agent.store.attempts(self.attempt.run.run_id)):
+        for attempt in self.context.retry_while_unavailable(
+            lambda: self.context.store.attempts(self.attempt.run.run_id)
+        ):
             failed = attempt.outcome.get("failed")
             if failed and failed["final"]:
                 past = []  # --retry-failed gives a run a new start
@@ -335,7 +362,7 @@ class Execution:
                 past.append(PastFailure(kind=failed["kind"], signature=failed["signature"]))
         return past
 
-    def _facts(self, ended: Exited, outcome: Outcome) -> dict[str, Any]:
+    def _facts(self, ended: Exited, outcome: AttemptOutcome) -> dict[str, Any]:
         facts = self._measures(ended)
         if outcome.failed is not None:
             facts["failed"] = {
@@ -343,7 +370,7 @@ class Execution:
                 "signature": outcome.failed.signature,
                 "final": outcome.state.done,
             }
-            facts["log_tail"] = log_tail(self.agent.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
+            facts["log_tail"] = log_tail(self.context.place.paths.log(self.attempt.attempt_id))[-_KEPT_LOG_CHARS:]
         return facts
 
     def _measures(self, ended: Exited) -> dict[str, Any]:
@@ -352,15 +379,15 @@ class Execution:
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
             "duration_s": self.took_s,
             "device": self.slot.device,
-            "host": self.agent.host,
+            "host": self.context.host,
             "slot": self.slot.index,
-            "seed": seed_of_attempt(self.agent.place, self.attempt),
+            "seed": seed_of_attempt(self.context.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
-            **({"summary_metrics": told} if (told := self._told()) else {}),
+            **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
@@ -375,7 +402,7 @@ class Execution:
         """Return what the record keeps of several objectives: the run's value of each, once all are known."""
         if not self.objectives:
             return {}
-        metrics = self.agent.spec.metrics
+        metrics = self.context.spec.metrics
         values = objectives_of(self._view_of_objectives(), metrics)
         if values is None:
             return {}
@@ -385,9 +412,9 @@ class Execution:
         """Return the metric's value in a summary: ours, or W&B's."""
         return None if self.metric is None else self._summary_of(self.metric)
 
-    def _told(self) -> dict[str, Any]:
+    def _summary_metrics(self) -> dict[str, Any]:
         return {**self.wandb.summary, **self._messages().get("_sweepkit_summary", {})}
 
     def _summary_of(self, name: str) -> float | None:
-        value = self._told().get(name, self.took_s if name == RUNTIME else None)
+        value = self._summary_metrics().get(name, self.took_s if name == RUNTIME else None)
         return float(value) if isinstance(value, int | float) else None

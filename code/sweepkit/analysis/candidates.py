@@ -9,42 +9,21 @@ the best more often than either was measured: best of 50 in .69 of sweeps agains
 alone), where a third of the variance between configurations is out of the model's reach.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweepkit.analysis.encoding import SEED_NAME, Floats, encoded
-from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
+from sweepkit.analysis.encoding import Floats, encoded
+from sweepkit.analysis.lead import Contender, contenders
+from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.seeds import is_seed
 
 RAW, MODELLED = 3, 2
 NEAR = 0.05  # Gower distance under which two configurations count as one
 _FEWEST = 10  # configurations that a model needs
 _MOST_SMOOTH = 200  # configurations that a Gaussian process is fitted to; its time grows with their cube
 _TREES = 200
-_SEED = re.compile(rf"^{SEED_NAME}$", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """One configuration of a sweep and its runs.
-
-    Args:
-        rows: Its runs that ended with a value, best first.
-        scores: Their values, of full budget only: () when every one of them was stopped early.
-        value: The mean of `scores`; of a configuration that was stopped early its best value.
-    """
-
-    rows: tuple[Row, ...]
-    scores: tuple[float, ...]
-    value: float
-
-    @property
-    def first(self) -> Row:
-        """Return its best run."""
-        return self.rows[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +37,7 @@ class Candidate:
         alike: Numbers of the runs of configurations that were left out as nearly the same.
     """
 
-    configuration: Configuration
+    configuration: Contender
     rank: int
     by_model: bool
     alike: tuple[int, ...] = ()
@@ -75,17 +54,8 @@ class Field:
     """
 
     candidates: tuple[Candidate, ...]
-    configurations: tuple[Configuration, ...]
+    configurations: tuple[Contender, ...]
     model: str
-
-
-def is_seed(name: str, seed_parameter: str | None = None) -> bool:
-    """Return whether a parameter is a seed, which is no part of a configuration.
-
-    >>> is_seed("training.seed"), is_seed("seed_layers"), is_seed("init", "init")
-    (True, False, True)
-    """
-    return name == seed_parameter or _SEED.match(name.replace("/", ".").rpartition(".")[2]) is not None
 
 
 def choose_candidates(table: RunTable, *, seed: int = 0, seed_parameter: str | None = None) -> Field:
@@ -96,8 +66,10 @@ def choose_candidates(table: RunTable, *, seed: int = 0, seed_parameter: str | N
         seed: Of the model's draws, >= 0.
         seed_parameter: A parameter that is no part of a configuration, beside those whose name says so.
     """
-    columns = [column for column in table.columns if not is_seed(column.name, seed_parameter)]
-    found = _configurations(table, columns)
+    named = [replace(item, seed=item.seed or is_seed(item.name, seed_parameter)) for item in table.columns]
+    table = replace(table, columns=tuple(named))
+    columns = [column for column in named if not column.seed]
+    found = contenders(table)
     varying = [c for c in columns if len({item.first.params.get(c.name) for item in found}) > 1]
     predicted, model = _predicted(table, found, varying, seed)
     taken: list[int] = []
@@ -127,7 +99,7 @@ def choose_candidates(table: RunTable, *, seed: int = 0, seed_parameter: str | N
             configuration=found[place],
             rank=place + 1,
             by_model=predicted is not None and index >= by_score,
-            alike=tuple(row.number for one in alike.get(place, ()) for row in found[one].rows),
+            alike=tuple(row.number for one in alike.get(place, ()) for row in found[one].members),
         )
         for index, place in enumerate(taken)
     )
@@ -139,22 +111,8 @@ def _sign(table: RunTable) -> float:
     return -1.0 if metric is not None and metric.goal.better(0.0, 1.0) else 1.0
 
 
-def _configurations(table: RunTable, columns: Sequence[Column]) -> list[Configuration]:
-    """Return every configuration that has a value, best first."""
-    rows = table.ranked_runs()
-    found = []
-    for group in same_configuration(rows, columns):
-        mine = tuple(rows[index] for index in group)
-        scores = tuple(row.value for row in mine if row.state is RunState.FINISHED and row.value is not None)
-        best = mine[0].value
-        value = float(np.mean(scores)) if scores else float(best if best is not None else np.nan)
-        found.append(Configuration(rows=mine, scores=scores, value=value))
-    sign = _sign(table)
-    return sorted(found, key=lambda item: (-sign * item.value, item.first.number))
-
-
 def _predicted(
-    table: RunTable, found: Sequence[Configuration], columns: Sequence[Column], seed: int
+    table: RunTable, found: Sequence[Contender], columns: Sequence[Column], seed: int
 ) -> tuple[Floats | None, str]:
     """Return what a model expects of every configuration (larger is better, NaN for one stopped early), and its name.
 
@@ -188,7 +146,7 @@ def _model(x: "np.typing.NDArray[np.float32]", y: Floats, seed: int) -> tuple[Fl
     return max((means, r2, "a Gaussian process"), forest, key=lambda item: item[1])
 
 
-def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Configuration]) -> bool:
+def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Contender]) -> bool:
     """Return whether two runs have the same categories and nearly the same numbers: Gower distance under NEAR."""
     total = 0.0
     for column in columns:
@@ -205,7 +163,7 @@ def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Configurati
     return total < NEAR * len(columns)
 
 
-def _range(column: Column, found: Sequence[Configuration]) -> tuple[float, float]:
+def _range(column: Column, found: Sequence[Contender]) -> tuple[float, float]:
     """Return the range of a parameter: of the search, else of the runs."""
     if column.low is not None and column.high is not None and (column.low > 0 or not column.log):
         return column.low, column.high

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import SEED_NAME
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Names (their last part) that are a seed, identify a run, or say where its files lie.
-SEED_NAME = r"(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)"
 _BOOKKEEPING = re.compile(
     rf"^({SEED_NAME}|(run|trial|exp|experiment|job|sweep)_?(id|name)|id|"
     r"uuid|.*_(dir|directory|path|folder|file|prefix)|(dir|path|folder|outdir|logdir|project|entity|group|tags|notes))$",

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sweepkit.analysis.association import ranks
 from sweepkit.analysis.encoding import Design, Floats, Group
 from sweepkit.analysis.forest import grow
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 _FOLDS = 5
 _SHUFFLES = 20
@@ -158,9 +158,11 @@ def _fitted(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
 
 def _optuna(name: str) -> Callable[[Design, Goal, np.random.Generator], Estimate]:
     def estimate(design: Design, goal: Goal, rng: np.random.Generator) -> Estimate:
-        from sweepkit.search.importances import Axis, optuna_importances
+        from sweepkit.search.importances import ImportanceAxis, optuna_importances
 
-        axes = [Axis(name=g.name, numeric=g.column.numeric, values=_axis_values(design, g)) for g in design.groups]
+        axes = [
+            ImportanceAxis(name=g.name, numeric=g.column.numeric, values=_axis_values(design, g)) for g in design.groups
+        ]
         found = optuna_importances(name, axes, design.y.tolist(), goal=goal, seed=int(rng.integers(2**31)))
         values = np.array([found.get(group.name, 0.0) for group in design.groups])
         missing = [group.name for group in design.groups if group.name not in found]

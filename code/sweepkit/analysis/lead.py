@@ -10,18 +10,16 @@ American Statistical Association 56:52–64; the winner's curse of a sweep: benc
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
 from sweepkit.analysis.encoding import causes
-from sweepkit.analysis.table import Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Metric
-
-_SEED = re.compile(r"^(.*_)?(seed|random_state)$", re.IGNORECASE)
+from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.metric import Metric
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import is_seed
 
 
 class Sureness(StrEnum):
@@ -38,17 +36,31 @@ class Contender:
     """One configuration and its runs.
 
     Args:
-        rows: Its runs with a value, by number, one a seed; those that finished, else those that were stopped early.
+        rows: Its runs that count, by number, one a seed; those that finished, else those that were stopped early.
         value: The mean of their values.
+        members: All its runs with a value, by number.
+        contends: It may be the best one.
     """
 
     rows: tuple[Row, ...]
     value: float
+    members: tuple[Row, ...] = ()
+    contends: bool = True
 
     @property
     def values(self) -> list[float]:
         """Return the value of each of its runs."""
         return [float(row.value) for row in self.rows if row.value is not None]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Return the values of its runs of full budget: () when every one of them was stopped early."""
+        return () if self.stopped else tuple(self.values)
+
+    @property
+    def first(self) -> Row:
+        """Return the run that stands for it: the first that counts."""
+        return self.rows[0]
 
     @property
     def stopped(self) -> bool:
@@ -92,23 +104,23 @@ class Lead:
 def contenders(table: RunTable) -> list[Contender]:
     """Return the configurations that have a value, best mean first; ties by the number of their first run.
 
-    Runs that differ in their seed alone are of one configuration. Where a sweep runs several seeds of each
-    (`sweepkit.seeds_per_run`), those with fewer finished seeds than others come after, as in `RunTable.ranked`.
+    Those that may not be the best one come last (`model.seeds.by_configuration`), as in `RunTable.ranked`.
     """
     metric = table.metric
     if metric is None:
         return []
-    rows = [row for row in table.rows if row.counts]
-    columns = [column for column in table.columns if not (column.seed or is_seed(column.name))]
-    found = []
-    for group in same_configuration(rows, columns):
-        members = [rows[index] for index in group]
-        whole = [row for row in members if row.state is RunState.FINISHED] or members
-        found.append(Contender(rows=tuple(whole), value=_mean([float(row.value or 0.0) for row in whole])))
+    groups = table.configurations()
+    found = [
+        Contender(
+            rows=tuple(group.counted),
+            members=tuple(group.members),
+            value=_mean([float(row.value or 0.0) for row in group.counted]),
+            contends=group.contends,
+        )
+        for group in groups
+    ]
     sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-    most = max((len(item.rows) for item in found), default=0)
-    least = most if any(row.configuration is not None for row in rows) else 0
-    return sorted(found, key=lambda item: (len(item.rows) < least, sign * item.value, item.rows[0].number))
+    return sorted(found, key=lambda item: (not item.contends, sign * item.value, item.rows[0].number))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -116,15 +128,6 @@ def _mean(values: Sequence[float]) -> float:
         return fmean(values)
     except OverflowError:  # of values near the largest float
         return sum(value / len(values) for value in values)
-
-
-def is_seed(name: str) -> bool:
-    """Return whether a parameter's name says that it is a seed.
-
-    >>> is_seed("training.seed"), is_seed("data_seed"), is_seed("seed_layers")
-    (True, True, False)
-    """
-    return _SEED.match(name.replace("/", ".").rpartition(".")[2]) is not None
 
 
 def lead(table: RunTable) -> Lead | None:
@@ -160,7 +163,7 @@ def _differs(
     pairs = {
         column.name: (first.params.get(column.name), second.params.get(column.name))
         for column in causes(table)
-        if not is_seed(column.name)
+        if not (column.seed or is_seed(column.name))
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

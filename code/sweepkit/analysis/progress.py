@@ -6,18 +6,18 @@ histories only when they change.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.ranking import value_of, values_of
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.seeds import by_configuration, configuration_of
-from sweepkit.spec.sweep import Goal, Metric
-from sweepkit.spec.watched import LiveRun
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import Decision, RunState
+from sweepkit.model.seeds import by_configuration, configuration_key
+from sweepkit.model.watched import LiveRun
 from sweepkit.stats.groups import mean
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
@@ -36,7 +36,8 @@ class Row:
         number, run_id, params, state, reason, attempts, failures: As recorded.
         value: Its best finite value of the metric, or None.
         values: With several objectives its value of each, or () while one is unknown.
-        configuration: Which configuration it is one seed of; None where each run is one of its own.
+        configuration: What its configuration is known by (`model.seeds.configuration_key`).
+        seeds: How many runs `value` is the mean of: more than 1 only in `Snapshot.best`.
         newest: Its newest value of the metric, finite or not, or None.
         begun_at: When it was last begun (made, before it began), seconds since the epoch.
         ended_at: When it ended; None before.
@@ -58,7 +59,8 @@ class Row:
     duration_s: float | None
     reports: int
     values: tuple[float, ...] = ()
-    configuration: int | None = None
+    configuration: Hashable | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +185,9 @@ def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
     return tuple(Metric(name=item["name"], goal=Goal(item["goal"])) for item in sweep.meta.get("metrics") or ())
 
 
-def row_of(run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = ()) -> Row:
+def row_of(
+    run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = (), *, seed_parameter: str | None = None
+) -> Row:
     """Return a run in short."""
     duration_s = None
     if run.state.done:
@@ -208,7 +212,7 @@ def row_of(run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = ()
         duration_s=duration_s,
         reports=reports if isinstance(reports, int) else len(run.history),
         values=(values_of(run, metrics) or ()) if metrics else (),
-        configuration=configuration_of(run),
+        configuration=configuration_key(run, seed_parameter),
     )
 
 
@@ -290,25 +294,22 @@ def _end(row: Row) -> float:
 def _entries(valued: Sequence[Row]) -> list[tuple[int, Row]]:
     """Return what may be the best, each with how many runs with a value had ended by then.
 
-    Of runs with one seed each they are the runs. Of configurations with several seeds those with the most finished
-    ones, when the last of them had ended, as the row of the first with the mean as its value.
+    Of configurations with one run each they are the runs. Of those with several, if they contend, it is the row of the
+    first with the mean as its value, when the last of them had ended.
     """
     groups = by_configuration(
-        list(enumerate(valued, 1)),
-        lambda item: item[1].configuration,
-        lambda item: item[1].state is RunState.FINISHED,
+        list(enumerate(valued, 1)), lambda item: item[1].configuration, lambda item: item[1].state
     )
-    found = [
-        (group[-1][0], group[0][1] if len(group) == 1 else _mean_of([row for _, row in group]))
-        for group, contends in groups
-        if contends
-    ]
+    found = [(group.counted[-1][0], _mean_of([row for _, row in group.counted])) for group in groups if group.contends]
     return sorted(found, key=lambda item: item[0])
 
 
 def _mean_of(rows: Sequence[Row]) -> Row:
+    if len(rows) == 1:
+        return rows[0]
     first = min(rows, key=lambda row: row.number)
-    return replace(first, value=_mean([row.value for row in rows if row.value is not None]), ended_at=rows[-1].ended_at)
+    value = _mean([row.value for row in rows if row.value is not None])
+    return replace(first, value=value, ended_at=rows[-1].ended_at, seeds=len(rows))
 
 
 def _curve(entries: Sequence[tuple[int, Row]], metric: Metric | None) -> tuple[Improvement, ...]:

@@ -1,4 +1,4 @@
-"""The configurations of a sweep with several seeds each (`sweepkit.seeds_per_run`): means, spread, what became of them.
+"""The configurations of a sweep of which some have several runs: means, spread, what became of them.
 
 Pure. Everything is worked out from the recorded runs, as the engine does (`search.seeded`).
 """
@@ -6,12 +6,12 @@ Pure. Everything is worked out from the recorded runs, as the engine does (`sear
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweepkit.analysis.ranking import Standing, ranked, standings, value_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.seeds import configuration_of, seed_of_run
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.analysis.ranking import Standing, configuration_numbers, ranked, standings, value_of
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import configuration_of, seed_of_run
 from sweepkit.stats.groups import sd
+from sweepkit.sweep_config.sweep import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,14 @@ class Configuration:
 
 
 def configurations(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[Configuration]:
-    """Return the configurations of a sweep with several seeds, best first; [] of any other."""
+    """Return the configurations of a sweep in which some have several runs, best first; [] of any other."""
+    seed = spec.extensions.seed_parameter
+    numbers = configuration_numbers(runs, seed)
     groups: dict[int, list[RunRecord]] = {}
-    for run in ranked(runs, spec.objectives):
-        number = configuration_of(run)
-        if number is not None:
-            groups.setdefault(number, []).append(run)
-    if not groups:
-        return []
-    by_run = {run.run_id: item for item in standings(runs, spec.objectives) for run in item.runs}
+    for run in ranked(runs, spec.objectives, seed_parameter=seed) if numbers else ():
+        groups.setdefault(numbers[run.run_id], []).append(run)
+    found = standings(runs, spec.objectives, seed_parameter=seed)
+    by_run = {run.run_id: item for item in found for run in item.members}
     worse = worse_configurations(spec, runs)
     return [
         Configuration(
@@ -95,7 +94,11 @@ def _note(spec: SweepSpec, runs: Sequence[RunRecord], worse: str) -> str:
 
 def seed_notice(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     """Return a warning when a program seems to ignore its seed: every configuration scores the same with all seeds."""
-    several = [item.each for item in standings(runs, spec.objectives) if len(item.each) > 1]
+    several = [
+        item.each
+        for item in standings(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+        if len(item.each) > 1
+    ]
     if len(several) < 2 or any(len(set(each)) > 1 for each in several):
         return ""
     name = spec.extensions.seed_parameter

@@ -6,18 +6,19 @@ that a run does not have (it is conditional, and its condition was not met) is a
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from sweepkit.analysis.ranking import values_of
-from sweepkit.spec.distributions import Kind, content_key
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.seeds import by_configuration, configuration_of
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Method, Metric, SweepSpec
+from sweepkit.model.distributions import Kind, content_key
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import Grouped, by_configuration, configuration_of, is_seed
+from sweepkit.model.space import Parameter, Space
 from sweepkit.stats.groups import mean
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
@@ -38,7 +39,7 @@ class Column:
         levels: The categories in the order of the space, then of appearance, as text; () for numbers.
         low, high: Bounds of the search; None where the space has none or is unknown.
         searched: The space has it with more than one value; True for foreign tables.
-        seed: It holds the seeds of `sweepkit.seeds_per_run`, which make no other configuration.
+        seed: It holds seeds (`model.seeds.is_seed`), which make no other configuration.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Row:
         reason: Why it is in that state; may be "".
         order: Position in time: runs are compared by when they ended; ties by number.
         facts: Host, device and so on, as recorded.
-        configuration: Which configuration it is one seed of; None where each run is one of its own.
+        configuration: Which configuration it is one seed of, where the engine deals them; None otherwise.
         seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
     """
 
@@ -136,14 +137,25 @@ class RunTable:
     def ranked(self) -> list[Row]:
         """Return the configurations that ended with a value, best first; equal ones by number.
 
-        Where they have several seeds each is the row of its first one, with the means; those with fewer finished seeds
-        than others come after (`ranking.Standing.contends`).
+        Of one with several runs it is the row of the first that counts, with the means; those that do not contend
+        come after (`model.seeds.by_configuration`).
         """
-        return self._in_order(_averaged(self.rows))
+        return self._in_order([(group.contends, _mean_row(group.counted)) for group in self.configurations()])
+
+    def configurations(self) -> list[Grouped[Row]]:
+        """Return the runs that ended with a value by their configuration, in order of its first run."""
+        columns = [column for column in self.columns if not (column.seed or is_seed(column.name))]
+
+        def key(row: Row) -> Hashable | None:
+            if row.configuration is not None or not self.columns:
+                return row.configuration
+            return _content(row, columns)
+
+        return by_configuration([row for row in self.rows if row.counts], key, lambda row: row.state)
 
     def ranked_runs(self) -> list[Row]:
         """Return the runs that ended with a value, best first, whatever their configuration; equal ones by number."""
-        return self._in_order([(0, row) for row in self.rows if row.counts])
+        return self._in_order([(True, row) for row in self.rows if row.counts])
 
     def best_first(self) -> list[Row]:
         """Return all runs, best first; those without a value, or that have not ended, come last by number."""
@@ -151,12 +163,12 @@ class RunTable:
         placed = {row.number for row in best}
         return [*best, *(row for row in self.rows if row.number not in placed)]
 
-    def _in_order(self, rows: "Sequence[tuple[int, Row]]") -> list[Row]:
+    def _in_order(self, rows: "Sequence[tuple[bool, Row]]") -> list[Row]:
         metric = self.metric
         if metric is None:
             return []
         sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-        ordered = sorted(rows, key=lambda item: (-item[0], sign * (item[1].value or 0.0), item[1].number))
+        ordered = sorted(rows, key=lambda item: (not item[0], sign * (item[1].value or 0.0), item[1].number))
         return [row for _, row in ordered]
 
     def finished(self) -> list[Row]:
@@ -169,15 +181,9 @@ class RunTable:
         return found or list(self.columns)
 
 
-def _averaged(rows: Sequence[Row]) -> list[tuple[int, Row]]:
-    """Return each configuration as one row with its means, and 1 when it may be the best one, 0 when it may not."""
-    groups = by_configuration(
-        [row for row in rows if row.counts], lambda row: row.configuration, lambda row: row.state is RunState.FINISHED
-    )
-    return [(int(contends), group[0] if len(group) == 1 else _mean_row(group)) for group, contends in groups]
-
-
 def _mean_row(group: Sequence[Row]) -> Row:
+    if len(group) == 1:
+        return group[0]
     vectors = [row.objectives for row in group if row.objectives is not None]
     means = tuple(mean(column) for column in zip(*vectors, strict=True)) if len(vectors) == len(group) else None
     value = mean([row.value for row in group if row.value is not None])
@@ -187,18 +193,17 @@ def _mean_row(group: Sequence[Row]) -> Row:
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     """Return the table of a recorded sweep.
 
-    With several metrics a run's objectives are what `spec.objectives.objectives_of` says.
+    With several metrics a run's objectives are what `model.objectives.objectives_of` says.
     """
     metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
     flat = [flatten(spec.space, run.params) for run in runs]
     names = list(dict.fromkeys([*(p.name for p in spec.space.parameters), *(name for row in flat for name in row)]))
     by_name = {parameter.name: parameter for parameter in spec.space.parameters}
     columns = []
-    seed = None if spec.extensions.seeds_per_run is None else spec.extensions.seed_parameter
     for name in names:
         values = [row[name] for row in flat if name in row]
         column = _column(name, by_name.get(name), values, missing=len(values) < len(flat))
-        columns.append(replace(column, seed=name == seed))
+        columns.append(replace(column, seed=is_seed(name, spec.extensions.seed_parameter)))
     rows = []
     for run, named in zip(runs, flat, strict=True):
         params = {c.name: cell(named[c.name], c) for c in columns if c.name in named}
@@ -328,10 +333,13 @@ def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Me
     )
 
 
+def _content(row: Row, columns: Sequence[Column]) -> Hashable:
+    return tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
+
+
 def same_configuration(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[int]]:
     """Return the positions of the rows that agree in all these columns, grouped, in order of appearance."""
-    groups: dict[Any, list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for index, row in enumerate(rows):
-        key = tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
-        groups.setdefault(key, []).append(index)
+        groups.setdefault(_content(row, columns), []).append(index)
     return list(groups.values())

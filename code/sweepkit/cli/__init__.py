@@ -1,1 +1,1 @@
-"""The command lines: argparse and `main`; nothing below knows of them."""
+"""The command lines: argparse and `main`, nothing else."""

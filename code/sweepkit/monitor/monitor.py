@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweepkit.analysis.progress import verdict
-from sweepkit.app.machine_use import GpuUsage, ProcessUsage
 from sweepkit.errors import SweepKitError
 from sweepkit.monitor.options import MonitorOptions
+from sweepkit.monitor.render import Picture
 from sweepkit.monitor.screens import make_screen
+from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.monitor.watched_sweeps import RecordedSweeps, WandbSweep
-from sweepkit.reports.monitor import Picture
 
 if TYPE_CHECKING:
-    from sweepkit.app.dashboard import Dashboard
+    from sweepkit.monitor.dashboard import Dashboard
 
 _NOT_YET = 1
 _LONGEST_WAIT_S = 300.0  # between two tries at a W&B server that does not answer

@@ -4,8 +4,8 @@ import sys
 import time
 from typing import Protocol
 
-from sweepkit.reports.monitor import Picture, as_rich, as_text, at_clock, headline, plain
-from sweepkit.spec.json_text import json_text
+from sweepkit.monitor.render import Picture, as_rich, as_text, at_clock, headline, plain
+from sweepkit.text.json_text import json_text
 
 
 class PictureScreen(Protocol):

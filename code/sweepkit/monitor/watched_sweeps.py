@@ -3,14 +3,14 @@
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.app.watching import Follower
+from sweepkit.monitor.follow import Follower
 from sweepkit.monitor.options import MonitorOptions
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.find_sweep import choose, locate
 
 if TYPE_CHECKING:
     from sweepkit.analysis.progress import Snapshot
-    from sweepkit.app.dashboard import Dashboard
+    from sweepkit.monitor.dashboard import Dashboard
 
 _READING_S = 10.0  # histories of a W&B sweep are read so long before the picture is shown
 
@@ -47,7 +47,7 @@ class RecordedSweeps:
 
     def dashboard(self, port: int | None) -> "Dashboard":
         """Return the dashboard of these sweeps."""
-        from sweepkit.app.dashboard import Dashboard
+        from sweepkit.monitor.dashboard import Dashboard
 
         def shown() -> list[tuple[str, Any]]:
             followers = list(self.followers.items())
@@ -60,7 +60,7 @@ class WandbSweep:
     """A sweep on W&B's server."""
 
     def __init__(self, options: MonitorOptions) -> None:
-        from sweepkit.tracking.wandb_watch import open_wandb_watch
+        from sweepkit.wandb.reader import open_wandb_watch
 
         assert options.wandb is not None
         self._watch = open_wandb_watch(options.wandb, budget_s=None if options.once else _READING_S)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_runs, values_of
+from sweepkit.analysis.ranking import best_standing, front_runs, values_of
 from sweepkit.files import write_atomically
+from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, values_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 
 
 def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
@@ -43,12 +43,12 @@ def write_best_config(
     """
     if spec.metrics:
         return _write_best_configs(paths, spec, runs, base_config)
-    best = best_run(runs, spec.metric)
+    best = best_standing(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
     if best is None:
         return None
-    text = _config_text(paths, spec, best, base_config)
+    text = _config_text(paths, spec, best.run, base_config)
     words = best_in_words(spec, runs)
-    of = f"{words}; here with the seed of its run {best.run_id}" if words else f"run {best.run_id}"
+    of = f"{words}; here with the seed of its run {best.run.run_id}" if best.several else f"run {best.run.run_id}"
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
     return paths.best_config
 
@@ -70,7 +70,7 @@ def _write_best_configs(
     paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], base_config: Path | None
 ) -> Path | None:
     """Write one file for each run of the front, and take away those of runs that left it; return their folder."""
-    members = front_runs(runs, spec.metrics)
+    members = front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if not members:
         return None
     paths.best_configs.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def _config_text(paths: SweepPaths, spec: SweepSpec, best: RunRecord, base_confi
     """Return a run's configuration as YAML."""
     if base_config is None:
         return dump_yaml(dict(best.params))
-    from sweepkit.spec.training import apply, read_training_config, route, to_yaml
+    from sweepkit.training.config.training import apply, read_training_config, route, to_yaml
 
     config = read_training_config(base_config)
     seed = best.outcome.get("seed")
@@ -100,8 +100,8 @@ def _config_text(paths: SweepPaths, spec: SweepSpec, best: RunRecord, base_confi
 
 def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: RunRecord) -> Any:
     """Return the configuration with what its run came to, and where, so that a training of it can compare."""
-    from sweepkit.spec.reproduction import SECTION, expectation
-    from sweepkit.spec.training_schema import section_types
+    from sweepkit.training.config.reproduction import SECTION, expectation
+    from sweepkit.training.config.training_schema import section_types
 
     values = values_of(best, spec.objectives)
     if SECTION not in section_types(type(config)) or values is None:

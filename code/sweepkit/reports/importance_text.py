@@ -1,6 +1,6 @@
 """What mattered, as lines for a terminal."""
 
-from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.importance_result import Importance
 
 
 def importance_text(result: Importance) -> str:

@@ -4,19 +4,18 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sweepkit.analysis.pareto import dominates
-from sweepkit.analysis.ranking import value_of, values_of
+from sweepkit.analysis.ranking import BestSoFar, values_of
+from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.seeds import configuration_of
 from sweepkit.reports.table import dotted, short, values_row, values_text
-from sweepkit.spec.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
-from sweepkit.spec.json_text import json_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import configuration_of
-from sweepkit.spec.sweep import Goal, SweepSpec
-from sweepkit.stats.groups import mean
+from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.json_text import json_text
 
 
 class View(Protocol):
@@ -35,35 +34,6 @@ class View(Protocol):
         ...
 
 
-class _BestMean:
-    """The best configuration by its mean over seeds, among those with the most finished ones; as `ranking` has it."""
-
-    def __init__(self) -> None:
-        self._runs: dict[int, dict[str, tuple[float, RunRecord | RunView]]] = {}
-        self._key: tuple[int, float] | None = None
-        self._at = -1
-
-    def take(
-        self, number: int, run: RunRecord | RunView, value: float, goal: Goal
-    ) -> tuple[float, RunRecord | RunView]:
-        """Take in a run that counts; return the best mean and the first run of its configuration."""
-        self._runs.setdefault(number, {})[run.run_id] = (value, run)
-        # Only when the best one itself became worse must all the others be looked at again.
-        key = self._standing(number, goal)
-        if self._key is None or key > self._key:
-            self._key, self._at = key, number
-        elif number == self._at:
-            self._key, self._at = max((self._standing(other, goal), other) for other in self._runs)
-        runs = self._runs[self._at].values()
-        return mean([held for held, _ in runs]), min((item for _, item in runs), key=lambda item: item.number)
-
-    def _standing(self, number: int, goal: Goal) -> tuple[int, float]:
-        runs = self._runs[number].values()
-        middle = mean([value for value, _ in runs])
-        finished = sum(run.state is RunState.FINISHED for _, run in runs)
-        return finished, middle if goal is Goal.MAXIMIZE else -middle
-
-
 class Tally:
     """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe.
 
@@ -78,9 +48,8 @@ class Tally:
         self._counts = Counter(self._states.values())
         self.running: dict[str, RunStarted] = {}
         self.newest: dict[str, RunReported] = {}
-        self.best: tuple[float, RunRecord | RunView] | None = None
         self.front: dict[str, tuple[float, ...]] = {}  # of several objectives: the values of each run on it
-        self.seeded = _BestMean()
+        self._best = None if spec.metric is None else BestSoFar(spec.metric, spec.extensions.seed_parameter)
         self._duration_s, self._durations = 0.0, 0
         for run in runs:
             self._consider(run)
@@ -122,14 +91,8 @@ class Tally:
         if self.spec.metrics:
             self._consider_for_front(run)
             return
-        value = value_of(run, self.spec.metric)
-        if value is None or self.spec.metric is None:
-            return
-        configuration = configuration_of(run)
-        if configuration is not None:
-            self.best = self.seeded.take(configuration, run, value, self.spec.metric.goal)
-        elif self.best is None or self.spec.metric.goal.better(value, self.best[0]):
-            self.best = (value, run)
+        if self._best is not None:
+            self._best.take(run)
 
     def _consider_for_front(self, run: RunRecord | RunView) -> None:
         values = values_of(run, self.spec.metrics)
@@ -138,6 +101,11 @@ class Tally:
             return
         kept = {key: other for key, other in self.front.items() if not dominates(values, other, goals)}
         self.front = {**kept, run.run_id: values}
+
+    @property
+    def best(self) -> tuple[float, list[RunRecord | RunView]] | None:
+        """Return the best value and the runs it is of; several, where it is their mean; None before there is one."""
+        return None if self._best is None else self._best.best
 
     def count(self, *states: RunState) -> int:
         """Return how many runs are in those states."""
@@ -162,15 +130,24 @@ class Tally:
             if number := self.count(state):
                 parts.append(f"{number} {state.value}")
         if self.best:
-            which = configuration_of(self.best[1])
-            of = f"run {self.best[1].run_id}" if which is None else f"mean of configuration {which}"
-            parts.append(f"best {self.best[0]:.5g} ({of})")
+            value, runs = self.best
+            parts.append(f"best {value:.5g} ({best_of(runs)})")
         if self.front:
             parts.append(f"front of {len(self.front)}")
         eta = self.eta_s()
         if eta is not None and self.done < (self.total or 0):
             parts.append(f"{clock(eta)} left")
         return ", ".join(parts)
+
+
+def best_of(runs: Sequence[RunRecord | RunView]) -> str:
+    """Return what the best value is of: a run's, or the mean over the runs of a configuration."""
+    which = configuration_of(runs[0])
+    if which is not None:
+        return f"mean of configuration {which}"
+    if len(runs) == 1:
+        return f"run {runs[0].run_id}"
+    return f"mean over {len(runs)} seeds, run {runs[0].run_id} the first"
 
 
 def clock(seconds: float) -> str:

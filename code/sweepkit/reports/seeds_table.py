@@ -1,4 +1,4 @@
-"""The table of a sweep with several seeds for each configuration: a line for each configuration, best mean first."""
+"""The table of a sweep whose configurations have several runs: a line for each of them, best mean first."""
 
 import json
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import best_standing
 from sweepkit.analysis.replicates import Configuration, configurations
+from sweepkit.model.records import RunRecord
+from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
 from sweepkit.reports.table import as_rich, dotted, short
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.seeds import configuration_of, parameter_path, seed_of_run, without_value
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,36 +60,37 @@ def _names(spec: SweepSpec, found: Sequence[Configuration]) -> list[str]:
     """Return the parameters in which configurations differ; the seed is none of them."""
     flat = [dotted(item.runs[0].params) for item in found]
     seed = spec.extensions.seed_parameter
-    names = [name for name in dict.fromkeys(name for row in flat for name in row) if name != seed]
+    names = [name for name in dict.fromkeys(name for row in flat for name in row) if not is_seed(name, seed)]
     return [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1] or names
 
 
 def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
-    """Return the best configuration's mean in words; "" when there is none, or runs have one seed each."""
-    best = best_standing(runs, spec.objectives)
-    found = {item.runs[0].run_id: item for item in configurations(spec, runs) if item.standing is not None}
-    if best is None or spec.metric is None or not found:
+    """Return what is best and what that is: a single run, or a configuration's mean over its seeds; "" without one."""
+    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    if best is None or spec.metric is None:
         return ""
-    item = next(item for item in found.values() if item.standing == best)
+    if not best.several:
+        return f"run {best.run.run_id}, {spec.metric.name} = {best.values[0]:.5g}"
+    item = next(item for item in configurations(spec, runs) if item.standing == best)
     spread = "" if item.sd is None else f", sd {item.sd:.2g}"
     count = f"{len(best.runs)} seed{'s' if len(best.runs) != 1 else ''}"
     return f"configuration {item.number}, mean {spec.metric.name} = {best.values[0]:.5g} over {count}{spread}"
 
 
-def best_parameters(spec: SweepSpec, best: RunRecord) -> dict[str, Any]:
-    """Return the best run's configuration as people are shown it: without the seed where it has several."""
-    name = spec.extensions.seed_parameter
-    if configuration_of(best) is None or name is None:
-        return dict(best.params)
-    return without_value(best.params, parameter_path(name, spec.space))
+def best_parameters(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return the best configuration as people are shown it: without the seed where it has several; {} without one."""
+    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    if best is None:
+        return {}
+    return without_seeds(best.run.params, spec.extensions.seed_parameter) if best.several else dict(best.run.params)
 
 
 def best_row(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Return what `--json` adds to the best run: its configuration's mean and seeds; {} of runs with one seed each."""
-    best = best_standing(runs, spec.objectives)
-    item = next((one for one in configurations(spec, runs) if one.standing == best), None)
-    if best is None or item is None:
+    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    if best is None or not best.several:
         return {}
+    item = next(one for one in configurations(spec, runs) if one.standing == best)
     name = spec.extensions.seed_parameter
     seeds = [
         {"seed": seed_of_run(run, name), "run_id": run.run_id, "value": values[0]}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
-    from sweepkit.spec.records import RunRecord, SweepRecord
-    from sweepkit.spec.sweep import SweepSpec
+    from sweepkit.model.records import RunRecord, SweepRecord
+    from sweepkit.sweep_config.sweep import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
 
-from sweepkit.analysis.importance import Importance
-from sweepkit.analysis.lead import Contender, contenders, is_seed, lead
+from sweepkit.analysis.importance_result import Importance
+from sweepkit.analysis.lead import Contender, contenders, lead
 from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
 from sweepkit.analysis.table import RunTable
 from sweepkit.files import write_atomically
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
 from sweepkit.reports.figures.study import reading_order, study_figures
 from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
-from sweepkit.spec.runs import RunState
 
 CONFIRMATION = "confirmation"  # the section that is told right after the best configuration
 _TOP = 5
@@ -158,7 +158,7 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
         return Section(anchor="best", title="Best configuration", body="")
     best = ranked[0]
     alone = len(best.rows) == 1
-    names = [column.name for column in table.columns if alone or not is_seed(column.name)]
+    names = [column.name for column in table.columns if alone or not column.seed]
     values = [(name, short(best.params[name])) for name in names if name in best.params]
     body = [f'<div class="box">{pairs(values)}</div>']
     if len(ranked) > 1:

@@ -6,11 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import front_runs, front_volume, ranked, standings, value_of, values_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import configuration_of
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.analysis.ranking import (
+    configuration_numbers,
+    front_runs,
+    front_volume,
+    ranked,
+    standings,
+    value_of,
+    values_of,
+)
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,10 +71,16 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return one plain dictionary per run, best first: what `runs.csv` and `--json` show.
 
     With several objectives `value` gives way to `objective.NAME` of each; `front` says whether no other run beats it.
-    With several seeds for each configuration `configuration` says which one the run is of, `mean` is over its seeds.
+    Where configurations have several runs `configuration` says which one the run is of, `mean` is over its seeds.
     """
     means = _means(spec, runs)
-    front = {run.run_id for run in front_runs(runs, spec.metrics)} if spec.metrics else set()
+    seed = spec.extensions.seed_parameter
+    numbers = configuration_numbers(runs, seed)
+    front = (
+        {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)}
+        if spec.metrics
+        else set()
+    )
     return [
         {
             "number": run.number,
@@ -79,22 +92,31 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
                 else {"value": value_of(run, spec.metric)}
             ),
             **({"front": run.run_id in front} if spec.metrics else {}),
-            **({"configuration": configuration_of(run), "mean": means.get(run.run_id)} if means else {}),
+            **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
             **{f"best.{name}": value for name, value in run.best_metrics.items()},
             "duration_s": run.outcome.get("duration_s"),
             "attempts": run.attempts,
             "reason": run.reason,
         }
-        for run in ranked(runs, spec.objectives)
+        for run in ranked(runs, spec.objectives, seed_parameter=seed)
     ]
 
 
+def _front(spec: SweepSpec, runs: Sequence[RunRecord]) -> set[str]:
+    """Return the runs of the front of several objectives; empty with one."""
+    seed = spec.extensions.seed_parameter
+    return {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=seed)} if spec.metrics else set()
+
+
 def _means(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, float]:
-    """Return the mean of a run's configuration by run id; {} of runs with one seed each."""
-    if spec.metric is None or all(configuration_of(run) is None for run in runs):
+    """Return the mean of a run's configuration by run id; {} where each has one run."""
+    if spec.metric is None:
         return {}
-    return {run.run_id: item.values[0] for item in standings(runs, spec.metric) for run in item.runs}
+    found = standings(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
+    if not any(item.several for item in found):
+        return {}
+    return {run.run_id: item.values[0] for item in found for run in item.members}
 
 
 def values_row(run: RunRecord | RunView, spec: SweepSpec) -> dict[str, Any]:
@@ -117,8 +139,8 @@ def values_text(run: RunRecord | RunView, spec: SweepSpec) -> str:
 
 def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) -> list[str]:
     """Return the front of several objectives in words, at most `limit` runs of it; [] before there is one."""
-    members = front_runs(runs, spec.metrics)
-    volume, reference = front_volume(runs, spec.metrics)
+    members = front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
+    volume, reference = front_volume(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if volume is None or reference is None:
         return []
     goals = ", ".join(f"{metric.name} ({metric.goal.value})" for metric in spec.metrics)
@@ -164,7 +186,11 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
     from rich.text import Text
 
     metrics = [metric.name for metric in spec.objectives]
-    front = {run.run_id for run in front_runs(runs, spec.metrics)} if spec.metrics else set()
+    front = (
+        {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)}
+        if spec.metrics
+        else set()
+    )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right")
     table.add_column("run", no_wrap=True)
@@ -178,7 +204,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    for run in ranked(runs, spec.objectives)[:limit]:
+    for run in ranked(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)[:limit]:
         flat = dotted(run.params)
         values = values_of(run, spec.objectives)
         duration = run.outcome.get("duration_s")

@@ -1,1 +1,1 @@
-"""A call of a runner, a sweep of it, its plan."""
+"""A call, the sweeps of it, their plans."""

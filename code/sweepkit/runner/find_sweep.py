@@ -10,7 +10,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths
 
 if TYPE_CHECKING:
-    from sweepkit.spec.records import SweepRecord
+    from sweepkit.model.records import SweepRecord
 
 _LONGEST_LIST = 20
 

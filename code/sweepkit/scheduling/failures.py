@@ -115,8 +115,8 @@ def classify(status: int | None, log_tail: str) -> Failure:
     kind = next(
         (kind for kind, pattern in _PATTERNS if any(pattern.search(line) for line in shown)), FailureKind.PROGRAM
     )
-    told = error or (lines[-1] if lines else "")
-    return Failure(kind=kind, reason=reason, signature=f"{status} {place} {_without_numbers(told)}")
+    words = error or (lines[-1] if lines else "")
+    return Failure(kind=kind, reason=reason, signature=f"{status} {place} {_without_numbers(words)}")
 
 
 def last_exception(log_tail: str) -> tuple[str, str]:
@@ -145,7 +145,7 @@ def _last_words(log_tail: str) -> list[str]:
 
 
 def failure_reason(status: int, log_tail: str) -> str:
-    r"""Return one line that tells why a process failed: its exception if the log shows one.
+    r"""Return one line that says why a process failed: its exception if the log shows one.
 
     >>> failure_reason(1, "Traceback (most recent call last):\n  File ...\nValueError: no such file\n")
     'ValueError: no such file (exit code 1)'

@@ -11,7 +11,7 @@ SWEEP_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedAttempt:
     """An attempt that ended: on which slot, and whether it failed by no decision of ours."""
 
     slot: int
@@ -23,15 +23,15 @@ class Guard:
     """What follows from the attempts so far.
 
     Args:
-        broken: Slots that shall get no further run.
+        quarantined: Slots that shall get no further run.
         everything: Why the sweep shall be given up, "" while it shall not.
     """
 
-    broken: frozenset[int] = frozenset()
+    quarantined: frozenset[int] = frozenset()
     everything: str = ""
 
 
-def guard(ended: Sequence[Ended], *, slots: int) -> Guard:
+def guard(ended: Sequence[EndedAttempt], *, slots: int) -> Guard:
     """Return which slots are broken, or that everything is.
 
     A slot is broken when its last SLOT_FAILURES attempts failed, while since the first of them another slot has had a
@@ -43,17 +43,18 @@ def guard(ended: Sequence[Ended], *, slots: int) -> Guard:
         ended: Attempts in the order of their ends; those that the agent itself ended are left out.
         slots: How many slots the agent has, >= 1.
 
-    >>> guard([Ended(0, True), Ended(1, False), Ended(0, True), Ended(1, False), Ended(0, True)], slots=2).broken
+    >>> failed, worked = EndedAttempt(0, failed=True), EndedAttempt(1, failed=False)
+    >>> guard([failed, worked, failed, worked, failed], slots=2).quarantined
     frozenset({0})
     """
     limit = max(SWEEP_FAILURES, 3 * slots)
     if len(ended) >= limit and all(item.failed for item in ended[-limit:]):
         return Guard(everything=f"the last {limit} runs all failed")
-    broken = {slot for slot in {item.slot for item in ended} if _is_broken(slot, ended)}
-    return Guard(broken=frozenset(broken))
+    quarantined = {slot for slot in {item.slot for item in ended} if _is_broken(slot, ended)}
+    return Guard(quarantined=frozenset(quarantined))
 
 
-def _is_broken(slot: int, ended: Sequence[Ended]) -> bool:
+def _is_broken(slot: int, ended: Sequence[EndedAttempt]) -> bool:
     """Return whether the last attempts of a slot failed while another slot had a success."""
     own = [position for position, item in enumerate(ended) if item.slot == slot][-SLOT_FAILURES:]
     if len(own) < SLOT_FAILURES or not all(ended[position].failed for position in own):

@@ -10,13 +10,13 @@
 | timeout | FAILED: it would last as long again | | yes |
 | diverged, as the program says | DIVERGED | | no |
 | disk full, by its log or by the disk | PENDING, and the sweep is paused with the reason | anywhere | no |
-| lost GPU | PENDING, and its slot is taken out; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
+| lost GPU | PENDING, and its slot is quarantined; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
 | one of the three below, its W&B run marked as preempting | PENDING; FAILED after PREEMPTIONS | anywhere | no |
 | killed from outside, or lost | PENDING after a pause; FAILED after INFRASTRUCTURE_RETRIES | anywhere | no |
 | out of memory | PENDING once when another slot may have more; else FAILED | elsewhere, after a pause | yes |
 | program error | PENDING while retries are left and it is not the last one again; else FAILED | anywhere | yes |
 
-DIVERGED and FAILED runs are told to the engine as worst. The rules of a sweep's `sweepkit.on_failure` go before the
+The engine is told DIVERGED and FAILED runs as worst. The rules of a sweep's `sweepkit.on_failure` go before the
 lower half of the table.
 """
 
@@ -24,11 +24,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import Failure, FailureKind, classify, failure_reason, last_exception
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.sweep import FailureAction, FailureRule
+from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
-__all__ = ["Ending", "Outcome", "PastFailure", "failure_reason", "hopeless", "judge"]
+__all__ = ["Ending", "AttemptOutcome", "PastFailure", "failure_reason", "hopeless", "judge"]
 
 INFRASTRUCTURE_RETRIES = 3
 PREEMPTIONS = 20  # W&B resumes without end; a program that marks every run and always fails would never be told so
@@ -73,7 +73,7 @@ class PastFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class AttemptOutcome:
     """What happens next.
 
     Args:
@@ -99,7 +99,7 @@ class Outcome:
 
 def judge(
     ending: Ending, *, past: Sequence[PastFailure] = (), retries: int = 0, rules: Sequence[FailureRule] = ()
-) -> Outcome:
+) -> AttemptOutcome:
     """Decide what an ended attempt means.
 
     Args:
@@ -134,33 +134,33 @@ def _failure(ending: Ending) -> Failure:
     return replace(classify(status, ending.log_tail), reason=reason)
 
 
-def _settled(ending: Ending) -> Outcome | None:
+def _settled(ending: Ending) -> AttemptOutcome | None:
     """Return the outcome of the table's upper half, None for a failure."""
     if ending.verdict is not None and ending.verdict.stop:
         state = RunState.DIVERGED if ending.verdict.diverged else RunState.STOPPED
-        return Outcome(state=state, reason=ending.verdict.reason)
+        return AttemptOutcome(state=state, reason=ending.verdict.reason)
     if ending.timeout_s is not None:
         reason = f"timeout: still running after {ending.timeout_s:g} s"
         failed = Failure(kind=FailureKind.TIMEOUT, reason=reason, signature="timeout")
-        return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
+        return AttemptOutcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
     if ending.interrupted:
         # Even with exit code 0: a program that ends politely on SIGTERM has not done its work.
-        return Outcome(state=RunState.PENDING, reason="interrupted with its agent")
+        return AttemptOutcome(state=RunState.PENDING, reason="interrupted with its agent")
     if ending.status == 0 and ending.run_status:
         return None
     if ending.status == 0 and ending.newest is not None and not math.isfinite(ending.newest):
-        return Outcome(state=RunState.DIVERGED, reason=f"diverged: its newest metric value is {ending.newest}")
+        return AttemptOutcome(state=RunState.DIVERGED, reason=f"diverged: its newest metric value is {ending.newest}")
     if ending.status == 0:
-        return Outcome(state=RunState.FINISHED, reason="exit code 0")
+        return AttemptOutcome(state=RunState.FINISHED, reason="exit code 0")
     return None
 
 
-def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retries: int) -> Outcome:
+def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retries: int) -> AttemptOutcome:
     """Return the outcome of the table's lower half."""
     if failed.kind is FailureKind.DIVERGED:
-        return Outcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
+        return AttemptOutcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
     if failed.kind is FailureKind.DISK_FULL:
-        return Outcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
+        return AttemptOutcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
     if ending.preempting:
         return _resumed(failed, past)
     before = sum(item.kind == failed.kind for item in past)
@@ -175,11 +175,11 @@ def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retri
     own = [item for item in past if item.kind in (FailureKind.PROGRAM, FailureKind.OUT_OF_MEMORY)]
     if own and own[-1].signature == failed.signature and len(own) < retries:
         reason = f"{failed.reason}; the same error twice, not tried again"
-        return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
+        return AttemptOutcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
     return _again(failed, len(own), retries, counts=True)
 
 
-def _resumed(failed: Failure, past: Sequence[PastFailure]) -> Outcome:
+def _resumed(failed: Failure, past: Sequence[PastFailure]) -> AttemptOutcome:
     """Return what W&B does with a run that was marked as preempting and ended badly: it is resumed."""
     failed = replace(failed, kind=FailureKind.PREEMPTED, reason=f"preempted: {failed.reason}")
     before = sum(item.kind == FailureKind.PREEMPTED for item in past)
@@ -187,13 +187,13 @@ def _resumed(failed: Failure, past: Sequence[PastFailure]) -> Outcome:
     return replace(again, pause_s=_pause_s(before)) if before and again.state is RunState.PENDING else again
 
 
-def _again(failed: Failure, before: int, allowed: int, *, counts: bool) -> Outcome:
+def _again(failed: Failure, before: int, allowed: int, *, counts: bool) -> AttemptOutcome:
     """Return another attempt while fewer than `allowed` were had, else the end of the run."""
     if before < allowed:
         reason = f"{failed.reason}; retry {before + 1} of {allowed}"
-        return Outcome(state=RunState.PENDING, reason=reason, failure=counts, failed=failed)
+        return AttemptOutcome(state=RunState.PENDING, reason=reason, failure=counts, failed=failed)
     reason = f"{failed.reason}; {before + 1} times" if before and not counts else failed.reason
-    return Outcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
+    return AttemptOutcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
 
 
 def _pause_s(before: int) -> float:
@@ -201,18 +201,18 @@ def _pause_s(before: int) -> float:
     return min(_LONGEST_PAUSE_S, 2.0 * 2.0 ** min(before, 10))
 
 
-def _by_rule(rule: FailureRule, failed: Failure, past: Sequence[PastFailure]) -> Outcome:
+def _by_rule(rule: FailureRule, failed: Failure, past: Sequence[PastFailure]) -> AttemptOutcome:
     """Return the outcome that a rule of the sweep asks for."""
     signature = f"rule {rule.match}"
     before = sum(item.signature == signature for item in past)
     failed = replace(failed, signature=signature)
     action = rule.action
     if action is FailureAction.DIVERGED:
-        return Outcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
+        return AttemptOutcome(state=RunState.DIVERGED, reason=failed.reason, failed=failed)
     if action is FailureAction.PAUSE_SWEEP:
-        return Outcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
+        return AttemptOutcome(state=RunState.PENDING, reason=failed.reason, failed=failed, pause_sweep=True)
     if action is FailureAction.FAIL:
-        return Outcome(state=RunState.FAILED, reason=failed.reason, failure=True, failed=failed)
+        return AttemptOutcome(state=RunState.FAILED, reason=failed.reason, failure=True, failed=failed)
     again = _again(failed, before, rule.times, counts=False)
     quarantine = action is FailureAction.QUARANTINE
     if again.state is not RunState.PENDING:

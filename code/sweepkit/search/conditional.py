@@ -16,13 +16,10 @@ A single family so entangled that more than 20,000 combinations must be told apa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 from sweepkit.errors import SweepKitError
-from sweepkit.spec.space import Condition, Path
-
-if TYPE_CHECKING:
-    from sweepkit.search.points import Axis
+from sweepkit.model.space import Condition, Path
+from sweepkit.search.axes import Axis, axis_length
 
 MOST_STATES = 20_000
 
@@ -59,7 +56,7 @@ class _Family:
         conditions: Those of its parameters, parents first.
     """
 
-    def __init__(self, axes: Mapping[Path, "Axis"], conditions: Sequence[Condition]) -> None:
+    def __init__(self, axes: Mapping[Path, Axis], conditions: Sequence[Condition]) -> None:
         self.paths = tuple(axes)
         place = {path: index for index, path in enumerate(self.paths)}
         # A condition as the places of its parents and the number of the clause among those that ask for the parent.
@@ -71,7 +68,7 @@ class _Family:
                 parents.append((place[clause.path], len(clauses[clause.path])))
                 clauses[clause.path].append(axes[clause.path].where(clause))
             self._rules.append((place[condition.path], parents))
-        self.stretches = tuple(_stretches(axes[path].__len__(), clauses[path]) for path in self.paths)
+        self.stretches = tuple(_stretches(axis_length(axes[path]), clauses[path]) for path in self.paths)
         self._needed = self._needed_until()
         self._counts: dict[tuple[int, tuple[_Class | None, ...]], int] = {}
         self._checks: dict[int, list[tuple[int, list[int]]]] = {}
@@ -176,7 +173,7 @@ class ActiveOrder:
         TooEntangled: More combinations than are counted.
     """
 
-    def __init__(self, axes: Mapping[Path, "Axis"], conditions: Sequence[Condition]) -> None:
+    def __init__(self, axes: Mapping[Path, Axis], conditions: Sequence[Condition]) -> None:
         self._paths = tuple(axes)
         self._families: list[_Family] = []
         self._family_of: dict[Path, int] = {}

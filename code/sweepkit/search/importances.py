@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -19,7 +19,7 @@ _TREES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class ImportanceAxis:
     """One parameter as Optuna sees it.
 
     Args:
@@ -34,7 +34,7 @@ class Axis:
 
 
 def optuna_importances(
-    evaluator: str, axes: Sequence[Axis], values: Sequence[float], *, goal: Goal, seed: int
+    evaluator: str, axes: Sequence[ImportanceAxis], values: Sequence[float], *, goal: Goal, seed: int
 ) -> dict[str, float]:
     """Return the importances that Optuna computes, summing to 1; parameters that it leaves out are absent.
 
@@ -69,11 +69,11 @@ def optuna_importances(
     return {str(name): float(share) for name, share in found.items()}
 
 
-def _numeric(axes: Sequence[Axis], name: str) -> bool:
+def _numeric(axes: Sequence[ImportanceAxis], name: str) -> bool:
     return next(axis.numeric for axis in axes if axis.name == name)
 
 
-def _distribution(axis: Axis) -> "BaseDistribution":
+def _distribution(axis: ImportanceAxis) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     points = [value for value in axis.values if value is not None]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Impute, Metric
+from sweepkit.model.metric import Impute, Metric
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.runs import RunState, RunView
 
 
-class Standing(StrEnum):
+class ObservationState(StrEnum):
     """What an engine may make of a run."""
 
     TOLD = "told"  # it has a value
@@ -28,7 +28,7 @@ class Observation:
     """A run and the values it is told as, one for each objective; finite when TOLD and () otherwise."""
 
     run: RunView
-    standing: Standing
+    state: ObservationState
     values: tuple[float, ...] = ()
 
     @property
@@ -76,22 +76,22 @@ _HAVE_VECTORS = (RunState.FINISHED, RunState.STOPPED)
 
 def _several(run: RunView, values: tuple[float, ...]) -> Observation:
     if not run.state.done:
-        return Observation(run=run, standing=Standing.PENDING)
-    return Observation(run=run, standing=Standing.TOLD if values else Standing.UNKNOWN, values=values)
+        return Observation(run=run, state=ObservationState.PENDING)
+    return Observation(run=run, state=ObservationState.TOLD if values else ObservationState.UNKNOWN, values=values)
 
 
 def _observation(run: RunView, metric: Metric, worst: float | None) -> Observation:
     if run.state is RunState.PENDING:
-        return Observation(run=run, standing=Standing.PENDING)
+        return Observation(run=run, state=ObservationState.PENDING)
     if run.state is RunState.RUNNING:
         value = _while_running(run, metric, worst)
-        waiting = Standing.PENDING
+        waiting = ObservationState.PENDING
     else:
         value = _ended_value(run, metric, worst)
-        waiting = Standing.UNKNOWN
+        waiting = ObservationState.UNKNOWN
     if value is None:
-        return Observation(run=run, standing=waiting)
-    return Observation(run=run, standing=Standing.TOLD, values=(value,))
+        return Observation(run=run, state=waiting)
+    return Observation(run=run, state=ObservationState.TOLD, values=(value,))
 
 
 def _while_running(run: RunView, metric: Metric, worst: float | None) -> float | None:

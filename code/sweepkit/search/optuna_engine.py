@@ -13,16 +13,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunView
+from sweepkit.model.space import Space
 from sweepkit.search.active_ask import ask_active
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
-from sweepkit.search.observations import Observation, Standing, observe, observe_several
+from sweepkit.search.observations import Observation, ObservationState, observe, observe_several
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
 from sweepkit.search.random import derived_seed, draw, draw_new, pick_unseen
 from sweepkit.search.samplers import (
     ATTEMPTS,
     NAMES,
     CmaesHistory,
-    Told,
+    ToldRun,
     frozen,
     kept_of,
     kind_for,
@@ -30,9 +33,6 @@ from sweepkit.search.samplers import (
     nsga_attributes,
     options_of,
 )
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.space import Space
-from sweepkit.spec.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -51,7 +51,7 @@ class OptunaEngine:
         seed: Seed of the search, >= 0.
         sampler: "gp" (TPE beyond 300 observed runs), "tpe", "cmaes", "nsga" or "auto".
         prior: Ended runs of other sweeps, in any order that is kept.
-        options: The sampler's options, as `spec.sampler.OPTIONS` names them.
+        options: The sampler's options, as `sweep_config.sampler.OPTIONS` names them.
     """
 
     def __init__(
@@ -140,13 +140,13 @@ class OptunaEngine:
             codes[_name(index)] = code
         return codes
 
-    def _observations(self) -> tuple[list[Told], list[Told]]:
+    def _observations(self) -> tuple[list[ToldRun], list[ToldRun]]:
         """Return the runs that have values, prior ones first, then by number; and the pending ones."""
         numbers = sorted(self._runs)
         views = [*self._prior, *(self._runs[number] for number in numbers)]
         codes = [*(self._encode(run) for run in self._prior), *(self._codes[number] for number in numbers)]
-        told: list[Told] = []
-        pending: list[Told] = []
+        told: list[ToldRun] = []
+        pending: list[ToldRun] = []
         several = len(self._metrics) > 1
         observed = observe_several(views, self._metrics) if several else observe(views, self._metrics[0])
         for place, (observation, code) in enumerate(zip(observed, codes, strict=True), -len(self._prior)):
@@ -155,7 +155,7 @@ class OptunaEngine:
         return told, pending
 
     def _sample(
-        self, kind: str, seed: int, told: list[Told], pending: list[Told]
+        self, kind: str, seed: int, told: list[ToldRun], pending: list[ToldRun]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a fresh sampler proposes, decoded and nested, and what its run must bring back."""
         import optuna
@@ -169,7 +169,7 @@ class OptunaEngine:
         kept: dict[str, Any] = {}
         with _quiet_optuna():
             sampler = make_sampler(kind, options, seed=seed, objectives=len(self._metrics))
-            rows: list[tuple[Told, dict[str, Any]]] = [(run, {}) for run in shown]
+            rows: list[tuple[ToldRun, dict[str, Any]]] = [(run, {}) for run in shown]
             if kind == "cmaes":
                 rows, kept = self._cmaes_history(distributions).trials(told, pending)
             elif kind == "nsga":
@@ -206,17 +206,17 @@ def _name(index: int) -> str:
 
 
 def _sort_in(
-    observation: Observation, codes: dict[str, Any], told: list[Told], pending: list[Told], *, prior: int | None
+    observation: Observation, codes: dict[str, Any], told: list[ToldRun], pending: list[ToldRun], *, prior: int | None
 ) -> None:
     number = observation.run.number if prior is None else prior
-    run = Told(number=number, codes=codes, values=observation.values, info=observation.run.info)
-    if observation.standing is Standing.TOLD:
+    run = ToldRun(number=number, codes=codes, values=observation.values, info=observation.run.info)
+    if observation.state is ObservationState.TOLD:
         told.append(run)
-    elif observation.standing is Standing.PENDING:
+    elif observation.state is ObservationState.PENDING:
         pending.append(run)
 
 
-def _winsorised_runs(told: list[Told], metrics: Sequence[Metric]) -> list[Told]:
+def _winsorised_runs(told: list[ToldRun], metrics: Sequence[Metric]) -> list[ToldRun]:
     """Return the runs with the bad outliers of every objective cut."""
     if len(told) < 2:
         return told

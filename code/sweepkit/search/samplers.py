@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sweepkit.spec.space import Space
+from sweepkit.model.space import Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -59,7 +59,7 @@ _X_FOR_TELL = "x_for_tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ToldRun:
     """A run as a sampler is told it.
 
     Args:
@@ -103,7 +103,7 @@ def make_sampler(kind: str, options: Mapping[str, Any], *, seed: int, objectives
 
     Args:
         kind: "gp", "tpe", "cmaes" or "nsga".
-        options: As the YAML names them (`spec.sampler.OPTIONS`); absent ones have the defaults named there.
+        options: As the YAML names them (`sweep_config.sampler.OPTIONS`); absent ones have the defaults named there.
         seed: In [0, 2**32).
         objectives: How many there are: with four or more NSGA is NSGA-III by default.
     """
@@ -136,7 +136,7 @@ def numeric_parameters(space: Space) -> int:
     return sum(coding.scale is not Scale.CHOICE for coding in codings(space))
 
 
-def frozen(run: Told, distributions: "Mapping[str, BaseDistribution]", system: Mapping[str, Any]) -> "FrozenTrial":
+def frozen(run: ToldRun, distributions: "Mapping[str, BaseDistribution]", system: Mapping[str, Any]) -> "FrozenTrial":
     """Return a run as a trial, complete when it has values and running otherwise."""
     from optuna.trial import TrialState, create_trial
 
@@ -162,7 +162,7 @@ def kept_of(kind: str, system: Mapping[str, Any]) -> dict[str, Any]:
 # -- NSGA ------------------------------------------------------------------------------------------------------------
 
 
-def nsga_attributes(sampler: "BaseSampler", run: Told) -> dict[str, Any]:
+def nsga_attributes(sampler: "BaseSampler", run: ToldRun) -> dict[str, Any]:
     """Return the trial attributes of a run for NSGA; runs without a generation (prior ones) belong to the first."""
     return {sampler._get_generation_key(): int(run.info.get(_GENERATION, 0))}  # type: ignore[attr-defined]
 
@@ -193,11 +193,11 @@ class CmaesHistory:
         numeric = sum(not isinstance(item, CategoricalDistribution) for item in distributions.values())
         self._population = 4 + math.floor(3 * math.log(max(1, numeric)))  # Hansen 2016, eq. 48, as in Optuna
         self._prefix = "cmawm:" if options.get("with_margin") else "cma:"
-        self._memo: list[tuple[tuple[Told, ...], dict[str, Any]]] = []
+        self._memo: list[tuple[tuple[ToldRun, ...], dict[str, Any]]] = []
 
     def trials(
-        self, told: Sequence[Told], pending: Sequence[Told]
-    ) -> tuple[list[tuple[Told, dict[str, Any]]], dict[str, Any]]:
+        self, told: Sequence[ToldRun], pending: Sequence[ToldRun]
+    ) -> tuple[list[tuple[ToldRun, dict[str, Any]]], dict[str, Any]]:
         """Return the told runs with their attributes, and what a proposal made from them notes.
 
         The last trial carries the distribution, as Optuna leaves it there.
@@ -215,8 +215,8 @@ class CmaesHistory:
         return rows, {**note, _PARENTS: parents} if parents else note
 
     def _chosen(
-        self, generation: int, told: Sequence[Told], pending: Sequence[Told], used: Collection[int]
-    ) -> list[Told]:
+        self, generation: int, told: Sequence[ToldRun], pending: Sequence[ToldRun], used: Collection[int]
+    ) -> list[ToldRun]:
         """Return the runs that end a generation, [] while it goes on: those that a later run names, else the first.
 
         Stragglers of generations before count like its own. (Optuna leaves them out: with eight runs at once that is
@@ -231,17 +231,17 @@ class CmaesHistory:
         members = [run for run in told if self._can_be_told(run, generation) and run.number not in used]
         return members[: self._population] if len(members) >= self._population else []
 
-    def _can_be_told(self, run: Told, generation: int) -> bool:
+    def _can_be_told(self, run: ToldRun, generation: int) -> bool:
         whole = self._prefix == "cma:" or _X_FOR_TELL in run.info
         return whole and run.info.get(_GENERATION, math.inf) <= generation
 
-    def _attributes(self, run: Told) -> dict[str, Any]:
+    def _attributes(self, run: ToldRun) -> dict[str, Any]:
         if _GENERATION not in run.info:
             return {}
         known = {f"{self._prefix}generation": run.info[_GENERATION]}
         return {**known, _X_FOR_TELL: run.info[_X_FOR_TELL]} if _X_FOR_TELL in run.info else known
 
-    def _advanced(self, generation: int, chosen: tuple[Told, ...], state: dict[str, Any]) -> dict[str, Any]:
+    def _advanced(self, generation: int, chosen: tuple[ToldRun, ...], state: dict[str, Any]) -> dict[str, Any]:
         """Return the distribution after a generation: Optuna's own update, read from the trial that it leaves it in."""
         if len(self._memo) > generation and self._memo[generation][0] == chosen:
             return self._memo[generation][1]

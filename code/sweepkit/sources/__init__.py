@@ -1,1 +1,1 @@
-"""Where the analysis scripts read runs from: the database, W&B, an Optuna storage, a table."""
+"""Tables of runs, wherever they come from."""

@@ -13,7 +13,7 @@ from itertools import combinations
 from sweepkit.errors import SweepKitError
 from sweepkit.stats.effects import Effect, hedges_g
 from sweepkit.stats.examples import paired_examples, two_way
-from sweepkit.stats.groups import Group, Summary, describe, sd
+from sweepkit.stats.groups import Group, Summary, data_notes, describe, sd
 from sweepkit.stats.holm import holm
 from sweepkit.stats.power import Noise, detectable, seeds_for_equality, seeds_needed
 from sweepkit.stats.student import Estimate, Pool, paired, pool, pooled, quantile, welch
@@ -130,8 +130,8 @@ class Comparison:
 def compare(groups: Sequence[Group], settings: Settings | None = None) -> Comparison:
     """Compare every pair of groups.
 
-    Data that allow no test (one seed, no spread, one group, nothing finite) give a comparison without it; `notes` of
-    `sweepkit.stats.sentences` say why.
+    Data that allow no test (one seed, no spread, one group, nothing finite) give a comparison without it; its
+    `notes` say why.
 
     Raises:
         SweepKitError: Two groups have the same name, or `paired` is asked and their seeds differ.
@@ -151,8 +151,6 @@ def compare(groups: Sequence[Group], settings: Settings | None = None) -> Compar
     pairs = [_pair(a, b, method, shared if _equal_n(usable) else None) for a, b in combinations(usable, 2)]
     models = tuple(_with_interval(summaries[g.name], shared if _equal_n(usable) else None) for g in order)
     found = _decide(pairs, settings, method)
-    from sweepkit.stats.sentences import data_notes
-
     return Comparison(
         method=method if any(pair.estimate for pair in found) else Method.NONE,
         settings=settings,
@@ -160,7 +158,7 @@ def compare(groups: Sequence[Group], settings: Settings | None = None) -> Compar
         pairs=tuple(sorted(found, key=lambda pair: 2.0 if pair.estimate is None else pair.estimate.p)),
         pool=shared,
         examples=_example_count(usable) if method in (Method.TWO_WAY, Method.EXAMPLES) else None,
-        notes=data_notes(order, models, settings),
+        notes=data_notes(order, models, paired=settings.paired),
     )
 
 

@@ -1,8 +1,10 @@
-"""What is compared: the scores of a model's seeds, cleaned and described."""
+"""What is compared: the scores of a model's seeds, cleaned and described, and what a reader must know of them."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from sweepkit.stats.words import several
 
 SAME = 1e-12  # a spread below this part of the values is rounding, not noise
 
@@ -98,3 +100,46 @@ def describe(group: Group) -> Summary:
         least=min(values),
         most=max(values),
     )
+
+
+def data_notes(groups: Sequence[Group], models: Sequence[Summary], *, paired: bool) -> tuple[str, ...]:
+    """Return what a reader must know of the data, a sentence each.
+
+    Args:
+        groups: What is compared.
+        models: Their summaries, in the same order.
+        paired: Whether the scores are paired by seed.
+    """
+    notes = [
+        f"{item.name}: {several(item.left_out, 'score')} of {item.n + item.left_out} not finite, left out"
+        for item in models
+        if item.left_out
+    ]
+    usable = [item for item in models if item.n]
+    if not usable:
+        return (*notes, "no model has a finite score: nothing can be compared")
+    if len(usable) == 1:
+        notes.append(f"only {usable[0].name} has a finite score: there is nothing to compare it with")
+    for item in usable:
+        if item.n == 1:
+            notes.append(
+                f"{item.name}: one seed says nothing about the noise between seeds; train at least two, better five"
+            )
+        elif item.sd == 0:
+            notes.append(
+                f"{item.name}: every seed gave the same score; the seed reaches nothing, or the score is coarse"
+            )
+    counts = {item.n for item in usable}
+    if len(counts) > 1 and len(usable) > 1:
+        shown = ", ".join(f"{item.name} {item.n}" for item in usable)
+        notes.append(f"the numbers of seeds differ ({shown}): each model keeps its own spread (Welch)")
+    twins = [
+        (one.name, two.name)
+        for place, one in enumerate(groups)
+        for two in groups[place + 1 :]
+        if len(one.finite()) > 1 and one.finite() == two.finite()
+    ]
+    notes += [f"{one} and {two} have the very same scores: are they the same runs?" for one, two in twins]
+    if paired and len(usable) > 1:
+        notes.append("paired by seed, as asked: that is sound only where the same seed means the same to both")
+    return tuple(notes)

@@ -1,59 +1,16 @@
 """What a comparison says in sentences: each pair, what could not be tested and why, what more seeds would show."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from sweepkit.stats.groups import Group, Summary
+from sweepkit.stats.comparison import Comparison, Pair
 from sweepkit.stats.power import seeds_needed
 from sweepkit.stats.words import difference_text, digits_for, margin_text, p_said, seeds_text, several
 
-if TYPE_CHECKING:
-    from sweepkit.stats.comparison import Comparison, Pair, Settings
 
-
-def digits_of(comparison: "Comparison") -> int:
+def digits_of(comparison: Comparison) -> int:
     """Return the decimals of its numbers: two digits of the noise between seeds."""
     return digits_for(None if comparison.pool is None else comparison.pool.sd)
 
 
-def data_notes(groups: Sequence[Group], models: Sequence[Summary], settings: "Settings") -> tuple[str, ...]:
-    """Return what a reader must know of the data, a sentence each."""
-    notes = [
-        f"{item.name}: {several(item.left_out, 'score')} of {item.n + item.left_out} not finite, left out"
-        for item in models
-        if item.left_out
-    ]
-    usable = [item for item in models if item.n]
-    if not usable:
-        return (*notes, "no model has a finite score: nothing can be compared")
-    if len(usable) == 1:
-        notes.append(f"only {usable[0].name} has a finite score: there is nothing to compare it with")
-    for item in usable:
-        if item.n == 1:
-            notes.append(
-                f"{item.name}: one seed says nothing about the noise between seeds; train at least two, better five"
-            )
-        elif item.sd == 0:
-            notes.append(
-                f"{item.name}: every seed gave the same score; the seed reaches nothing, or the score is coarse"
-            )
-    counts = {item.n for item in usable}
-    if len(counts) > 1 and len(usable) > 1:
-        shown = ", ".join(f"{item.name} {item.n}" for item in usable)
-        notes.append(f"the numbers of seeds differ ({shown}): each model keeps its own spread (Welch)")
-    twins = [
-        (one.name, two.name)
-        for place, one in enumerate(groups)
-        for two in groups[place + 1 :]
-        if len(one.finite()) > 1 and one.finite() == two.finite()
-    ]
-    notes += [f"{one} and {two} have the very same scores: are they the same runs?" for one, two in twins]
-    if settings.paired and len(usable) > 1:
-        notes.append("paired by seed, as asked: that is sound only where the same seed means the same to both")
-    return tuple(notes)
-
-
-def pair_sentence(pair: "Pair", comparison: "Comparison") -> str:
+def pair_sentence(pair: Pair, comparison: Comparison) -> str:
     """Return what is concluded of a pair, and why, in one sentence."""
     digits = digits_of(comparison)
     names = f"{pair.first} and {pair.second}"
@@ -75,14 +32,14 @@ def pair_sentence(pair: "Pair", comparison: "Comparison") -> str:
     return sentence + _more(pair, comparison)
 
 
-def _oriented(pair: "Pair") -> tuple[float, float]:
+def _oriented(pair: Pair) -> tuple[float, float]:
     """Return the interval of "first is better by", whatever the direction of the score."""
     assert pair.estimate is not None
     low, high = pair.estimate.interval()
     return (low, high) if pair.difference >= 0 else (-high, -low)
 
 
-def _more(pair: "Pair", comparison: "Comparison") -> str:
+def _more(pair: Pair, comparison: Comparison) -> str:
     """Return how many seeds would decide an open pair."""
     if pair.kind.value != "open" or pair.noise is None:
         return ""
@@ -96,14 +53,14 @@ def _more(pair: "Pair", comparison: "Comparison") -> str:
     return f"; {seeds_text(pair.seeds)} each would show them equal within {margin_text(settings.margin)}, if they are"
 
 
-def _no_number(pair: "Pair") -> str:
+def _no_number(pair: Pair) -> str:
     """Return what is needed where 1000 seeds are too few."""
     if pair.noise is not None and pair.noise.fixed > 0:
         return "not seeds but only more examples"
     return "only more than 1000 seeds each"
 
 
-def _why_untested(pair: "Pair", comparison: "Comparison") -> str:
+def _why_untested(pair: Pair, comparison: Comparison) -> str:
     counts = {model.name: model.n for model in comparison.models}
     if min(counts[pair.first], counts[pair.second]) < 2:
         return "a test needs two seeds of each"
@@ -112,13 +69,13 @@ def _why_untested(pair: "Pair", comparison: "Comparison") -> str:
     return "the scores do not scatter, so the noise is unknown"
 
 
-def closing_sentences(comparison: "Comparison") -> list[str]:
+def closing_sentences(comparison: Comparison) -> list[str]:
     """Return what these seeds can show, what more would, and what the test does not count."""
     told = [_what_can_be_seen(comparison)] if comparison.tested else []
     return [item for item in (*told, _what_is_counted(comparison)) if item]
 
 
-def _what_can_be_seen(comparison: "Comparison") -> str:
+def _what_can_be_seen(comparison: Comparison) -> str:
     tested = [pair for pair in comparison.pairs if pair.detectable is not None]
     digits = digits_of(comparison)
     least = min(pair.detectable for pair in tested if pair.detectable is not None)
@@ -147,7 +104,7 @@ def _sizes(margin: float, seen: float) -> list[float]:
     return [size for size in (2 * margin, margin) if 0 < size < seen]
 
 
-def _what_is_counted(comparison: "Comparison") -> str:
+def _what_is_counted(comparison: Comparison) -> str:
     method = comparison.method.value
     if method == "two-way":
         pairs = [pair for pair in comparison.pairs if pair.example_error is not None]

@@ -8,10 +8,11 @@ Tuning" (MLSys). Beside our `asha`: rungs are steps from 0, so each lies one rep
 from collections.abc import Sequence
 from math import isnan
 
-from sweepkit.spec.runs import Decision, RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import number, share
 from sweepkit.stopping.steps import longest, not_a_number
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _FACTOR = 4  # Optuna's default
 
@@ -63,7 +64,7 @@ class SuccessiveHalving:
         value = self._sign * run.history[step]
         values = [value]
         for other in runs:
-            # What a run reported before it was given back is of an attempt that will be made again.
+            # What a run reported before it was released is of an attempt that will be retried.
             if other.number == run.number or other.state is RunState.PENDING or len(other.history) <= step:
                 continue
             if not isnan(other.history[step]):

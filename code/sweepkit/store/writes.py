@@ -24,7 +24,7 @@ def fenced(attempt: Attempt) -> FencedError:
     """Return the error for a write of an attempt that is not live any more."""
     return FencedError(
         f"attempt {attempt.attempt_id}: must be the live attempt of run {attempt.run.run_id} to write, "
-        "but it has ended, was given back or was declared lost; end its process, its results are not kept"
+        "but it has ended, was released or was declared lost; end its process, its results are not kept"
     )
 
 

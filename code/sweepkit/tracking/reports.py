@@ -18,17 +18,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
+from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.errors import TrackingError
-from sweepkit.spec.records import Report
+from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_step, as_time, numbers
-
-REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"
-ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"
-RUN_DIR_ENV = "SWEEPKIT_RUN_DIR"
-RUNS_DIR_ENV = "SWEEPKIT_RUNS_DIR"  # under a W&B agent: where a run's folder, named by its WANDB_RUN_ID, is made
-PREEMPT_FILE_ENV = "SWEEPKIT_PREEMPT_FILE"  # exists once the run is being given back: SIGTERM then asks to save
-CHECKPOINT_DIR_ENV = "SWEEPKIT_CHECKPOINT_DIR"  # what is saved there outlives the attempt, but not the run
-SEED_ENV = "SEED"
 
 MESSAGE_PREFIX = "_sweepkit"
 MAX_LINE_BYTES = 1 << 20  # a longer line is not a row of metrics; it would only fill the agent's memory

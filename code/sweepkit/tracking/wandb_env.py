@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
 
 # What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
@@ -32,8 +33,6 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_SERVICE",
     }
 )
-ASKED_ENV = "SWEEPKIT_WANDB"  # "offline": our trainer records its run with W&B whatever its configuration says
-RESUMED_ENV = "WANDB_RESUMED"  # W&B's setting `resumed`: what `wandb.run.resumed` answers
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 

@@ -9,8 +9,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_env import ASKED_ENV, FLUSH_INTERVAL_S
+from sweepkit.tracking.wandb_env import FLUSH_INTERVAL_S
 
 
 def wandb_installed() -> bool:

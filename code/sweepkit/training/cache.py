@@ -7,8 +7,6 @@ nothing. Builders of the same folder wait for each other on a lock file and the 
 damaged is made anew. A cache that cannot be written is an error: without one, every run of a sweep would tokenize.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
+from sweepkit.files import locked
 from sweepkit.training.data import Columns, Example, read
 from sweepkit.training.fingerprint import file_sha256, hash_now
 from sweepkit.training.text import normalize
@@ -111,7 +110,7 @@ def tokenized(
         pass  # whatever is wrong in the file is told before the long work begins
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(cache_dir / f"{folder.name}.lock"):
+        with locked(cache_dir / f"{folder.name}.lock"):
             if not is_whole(folder):
                 _build(file, tokenizer, recipe, folder, content)
     except OSError as error:
@@ -120,14 +119,6 @@ def tokenized(
             "folder writable, or name another one in the environment's SWEEPKIT_CACHE_DIR"
         ) from None
     return folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the kernel frees it when its holder dies."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(file: Path, tokenizer: Any, recipe: Recipe, folder: Path, content: str) -> None:

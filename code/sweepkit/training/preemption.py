@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from sweepkit.tracking.reports import CHECKPOINT_DIR_ENV, PREEMPT_FILE_ENV
+from sweepkit.environ import CHECKPOINT_DIR_ENV, PREEMPT_FILE_ENV
 
 EXIT_CODE = 128 + signal.SIGTERM  # 143: as a shell tells of a process that SIGTERM ended
 STATE_NAME = "state.json"

@@ -5,15 +5,13 @@ reader sees all of it or nothing; builders of the same folder wait for each othe
 made.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweepkit.errors import DataError
+from sweepkit.files import locked
 from sweepkit.paths import ROOT_DIR
-from sweepkit.spec.image_sections import ImageDataSection
+from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
 from sweepkit.training.images.arrays import Arrays, Pixels
 
@@ -175,7 +174,7 @@ def _opened(folder: Path, build: Any) -> Images:
     """Return the data set in a cache folder, built now if nobody built it before."""
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
                 _build(folder, build)
     told = json.loads((folder / "images.json").read_text(encoding="utf-8"))
@@ -186,14 +185,6 @@ def _opened(folder: Path, build: Any) -> Images:
         names=told["names"],
         test_rows=told["test_rows"],
     )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the kernel frees it when its holder dies."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(folder: Path, build: Any) -> None:

@@ -1,0 +1,162 @@
+"""What an agent and the attempts that it executes share: the record, the place, the rule, the launcher, what to obey.
+
+Whoever executes or recovers an attempt is handed this, and an `AttemptListener` for what its end means for the sweep;
+it never sees the agent.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sweepkit.agents.identity import agent_identity, host_name
+from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.prepare import Workplace
+from sweepkit.agents.results import write_result
+from sweepkit.agents.run_cache import RunCache
+from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
+from sweepkit.agents.slots import Slot
+from sweepkit.errors import StoreError
+from sweepkit.model.events import Event, Notice
+from sweepkit.model.records import Attempt, RunRecord, SweepRecord
+from sweepkit.scheduling.outcome import AttemptOutcome
+from sweepkit.stopping.base import StoppingRule
+from sweepkit.store.base import Store
+from sweepkit.sweep_config.sweep import SweepSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """How an agent works.
+
+    Args:
+        slots: What runs may occupy.
+        count: At most this many runs in this call; None for no limit.
+        lease_s: How long a run stays ours without a sign of life, in seconds; renewed every quarter of it.
+        poll_s: How often a run's reports are read, in seconds.
+        max_initial_failures: The sweep ends when this many runs ended and all failed; 0 never (W&B: 5).
+    """
+
+    slots: tuple[Slot, ...]
+    count: int | None = None
+    lease_s: float = 60.0
+    poll_s: float = 0.02
+    max_initial_failures: int = 5
+
+
+@dataclass(slots=True)
+class AgentOrders:
+    """What running attempts obey. Written by the agent and by the pool, read by every worker.
+
+    Args:
+        interrupt_level: 1 takes no further run, 2 terminates the running ones, 3 kills them.
+        cancelled: The sweep was cancelled: as level 2, for this sweep alone.
+        lost_leases: Attempts that are no longer ours, by id.
+    """
+
+    interrupt_level: int = 0
+    cancelled: bool = False
+    lost_leases: frozenset[str] = frozenset()
+
+    @property
+    def terminates(self) -> bool:
+        """Return whether the running runs shall be ended."""
+        return self.interrupt_level >= 2 or self.cancelled
+
+
+class AttemptListener(Protocol):
+    """Whoever draws from an attempt what follows for its sweep: the agent."""
+
+    def check_target(self, values: Mapping[str, float]) -> None:
+        """Take note of a run's newest metric values, by name."""
+        ...
+
+    def ended(self, run: RunRecord, slot: Slot, outcome: AttemptOutcome) -> None:
+        """Take note that an attempt of `run` on `slot` is recorded as ended."""
+        ...
+
+
+class AgentContext:
+    """One agent's side of one sweep; any thread may use it.
+
+    Args:
+        store: The record.
+        sweep: Which sweep.
+        place: What all its attempts share: files, program, environment.
+        rule: Ends runs early; None ends none.
+        launcher: Starts attempts.
+        settings: How the agent works.
+        surroundings: What every result file carries: versions, commit, host.
+        emit: Takes what happens, for the user.
+
+    Attributes:
+        orders: What running attempts obey.
+        runs: The sweep's runs as this agent sees them.
+        slots: Which run may go to which slot.
+        disk: Whether the disk of the sweep's files is full, now or lately.
+        held: The attempts that this agent has claimed and not ended, by id.
+        changed: Notified when a run ended; a pool shares one among its agents.
+        identity, host: Who this agent is and where.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sweep: SweepRecord,
+        place: Workplace,
+        rule: StoppingRule | None,
+        launcher: LocalLauncher,
+        settings: AgentSettings,
+        surroundings: Mapping[str, Any],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.store = store
+        self.sweep = sweep
+        self.place = place
+        self.spec: SweepSpec = place.spec
+        self.rule = rule
+        self.launcher = launcher
+        self.settings = settings
+        self.emit = emit
+        self.host = host_name()
+        self.identity = agent_identity()
+        self.orders = AgentOrders()
+        self.runs = RunCache(store, sweep.sweep_id, instances=self.spec.instance_names)
+        self.slots = SlotPolicy(settings.slots)
+        self.disk = DiskWatch(place.paths.logs)
+        self.held: dict[str, Attempt] = {}
+        self.changed = threading.Condition()
+        self._surroundings = surroundings
+        self._warned = ""
+
+    def write_result(self, run: RunRecord) -> None:
+        """Write the result file of a run that is done."""
+        write_result(self.place.paths, run, seed=self.sweep.seed, surroundings=self._surroundings)
+
+    def warn_once(self, text: str) -> None:
+        """Show a fault to the user once, not at every poll."""
+        if text != self._warned:
+            self._warned = text
+            self.emit(Notice(text=text, warning=True))
+
+    def retry_while_unavailable(self, write: Callable[[], T]) -> T:
+        """Return what `write` returns, tried every second for the length of a lease while the store is away.
+
+        Raises:
+            StoreError: It was still away after that.
+        """
+        deadline = time.monotonic() + self.settings.lease_s
+        while True:
+            try:
+                return write()
+            except StoreError as error:
+                if time.monotonic() > deadline:
+                    raise
+                self.disk.full()  # to be remembered when an attempt is judged
+                self.warn_once(f"the database cannot be written, trying again: {error}")
+                with self.changed:
+                    self.changed.wait(1.0)

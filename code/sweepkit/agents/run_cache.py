@@ -1,0 +1,110 @@
+"""The runs of a sweep as one agent sees them: the record's, with the newest reports of its own runs on top."""
+
+import dataclasses
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sweepkit.model.objectives import OUTCOME
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.store.base import RunRecord, Store
+
+
+def view_of(run: RunRecord) -> RunView:
+    """Return what a decider may know of a recorded run."""
+    return RunView(
+        number=run.number,
+        run_id=run.run_id,
+        params=run.params,
+        state=run.state,
+        history=run.history,
+        summary=run.summary,
+        objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
+        info=run.proposal,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a run of ours has reported since it was claimed as its attempt number `attempts`."""
+
+    attempts: int
+    history: tuple[float, ...] = ()
+    instances: tuple[float, ...] = ()
+
+
+class RunCache:
+    """A thread-safe cache of run views, refreshed by the record's change counter.
+
+    Args:
+        store: The record.
+        sweep_id: Which sweep.
+        instances: Names of the metric and of what is reported of one instance alone, when the stopping rule asks for
+            that: then every finished run has it, at the cost of one query each, and our running ones too.
+    """
+
+    def __init__(self, store: Store, sweep_id: str, *, instances: tuple[str, str] | None = None) -> None:
+        self._store = store
+        self._sweep_id = sweep_id
+        self._names = instances
+        self._lock = threading.Lock()
+        self._views: dict[int, RunView] = {}
+        # By number of a run of ours. The record may be behind that (it was away) or ahead of it (the report that is
+        # about to be judged is already written).
+        self._own: dict[int, _Own] = {}
+        self._change = 0
+
+    def refresh(self) -> list[RunView]:
+        """Read what changed in the record; return the changed views, by number."""
+        with self._lock:
+            changed = self._store.runs(self._sweep_id, since=self._change)
+            views = [self._current(run) for run in changed]
+            for run, view in zip(changed, views, strict=True):
+                self._views[view.number] = view
+                self._change = max(self._change, run.change)
+            return views
+
+    def _current(self, run: RunRecord) -> RunView:
+        """Return the recorded run, while it is ours with our own history."""
+        own = self._own.get(run.number)
+        if own is not None and run.state is RunState.RUNNING and run.attempts == own.attempts:
+            return dataclasses.replace(view_of(run), history=own.history, instances=own.instances)
+        self._own.pop(run.number, None)
+        if self._names is None or run.state is not RunState.FINISHED:
+            return view_of(run)
+        return dataclasses.replace(view_of(run), instances=self.instances(self._store.reports(run.run_id)))
+
+    def extend(self, number: int, values: tuple[float, ...], instances: tuple[float, ...] = ()) -> RunView:
+        """Append metric values to a running run of ours before the record's next refresh; return its view."""
+        with self._lock:
+            view = self._views[number]
+            own = self._own.get(number)
+            if own is not None:
+                history, newer = own.history + values, own.instances + instances
+                self._own[number] = dataclasses.replace(own, history=history, instances=newer)
+            view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
+            self._views[number] = view
+            return view
+
+    def instances(self, reports: Iterable[Report]) -> tuple[float, ...]:
+        """Return what was reported of each instance, in order, with the metric; () when no rule asks for it."""
+        if self._names is None:
+            return ()
+        metric, name = self._names
+        return tuple(float(one.values[name]) for one in reports if metric in one.values and name in one.values)
+
+    def begin(self, run: RunRecord) -> None:
+        """Note a run that was just claimed: running, nothing reported."""
+        with self._lock:
+            self._own[run.number] = _Own(run.attempts)
+            self._views[run.number] = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=())
+
+    def views(self) -> list[RunView]:
+        """Return all views, by number."""
+        with self._lock:
+            return [self._views[number] for number in sorted(self._views)]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._views)

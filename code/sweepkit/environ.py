@@ -1,0 +1,21 @@
+"""The environment variables that two rooms share: who sets one and who reads it agree on its name here.
+
+Imported by the fork server too, which runs in any project's interpreter: it holds constants and imports nothing.
+"""
+
+# What a program may read.
+REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"
+ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"
+RUN_DIR_ENV = "SWEEPKIT_RUN_DIR"
+PREEMPT_FILE_ENV = "SWEEPKIT_PREEMPT_FILE"  # exists once the run is being released: SIGTERM then asks to save
+CHECKPOINT_DIR_ENV = "SWEEPKIT_CHECKPOINT_DIR"  # what is saved there outlives the attempt, but not the run
+SEED_ENV = "SEED"
+
+# What our own trainer reads.
+RUNS_DIR_ENV = "SWEEPKIT_RUNS_DIR"  # under a W&B agent: where a run's folder, named by its WANDB_RUN_ID, is made
+BASE_CONFIG_ENV = "SWEEPKIT_BASE_CONFIG"  # the training configuration that a sweep's values are laid over
+CACHE_DIR_ENV = "SWEEPKIT_CACHE_DIR"
+ASKED_ENV = "SWEEPKIT_WANDB"  # "offline" or "online": it records its run with W&B whatever its configuration says
+
+# W&B's own.
+RESUMED_ENV = "WANDB_RESUMED"  # its setting `resumed`: what `wandb.run.resumed` answers

@@ -1,0 +1,110 @@
+"""The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
+
+import csv
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweepkit.errors import DataError, SweepKitError
+from sweepkit.paths import SweepPaths, slug
+from sweepkit.reports.source import Source
+from sweepkit.runner.find_sweep import choose, locate
+from sweepkit.sources.options import SourceOptions
+from sweepkit.sources.optuna_source import is_study, study_of
+from sweepkit.wandb.source import check_options, is_wandb, read_wandb
+
+if TYPE_CHECKING:
+    from sweepkit.sweep_config.sweep import SweepSpec
+
+
+def load(options: SourceOptions) -> Source:
+    """Return the runs that the options name.
+
+    Raises:
+        SweepKitError: There is no such sweep, study or file, or it cannot be read as a table.
+    """
+    study = is_study(options)
+    if study and not options.parameters:
+        return _from_study(options)
+    if not study and options.sweep is not None and options.sweep.lower().endswith(".csv"):
+        return _from_csv(options, Path(options.sweep).expanduser())
+    if options.parameters:
+        raise SweepKitError("--parameters: is for a CSV file, got a sweep or study, which knows them; leave it out")
+    if options.sweep is not None and is_wandb(options.sweep):
+        return _from_wandb(options, options.sweep)
+    return _from_record(options)
+
+
+def _from_csv(options: SourceOptions, file: Path) -> Source:
+    from sweepkit.analysis.foreign import from_rows
+    from sweepkit.model.metric import Goal
+
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: must be a CSV file in UTF-8, got: {error}; name a file with one run a row") from None
+    table = from_rows(
+        rows,
+        metric=options.metric,
+        goal=Goal(options.goal or Goal.MAXIMIZE),
+        parameters=options.parameters,
+        name=file.stem if file.stem != "runs" else file.resolve().parent.name,
+    )
+    return Source(table=table, folder=_folder(options, table.name))
+
+
+def _folder(options: SourceOptions, name: str) -> Path:
+    """Return where files about a source go that has no folder of its own."""
+    return Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(name)}"
+
+
+def _from_wandb(options: SourceOptions, path: str) -> Source:
+    check_options(storage=options.storage)
+    found = read_wandb(path, metric=options.metric, goal=options.goal)
+    folder = _folder(options, f"{found.table.name}-{found.sweep.sweep_id}")
+    return Source(table=found.table, folder=folder, spec=found.spec, runs=found.runs)
+
+
+def _from_study(options: SourceOptions) -> Source:
+    from sweepkit.analysis.table import from_runs
+
+    study = study_of(options)
+    spec = _spec(study.spec, options)
+    table = from_runs(spec, study.runs)
+    return Source(table=table, folder=_folder(options, study.spec.name), spec=spec, runs=study.runs)
+
+
+def _from_record(options: SourceOptions) -> Source:
+    from sweepkit.analysis.table import from_runs
+    from sweepkit.store.watch import open_watch
+    from sweepkit.sweep_config.read import read_sweep_text
+
+    storage, output_dir, wanted = locate(options.sweep, output_dir=options.output_dir, storage=options.storage)
+    watch = open_watch(storage)
+    try:
+        sweep = choose(watch.sweeps(), wanted, output_dir=options.output_dir, label=watch.label)
+        look = watch.look(sweep.sweep_id)
+    finally:
+        watch.close()
+    runs = look.changed if look is not None else []
+    spec = _spec(read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family), options)
+    folder = SweepPaths(Path(os.path.abspath(output_dir)), sweep.name).root
+    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs)
+
+
+def _spec(spec: "SweepSpec", options: SourceOptions) -> "SweepSpec":
+    """Return the sweep; `--metric` and `--goal` ask for one of its several objectives."""
+    if options.metric is None and options.goal is None:
+        return spec
+    named = {metric.name: metric for metric in (spec.metrics or ((spec.metric,) if spec.metric else ()))}
+    if options.goal is not None or options.metric not in named:
+        known = ", ".join(named) or "none"
+        raise SweepKitError(
+            "--metric, --goal: a sweep's record holds the history of its own metrics, got "
+            f"{options.metric or options.goal!r}; "
+            f"it has {known}; for another column give its runs.csv"
+        )
+    others = tuple(metric for name, metric in named.items() if name != options.metric)
+    return replace(spec, metrics=(named[options.metric], *others) if others else ())

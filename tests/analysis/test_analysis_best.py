@@ -1,0 +1,109 @@
+"""Every pure place that names the best configuration names the same one, on random sweeps with seeds and without."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweepkit.analysis.candidates import choose_candidates
+from sweepkit.analysis.lead import contenders
+from sweepkit.analysis.progress import Watched, row_of, snapshot
+from sweepkit.analysis.ranking import best_standing, configuration_numbers, ranked
+from sweepkit.analysis.replicates import configurations
+from sweepkit.analysis.table import from_runs
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import without_seeds
+from sweepkit.reports.progress import Tally
+from sweepkit.reports.seeds_table import best_parameters
+from sweepkit.reports.table import rows
+from sweepkit.sweep_config.read import from_config
+
+SWEEP = SweepRecord(
+    sweep_id="s", name="s", family="s", generation=1, text="", seed=0, state=SweepState.RUNNING, reason="",
+    created_at=0.0, metric="score", goal="maximize",
+)  # fmt: skip
+ENDS = st.sampled_from([RunState.FINISHED] * 4 + [RunState.STOPPED, RunState.FAILED, RunState.DIVERGED])
+
+
+@st.composite
+def sweeps(draw):
+    """A sweep and its runs: no seed, a seed by its name, one that `sweepkit.seed_parameter` names, or dealt seeds."""
+    kind = draw(st.sampled_from(["none", "seed", "training.random_state", "init", "dealt"]))
+    name = {"dealt": "seed", "none": None}.get(kind, kind)
+    goal = draw(st.sampled_from(["maximize", "minimize"]))
+    config = {
+        "method": "random",
+        "metric": {"name": "score", "goal": goal},
+        "parameters": {"lr": {"min": 0.0, "max": 9.0}},
+    }
+    extensions = {"seed_parameter": "init"} if kind == "init" else {}
+    if kind == "dealt":
+        extensions = {"seeds_per_run": 3}
+    elif name is not None:
+        config["parameters"][name] = {"values": [0, 1, 2]}
+    if extensions:
+        config["sweepkit"] = extensions
+    pairs = [(lr, seed) for lr in range(4) for seed in range(3 if name else 1)]
+    chosen = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=12, unique=True))
+    runs = []
+    for number, (lr, seed) in enumerate(chosen):
+        state, value = draw(ENDS), draw(st.integers(-50, 50)) / 8  # eighths: means are exact, ties are frequent
+        runs.append(
+            RunRecord(
+                run_id=f"r{number}",
+                sweep_id="s",
+                number=number,
+                params={"lr": float(lr) + 0.5, **({} if name is None else {name: seed})},
+                state=state,
+                history=(value,) if state is not RunState.FAILED else (),
+                proposal={"configuration": lr, "run_seed": seed} if kind == "dealt" else {},
+                ended_at=float(number + 1),
+                outcome={"duration_s": 1.0},
+            )
+        )
+    return from_config(config), runs, kind
+
+
+def bare(spec, params):
+    return without_seeds(params, spec.extensions.seed_parameter)
+
+
+@settings(max_examples=150, deadline=None)
+@given(sweeps())
+def test_every_place_names_the_same_configuration_and_its_value(drawn):
+    spec, runs, kind = drawn
+    seed = spec.extensions.seed_parameter
+    best = best_standing(runs, spec.metric, seed_parameter=seed)
+    table = from_runs(spec, runs)
+    rows_ = [row_of(run, spec.metric, seed_parameter=seed) for run in runs]
+    shot = snapshot(Watched(sweep=SWEEP, metric=spec.metric, total=12, rows=rows_, live=(), now=99.0))
+    tally = Tally(spec, runs, total=None, workers=1)
+    if best is None:
+        assert tally.best is None and shot.best is None and table.ranked() == [] and contenders(table) == []
+        return
+    name, value = bare(spec, best.run.params), pytest.approx(best.values[0])
+    members = {run.run_id for run in best.members}
+    assert ranked(runs, spec.metric, seed_parameter=seed)[0].run_id in members  # runs.csv
+    assert rows(spec, runs)[0]["run_id"] in members
+    assert bare(spec, best_parameters(spec, runs)) == name  # the runner's last lines
+    assert (tally.best[0], bare(spec, tally.best[1][0].params)) == (value, name)  # its progress
+    assert table.ranked()[0].run_id in members and table.ranked()[0].value == value  # figures
+    assert contenders(table)[0].value == value and contenders(table)[0].rows[0].run_id in members  # report, analysis
+    assert (shot.best.value, bare(spec, shot.best.params)) == (value, name)  # the monitor
+    field = choose_candidates(table, seed_parameter=seed)
+    assert field.candidates[0].configuration.rows[0].run_id in members  # --confirm
+    if configuration_numbers(runs, seed):
+        assert configurations(spec, runs)[0].standing == best
+    if kind == "none":
+        assert len(best.members) == 1 and not best.several
+
+
+@given(sweeps())
+@settings(max_examples=100, deadline=None)
+def test_a_configuration_is_judged_by_the_runs_of_full_budget(drawn):
+    spec, runs, kind = drawn
+    for item in contenders(from_runs(spec, runs)):
+        finished = [row for row in item.members if row.state is RunState.FINISHED]
+        counted = item.members if kind == "dealt" or not finished else finished
+        assert [row.run_id for row in item.rows] == [row.run_id for row in counted]
+        assert item.value == pytest.approx(sum(row.value for row in counted) / len(counted))

@@ -1,0 +1,67 @@
+"""A grid over a learning rate and a seed: every place that a user looks at names the same configuration."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from ruamel.yaml import YAML
+from sweeping import Sweeper, in_this_process
+
+from sweepkit.cli import analyze_sweep, monitor_sweep, sweep_runner
+
+PROGRAM = """\
+import json, os, sys
+values = dict(word.lstrip("-").split("=") for word in sys.argv[1:])
+scores = {("0.1", "1"): 0.9, ("0.1", "2"): 0.1, ("0.2", "1"): 0.6, ("0.2", "2"): 0.6}
+with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+    file.write(json.dumps({"score": scores[values["lr"], values["seed"]]}) + "\\n")
+"""
+SWEEP = """\
+program: scored.py
+method: grid
+metric: {name: score, goal: maximize}
+parameters:
+  lr: {values: [0.1, 0.2]}
+  seed: {values: [1, 2]}
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    made = Sweeper(tmp_path_factory.mktemp("best"))
+    made.write(PROGRAM, "scored.py")
+    made.write(SWEEP)
+    done = made.call()
+    assert done.returncode == 0, done.stderr
+    made.printed = done.stdout
+    return made
+
+
+def asked(swept, main, *argv):
+    done = in_this_process(main, [*argv, "--output-dir", "out"], swept.folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_runner_and_its_files_name_the_best_mean(swept):
+    assert re.search(r"^best: configuration 1, mean score = 0\.6 over 2 seeds.*\n +lr=0\.2$", swept.printed, re.M)
+    folder = swept.folder / "out" / "sweep_s"
+    text = (folder / "best_config.yaml").read_text()
+    assert YAML(typ="safe").load(text) == {"lr": 0.2, "seed": 1} and "mean score = 0.6 over 2 seeds" in text
+    rows = list(csv.DictReader(io.StringIO((folder / "runs.csv").read_text())))
+    assert [(row["params.lr"], row["mean"]) for row in rows] == [("0.2", "0.6")] * 2 + [("0.1", "0.5")] * 2
+    best = re.search(r'id="best".*?</section>', (folder / "report.html").read_text(), re.S)[0]
+    assert "<td>0.6 ± 0</td>" in best and re.search(r"lr</\w+><\w+>0\.2<", best)
+
+
+def test_the_json_of_every_command_names_it_too(swept):
+    ended = swept.summary()["best"]
+    assert (ended["value"], ended["params"]["lr"], len(ended["seeds"])) == (0.6, 0.2, 2)
+    analysed = json.loads(asked(swept, analyze_sweep.main, "s", "--json"))["best"]
+    assert (analysed["value"], analysed["params"]["lr"], len(analysed["run_ids"])) == (0.6, 0.2, 2)
+    watched = json.loads(asked(swept, monitor_sweep.main, "s", "--once", "--json"))["sweeps"][0]["best"]
+    assert (watched["value"], watched["params"]["lr"], watched["seeds"]) == (0.6, 0.2, 2)
+    plan = json.loads(asked(swept, sweep_runner.main, "--confirm", "s", "--dry-run", "--json"))
+    assert plan["entrants"][0]["params"] == {"lr": 0.2} and plan["entrants"][0]["scores"] == [0.6, 0.6]
