@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     from sweepkit.analysis.importance import importances
     from sweepkit.analysis.summary import saved, summary
-    from sweepkit.confirm.text import labels_of
+    from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.files import relative
     from sweepkit.reports.sweep_analysis import top_lines
     from sweepkit.sources.table_sources import load

@@ -10,10 +10,10 @@ from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdi
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.summary import counted, reasons, saved
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.confirm.text import confirmation_text, from_plain, labels_of, read_confirmation
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.confirmation import confirmation_text, from_plain, labels_of, read_confirmation
 from sweepkit.reports.files import relative
 from sweepkit.reports.result_table import best_lines, result_table
 from sweepkit.reports.source import Source

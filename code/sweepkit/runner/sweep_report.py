@@ -35,7 +35,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
     Raises:
         OSError: The file cannot be written; what was there before is still there.
     """
-    from sweepkit.confirm.text import labels_of, section_of
+    from sweepkit.reports.confirmation import labels_of, section_of
     from sweepkit.reports.methods import methods
     from sweepkit.reports.study_report import Told, write_study_report
 
