@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.cli.optimize_options import DEFAULT_EXPERIMENT
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config, slug
 from sweepkit.runner.plan import Plan, plan_of
+from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.yaml.guide_space import FIXED, guide_parameters, is_embedded, metric_of
-from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
+from sweepkit.studies.yaml.study_sweep import DEFAULT_EXPERIMENT, PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.training.config.files import find_training_config
 from sweepkit.training.config.training import (
     AnyConfig,
     TrainingConfig,
@@ -33,7 +34,7 @@ MIRROR_NAME = "optuna.db"
 _HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
 
 
-def guide_study(options: Namespace) -> tuple[Study, list[str]]:
+def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
     """Return the study that the command line describes without a --config, and what to tell about it.
 
     Raises:
@@ -56,7 +57,7 @@ def guide_study(options: Namespace) -> tuple[Study, list[str]]:
     return study, notes
 
 
-def given(options: Namespace) -> dict[str, Any]:
+def given(options: StudyOptions) -> dict[str, Any]:
     """Return the fields of a study that the command line gives; the others keep their defaults."""
     asked = {
         "n_trials": options.n_trials,
@@ -109,31 +110,27 @@ def _training_file(experiment: str, base_config: str | None) -> tuple[Path, list
     A name that is no configuration is a name for the study, unless it looks like one that was mistyped.
     """
     if base_config is not None:
-        found = _find(base_config)
+        found = find_training_config(base_config)
         if found is None:
             rule = "must be a training configuration: a file, or a name in config/ or config/models/"
             raise SpecError([Problem(where="--base-config", rule=rule, got=repr(base_config), hint=_near(base_config))])
         return found, []
-    found = _find(experiment)
+    found = find_training_config(experiment)
     if found is not None:
         return found, []
     if near := _near(experiment, cutoff=0.8):
         rule = "is no training configuration"
         hint = f"{near} or, for a study of that name, give --base-config as well"
         raise SpecError([Problem(where="--experiment", rule=rule, got=repr(experiment), hint=hint)])
-    default = _find(DEFAULT_EXPERIMENT)
+    default = find_training_config(DEFAULT_EXPERIMENT)
     if default is None:
         raise SweepKitError(f"config/models/{DEFAULT_EXPERIMENT}.yaml: must be there, got none; restore it")
     note = f"no configuration is named {experiment}: the study is, its trials train {_named(default)}"
     return default, [note]
 
 
-def _find(name: str) -> Path | None:
-    return find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
-
-
-def _near(name: str, *, cutoff: float = 0.6) -> str:
-    known = sorted(path.stem for folder in (CONFIG_DIR, CONFIG_DIR / "models") for path in folder.glob("*.yaml"))
+def _near(name: str, folders: tuple[Path, ...] = (CONFIG_DIR, CONFIG_DIR / "models"), *, cutoff: float = 0.6) -> str:
+    known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
     near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else ""
 
@@ -164,7 +161,7 @@ def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str
     return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
 
 
-def run_options(options: Namespace, config: "OptunaConfig | None" = None) -> Namespace:
+def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> Namespace:
     """Return the options of a sweep's runner that those of `optimize.py` amount to.
 
     `--storage` of a runner is the record; of `optimize.py` it is the Optuna storage, as everywhere in Optuna.
@@ -206,7 +203,7 @@ def _runs_per_gpu(gpus: tuple[str, ...] | None, jobs: int | None) -> int:
     return 1 if jobs is None or not there else -(-jobs // there)
 
 
-def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
+def sweep_of(options: StudyOptions, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
     """Return the sweep that the command line asks for, the folder its paths start from, and what to tell.
 
     Args:
@@ -221,7 +218,7 @@ def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[st
     return sweep_dict(config), config.directory, list(config.notes)
 
 
-def tuned_config(options: Namespace) -> "OptunaConfig":
+def tuned_config(options: StudyOptions) -> "OptunaConfig":
     """Return what a --config says, with the command line's say before it.
 
     Raises:
@@ -231,9 +228,9 @@ def tuned_config(options: Namespace) -> "OptunaConfig":
 
     file = find_optuna_config(options.config) or find_config(options.config)
     if file is None:
-        known = sorted(path.stem for path in (CONFIG_DIR / "optuna").glob("*.yaml"))
-        near = difflib.get_close_matches(Path(options.config).stem, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}" if known else ""
+        folder = CONFIG_DIR / "optuna"
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        hint = _near(options.config or "", (folder,)) or (f"known are {known}" if known else "")
         rule = "must be an Optuna YAML: a file, or a name in config/optuna/"
         raise SpecError([Problem(where="--config", rule=rule, got=repr(options.config), hint=hint)])
     _refuse_beside_config(options)
@@ -271,7 +268,7 @@ def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) ->
     return to_yaml(apply(read_training_config(base), flatten(full_parameters(config, params))))
 
 
-def _refuse_beside_config(options: Namespace) -> None:
+def _refuse_beside_config(options: StudyOptions) -> None:
     """Refuse what only the YAML can say."""
     for option in ("direction", "metric", "wandb", "experiment"):
         if getattr(options, option):
