@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sweepkit.stats.comparison import Kind, Method, compare
-from sweepkit.stats.examples import paired_bootstrap, paired_examples, sign_flip, two_way
+from sweepkit.stats.examples import paired_examples, two_way
 from sweepkit.stats.groups import Group
 from sweepkit.stats.sentences import closing_sentences
 
@@ -101,20 +101,3 @@ def test_nothing_that_scatters_gives_no_test():
         two_way(flat[:1], flat)
     with pytest.raises(ValueError, match="a matrix"):
         two_way([0.1], [0.2])
-
-
-def test_resampling_agrees_with_the_t_test():
-    rng = np.random.default_rng(9)
-    differences = rng.normal(0.02, 0.2, 499)
-    expected = stats.ttest_1samp(differences, 0)
-    assert sign_flip(differences, np.random.default_rng(1)) == pytest.approx(expected.pvalue, abs=0.02)
-    low, high = paired_bootstrap(differences, np.random.default_rng(1), draws=4000)
-    bounds = expected.confidence_interval()
-    assert (low[0], high[0]) == pytest.approx((bounds.low, bounds.high), abs=0.003)
-    several = paired_bootstrap([differences, differences + 1], np.random.default_rng(1), draws=200)
-    assert several[0][1] == pytest.approx(several[0][0] + 1)
-
-
-def test_sign_flip_never_gives_zero_and_takes_no_difference_for_none():
-    assert sign_flip(np.ones(40), np.random.default_rng(1), draws=99) == pytest.approx(0.01)
-    assert sign_flip(np.zeros(5), np.random.default_rng(1), draws=99) == 1.0

@@ -24,7 +24,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
-OWNER_ENV = "SWEEPKIT_OWNER"
+_OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
@@ -177,7 +177,7 @@ class LocalLauncher:
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._env = {**os.environ, **(env or {}), OWNER_ENV: owner}
+        self._env = {**os.environ, **(env or {}), _OWNER_ENV: owner}
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -395,7 +395,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
         Whether it is gone.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := carriers(f"{OWNER_ENV}={owner}"):
+    while pids := carriers(f"{_OWNER_ENV}={owner}"):
         if time.monotonic() > deadline:
             return False
         with contextlib.suppress(ProcessLookupError):

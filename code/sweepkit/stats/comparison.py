@@ -288,7 +288,7 @@ def _decide(pairs: Sequence[Pair], settings: Settings, method: Method) -> list[P
             alpha = settings.alpha / tests
             seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
             pair = replace(pair, kind=kind, detectable=seen, seeds=_seeds(pair, settings, alpha))
-        decided.append(replace(pair, verdict=verdict_text(pair.kind, settings.margin)))
+        decided.append(replace(pair, verdict=_verdict_text(pair.kind, settings.margin)))
     return decided
 
 
@@ -315,10 +315,10 @@ def _seeds(pair: Pair, settings: Settings, alpha: float) -> int | None:
     return seeds_for_equality(settings.margin, pair.noise, alpha=settings.alpha, wanted=settings.power)
 
 
-def verdict_text(kind: Kind, margin: float) -> str:
+def _verdict_text(kind: Kind, margin: float) -> str:
     """Return a conclusion in words.
 
-    >>> verdict_text(Kind.EQUAL, 0.005)
+    >>> _verdict_text(Kind.EQUAL, 0.005)
     'equal within ±.005'
     """
     return {

@@ -7,14 +7,14 @@ from sweepkit.spec.runs import Decision, RunView
 from sweepkit.spec.sweep import Goal
 
 REPORTS = 2  # one bad value can be a bad batch, two in a row are not
-EXPLODED = 1e4  # times where the run began; a loss that gets there does not come back
+_EXPLODED = 1e4  # times where the run began; a loss that gets there does not come back
 _BEGINNING = 3  # reports
 
 
 class DivergenceGuard:
     """End a run whose two newest values are both NaN, infinite or exploded.
 
-    A value to be minimized has exploded when it is more than EXPLODED times the largest size among the first three
+    A value to be minimized has exploded when it is more than _EXPLODED times the largest size among the first three
     finite values of the run. So a run is ended within two reports of diverging, and one that recovers after a single
     bad value goes on. A metric to be maximized is only looked at for NaN and infinities.
 
@@ -33,7 +33,7 @@ class DivergenceGuard:
         if len(bad) < REPORTS:
             return Decision(stop=False, reason=f"divergence: {len(bad)} of the newest {REPORTS} values are out of hand")
         values = " and ".join(f"{value:g}" for value in bad)
-        exploded = f", over {EXPLODED:g} times where it began" if all(map(isfinite, bad)) else ""
+        exploded = f", over {_EXPLODED:g} times where it began" if all(map(isfinite, bad)) else ""
         return Decision(
             stop=True,
             diverged=True,
@@ -44,4 +44,4 @@ class DivergenceGuard:
         """Return what a value must not exceed; infinity while the beginning says nothing."""
         beginning = [abs(value) for value in history[:-REPORTS] if isfinite(value)][:_BEGINNING]
         size = max(beginning, default=0.0)
-        return size * EXPLODED if self._minimizes and size > 0 else inf
+        return size * _EXPLODED if self._minimizes and size > 0 else inf

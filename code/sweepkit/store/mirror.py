@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-CHANGE = "sweepkit:change"
+_CHANGE = "sweepkit:change"
 SPACE = "sweepkit:space"
-SWEEP_ID = "sweepkit:sweep_id"
+_SWEEP_ID = "sweepkit:sweep_id"
 ATTEMPT = "attempt"
 _BUSY_TIMEOUT_S = 30.0
 # Where a distribution without bounds is cut for Optuna: values beyond are kept as user attributes.
@@ -175,7 +175,7 @@ class _Mirror:
         fingerprint = self._fingerprint()
         if attrs.get(SPACE, fingerprint) != fingerprint:
             raise _Stale
-        since = int(attrs.get(CHANGE, 0))
+        since = int(attrs.get(_CHANGE, 0))
         changed = store.runs(self._sweep.sweep_id, since=since)
         if not changed:
             return 0
@@ -187,7 +187,7 @@ class _Mirror:
                 self._create_trial(run)
                 known += 1
         self._storage.set_study_user_attr(self._study_id, SPACE, fingerprint)
-        self._storage.set_study_user_attr(self._study_id, CHANGE, max(run.change for run in changed))
+        self._storage.set_study_user_attr(self._study_id, _CHANGE, max(run.change for run in changed))
         return len(changed)
 
     def delete(self) -> None:
@@ -203,14 +203,14 @@ class _Mirror:
                 study_id = self._storage.create_new_study(directions, self._sweep.name)
             except optuna.exceptions.DuplicatedStudyError:  # somebody made it just now
                 study_id = self._storage.get_study_id_from_name(self._sweep.name)
-            self._storage.set_study_user_attr(study_id, SWEEP_ID, self._sweep.sweep_id)
+            self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
             if shown := [metric.name for metric in self._objectives if metric.name]:
                 self._storage.set_study_system_attr(study_id, "study:metric_names", shown)
             return study_id
         study_id = names[self._sweep.name]
-        owner = self._storage.get_study_user_attrs(study_id).get(SWEEP_ID)
+        owner = self._storage.get_study_user_attrs(study_id).get(_SWEEP_ID)
         if owner is None and self._storage.get_n_trials(study_id) == 0:  # we died before the next line
-            self._storage.set_study_user_attr(study_id, SWEEP_ID, self._sweep.sweep_id)
+            self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
         elif owner != self._sweep.sweep_id:
             raise StoreError(
                 f"Optuna study {self._sweep.name!r}: must be this sweep's mirror, got one of "
@@ -306,7 +306,7 @@ def _extends(old: Mapping[int, float], new: Mapping[int, float]) -> bool:
     )
 
 
-State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
+_State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 
 
 def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
@@ -317,7 +317,7 @@ def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
     return (Metric(name=sweep.metric or "", goal=Goal(sweep.goal) if sweep.goal else Goal.MINIMIZE),)
 
 
-def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[State, list[float] | None]:
+def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[float] | None]:
     """Return the name of the Optuna state that shows a run, and its values.
 
     A finished run gets its best finite value; without one it is FAIL, since Optuna has no COMPLETE without a value (the

@@ -20,7 +20,7 @@ CONNECT_TIMEOUT_S = 10
 # A process that is frozen inside a transaction (SIGSTOP, a lost node) holds its sweep's row lock; the server ends its
 # session after this long, so that the others go on.
 IDLE_IN_TRANSACTION_S = 60
-OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _FORMS = "a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
@@ -110,7 +110,7 @@ def shown_url(url: sa.URL) -> str:
 # --- SQLite ---------------------------------------------------------------------------------------------------------
 def _open_sqlite(path: Path) -> SqlStore:
     label = f"store {path}"
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(
             f"{label}: SQLite must be 3.35 or newer, got {sqlite3.sqlite_version}; use a newer Python or PostgreSQL"
         )

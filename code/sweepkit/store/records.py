@@ -13,7 +13,7 @@ from sweepkit.spec.sweep import Goal
 from sweepkit.store.base import AttemptRecord, AttemptState, Report, RunRecord, SweepRecord, SweepState
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-INT64 = 2**63
+_INT64 = 2**63
 # The history text that a run's row may hold. A report rewrites the row, so this bounds the cost of a report; the older
 # values move to rows of their own (`history_chunks`), so 10,000 reports cost 10,000 small writes and not their square.
 TAIL_CHARS = 4096
@@ -86,7 +86,7 @@ def number(value: Any) -> int | float:
     (1, 1.1805916207174113e+21, inf)
     """
     if isinstance(value, int):
-        if -INT64 <= value < INT64:
+        if -_INT64 <= value < _INT64:
             return int(value)
         try:
             return float(value)
@@ -157,7 +157,7 @@ def plain_report(report: Report) -> Report:
         raise StoreError(
             f"report {report.seq}: values must be numbers, got {dict(report.values)!r} ({error}); drop the others"
         ) from None
-    step = report.step if report.step is not None and -INT64 <= report.step < INT64 else None
+    step = report.step if report.step is not None and -_INT64 <= report.step < _INT64 else None
     return Report(seq=report.seq, values=values, step=step, time=report.time if math.isfinite(report.time) else 0.0)
 
 

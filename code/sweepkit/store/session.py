@@ -13,7 +13,7 @@ from sweepkit.errors import StoreError
 
 T = TypeVar("T")
 WRITE = "sweepkit_write"
-RETRIES = 5
+_RETRIES = 5
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
@@ -85,7 +85,7 @@ class Session:
         """
         self._check()
         with self._errors():
-            for remaining in reversed(range(RETRIES)):
+            for remaining in reversed(range(_RETRIES)):
                 try:
                     if self._lock is None:
                         with self._writer.begin() as connection:
