@@ -139,7 +139,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RaceStanding:
     """What a race has come to.
 
     Args:
@@ -199,7 +199,7 @@ class Race:
                 had[candidate] += item.each
         return End(reason=f"all {self.total()} runs of the race are made", kind="budget")
 
-    def standing(self, scores: Scores) -> Standing:
+    def standing(self, scores: Scores) -> RaceStanding:
         """Return where everybody stands, best first: the later a candidate dropped out, the higher its place."""
         step = self.next(scores)
         reached = self._reached(scores)
@@ -232,7 +232,7 @@ class Race:
             for c in order
         )
         end = step if isinstance(step, End) else None
-        return Standing(places=places, spread=spread, end=end, fallback=fallback)
+        return RaceStanding(places=places, spread=spread, end=end, fallback=fallback)
 
     # -- how it is decided --------------------------------------------------------------------------------------------
 
