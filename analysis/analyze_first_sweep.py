@@ -4,7 +4,7 @@ python code/sweep_runner.py --sweep-config first_sweep
 python analysis/analyze_first_sweep.py
 """
 
-from sweepkit.app.analyze_sweep import main_first
+from sweepkit.cli.analyze_sweep import main_first
 
 if __name__ == "__main__":
     raise SystemExit(main_first())

@@ -4,7 +4,7 @@ python analysis/analyze_sweep.py first_sweep
 python analysis/analyze_sweep.py 'optuna:sqlite:///study.db#mine' --json
 """
 
-from sweepkit.app.analyze_sweep import main
+from sweepkit.cli.analyze_sweep import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -4,7 +4,7 @@ python analysis/parameter_importance.py first_sweep
 python analysis/parameter_importance.py trials.csv --metric value --goal minimize
 """
 
-from sweepkit.app.parameter_importance import main
+from sweepkit.cli.parameter_importance import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

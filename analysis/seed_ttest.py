@@ -4,7 +4,7 @@ python analysis/seed_ttest.py --sweep first_sweep --by learning_rate
 python analysis/seed_ttest.py --results 'outputs/*_seed*'
 """
 
-from sweepkit.app.seed_ttest import main
+from sweepkit.cli.seed_ttest import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -31,8 +31,8 @@ import numpy as np
 from measuring import Others, machine, machine_text, parser, save, table
 from numpy.typing import NDArray
 
+from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.search.race import RaceEngine
-from sweepkit.spec.runs import Proposal, RunState, RunView
 from sweepkit.stats.race import BUDGET, CANDIDATES, End, Race, plan_rounds
 
 CELLS = {"e .003": (0.003, 0.0), "e .003, v .003": (0.003, 0.003), "e .006, v .003": (0.006, 0.003)}

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this checkout, whatever is installed
-from sweepkit.app.guard import guarded
-from sweepkit.app.options import parse
-from sweepkit.app.plan import make_plan
+from sweepkit.cli.guard import guarded
+from sweepkit.cli.options import parse
 from sweepkit.paths import OUTPUT_DIR
+from sweepkit.runner.plan import make_plan
 
 
 @guarded
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(words, output_dir=OUTPUT_DIR)
     plan = make_plan(options)
     from sweepkit.agents.slots import make_slots, visible_gpus
-    from sweepkit.app.call import Call
+    from sweepkit.runner.call import Call
 
     memory = {"planned_mib": memory_mib("VmRSS")}
     # A benchmark that simulates GPUs names them; those of the machine would make no difference but their number.

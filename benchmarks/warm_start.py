@@ -24,9 +24,9 @@ from sweepkit.agents.prepare import Workplace, prepare
 from sweepkit.agents.slots import Slot, make_slots
 from sweepkit.agents.worker import log_tail
 from sweepkit.paths import BASE_CONFIG, SweepPaths
-from sweepkit.spec.read import read_sweep
 from sweepkit.store.base import Store
 from sweepkit.store.open import open_store
+from sweepkit.sweep_config.read import read_sweep
 from sweepkit.tracking.reports import ReportTail
 
 TARGET_S = 0.3

@@ -4,7 +4,7 @@ python compare_models.py --models kobart kogpt2 t5 --seeds 42 123 456
 python compare_models.py --analyze-only 'outputs/*_seed*'
 """
 
-from sweepkit.app.compare_models import main
+from sweepkit.cli.compare_models import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

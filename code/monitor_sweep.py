@@ -4,7 +4,7 @@ python monitor_sweep.py first_sweep
 python monitor_sweep.py --all --storage postgresql://user@host/sweeps
 """
 
-from sweepkit.app.monitor_sweep import main
+from sweepkit.cli.monitor_sweep import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -4,7 +4,7 @@ python optimize.py
 python optimize.py --experiment tiny_t5 --n_trials 20 --n-jobs 2
 """
 
-from sweepkit.app.optimize import main
+from sweepkit.cli.optimize import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -5,7 +5,7 @@ python parallel_sweep_runner.py --sweeps a_sweep b_sweep --gpus 0,1,3
 python parallel_sweep_runner.py --join first_sweep --storage postgresql://user@host/sweeps
 """
 
-from sweepkit.app.parallel_sweep_runner import main
+from sweepkit.cli.parallel_sweep_runner import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

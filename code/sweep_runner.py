@@ -4,7 +4,7 @@ python sweep_runner.py --sweep-config first_sweep
 python sweep_runner.py --sweep-config config/sweep/first_sweep.yaml --dry-run
 """
 
-from sweepkit.app.sweep_runner import main
+from sweepkit.cli.sweep_runner import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -14,7 +14,7 @@ Environment: SEED (unless --seed is given), OMP_NUM_THREADS (threads of the trai
 SWEEPKIT_BASE_CONFIG (the default of --config), SWEEPKIT_RUN_DIR (the default of --output-dir), SWEEPKIT_REPORT_FILE.
 """
 
-from sweepkit.app.trainer import main
+from sweepkit.cli.trainer import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from postgres import postgres  # noqa: F401 - a fixture
 
 for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
     if name not in ("SWEEPKIT_REQUIRE_POSTGRES", "SWEEPKIT_SOAK_S", "SWEEPKIT_SOAK_SEED", "SWEEPKIT_MANY"):
@@ -14,6 +15,12 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # of a shell's background job; programs under test would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def postgres_database(postgres):  # noqa: F811 - the fixture
+    """The URL of a new, empty database of the session's PostgreSQL."""
+    return postgres.new_database()
 
 
 @pytest.fixture(autouse=True)

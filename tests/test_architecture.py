@@ -1,4 +1,7 @@
-"""The arrows of the design, read from the imports: who may know whom, who owns which heavy library."""
+"""The house of docs/architecture.md, read from the imports: who may know whom, who owns which heavy library.
+
+Every import counts: at the top of a module, in a function, under TYPE_CHECKING.
+"""
 
 import ast
 import functools
@@ -6,65 +9,55 @@ import subprocess
 import sys
 from pathlib import Path
 
+import house
 import pytest
 
 from sweepkit.paths import CODE_DIR
 
-PACKAGE = CODE_DIR / "sweepkit"
-MODULES = {
-    ".".join(path.relative_to(CODE_DIR).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in PACKAGE.rglob("*.py")
-}
-ANYONE = {"spec", "environ", "errors", "paths", "files", "sweepkit"}
-# room → the rooms it may import, besides its own and ANYONE
-ARROWS = {
-    "environ": set(),
-    "errors": set(),
-    "paths": set(),
-    "files": set(),
-    "spec": set(),
-    "search": {"stats"},
-    "stopping": set(),
-    "scheduling": set(),
-    "stats": set(),
-    "analysis": {"search", "stats"},
-    "store": set(),
-    "tracking": set(),
-    "metrics": set(),
-    "agents": {"scheduling", "store", "tracking"},
-    "training": {"tracking", "metrics"},
-    "reports": {"analysis", "stats"},
-    "app": {
-        "agents",
-        "analysis",
-        "metrics",
-        "reports",
-        "scheduling",
-        "search",
-        "stats",
-        "stopping",
-        "store",
-        "tracking",
-        "training",
-    },
-}
-# An agent is handed an engine and a rule: it knows their contracts and none of them.
-CONTRACTS = {"sweepkit.search.base", "sweepkit.stopping.base"}
-PURE = {"search", "stopping", "scheduling", "analysis", "stats"}
+MODULES = house.modules()
+# From the top; an arrow goes down, never up and never to a room of the same floor.
+FLOORS = (
+    {"sweepkit"},  # the package's own face
+    {"cli"},
+    {"sources", "monitor"},
+    {"compare", "studies", "confirm", "wandb"},
+    {"runner"},
+    {"reports"},
+    {"analysis", "agents"},
+    {"training"},
+    {"store", "stopping", "search", "scheduling"},
+    {"sweep_config"},
+    {"stats", "metrics", "tracking"},
+    {"text"},
+    {"model"},
+    {"errors", "paths", "environ", "files", "version"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+# An agent is handed an engine and a rule: of these rooms it knows the contracts and nothing else.
+CONTRACTS_ONLY = {"agents": {"search": {"sweepkit.search.base"}, "stopping": {"sweepkit.stopping.base"}}}
+# Who asks or watches from a terminal loads no library that takes its time.
+LIGHT = {"cli"}
+HEAVY_ROOMS = {"training", "analysis", "metrics", "stats", "search", "store", "agents"}
+PURE = {"model", "sweep_config", "search", "stopping", "scheduling", "analysis", "stats"}
 IMPURE_MODULES = {"time", "os", "pathlib", "logging", "subprocess", "socket", "shutil", "tempfile", "datetime", "io"}
+# What reads a file that the user names: the YAML and what stands beside it.
+READS_FILES = {"sweepkit.sweep_config.read"}
 OWNERS = {
     "optuna": {"sweepkit.search", "sweepkit.store.mirror"},
-    "wandb": {"sweepkit.tracking"},
+    "wandb": {"sweepkit.tracking", "sweepkit.wandb"},
     "torch": {"sweepkit.training"},
     "transformers": {"sweepkit.training"},
+    "peft": {"sweepkit.training"},
     "sqlalchemy": {"sweepkit.store"},
-    "ruamel": {"sweepkit.spec", "sweepkit.reports"},
-    "rich": {"sweepkit.reports", "sweepkit.app"},
+    "ruamel": {"sweepkit.text", "sweepkit.reports"},
+    "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare"},
     "kiwipiepy": {"sweepkit.metrics"},
     "mecab": {"sweepkit.metrics"},
+    "rouge_score": {"sweepkit.metrics"},
     "sklearn": {"sweepkit.analysis.forest", "sweepkit.analysis.estimators", "sweepkit.training.images.arrays"},
     "plotly": {"sweepkit.reports.figures"},
     "matplotlib": {"sweepkit.reports.figures"},
+    "seaborn": {"sweepkit.reports.figures"},
     "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
@@ -74,83 +67,108 @@ HEAVY = {
     "transformers",
     "sqlalchemy",
     "pandas",
+    "seaborn",
     "sklearn",
     "plotly",
     "matplotlib",
     "scipy",
     "numpy",
+    "rouge_score",
     "kiwipiepy",
     "mecab",
 }
 SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
+# What only people from outside read: the public API of the package, and processes' entry points.
+PUBLIC_API: set[str] = set()
 
 
 @functools.cache
-def imports(path, *, top_level=False):
-    """Return the names of all imported modules, `from a import b` as `a` and `a.b`."""
-    tree = ast.parse(path.read_bytes())
-    names = []
+def heads(path, *, top_level=False):
+    """Return the first parts of all imported names."""
+    tree = house.tree_of(path)
+    found = set()
     for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            of_module = [f"{node.module}.{alias.name}" for alias in node.names]
-            names += [node.module, *(name for name in of_module if name in MODULES)]
-    return tuple(names)
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return frozenset(found)
 
 
-def room(module):
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else parts[0]
+def test_every_room_stands_on_a_floor():
+    assert {house.room(module) for module in MODULES} <= set(FLOOR)
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_every_import_follows_an_arrow(module):
-    own = room(module)
-    allowed = ANYONE | ARROWS.get(own, set()) | {own}
-    wrong = {name for name in imports(MODULES[module]) if name.startswith("sweepkit") and room(name) not in allowed}
-    if own == "agents":
-        wrong -= CONTRACTS
-    assert not wrong
+def test_every_import_goes_down(module):
+    own = house.room(module)
+    up = {
+        name
+        for name in house.imports_of(MODULES[module])
+        if house.room(name) != own and FLOOR[house.room(name)] <= FLOOR[own]
+    }
+    assert not up
+
+
+@pytest.mark.parametrize("reader", sorted(CONTRACTS_ONLY))
+def test_a_contract_is_all_that_is_known(reader):
+    for room, contracts in CONTRACTS_ONLY[reader].items():
+        known = {
+            name
+            for module, path in MODULES.items()
+            if house.room(module) == reader
+            for name in house.imports_of(path)
+            if house.room(name) == room
+        }
+        assert known <= contracts
+
+
+def test_there_is_no_import_circle():
+    assert house.circles(house.module_graph()) == []
+
+
+def test_no_two_folders_import_each_other():
+    assert house.circles(house.folder_graph()) == []
+
+
+def test_no_class_name_means_two_things():
+    assert {name: places for name, places in house.class_places().items() if len(places) > 1} == {}
+
+
+def test_every_public_name_has_a_reader():
+    assert set(house.unread_names()) - PUBLIC_API == set()
+
+
+def test_the_command_lines_load_no_heavy_room():
+    loaded = {
+        (module, name)
+        for module, path in MODULES.items()
+        if house.room(module) in LIGHT
+        for name in house.imports_of(path, top_level=True)
+        if house.room(name) in HEAVY_ROOMS
+    }
+    assert loaded == set()
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_every_module_opens_with_a_docstring(module):
-    assert ast.get_docstring(ast.parse(MODULES[module].read_bytes()))
+    assert ast.get_docstring(house.tree_of(MODULES[module]))
 
 
-@pytest.mark.parametrize("module", [name for name in sorted(MODULES) if room(name) in PURE])
+@pytest.mark.parametrize("module", [name for name in sorted(MODULES) if house.room(name) in PURE])
 def test_pure_rooms_touch_no_world(module):
-    heads = {name.split(".")[0] for name in imports(MODULES[module])}
-    assert not heads & IMPURE_MODULES
+    allowed = {"pathlib", "os"} if module in READS_FILES else set()
+    assert not heads(MODULES[module]) & IMPURE_MODULES - allowed
 
 
 @pytest.mark.parametrize("library", sorted(OWNERS))
 def test_each_heavy_library_has_one_owner(library):
-    users = {name for name, path in MODULES.items() if any(i.split(".")[0] == library for i in imports(path))}
-    strangers = {name for name in users if not name.startswith(tuple(OWNERS[library]))}
-    assert not strangers
+    users = {name for name, path in MODULES.items() if library in heads(path)}
+    assert not {name for name in users if not name.startswith(tuple(OWNERS[library]))}
 
 
-def test_there_is_no_import_cycle():
-    graph = {
-        name: {i for i in imports(path, top_level=True) if i in MODULES} - {name} for name, path in MODULES.items()
-    }
-    done, path = set(), []
-
-    def visit(name):
-        if name in path:
-            raise AssertionError(" → ".join([*path[path.index(name) :], name]))
-        if name in done:
-            return
-        path.append(name)
-        for other in graph[name]:
-            visit(other)
-        path.pop()
-        done.add(name)
-
-    for name in graph:
-        visit(name)
+def test_nothing_below_the_command_lines_knows_argparse():
+    assert {house.room(name) for name, path in MODULES.items() if "argparse" in heads(path)} <= {"cli"}
 
 
 def test_code_holds_only_entry_scripts_beside_the_package():
@@ -182,9 +200,21 @@ def test_help_answers_without_heavy_imports(script):
     assert "usage:" in done.stdout
 
 
-def test_documents_name_only_files_that_exist():
-    readme = (Path(CODE_DIR).parent / "README.md").read_text(encoding="utf-8")
-    words = {word.strip("`.,:;()") for word in readme.split() if "/" in word and "<" not in word}
-    named = {word for word in words if word.startswith(("code/", "config/", "data/", "docs/", "benchmarks/", "tests/"))}
-    missing = {word for word in named if not (Path(CODE_DIR).parent / word).exists()}
-    assert named and not missing
+ROOT = Path(CODE_DIR).parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+OURS = ("code/", "config/", "data/", "docs/", "benchmarks/", "tests/", "tools/", "examples/", "analysis/")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_files_that_exist(document):
+    words = {word.strip("`.,:;()[]*|") for word in document.read_text(encoding="utf-8").split() if "<" not in word}
+    named = {word.split("::")[0].split("#")[0] for word in words if word.startswith(OURS)}
+    assert not {word for word in named if not any(mark in word for mark in "*{$…](") and not (ROOT / word).exists()}
+
+
+def test_the_two_ways_are_walked_through_files_that_exist():
+    for steps in house.WAYS.values():
+        for step in steps:
+            file, _, name = step.partition(":")
+            names = {node.name for node in ast.walk(house.tree_of(house.PACKAGE / file)) if hasattr(node, "name")}
+            assert name in names, step

@@ -3,4 +3,6 @@
 This package knows nothing about the working directory: every path comes from `sweepkit.paths`.
 """
 
-__version__ = "0.1.0"
+from sweepkit.version import VERSION as __version__
+
+__all__ = ["__version__"]

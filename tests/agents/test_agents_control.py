@@ -4,7 +4,7 @@ import pytest
 
 from sweepkit.agents.control import CANCELLED, PAUSED, STOPPED, SweepCommand, ask, find_sweep_record
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.spec.records import SweepState
+from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
 
 S = SweepState

@@ -86,7 +86,7 @@ def test_every_name_found_in_our_trainer_can_be_imported():
     from sweepkit.paths import CODE_DIR
 
     names = modules_of_program(str(CODE_DIR / "trainer.py"), None, [str(CODE_DIR), *sys.path])
-    assert "sweepkit.app.trainer" in names and any(name.startswith("torch") for name in names)
+    assert "sweepkit.cli.trainer" in names and any(name.startswith("torch") for name in names)
     probe = (
         "import importlib.util, sys\n"
         "heads = {name.partition(':')[0].partition('.')[0] for name in sys.argv[1:]}\n"

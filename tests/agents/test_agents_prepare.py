@@ -15,10 +15,10 @@ from sweepkit.agents.launcher import warm_program
 from sweepkit.agents.prepare import Workplace, prepare, resolve_program, seed_of_attempt
 from sweepkit.agents.slots import Slot
 from sweepkit.environ import BASE_CONFIG_ENV
+from sweepkit.model.records import Attempt, RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import Attempt, RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.sweep_config.read import from_config
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}

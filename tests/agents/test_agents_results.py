@@ -9,9 +9,9 @@ import threading
 import sweepkit
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.results import describe_surroundings, write_atomically, write_result
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
 
 
 def git(folder, *arguments):

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweepkit.agents.resumption import Resumption, preempted_attempt
+from sweepkit.model.records import Attempt, Report, RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.records import Attempt, Report, RunRecord
-from sweepkit.spec.runs import RunState
 from sweepkit.tracking.wandb_file import WandbTail
 
 

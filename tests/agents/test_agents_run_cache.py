@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from sweepkit.agents.run_cache import RunCache, view_of
-from sweepkit.spec.records import Report
-from sweepkit.spec.runs import RunState
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 

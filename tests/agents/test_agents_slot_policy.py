@@ -2,9 +2,9 @@
 
 from sweepkit.agents.slot_policy import SlotPolicy
 from sweepkit.agents.slots import Slot
+from sweepkit.model.runs import RunState
 from sweepkit.scheduling.failures import Failure, FailureKind
 from sweepkit.scheduling.outcome import AttemptOutcome
-from sweepkit.spec.runs import RunState
 
 GPUS = tuple(Slot(index=index, gpus=(str(index),), cpus=1) for index in range(2))
 SHARED = tuple(Slot(index=index, gpus=(str(index // 2),), cpus=1) for index in range(4))

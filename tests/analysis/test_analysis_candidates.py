@@ -6,9 +6,9 @@ import pytest
 from sweepkit.analysis.candidates import NEAR, choose_candidates, is_seed
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.table import RunTable, from_runs
-from sweepkit.spec.read import read_sweep_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.sweep_config.read import read_sweep_text
 
 
 def table(rows, **changes) -> RunTable:

@@ -9,7 +9,7 @@ from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.lead import Sureness, contenders, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
 from sweepkit.analysis.summary import summary
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 
 def table(rows, goal=Goal.MAXIMIZE):

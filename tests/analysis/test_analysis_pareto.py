@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.analysis.pareto import default_reference, dominates, front, hypervolume, layers
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
 few = st.integers(0, 5).map(float)  # many ties

@@ -18,9 +18,9 @@ from sweepkit.analysis.progress import (
     verdict,
 )
 from sweepkit.analysis.ranking import best_run
-from sweepkit.spec.records import SweepState
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.sweep import Goal, Metric
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import SweepState
+from sweepkit.model.runs import Decision, RunState
 
 LOSS = Metric(name="loss", goal=Goal.MINIMIZE)
 states = st.sampled_from(list(RunState))

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from sweepkit.analysis.pareto import dominates
 from sweepkit.analysis.progress import Watched, metrics_of, row_of, snapshot
 from sweepkit.analysis.ranking import best_run, front_runs, ranked, values_of
-from sweepkit.reports.monitor import Picture, as_text, plain
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import OUTCOME
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Space
+from sweepkit.monitor.render import Picture, as_text, plain
 from sweepkit.reports.progress import Tally
 from sweepkit.reports.table import as_csv, front_lines
-from sweepkit.spec.objectives import OUTCOME
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Space
-from sweepkit.spec.sweep import Goal, Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 TWO = (Metric(name="f1", goal=Goal.MAXIMIZE), Metric(name="seconds"))
 GOALS = [metric.goal for metric in TWO]

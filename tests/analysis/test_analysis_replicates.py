@@ -13,14 +13,14 @@ from sweepkit.analysis.ranking import best_run, best_standing, front_runs, ranke
 from sweepkit.analysis.replicates import configurations, seed_notice, worse_configurations
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
+from sweepkit.model.events import RunSeen
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.progress import Tally
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row
 from sweepkit.reports.table import as_csv
-from sweepkit.spec.events import RunSeen
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Metric
+from sweepkit.sweep_config.read import from_config
 
 SPEC = from_config(
     {

@@ -10,10 +10,10 @@ from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.history import best_so_far, expected_best, seed_sd
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import DataError
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.sweep_config.read import from_config
 
 CONFIG = {
     "program": "x.py",

@@ -4,14 +4,7 @@ import contextlib
 import subprocess
 
 import pytest
-from postgres import postgres  # noqa: F401 - a fixture
 from sweeping import Sweeper
-
-
-@pytest.fixture
-def postgres_database(postgres):  # noqa: F811 - the fixture
-    """The URL of a new, empty database."""
-    return postgres.new_database()
 
 
 @pytest.fixture

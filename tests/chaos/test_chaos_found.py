@@ -9,7 +9,7 @@ import psutil
 import pytest
 from sweeping import PROGRAMS
 
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 SWEEP = f"""\

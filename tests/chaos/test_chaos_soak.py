@@ -20,7 +20,7 @@ from soak_judge import judge, table
 from sweeping import PROGRAMS
 from tormentor import Runners, Tormentor
 
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "15"))

@@ -6,10 +6,10 @@ from math import inf, isfinite
 
 import pytest
 
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.base import Engine
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView
-from sweepkit.spec.space import Parameter, Space
 
 D = Distribution
 

@@ -16,7 +16,7 @@ from processes import Victim, at_once
 from store_machine import StoreMachine
 
 from sweepkit.errors import FencedError, StoreError
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptState, Report, SweepState
 from sweepkit.store.open import open_store
 

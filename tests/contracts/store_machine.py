@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sweepkit.errors import FencedError
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptState, Report, SweepState
 
 AGENT = {"agent_id": "a", "host": "h"}

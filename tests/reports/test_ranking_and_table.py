@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweepkit.analysis.ranking import best_run, ranked, value_of
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Space
 from sweepkit.reports.table import as_csv, dotted, parameter_names
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Space
-from sweepkit.spec.sweep import Goal, Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 
 def spec(goal=Goal.MAXIMIZE):

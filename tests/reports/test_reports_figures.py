@@ -12,6 +12,8 @@ from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.importance import Effort, importances
 from sweepkit.analysis.summary import reasons, saved, summary
 from sweepkit.analysis.table import from_runs
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures import static
 from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
@@ -22,9 +24,7 @@ from sweepkit.reports.figures.slices import edge_warning, slices
 from sweepkit.reports.figures.study import write_figures
 from sweepkit.reports.methods import methods
 from sweepkit.reports.study_report import Told, study_report
-from sweepkit.spec.read import from_config
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.sweep_config.read import from_config
 
 NASTY = "</script><b>한국어</b> & $x$"
 QUICK = Effort(trees=20, refit_trees=5, subsamples=10)

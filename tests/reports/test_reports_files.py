@@ -2,12 +2,12 @@ import json
 
 import pytest
 
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.paths import CONFIG_DIR, SweepPaths
 from sweepkit.reports.files import write_best_config
-from sweepkit.spec.read import read_sweep_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.training import read_training_config
+from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.training.config.training import read_training_config
 
 SWEEP = """
 program: trainer.py

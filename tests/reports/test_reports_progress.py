@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Space
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, clock
-from sweepkit.spec.events import Notice, RunEnded, RunReported, RunStarted
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Space
-from sweepkit.spec.sweep import Goal, Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 S = RunState
 

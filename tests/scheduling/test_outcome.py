@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import FailureKind, classify
 from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.sweep import FailureAction, FailureRule
+from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
 STOP = Decision(stop=True, reason="worse than the best third")
 NAN = Decision(stop=True, reason="NaN twice", diverged=True)

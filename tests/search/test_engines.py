@@ -2,14 +2,15 @@ import pytest
 from engine_contract import SAMPLES, EngineContract, drive, key, run_of, space_of
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import Exhausted, RunState
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import Exhausted, RunState
-from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Sampler, Scheduler, SweepSpec
+from sweepkit.sweep_config.sweep import Extensions, Method, Sampler, Scheduler, SweepSpec
 
 D = Distribution
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.coding import codings
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.space import Parameter, Space
 
 
 def coding_of(**fields):

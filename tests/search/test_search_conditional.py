@@ -9,16 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunState
+from sweepkit.model.space import Clause, Condition, Parameter, Space
 from sweepkit.search.axes import ListAxis
 from sweepkit.search.conditional import ActiveOrder, TooEntangled
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.points import support_points
 from sweepkit.search.random import RandomEngine
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import Exhausted, Proposal, RunState
-from sweepkit.spec.space import Clause, Condition, Parameter, Space
-from sweepkit.spec.sweep import Extensions, Method, Metric, Sampler, SweepSpec
+from sweepkit.sweep_config.sweep import Extensions, Method, Sampler, SweepSpec
 
 D = Distribution
 NAMES = ("a", "b", "c", "d", "e")

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.define_by_run import DefineByRunEngine, SpaceFunction, SpaceFunctionError, suggestions_of
 from sweepkit.search.make import make_engine
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, SweepSpec
+from sweepkit.sweep_config.sweep import Extensions, Method, SweepSpec
 
 LOSS = Metric(name="loss")
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
+from sweepkit.model.metric import Goal, Impute, Metric
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.search.observations import ObservationState, observe
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Goal, Impute, Metric
 
 NAN, INF = math.nan, math.inf
 S = RunState

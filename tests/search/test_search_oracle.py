@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Goal, Impute, Metric
+from sweepkit.model.runs import Exhausted, RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.observations import ObservationState, observe
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.runs import Exhausted, RunState, RunView
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal, Impute, Metric
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's, at import

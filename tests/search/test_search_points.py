@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.runs import Exhausted, RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.points import SeenPoints, support_points
 from sweepkit.search.random import RandomEngine, derived_seed
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import Exhausted, RunState, RunView
-from sweepkit.spec.space import Parameter, Space
 
 D = Distribution
 

@@ -1,7 +1,7 @@
 import pytest
 
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
 from sweepkit.search.race import RaceEngine, pair_of
-from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView, Wait
 
 ROUNDS = (((0, 0), (1, 0), (2, 0)), ((1, 1), (2, 1)))
 

@@ -8,15 +8,16 @@ import pytest
 from engine_contract import D, run_of, space_of
 
 from sweepkit.analysis.pareto import front, hypervolume
+from sweepkit.model.distributions import Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.search.make import make_engine
 from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
 from sweepkit.search.samplers import AUTO_GP_RUNS, kind_for, make_sampler, numeric_parameters
-from sweepkit.spec.distributions import Kind
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sampler import OPTIONS
-from sweepkit.spec.sweep import Extensions, Goal, Method, Metric, Sampler, SweepSpec
+from sweepkit.sweep_config.sampler import OPTIONS
+from sweepkit.sweep_config.sweep import Extensions, Method, Sampler, SweepSpec
 
 LOSS = Metric(name="loss")
 TWO = (Metric(name="near_zero"), Metric(name="near_one"))

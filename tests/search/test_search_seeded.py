@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
+from sweepkit.model.seeds import configuration_of, seed_of_run
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.seeded import SeededEngine, averaged_prior
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.read import from_config
-from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.spec.seeds import configuration_of, seed_of_run
-from sweepkit.spec.sweep import Metric, Seeds
+from sweepkit.sweep_config.read import from_config
+from sweepkit.sweep_config.sweep import Seeds
 
 SPACE = space_of(x=Distribution(kind=Kind.CATEGORICAL, values=(0, 1, 2, 3, 4)))
 LOSS = Metric(name="loss")

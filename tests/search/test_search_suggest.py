@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.space import Parameter, Space
 from sweepkit.search.suggest import ATTRIBUTE, QUANTILE, Replay, suggest
 from sweepkit.search.trial_reports import TrialReports
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal, Metric
 
 # One of each kind, and those whose Optuna form is another one.
 FORMS = {

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 from sweepkit.stats.seed_race import clearly_worse
 
 FINITE = st.floats(-1e3, 1e3)

@@ -15,13 +15,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.stopping.make import _rule
 from sweepkit.stopping.optuna_hyperband import OptunaHyperband
 from sweepkit.stopping.steps import quantile
 from sweepkit.stopping.successive_halving import SuccessiveHalving
 from sweepkit.stopping.wilcoxon import p_greater
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 STUDY = "스윕"
 NAN, INF = math.nan, math.inf

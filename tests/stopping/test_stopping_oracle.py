@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.hyperband import Hyperband
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic's, at import

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from sweepkit.errors import SweepKitError
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import EarlyTerminate, Extensions, Goal, Method, Metric, SweepSpec
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.space import Parameter, Space
 from sweepkit.stopping.asha import Asha
 from sweepkit.stopping.divergence import DivergenceGuard
 from sweepkit.stopping.hyperband import Hyperband
@@ -17,6 +17,7 @@ from sweepkit.stopping.optuna_hyperband import OptunaHyperband
 from sweepkit.stopping.patience import Patience
 from sweepkit.stopping.percentile import Percentile
 from sweepkit.stopping.wilcoxon import Wilcoxon
+from sweepkit.sweep_config.sweep import EarlyTerminate, Extensions, Method, SweepSpec
 
 MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
 NAN = math.nan

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Parameter, Space
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Parameter, Space
 from sweepkit.store import mirror
 from sweepkit.store.base import Report
 from sweepkit.store.mirror import sync_mirror

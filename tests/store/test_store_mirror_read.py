@@ -8,9 +8,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.errors import StoreError
-from sweepkit.spec.distributions import Kind
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.distributions import Kind
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import RunState
 from sweepkit.store.mirror_read import read_study
 
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.records import Report
-from sweepkit.spec.runs import RunState
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState
 from sweepkit.store import schema
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from sweepkit.spec.training import TrainingConfig, apply, from_mapping
+from sweepkit.training.config.training import TrainingConfig, apply, from_mapping
 
 
 def config_for(folder: Any, **changes: Any) -> TrainingConfig:

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sweepkit.app.guard import guarded
-from sweepkit.app.options import parse
-from sweepkit.app.phases import PhasesOutcome, run_phases
-from sweepkit.spec import optuna_sweep
-from sweepkit.spec.optuna_config import read_optuna_config
+from sweepkit.cli.guard import guarded
+from sweepkit.cli.options import parse
+from sweepkit.studies.phases import PhasesOutcome, run_phases
+from sweepkit.studies.yaml import optuna_sweep
+from sweepkit.studies.yaml.optuna_config import read_optuna_config
 
 PROGRAM = Path(__file__).parent / "programs" / "rate.py"
 

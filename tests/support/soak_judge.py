@@ -10,8 +10,8 @@ from pathlib import Path
 from sweeping import Sweeper
 from tormentor import Act
 
-from sweepkit.spec.records import AttemptRecord, AttemptState, RunRecord
-from sweepkit.spec.runs import RunState
+from sweepkit.model.records import AttemptRecord, AttemptState, RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 
 Line = tuple[str, int, int, float]

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from sweepkit.app import sweep_runner
+from sweepkit.cli import sweep_runner
 from sweepkit.paths import CODE_DIR
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -1,10 +1,10 @@
 """Sweeps, runs and live attempts as a monitor is given them, with what a test does not care for filled in."""
 
 from sweepkit.analysis.progress import Watched, row_of
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal, Metric
-from sweepkit.spec.watched import LiveRun
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.model.watched import LiveRun
 
 NOW = 1_800_000_000.0
 LOSS = Metric(name="loss", goal=Goal.MINIMIZE)

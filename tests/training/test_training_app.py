@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from sweepkit.app import trainer
-from sweepkit.app.trainer import config_file, main, parse_parameters
+from sweepkit.cli import trainer
+from sweepkit.cli.trainer import config_file, main, parse_parameters
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sweepkit.errors import DataError
 from sweepkit.paths import DATA_DIR
-from sweepkit.spec.training import TrainingConfig, apply
 from sweepkit.training import cache, dataset
+from sweepkit.training.config.training import TrainingConfig, apply
 from sweepkit.training.data import Columns, read
 from sweepkit.training.dataset import load, split
 from sweepkit.training.text import normalize

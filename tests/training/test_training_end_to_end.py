@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 from sweeping import in_this_process
 
-from sweepkit.app.trainer import main
+from sweepkit.cli.trainer import main
 from sweepkit.paths import CODE_DIR, DATA_DIR
-from sweepkit.spec.training import from_mapping
+from sweepkit.training.config.training import from_mapping
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # seconds alone, minutes on a busy machine
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweepkit.spec.training import ImageConfig, apply
+from sweepkit.training.config.training import ImageConfig, apply
 from sweepkit.training.preemption import Preempted, Preemption
 from sweepkit.training.usage import RecordedConfig
 

@@ -5,8 +5,13 @@ import warnings
 import pytest
 
 from sweepkit.errors import DataError
-from sweepkit.spec.image_sections import ImageConfig, ImageModelSection, PerceiverConfig, PerceiverModelSection
-from sweepkit.spec.training import apply
+from sweepkit.training.config.image_sections import (
+    ImageConfig,
+    ImageModelSection,
+    PerceiverConfig,
+    PerceiverModelSection,
+)
+from sweepkit.training.config.training import apply
 from sweepkit.training.usage import RecordedConfig
 
 with warnings.catch_warnings():

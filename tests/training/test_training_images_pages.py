@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sweepkit.paths import DATA_DIR
-from sweepkit.spec.image_sections import ImageDataSection
+from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images.data import load
 
 

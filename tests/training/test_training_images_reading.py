@@ -13,7 +13,7 @@ from PIL import Image
 
 from sweepkit.errors import DataError
 from sweepkit.paths import CODE_DIR
-from sweepkit.spec.image_sections import ImageDataSection
+from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import data, files
 from sweepkit.training.images.arrays import read_digits, read_idx, read_npz
 from sweepkit.training.images.data import load

@@ -12,7 +12,7 @@ import pytest
 
 from sweepkit.errors import DataError
 from sweepkit.paths import CONFIG_DIR
-from sweepkit.spec.training import (
+from sweepkit.training.config.training import (
     ImageConfig,
     PerceiverConfig,
     TrainingConfig,

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from sweepkit.paths import CODE_DIR, CONFIG_DIR
-from sweepkit.spec.training import apply, read_training_config
+from sweepkit.training.config.training import apply, read_training_config
 from sweepkit.training.memory import IGNORED, OutOfMemory, is_out_of_memory, row_count, split, unless_full
 from sweepkit.training.tasks.base import Listeners
 from sweepkit.training.tasks.summarization import train

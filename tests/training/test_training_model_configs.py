@@ -7,7 +7,7 @@ from in_process import train
 
 from sweepkit.errors import DataError
 from sweepkit.paths import CONFIG_DIR
-from sweepkit.spec.training import TrainingConfig, apply, read_training_config
+from sweepkit.training.config.training import TrainingConfig, apply, read_training_config
 
 pytestmark = pytest.mark.usefixtures("library_warnings")
 

@@ -10,9 +10,9 @@ import pytest
 from in_process import config_for, train
 
 from sweepkit.errors import DataError, SpecError
-from sweepkit.spec.training import TrainingConfig, from_mapping
-from sweepkit.spec.training_schema import schema_of
-from sweepkit.spec.training_sections import OPTIMIZERS, OPTIMIZERS_OF_BITSANDBYTES, SCHEDULES
+from sweepkit.training.config.training import TrainingConfig, from_mapping
+from sweepkit.training.config.training_schema import schema_of
+from sweepkit.training.config.training_sections import OPTIMIZERS, OPTIMIZERS_OF_BITSANDBYTES, SCHEDULES
 
 pytestmark = pytest.mark.usefixtures("library_warnings")
 

@@ -17,7 +17,7 @@ WARM = """
 import json, sys, threading
 import sweepkit.training.preload
 assert threading.active_count() == 1
-from sweepkit.app.trainer import main
+from sweepkit.cli.trainer import main
 known = set(sys.modules)
 for name in json.loads(sys.argv[1]):
     assert main(["--config", name, "--output-dir", f"{sys.argv[2]}/{name}", *json.loads(sys.argv[3])]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
-from sweepkit.spec.training import TrainingConfig, apply
+from sweepkit.training.config.training import TrainingConfig, apply
 from sweepkit.training.scoring import Scoring
 
 WORDS = ["<pad>", "민수는", "3시에", "온다", "ㅋㅋㅋㅋㅋ", "#Person1#은", "“좋다”"]

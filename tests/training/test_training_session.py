@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from sweepkit.spec.reproduction import expectation
-from sweepkit.spec.training import TrainingConfig, apply
 from sweepkit.training import environment, session
+from sweepkit.training.config.reproduction import expectation
+from sweepkit.training.config.training import TrainingConfig, apply
 from sweepkit.training.results import Evaluation
 from sweepkit.training.tasks.base import Outcome
 

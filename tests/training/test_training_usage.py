@@ -1,4 +1,4 @@
-from sweepkit.spec.training import TrainingConfig, field_paths
+from sweepkit.training.config.training import TrainingConfig, field_paths
 from sweepkit.training.usage import RecordedConfig
 
 

@@ -20,13 +20,13 @@ from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
 from sweepkit.errors import StoreError
+from sweepkit.model.events import Notice, RunSeen
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import Exhausted, RunState, RunView, Wait
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
 from sweepkit.search.base import Engine
-from sweepkit.spec.events import Notice, RunSeen
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.records import Attempt, RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import Exhausted, RunState, RunView, Wait
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,12 @@ from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import StoreError
+from sweepkit.model.events import Event, Notice
+from sweepkit.model.records import Attempt, RunRecord, SweepRecord
 from sweepkit.scheduling.outcome import AttemptOutcome
-from sweepkit.spec.events import Event, Notice
-from sweepkit.spec.records import Attempt, RunRecord, SweepRecord
-from sweepkit.spec.sweep import SweepSpec
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.store.base import Store
+from sweepkit.sweep_config.sweep import SweepSpec
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import difflib
 from enum import StrEnum
 
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.spec.records import SweepRecord, SweepState
+from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.store.base import Store
 
 CONTROL_PERIOD_S = 0.5

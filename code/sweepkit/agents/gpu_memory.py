@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sweepkit.agents.slots import Slot
-from sweepkit.spec.events import Event, Notice
-from sweepkit.spec.watched import GpuUse
+from sweepkit.model.events import Event, Notice
+from sweepkit.model.watched import GpuUse
 
 _GIB = 1024**3
 _SHARE = 0.8

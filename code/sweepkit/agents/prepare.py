@@ -24,11 +24,11 @@ from sweepkit.environ import (
     RUN_DIR_ENV,
     SEED_ENV,
 )
+from sweepkit.model.seeds import seed_of_run
 from sweepkit.paths import SweepPaths, python
-from sweepkit.spec.command import arguments_json, build_command, needs_json_file, optional_names
-from sweepkit.spec.seeds import seed_of_run
-from sweepkit.spec.sweep import SweepSpec, WandbNaming
 from sweepkit.store.base import Attempt, RunRecord
+from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
+from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 
 

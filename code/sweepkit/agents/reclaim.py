@@ -7,8 +7,8 @@ from sweepkit.agents.context import AgentContext
 from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Exited, await_fork_server, kill_leftovers, written_end
-from sweepkit.spec.events import Notice
-from sweepkit.spec.records import Attempt, LiveAttempt
+from sweepkit.model.events import Notice
+from sweepkit.model.records import Attempt, LiveAttempt
 
 # One query, and a search of /proc for each attempt of others: a killed neighbour costs seconds, not a lease.
 _RECLAIM_PERIOD_S = 2.0

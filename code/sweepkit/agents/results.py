@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweepkit import __version__
 from sweepkit.agents.identity import host_name
 from sweepkit.files import write_atomically
+from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.json_text import json_text
-from sweepkit.spec.records import RunRecord
+from sweepkit.text.json_text import json_text
+from sweepkit.version import VERSION
 
 _LOG_TAIL_BYTES = 16_384
 _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
@@ -26,7 +26,7 @@ def describe_surroundings(folder: str) -> dict[str, Any]:
     Args:
         folder: Where the program lies; its git commit is recorded, None outside a repository.
     """
-    versions = {"python": sys.version.split()[0], "sweepkit": __version__}
+    versions = {"python": sys.version.split()[0], "sweepkit": VERSION}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)

@@ -11,8 +11,8 @@ Source: W&B's documentation, "Resume preemptible Sweeps runs"; the client's `Run
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sweepkit.model.records import Attempt, Report
 from sweepkit.paths import SweepPaths
-from sweepkit.spec.records import Attempt, Report
 from sweepkit.tracking.wandb_file import WandbTail
 
 

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sweepkit.spec.objectives import OUTCOME
-from sweepkit.spec.records import Report
-from sweepkit.spec.runs import RunState, RunView
+from sweepkit.model.objectives import OUTCOME
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState, RunView
 from sweepkit.store.base import RunRecord, Store
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sweepkit.agents.slots import Slot
+from sweepkit.model.runs import RunState
 from sweepkit.scheduling.failures import FailureKind
 from sweepkit.scheduling.flapping import EndedAttempt, guard
 from sweepkit.scheduling.outcome import AttemptOutcome
-from sweepkit.spec.runs import RunState
 
 _REMEMBERED = 200  # ended attempts that the guard looks at, at most
 _ROOM_BYTES = 65_536  # less free than that is full: a traceback could not have been written

@@ -33,11 +33,11 @@ from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
+from sweepkit.model.events import RunEnded, RunReported, RunStarted
+from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
-from sweepkit.spec.events import RunEnded, RunReported, RunStarted
-from sweepkit.spec.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import Decision, RunView
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_file import WandbTail

@@ -13,7 +13,7 @@ from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import StoreError
-from sweepkit.spec.events import Event, Notice
+from sweepkit.model.events import Event, Notice
 from sweepkit.store.base import Attempt
 
 _IDLE_S = 0.2

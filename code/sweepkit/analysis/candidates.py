@@ -17,7 +17,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import SEED_NAME, Floats, encoded
 from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 
 RAW, MODELLED = 3, 2
 NEAR = 0.05  # Gower distance under which two configurations count as one

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sweepkit.analysis.association import ranks
 from sweepkit.analysis.encoding import Design, Floats, Group
 from sweepkit.analysis.forest import grow
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 _FOLDS = 5
 _SHUFFLES = 20

@@ -13,8 +13,8 @@ from typing import Any
 
 from sweepkit.analysis.table import Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal, Metric
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import RunState
 
 # Words of W&B and Optuna for what we call otherwise.
 _STATES = {

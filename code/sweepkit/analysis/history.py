@@ -9,7 +9,7 @@ from math import comb, inf, sqrt
 
 from sweepkit.analysis.encoding import encode
 from sweepkit.analysis.table import Row, RunTable, same_configuration
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 _LONGEST_CURVE = 1000
 

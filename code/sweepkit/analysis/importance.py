@@ -28,7 +28,7 @@ from sweepkit.analysis.estimators import ESTIMATORS, Estimate, eps_squared
 from sweepkit.analysis.forest import Grown, Shuffle, grow
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 TREES = 200
 REFIT_TREES = 100

@@ -18,8 +18,8 @@ from statistics import fmean
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Row, RunTable, same_configuration
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Metric
+from sweepkit.model.metric import Metric
+from sweepkit.model.runs import RunState
 
 _SEED = re.compile(r"^(.*_)?(seed|random_state)$", re.IGNORECASE)
 

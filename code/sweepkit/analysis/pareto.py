@@ -6,7 +6,7 @@ Pure; vectors are tuples of finite numbers, goals one for each objective.
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 Point = Sequence[float]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.ranking import value_of, values_of
-from sweepkit.spec.records import RunRecord, SweepRecord, SweepState
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.seeds import by_configuration, configuration_of
-from sweepkit.spec.sweep import Goal, Metric
-from sweepkit.spec.watched import LiveRun
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import Decision, RunState
+from sweepkit.model.seeds import by_configuration, configuration_of
+from sweepkit.model.watched import LiveRun
 from sweepkit.stats.groups import mean
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweepkit.analysis.pareto import default_reference, hypervolume, layers
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import by_configuration, configuration_of
-from sweepkit.spec.sweep import Metric
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.seeds import by_configuration, configuration_of
 from sweepkit.stats.groups import mean
 
 __all__ = [

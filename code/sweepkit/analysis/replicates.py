@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweepkit.analysis.ranking import Standing, ranked, standings, value_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.seeds import configuration_of, seed_of_run
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import configuration_of, seed_of_run
 from sweepkit.stats.groups import sd
+from sweepkit.sweep_config.sweep import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

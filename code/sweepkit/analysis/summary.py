@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from sweepkit.analysis.ranking import values_of
-from sweepkit.spec.distributions import Kind, content_key
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.seeds import by_configuration, configuration_of
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Method, Metric, SweepSpec
+from sweepkit.model.distributions import Kind, content_key
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import by_configuration, configuration_of
+from sweepkit.model.space import Parameter, Space
 from sweepkit.stats.groups import mean
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
@@ -187,7 +188,7 @@ def _mean_row(group: Sequence[Row]) -> Row:
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     """Return the table of a recorded sweep.
 
-    With several metrics a run's objectives are what `spec.objectives.objectives_of` says.
+    With several metrics a run's objectives are what `model.objectives.objectives_of` says.
     """
     metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
     flat = [flatten(spec.space, run.params) for run in runs]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.files import write_atomically
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.table import dotted, short
-from sweepkit.spec.json_text import json_text
 from sweepkit.stats.words import chance_text, difference_text, digits_for, several
+from sweepkit.text.json_text import json_text
 
 if TYPE_CHECKING:
     from sweepkit.reports.study_report import Section

@@ -9,11 +9,11 @@ from typing import Any
 
 from sweepkit.analysis.ranking import best_run, front_runs, values_of
 from sweepkit.files import write_atomically
+from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, values_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 
 
 def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
@@ -89,7 +89,7 @@ def _config_text(paths: SweepPaths, spec: SweepSpec, best: RunRecord, base_confi
     """Return a run's configuration as YAML."""
     if base_config is None:
         return dump_yaml(dict(best.params))
-    from sweepkit.spec.training import apply, read_training_config, route, to_yaml
+    from sweepkit.training.config.training import apply, read_training_config, route, to_yaml
 
     config = read_training_config(base_config)
     seed = best.outcome.get("seed")
@@ -100,8 +100,8 @@ def _config_text(paths: SweepPaths, spec: SweepSpec, best: RunRecord, base_confi
 
 def _with_expectation(config: Any, paths: SweepPaths, spec: SweepSpec, best: RunRecord) -> Any:
     """Return the configuration with what its run came to, and where, so that a training of it can compare."""
-    from sweepkit.spec.reproduction import SECTION, expectation
-    from sweepkit.spec.training_schema import section_types
+    from sweepkit.training.config.reproduction import SECTION, expectation
+    from sweepkit.training.config.training_schema import section_types
 
     values = values_of(best, spec.objectives)
     if SECTION not in section_types(type(config)) or values is None:

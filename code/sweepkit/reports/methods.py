@@ -8,13 +8,13 @@ from sweepkit.analysis.importance import Importance
 from sweepkit.analysis.lead import contenders, lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
+from sweepkit.model.distributions import Distribution
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Parameter
 from sweepkit.reports.table import short
-from sweepkit.spec.distributions import Distribution
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Parameter
-from sweepkit.spec.stopping_section import STOPPING_KEYS
-from sweepkit.spec.sweep import EarlyTerminate, SweepSpec
+from sweepkit.sweep_config.stopping_section import STOPPING_KEYS
+from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
 _VALUES = 12  # of a parameter, listed
 _SEEDS = 8

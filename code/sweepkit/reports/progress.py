@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 from sweepkit.analysis.pareto import dominates
 from sweepkit.analysis.ranking import value_of, values_of
+from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
+from sweepkit.model.metric import Goal
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.seeds import configuration_of
 from sweepkit.reports.table import dotted, short, values_row, values_text
-from sweepkit.spec.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
-from sweepkit.spec.json_text import json_text
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import configuration_of
-from sweepkit.spec.sweep import Goal, SweepSpec
 from sweepkit.stats.groups import mean
+from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.json_text import json_text
 
 
 class View(Protocol):

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from sweepkit.analysis.lead import Contender
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import STATE_STYLES, short
-from sweepkit.spec.runs import RunState
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,8 +7,8 @@ import html
 
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
-from sweepkit.spec.runs import RunState
 
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import best_standing
 from sweepkit.analysis.replicates import Configuration, configurations
+from sweepkit.model.records import RunRecord
+from sweepkit.model.seeds import configuration_of, parameter_path, seed_of_run, without_value
 from sweepkit.reports.table import as_rich, dotted, short
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.seeds import configuration_of, parameter_path, seed_of_run, without_value
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table

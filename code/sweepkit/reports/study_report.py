@@ -16,13 +16,13 @@ from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
 from sweepkit.analysis.table import RunTable
 from sweepkit.files import write_atomically
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
 from sweepkit.reports.figures.study import reading_order, study_figures
 from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
-from sweepkit.spec.runs import RunState
 
 CONFIRMATION = "confirmation"  # the section that is told right after the best configuration
 _TOP = 5

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import front_runs, front_volume, ranked, standings, value_of, values_of
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.seeds import configuration_of
-from sweepkit.spec.sweep import SweepSpec
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.seeds import configuration_of
+from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -24,9 +24,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import Failure, FailureKind, classify, failure_reason, last_exception
-from sweepkit.spec.runs import Decision, RunState
-from sweepkit.spec.sweep import FailureAction, FailureRule
+from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
 __all__ = ["Ending", "AttemptOutcome", "PastFailure", "failure_reason", "hopeless", "judge"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.space import Path, Space
 from sweepkit.search.coding import Coding, Scale
-from sweepkit.spec.space import Path, Space
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -3,9 +3,9 @@
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
-from sweepkit.spec.conditions import first_at_least
-from sweepkit.spec.distributions import Distribution, content_key
-from sweepkit.spec.space import Clause
+from sweepkit.model.distributions import Distribution, content_key
+from sweepkit.model.space import Clause
+from sweepkit.sweep_config.conditions import first_at_least
 
 
 class Axis(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sweepkit.spec.runs import Exhausted, Proposal, RunView, Wait
+from sweepkit.model.runs import Exhausted, Proposal, RunView, Wait
 
 
 class Engine(Protocol):

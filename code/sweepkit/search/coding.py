@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sweepkit.spec.distributions import Distribution, Kind, content_key
-from sweepkit.spec.space import Path, Space
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.space import Path, Space
 
 # Beyond this many integers a sampler that lists its discrete values would need too much memory and time.
 _MAX_LISTED_INTEGERS = 10_000

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from math import prod
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.space import Condition, Path
 from sweepkit.search.axes import Axis, axis_length
-from sweepkit.spec.space import Condition, Path
 
 _MOST_STATES = 20_000
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import content_key
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.search.observations import ObservationState, observe
 from sweepkit.search.optuna_engine import _quiet_optuna
 from sweepkit.search.random import derived_seed
 from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
-from sweepkit.spec.distributions import content_key
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -152,7 +152,7 @@ class DefineByRunEngine:
         sampler: "tpe" or "random".
         fixed: Parameters that every run has besides, nested.
         prior: Ended runs of other sweeps; those without recorded suggestions are left out.
-        options: Of "tpe", as `spec.sampler.OPTIONS` names them.
+        options: Of "tpe", as `sweep_config.sampler.OPTIONS` names them.
     """
 
     def __init__(

@@ -4,10 +4,10 @@ Source: `sweeps` 0.3.0, `grid_search.py`: parameters sorted by name, the last on
 """
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.runs import Exhausted, Proposal, RunView
+from sweepkit.model.space import Path, Space
 from sweepkit.search.axes import Axis
 from sweepkit.search.points import FinitePoints, grid_axis, support_points
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.space import Path, Space
 
 
 class GridEngine:

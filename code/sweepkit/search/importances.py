@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

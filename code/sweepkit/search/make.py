@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.runs import RunView
 from sweepkit.search.active_ask import sampler_for
 from sweepkit.search.base import Engine
 from sweepkit.search.define_by_run import DefineByRunEngine, SpaceFunction
@@ -14,9 +15,8 @@ from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
 from sweepkit.search.samplers import numeric_parameters
 from sweepkit.search.seeded import SeededEngine, averaged_prior, seed_path
-from sweepkit.spec.runs import RunView
-from sweepkit.spec.sampler import ONE_METRIC, SAMPLERS
-from sweepkit.spec.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sampler import ONE_METRIC, SAMPLERS
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SYNONYMS = {"bayes": "gp", "gaussian_process": "gp"}
 
@@ -34,7 +34,7 @@ def make_engine(
     Args:
         spec: The sweep.
         seed: Seed of the search, >= 0.
-        sampler: A name of `spec.sampler.SAMPLERS`, or "bayes" for "gp", before `sweepkit.sampler` and the method. The
+        sampler: A name of `SAMPLERS`, or "bayes" for "gp", before `sweepkit.sampler` and the method. The
             options of `sweepkit.sampler` hold when it names the same one.
         prior: Ended runs of other sweeps. Their values teach those that learn; no engine takes their points or
             their numbers for its own.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.runs import RunState, RunView
-from sweepkit.spec.sweep import Impute, Metric
+from sweepkit.model.metric import Impute, Metric
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.runs import RunState, RunView
 
 
 class ObservationState(StrEnum):

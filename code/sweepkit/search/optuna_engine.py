@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import Exhausted, Proposal, RunView
+from sweepkit.model.space import Space
 from sweepkit.search.active_ask import ask_active
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 from sweepkit.search.observations import Observation, ObservationState, observe, observe_several
@@ -30,9 +33,6 @@ from sweepkit.search.samplers import (
     nsga_attributes,
     options_of,
 )
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.space import Space
-from sweepkit.spec.sweep import Goal, Metric
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -51,7 +51,7 @@ class OptunaEngine:
         seed: Seed of the search, >= 0.
         sampler: "gp" (TPE beyond 300 observed runs), "tpe", "cmaes", "nsga" or "auto".
         prior: Ended runs of other sweeps, in any order that is kept.
-        options: The sampler's options, as `spec.sampler.OPTIONS` names them.
+        options: The sampler's options, as `sweep_config.sampler.OPTIONS` names them.
     """
 
     def __init__(

@@ -11,10 +11,10 @@ from copy import deepcopy
 from math import prod
 from typing import Any
 
+from sweepkit.model.distributions import Distribution, content_key
+from sweepkit.model.space import Path, Space
 from sweepkit.search.axes import Axis, ListAxis, SupportAxis, axis_length
 from sweepkit.search.conditional import ActiveOrder, TooEntangled
-from sweepkit.spec.distributions import Distribution, content_key
-from sweepkit.spec.space import Path, Space
 
 
 class FinitePoints:

@@ -8,10 +8,10 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from sweepkit.model.runs import Exhausted, Proposal, RunView
+from sweepkit.model.space import Space
 from sweepkit.search.points import FinitePoints, SeenPoints, support_points
 from sweepkit.search.random import derived_seed, draw, pick_unseen
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.space import Space
 
 _STEPS = 32  # along the sequence in a finite space before the point is picked among the unseen ones
 

@@ -7,7 +7,7 @@ knows nothing of statistics.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sweepkit.spec.runs import Exhausted, Proposal, RunView, Wait
+from sweepkit.model.runs import Exhausted, Proposal, RunView, Wait
 
 Pair = tuple[int, int]  # a candidate and which of its fresh seeds, both from 0
 # Ended runs → the runs that the present round still lacks, in order (those under way included), and a reason; no runs

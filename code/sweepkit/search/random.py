@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from sweepkit.model.runs import Exhausted, Proposal, RunView
+from sweepkit.model.space import Space
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
-from sweepkit.spec.runs import Exhausted, Proposal, RunView
-from sweepkit.spec.space import Space
 
 _DRAWS = 32  # of a finite space before the point is picked among the unseen ones instead
 _MOST_DRAWS = 1000  # of an infinite space some of whose branches are finite

@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sweepkit.spec.space import Space
+from sweepkit.model.space import Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -103,7 +103,7 @@ def make_sampler(kind: str, options: Mapping[str, Any], *, seed: int, objectives
 
     Args:
         kind: "gp", "tpe", "cmaes" or "nsga".
-        options: As the YAML names them (`spec.sampler.OPTIONS`); absent ones have the defaults named there.
+        options: As the YAML names them (`sweep_config.sampler.OPTIONS`); absent ones have the defaults named there.
         seed: In [0, 2**32).
         objectives: How many there are: with four or more NSGA is NSGA-III by default.
     """

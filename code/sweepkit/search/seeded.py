@@ -16,15 +16,16 @@ from dataclasses import replace
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.distributions import content_key
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
+from sweepkit.model.space import Path
 from sweepkit.search.base import Engine
 from sweepkit.search.observations import best_value
-from sweepkit.spec.distributions import content_key
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.spec.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
-from sweepkit.spec.space import Path
-from sweepkit.spec.sweep import Metric, Seeds, SweepSpec
 from sweepkit.stats.groups import mean
+from sweepkit.sweep_config.sweep import Seeds, SweepSpec
 
 _CLOSING = (RunState.FAILED, RunState.DIVERGED, RunState.STOPPED)
 

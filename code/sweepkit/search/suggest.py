@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.space import Parameter, Path, Space
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.space import Parameter, Path, Space
 
 QUANTILE = " (quantile)"
 ATTRIBUTE = "param:"

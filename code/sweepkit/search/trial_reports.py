@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sweepkit.spec.sweep import Metric
+from sweepkit.model.metric import Metric
 
 
 class _ReportedTrial(Protocol):

@@ -16,7 +16,7 @@ saved.
 
 from collections.abc import Mapping, Sequence
 
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
 from sweepkit.stats.groups import mean
 from sweepkit.stats.student import pool, pooled
 

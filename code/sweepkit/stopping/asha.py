@@ -7,10 +7,11 @@ that never pauses: instead of promoting the best 1/eta of a rung later, the othe
 from collections.abc import Sequence
 from math import isfinite
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
 from sweepkit.stopping.histories import finite, number, share, values_at
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Asha:

@@ -7,7 +7,7 @@ from itertools import islice
 from math import isinf
 
 from sweepkit.errors import SweepKitError
-from sweepkit.spec.sweep import EarlyTerminate
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _MAX_BANDS = 100  # W&B's
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sweepkit.spec.runs import Decision, RunView
+from sweepkit.model.runs import Decision, RunView
 
 
 class StoppingRule(Protocol):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from math import inf, isfinite
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 
 REPORTS = 2  # one bad value can be a bad batch, two in a row are not
 _EXPLODED = 1e4  # times where the run began; a loss that gets there does not come back

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from sweepkit.spec.runs import RunView
+from sweepkit.model.runs import RunView
 
 
 def finite(history: Sequence[float]) -> Sequence[float]:

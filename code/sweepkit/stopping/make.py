@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sweepkit.errors import SweepKitError
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.stopping_section import STOPPING_TYPES, bounds_kept, conflict
-from sweepkit.spec.sweep import EarlyTerminate, Goal, SweepSpec
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.asha import Asha
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
@@ -19,6 +18,8 @@ from sweepkit.stopping.percentile import Percentile
 from sweepkit.stopping.successive_halving import SuccessiveHalving
 from sweepkit.stopping.threshold import Threshold
 from sweepkit.stopping.wilcoxon import Wilcoxon
+from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
+from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
 _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "hyperband": Hyperband,

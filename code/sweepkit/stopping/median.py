@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from math import fsum, isfinite
 from statistics import median
 
-from sweepkit.spec.runs import Decision, RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import finite, number
 from sweepkit.stopping.steps import wait
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Median:

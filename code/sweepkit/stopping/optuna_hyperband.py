@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, floor, log
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.steps import longest
 from sweepkit.stopping.successive_halving import SuccessiveHalving
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _FACTOR = 3  # Optuna's default
 

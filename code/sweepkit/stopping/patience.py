@@ -5,9 +5,10 @@ Source: Prechelt 1998, "Early Stopping - But When?", the class UP in its usual f
 
 from collections.abc import Sequence
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.histories import finite, number
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Patience:

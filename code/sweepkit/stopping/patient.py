@@ -5,11 +5,12 @@ Source: Optuna 5.0, `PatientPruner`.
 
 from collections.abc import Sequence
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import numbers
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Patient:

@@ -7,10 +7,11 @@ averages, and with stopped runs too.)
 from collections.abc import Sequence
 from math import isnan
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Percentile:

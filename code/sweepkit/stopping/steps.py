@@ -9,8 +9,8 @@ Source: Optuna 5.0, `optuna/pruners`.
 from collections.abc import Iterable, Sequence
 from math import floor, isnan, nan
 
-from sweepkit.spec.runs import Decision, RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate
+from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 def wait(rule: EarlyTerminate, reports: int) -> str:

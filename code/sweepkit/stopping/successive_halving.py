@@ -8,10 +8,11 @@ Tuning" (MLSys). Beside our `asha`: rungs are steps from 0, so each lies one rep
 from collections.abc import Sequence
 from math import isnan
 
-from sweepkit.spec.runs import Decision, RunState, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import number, share
 from sweepkit.stopping.steps import longest, not_a_number
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _FACTOR = 4  # Optuna's default
 

@@ -6,10 +6,11 @@ Source: Optuna 5.0, `ThresholdPruner`.
 from collections.abc import Sequence
 from math import inf, isfinite, isnan
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import not_a_number, wait
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
 class Threshold:

@@ -10,10 +10,11 @@ each instance finds a difference by chance more often than one test would.
 from collections.abc import Sequence
 from math import erfc, fsum, isfinite, sqrt
 
-from sweepkit.spec.runs import Decision, RunView
-from sweepkit.spec.sweep import EarlyTerminate, Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import finished
+from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _EXACT = 50  # differences up to which scipy counts all outcomes, and with ties:
 _EXACT_TIED = 13

@@ -1,4 +1,4 @@
-"""The record of sweeps: what every store keeps and promises. Rules: `reference/distributed.md`, section 5.
+"""The record of sweeps: what every store keeps and promises.
 
 **Words.** A *sweep* has *runs* (one configuration each); a run has *attempts* (one process each). At most one attempt
 of a run is live. Every write of an attempt carries its *token*; a write whose token is not the live one's raises
@@ -13,7 +13,7 @@ and the record is as before or as after. Methods may be called from several thre
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sweepkit.spec.records import (
+from sweepkit.model.records import (
     Attempt,
     AttemptRecord,
     AttemptState,
@@ -23,7 +23,7 @@ from sweepkit.spec.records import (
     SweepRecord,
     SweepState,
 )
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 
 __all__ = [
     "Attempt",

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.records import RunRecord
+from sweepkit.model.records import RunRecord
 from sweepkit.store import records, writes
 from sweepkit.store.schema import RUNS, SWEEPS
 

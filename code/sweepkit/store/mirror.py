@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.objectives import objectives_of
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.seeds import CONFIGURATION, RUN_SEED, configuration_of
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal, Metric
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import objectives_of
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of
+from sweepkit.model.space import Parameter, Space
 from sweepkit.store.base import RunRecord, Store, SweepRecord
 from sweepkit.store.mirror_suggested import suggested, without_suggested
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.distributions import Distribution, Kind
-from sweepkit.spec.objectives import OUTCOME
-from sweepkit.spec.records import RunRecord
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.space import Parameter, Space
-from sweepkit.spec.sweep import Goal, Method, Metric, SweepSpec
+from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import OUTCOME
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.model.space import Parameter, Space
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.runs import RunState
-from sweepkit.spec.sweep import Goal
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptRecord, AttemptState, Report, RunRecord, SweepRecord, SweepState
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"

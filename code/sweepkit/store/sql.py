@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store import imported, records, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import (

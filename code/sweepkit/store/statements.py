@@ -6,7 +6,7 @@ Parameters of an UPDATE's conditions begin with `b_`, so that they never meet a 
 import sqlalchemy as sa
 from sqlalchemy import bindparam as b
 
-from sweepkit.spec.runs import RunState
+from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptState, SweepState
 from sweepkit.store.schema import ATTEMPTS, HISTORY_CHUNKS, REPORTS, RUNS, SWEEPS, db_now
 

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from sweepkit.errors import StoreError
-from sweepkit.spec.watched import LiveRun, Look
+from sweepkit.model.watched import LiveRun, Look
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState

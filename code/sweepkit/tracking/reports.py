@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.errors import TrackingError
-from sweepkit.spec.records import Report
+from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_step, as_time, numbers
 
 MESSAGE_PREFIX = "_sweepkit"

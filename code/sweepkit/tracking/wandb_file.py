@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sweepkit.spec.records import Report
+from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
 from sweepkit.tracking.wandb_log import (
     ConfigChange,

@@ -8,8 +8,8 @@ import torch
 from transformers import Seq2SeqTrainingArguments
 
 from sweepkit.errors import DataError
-from sweepkit.spec.training import TrainingConfig
-from sweepkit.spec.training_sections import OPTIMIZERS_OF_BITSANDBYTES
+from sweepkit.training.config.training import TrainingConfig
+from sweepkit.training.config.training_sections import OPTIMIZERS_OF_BITSANDBYTES
 
 _NO_WARMUP = ("constant",)
 # transformers' default is one cycle, which is plain cosine: a schedule of that name restarts at least once.

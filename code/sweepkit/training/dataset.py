@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sweepkit.errors import DataError
-from sweepkit.spec.training import TrainingConfig
 from sweepkit.training.cache import PLACE, Recipe, tokenized, tokenizer_sha256
+from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.data import Columns, locate
 from sweepkit.training.readers import is_csv
 from sweepkit.training.tokens import TokenizedPairs

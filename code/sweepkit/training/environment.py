@@ -14,7 +14,7 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import cache_dir
-from sweepkit.spec.training import AnyConfig
+from sweepkit.training.config.training import AnyConfig
 from sweepkit.training.data import locate
 from sweepkit.training.fingerprint import file_sha256
 

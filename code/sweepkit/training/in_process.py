@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sweepkit.spec.training import AnyConfig
+from sweepkit.training.config.training import AnyConfig
 from sweepkit.training.tasks.base import Listeners, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 

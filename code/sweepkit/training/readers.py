@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.spec.checker import suggestion
+from sweepkit.sweep_config.checker import suggestion
 
 Row = tuple[str, list[Any]]  # where it stands, for messages; the values of the wanted columns in the order asked for
 DELIMITERS = (",", ";", "\t", "|")

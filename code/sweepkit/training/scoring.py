@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweepkit.metrics.scorer import Scorer, Scores, readable
-from sweepkit.spec.training import TrainingConfig
+from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.results import write_text
 from sweepkit.training.text import normalize
 

@@ -11,10 +11,10 @@ from typing import Any
 from sweepkit.environ import ASKED_ENV, RUN_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR, slug
-from sweepkit.spec.reproduction import Reproduction, Row, compare, differences, digest, section_of
-from sweepkit.spec.training import AnyConfig, as_dict, route
 from sweepkit.tracking.reports import ReportWriter
 from sweepkit.training import environment
+from sweepkit.training.config.reproduction import Reproduction, Row, compare, differences, digest, section_of
+from sweepkit.training.config.training import AnyConfig, as_dict, route
 from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
 from sweepkit.training.results import Evaluation, best_of, write_json, write_text
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Generic, TypeVar, cast
 
-from sweepkit.spec.training import AnyConfig
+from sweepkit.training.config.training import AnyConfig
 
 Config = TypeVar("Config", bound=AnyConfig)
 
@@ -29,7 +29,7 @@ class RecordedConfig(Generic[Config]):
         raw: The same configuration; reading it notes nothing. For writing all of it down.
         read: Dotted paths of the fields read so far.
 
-    >>> from sweepkit.spec.training import TrainingConfig
+    >>> from sweepkit.training.config.training import TrainingConfig
     >>> recorded = RecordedConfig(TrainingConfig())
     >>> _ = recorded.config.generation.num_beams
     >>> recorded.read

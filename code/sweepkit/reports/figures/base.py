@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
-from sweepkit.spec.runs import RunState
 
 LONGEST = 28
 _METRIC = 32  # letters that fit beside the lowest figure

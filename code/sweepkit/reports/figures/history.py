@@ -4,6 +4,7 @@ from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
     STATE_SYMBOLS,
@@ -18,7 +19,6 @@ from sweepkit.reports.figures.base import (
     plain_row,
     value_axis,
 )
-from sweepkit.spec.runs import RunState
 
 NAME, TITLE = "optimization_history", "Optimization history"
 _LOST = (RunState.FAILED, RunState.DIVERGED)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.metric import Goal
 from sweepkit.reports.figures.base import (
     Drawn,
     clipped,
@@ -16,7 +17,6 @@ from sweepkit.reports.figures.base import (
     safe,
     value_axis,
 )
-from sweepkit.spec.sweep import Goal
 
 NAME, TITLE = "pareto_front", "Pareto front"
 

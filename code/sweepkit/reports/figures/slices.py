@@ -7,6 +7,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
@@ -20,7 +21,6 @@ from sweepkit.reports.figures.base import (
     place,
     value_axis,
 )
-from sweepkit.spec.runs import RunState
 
 NAME = "slice"
 MOST = 9

@@ -15,12 +15,12 @@ from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.history import best_so_far, in_time, seed_sd
 from sweepkit.analysis.importance import Gate, Importance, Verdict
 from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import clipped, log_sensible, number
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
 from sweepkit.reports.figures.slices import learning_rate, median_line, top_range
 from sweepkit.reports.table import short
-from sweepkit.spec.runs import RunState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

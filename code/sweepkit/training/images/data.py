@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sweepkit.errors import DataError
 from sweepkit.files import locked
 from sweepkit.paths import ROOT_DIR
-from sweepkit.spec.image_sections import ImageDataSection
+from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
 from sweepkit.training.images.arrays import Arrays, Pixels
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from sweepkit.errors import DataError
-from sweepkit.spec.image_sections import ImageModelSection
 from sweepkit.training.checkpoints import _load, resolve
+from sweepkit.training.config.image_sections import ImageModelSection
 from sweepkit.training.images.batches import Scaling
 
 CHANNEL_WORDS = {1: "grayscale", 3: "rgb"}

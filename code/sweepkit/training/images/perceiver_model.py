@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sweepkit.errors import DataError
-from sweepkit.spec.image_sections import PerceiverModelSection
+from sweepkit.training.config.image_sections import PerceiverModelSection
 
 _INITIAL_STD = 0.02  # of the latents; the paper's
 

@@ -18,8 +18,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from sweepkit.errors import DataError
 from sweepkit.paths import cache_dir
-from sweepkit.spec.training import ImageConfig, PerceiverConfig
 from sweepkit.training import environment
+from sweepkit.training.config.training import ImageConfig, PerceiverConfig
 from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fetched, measured
 from sweepkit.training.images.data import Images, load
 from sweepkit.training.images.folds import Fold, Rows, sample, split

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from sweepkit.spec.training import TrainingConfig
+from sweepkit.training.config.training import TrainingConfig
 
 
 def settings(config: TrainingConfig, model: Any, tokenizer: Any) -> GenerationConfig:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.spec.training import TrainingConfig
 from sweepkit.training.checkpoints import PROMPT_KEY, load_model, load_tokenizer, metadata, resolve
+from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.models.families import Kind, dropout_overrides, kind_of, layer_overrides, positions
 from sweepkit.training.models.generation import settings
 from sweepkit.training.models.vocabulary import add_tags, fit_embeddings, fit_padding

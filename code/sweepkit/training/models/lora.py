@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from sweepkit.errors import DataError
-from sweepkit.spec.training_sections import LoraSection
+from sweepkit.training.config.training_sections import LoraSection
 from sweepkit.training.models.families import Kind
 from sweepkit.training.models.vocabulary import grow
 

@@ -91,6 +91,6 @@ _MODULES: Mapping[str, str] = {
 
 
 def task(name: str) -> Train:
-    """Return the function that trains for a task of `spec.training.TASKS`; its libraries are imported now."""
+    """Return the function that trains for a task of `TASKS`; its libraries are imported now."""
     train: Train = import_module(_MODULES[name]).train
     return train

@@ -6,7 +6,7 @@ Importing this module imports torch and transformers; it uses neither of them be
 from pathlib import Path
 from typing import Any
 
-from sweepkit.spec.training import ImageConfig
+from sweepkit.training.config.training import ImageConfig
 from sweepkit.training.images import models
 from sweepkit.training.images.batches import Scaling
 from sweepkit.training.images.data import Images

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sweepkit.spec.training import PerceiverConfig
+from sweepkit.training.config.training import PerceiverConfig
 from sweepkit.training.images.batches import Scaling
 from sweepkit.training.images.data import Images
 from sweepkit.training.images.perceiver_model import Perceiver

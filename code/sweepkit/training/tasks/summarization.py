@@ -13,10 +13,10 @@ import torch
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from sweepkit.paths import cache_dir
-from sweepkit.spec.training import TrainingConfig
 from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
 from sweepkit.training.callbacks import EarlyStopping, Telling
+from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.dataset import load as load_data
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
 from sweepkit.training.models.families import Kind

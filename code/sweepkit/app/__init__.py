@@ -1,1 +1,0 @@
-"""Argument parsing and composition, one file per entry script."""

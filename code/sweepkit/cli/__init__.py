@@ -1,0 +1,1 @@
+"""The command lines: argparse and `main`, nothing else."""

@@ -1,0 +1,130 @@
+"""The command lines of `compare_models.py` and `seed_ttest.py`. Imports argparse and nothing heavy."""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweepkit.cli.options import gpu_names, make_parser, margin, natural, positive
+
+_COMPARE = """\
+examples:
+  python compare_models.py --models kobart kogpt2 t5 --seeds 42 123 456
+  python compare_models.py --models tiny_bart tiny_t5 tiny_gpt2 --seeds 1 2 3 --num-workers 2    no download, minutes
+  python compare_models.py --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
+  python compare_models.py --analyze-only                       what <output dir>/*_seed* holds
+  python compare_models.py --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
+
+A name is a file of config/models/, with or without "optimal_". Every model is trained with every seed; the same command
+continues where it was interrupted. Each run's results: <output dir>/<model>_seed<seed>/results/; the comparison:
+<output dir>/comparison_<name>.json, .md, .tex.
+exit codes: 0 compared, significant or not; 1 the trainings were given up, paused or cancelled; 2 wrong input;
+130 interrupted.
+"""
+_TTEST = """\
+examples:
+  python seed_ttest.py --sweep first_sweep --by learning_rate
+  python seed_ttest.py --sweep wandb:team/summaries/ab12cd34 --by learning_rate
+  python seed_ttest.py --sweep 'optuna:sqlite:///study.db#mine' --by optimizer
+  python seed_ttest.py --results 'outputs/*_seed*' --metric rougeL_f1
+  python seed_ttest.py --csv runs.csv --by model --metric score --seed-column seed
+
+exit codes: 0 compared, significant or not; 2 wrong input.
+"""
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 0.5:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and below 0.5, got {text!r}")
+    return number
+
+
+def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
+    """Add what decides how it is compared."""
+    add = parser.add_argument_group("statistics").add_argument
+    add("--metric", metavar="NAME", help=f"the score (default: {metric})")
+    add("--goal", choices=["maximize", "minimize"], help="which is better (default: minimize for losses and errors)")
+    add("--rope", type=margin, default=0.005, metavar="M", help="closer than ±M counts as equal (default: 0.005)")
+    add("--alpha", type=_share, default=0.05, metavar="A", help="level of all pairs together (default: 0.05)")
+    add("--paired", action="store_true", help="pair by seed: only where a seed means the same to both")
+
+
+def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `compare_models.py`; argparse exits with code 2 on a wrong one."""
+    parser = make_parser("compare_models.py", "Train models with several seeds each and say which is better.", _COMPARE)
+    add = parser.add_argument
+    add(
+        "--models", nargs="+", default=[], metavar="NAME|FILE", help="configurations: names in config/models/, or files"
+    )
+    add(
+        "--seeds", nargs="+", type=natural, metavar="S", help="train each model with each of them (default: 42 123 456)"
+    )
+    add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare the results in these folders")
+    _add_statistics(parser, "eval/rouge_combined_f1, of images eval/macro_f1")
+    add("--evaluation", choices=["best", "last"], default="best", help="which evaluation of a run counts")
+    _add_training(parser)
+    _add_places(parser, output_dir)
+    options = parser.parse_args(argv)
+    if options.analyze_only is None and not options.models:
+        parser.error("--models names what is trained; --analyze-only compares results that are there")
+    if options.seeds is not None and len(set(options.seeds)) < len(options.seeds):
+        parser.error(f"--seeds: each must be given once, got {' '.join(map(str, options.seeds))}")
+    return options
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("training").add_argument
+    add("--preset", metavar="NAME", help="lay quick, balanced, best or a file of yours over every configuration")
+    add("--set", metavar="NAME=VALUE", action="append", default=[], help="set one field of all of them; repeatable")
+    add("--train-data", metavar="FILE", help="in place of data.train_file")
+    add("--val-data", metavar="FILE", help="in place of data.val_file")
+    add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
+    add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only (default: all visible)")
+    add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: 1)")
+    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
+    add("--name", metavar="NAME", help="of the comparison (default: compare-<models>)")
+    add("--fresh", action="store_true", help="train all of it anew under a new name; what there is stays")
+    add("--retry-failed", action="store_true", help="run the failed runs again, too")
+    add("--cold", action="store_true", help="start every run in a fresh process")
+    add("--dry-run", action="store_true", help="show what would be run, write nothing")
+    add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+
+
+def _add_places(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+    add = parser.add_argument
+    add("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where all is written (default: outputs/)")
+    add("--storage", metavar="URL", help="the record: a file or a URL (default: DIR/sweepkit.db)")
+    add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
+
+
+def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `seed_ttest.py`; argparse exits with code 2 on a wrong one."""
+    parser = make_parser(
+        "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--sweep",
+        metavar="NAME|wandb:PATH|optuna:URL#STUDY",
+        help="runs of a recorded sweep, of one at W&B (wandb:ENTITY/PROJECT/ID), or trials of an Optuna study",
+    )
+    what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")
+    what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs")
+    add = parser.add_argument
+    add("--by", metavar="NAME", help="the parameter or column whose values are the groups (results: the model)")
+    add("--seed-column", metavar="NAME", help="csv: the column that tells the repetitions apart (default: seed)")
+    add("--evaluation", choices=["best", "last"], default="best", help="results: which evaluation of a run counts")
+    _add_statistics(parser, "the sweep's own, of results rouge_combined_f1")
+    add("--save", type=Path, metavar="FILE", help="also write FILE.json, FILE.md and FILE.tex")
+    _add_places(parser, output_dir)
+    options = parser.parse_args(argv)
+    if (options.sweep or options.csv) and not options.by:
+        parser.error("--by: names the parameter or column whose values are the groups")
+    if options.csv and not options.metric:
+        parser.error("--metric: names the column of the scores")
+    return options

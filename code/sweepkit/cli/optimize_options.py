@@ -1,0 +1,110 @@
+"""The command line of `optimize.py`. Imports argparse and nothing heavy: `--help` must answer at once."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweepkit.cli.options import gpu_names, make_parser, natural, positive, seconds
+from sweepkit.studies.yaml.study_sweep import PRUNERS, SAMPLERS
+
+DEFAULT_EXPERIMENT = "tiny_bart_lora"
+_EPILOG = """\
+examples:
+  python optimize.py                          50 trials of the embedded model
+  python optimize.py --experiment tiny_t5 --n_trials 20 --n-jobs 2
+  python optimize.py --experiment mine --base-config my.yaml --timeout 43200
+  python optimize.py --storage postgresql://user@host/optuna
+  python optimize.py --config my_optuna.yaml  a space, pruning, phases of your own
+
+Without --config fifteen parameters are searched: lora_r, lora_alpha,
+lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
+scheduler_type, temperature, top_p, num_beams, length_penalty, hidden_dropout,
+attention_dropout. Each trial is a training; it reports after every epoch, and a
+poor one is ended there.
+
+The same command continues where it was stopped or killed; a greater --n-trials
+adds trials. Started twice, both work on one study. Ctrl-C waits for the running
+trials, a second one terminates them, a third one kills them.
+Options may be written with - or _ between their words.
+exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
+failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
+"""
+
+
+def jobs(text: str) -> int:
+    """Return how many trials run at once: a positive whole number, or -1 for as many as the machine has room for."""
+    if text.strip() == "-1":
+        return -1
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, or -1 for all, got {text!r}") from None
+
+
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `optimize.py`; argparse exits with code 2 on a wrong one.
+
+    `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
+    --config may say them.
+    """
+    description = "Search for the best training configuration with Optuna's samplers."
+    parser = make_parser("optimize.py", description, _EPILOG)
+    _add_study(parser)
+    _add_machine(parser, output_dir)
+    return parser.parse_args([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
+
+
+def _dashed(word: str) -> str:
+    """Return an option with dashes between its words, its value untouched.
+
+    >>> _dashed("--n_trials=5"), _dashed("--n-jobs"), _dashed("my_name"), _dashed("--study_name=a_b")
+    ('--n-trials=5', '--n-jobs', 'my_name', '--study-name=a_b')
+    """
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the study").add_argument
+    add(
+        "--experiment",
+        metavar="NAME",
+        help="a training configuration in config/ or config/models/, else a name of yours for the study "
+        f"(default: {DEFAULT_EXPERIMENT})",
+    )
+    add("--config", metavar="FILE|NAME", help="a YAML with a search space of your own, or its name in config/")
+    add("--base-config", metavar="FILE|NAME", help="what every trial starts from, in place of the experiment's")
+    add("--study-name", metavar="NAME", help="default: optuna_<experiment>")
+    add("--n-trials", type=positive, metavar="N", help="trials in all, over all calls (default: 50)")
+    add("--timeout", type=seconds, metavar="SECONDS", help="start no trial after so long in this call")
+    add("--direction", choices=["maximize", "minimize"], help="default: maximize, of ROUGE-L F1; minimize the loss")
+    add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
+    add("--sampler", choices=SAMPLERS, help="default: tpe")
+    add("--pruner", choices=sorted(PRUNERS), help="what ends poor trials early (default: median)")
+    add("--seed", type=natural, metavar="S", help="seed of the search (default: 42)")
+    add("--wandb", action="store_true", help="record each trial with W&B, too (offline)")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="refuse to begin: the study must be there already")
+    begin.add_argument("--fresh", action="store_true", help="start anew under a new name; what there is stays")
+
+
+def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+    add = parser.add_argument_group("where and how").add_argument
+    add("--output-dir", type=Path, default=output_dir, metavar="DIR", help="results (default: outputs/)")
+    add(
+        "--storage",
+        metavar="URL",
+        help="the Optuna storage that shows the study, for optuna.load_study and optuna-dashboard "
+        "(default: sqlite:///DIR/optuna.db)",
+    )
+    add("--record", metavar="URL", help="the record that is resumed from, as sweep_runner.py's --storage")
+    add("--n-jobs", type=jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
+    add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
+    add("--cold", action="store_true", help="start every trial in a fresh process")
+    add("--retry-failed", action="store_true", help="run the failed trials again, too")
+    add("--dry-run", action="store_true", help="show what would be run, write nothing")
+    add("--json", action="store_true", help="one JSON object a line on stdout")
+    add("-v", "--verbose", action="store_true", help="show each trial's log file as it starts")

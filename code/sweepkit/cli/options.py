@@ -1,0 +1,265 @@
+"""The command line of the sweep runners. Imports argparse and nothing heavy: `--help` must answer at once."""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+# Those of `sweep_config.sampler`, which imports too much for a `--help`; a test compares the two.
+_SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc", "auto")
+_ENDS = """\
+
+sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|patience|percentile|successive_halving|
+optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
+Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
+once. The same command continues; what trainer.py trained goes on where it was terminated.
+exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
+2 wrong input; 130 interrupted by Ctrl-C.
+"""
+_EPILOG = f"""\
+examples:
+  python sweep_runner.py --sweep-config first_sweep            run it, or continue where it stopped
+  python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
+  python sweep_runner.py --sweep-config my.yaml --count 10 --sampler tpe
+  python sweep_runner.py --sweep-config my.yaml --storage postgresql://user@host/sweeps
+  python sweep_runner.py --sweep-config my.yaml --backend wandb                  W&B's server leads, W&B agents run it
+  python sweep_runner.py --wandb-sweep ENTITY/PROJECT/ID                         work on a sweep that is at W&B already
+  python sweep_runner.py --confirm first_sweep                 its best again with fresh seeds, as a race of 15 runs
+
+from another terminal, while it runs:
+  python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
+                                                               running runs, --cancel terminates them as well
+{_ENDS}"""
+
+
+_PARALLEL_EPILOG = f"""\
+examples:
+  python parallel_sweep_runner.py --single-parallel first_sweep               a worker for each GPU, else per two cores
+  python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
+  python parallel_sweep_runner.py --single-parallel my.yaml --gpus 0,1,2,3 --gpus-per-run 2
+  python parallel_sweep_runner.py --sweeps a_sweep b_sweep c_sweep            three sweeps share the workers fairly
+  python parallel_sweep_runner.py --confirm first_sweep                       its best again with fresh seeds
+  python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
+  python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
+{_ENDS}"""
+
+
+def positive(text: str) -> int:
+    """Return a positive whole number of the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return number
+
+
+def natural(text: str) -> int:
+    """Return a whole number of at least 0 of the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds of the command line, at least 0."""
+    return _at_least_0(text, "a number of seconds")
+
+
+def margin(text: str) -> float:
+    """Return a margin of the command line, a number of at least 0."""
+    return _at_least_0(text, "a number")
+
+
+def _at_least_0(text: str, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be {what} of at least 0, got {text!r}")
+    return number
+
+
+def gpu_names(text: str) -> tuple[str, ...]:
+    """Return the GPUs of the command line, separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"must be indices or UUIDs with commas between, as 0,1,3, got {text!r}")
+    return names
+
+
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `sweep_runner.py`; argparse exits with code 2 on a wrong one.
+
+    `command` and `name` hold what is asked of a sweep that runs elsewhere, else None.
+    """
+    parser = make_parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
+    _add_wandb_sweep(what)
+    for word, meaning in (
+        ("pause", "start no further run of a recorded sweep, wherever it runs, until --resume"),
+        ("resume", "let a paused sweep go on"),
+        ("stop", "start no further run; its runners end when the running runs have ended"),
+        ("cancel", "terminate its running runs, too; they are run again if it is started again"),
+        ("push", "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again"),
+    ):
+        what.add_argument(f"--{word}", metavar="NAME", help=meaning)
+    _add_confirm(parser, what)
+    _add_common(parser, output_dir)
+    options = _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
+    asked = [(word, name) for word in ("pause", "resume", "stop", "cancel", "push") if (name := getattr(options, word))]
+    options.command, options.name = asked[0] if asked else (None, None)
+    return options
+
+
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+    """Return the options of `parallel_sweep_runner.py`; argparse exits with code 2 on a wrong one."""
+    parser = make_parser(
+        "parallel_sweep_runner.py",
+        "Run W&B sweeps on all GPUs of this machine: no account, no network.",
+        _PARALLEL_EPILOG,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"
+    )
+    what.add_argument("--sweeps", nargs="+", metavar="NAME|FILE", help="several sweeps that share the workers fairly")
+    what.add_argument(
+        "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
+    )
+    _add_wandb_sweep(what)
+    _add_confirm(parser, what)
+    group = parser.add_argument_group("workers")
+    add = group.add_argument
+    add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
+    add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
+    add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
+    add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: the YAML's, else 1; 0 uses none)")
+    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
+    add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
+    add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
+    _add_common(parser, output_dir)
+    return _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
+
+
+def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
+    """Add the sweep that is at W&B already."""
+    what.add_argument(
+        "--wandb-sweep", metavar="ENTITY/PROJECT/ID", help="make runs of a sweep at W&B, which others made (or its URL)"
+    )
+
+
+def _with_backend(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with the backend decided; argparse exits with code 2 on two that differ."""
+    if options.wandb_sweep is not None and options.backend == "local":
+        parser.error("--wandb-sweep: the sweep is at W&B, so --backend must be wandb, got local; leave it out")
+    options.backend = options.backend or ("wandb" if options.wandb_sweep is not None else "local")
+    return options
+
+
+def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser that shows its epilog as it is written."""
+    return argparse.ArgumentParser(
+        prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_confirm(parser: argparse.ArgumentParser, what: "argparse._MutuallyExclusiveGroup") -> None:
+    """Add what concerns a confirmation."""
+    what.add_argument(
+        "--confirm", metavar="NAME", help="run the best of a recorded sweep again with fresh seeds: is it really best?"
+    )
+    group = parser.add_argument_group("with --confirm")
+    add = group.add_argument
+    add("--budget", type=positive, metavar="N", dest="budget_given", help="runs at most (default: 15)")
+    add("--seeds-from", type=natural, metavar="S", help="the first fresh seed (default: 1001); used ones are left out")
+    add("--rope", type=margin, metavar="M", help="closer than ±M counts as equal: then the cheapest is taken")
+    add(
+        "--holdout",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="parameters that choose the hold-out set (default: the YAML's)",
+    )
+    add("--no-holdout", action="store_true", help="do not open the hold-out set")
+    add("--again", action="store_true", help="open it once more; it is no longer unseen then")
+
+
+_CONFIRMS = ("budget_given", "seeds_from", "rope", "holdout", "no_holdout", "again")
+
+
+def _checked_confirm(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options; argparse exits where those of a confirmation stand without one, or with what it decides."""
+    given = [name for name in _CONFIRMS if getattr(options, name) not in (None, False)]
+    if options.confirm is None and given:
+        shown = given[0].removesuffix("_given").replace("_", "-")
+        parser.error(f"--{shown}: needs --confirm NAME")
+    if options.confirm is not None:
+        if options.backend == "wandb":
+            parser.error("--confirm: its race is run by this machine's agents, so --backend must be local, got wandb")
+        for name in ("base_config", "sampler"):
+            if getattr(options, name) is not None:
+                parser.error(f"--confirm: takes it from the record; leave --{name.replace('_', '-')} out")
+    options.budget = 15 if options.budget_given is None else options.budget_given
+    return options
+
+
+def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+    """Add what both runners take."""
+    add = parser.add_argument
+    add(
+        "--base-config",
+        type=Path,
+        metavar="FILE|NAME",
+        help="what trainer.py starts from (default: the sweep's `sweepkit.base_config`, else config/base_config.yaml)",
+    )
+    add(
+        "--backend",
+        choices=("local", "wandb"),
+        help="who leads the sweep: this program (default), or W&B's server, asked by a real W&B agent on each slot",
+    )
+    add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
+    add(
+        "--output-dir",
+        type=Path,
+        default=output_dir,
+        metavar="DIR",
+        help="where everything is written (default: outputs/)",
+    )
+    add(
+        "--storage",
+        metavar="URL",
+        help="the record: a file, sqlite:///FILE or postgresql://… (default: DIR/sweepkit.db)",
+    )
+    add(
+        "--optuna-storage",
+        metavar="URL",
+        help="mirror the sweep into an Optuna storage, for optuna-dashboard and Optuna's plots",
+    )
+    add(
+        "--wandb",
+        choices=("offline", "online"),
+        help="online: send each run to W&B while it logs (default: the YAML's sweepkit.wandb.mode, else offline)",
+    )
+    add(
+        "--wandb-wait",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to wait at the end for a W&B server that takes nothing (default: 30); --push sends the rest",
+    )
+    add("--sampler", choices=_SAMPLERS, help="search with this in place of the method's own engine")
+    add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")
+    add("--dry-run", action="store_true", help="show what would be run, write nothing")
+    add("--fresh", action="store_true", help="start anew under a new name; what there is stays")
+    add("--retry-failed", action="store_true", help="run the failed runs again, too")
+    add("--cold", action="store_true", help="start every run in a fresh process")
+    add("--json", action="store_true", help="one JSON object a line on stdout")
+    add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")

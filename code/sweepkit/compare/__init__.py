@@ -1,0 +1,1 @@
+"""Models trained with several seeds, and what is really better."""

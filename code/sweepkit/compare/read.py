@@ -1,0 +1,255 @@
+"""Read trainings to compare: from result folders, from a recorded sweep, from a CSV of any tool."""
+
+import csv
+import glob
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweepkit.analysis.ranking import value_of
+from sweepkit.analysis.trained import Examples, Trained, short_name
+from sweepkit.errors import DataError, SweepKitError
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.reports.files import relative
+from sweepkit.reports.table import dotted, short
+
+RESULT = "training_results.json"
+_FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
+_FACTS = (
+    "steps",
+    "duration_s",
+    "trainable_parameters",
+    "parameters",
+    "train_rows",
+    "val_rows",
+    "rouge_tokenizer",
+    "data",
+    "device",
+    "versions",
+    "architecture",
+)
+
+
+# -- result folders ---------------------------------------------------------------------------------------------------
+
+
+def read_results(patterns: Sequence[str]) -> list[Trained]:
+    """Return the trainings below the folders that match; in the order of their paths.
+
+    Args:
+        patterns: Folders, files, or patterns such as `outputs/*_seed*`.
+
+    Raises:
+        DataError: Nothing matches, or a file is no result.
+    """
+    files: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = sorted(glob.glob(os.path.expanduser(pattern))) or ([pattern] if Path(pattern).exists() else [])
+        for match in matches:
+            files.update(dict.fromkeys(_files(Path(match))))
+    if not files:
+        raise DataError(f"{' '.join(patterns)}: must be folders with results/{RESULT} in them, got none; train first")
+    return [read_training(file) for file in files]
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place] if place.suffix == ".json" else []
+    near = [place / "results" / RESULT, place / RESULT]
+    return next(([file] for file in near if file.is_file()), sorted(place.glob(f"**/{RESULT}")))
+
+
+def read_training(file: Path, *, model: str | None = None, seed: str | None = None) -> Trained:
+    """Return the training of a `training_results.json`, with the scores of its examples where they lie beside it.
+
+    Args:
+        file: The result.
+        model: What it counts as; None takes the folder's name before "_seed", else the name of the checkpoint.
+        seed: None takes the result's own, else the folder's.
+
+    Raises:
+        DataError: The file cannot be read, or is not such a result.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: must be a readable JSON file, got: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("best_metrics") or {}, dict):
+        raise DataError(f"{file}: must hold an object with best_metrics; is it a training's result?")
+    told = content.get("config")
+    config: dict[str, Any] = told if isinstance(told, dict) else {}
+    folder = file.parent.parent if file.parent.name == "results" else file.parent
+    named = _FOLDER.fullmatch(folder.name)
+    own = content.get("seed")
+    checkpoint = _inner(config, "model", "name")
+    return Trained(
+        model=model or (named["model"] if named else Path(str(checkpoint or folder.name)).name),
+        seed=seed or (str(own) if own is not None else named["seed"] if named else folder.name),
+        where=relative(file),
+        best=_short(content.get("best_metrics") or {}),
+        last=_short(content.get("last_metrics") or content.get("best_metrics") or {}),
+        state=str(content.get("state", "finished")),
+        config=config,
+        facts={name: content[name] for name in _FACTS if content.get(name) is not None},
+        examples=read_examples(file.with_name("examples.jsonl")),
+    )
+
+
+def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {short_name(str(name)): value for name, value in metrics.items()}
+
+
+def _inner(config: Any, section: str, name: str) -> Any:
+    inner = config.get(section) if isinstance(config, Mapping) else None
+    return inner.get(name) if isinstance(inner, Mapping) else None
+
+
+def read_examples(file: Path) -> Examples | None:
+    """Return the scores of every example in an `examples.jsonl`; None when there is no sound one."""
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return None
+    if len(rows) < 2 or not all(isinstance(row, dict) for row in rows):
+        return None
+    columns = {
+        name: [row[name] for row in rows]
+        for name, value in rows[0].items()
+        if _is_number(value) and name != "index" and all(_is_number(row.get(name)) for row in rows)
+    }
+    told = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
+    return Examples(key=hashlib.sha256(told.encode("utf-8", "replace")).hexdigest(), columns=columns)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# -- a recorded sweep -------------------------------------------------------------------------------------------------
+
+
+def sweep_groups(
+    runs: Sequence[RunRecord], by: str, metric: Metric | None, name: str
+) -> tuple[list[Trained], list[str]]:
+    """Return the runs of a sweep grouped by a parameter, and what must be known of them.
+
+    Args:
+        runs: Of the sweep.
+        by: The parameter, with or without its dots.
+        metric: The sweep's own, whose value a run has by the sweep's ranking; None without one.
+        name: The score to compare.
+
+    Raises:
+        SweepKitError: No run has the parameter.
+    """
+    flat = [dotted(run.params) for run in runs]
+    known = list(dict.fromkeys(key for row in flat for key in row))
+    column = next((key for key in known if key == by or key.rpartition(".")[2] == by), None)
+    if column is None:
+        raise SweepKitError(f"--by: must be a parameter of the sweep ({', '.join(known) or 'it has none'}), got {by!r}")
+    others = [key for key in known if key != column and len({repr(row.get(key)) for row in flat}) > 1]
+    repeated: Counter[tuple[str, str]] = Counter()
+    trained = []
+    for run, row in zip(runs, flat, strict=True):
+        label = short(row.get(column))
+        rest = _rest(row, others)
+        repeated[label, rest] += 1
+        again = f" #{repeated[label, rest]}" if repeated[label, rest] > 1 else ""
+        trained.append(_of_record(run, label, rest + again, metric, name))
+    notes = []
+    if free := [key for key in others if key.rpartition(".")[2] != "seed"]:
+        notes.append(f"inside the groups {', '.join(free)} vary, too: the spread is not that of seeds alone")
+    return trained, notes
+
+
+def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
+    """Return what tells the runs of a group apart: the seed alone where only that varies."""
+    if len(others) == 1 and others[0].rpartition(".")[2] == "seed":
+        return short(row.get(others[0]))
+    return ", ".join(f"{key.rpartition('.')[2]}={short(row.get(key))}" for key in others) or "run"
+
+
+def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:
+    best = _short(run.best_metrics)
+    value = value_of(run, metric) if metric is not None and short_name(metric.name) == short_name(name) else None
+    if value is not None:
+        best[short_name(name)] = value
+    state = "finished" if run.state is RunState.FINISHED else run.state.value
+    reason = run.reason if run.state is not RunState.FINISHED else ""
+    if run.state is RunState.STOPPED:  # it had a smaller budget than the others
+        state, reason = "stopped early", run.reason
+    facts = {"duration_s": run.outcome["duration_s"]} if "duration_s" in run.outcome else {}
+    return Trained(
+        model=model,
+        seed=seed,
+        where=f"run {run.run_id}",
+        best=best,
+        last=_short(run.last_metrics),
+        state=state,
+        reason=reason,
+        facts=facts,
+    )
+
+
+# -- a CSV ------------------------------------------------------------------------------------------------------------
+
+
+def read_csv(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
+    """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
+
+    Args:
+        file: With a header; UTF-8, with or without a byte order mark.
+        by: The column of the groups.
+        metric: The column of the scores.
+        seed_column: The column that tells the rows of a group apart; None takes "seed" where there is one, else the
+            number of the row in its group.
+
+    Raises:
+        DataError: The file cannot be read, has no row, or lacks a column.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{file}: must be a readable CSV file in UTF-8, got: {error}") from None
+    if not rows:
+        raise DataError(f"{file}: must have a header and at least one row, got none")
+    heads = [head for head in rows[0] if head is not None]
+    columns = {name: _column(file, heads, name) for name in (by, metric, *([seed_column] if seed_column else []))}
+    seeds = columns[seed_column] if seed_column else "seed" if "seed" in heads else None
+    counts: Counter[str] = Counter()
+    trained = []
+    for line, row in enumerate(rows, start=2):
+        label = row[columns[by]] or "(empty)"
+        counts[label] += 1
+        seed = row[seeds] if seeds else str(counts[label])
+        score = {short_name(metric): _number(row[columns[metric]])}
+        trained.append(
+            Trained(model=label, seed=seed or str(counts[label]), where=f"line {line}", best=score, last=score)
+        )
+    return trained
+
+
+def _column(file: Path, heads: Sequence[str], name: str) -> str:
+    """Return the column that a name means: exactly, else the only one that ends with it (params.x, best.x)."""
+    if name in heads:
+        return name
+    near = [head for head in heads if head.removeprefix("params.") == name or head.removeprefix("best.") == name]
+    if len(near) == 1:
+        return near[0]
+    raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan

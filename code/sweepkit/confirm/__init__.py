@@ -1,0 +1,1 @@
+"""A sweep's best configurations run again with fresh seeds."""

@@ -1,0 +1,320 @@
+"""`--confirm NAME`: run the best of a sweep again with fresh seeds as a race, then look at the hold-out set once.
+
+Both are sweeps of their own in the record, `NAME-confirm` and `NAME-holdout`, run by the agents like any other. The
+race's state is their run table, so the same command continues after a kill at any line, and comes to the same end.
+"""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.agents.agent import Finish
+from sweepkit.agents.control import find_sweep_record
+from sweepkit.agents.slots import Slot
+from sweepkit.confirm.plan import (
+    RacePlan,
+    Setup,
+    confirmation_name,
+    holdout_name,
+    holdout_parameters,
+    keep_base_config,
+    new_setup,
+    plan_of_parent,
+    race_plan,
+    setup_of,
+    used_seeds,
+)
+from sweepkit.confirm.plan import fresh_seeds as fresh
+from sweepkit.confirm.result import describe, score_of, scores_of, seen_of, standing_of
+from sweepkit.errors import ConflictError
+from sweepkit.model.records import SweepRecord
+from sweepkit.model.runs import RunView
+from sweepkit.model.seeds import RUN_SEED
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.confirmation import (
+    Seen,
+    confirmation_text,
+    write_confirmation,
+)
+from sweepkit.reports.files import relative, write_config, write_spec, write_table
+from sweepkit.runner.call import Call
+from sweepkit.runner.plan import Plan, check_storage_exists, storage_of
+from sweepkit.runner.session import Session
+from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
+from sweepkit.search.race import Pair, RaceEngine
+from sweepkit.store.open import open_store
+from sweepkit.text.json_text import json_text
+
+if TYPE_CHECKING:
+    from sweepkit.stats.race import End
+    from sweepkit.store.base import Store
+
+SlotsFor = Callable[[Plan], tuple[tuple[Slot, ...], Sequence[str]]]
+_FINALISTS = 2
+
+
+def confirm(options: Namespace, slots_for: SlotsFor) -> int:
+    """Run or continue the confirmation of `options.confirm`; print what came of it; return the exit code.
+
+    Args:
+        options: The command line of a runner.
+        slots_for: What the runs of a plan may occupy, and what to tell of it.
+
+    Raises:
+        SweepKitError: There is no such sweep, or nothing to confirm; another budget than recorded.
+    """
+    storage = storage_of(options)
+    check_storage_exists(storage)
+    with open_store(storage) as store:
+        parent = find_sweep_record(store, options.confirm)
+        own = plan_of_parent(options, parent)
+        record = _recorded(store, confirmation_name(parent.name), parent, options)
+        setup = new_setup(options, store, parent, own) if record is None else _agreed(record, options)
+        holdout = {} if options.no_holdout else holdout_parameters(options, own)
+    plan = race_plan(own, setup, text=record.text if record else None)
+    if options.dry_run:
+        return _show(options, plan, setup, holdout)
+    keep_base_config(own, parent)
+    code, record, end = _run(options, plan, slots_for)
+    look: Seen | str = "the race is not over" if end is None else _holdout_reason(options, holdout)
+    if end is not None and not look:
+        code, look = _look(options, own, record, slots_for, holdout)
+    _conclude(options, own, parent, record, look)
+    return code
+
+
+def _recorded(store: "Store", name: str, parent: SweepRecord, options: Namespace) -> SweepRecord | None:
+    """Return the confirmation that is recorded and gone on with; None to begin one."""
+    family = store.sweeps(family=name)
+    if not family or options.fresh:
+        return None
+    if setup_of(family[-1]) is None:
+        raise ConflictError(
+            f"--confirm {parent.name}: its sweep would be {name!r}, which is recorded as another one; "
+            "name another --output-dir or --storage"
+        )
+    return family[-1]
+
+
+def _agreed(record: SweepRecord, options: Namespace) -> Setup:
+    """Return the recorded race; refuse options that would have made another one."""
+    setup = setup_of(record)
+    assert setup is not None
+    differences = [
+        f"--{name}: {before} → {now}"
+        for name, before, now in (
+            ("budget", setup.budget, options.budget_given),
+            ("rope", setup.rope, options.rope),
+            ("seeds-from", setup.seeds[0], options.seeds_from),
+        )
+        if now is not None and now != before
+    ]
+    if differences:
+        raise ConflictError(
+            f"{record.name}: is recorded with other options:\n  "
+            + "\n  ".join(differences)
+            + "\nleave them out to go on with it, or add --fresh to race anew (what there is stays)"
+        )
+    return setup
+
+
+# -- running it -------------------------------------------------------------------------------------------------------
+
+
+class RaceSession(Session):
+    """A session whose engine is a race; nothing of it is a winner until the race says so."""
+
+    plan: RacePlan
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._checked_first_run = True  # the sweep's own first run was looked at
+
+    def open(self) -> None:
+        """Make or continue the record; make the files' folder, the engine and the view."""
+        self.sweep, self.notes = self._open_sweep()
+        self.paths = self._paths(self.sweep)
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        write_spec(self.paths, self.spec)
+        self.engine = race_engine(self.plan, self.sweep.seed)
+        self.view = self._make_view(self._tally(self.engine))
+
+    def conclude(self, finish: Finish) -> int:
+        """Write the table of runs; return the exit code."""
+        write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
+        if not self.options.json and not finish.complete:
+            print(f"{self.sweep.name}: not complete, {finish.reason}; the same command continues")
+        return 1 if finish.given_up else 0
+
+
+class RaceCall(Call):
+    """A call whose sweep is a race."""
+
+    def __init__(self, options: Namespace, plan: RacePlan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
+        super().__init__(options, [plan], slots=slots, notes=notes)
+        self.session = RaceSession(options, plan, self.store, slots=slots, screen=self.sessions[0].screen)
+        self.sessions = [self.session]
+
+    def __enter__(self) -> "RaceCall":
+        return self
+
+
+def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
+    """Return the engine of a race, told nothing yet."""
+    setup, spec = plan.setup, plan.spec
+    race, metric = setup.race(seed), spec.metric
+
+    def decide(ended: Mapping[Pair, RunView]) -> tuple[Sequence[Pair], str]:
+        from sweepkit.stats.race import End
+
+        step = race.next({pair: score_of(view, metric, setup.sign) for pair, view in ended.items()})
+        if isinstance(step, End):
+            return (), step.reason
+        keep, each = setup.rounds[step.round]
+        told = f"round {step.round + 1} of {len(setup.rounds)}: {keep} configurations, {each} fresh seeds each"
+        return step.runs, told
+
+    def notes(candidate: int, repeat: int) -> Mapping[str, Any]:
+        return {RUN_SEED: setup.seeds[repeat]}
+
+    return RaceEngine(decide, lambda *pair: setup.params(spec, *pair), total=setup.total(), notes=notes)
+
+
+def _run(options: Namespace, plan: RacePlan, slots_for: SlotsFor) -> tuple[int, SweepRecord, "End | None"]:
+    """Run what is left of a race; return the exit code, its record, and how it ended (None: it has not)."""
+    if not options.fresh and not options.retry_failed:
+        with open_store(plan.storage) as store:
+            family = store.sweeps(family=plan.spec.name)
+            if family and (end := _end_of(store, family[-1], plan)) is not None:
+                return 0, family[-1], end  # nothing is left to run
+    slots, notes = slots_for(plan)
+    with RaceCall(options, plan, slots, notes) as call:
+        code = call.run()
+        record = call.session.sweep
+        return code, record, _end_of(call.store, record, plan)
+
+
+def _end_of(store: "Store", record: SweepRecord, plan: RacePlan) -> "End | None":
+    from sweepkit.stats.race import End
+
+    runs = store.runs(record.sweep_id)
+    if not all(run.state.done for run in runs):
+        return None
+    step = plan.setup.race(record.seed).next(scores_of(runs, plan.spec.metric, plan.setup))
+    return step if isinstance(step, End) else None
+
+
+def _show(options: Namespace, plan: RacePlan, setup: Setup, holdout: Mapping[str, Any]) -> int:
+    """Print what would be run; return the exit code."""
+    from sweepkit.reports.table import dotted, short
+
+    rounds = ", ".join(f"{keep} x {each}" for keep, each in setup.rounds)
+    if options.json:
+        told = {"event": "plan", **setup.plain(), "holdout": dict(holdout)}
+        sys.stdout.write(json_text(told) + "\n")
+        return 0
+    print(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
+    for place, item in enumerate(setup.entrants, 1):
+        values = "  ".join(f"{name}={short(value)}" for name, value in dotted(item.params).items())
+        why = f"by {setup.model.split(',')[0]}" if item.by_model else "by score"
+        print(f"  {place}. run {item.number} ({item.run_id}), {setup.metric} = {item.value:.5g}, {why}: {values}")
+    chosen = ", ".join(f"{name}={short(value)}" for name, value in holdout.items())
+    print(f"then one look at the hold-out set: {chosen}" if chosen else "no hold-out set is named (sweepkit.holdout)")
+    return 0
+
+
+# -- the hold-out set -------------------------------------------------------------------------------------------------
+
+
+def _holdout_reason(options: Namespace, holdout: Mapping[str, Any]) -> str:
+    """Return why the hold-out set is not opened; "" when it is."""
+    if options.no_holdout:
+        return "not opened (--no-holdout)"
+    return "" if holdout else "none is named; sweepkit.holdout or --holdout names the parameters that choose it"
+
+
+def _look(
+    options: Namespace, own: Plan, record: SweepRecord, slots_for: SlotsFor, holdout: Mapping[str, Any]
+) -> tuple[int, Seen | str]:
+    """Score the finalists on the hold-out set, once; return the exit code and what was seen, or why nothing was.
+
+    The look is a sweep in the record, made before its first run: that it was opened is known whatever comes then.
+    """
+    with open_store(own.storage) as store:
+        setup = setup_of(record)
+        assert setup is not None
+        family = store.sweeps(family=holdout_name(setup.sweep))
+        last = setup_of(family[-1]) if family else None
+        again = options.again and not (family and _unfinished(store, family[-1]))
+        if last is None or again:
+            chosen = _look_setup(store, own, record, setup, holdout)
+        elif last.of == record.name:
+            chosen = last
+        else:
+            when = time.strftime("%Y-%m-%d", time.gmtime(family[-1].created_at))
+            return 0, (
+                f"was opened on {when} by {last.of}; a choice made after a further look would be made by it, too: "
+                "--again opens it nevertheless"
+            )
+        text = family[-1].text if family and chosen is last else None
+    plan = race_plan(own, chosen, text=text)
+    asked = Namespace(**{**vars(options), "fresh": again and bool(family), "count": None, "retry_failed": False})
+    code, seen, _ = _run(asked, plan, slots_for)
+    with open_store(own.storage) as store:
+        opened = len(store.sweeps(family=plan.spec.name))
+        return code, seen_of(store, seen, record, plan, opened)
+
+
+def _unfinished(store: "Store", record: SweepRecord) -> bool:
+    """Return whether a look was begun and cut short: it is continued, not opened again."""
+    setup = setup_of(record)
+    runs = store.runs(record.sweep_id)
+    return setup is not None and (len(runs) < setup.total() or not all(run.state.done for run in runs))
+
+
+def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, holdout: Mapping[str, Any]) -> Setup:
+    """Return the look at the hold-out set: leader and runner-up, a few fresh seeds each."""
+    standing = standing_of(store, record, setup, own.spec.metric)
+    leaders = [place.candidate for place in standing.places if place.fresh][:_FINALISTS]
+    used = used_seeds(store, find_sweep_record(store, setup.sweep), (), own)
+    return replace(
+        setup,
+        entrants=tuple(setup.entrants[candidate] for candidate in leaders),
+        rounds=((len(leaders), _FINALISTS),),
+        seeds=fresh(used | set(setup.seeds), _FINALISTS, first=setup.seeds[0]),
+        fixed=dict(holdout),
+        of=record.name,
+    )
+
+
+# -- what came of it --------------------------------------------------------------------------------------------------
+
+
+def _conclude(options: Namespace, own: Plan, parent: SweepRecord, record: SweepRecord, look: Seen | str) -> None:
+    """Write what came of the race into the sweep's folder, and print it."""
+    paths = SweepPaths(own.output_dir, parent.name)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    with open_store(own.storage) as store:
+        told = describe(store, own, record, look)
+        runs = {run.run_id: run for run in store.runs(parent.sweep_id)}
+    write_confirmation(paths.root, told)
+    winner = runs.get(told.winner or "")
+    files = ["confirmation.json"]
+    if winner is not None and told.finished:
+        head = (
+            f"# Confirmed best of sweep {parent.name}: run {winner.run_id}; confirmation.json says how sure that is.\n"
+        )
+        write_config(paths, own.spec, winner, base_config=own.base_config if own.trains else None, head=head)
+        files.append("confirmed_config.yaml")
+    if report_at_end(paths, own.spec, parent, list(runs.values())) is not None:
+        files.append(REPORT_NAME)
+    if options.json:
+        sys.stdout.write(json_text({"event": "confirmation", **told.plain()}) + "\n")
+        return
+    print("\n" + confirmation_text(told))
+    print(
+        f"files: {relative(paths.root)}/ ({', '.join(files)}), runs in {relative(own.output_dir)}/sweep_{record.name}/"
+    )

@@ -1,0 +1,147 @@
+"""What the record tells of a confirmation: scores, standing, the look at the hold-out set. Nothing is run here."""
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweepkit.confirm.plan import Entrant, RacePlan, Setup, setup_of
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.seeds import seed_of_run
+from sweepkit.reports.confirmation import Confirmation, Fresh, Look, Member, Seen
+from sweepkit.runner.plan import Plan
+from sweepkit.search.race import Pair, pair_of
+
+if TYPE_CHECKING:
+    from sweepkit.stats.race import Place, RaceStanding
+    from sweepkit.store.base import Store
+
+
+def score_of(run: RunView | RunRecord, metric: Metric | None, sign: float) -> float | None:
+    """Return what a run scored, more being better; None of one that did not run to its end or has no value."""
+    from sweepkit.analysis.ranking import value_of
+
+    value = value_of(run, metric) if run.state is RunState.FINISHED else None
+    return None if value is None else sign * value
+
+
+def scores_of(runs: Sequence[RunRecord], metric: Metric | None, setup: Setup) -> dict[Pair, float | None]:
+    """Return the scores of the runs that are done, more being better."""
+    return {
+        pair: score_of(run, metric, setup.sign)
+        for run in runs
+        if run.state.done and (pair := pair_of(run.proposal)) is not None
+    }
+
+
+def seen_of(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int) -> Seen:
+    """Return what the look showed.
+
+    A run's hold-out score is that of the report at which the fresh runs were best on the sweep's own data, by their
+    median: the best report on the hold-out set would be a choice made by it.
+    """
+    metric = plan.spec.metric
+    goal = metric.goal if metric else None
+    fresh_runs = store.runs(record.sweep_id)
+    confirmed = setup_of(record)
+    assert confirmed is not None and goal is not None
+    looks = []
+    for index, entrant in enumerate(plan.setup.entrants):
+        place = next(at for at, item in enumerate(confirmed.entrants) if item.run_id == entrant.run_id)
+        mine = [run for run in fresh_runs if (pair := pair_of(run.proposal)) and pair[0] == place]
+        best = [run.history.index(goal.best(run.history)) for run in mine if run.history]
+        report = statistics.median_low(best) if best else 0
+        runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
+        scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
+        looks.append(Look(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs)))
+    return Seen(
+        parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
+    )
+
+
+def _value_at(run: RunRecord, report: int) -> float | None:
+    """Return a finished run's value at a report, its last one when it made fewer."""
+    if run.state is not RunState.FINISHED:
+        return None
+    if run.history:
+        value = run.history[min(report, len(run.history) - 1)]
+        return value if value - value == 0 else None
+    return run.summary
+
+
+def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "RaceStanding":
+    """Return where everybody stands by the runs that are recorded."""
+    return setup.race(record.seed).standing(scores_of(store.runs(record.sweep_id), metric, setup))
+
+
+def describe(store: "Store", own: Plan, record: SweepRecord, look: Seen | str) -> Confirmation:
+    """Return a confirmation as it stands in the record."""
+    setup = setup_of(record)
+    assert setup is not None
+    runs = store.runs(record.sweep_id)
+    standing = standing_of(store, record, setup, own.spec.metric)
+    members = []
+    for place in standing.places:
+        entrant = setup.entrants[place.candidate]
+        mine = [run for run in runs if (pair := pair_of(run.proposal)) and pair[0] == place.candidate]
+        members.append(_member(setup, place, entrant, mine, own))
+    return Confirmation(
+        sweep=setup.sweep,
+        confirmation=record.name,
+        metric=setup.metric,
+        goal=setup.goal,
+        configurations=setup.configurations,
+        budget=setup.budget,
+        rounds=setup.rounds,
+        seeds=setup.seeds,
+        seed_parameter=".".join(setup.seed_path) or None,
+        rope=setup.rope,
+        model=setup.model,
+        runs=sum(run.state.done for run in runs),
+        members=tuple(members),
+        spread=standing.spread.sd if standing.spread else None,
+        df=standing.spread.df if standing.spread else None,
+        fallback=standing.fallback,
+        end=standing.end.reason if standing.end else None,
+        equal=tuple(setup.entrants[c].run_id for c in standing.end.equal) if standing.end else (),
+        holdout=look if isinstance(look, Seen) else None,
+        no_holdout="" if isinstance(look, Seen) else look,
+    )
+
+
+def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRecord], own: Plan) -> Member:
+    """Return where a configuration stands, in the metric's own direction."""
+    sign = setup.sign
+    low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
+    seconds = [told for run in runs if isinstance(told := run.outcome.get("duration_s"), int | float)]
+
+    def own_way(value: float | None) -> float | None:
+        return None if value is None else sign * value
+
+    name = own.spec.extensions.seed_parameter
+    return Member(
+        run_id=entrant.run_id,
+        number=entrant.number,
+        params=entrant.params,
+        sweep_rank=entrant.rank,
+        by_model=entrant.by_model,
+        sweep_score=entrant.value,
+        stopped=not entrant.scores,
+        fresh=tuple(
+            Fresh(run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, own.spec.metric, sign)))
+            for run in runs
+            if run.state.done
+        ),
+        mean=own_way(place.mean),
+        low=own_way(low),
+        high=own_way(high),
+        optimism=place.optimism,
+        estimate=own_way(place.estimate),
+        chance=place.chance,
+        tied=place.tied,
+        lost=place.lost,
+        rounds=place.rounds,
+        duration_s=statistics.median(seconds) if seconds else None,
+        alike=entrant.alike,
+    )

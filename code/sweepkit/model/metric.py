@@ -1,0 +1,50 @@
+"""What a sweep optimizes: a metric, its direction, and what stands in for a value that is missing. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Goal(StrEnum):
+    """W&B's `metric.goal`."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+    def better(self, a: float, b: float) -> bool:
+        """Return whether `a` is strictly better than `b`."""
+        return a < b if self is Goal.MINIMIZE else a > b
+
+    def best(self, values: "list[float] | tuple[float, ...]") -> float:
+        """Return the best of a non-empty sequence."""
+        return min(values) if self is Goal.MINIMIZE else max(values)
+
+    def worst(self, values: "list[float] | tuple[float, ...]") -> float:
+        """Return the worst of a non-empty sequence."""
+        return max(values) if self is Goal.MINIMIZE else min(values)
+
+
+class Impute(StrEnum):
+    """W&B's `metric.impute`: what a run that failed is told as."""
+
+    LATEST = "latest"
+    BEST = "best"
+    WORST = "worst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What is optimized.
+
+    Args:
+        name: The name as the program logs it, e.g. "eval/rouge_combined_f1".
+        goal: Direction.
+        target: The sweep ends as soon as any run reaches this value.
+        impute: What a failed run is told as.
+        impute_while_running: What a running run is told as; None (W&B's "false") means as pending.
+    """
+
+    name: str
+    goal: Goal = Goal.MINIMIZE
+    target: float | None = None
+    impute: Impute = Impute.WORST
+    impute_while_running: Impute | None = None

@@ -1,0 +1,54 @@
+"""What a run is worth on several objectives: one vector, decided in one place. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunView
+
+# W&B's own key for the seconds that a run has taken. As an objective it is the whole run's duration, whatever it logs.
+RUNTIME = "_runtime"
+OUTCOME = "objectives"  # the key of a run's recorded outcome under which its vector stands, by metric name
+
+
+def objectives_of(run: RunRecord | RunView, metrics: Sequence[Metric]) -> tuple[float, ...] | None:
+    """Return a run's values of several metrics, all finite, in the order of `metrics`; None when one is not known.
+
+    They are the values of the run's last report in which all of them are finite; a finite summary (a value set without
+    a report) takes the place of its metric. The last and not the best, since the best of each metric may come from
+    different moments of the training: no model that the run leaves has them together, while the last ones are those
+    of the model it ends with. Metrics that were not reported together (their histories differ in length) count with
+    the last finite value of each. A recorded run that is done carries its vector, decided so when it ended; of any
+    other record the newest values count.
+    """
+    if isinstance(run, RunRecord):
+        return _recorded(run, metrics)
+    summaries = run.summaries or (None,) * len(metrics)
+    histories = run.objectives or ((),) * len(metrics)
+    given = {i: float(value) for i, value in enumerate(summaries) if value is not None and math.isfinite(value)}
+    reported = [i for i in range(len(metrics)) if i not in given]
+    last = _last_finite([histories[i] for i in reported])
+    if last is None:
+        return None
+    values = {**given, **dict(zip(reported, last, strict=True))}
+    return tuple(values[i] for i in range(len(metrics)))
+
+
+def _last_finite(histories: Sequence[Sequence[float]]) -> tuple[float, ...] | None:
+    """Return the last values that are all finite: of one report where the histories were reported together."""
+    if len({len(history) for history in histories}) <= 1:
+        rows = reversed(list(zip(*histories, strict=True)))
+        whole = next((row for row in rows if all(map(math.isfinite, row))), None)
+        return () if not histories else None if whole is None else tuple(map(float, whole))
+    last = [next((value for value in reversed(history) if math.isfinite(value)), None) for history in histories]
+    found = [float(value) for value in last if value is not None]
+    return tuple(found) if len(found) == len(last) else None
+
+
+def _recorded(run: RunRecord, metrics: Sequence[Metric]) -> tuple[float, ...] | None:
+    decided = run.outcome.get(OUTCOME) if run.state.done else None
+    known: Mapping[str, float] = decided if isinstance(decided, Mapping) else run.last_metrics
+    values = [known.get(metric.name) for metric in metrics]
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    return tuple(finite) if len(finite) == len(metrics) else None

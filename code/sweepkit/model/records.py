@@ -1,0 +1,181 @@
+"""What a store keeps, as values: sweeps, runs, attempts, reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sweepkit.model.runs import RunState
+
+
+class SweepState(StrEnum):
+    """Where a sweep stands (W&B's states, lower case)."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(StrEnum):
+    """Where an attempt stands."""
+
+    LIVE = "live"  # claimed; its process may or may not have started yet
+    DONE = "done"  # its outcome is recorded
+    LOST = "lost"  # its lease ran out or its process vanished; fenced
+    RELEASED = "released"  # unharmed (Ctrl-C); does not count against the retries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRecord:
+    """One sweep as recorded.
+
+    Args:
+        sweep_id: Random id, 8 characters of [a-z0-9].
+        name: Unique in a store.
+        family: The name before `--fresh` numbered it; sweeps of one family share it.
+        generation: 1 for the first of a family.
+        text: The YAML text, as last extended.
+        seed: The search's seed.
+        state: Where it stands.
+        reason: Why it is in that state.
+        created_at: Seconds since the epoch.
+        metric: The metric's name, or None. `goal` likewise.
+        meta: Anything the shell keeps with it (program, warnings shown, …); JSON.
+    """
+
+    sweep_id: str
+    name: str
+    family: str
+    generation: int
+    text: str
+    seed: int
+    state: SweepState
+    reason: str
+    created_at: float
+    metric: str | None
+    goal: str | None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as recorded.
+
+    Args:
+        run_id: Random id, 8 characters of [a-z0-9], usable as a W&B run id.
+        number: 0-based, unique in its sweep, without gaps.
+        params: Nested configuration.
+        state: Where it stands.
+        reason: Why it is in that state, in words; "" while pending.
+        history: Metric values of its last attempt, in order (NaN, infinities kept).
+        summary: The metric's value set without a report, or None.
+        best_metrics: All values of the report at which the metric was best; {} without one.
+        last_metrics: The newest value of every reported name.
+        attempts: Attempts made so far, released and lost ones included.
+        failures: Attempts that count against the retries.
+        proposal: The engine's reason and numbers.
+        created_at, started_at, ended_at: Seconds since the epoch, or None.
+        outcome: What the last attempt ended with (exit code, signal, duration_s, device, host, peak_memory_mb, …).
+        change: The sweep's change counter at this run's last write; grows with every write.
+    """
+
+    run_id: str
+    sweep_id: str
+    number: int
+    params: Mapping[str, Any]
+    state: RunState
+    reason: str = ""
+    history: tuple[float, ...] = ()
+    summary: float | None = None
+    best_metrics: Mapping[str, float] = field(default_factory=dict)
+    last_metrics: Mapping[str, float] = field(default_factory=dict)
+    attempts: int = 0
+    failures: int = 0
+    proposal: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    change: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A claimed run: the right to execute it, until the lease ends.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`, unique.
+        token: Random secret that every write of the attempt carries.
+        run: The run as it was when claimed (state RUNNING).
+        ordinal: 1 for the run's first attempt.
+        lease_until: Seconds since the epoch, database clock.
+    """
+
+    attempt_id: str
+    token: str
+    run: RunRecord
+    ordinal: int
+    lease_until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveAttempt:
+    """What the record knows of an attempt that nobody has ended: for reclaiming after a crash."""
+
+    attempt_id: str
+    token: str
+    run_id: str
+    agent_id: str
+    host: str
+    pid: int | None
+    lease_until: float
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt as recorded, live or over: why a run was made again, and where.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`.
+        ordinal: 1 for the run's first attempt.
+        state: Where it stands.
+        reason: Why it ended, in words; "" while it is live.
+        agent_id, host: Who claimed it.
+        pid, device: Its process, once `started` was told; None and "" before.
+        claimed_at: Seconds since the epoch, database clock; `started_at`, `ended_at` likewise, or None.
+        lease_until: End of its last lease.
+        outcome: As given to `finish`; {} otherwise.
+    """
+
+    attempt_id: str
+    ordinal: int
+    state: AttemptState
+    reason: str
+    agent_id: str
+    host: str
+    pid: int | None
+    device: str
+    claimed_at: float
+    started_at: float | None
+    ended_at: float | None
+    lease_until: float
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One row that a program reported.
+
+    Args:
+        seq: 0-based position in its attempt.
+        values: Name to number (int, float, bool as 0/1); non-numeric values were dropped. NaN and infinities kept.
+        step: The program's own step, or None.
+        time: Seconds since the epoch by the program's host.
+    """
+
+    seq: int
+    values: Mapping[str, float]
+    step: int | None = None
+    time: float = 0.0

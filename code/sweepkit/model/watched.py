@@ -1,0 +1,79 @@
+"""What a monitor is given of a sweep, as values: by our own record or by W&B's server alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sweepkit.model.records import RunRecord, SweepRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """A live attempt and what it reported.
+
+    Args:
+        run_id: The run that it executes.
+        attempt_id: Its own id.
+        ordinal: 1 for the run's first attempt.
+        agent_id, host: Who claimed it.
+        pid, device: Its process, None and "" before it started.
+        claimed_at: Seconds since the epoch by the record's clock; `started_at` likewise, None before it started.
+        expired: Its lease is over: no agent has renewed it in time.
+        reports: Reports so far.
+        step: The program's own step at the newest report, None when it told none.
+        first_report_at, last_report_at: Seconds since the epoch by the program's host; None without a report.
+    """
+
+    run_id: str
+    attempt_id: str
+    ordinal: int
+    agent_id: str
+    host: str
+    pid: int | None
+    device: str
+    claimed_at: float
+    started_at: float | None
+    expired: bool
+    reports: int
+    step: int | None
+    first_report_at: float | None
+    last_report_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One look at a sweep, all of it read from one state of the record.
+
+    Args:
+        sweep: As it is now.
+        changed: The runs that changed since the look before (the first one: all), by number.
+        live: Its live attempts.
+        now: The record's clock, seconds since the epoch.
+        idle_since: When its last attempt ended, None while one is live or when none was ever made.
+        change: The change counter to hand to the next look.
+    """
+
+    sweep: SweepRecord
+    changed: Sequence[RunRecord]
+    live: Sequence[LiveRun]
+    now: float
+    idle_since: float | None
+    change: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUse:
+    """What an attempt's process tree uses: CPU in percent of one core (None: not known yet), memory in MiB."""
+
+    cpu_percent: float | None
+    memory_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuUse:
+    """What is used of one GPU of this machine: its utilisation in percent, its memory in MiB."""
+
+    index: int
+    name: str
+    percent: float
+    memory_mb: float
+    total_mb: float

@@ -1,0 +1,1 @@
+"""A call, the sweeps of it, their plans."""

@@ -1,0 +1,182 @@
+"""One call of a runner: the sweeps that it runs share one record, one set of slots, one fork server, one terminal."""
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from types import FrameType, TracebackType
+
+from sweepkit.agents.agent import Finish, release_all
+from sweepkit.agents.gpu_memory import make_gate
+from sweepkit.agents.identity import agent_identity
+from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
+from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
+from sweepkit.errors import ConflictError
+from sweepkit.model.events import Notice
+from sweepkit.reports.progress import Screen
+from sweepkit.runner.plan import Plan
+from sweepkit.runner.session import Session
+from sweepkit.store.open import open_store
+from sweepkit.wandb.upload_client import Online
+
+
+class Call:
+    """Run sweeps with a number of workers. A context manager: it closes what it opened.
+
+    Args:
+        options: The command line.
+        plans: The sweeps, of different names; they share one record.
+        slots: What runs may occupy; see `slots_of`.
+        schedule: When workers may begin.
+        notes: What to tell first.
+    """
+
+    def __init__(
+        self,
+        options: Namespace,
+        plans: Sequence[Plan],
+        *,
+        slots: tuple[Slot, ...],
+        schedule: StartSchedule | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.store = open_store(plans[0].storage)
+        self.slots = slots
+        self.schedule = schedule or StartSchedule()
+        self.notes = list(notes)
+        self.launcher: LocalLauncher | None = None
+        self.cold = bool(options.cold)
+        self.preempted = False
+        screen = Screen() if sys.stdout.isatty() and not options.json else None
+        self.online = Online(options, plans, lambda text: self.sessions[0].on_event(Notice(text=text, warning=True)))
+        self.sessions = [
+            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1) for plan in plans
+        ]
+
+    def __enter__(self) -> "Call":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.online.close()
+        if self.launcher is not None:
+            self.launcher.close()
+        self.store.close()
+
+    def run(self) -> int:
+        """Run the sweeps; return the exit code."""
+        self.online.start()
+        for session in self.sessions:
+            session.check()  # may refuse: nothing is recorded yet
+        self.notes += self.online.begin()  # likewise
+        for session in self.sessions:
+            session.open()
+        self.online.go({session.spec.name: session.sweep.name for session in self.sessions})
+        first = self.sessions[0]
+        self.launcher = LocalLauncher(
+            log=first.paths.logs / "forkserver.log",
+            preload=tuple(dict.fromkeys(name for item in self.sessions for name in item.spec.extensions.preload)),
+            cold=self.cold,
+            env=self.slots[0].threads(os.environ),
+            owner=agent_identity(),
+            notify=lambda text: first.on_event(Notice(text=text)),
+        )
+        pool = WorkerPool(
+            [session.start(self.launcher) for session in self.sessions],
+            self.slots,
+            schedule=self.schedule,
+            gate=make_gate(self.slots, least_gb=self._least_gb()),
+            notify=first.on_event,
+        )
+        finishes = self._work(pool)
+        for session in self.sessions:
+            session.hurried = pool.interrupt_level > 1
+        codes = [session.conclude(finish) for session, finish in zip(self.sessions, finishes, strict=True)]
+        if pool.interrupt_level and not self.preempted:
+            return 130
+        return max(codes)
+
+    def _least_gb(self) -> float | None:
+        wanted = [session.spec.extensions.min_free_gpu_memory_gb for session in self.sessions]
+        return max((item for item in wanted if item is not None), default=None)
+
+    def _work(self, pool: WorkerPool) -> list[Finish]:
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            if number == signal.SIGTERM and pool.interrupt_level < 1:
+                self.preempted = True
+                pool.interrupt()  # SIGTERM does not wait for the runs
+            pool.interrupt()
+
+        try:
+            for number in previous:
+                signal.signal(number, on_signal)
+            self._tell_notes()
+            finishes = pool.run()
+            level = pool.interrupt_level
+            self.online.finish(hurried=lambda: pool.interrupt_level > level, preempted=self.preempted)
+            return finishes
+        except BaseException:
+            if self.launcher is not None:
+                self.launcher.close()
+            for agent in pool.agents:
+                release_all(agent)
+            raise
+        finally:
+            for session in self.sessions:
+                session.stop_showing()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _tell_notes(self) -> None:
+        for note in self.notes:
+            self.sessions[0].on_event(Notice(text=note))
+        for session in self.sessions:
+            for note in session.notes:
+                session.on_event(Notice(text=note))
+
+
+def slots_of(options: Namespace, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
+    """Return the slots that `parallel_sweep_runner.py` is asked for, and what to tell of them.
+
+    Raises:
+        SweepKitError: A GPU cannot be seen, or there are more workers than the GPUs have room for.
+        ConflictError: The sweeps want slots of different kinds.
+    """
+    gpus = choose_gpus(options.gpus, os.environ)
+    gpus_per_run = _shared(options.gpus_per_run, plans, "gpus_per_run")
+    slots = make_slots(
+        options.num_workers,
+        gpus=gpus,
+        gpus_per_run=gpus_per_run,
+        cpus_per_run=_shared(options.cpus_per_run, plans, "cpus_per_run"),
+        runs_per_gpu=options.runs_per_gpu,
+    )
+    return slots, slot_notes(slots, gpus)
+
+
+def one_slot(plan: Plan) -> tuple[Slot, ...]:
+    """Return the slot of `sweep_runner.py`."""
+    extensions = plan.spec.extensions
+    return make_slots(
+        1,
+        gpus=choose_gpus(None, os.environ),
+        gpus_per_run=extensions.gpus_per_run,
+        cpus_per_run=extensions.cpus_per_run,
+    )
+
+
+def _shared(option: int | None, plans: Sequence[Plan], key: str) -> int | None:
+    """Return a setting of the slots: the option, else what the sweeps agree on."""
+    if option is not None:
+        return option
+    wanted: dict[int | None, str] = {getattr(plan.spec.extensions, key): plan.spec.name for plan in plans}
+    if len(wanted) > 1:
+        listed = ", ".join(f"{name}: {value}" for value, name in wanted.items())
+        shown = key.replace("_", "-")
+        raise ConflictError(f"sweepkit.{key}: sweeps that share workers must agree, got {listed}; give --{shown}")
+    return next(iter(wanted))

@@ -1,0 +1,266 @@
+"""What a call is going to do, checked before anything is written."""
+
+import difflib
+import os
+import re
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.agents.prepare import resolve_program
+from sweepkit.errors import Problem, SpecError, StoreError
+from sweepkit.model.records import SweepRecord
+from sweepkit.model.runs import Proposal
+from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
+from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
+from sweepkit.sweep_config.sweep import SweepSpec
+
+if TYPE_CHECKING:
+    from sweepkit.search.define_by_run import SpaceFunction
+
+TRAINER = CODE_DIR / "trainer.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A valid sweep and where it runs.
+
+    Args:
+        spec: The sweep.
+        program: The resolved program, "" when the command names none.
+        trains: The program is our own trainer: its parameters are known, `base_config` applies.
+        base_config: The training configuration, absolute.
+        output_dir: Where everything is written, absolute.
+        storage: URL or path of the record.
+        cwd: Working directory of the attempts.
+        joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
+        function: The search space function of a sweep that names one (`sweepkit.search_space`).
+    """
+
+    spec: SweepSpec
+    program: str
+    trains: bool
+    base_config: Path
+    output_dir: Path
+    storage: str
+    cwd: Path
+    joins: SweepRecord | None = None
+    function: "SpaceFunction | None" = None
+
+    def meta(self, sampler: str | None) -> dict[str, Any]:
+        """Return what the record keeps of the plan, so that an agent elsewhere can work along."""
+        return {
+            "program": self.program,
+            "source": self.spec.source,
+            "sampler": sampler,
+            "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
+            "directory": self.spec.directory,
+            "cwd": str(self.cwd),
+            "code_dir": str(CODE_DIR),
+            "base_config": str(self.base_config) if self.trains else None,
+            "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
+        }
+
+
+def storage_of(options: Namespace) -> str:
+    """Return URL or path of the record that the options name."""
+    return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
+
+
+def check_storage_exists(storage: str) -> None:
+    """Refuse a record that is not there: looking for a sweep must not make one. Raises StoreError."""
+    path = storage.removeprefix("sqlite:///") if storage.startswith("sqlite:///") else storage
+    if "://" not in path and not Path(path).is_file():
+        raise StoreError(
+            f"--storage {path}: must be the record of a sweep, got no such file; --output-dir or --storage name it"
+        )
+
+
+def make_plan(options: Namespace, sweep: str | None = None, *, searches: bool = True) -> Plan:
+    """Read and check everything that a call needs; raises SpecError with every problem found.
+
+    Args:
+        options: The command line.
+        sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
+        searches: As `plan_of`.
+    """
+    cwd = Path.cwd()
+    file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
+    shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
+    return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+
+
+def plan_of(options: Namespace, spec: SweepSpec, *, searches: bool = True) -> Plan:
+    """Check everything that a call needs of a sweep that was read; raises SpecError with every problem found.
+
+    Args:
+        options: The command line.
+        spec: The sweep.
+        searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
+    """
+    from sweepkit.runner.space_function import load_space_function
+    from sweepkit.search.make import make_engine
+
+    cwd = Path.cwd()
+    program = _program(spec, cwd)
+    trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
+    base_config = _base_config(options, spec)
+    if trains:
+        _check_training(spec, base_config)
+    function = load_space_function(spec, cwd=cwd) if searches else None
+    if searches:
+        engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
+        if function is not None:
+            _check_function(function, engine.ask(0), base_config if trains else None)
+    output_dir = Path(os.path.abspath(options.output_dir))
+    return Plan(
+        spec=spec,
+        program=program,
+        trains=trains,
+        base_config=Path(os.path.abspath(base_config)),
+        output_dir=output_dir,
+        storage=storage_of(options),
+        cwd=cwd,
+        function=function,
+    )
+
+
+def make_join_plan(options: Namespace, record: SweepRecord) -> Plan:
+    """Return the plan of an agent that works along on a recorded sweep: YAML, program and base config are the record's.
+
+    A program of the other host's checkout is looked for in this one's; a base configuration that is not here, or is
+    another one, is written from the record beside the sweep's files when the sweep is run.
+
+    Raises:
+        SpecError: The program is not there.
+    """
+    from sweepkit.runner.space_function import load_space_function
+
+    meta = record.meta
+    spec = read_sweep_text(
+        record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
+    )
+    program = str(meta.get("program") or "")
+    theirs = meta.get("code_dir")
+    if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
+        program = str(CODE_DIR / Path(program).relative_to(theirs))
+    if any("${program}" in item for item in spec.command) and not Path(program).is_file():
+        rule = "the program of the sweep must be on this host, too"
+        raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint="copy it there")])
+    output_dir = Path(os.path.abspath(options.output_dir))
+    trains = meta.get("base_config_text") is not None
+    base_config = Path(meta.get("base_config") or BASE_CONFIG)
+    if trains and not _holds(base_config, meta["base_config_text"]):
+        base_config = SweepPaths(output_dir, record.name).root / "base_config.yaml"
+    cwd = Path(meta.get("cwd") or ".")
+    return Plan(
+        spec=spec,
+        program=program,
+        trains=trains,
+        base_config=base_config,
+        output_dir=output_dir,
+        storage=storage_of(options),
+        cwd=cwd if cwd.is_dir() else Path.cwd(),
+        joins=record,
+        function=load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd()),
+    )
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
+
+
+def _base_config(options: Namespace, spec: SweepSpec) -> Path:
+    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml.
+
+    A name that is no file stays as it is: whoever reads it says so.
+    """
+    if options.base_config is not None:
+        return find_config(str(options.base_config)) or Path(options.base_config)
+    if spec.extensions.base_config is None:
+        return BASE_CONFIG
+    beside = Path(spec.directory or ".", spec.extensions.base_config)
+    return beside if beside.is_file() else find_config(spec.extensions.base_config) or beside
+
+
+def _program(spec: SweepSpec, cwd: Path) -> str:
+    """Return the program's file; raises SpecError when the command needs one that is not there."""
+    needs = any("${program}" in item for item in spec.command)
+    if spec.program is None:
+        if not needs:
+            return ""
+        raise SpecError(
+            [
+                Problem(
+                    where=spec.source,
+                    key="program",
+                    rule="the command runs ${program}, so a program is needed",
+                    hint="add `program: trainer.py`, or a `command:` without ${program}",
+                )
+            ]
+        )
+    found = resolve_program(spec, cwd=cwd, code_dir=CODE_DIR)
+    if found is not None:
+        return str(found)
+    if not needs:
+        return spec.program
+    places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
+    near_it = str(Path(spec.directory or cwd, spec.program).parent)
+    known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
+    near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
+    line = next((n for n, text in enumerate(spec.text.splitlines(), 1) if text.startswith("program:")), None)
+    raise SpecError(
+        [
+            Problem(
+                where=spec.source,
+                line=line,
+                key="program",
+                rule="must be a file beside the YAML file, in the working directory, or in code/",
+                got=repr(spec.program),
+                hint=f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}",
+            )
+        ]
+    )
+
+
+def _check_training(spec: SweepSpec, base_config: Path) -> None:
+    """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
+    from sweepkit.training.config.training import read_training_config, unknown_parameters
+
+    config = read_training_config(base_config)
+    problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
+    if problems:
+        import dataclasses
+
+        raise SpecError(
+            [dataclasses.replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems]
+        )
+
+
+def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:
+    """Refuse a search space function whose first configuration our trainer (given a base configuration) cannot take."""
+    if base_config is None or not isinstance(first, Proposal):
+        return
+    from sweepkit.reports.table import dotted
+    from sweepkit.training.config.training import read_training_config, unknown_parameters
+
+    problems = unknown_parameters(list(dotted(first.params)), type(read_training_config(base_config)))
+    if problems:
+        import dataclasses
+
+        raise SpecError([dataclasses.replace(item, where=f"{function.file}: {function.name}") for item in problems])
+
+
+def _line_of(parameter: str, text: str) -> int | None:
+    """Return the first line after `parameters:` that has the key, None when no line shows it so plainly."""
+    key = re.compile(rf"(?:^|[\s{{,])[\"']?{re.escape(parameter)}[\"']?\s*:")
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        inside = inside or line.startswith("parameters:")
+        if inside and key.search(line.removeprefix("parameters:")):
+            return number
+    return None

@@ -1,0 +1,1 @@
+"""The Optuna front end: studies as sweeps."""

@@ -1,0 +1,197 @@
+"""How one phase of a search follows from the runs before it: ranges narrowed, parameters fixed. Pure.
+
+Source of the narrowing: the idea of iterated racing (M. López-Ibáñez et al. 2016, "The irace package", section 3),
+that a next round samples near the elite configurations; here the range is cut to them and a margin, on the scale on
+which the parameter is drawn.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sweepkit.model.distributions import Distribution, Kind, content_key
+from sweepkit.model.space import Parameter, Path, Space
+
+_LOG = (Kind.LOG_UNIFORM_VALUES, Kind.Q_LOG_UNIFORM_VALUES, Kind.INV_LOG_UNIFORM_VALUES)
+_RANGES = (Kind.UNIFORM, Kind.Q_UNIFORM, Kind.INT_UNIFORM, *_LOG)
+_LISTED = (Kind.CATEGORICAL, Kind.CATEGORICAL_W_PROBABILITIES)
+
+Flat = Mapping[Path, Any]
+
+
+def narrowed(space: Space, best: Sequence[Flat], *, margin: float = 0.1) -> Space:
+    """Return the part of a space around the best configurations of it.
+
+    A range is cut to the least and the greatest value among them, widened at both ends by `margin` of the whole range
+    on its own scale (logarithmic ones in orders of magnitude), and never beyond the range. Choices are cut to those
+    that occur. What they agree on entirely becomes a constant. Distributions without ends stay as they are, and so does
+    a parameter that none of them has.
+
+    Args:
+        space: The space that they were drawn from.
+        best: Their values by path, at least one configuration; values that the space cannot draw do not count.
+        margin: In [0, 1].
+
+    Raises:
+        ValueError: There is no configuration, or the margin is outside [0, 1].
+    """
+    if not best:
+        raise ValueError("at least one configuration is needed to narrow a space around, got none")
+    if not 0 <= margin <= 1:
+        raise ValueError(f"margin lies in [0, 1], got {margin}")
+    parameters = []
+    for parameter in space.parameters:
+        drawn = [flat[parameter.path] for flat in best if parameter.path in flat]
+        values = [value for value in drawn if parameter.distribution.contains(value)]
+        changed = _narrowed(parameter.distribution, values, margin) if values else parameter.distribution
+        parameters.append(replace(parameter, distribution=changed))
+    return replace(space, parameters=tuple(parameters))
+
+
+def stage_space(space: Space, names: Sequence[str], best: Flat) -> Space:
+    """Return the space of a stage: the named parameters as they are, the others at their best.
+
+    Args:
+        space: The whole search space.
+        names: Dotted names of the parameters that the stage searches.
+        best: The best configuration so far; a parameter that it does not have, and that is not searched, is left out
+            and so keeps the program's own default.
+
+    Raises:
+        ValueError: A name is not in the space.
+    """
+    known = {parameter.name for parameter in space.parameters}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"a stage searches parameters of the space, got {', '.join(unknown)}")
+    parameters = [
+        parameter if parameter.name in names else fixed(parameter.path, best[parameter.path])
+        for parameter in space.parameters
+        if parameter.name in names or parameter.path in best
+    ]
+    return replace(space, parameters=tuple(parameters))
+
+
+def fixed(path: Path, value: Any) -> Parameter:
+    """Return a parameter with one value."""
+    return Parameter(path=path, distribution=Distribution(kind=Kind.CONSTANT, values=(value,)))
+
+
+def with_constants(space: Space, constants: Mapping[str, Any]) -> Space:
+    """Return the space with constants put in under their names, in place of parameters of these names."""
+    kept = [item for item in space.parameters if item.path not in {(name,) for name in constants}]
+    added = [fixed((name,), value) for name, value in constants.items()]
+    return replace(space, parameters=tuple(sorted([*kept, *added], key=lambda item: item.path)))
+
+
+def space_tree(space: Space) -> dict[str, Any]:
+    """Return a space as the `parameters` of a sweep, which `read_space` reads back to it."""
+    tree: dict[str, Any] = {}
+    for parameter in space.parameters:
+        node = tree
+        for key in parameter.path[:-1]:
+            node = node.setdefault(key, {"parameters": {}})["parameters"]
+        node[parameter.path[-1]] = distribution_tree(parameter.distribution)
+    return tree
+
+
+def distribution_tree(distribution: Distribution) -> dict[str, Any]:
+    """Return a distribution as a sweep writes it.
+
+    >>> distribution_tree(Distribution(kind=Kind.INT_UNIFORM, min=1, max=4))
+    {'distribution': 'int_uniform', 'min': 1, 'max': 4}
+    """
+    if distribution.kind is Kind.CONSTANT:
+        return {"value": distribution.values[0]}
+    if distribution.kind in _LISTED:
+        weights = {} if distribution.probabilities is None else {"probabilities": list(distribution.probabilities)}
+        return {"values": list(distribution.values), **weights}
+    named = {key: getattr(distribution, key) for key in ("min", "max", "q", "mu", "sigma", "a", "b")}
+    return {"distribution": distribution.kind.value, **{k: v for k, v in named.items() if v is not None}}
+
+
+def changes(before: Space, after: Space) -> list[str]:
+    """Return one line for each parameter that another phase draws otherwise, as people read it.
+
+    >>> wide = Space(parameters=(Parameter(path=("lr",), distribution=Distribution(kind=Kind.UNIFORM, min=0, max=1)),))
+    >>> changes(wide, narrowed(wide, [{("lr",): 0.5}]))
+    ['lr: 0 … 1 → 0.4 … 0.6']
+    """
+    earlier = {parameter.path: parameter.distribution for parameter in before.parameters}
+    later = {parameter.path: parameter.distribution for parameter in after.parameters}
+    lines = []
+    for parameter in (*after.parameters, *(item for item in before.parameters if item.path not in later)):
+        was, now = _range_text(earlier.get(parameter.path)), _range_text(later.get(parameter.path))
+        if was != now:
+            lines.append(f"{parameter.name}: {was} → {now}")
+    return lines
+
+
+def _range_text(distribution: Distribution | None) -> str:
+    """Return what a distribution draws from, in a few words."""
+    if distribution is None:
+        return "default"
+    if distribution.kind is Kind.CONSTANT:
+        return _short(distribution.values[0])
+    if distribution.kind in _LISTED:
+        return ", ".join(_short(value) for value in distribution.values)
+    bounds = distribution.bounds()
+    if bounds is None:
+        return distribution.kind.value
+    step = "" if distribution.q is None else f" in steps of {_short(distribution.q)}"
+    log = " (log)" if distribution.kind in _LOG else ""
+    return f"{_short(bounds[0])} … {_short(bounds[1])}{step}{log}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _narrowed(distribution: Distribution, values: Sequence[Any], margin: float) -> Distribution:
+    """Return a distribution cut to the values and a margin."""
+    if distribution.kind in _LISTED:
+        return _fewer_choices(distribution, values)
+    if distribution.kind not in _RANGES or distribution.min is None or distribution.max is None:
+        return distribution
+    low, high = _cut(distribution, [float(value) for value in values], margin)
+    if distribution.kind is Kind.INT_UNIFORM:
+        low, high = math.ceil(low - 1e-9), math.floor(high + 1e-9)
+    elif distribution.quantised:
+        low, high = _on_lattice(distribution, low, high)
+    low, high = min(low, *values), max(high, *values)  # a rounding error must not lose one of them
+    low, high = max(low, distribution.min), min(high, distribution.max)
+    if low >= high:
+        return Distribution(kind=Kind.CONSTANT, values=(values[0],))
+    return replace(distribution, min=low, max=high)
+
+
+def _cut(distribution: Distribution, values: Sequence[float], margin: float) -> tuple[float, float]:
+    """Return least and greatest value with the margin, inside the range, before any rounding."""
+    assert distribution.min is not None and distribution.max is not None
+    to, back = (math.log, math.exp) if distribution.kind in _LOG else (float, float)
+    first, last = to(distribution.min), to(distribution.max)
+    reach = margin * (last - first)
+    low, high = max(to(min(values)) - reach, first), min(to(max(values)) + reach, last)
+    return back(low), back(high)
+
+
+def _on_lattice(distribution: Distribution, low: float, high: float) -> tuple[float | int, float | int]:
+    """Return the multiples of q nearest inside [low, high]; no multiple may be won or lost by where a bound stands."""
+    q = distribution.q or 1.0
+    least, greatest = math.ceil(low / q - 1e-9), math.floor(high / q + 1e-9)
+    return least * q, greatest * q
+
+
+def _fewer_choices(distribution: Distribution, values: Sequence[Any]) -> Distribution:
+    """Return the choices that occur among the values, in their order; the chances of the rest are shared out."""
+    wanted = {content_key(value) for value in values}
+    kept = [index for index, choice in enumerate(distribution.values) if content_key(choice) in wanted]
+    if len(kept) == 1:
+        return Distribution(kind=Kind.CONSTANT, values=(distribution.values[kept[0]],))
+    probabilities = None
+    if distribution.probabilities is not None:
+        total = math.fsum(distribution.probabilities[index] for index in kept)
+        probabilities = tuple(distribution.probabilities[index] / total for index in kept)
+    return replace(
+        distribution, values=tuple(distribution.values[index] for index in kept), probabilities=probabilities
+    )

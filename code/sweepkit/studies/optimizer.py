@@ -1,0 +1,329 @@
+"""The optimizer of the Optuna guide as a class: its space and objective, run by our agents or by a user's study.
+
+    from sweepkit.studies.optimizer import OptunaOptimizer
+
+    optimizer = OptunaOptimizer(config="tiny_bart_lora", n_trials=20, study_name="first", output_dir="outputs")
+    study = optimizer.optimize()                # an optuna.Study; the same call continues what was stopped or killed
+    print(optimizer.get_best_value(), optimizer.get_best_params())
+    optimizer.save_results("outputs/results")
+    optimizer.plot_optimization_history("outputs/plots")
+
+With a study of one's own: `study.optimize(optimizer.objective)` trains each trial in this process.
+"""
+
+import contextlib
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.model.metric import Goal
+from sweepkit.paths import OUTPUT_DIR
+from sweepkit.studies.inputs import config_of, with_data, write_config
+from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings
+from sweepkit.studies.results import StudyResult, folder_of, write_results
+from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
+from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
+from sweepkit.sweep_config.read import from_config
+from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml
+
+# Where transformers' arguments have another name than our section `training`.
+_ARGUMENTS = {"warmup_ratio": "warmup_steps"}  # a float below 1 is a ratio there
+
+
+class NoResultError(SweepKitError, ValueError):
+    """Something was asked of trials that there are not yet."""
+
+
+class OptunaOptimizer:
+    """Search for the best training configuration.
+
+    Args:
+        config: What every trial starts from: a path, a name in config/ or config/models/, a mapping of sections (the
+            guides' names are understood), a TrainingConfig; None for config/base_config.yaml, the embedded model.
+        train_dataset: A path, rows, a pandas frame or a Hugging Face data set; None for the configuration's own data.
+        val_dataset: The same, for scoring.
+        n_trials: Trials in all, >= 1.
+        timeout: Seconds after which `optimize` starts no further trial; None for no limit.
+        study_name: Also the folder of the results.
+        direction: "maximize" (ROUGE-L F1) or "minimize" (the loss of the evaluation).
+        storage: URL of the Optuna storage that the study is found in; None for `sqlite:///OUTPUT_DIR/optuna.db`.
+        metric: Another metric that the trainer reports, such as "eval/rouge1_f1".
+        search_space: Parameters as a sweep's YAML has them, in place of the guide's fifteen.
+        sampler: As `optimize.py --sampler`.
+        pruner: As `optimize.py --pruner`.
+        seed: Of the search, >= 0.
+        n_jobs: Trials at once in `optimize`, >= 1; -1 for as many as the machine has room for.
+        output_dir: Where everything is written; None for outputs/.
+        wandb: Record each trial with W&B, too.
+        fresh: `optimize` starts anew under a new name when the study is there already.
+
+    Attributes:
+        study: What `optimize` returned; may be set to a study of one's own, whose results are then saved.
+        best_params: Of the best trial, by name; None before there is one.
+        best_value: Its value; None before there is one.
+
+    Raises:
+        SpecError: The configuration, the search space or a setting is wrong.
+        DataError: A data set is.
+    """
+
+    def __init__(
+        self,
+        config: Any = None,
+        train_dataset: Any = None,
+        val_dataset: Any = None,
+        n_trials: int = 50,
+        timeout: float | None = None,
+        *,
+        study_name: str = "optuna_study",
+        direction: str = "maximize",
+        storage: str | None = None,
+        metric: str | None = None,
+        search_space: Mapping[str, Any] | None = None,
+        sampler: str = "tpe",
+        pruner: str = "median",
+        seed: int = 42,
+        n_jobs: int = 1,
+        output_dir: str | os.PathLike[str] | None = None,
+        wandb: bool = False,
+        fresh: bool = False,
+    ) -> None:
+        _check_choice("direction", direction, [goal.value for goal in Goal])
+        _check_choice("pruner", pruner, list(PRUNERS))
+        self.n_trials, self.timeout, self.direction = n_trials, timeout, direction
+        self.study_name, self.n_jobs, self.fresh = study_name, n_jobs, fresh
+        self.output_dir = Path(os.path.abspath(OUTPUT_DIR if output_dir is None else output_dir))
+        self.storage = storage or f"sqlite:///{self.output_dir / 'optuna.db'}"
+        self.study: Any = None
+        self.best_params: dict[str, Any] | None = None
+        self.best_value: float | None = None
+        self.metric = metric_of(direction, metric)
+        self._datasets = (train_dataset, val_dataset)
+        self._own_config = config_of(config)
+        self._config: AnyConfig | None = None
+        self.search_space: Mapping[str, Any] = search_space or guide_parameters(
+            checkpoint_of(self._own_config, "config")
+        )
+        self.space = space_of(self.search_space)
+        self._settings = settings(self._own_config, self.search_space, wandb=wandb)
+        self._search: dict[str, Any] = {"sampler": sampler, "pruner": pruner, "seed": seed}
+        self.spec = from_config(self._sweep("base_config"), source=f"study {study_name}")
+        self._result: StudyResult | None = None
+        self._best_text: str | None = None
+
+    # -- one trial ----------------------------------------------------------------------------------------------------
+
+    def create_search_space(self, trial: Any) -> dict[str, Any]:
+        """Return a trial's values, by parameter, from its `suggest_…` calls.
+
+        Args:
+            trial: An `optuna.Trial` or `optuna.trial.FixedTrial`.
+        """
+        from sweepkit.search.suggest import suggest
+
+        return suggest(self.space, trial)
+
+    def objective(self, trial: Any) -> float:
+        """Train one trial in this process, for `study.optimize(optimizer.objective)`.
+
+        The metric is reported after every epoch, and the study's pruner may end the training there. Model and optimizer
+        are gone when this returns or raises.
+
+        Returns:
+            The best finite value of the metric; NaN when the training diverged, which fails the trial.
+
+        Raises:
+            optuna.TrialPruned: The pruner ended it.
+            SweepKitError: Data or checkpoint are missing or malformed.
+        """
+        from sweepkit.search.trial_reports import TrialReports
+        from sweepkit.training.in_process import train_here
+
+        config = self._trial_config(self.create_search_space(trial))
+        reports = TrialReports(trial, self.metric)
+        train_here(config, self.folder / "trials" / f"trial_{trial.number}", reports)
+        return reports.value()
+
+    def hp_space(self, trial: Any) -> dict[str, Any]:
+        """Return a trial's values for `transformers.Trainer.hyperparameter_search(hp_space=…, backend="optuna")`.
+
+        All parameters are suggested; those that are fields of TrainingArguments are returned, by its names. The others
+        are the model's and the generation's: `model_init` reads them of the trial. Give the Trainer's arguments
+        `warmup_steps=0.0`: with the whole number 0 transformers would cut the ratio to 0.
+        """
+        found = {}
+        for name, value in flatten(self.create_search_space(trial)).items():
+            section, _, field = (route(name, type(self._own_config)) or "").partition(".")
+            if section == "training":
+                found[_ARGUMENTS.get(field, field)] = value
+        return found
+
+    def model_init(self, trial: Any = None) -> Any:
+        """Return a new model as a trial wants it, for transformers' `Trainer(model_init=…)`; None: as configured."""
+        from sweepkit.training.models.loading import load
+
+        config = self._trial_config({} if trial is None else self.create_search_space(trial))
+        return load(config).model  # type: ignore[arg-type]
+
+    def _trial_config(self, params: Mapping[str, Any]) -> AnyConfig:
+        return apply(self.training_config(), {**self._settings["fixed"], **flatten(params)})
+
+    def training_config(self) -> AnyConfig:
+        """Return what every trial starts from; data sets that were handed over are written as files first."""
+        if self._config is None:
+            train, val = self._datasets
+            self._config = with_data(self._own_config, train, val, self.folder / "data")
+        return self._config
+
+    # -- the study ----------------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Return where the files of the study go."""
+        return folder_of(self.output_dir, self.study_name)
+
+    def optimize(self) -> Any:
+        """Run the study by agents, as `optimize.py` does, and return it from its storage, an `optuna.Study`.
+
+        The same call in another process continues what was stopped or killed; a greater `n_trials` adds trials. Results
+        are written to OUTPUT_DIR/<study_name>/, also when it is interrupted.
+
+        Raises:
+            SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
+        """
+        from sweepkit.cli.optimize import run_study
+        from sweepkit.store.mirror import load_study
+
+        options = self._options()
+        base = write_config(self.training_config(), self.folder)
+        ended = run_study(options, make_plan_of(self._sweep(str(base)), options))
+        self._result = ended.result
+        self._best_text = None if ended.config is None else ended.config.read_text(encoding="utf-8")
+        self.study = load_study(self.storage, ended.result.name)
+        best = ended.result.best()
+        self.best_params = None if best is None else ended.result.tuned(best)
+        self.best_value = None if best is None else (ended.result.values(best) or (None,))[0]
+        return self.study
+
+    def _options(self) -> Namespace:
+        asked = Namespace(
+            output_dir=self.output_dir,
+            storage=self.storage,
+            record=None,
+            n_jobs=self.n_jobs,
+            gpus=None,
+            cold=False,
+            json=False,
+            verbose=False,
+            fresh=self.fresh,
+            retry_failed=False,
+        )
+        return run_options(asked)
+
+    def _sweep(self, base_config: str) -> dict[str, Any]:
+        study = Study(
+            name=self.study_name,
+            metric=self.metric,
+            parameters=self.search_space,
+            base_config=base_config,
+            n_trials=self.n_trials,
+            timeout_s=self.timeout,
+            **self._search,
+            **self._settings,
+        )
+        return study_sweep(study)
+
+    # -- its results --------------------------------------------------------------------------------------------------
+
+    def get_best_params(self) -> dict[str, Any]:
+        """Return the best trial's values of the searched parameters. Raises NoResultError (a ValueError) before one."""
+        self._look()
+        if self.best_params is None:
+            raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
+        return self.best_params
+
+    def get_best_value(self) -> float:
+        """Return the best trial's value. Raises NoResultError (a ValueError) before there is one."""
+        self._look()
+        if self.best_value is None:
+            raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
+        return self.best_value
+
+    def _look(self) -> None:
+        """Take the best trial of a study of the user's own, which may have gone on since the last look."""
+        if self._result is not None or self.study is None or self.best_params is not None:
+            return
+        result = self._results()
+        best = result.best()
+        if best is not None:
+            self.best_params, self.best_value = result.tuned(best), (result.values(best) or (None,))[0]
+
+    def _results(self) -> StudyResult:
+        """Return the trials: of `optimize`, else of the study that was set."""
+        if self._result is not None:
+            return self._result
+        if self.study is None:
+            raise NoResultError(f"study {self.study_name!r}: needs trials, got none; call optimize(), or set `study`")
+        from sweepkit.studies.runs import runs_of
+
+        return StudyResult(name=self.study_name, spec=self.spec, runs=runs_of(self.study.trials, self.space))
+
+    def save_results(self, path: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Write best_params.json, all_trials.csv, study_stats.json and the best trial's full configuration.
+
+        Args:
+            path: The folder; None for that of the study.
+
+        Returns:
+            The files.
+
+        Raises:
+            NoResultError: There are no trials yet.
+        """
+        from datetime import datetime
+
+        from sweepkit.studies.results import write_optimized
+
+        result = self._results()
+        folder = self.folder if path is None else Path(path)
+        files = write_results(folder, result)
+        text = self._best_text
+        best = result.best()
+        if text is None and best is not None and self._result is None:
+            with contextlib.suppress(SpecError):  # a study of other parameters than the trainer's
+                text = to_yaml(self._trial_config(best.params))
+        return files if text is None else [*files, write_optimized(folder, text, now=datetime.now())]
+
+    def plot_optimization_history(self, path: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Write the figures of the study, each as one HTML file that needs no network.
+
+        They are optimization_history.html, param_importances.html, parallel_coordinate.html and the report with all of
+        them, optuna_study_report.html.
+
+        Args:
+            path: The folder; None for that of the study.
+
+        Raises:
+            NoResultError: There are no trials yet.
+        """
+        from sweepkit.studies.figures import write_figures
+
+        folder = self.folder if path is None else Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_figures(folder, self._results())
+
+
+def create_optuna_optimizer(
+    config: Any = None, train_dataset: Any = None, val_dataset: Any = None, n_trials: int = 50, **settings: Any
+) -> OptunaOptimizer:
+    """Return an OptunaOptimizer; arguments are its own."""
+    return OptunaOptimizer(config, train_dataset, val_dataset, n_trials, **settings)
+
+
+def _check_choice(name: str, value: str, choices: list[str]) -> None:
+    if value not in choices:
+        rule = f"must be one of {', '.join(choices)}"
+        raise SpecError([Problem(where="OptunaOptimizer", key=name, rule=rule, got=repr(value))])

@@ -1,0 +1,284 @@
+"""What `optimize.py` is asked for, as a sweep that is checked and not yet written anywhere."""
+
+import difflib
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.cli.optimize_options import DEFAULT_EXPERIMENT
+from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config, slug
+from sweepkit.runner.plan import Plan, plan_of
+from sweepkit.studies.yaml.guide_space import FIXED, guide_parameters, is_embedded, metric_of
+from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
+from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.training.config.training import (
+    AnyConfig,
+    TrainingConfig,
+    apply,
+    as_dict,
+    flatten,
+    read_training_config,
+    route,
+    to_yaml,
+)
+
+if TYPE_CHECKING:
+    from sweepkit.studies.yaml.optuna_values import OptunaConfig
+
+MIRROR_NAME = "optuna.db"
+_HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
+
+
+def guide_study(options: Namespace) -> tuple[Study, list[str]]:
+    """Return the study that the command line describes without a --config, and what to tell about it.
+
+    Raises:
+        SpecError: The training configuration is not there or wrong, or not for summarization.
+    """
+    experiment = options.experiment or DEFAULT_EXPERIMENT
+    file, notes = _training_file(experiment, options.base_config)
+    config = read_training_config(file)
+    parameters = guide_parameters(checkpoint_of(config, file))
+    study = Study(
+        name=options.study_name or f"optuna_{slug(Path(experiment).stem)}",
+        metric=metric_of(options.direction or "maximize", options.metric),
+        parameters=parameters,
+        base_config=_named(file),
+        **given(options),
+        **settings(config, parameters, wandb=options.wandb),
+    )
+    if is_embedded(config.model.name):
+        notes.append("learning_rate: a hundred times the guide's range, as the embedded model is that small")
+    return study, notes
+
+
+def given(options: Namespace) -> dict[str, Any]:
+    """Return the fields of a study that the command line gives; the others keep their defaults."""
+    asked = {
+        "n_trials": options.n_trials,
+        "timeout_s": options.timeout,
+        "sampler": options.sampler,
+        "pruner": options.pruner,
+        "seed": options.seed,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def settings(config: AnyConfig, parameters: Mapping[str, Any], *, wandb: bool) -> dict[str, Any]:
+    """Return what a study must set because its training configuration has it otherwise.
+
+    A report after every epoch, adapters when theirs are among the parameters, and W&B only when asked for. What is
+    searched is not set.
+    """
+    values = flatten(as_dict(config))
+    searched = {route(name, type(config)) for name in parameters}
+    wanted = {**FIXED, "wandb.enabled": wandb}
+    if not any(path and path.startswith("lora.") for path in searched):
+        del wanted["use_lora"]
+    fixed = {
+        name: value
+        for name, value in wanted.items()
+        if (path := route(name, type(config))) not in searched and path in values and values[path] != value
+    }
+    return {"fixed": fixed, "wandb": wandb, "cpus_per_run": 1 if is_embedded(config.model.name) else None}
+
+
+def checkpoint_of(config: AnyConfig, source: Path | str) -> str:
+    """Return the checkpoint of a summarization; the guide's fifteen parameters fit no other task.
+
+    Raises:
+        SpecError: The configuration is for another task, or generates no summaries to score.
+    """
+    if not isinstance(config, TrainingConfig):
+        rule = "the fifteen parameters of the guide are those of task summarization"
+        hint = "name your own search space: --config"
+        raise SpecError([Problem(where=str(source), key="task", rule=rule, got=repr(config.task), hint=hint)])
+    if not config.training.predict_with_generate:
+        rule = "must be true, ROUGE is measured on generated summaries"
+        raise SpecError([Problem(where=str(source), key="training.predict_with_generate", rule=rule, got="false")])
+    return config.model.name
+
+
+def _training_file(experiment: str, base_config: str | None) -> tuple[Path, list[str]]:
+    """Return the training configuration of an experiment, and what to tell of it.
+
+    A name that is no configuration is a name for the study, unless it looks like one that was mistyped.
+    """
+    if base_config is not None:
+        found = _find(base_config)
+        if found is None:
+            rule = "must be a training configuration: a file, or a name in config/ or config/models/"
+            raise SpecError([Problem(where="--base-config", rule=rule, got=repr(base_config), hint=_near(base_config))])
+        return found, []
+    found = _find(experiment)
+    if found is not None:
+        return found, []
+    if near := _near(experiment, cutoff=0.8):
+        rule = "is no training configuration"
+        hint = f"{near} or, for a study of that name, give --base-config as well"
+        raise SpecError([Problem(where="--experiment", rule=rule, got=repr(experiment), hint=hint)])
+    default = _find(DEFAULT_EXPERIMENT)
+    if default is None:
+        raise SweepKitError(f"config/models/{DEFAULT_EXPERIMENT}.yaml: must be there, got none; restore it")
+    note = f"no configuration is named {experiment}: the study is, its trials train {_named(default)}"
+    return default, [note]
+
+
+def _find(name: str) -> Path | None:
+    return find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
+
+
+def _near(name: str, *, cutoff: float = 0.6) -> str:
+    known = sorted(path.stem for folder in (CONFIG_DIR, CONFIG_DIR / "models") for path in folder.glob("*.yaml"))
+    near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _named(file: Path) -> str:
+    """Return a configuration as a sweep names it: by its name in config/, so that other hosts find theirs."""
+    absolute = Path(os.path.abspath(file))
+    if absolute.is_relative_to(CONFIG_DIR):
+        return str(absolute.relative_to(CONFIG_DIR).with_suffix(""))
+    return str(absolute)
+
+
+def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str = "") -> Plan:
+    """Return the plan of a sweep's dictionary.
+
+    Args:
+        sweep: As `study_sweep` or a --config makes it.
+        options: As `run_options` returns them.
+        directory: Absolute folder that relative paths of the sweep start from; "" for none.
+
+    Raises:
+        SpecError: All that is wrong with it.
+    """
+    from sweepkit.reports.files import dump_yaml
+
+    name = str(sweep.get("name") or "study")
+    text = _HEAD + dump_yaml(dict(sweep))
+    return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
+
+
+def run_options(options: Namespace, config: "OptunaConfig | None" = None) -> Namespace:
+    """Return the options of a sweep's runner that those of `optimize.py` amount to.
+
+    `--storage` of a runner is the record; of `optimize.py` it is the Optuna storage, as everywhere in Optuna.
+
+    Args:
+        options: The command line.
+        config: What its --config says; the command line goes before it.
+    """
+    folder = Path(os.path.abspath(options.output_dir))
+    asked: int | None = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
+    jobs = None if asked == -1 else asked or 1
+    mirror = options.storage or (config.storage if config is not None else None)
+    return Namespace(
+        output_dir=folder,
+        storage=options.record,
+        optuna_storage=mirror or f"sqlite:///{folder / MIRROR_NAME}",
+        num_workers=jobs,
+        gpus=options.gpus,
+        gpus_per_run=None,
+        cpus_per_run=None,
+        runs_per_gpu=_runs_per_gpu(options.gpus, jobs),
+        cold=options.cold,
+        json=options.json,
+        verbose=options.verbose,
+        fresh=options.fresh,
+        retry_failed=options.retry_failed,
+        sampler=None,  # the sweep has them, so that the record has
+        seed=None,
+        base_config=None,
+        count=None,
+    )
+
+
+def _runs_per_gpu(gpus: tuple[str, ...] | None, jobs: int | None) -> int:
+    """Return how many trials share a GPU when there are more of them than GPUs."""
+    from sweepkit.agents.slots import choose_gpus
+
+    there = len(choose_gpus(gpus, os.environ))
+    return 1 if jobs is None or not there else -(-jobs // there)
+
+
+def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
+    """Return the sweep that the command line asks for, the folder its paths start from, and what to tell.
+
+    Args:
+        options: The command line.
+        config: What its --config says, None without one.
+    """
+    if config is None:
+        study, notes = guide_study(options)
+        return study_sweep(study), "", notes
+    from sweepkit.studies.yaml.optuna_sweep import sweep_dict
+
+    return sweep_dict(config), config.directory, list(config.notes)
+
+
+def tuned_config(options: Namespace) -> "OptunaConfig":
+    """Return what a --config says, with the command line's say before it.
+
+    Raises:
+        SpecError: The file is not there, or all that is wrong with it.
+    """
+    from sweepkit.studies.yaml.optuna_config import find_optuna_config, read_optuna_config
+
+    file = find_optuna_config(options.config) or find_config(options.config)
+    if file is None:
+        known = sorted(path.stem for path in (CONFIG_DIR / "optuna").glob("*.yaml"))
+        near = difflib.get_close_matches(Path(options.config).stem, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}" if known else ""
+        rule = "must be an Optuna YAML: a file, or a name in config/optuna/"
+        raise SpecError([Problem(where="--config", rule=rule, got=repr(options.config), hint=hint)])
+    _refuse_beside_config(options)
+    config = read_optuna_config(file, shown_as=_shown(file))
+    said = {
+        "study_name": options.study_name,
+        "n_trials": options.n_trials,
+        "timeout_s": options.timeout,
+        "seed": options.seed,
+        "sampler": None if options.sampler is None else {"name": options.sampler},
+        "pruning": None if options.pruner is None else dict(PRUNERS[options.pruner] or {}),
+        "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
+    }
+    return replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def base_of(config: "OptunaConfig") -> Path:
+    """Return the training configuration that the trials of a --config start from."""
+    if config.base_config is None:
+        return BASE_CONFIG
+    beside = Path(config.directory or ".", config.base_config)
+    return beside if beside.is_file() else find_config(config.base_config) or beside
+
+
+def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) -> str:
+    """Return the full training configuration of a trial, without what `quick_validation` cut for the search.
+
+    Args:
+        base: The training configuration that it started from.
+        config: The --config.
+        params: The trial's values.
+    """
+    from sweepkit.studies.yaml.optuna_sweep import full_parameters
+
+    return to_yaml(apply(read_training_config(base), flatten(full_parameters(config, params))))
+
+
+def _refuse_beside_config(options: Namespace) -> None:
+    """Refuse what only the YAML can say."""
+    for option in ("direction", "metric", "wandb", "experiment"):
+        if getattr(options, option):
+            raise SweepKitError(
+                f"--{option}: must be left out with --config, whose YAML says it; edit {options.config}"
+            )
+
+
+def _shown(file: Path) -> str:
+    return os.path.relpath(file) if Path(os.path.abspath(file)).is_relative_to(Path.cwd()) else str(file)

@@ -1,0 +1,257 @@
+"""The files that an optimization leaves: its best parameters, every trial, its numbers, a configuration, figures."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.files import write_atomically
+from sweepkit.model.metric import Metric
+from sweepkit.model.records import RunRecord
+from sweepkit.paths import slug
+from sweepkit.reports.table import dotted
+from sweepkit.store.mirror import outcome
+from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.json_text import json_text
+
+BEST_NAME = "best_params.json"
+TRIALS_NAME = "all_trials.csv"
+STATS_NAME = "study_stats.json"
+FRONT_NAME = "pareto_front.csv"
+_COUNTED = {"n_completed": ("COMPLETE",), "n_pruned": ("PRUNED",), "n_failed": ("FAIL",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """A study as far as it has come.
+
+    Args:
+        name: Of the study; a folder's name, too.
+        spec: The sweep that it is.
+        runs: Its runs, by number; a run is a trial.
+    """
+
+    name: str
+    spec: SweepSpec
+    runs: Sequence[RunRecord]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Return the objectives, one or several."""
+        return self.spec.metrics or (() if self.spec.metric is None else (self.spec.metric,))
+
+    def best(self) -> RunRecord | None:
+        """Return the best trial by the one objective; None with several, or when no trial has a value."""
+        return best_run(self.runs, self.spec.metric)
+
+    def values(self, run: RunRecord) -> tuple[float, ...] | None:
+        """Return a trial's value for each objective; None when it has not all of them."""
+        if self.spec.metrics:
+            found: tuple[float, ...] | None = _ranking().values_of(run, self.spec.metrics)
+            return found
+        value = value_of(run, self.spec.metric)
+        return None if value is None else (value,)
+
+    def tuned(self, run: RunRecord) -> dict[str, Any]:
+        """Return the values of the parameters that are searched, by dotted name; constants are left out."""
+        fixed = {p.name for p in self.spec.space.parameters if p.distribution.support_size() == 1}
+        return {name: value for name, value in dotted(run.params).items() if name not in fixed}
+
+    def front(self) -> list[RunRecord]:
+        """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
+        if not self.spec.metrics:
+            return []
+        found: list[RunRecord] = _ranking().front_runs(self.runs, self.spec.metrics)
+        return found
+
+
+def _ranking() -> Any:
+    """Return the module that compares trials by several objectives."""
+    return import_module("sweepkit.analysis.ranking")
+
+
+def folder_of(output_dir: Path, name: str) -> Path:
+    """Return where the files of a study go."""
+    return output_dir / slug(name)
+
+
+def write_results(folder: Path, result: StudyResult) -> list[Path]:
+    """Write best_params.json, all_trials.csv and study_stats.json; with several objectives pareto_front.csv, too.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        BEST_NAME: json_text(best_params(result), indent=2) + "\n",
+        TRIALS_NAME: trials_csv(result, result.runs),
+        STATS_NAME: json_text(study_stats(result), indent=2) + "\n",
+    }
+    if result.spec.metrics:
+        texts[FRONT_NAME] = trials_csv(result, result.front())
+    for name, text in texts.items():
+        write_atomically(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def best_params(result: StudyResult) -> dict[str, Any]:
+    """Return the content of best_params.json: the best trial, or with several objectives the front."""
+    metrics = result.metrics
+    head = {"study_name": result.name, "n_trials": len(result.runs)}
+    if result.spec.metrics:
+        names = [metric.name for metric in metrics]
+        return {
+            **head,
+            "metrics": {metric.name: metric.goal.value for metric in metrics},
+            "pareto_front": [
+                {
+                    "number": run.number,
+                    "run_id": run.run_id,
+                    "values": dict(zip(names, result.values(run) or (), strict=False)),
+                    "params": result.tuned(run),
+                }
+                for run in result.front()
+            ],
+        }
+    best = result.best()
+    return {
+        "best_params": None if best is None else result.tuned(best),
+        "best_value": None if best is None else value_of(best, result.spec.metric),
+        "best_trial_number": None if best is None else best.number,
+        "best_run_id": None if best is None else best.run_id,
+        "metric": metrics[0].name if metrics else None,
+        "direction": metrics[0].goal.value if metrics else None,
+        **head,
+    }
+
+
+def study_stats(result: StudyResult) -> dict[str, Any]:
+    """Return the content of study_stats.json: counts, the best, durations in seconds; several objectives: the front.
+
+    A trial that was ended by the pruner is counted as pruned, one that diverged as failed.
+    """
+    states = [_state(result, run) for run in result.runs]
+    best = best_params(result)
+    stats: dict[str, Any] = {"study_name": result.name, "n_trials": len(result.runs)}
+    stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
+    stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
+    if result.spec.metrics:
+        stats |= {"metrics": best["metrics"], "n_front": len(best["pareto_front"]), **_hypervolume(result)}
+        stats["pareto_front"] = best["pareto_front"]
+    else:
+        stats |= {key: best[key] for key in ("best_value", "best_trial_number", "metric", "direction")}
+    stats |= {"seed": result.spec.extensions.seed, "sampler": _plain(result.spec.extensions.sampler)}
+    rule = result.spec.early_terminate
+    return {**stats, "pruner": None if rule is None else rule.type, **_durations(result.runs)}
+
+
+def _plain(sampler: Any) -> Any:
+    """Return a sampler as a name; one with options as its name, too."""
+    return sampler if sampler is None or isinstance(sampler, str) else getattr(sampler, "name", str(sampler))
+
+
+def _hypervolume(result: StudyResult) -> dict[str, Any]:
+    """Return the volume that the front dominates, and the point that it is measured from."""
+    volume, reference = _ranking().front_volume(result.runs, result.spec.metrics)
+    return {"hypervolume": volume, "hypervolume_reference": reference}
+
+
+def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return how long the trials took, and from when to when; None where nothing ended."""
+    took = [seconds for run in runs if run.state.done and (seconds := _duration_s(run)) is not None]
+    began = [run.started_at for run in runs if run.started_at is not None]
+    ended = [run.ended_at for run in runs if run.ended_at is not None]
+    return {
+        "duration_s": {
+            "sum": round(math.fsum(took), 3),
+            "mean": round(math.fsum(took) / len(took), 3),
+            "min": round(min(took), 3),
+            "max": round(max(took), 3),
+        }
+        if took
+        else None,
+        "began_at": _time(min(began, default=None)),
+        "ended_at": _time(max(ended, default=None)),
+    }
+
+
+def _duration_s(run: RunRecord) -> float | None:
+    """Return how long a trial took, in seconds: its last attempt; None when nobody knows."""
+    if "duration_s" in run.outcome:
+        return float(run.outcome["duration_s"])
+    return None if run.started_at is None or run.ended_at is None else run.ended_at - run.started_at
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _state(result: StudyResult, run: RunRecord) -> str:
+    """Return Optuna's name of a trial's state."""
+    return outcome(run, result.spec.objectives)[0]
+
+
+def trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
+    """Return a table with a line for each trial, in the columns of `Study.trials_dataframe()`.
+
+    `value` is the best finite value, as `best_params.json` counts it. With several objectives there are
+    `values_<metric>` in its place. Our own columns come last.
+    """
+    names = [p.name for p in result.spec.space.parameters]
+    extra = sorted({name for run in runs for name in dotted(run.params)} - set(names))
+    valued = [f"values_{metric.name}" for metric in result.metrics] if result.spec.metrics else ["value"]
+    head = ["number", *valued, "datetime_start", "datetime_complete", "duration"]
+    head += [f"params_{name}" for name in (*names, *extra)] + ["state", "run_id", "reports", "reason"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for run in runs:
+        writer.writerow(_row(result, run, [*names, *extra]))
+    return out.getvalue()
+
+
+def _row(result: StudyResult, run: RunRecord, names: Sequence[str]) -> list[Any]:
+    values = result.values(run)
+    params: Mapping[str, Any] = dotted(run.params)
+    duration = _duration_s(run)
+    return [
+        run.number,
+        *(values if values is not None else [""] * max(1, len(result.spec.metrics))),
+        _time(run.started_at) or "",
+        _time(run.ended_at) or "",
+        "" if duration is None else round(duration, 3),
+        *(_cell(params.get(name, "")) for name in names),
+        _state(result, run),
+        run.run_id,
+        len(run.history),
+        run.reason,
+    ]
+
+
+def _cell(value: Any) -> Any:
+    return json_text(value) if isinstance(value, list | dict | bool) or value is None else value
+
+
+def write_optimized(folder: Path, text: str, *, now: datetime) -> Path:
+    """Write a full training configuration as train_optimized_<time>.yaml; the newest one stays when it is the same.
+
+    Args:
+        folder: Of the study.
+        text: The configuration.
+        now: For the name.
+    """
+    for known in sorted(folder.glob("train_optimized_*.yaml"))[-1:]:
+        if known.read_text(encoding="utf-8") == text:
+            return known
+    file = folder / f"train_optimized_{now:%Y%m%d_%H%M%S}.yaml"
+    write_atomically(file, text)
+    return file

@@ -1,0 +1,1 @@
+"""The Optuna YAML, translated into a sweep."""

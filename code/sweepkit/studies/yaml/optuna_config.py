@@ -1,0 +1,273 @@
+"""Read an Optuna YAML of the users' guides (`config/optuna/*.yaml`), telling every problem at once.
+
+    optuna:            enabled, n_trials, timeout, study_name, direction(s), metric(s), sampler, seed, storage, n_jobs
+    search_space:      {type: loguniform | uniform | int | float | categorical | discrete_uniform, low, high, …} by name
+    pruning:           enabled, type, patience, n_startup_trials, n_warmup_steps, …
+    quick_validation:  epochs, folds, batch_size_override, …
+    sampler, conditions, fixed, base_config, phases, wandb, sweepkit
+
+Names, types and ranges of parameters are checked against the training configuration that the study starts from. What
+becomes a key of the sweep (sampler, pruning, conditions, sweepkit) is checked by the sweep's own reader, and what that
+refuses is told by the key and line of this file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import Problem, SpecError
+from sweepkit.model.metric import Goal
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
+from sweepkit.studies.yaml import optuna_sections as sections
+from sweepkit.studies.yaml.optuna_phases import read_phases
+from sweepkit.studies.yaml.optuna_space import read_search_space, refuse_value
+from sweepkit.studies.yaml.optuna_sweep import sweep_dict
+from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchParameter
+from sweepkit.sweep_config.checker import Checker, suggestion
+from sweepkit.sweep_config.read import from_config
+from sweepkit.text.yaml import Document, KeyPath, dotted, parse, read_text
+from sweepkit.training.config.training import AnyConfig, read_training_config
+from sweepkit.training.config.training_schema import Schema, schema_of
+
+__all__ = ["OptunaConfig", "find_optuna_config", "read_optuna_config", "read_optuna_text"]
+
+KEYS = (
+    "optuna",
+    "search_space",
+    "pruning",
+    "sampler",
+    "quick_validation",
+    "conditions",
+    "fixed",
+    "base_config",
+    "phases",
+    "wandb",
+    "sweepkit",
+)
+# Keys of `sweepkit:` that a section of its own says, and which.
+_SAID_ELSEWHERE: Mapping[str, str] = {
+    "sampler": "sampler:",
+    "seed": "optuna.seed",
+    "early_terminate": "pruning:",
+    "base_config": "base_config:",
+    "conditions": "conditions:",
+    "search_space": "search_space:",
+    "wandb": "wandb:",
+    "time_budget_s": "optuna.timeout",
+}
+# Where the sweep's reader finds what stands elsewhere here.
+_PLACES: tuple[tuple[str, KeyPath], ...] = (
+    ("sweepkit.early_terminate.rule", ("pruning",)),
+    ("sweepkit.early_terminate", ("pruning",)),
+    ("early_terminate", ("pruning",)),
+    ("sweepkit.sampler", ("sampler",)),
+    ("sweepkit.conditions", ("conditions",)),
+    ("sweepkit.wandb", ("wandb",)),
+    ("sweepkit", ("sweepkit",)),
+    ("parameters", ("search_space",)),
+    ("method", ("sampler",)),
+)
+
+
+def find_optuna_config(name: str) -> Path | None:
+    """Return an Optuna YAML's file: a path, or a name in config/optuna/ with or without suffix; None without one.
+
+    >>> find_optuna_config("prototype").name
+    'prototype.yaml'
+    """
+    return find_config(name, folder=CONFIG_DIR / "optuna")
+
+
+def read_optuna_config(path: Path, *, shown_as: str = "") -> OptunaConfig:
+    """Read an Optuna YAML.
+
+    Args:
+        path: The file.
+        shown_as: The file as the user named it, for messages; the path itself by default.
+
+    Raises:
+        SpecError: The file cannot be read, or all that is wrong with it.
+    """
+    where = shown_as or str(path)
+    directory = str(path.resolve().parent)
+    return read_optuna_text(read_text(path, where=where), source=where, directory=directory, default_name=path.stem)
+
+
+def read_optuna_text(text: str, *, source: str = "", directory: str = "", default_name: str = "study") -> OptunaConfig:
+    """Read the text of an Optuna YAML.
+
+    Args:
+        text: YAML 1.2.
+        source: Where it came from, for messages.
+        directory: Absolute folder that a relative `base_config` is looked up in first; "" for none.
+        default_name: The study's name unless the YAML gives one.
+
+    Raises:
+        SpecError: All that is wrong with it.
+    """
+    document = parse(text, where=source)
+    check = Checker(document, where=source)
+    base = _base_config(check, directory)
+    given = _sections(check, base)
+    config = OptunaConfig(
+        **{"study_name": default_name, **given},
+        task=base.config.task if base.config is not None else "summarization",
+        base_config=base.name,
+        base_seed=base.config.training.seed if base.config is not None else 0,
+        source=source,
+        directory=directory,
+        text=text,
+    )
+    own = [*check.problems(), *base.problems]
+    found, notes = _judge_sweep(_readable(config) if own else config, document)
+    if own or found:
+        raise SpecError(sorted([*own, *found], key=lambda problem: problem.line or 0))
+    return replace(config, notes=(*check.warnings, *notes))
+
+
+def _readable(config: OptunaConfig) -> OptunaConfig:
+    """Return a configuration that has problems with what the sweep's reader can judge all the same."""
+    stand_in = (SearchParameter(name="seed", kind="int", low=0, high=1),)
+    objectives = config.objectives[:1] or (Objective(metric="loss", goal=Goal.MINIMIZE),)
+    return replace(config, parameters=stand_in, objectives=objectives, conditions={}, fixed={}, quick={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """The training configuration that the study starts from.
+
+    Args:
+        name: As the sweep names it: a name in config/, or an absolute path; None for config/base_config.yaml.
+        config: None when it could not be read.
+        problems: What is wrong in its own file.
+    """
+
+    name: str | None = None
+    config: AnyConfig | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def schema(self) -> Schema | None:
+        """Return what its task's configuration may hold; None when it could not be read."""
+        return None if self.config is None else schema_of(type(self.config))
+
+
+def _base_config(check: Checker, directory: str) -> _Base:
+    """Find and read the training configuration."""
+    name = check.string(check.document.data, (), "base_config")
+    path: Path | None = BASE_CONFIG
+    if name is not None:
+        beside = Path(directory or ".", name)
+        path = beside.resolve() if beside.is_file() else find_config(name)
+        name = str(path) if path is not None and beside.is_file() else name
+    elif "base_config" in check.document.data:
+        return _Base()
+    if path is None:
+        known = [str(file.relative_to(CONFIG_DIR).with_suffix("")) for file in sorted(CONFIG_DIR.rglob("*.yaml"))]
+        rule = "must be a training configuration beside this file or in config/"
+        check.refuse(("base_config",), rule, got=name, hint=suggestion(str(name), known))
+        return _Base()
+    try:
+        return _Base(name=name, config=read_training_config(path))
+    except SpecError as error:
+        return _Base(problems=error.problems)
+
+
+def _sections(check: Checker, base: _Base) -> dict[str, Any]:
+    """Return the fields of an OptunaConfig that the file gives; what is wrong is noted."""
+    data = check.document.data
+    check.known_keys(data, (), KEYS, "an Optuna configuration")
+    task = base.config.task if base.config is not None else None
+    given = sections.read_study(check, data, task)
+    tree = check.mapping(data, (), "search_space")
+    if "search_space" not in data:
+        check.refuse((), "a study needs a search_space", hint="write search_space: {learning_rate: {type: …}}")
+    parameters = read_search_space(check, tree, ("search_space",), base.schema) if tree is not None else []
+    given["parameters"] = tuple(parameters)
+    given["pruning"] = sections.read_pruning(check, data, several=len(given["objectives"]) > 1)
+    given |= sections.read_wandb(check, data)
+    fixed = dict(check.mapping(data, (), "fixed") or {})
+    given["quick"] = sections.read_quick_validation(check, data, task) if task else {}
+    given["fixed"] = {**fixed, **given.pop("tracked")}
+    if base.schema is not None:
+        _check_constants(check, given, fixed, base.schema)
+    given["conditions"] = check.mapping(data, (), "conditions") or {}
+    given["extensions"] = check.mapping(data, (), "sweepkit") or {}
+    for key in given["extensions"]:
+        if key in _SAID_ELSEWHERE:
+            check.refuse(("sweepkit", key), f"{_SAID_ELSEWHERE[key]} says it here", got=given["extensions"][key])
+    several = len(given["objectives"]) > 1
+    names = [parameter.name for parameter in parameters]
+    given["phases"] = read_phases(check, data, names, n_trials=given.get("n_trials"), several=several)
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _check_constants(check: Checker, given: Mapping[str, Any], fixed: Mapping[str, Any], schema: Schema) -> None:
+    """Refuse constants that the trainer does not take, and fields that are set twice."""
+    setters = {schema.route(parameter.name): f"search_space.{parameter.name}" for parameter in given["parameters"]}
+    for name, value in fixed.items():
+        route, path = schema.route(name), ("fixed", name)
+        if route is None:
+            (problem,) = schema.unknown([name])
+            check.refuse(path, problem.rule, got=name, hint=problem.hint)
+            continue
+        refuse_value(check, value, path, schema, route)
+        if route in setters:
+            check.refuse(path, f"{setters[route]} sets {route} already", got=value, hint="remove one of the two")
+        setters[route] = f"fixed.{name}"
+    for name, value in given["quick"].items():
+        key = sections.QUICK_KEY_OF.get(name, "")
+        route = schema.route(name)
+        if route is None:
+            continue
+        refuse_value(check, value, ("quick_validation", key), schema, route)
+        for field in {route, sections.OVERRIDES.get(name, route)}:
+            if field in setters:
+                rule = f"{setters[field]} sets {field} already"
+                check.refuse(("quick_validation", key), rule, got=value, hint="remove one of the two")
+
+
+def _judge_sweep(config: OptunaConfig, document: Document) -> tuple[list[Problem], list[str]]:
+    """Have the sweep's own reader judge what becomes its keys.
+
+    Returns:
+        Its problems, by the keys and lines of this file, and what it warns of.
+    """
+    move = _mover(document)
+    try:
+        spec = from_config(sweep_dict(config), source=config.source)
+    except SpecError as error:
+        return [move(problem) for problem in error.problems], []
+    problems: list[Problem] = []
+    for index, phase in enumerate(config.phases):
+        if phase.sampler:
+            place: KeyPath = ("phases", index, "sampler")
+            try:
+                from_config(sweep_dict(config, sampler=phase.sampler), source=config.source)
+            except SpecError as error:
+                line, key = document.line(place), dotted(place)
+                problems += [replace(problem, line=line, key=key) for problem in error.problems]
+    return problems, [warning for warning in spec.warnings if "sweepkit." in warning]
+
+
+def _mover(document: Document) -> Callable[[Problem], Problem]:
+    """Return a function that moves a problem of the sweep to where its cause stands in the document."""
+
+    def moved(problem: Problem) -> Problem:
+        place: KeyPath = ()
+        for prefix, here in _PLACES:
+            if problem.key == prefix or problem.key.startswith(f"{prefix}."):
+                rest = [word for word in problem.key.removeprefix(prefix).split(".") if word]
+                old = [sections.OLD_RULE_KEYS.get(word, word) for word in rest] if here == ("pruning",) else rest
+                place = (*_existing(document, here), *old)
+                break
+        key = ".".join(str(word) for word in place)
+        return replace(problem, line=document.line(place), key=key)
+
+    return moved
+
+
+def _existing(document: Document, place: KeyPath) -> KeyPath:
+    """Return where a section stands: the sampler may stand at the top or under optuna."""
+    return ("optuna", "sampler") if place == ("sampler",) and "sampler" not in document.data else place

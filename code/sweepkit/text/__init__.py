@@ -1,0 +1,1 @@
+"""YAML, JSON and words."""

@@ -1,0 +1,1 @@
+"""The training configuration as values."""

@@ -1,0 +1,300 @@
+"""The training configuration as a value: how a YAML file becomes one, and where a sweep parameter goes in it.
+
+A file's `task:` decides which sections it has; TASKS lists them.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sweepkit.errors import Problem, SpecError
+from sweepkit.sweep_config.checker import suggestion
+from sweepkit.text.yaml import Document, KeyPath, decode, parse
+from sweepkit.text.yaml_text import scalar
+from sweepkit.training.config.image_sections import ImageConfig, PerceiverConfig
+from sweepkit.training.config.reproduces_section import ReproducesSection
+from sweepkit.training.config.training_schema import Schema, schema_of, section_types
+from sweepkit.training.config.training_sections import TrainingConfig
+
+__all__ = [
+    "TASKS",
+    "AnyConfig",
+    "ImageConfig",
+    "PerceiverConfig",
+    "TrainingConfig",
+    "apply",
+    "apply_preset",
+    "as_dict",
+    "field_paths",
+    "flatten",
+    "from_mapping",
+    "read_training_config",
+    "route",
+    "to_yaml",
+    "unknown_parameters",
+]
+
+AnyConfig = TrainingConfig | ImageConfig | PerceiverConfig
+Config = TypeVar("Config", bound=AnyConfig)
+TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig, ImageConfig, PerceiverConfig)}
+TASK_KEY = "task"
+
+
+def field_paths(kind: type[AnyConfig] = TrainingConfig) -> tuple[str, ...]:
+    """Return the dotted path of every field of a kind of configuration."""
+    return tuple(schema_of(kind).known)
+
+
+def route(name: str, kind: type[AnyConfig] = TrainingConfig) -> str | None:
+    """Return the dotted path that a sweep parameter sets, or None when there is none.
+
+    >>> route("num_beams"), route("training.learning_rate"), route("lora_r"), route("lerning_rate")
+    ('generation.num_beams', 'training.learning_rate', 'lora.r', None)
+    """
+    return schema_of(kind).route(name)
+
+
+def unknown_parameters(names: Sequence[str], kind: type[AnyConfig] = TrainingConfig) -> list[Problem]:
+    """Return one problem for each sweep parameter that no field of the configuration takes."""
+    return schema_of(kind).unknown(names)
+
+
+def _together(values: Mapping[str, Any]) -> list[Problem]:
+    """Return the problems of values that are right alone but not together."""
+    problems = []
+    if values.get("training.fp16") and values.get("training.bf16"):
+        problems.append(Problem(key="training.bf16", rule="must be false when training.fp16 is true", got="both true"))
+    if values.get("training.max_steps") == 0:
+        problems.append(Problem(key="training.max_steps", rule="must be -1 (use epochs) or at least 1", got="0"))
+    steps = values.get("training.eval_steps", 1.0)
+    if steps > 1 and steps != int(steps):
+        problems.append(
+            Problem(
+                key="training.eval_steps",
+                rule="must be whole when above 1 (steps), or a fraction below 1",
+                got=repr(steps),
+            )
+        )
+    if "{dialogue}" not in (values.get("tokenizer.prompt") or "{dialogue}"):
+        prompt = values["tokenizer.prompt"]
+        problems.append(Problem(key="tokenizer.prompt", rule="must have {dialogue} in it", got=repr(prompt)))
+    return problems
+
+
+def _values(config: AnyConfig) -> dict[str, Any]:
+    """Return every value by its dotted path."""
+    return {
+        path: getattr(getattr(config, path.split(".")[0]), path.split(".")[1]) for path in schema_of(type(config)).known
+    }
+
+
+def _build(values: Mapping[str, Any], kind: type[Config]) -> Config:
+    """Return the configuration with these values, the others at their defaults."""
+    sections: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        section, name = path.split(".")
+        sections.setdefault(section, {})[name] = value
+    kinds = section_types(kind)
+    return kind(**{section: kinds[section](**given) for section, given in sections.items()})
+
+
+def apply(config: Config, params: Mapping[str, Any], *, from_text: bool = False) -> Config:
+    """Return the configuration with sweep parameters set, each in the field that `route` names.
+
+    Args:
+        config: Where they are set; it stays as it is.
+        params: Values by bare or dotted name. A whole number becomes a float where one is due, 8.0 becomes 8.
+        from_text: The values come from a command line: "1e-4", "true" and "none" are read as what they mean, and
+            "a,b" or '["a", "b"]' as a list where one is due.
+
+    Raises:
+        SpecError: Unknown names, wrong types, values out of range: all of them at once.
+
+    >>> apply(TrainingConfig(), {"num_beams": "4"}, from_text=True).generation.num_beams
+    4
+    """
+    schema = schema_of(type(config))
+    problems = schema.unknown(list(params))
+    values = _values(config)
+    for name, given in params.items():
+        path = schema.route(name)
+        if path is None:
+            continue
+        value, problem = schema.check(path, given, from_text=from_text)
+        if problem is not None:
+            problems.append(problem)
+        else:
+            values[path] = value
+    problems += [] if problems else _together(values)
+    if problems:
+        raise SpecError(problems)
+    return _build(values, type(config))
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested parameters by dotted name, as W&B nests them.
+
+    >>> flatten({"training": {"learning_rate": 0.1}, "num_beams": 2})
+    {'training.learning_rate': 0.1, 'num_beams': 2}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def from_mapping(data: Any, *, where: str = "") -> AnyConfig:
+    """Return the configuration that a nested mapping describes; what it leaves out keeps its default.
+
+    Args:
+        data: `task` and sections of fields, as a YAML file holds them; None is all defaults.
+        where: Where it comes from, for messages.
+
+    Raises:
+        SpecError: Every problem at once.
+    """
+    data = {} if data is None else data
+    if not isinstance(data, Mapping):
+        raise SpecError([Problem(where=where, rule="must hold sections such as training:", got=type(data).__name__)])
+    return _from_document(Document(data=dict(data)), where)
+
+
+def _task_of(data: Mapping[str, Any], where: str, line: int | None) -> type[AnyConfig]:
+    """Return the kind of configuration that a document's `task:` names."""
+    task = data.get(TASK_KEY, TrainingConfig.task)
+    if not isinstance(task, str) or task not in TASKS:
+        hint = suggestion(task, TASKS) if isinstance(task, str) else ""
+        rule = f"must be one of {', '.join(TASKS)}"
+        raise SpecError([Problem(where=where, line=line, key=TASK_KEY, rule=rule, got=repr(task), hint=hint)])
+    return TASKS[task]
+
+
+def _from_document(document: Document, where: str) -> AnyConfig:
+    """Return the configuration of a document; SpecError has the document's own problems too."""
+    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    values = _read_values(document, where, kind)
+    problems = _together(values)
+    if problems:
+        raise SpecError(_placed(problems, document, where))
+    return _build(values, kind)
+
+
+def _read_values(document: Document, where: str, kind: type[AnyConfig]) -> dict[str, Any]:
+    """Return the values of a document by dotted path; raises SpecError with everything wrong in it."""
+    values: dict[str, Any] = {}
+    found: list[Problem] = []
+    for section, given in document.data.items():
+        if section != TASK_KEY:
+            found += _take_section(str(section), given, values, schema_of(kind))
+    problems = [*document.problems, *_placed(found, document, where)]
+    if problems:
+        raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
+    return values
+
+
+def _placed(problems: Sequence[Problem], document: Document, where: str) -> list[Problem]:
+    """Return the problems with their lines, without those that the document has told already."""
+    placed = []
+    for problem in problems:
+        path = _path(problem.key, document.data)
+        if path not in document.bad:
+            placed.append(replace(problem, where=where, line=document.line(path)))
+    return placed
+
+
+def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
+    """Return where a problem's key stands: a section, or a field in one."""
+    return (key,) if key in data else tuple(key.split(".", 1))
+
+
+def _take_section(section: str, given: Any, values: dict[str, Any], schema: Schema) -> list[Problem]:
+    """Put the values of one section into `values`; return what is wrong with it."""
+    if section not in schema.sections:
+        return [Problem(key=section, rule="is not a section", hint=_section_hint(section, schema))]
+    if given is not None and not isinstance(given, Mapping):
+        return [Problem(key=section, rule="must hold fields", got=repr(given))]
+    problems: list[Problem] = []
+    for name, value in (given or {}).items():
+        path = f"{section}.{name}"
+        if path not in schema.known:
+            hint = schema.instead(path) or suggestion(path, list(schema.known))
+            problems.append(Problem(key=path, rule="is not a field", hint=hint))
+            continue
+        values[path], problem = schema.check(path, value, from_text=False)
+        problems += [] if problem is None else [problem]
+    return problems
+
+
+def _section_hint(name: str, schema: Schema) -> str:
+    """Return where a top-level key belongs: under its section if it is a field, else the nearest section."""
+    path = schema.route(name)
+    if path is not None:
+        return f"it belongs under {path.split('.')[0]}:"
+    return suggestion(name, schema.sections) or f"the sections are {', '.join(schema.sections)}"
+
+
+def _document(path: Path) -> tuple[Document, str]:
+    """Return the document in a YAML 1.2 file and its name; raises SpecError when it cannot be read at all."""
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        rule = "must be a file that can be read"
+        raise SpecError([Problem(where=where, rule=rule, got=error.strerror or "")]) from None
+    return parse(decode(data, where=where), where=where, may_be_empty=True), where
+
+
+def read_training_config(path: Path) -> AnyConfig:
+    """Return the configuration in a YAML 1.2 file (`1e-5` is a number).
+
+    Raises:
+        SpecError: The file cannot be read, or any key or value is wrong: all at once, each with its line.
+    """
+    return _from_document(*_document(path))
+
+
+def apply_preset(config: Config, path: Path) -> Config:
+    """Return the configuration with what a preset's file states laid over it; the rest stays.
+
+    Args:
+        config: Where it is laid over.
+        path: A YAML file of sections as a configuration's, with `task:` when it is not for summarization.
+
+    Raises:
+        SpecError: The file cannot be read, is for another task, or is wrong.
+    """
+    document, where = _document(path)
+    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    if kind is not type(config):
+        rule = f"a preset for {kind.task} does not fit a configuration for {config.task}"
+        raise SpecError([Problem(where=where, key=TASK_KEY, rule=rule)])
+    values = {**_values(config), **_read_values(document, where, kind)}
+    problems = _together(values)
+    if problems:
+        raise SpecError(_placed(problems, document, where))
+    return _build(values, type(config))
+
+
+def as_dict(config: AnyConfig) -> dict[str, Any]:
+    """Return the configuration as plain values: its task, then the sections in order.
+
+    The section `reproduces` is left out when it says nothing: a sweep writes it, nobody else does.
+    """
+    silent = [item.name for item in dataclasses.fields(config) if getattr(config, item.name) == ReproducesSection()]
+    values = {name: section for name, section in dataclasses.asdict(config).items() if name not in silent}
+    return {TASK_KEY: config.task, **values}
+
+
+def to_yaml(config: AnyConfig) -> str:
+    """Return the configuration as a YAML file that `read_training_config` reads back to an equal value."""
+    sections = as_dict(config)
+    lines = [f"{TASK_KEY}: {sections.pop(TASK_KEY)}"]
+    for section, values in sections.items():
+        lines.append(f"{section}:")
+        lines += [f"  {name}: {scalar(value)}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"

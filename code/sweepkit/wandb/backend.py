@@ -1,0 +1,357 @@
+"""`--backend wandb`: W&B's server leads the sweep, real `wandb agent` processes make its runs on our slots.
+
+The sweep is made at W&B from the same YAML, once: the record remembers where it is, so the same command goes on with
+it. What W&B has of its runs comes into our record and files while it runs, so table, analysis, comparison and monitor
+read it as any other. Nothing of the search is decided here.
+"""
+
+import os
+import signal
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sweepkit.agents.agent import Finish
+from sweepkit.agents.results import describe_surroundings
+from sweepkit.agents.slots import Slot
+from sweepkit.errors import ConflictError
+from sweepkit.model.events import Notice
+from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.paths import python
+from sweepkit.reports.files import write_spec
+from sweepkit.reports.progress import Screen, Tally
+from sweepkit.runner.plan import Plan, make_plan, plan_of
+from sweepkit.runner.session import Session
+from sweepkit.search.grid import GridEngine
+from sweepkit.store.open import open_store
+from sweepkit.sweep_config.sweep import Method
+from sweepkit.wandb.agent_process import Command
+from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
+from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
+from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
+from sweepkit.wandb.importer import Collector, Importer, Target
+from sweepkit.wandb.scheduler import Scheduler
+
+_TICK_S = 0.1
+_SETTLE_S = 30.0  # W&B may take a while to count a run that has just ended
+_INTERRUPT_WORDS = {
+    1: "waiting for the running runs (Ctrl-C again ends them)",
+    2: "ending the running runs",
+    3: "killing",
+}
+
+Slots = tuple[Slot, ...]
+
+
+def run_backend(
+    options: Namespace, sweep: str | None, *, slots_of: Callable[[Plan], tuple[Slots, list[str]]], limits: Limits
+) -> int:
+    """Run the command line; return the exit code.
+
+    Args:
+        options: The command line.
+        sweep: The sweep's YAML or its name; None joins the sweep that `options.wandb_sweep` names.
+        slots_of: What a plan's runs may occupy, and what to tell of it.
+        limits: How much is done.
+
+    Raises:
+        SweepKitError: Something the user can mend stands in the way; nothing was started.
+    """
+    check_options(options)
+    path = None
+    if sweep is None:
+        plan, path = _joined_plan(options)
+    else:
+        plan = make_plan(options, sweep, searches=False)
+        check_sweep(plan.spec, sampler=options.sampler)
+    slots, notes = slots_of(plan)
+    if options.dry_run:
+        config = None if path is not None else sent_config(plan, sampler=options.sampler)
+        sys.stdout.write(dry_run_text(plan, config, slots, as_json=options.json, path=path))
+        return 0
+    from sweepkit.wandb.sweeps import check_login
+
+    check_login()
+    screen = Screen() if sys.stdout.isatty() and not options.json else None
+    with open_store(plan.storage) as store:
+        session = WandbSession(options, plan, store, slots=slots, screen=screen)
+        session.joined_path = path
+        session.notes_first = notes
+        session.check()
+        with session.opened():
+            return session.work(limits)
+
+
+def _joined_plan(options: Namespace) -> tuple[Plan, str]:
+    """Return the plan of a sweep that is at W&B already, and its path."""
+    from sweepkit.sweep_config.read import from_config
+    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.sweeps import check_login, parse_sweep_path
+
+    if options.fresh or options.sampler:
+        raise ConflictError(
+            f"--wandb-sweep {options.wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
+        )
+    path = str(
+        parse_sweep_path(
+            options.wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT")
+        )
+    )
+    check_login()
+    fetched = fetch_sweep(path)
+    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
+    return plan_of(options, spec, searches=False), path
+
+
+class WandbSession(Session):
+    """One sweep that W&B leads: `check`, then `work` inside `opened`.
+
+    Attributes:
+        joined_path: Where the sweep is at W&B, when others made it; None for one that this command makes or goes on
+            with.
+        notes_first: What to tell first.
+    """
+
+    at_wandb = True
+    joined_path: str | None = None
+    notes_first: list[str] = []  # noqa: RUF012 - replaced, never changed
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is recorded."""
+        if self.joined_path is None:
+            self._check_others()
+
+    def opened(self) -> "Any":
+        """Make or continue the sweep here and at W&B; return a context that lasts as long as this runner leads it."""
+        self.sweep, self.notes = self._open_sweep()
+        self.paths = self._paths(self.sweep)
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        held = lock_folder(self.paths.root, self.sweep.name)
+        try:
+            if not self.sweep.meta["wandb"].get("path"):
+                self._create_at_wandb()
+            write_spec(self.paths, self.spec)
+            self._write_base_config()
+        except BaseException:
+            held.close()
+            raise
+        return held
+
+    def work(self, limits: Limits) -> int:
+        """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
+        importer = self._importer()
+        collector = Collector(importer, self.on_event)
+        self._first_look(importer)
+        self.view = self._make_view(self._tally_at_wandb())
+        self.agents = WandbAgents(self._command, self.slots, limits=limits, order=collector.order, emit=self.on_event)
+        leads = self.sweep.meta["wandb"].get("scheduler", False)
+        self.scheduler = Scheduler(self._command, self.on_event) if leads else None
+        self._start_mirror()
+        self.view.open()
+        try:
+            self._tell_first()
+            self._supervise(collector, importer)
+            settled = self._settle(collector, importer)
+        except BaseException:
+            self.agents.interrupt_level = 3
+            self.agents.tick()
+            self.agents.kill()
+            raise
+        finally:
+            self.stop_showing()
+        finish = self._finish(importer, settled)
+        code = self.conclude(finish)
+        return 130 if self.agents.interrupt_level and not self.preempted else code
+
+    # -- the record and W&B -------------------------------------------------------------------------------------------
+
+    def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
+        if self.joined_path is None:
+            sweep, notes = super()._open_sweep()
+            return sweep, [*notes, *notes_of(self.spec)]
+        known = [item for item in self.store.sweeps() if item.meta.get("wandb", {}).get("path") == self.joined_path]
+        if known:
+            return self.store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason=""), list(
+                self.spec.warnings
+            )
+        sweep = self._create(self.store.sweeps(family=self.spec.name))
+        mine = {"path": self.joined_path, "joined": True}
+        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": mine}), list(self.spec.warnings)
+
+    def _create(self, family: list[SweepRecord]) -> SweepRecord:
+        """Record the sweep as one that W&B leads, from its first moment."""
+        sweep = super()._create(family)
+        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": {}})
+
+    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
+        """Continue; W&B does not take a change of a sweep that has begun."""
+        before = sweep.text
+        continued = super()._continue(sweep, notes)
+        if continued.text != before:
+            self.store.update_sweep(sweep.sweep_id, text=before)
+            raise ConflictError(
+                f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
+                "undo the change, or start anew with --fresh"
+            )
+        return continued
+
+    def _create_at_wandb(self) -> None:
+        from sweepkit.wandb.sweeps import create_sweep
+
+        config = sent_config(self.plan, sampler=self.sampler)
+        made = create_sweep(
+            config,
+            entity=os.environ.get("WANDB_ENTITY") or self.spec.entity,
+            project=os.environ.get("WANDB_PROJECT") or self.spec.project,
+        )
+        where = {"path": str(made.path), "url": made.url, "scheduler": "scheduler" in config}
+        self.sweep = self.store.update_sweep(self.sweep.sweep_id, meta={"wandb": where})
+        self.notes += made.warnings
+
+    def _importer(self) -> Importer:
+        from sweepkit.wandb.reader import open_wandb_watch
+
+        self._command = self._make_command()
+        target = Target(
+            store=self.store,
+            sweep=self.sweep,
+            paths=self.paths,
+            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
+            placements=lambda: self._command.placements(self.slots),
+        )
+        return Importer(open_wandb_watch(self._command.sweep), target)
+
+    def _make_command(self) -> Command:
+        meta = self.sweep.meta["wandb"]
+        joined = bool(meta.get("joined"))
+        source = self.spec.scheduler.source if self.spec.scheduler else None
+        beside = source is not None and Path(self.spec.directory or ".", source).is_file()
+        wandb = (python(), "-m", "wandb")
+        batch = str(len(self.slots))
+        return Command(
+            agent=(*wandb, "agent"),
+            sweep=meta["path"],
+            cwd=str(agents_folder(self.plan) if joined else self.plan.cwd),
+            env=agent_environment(self.plan, self.paths, meta["path"]),
+            folder=self.paths.root,
+            scheduler=(*wandb, "sweep-scheduler", "--batch-size", batch, "--poll-interval", "5"),
+            scheduler_cwd=self.spec.directory if beside else str(self.plan.cwd),
+        )
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def _first_look(self, importer: Importer) -> None:
+        """Take in what W&B has already; it must answer now."""
+        importer.missing_results()
+        importer.look()
+
+    def _tally_at_wandb(self) -> Tally:
+        total = GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None
+        cap = self.spec.run_cap
+        return Tally(
+            self.spec,
+            self.store.runs(self.sweep.sweep_id),
+            total=cap if total is None else min(total, cap or total),
+            workers=len(self.slots),
+        )
+
+    def _tell_first(self) -> None:
+        meta = self.sweep.meta["wandb"]
+        for note in [*self.notes_first, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.notes]:
+            self.on_event(Notice(text=note))
+        if self.spec.scheduler is not None and meta.get("joined"):
+            text = f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}"
+            self.on_event(Notice(text=text))
+
+    def _supervise(self, collector: Collector, importer: Importer) -> None:
+        """Let agents and scheduler run to their end."""
+        over = importer.state in (SweepState.FINISHED, SweepState.CANCELLED)
+        self.agents.adopt()
+        if over:
+            self.agents.end("W&B has ended the sweep")
+        elif self.scheduler is not None:
+            self.scheduler.adopt()
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.preempted = False
+        try:
+            for number in previous:
+                signal.signal(number, self._on_signal)
+            collector.start()
+            self._loop(collector, over=over)
+        finally:
+            try:
+                collector.stop()
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGTERM and self.agents.interrupt_level < 1:
+            self.preempted = True
+            self.agents.interrupt()  # SIGTERM does not wait for the runs
+        self.agents.interrupt()
+
+    def _loop(self, collector: Collector, *, over: bool) -> None:
+        pause = threading.Event()
+        told, known = 0, len(self._command.placements(self.slots))
+        leads = self.scheduler is not None and not over
+        while True:
+            busy = self.agents.tick()
+            if leads and self.scheduler is not None:
+                if not busy:
+                    self.scheduler.stop()
+                leads = self.scheduler.tick()
+                if self.scheduler.failed:
+                    self.agents.end(self.scheduler.failed)
+            if not busy and not leads:
+                return
+            if (level := self.agents.interrupt_level) > told:
+                told = level
+                self.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
+            if (begun := len(self._command.placements(self.slots))) != known:
+                known = begun
+                collector.soon()
+            collector.check()
+            pause.wait(_TICK_S)
+
+    def _settle(self, collector: Collector, importer: Importer) -> bool:
+        """Look until W&B counts no run of this host as running; return whether it came to that."""
+        pause = threading.Event()
+        tries = 2 if self.agents.interrupt_level else int(_SETTLE_S / 2)
+        for _ in range(tries):
+            if collector.look() and not importer.running():
+                return True
+            pause.wait(2.0)
+        return False
+
+    # -- its end ------------------------------------------------------------------------------------------------------
+
+    def _finish(self, importer: Importer, settled: bool) -> Finish:
+        """Record where the sweep stands at W&B; return how this call ended."""
+        state = importer.state or SweepState.RUNNING
+        reasons = [reason for reason in self.agents.reasons if reason != INTERRUPTED]
+        if self.agents.interrupt_level:
+            reason = "preempted" if self.preempted else "interrupted"
+        elif state is SweepState.CANCELLED:
+            reason = "cancelled at W&B"
+        elif state is SweepState.FINISHED:
+            reason = "W&B has ended the sweep"
+        else:
+            reason = "; ".join(reasons) or "no agent is left"
+        if not settled:
+            reason += "; W&B still counts runs as running: the same command later collects them"
+        self.store.update_sweep(self.sweep.sweep_id, state=state, reason=reason if state.value != "running" else "")
+        failed = bool(self.scheduler and self.scheduler.failed)
+        given_up = self.agents.given_up or failed or state is SweepState.CANCELLED
+        return Finish(complete=state is SweepState.FINISHED, reason=reason, given_up=given_up)
+
+
+def control_at_wandb(sweep: SweepRecord, command: str) -> None:
+    """Ask W&B to pause, resume, stop or cancel a recorded sweep that it leads. Raises TrackingError."""
+    from sweepkit.wandb.sweeps import parse_sweep_path, set_sweep_state
+
+    set_sweep_state(parse_sweep_path(sweep.meta["wandb"]["path"]), command)

@@ -1,0 +1,295 @@
+"""The W&B client as the readers of this room use it: connect, page, scan, and say in words what went wrong.
+
+The client is asked through `wandb.Api` alone. Three of its habits are undone here: it asks at a terminal for a missing
+key (a reader must end with a message), it makes an empty folder for every run that it reads, and it answers a second
+question from memory.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sweepkit.errors import TrackingError
+from sweepkit.wandb.rows import RawRun, Searched, Told, seconds, told_by
+
+TIMEOUT_S = 60  # of one question, the client's own retries included
+# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
+_PATIENCE = {
+    "x_graphql_retry_max": 4,
+    "x_graphql_retry_wait_min_seconds": 1.0,
+    "x_graphql_retry_wait_max_seconds": 8.0,
+    "x_graphql_timeout_seconds": 20.0,
+}
+_RUNS_A_REQUEST = 100
+_AT_A_TIME = 32
+_READERS = 4  # histories are read by so many requests at once: W&B counts the requests of a key
+_PATH = re.compile(r"([^/\s](?:[^/]*[^/\s])?)/([^/\s](?:[^/]*[^/\s])?)/(?:sweeps/)?([^/\s]+)")
+_VERIFYING = re.compile(r"(Failed to verify|An error occurred while verifying) credentials with \S+: ")
+_STATUS = re.compile(r"\bHTTP (\d{3})\b")
+_OF_KEYS = ("api key", "unauthorized", "permission", "not logged in")
+_SERVICE = "WANDB_SERVICE"
+_LONGEST = 300  # characters of the client's words
+_FORM = "must be ENTITY/PROJECT/ID or the URL of the sweep's page"
+
+
+def sweep_path(text: str) -> str:
+    """Return entity/project/id of a sweep from that, from entity/project/sweeps/id or from the URL of its page.
+
+    >>> sweep_path("https://wandb.ai/team/summaries/sweeps/ab12cd34?nw=1")
+    'team/summaries/ab12cd34'
+
+    Raises:
+        TrackingError: It has another form.
+    """
+    path = text
+    if "://" in text:
+        parts = urlsplit(text)
+        pieces = [unquote(piece) for piece in parts.path.split("/") if piece]
+        # What stands before the entity is the application's own folder on that server.
+        path = "/".join(pieces[-4:]) if len(pieces) >= 4 and pieces[-2] == "sweeps" else ""
+    match = _PATH.fullmatch(path.strip("/ "))
+    if match is None:
+        raise TrackingError(
+            f"wandb {text}: {_FORM}, got {text!r}; the address of that page holds all three parts: "
+            "…/ENTITY/PROJECT/sweeps/ID"
+        )
+    return "/".join(match.groups())
+
+
+def connect(text: str) -> "Server":
+    """Return the W&B server that WANDB_BASE_URL (default: W&B's own) and the user's key lead to, for one sweep.
+
+    Args:
+        text: As `sweep_path` takes it. A URL must be one of that server: the key goes nowhere else.
+
+    Raises:
+        TrackingError: The path has another form, wandb is not installed, there is no key, or the server refuses it or
+            cannot be reached.
+    """
+    path = sweep_path(text)
+    spec = importlib.util.find_spec("wandb")
+    if spec is None or spec.origin is None:  # a folder named wandb/ is no package
+        raise TrackingError(f"wandb {path}: needs the package wandb, got none; install it: pip install wandb")
+    import wandb
+    from wandb.sdk import wandb_setup
+
+    with telling(path):
+        settings = wandb_setup.singleton().settings
+        _check_host(text, settings.app_url)
+        _check_key(path, settings.base_url)
+        entity, project, _ = path.split("/")
+        with _patient(settings), _children_unaware():
+            # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
+            return Server(path, wandb.Api({"entity": entity, "project": project}, timeout=TIMEOUT_S))
+
+
+@contextlib.contextmanager
+def _children_unaware() -> Iterator[None]:
+    """Keep the client from telling its service process to programs that are started later: theirs is another one."""
+    before = os.environ.get(_SERVICE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_SERVICE, None)
+
+
+@contextlib.contextmanager
+def _patient(settings: Any) -> Iterator[None]:
+    """Have the client that is made within retry as `_PATIENCE` says, where the user's environment says nothing."""
+    mine = {name: value for name, value in _PATIENCE.items() if getattr(settings, name) is None}
+    for name, value in mine.items():
+        setattr(settings, name, value)
+    try:
+        yield
+    finally:
+        for name in mine:
+            setattr(settings, name, None)
+
+
+def _check_host(text: str, app_url: str) -> None:
+    """Refuse the URL of another server than the one that the client would ask."""
+    if "://" not in text:
+        return
+    asked, ours = (urlsplit(url).netloc.lower().removeprefix("www.") for url in (text, app_url))
+    if asked != ours:
+        raise TrackingError(
+            f"wandb {text}: must be a page of the server that your key is for ({app_url}), got {asked}; "
+            "set WANDB_BASE_URL to that server and its key, or give ENTITY/PROJECT/ID"
+        )
+
+
+def _check_key(path: str, base_url: str) -> None:
+    """Refuse to begin without a key: the client would ask for one at a terminal and write it to disk."""
+    from wandb.sdk.lib import wbauth
+
+    found = wbauth.authenticate_session(
+        host=base_url, source="sweepkit", no_offline=True, prompt=False, update_session=False
+    )
+    if found is None:
+        raise TrackingError(
+            f"wandb {path}: needs a key of {base_url}, got none; set WANDB_API_KEY or run `wandb login` once"
+        )
+
+
+class Server:
+    """One sweep on a server. Made by `connect`.
+
+    Args:
+        path: entity/project/id.
+        api: A `wandb.Api`.
+    """
+
+    def __init__(self, path: str, api: Any) -> None:
+        self.path = path
+        self._api = api
+        self._sweep: Any = None
+
+    def sweep(self) -> Any:
+        """Return the sweep as the server has it now: `Api.sweep` answers from memory after the first time."""
+        if self._sweep is None:
+            self._sweep = self._api.sweep(self.path)
+        else:
+            self._sweep.load(force=True)
+        return self._sweep
+
+    def runs(self) -> list[Any]:
+        """Return its runs in the order in which they were made, each once.
+
+        They come in pages; one that began meanwhile moves none of those before it.
+        """
+        self._api.flush()  # it remembers runs
+        entity, project, sweep_id = self.path.split("/")
+        pages = self._api.runs(
+            f"{entity}/{project}",
+            filters={"$and": [{"sweep": sweep_id}]},
+            order="+created_at",
+            per_page=_RUNS_A_REQUEST,
+            lazy=False,
+        )
+        # W&B's own agent asks for these two of a run; its listing does not.
+        pages.QUERY = pages.QUERY.replace("historyLineCount", "historyLineCount\n    stopped\n    exitcode", 1)
+        found: dict[str, Any] = {}
+        for run in pages:
+            found.setdefault(run.id, run)
+            _leave_no_folder(run)
+        return sorted(found.values(), key=lambda run: seconds(run.created_at) or 0.0)
+
+    def histories(
+        self,
+        runs: Sequence[Any],
+        searched: Searched,
+        before: Mapping[str, Told],
+        *,
+        until: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Told]:
+        """Return what each run told, by its id: the rows after those that `before` knows of are read.
+
+        Args:
+            runs: Which runs, in the order in which they are read.
+            searched: Which metric is meant.
+            before: What they had told already.
+            until: Asked from time to time; once it is true, the runs that are left are left out.
+        """
+
+        def read(run: Any) -> Told:
+            known = before.get(run.id, Told())
+            if not rows_of(run):
+                return known
+            # No cache on disk: a run that was resumed has other rows than those that were kept.
+            rows = run.scan_history(min_step=known.last_step + 1, use_cache=False)
+            return told_by(rows, searched, known)
+
+        found: dict[str, Told] = {}
+        with ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="wandb-history") as pool:
+            for start in range(0, len(runs), _AT_A_TIME):
+                if start and until():
+                    break
+                some = runs[start : start + _AT_A_TIME]
+                found |= zip([run.id for run in some], pool.map(read, some), strict=True)
+        return found
+
+
+def rows_of(run: Any) -> int:
+    """Return how many rows a run logged; -1 when W&B does not say."""
+    count = run._attrs.get("historyLineCount")
+    return count if isinstance(count, int) else -1
+
+
+def _leave_no_folder(run: Any) -> None:
+    """Remove the empty folders that the client made for a run: entity, project and run, if nothing is in them."""
+    folder = str(run.dir)
+    with contextlib.suppress(OSError):
+        for _ in range(3):
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
+
+
+def raw_run(run: Any) -> RawRun:
+    """Return a run of the client as a value."""
+    attributes: Mapping[str, Any] = run._attrs
+    code = attributes.get("exitcode")
+    return RawRun(
+        name=run.id,
+        state=str(run.state),
+        config=dict(run.config),
+        summary=dict(run.summary_metrics),
+        created_at=attributes.get("createdAt"),
+        heartbeat_at=attributes.get("heartbeatAt"),
+        stopped=bool(attributes.get("stopped")),
+        exit_code=code if isinstance(code, int) else None,
+    )
+
+
+@contextlib.contextmanager
+def telling(path: str) -> Iterator[None]:
+    """Turn what the client raises into a TrackingError that says what to do; keys are left out of it."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:  # the client raises its own, requests' and ValueError, and changes which
+        raise TrackingError(f"wandb {path}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    got = " ".join(str(error).split()) or type(error).__name__
+    got = _without_key(_VERIFYING.sub("", got))
+    status, lowered = _status(error, got), got.lower()
+    if len(got) > _LONGEST:
+        got = f"{got[:_LONGEST]} …"
+    if status == 429:
+        return f"the server must have requests left for your key, got: {got}; try again in some minutes"
+    if status in (401, 403) or any(word in lowered for word in _OF_KEYS):
+        return (
+            f"the server must accept your key, got: {got}; set WANDB_API_KEY to a valid one or run "
+            "`wandb login --relogin`, and check WANDB_BASE_URL"
+        )
+    if status == 404 or "could not find" in lowered or "not found" in lowered:
+        return (
+            f"the sweep must be on the server and open to your key, got: {got}; "
+            "check the path, WANDB_BASE_URL and whose key it is"
+        )
+    return f"the server must answer, got: {got}; check the network and WANDB_BASE_URL, and try again"
+
+
+def _status(error: BaseException | None, text: str) -> int | None:
+    """Return the HTTP status behind an error of the client, which may stand in its words only; None without one."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        status = getattr(response, "http_status", None) or getattr(response, "status_code", None)
+        if status:
+            return int(status)
+        error = error.__cause__ or error.__context__
+    match = _STATUS.search(text)
+    return int(match.group(1)) if match else None
+
+
+def _without_key(text: str) -> str:
+    """Return a message without what could be a key of W&B: 40 or more letters, digits, "-" and "_" in a row."""
+    return re.sub(r"[A-Za-z0-9_-]{40,}", "(a key)", text)

@@ -1,0 +1,316 @@
+"""What a W&B server is still to be told of one sweep, and telling it: run by run, as they go on or afterwards.
+
+Everything is read from the record and from what the attempts left on disk, so any process can take over at any
+moment: what was sent stands in `wandb/sent.json` beside the sweep's files, and what was sent half is sent again,
+which adds nothing twice (`sweepkit.wandb.run_file`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sweepkit.agents.identity import host_name
+from sweepkit.agents.prepare import wandb_naming
+from sweepkit.errors import TrackingError
+from sweepkit.files import write_atomically
+from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.runs import RunState
+from sweepkit.paths import SweepPaths
+from sweepkit.store.watch import Watch
+from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.wandb.attempt_reader import AttemptFiles
+from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
+from sweepkit.wandb.sender import Sender, Sending
+
+_AT_ONCE = 8  # files of ended runs on their way at a time
+_RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0)
+_MANY = 1_000_000
+_KILLED = 255  # the exit code by which W&B tells a run that was ended from one that failed
+_EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGED: _KILLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
+
+    server: str
+    project: str
+    entity: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return a text that differs where the targets do."""
+        return "/".join((self.server.rstrip("/"), self.entity, self.project))
+
+
+@dataclass(slots=True)
+class _Upload:
+    """A run on its way."""
+
+    run: RunRecord
+    file: RunFile | None = None  # None: what the server has is not known yet
+    whole: bool = False  # the file has its end
+    sending: Sending | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+
+
+class SweepUpload:
+    """Sends one sweep. Call `step` again and again; `unsent` says what is left.
+
+    Args:
+        record: The record, for reading.
+        sweep: Which sweep.
+        spec: Its YAML, read.
+        paths: Its files.
+        sender: W&B's service.
+        target: Where it goes.
+        live: Runs are sent while they log; else those that have ended.
+        tell: Told once of each kind of fault.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        record: Watch,
+        sweep: SweepRecord,
+        *,
+        spec: SweepSpec,
+        paths: SweepPaths,
+        sender: Sender,
+        target: Target,
+        live: bool,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._record = record
+        self._sweep = sweep
+        self._spec = spec
+        self._paths = paths
+        self._sender = sender
+        self._target = target
+        self._live = live
+        self._tell = tell
+        self._clock = clock
+        self._since = 0
+        self._away_until = 0.0
+        self._runs: dict[str, RunRecord] = {}
+        self._here: dict[str, bool] = {}
+        self._uploads: dict[str, _Upload] = {}
+        self._alive: frozenset[str] = frozenset()
+        self._told: set[str] = set()
+        self._sent: dict[str, Any] = {}
+        self.read_sent()
+        self.progress = 0  # grows whenever the server took something whole
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def step(self, *, finishing: bool) -> None:
+        """Take in what is new, send what can be sent.
+
+        Args:
+            finishing: No run is going on any more: what was interrupted is sent as far as it came.
+
+        Raises:
+            SweepKitError: The record cannot be read.
+            OSError: A file cannot be written.
+        """
+        look = self._record.look(self._sweep.sweep_id, self._since)
+        if look is None:
+            return
+        self._since = look.change
+        self._runs |= {run.run_id: run for run in look.changed}
+        live = self._alive = frozenset(attempt.attempt_id for attempt in look.live if not attempt.expired)
+        for run in self._runs.values():
+            if self._wanted(run, live, finishing=finishing):
+                self._advance(run, live, finishing=finishing)
+
+    def _wanted(self, run: RunRecord, live: frozenset[str], *, finishing: bool) -> bool:
+        """Return whether something of a run is to be sent now."""
+        if self._is_sent(run):
+            return False
+        if run.run_id not in self._uploads and not self._is_here(run):
+            return False
+        if run.state.done or run.run_id in self._uploads:
+            return True
+        return (self._live and _alive(run, live)) or (finishing and run.attempts > 0 and not _alive(run, live))
+
+    def _is_here(self, run: RunRecord) -> bool:
+        """Return whether it is ours to send: while a sweep runs each host sends the runs that it made last."""
+        if not self._live:
+            return True
+        if run.run_id not in self._here or not run.state.done:
+            attempts = self._record.attempts(run.run_id)
+            self._here[run.run_id] = bool(attempts) and attempts[-1].host == host_name()
+        return self._here[run.run_id]
+
+    def _advance(self, run: RunRecord, live: frozenset[str], *, finishing: bool) -> None:
+        upload = self._uploads.get(run.run_id)
+        if upload is None:
+            if run.state.done and self._on_their_way() >= _AT_ONCE:
+                return
+            upload = self._uploads[run.run_id] = _Upload(run)
+        upload.run = run
+        file = upload.file or self._open_file(upload)
+        if file is None:
+            return
+        if not upload.whole:
+            settled = file.feed(self._attempts(run, live))
+            if settled and (run.state.done or (finishing and not _alive(run, live))):
+                file.end(run_end(run))
+                upload.whole = True
+        self._send(upload, file)
+
+    def _open_file(self, upload: _Upload) -> RunFile | None:
+        """Ask the server what it has of a run, and begin a file of the rest; None while it does not answer."""
+        if self._clock() < max(upload.retry_at, self._away_until):
+            return None
+        project = self._target.project
+        try:
+            lines = self._sender.lines(entity=self._target.entity, project=project, run_id=upload.run.run_id)
+        except TrackingError as error:
+            self._away_until = self._clock() + _RETRY_S[0]
+            self._postpone(upload, str(error))
+            return None
+        skip = Skip(rows=lines.rows, events=lines.events, console=lines.console)
+        upload.file = self._file(upload.run, skip)
+        return upload.file
+
+    def _on_their_way(self) -> int:
+        return sum(upload.run.state.done for upload in self._uploads.values())
+
+    def _send(self, upload: _Upload, file: RunFile) -> None:
+        """Begin to send what there is, or see what came of it."""
+        sending = upload.sending
+        if sending is None:
+            if upload.whole or (self._live and file.path.exists()):
+                self._begin(upload, file)
+        elif sending.over and sending.sent and upload.whole:
+            self._note_sent(upload)
+        elif sending.over:
+            self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
+
+    def _begin(self, upload: _Upload, file: RunFile) -> None:
+        try:
+            upload.sending = self._sender.send(file.path, live=not upload.whole)
+        except TrackingError as error:
+            self._postpone(upload, str(error))
+
+    def _postpone(self, upload: _Upload, why: str) -> None:
+        upload.retry_at = self._clock() + _RETRY_S[min(upload.failures, len(_RETRY_S) - 1)]
+        upload.failures += 1
+        upload.file, upload.sending, upload.whole = None, None, False  # anew, from what the server has by then
+        if why not in self._told:
+            self._told.add(why)
+            self._tell(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
+
+    # -- what was sent ------------------------------------------------------------------------------------------------
+
+    def unsent(self) -> list[str]:
+        """Return the ids of the runs of ours that were tried and are not, or not whole, at the server."""
+        mine = (run for run in self._runs.values() if run.attempts and self._here.get(run.run_id, True))
+        return [run.run_id for run in mine if not self._is_sent(run)]
+
+    def unsent_now(self) -> list[str]:
+        """Return those of `unsent` that no agent is at work on."""
+        return [run_id for run_id in self.unsent() if not _alive(self._runs[run_id], self._alive)]
+
+    @property
+    def alive(self) -> int:
+        """Return how many runs agents are at work on."""
+        return len(self._alive)
+
+    def fewest_failures(self) -> int:
+        """Return how often each of the runs that wait was refused at least."""
+        return min((upload.failures for upload in self._uploads.values()), default=_MANY)
+
+    @property
+    def sent(self) -> int:
+        """Return how many runs are at the server as they are in the record."""
+        return sum(self._is_sent(run) for run in self._runs.values())
+
+    def _is_sent(self, run: RunRecord) -> bool:
+        return self._sent.get(run.run_id) == _stamp(run)
+
+    def _note_sent(self, upload: _Upload) -> None:
+        self._sent[upload.run.run_id] = _stamp(upload.run)
+        del self._uploads[upload.run.run_id]
+        self.progress += 1
+        kept = {"target": self._target.key, "runs": self._sent}
+        write_atomically(self._paths.wandb_sent, json.dumps(kept, indent=1) + "\n")
+
+    def read_sent(self) -> None:
+        """Learn what was sent to this target: nothing when it went elsewhere, or cannot be read."""
+        try:
+            kept = json.loads(self._paths.wandb_sent.read_text(encoding="utf-8"))
+            self._sent = dict(kept["runs"]) if kept["target"] == self._target.key else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            self._sent = {}
+
+    # -- from the record ----------------------------------------------------------------------------------------------
+
+    def _file(self, run: RunRecord, skip: Skip) -> RunFile:
+        naming = wandb_naming(self._spec, self._sweep.name, run)
+        card = RunCard(
+            run_id=run.run_id,
+            project=self._target.project,
+            entity=self._target.entity,
+            group=naming["group"],
+            name=naming["name"] or "",
+            job_type=naming["job_type"] or "",
+            tags=tuple(naming["tags"]),
+            params=run.params,
+            started_at=run.started_at,
+        )
+        return RunFile(self._paths.wandb_push(run.run_id), card, skip=skip)
+
+    def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
+        ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]
+        return [
+            AttemptFiles(
+                ordinal=ordinal,
+                wandb_dir=self._paths.wandb_dir(run.run_id, attempt_id),
+                reports=self._paths.reports(attempt_id),
+                recorded=partial(self._record.reports, run.run_id, attempt_id=attempt_id),
+                over=run.state.done or attempt_id not in live,
+            )
+            for ordinal, attempt_id in ids
+        ]
+
+
+def _alive(run: RunRecord, live: frozenset[str]) -> bool:
+    return f"{run.run_id}-{run.attempts}" in live
+
+
+def _stamp(run: RunRecord) -> list[Any]:
+    """Return what differs when there is more to tell of a run."""
+    return [run.attempts, run.state.value, run.change]
+
+
+def run_end(run: RunRecord) -> RunEnd:
+    """Return what W&B is told of a run's end: state, reason and the facts that its own table has no column for."""
+    state = run.state.value if run.state.done else "interrupted"
+    status = run.outcome.get("exit_code")
+    failed = status if isinstance(status, int) and 0 < status < _KILLED else 1
+    code = _EXIT_CODES.get(run.state, failed if run.state is RunState.FAILED else _KILLED)
+    facts: Mapping[str, Any] = {
+        "state": state,
+        "reason": run.reason,
+        "number": run.number,
+        "attempts": run.attempts,
+        "proposal": str(run.proposal.get("reason", "")),
+        "duration_s": run.outcome.get("duration_s"),
+        "device": run.outcome.get("device"),
+        "host": run.outcome.get("host"),
+    }
+    summary = dict(run.last_metrics)
+    return RunEnd(
+        exit_code=code,
+        tags=() if state == "finished" else (state,),
+        notes="" if state == "finished" else f"{state}: {run.reason}".rstrip(": "),
+        facts={name: value for name, value in facts.items() if value not in (None, "")},
+        summary=summary,
+    )

@@ -1,0 +1,275 @@
+"""The process that sends sweeps to a W&B server: `python -m sweepkit.wandb.upload_process`, started by `wandb_online`.
+
+A process of its own, because no fault of a server, of its network or of W&B's client may reach the agent or a run. It
+reads the record and the runs' files, and writes beside them what was sent. It is told what to do by lines of JSON on
+stdin, and tells what it did on stdout:
+
+    → (started)           ← {"event": "access", "access": "granted", …}   whether there is a key, and a server takes it
+    → {"storage": …}      ← {"event": "note", "text": …}                  what to send; faults, each once
+    → {"finish": 30}                                                       no run goes on: send the rest, then end
+    → {"stop": true}      ← {"event": "end", "sweeps": {…}, …}             end now; the end of stdin means finish
+
+Its arguments hold nothing, and no line holds a key.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import SweepKitError, TrackingError
+from sweepkit.files import hold
+from sweepkit.paths import SweepPaths
+from sweepkit.store.watch import Watch, open_watch
+from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.wandb.sender import Access, Sender
+from sweepkit.wandb.sweep_upload import SweepUpload, Target
+
+POLL_S = 0.5
+PATIENCE_S = 30.0
+SERVICE_LIVES_S = 6.0  # measured: 4 to 5
+_TRIES = 3  # of each run, by a server that takes our key
+
+
+class Orders:
+    """What the parent asks, read in a thread. `changed` is set with each line.
+
+    Attributes:
+        patience_s: How long to wait for a server at the end, once that was said; None before.
+        stopped: End now.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Event()
+        self.patience_s: float | None = None
+        self.stopped = False
+        self._job: dict[str, Any] | None = None
+        self._known = threading.Event()
+        threading.Thread(target=self._read, name="orders", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._obey(json.loads(line))
+        self._obey({"finish": PATIENCE_S})  # the parent is gone
+        self._known.set()
+
+    def _obey(self, order: Mapping[str, Any]) -> None:
+        if "storage" in order:
+            self._job = dict(order)
+            self._known.set()
+        if "finish" in order and self.patience_s is None:
+            self.patience_s = float(order["finish"])
+        if order.get("stop"):
+            self.stopped = True
+            self._known.set()
+        self.changed.set()
+
+    def job(self) -> dict[str, Any] | None:
+        """Wait for what to send; None when there is nothing."""
+        self._known.wait()
+        return None if self.stopped else self._job
+
+
+class Uploader:
+    """Sends the sweeps of a job until it may end.
+
+    Args:
+        sender: W&B's service.
+        job: `storage`, `output_dir`, `live`, and for each of `sweeps` its `name`, `entity` and `project`.
+        record: The record, for reading.
+        orders: What the parent asks.
+    """
+
+    def __init__(self, sender: Sender, job: Mapping[str, Any], record: Watch, orders: Orders) -> None:
+        self._sender = sender
+        self._orders = orders
+        self._told: set[str] = set()
+        self._ours: set[str] = set()
+        self._looked: set[str] = set()
+        self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
+        self._locks = {
+            item["name"]: Lock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock) for item in job["sweeps"]
+        }
+
+    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> SweepUpload:
+        sweep = record.sweep(item["name"])
+        if sweep is None:
+            raise TrackingError(f"sweep {item['name']}: must be in the record, got none of that name")
+        spec = read_sweep_text(
+            sweep.text, source=sweep.name, directory=sweep.meta.get("directory") or "", default_name=sweep.family
+        )
+        return SweepUpload(
+            record,
+            sweep,
+            spec=spec,
+            paths=SweepPaths(Path(job["output_dir"]), sweep.name),
+            sender=self._sender,
+            target=Target(server=self._sender.server, entity=item["entity"], project=item["project"]),
+            live=bool(job["live"]),
+            tell=self._tell_fault,
+        )
+
+    def run(self) -> str:
+        """Send until nothing is left or it may not go on; return why it ended, "" when all is sent."""
+        progress, since = -1, time.monotonic()
+        while not self._orders.stopped:
+            self._orders.changed.clear()
+            patience_s = self._orders.patience_s
+            finishing = patience_s is not None
+            self._step(finishing=finishing)
+            if not finishing:
+                since = time.monotonic()
+            elif len(self._looked) == len(self._uploads) and not any(
+                upload.unsent_now() for upload in self._uploads.values()
+            ):
+                return ""
+            now = sum(upload.progress for upload in self._uploads.values())
+            if now != progress:
+                progress, since = now, time.monotonic()
+            if patience_s is not None and time.monotonic() - since > patience_s:
+                if reason := self._hopeless():
+                    return reason
+                since = time.monotonic()
+            self._orders.changed.wait(POLL_S)
+        return "it was stopped"
+
+    def _all_sent(self) -> bool:
+        looked = len(self._looked) == len(self._uploads)
+        return looked and not any(upload.unsent_now() for upload in self._uploads.values())
+
+    def _step(self, *, finishing: bool) -> None:
+        self._looked.clear()
+        for name, upload in self._uploads.items():
+            if not self._locks[name].take():
+                self._tell(f"{name} is, or was just, being sent to W&B by another process here; waiting for it")
+                continue
+            if name not in self._ours:
+                self._ours.add(name)
+                upload.read_sent()  # by whoever had it before
+            try:
+                upload.step(finishing=finishing)
+                self._looked.add(name)
+            except (SweepKitError, OSError) as error:  # a full disk, a record that is away: tried again
+                self._tell(f"{name} cannot be sent to W&B for now: {error}")
+
+    def _held_elsewhere(self) -> str:
+        held = [name for name, lock in self._locks.items() if not lock.take()]
+        return f"another process of this host sends {', '.join(held)}" if held else ""
+
+    def _hopeless(self) -> str:
+        """Return why waiting longer is of no use; "" when it may be."""
+        answer = self._sender.check()
+        if answer.access is not Access.GRANTED:
+            return answer.text
+        tries = [upload.fewest_failures() for upload in self._uploads.values()]
+        held = self._held_elsewhere()
+        return held or (f"the server refused what is left, {_TRIES} times" if min(tries) >= _TRIES else "")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            say(event="note", text=text)
+
+    def _tell_fault(self, text: str) -> None:
+        """Tell what W&B's client said, and first what is behind it when it is the key or the network."""
+        answer = self._sender.check()
+        if answer.access is Access.GRANTED:
+            self._tell(text)
+        else:
+            self._tell(f"{answer.text}; the runs go on, what they log is kept here")
+
+    def end(self, reason: str) -> None:
+        """Tell what came of it."""
+        sweeps = {
+            name: {"sent": upload.sent, "unsent": upload.unsent(), "alive": upload.alive}
+            for name, upload in self._uploads.items()
+        }
+        if not reason:
+            for lock in self._locks.values():
+                lock.give_back()
+        say(event="end", sweeps=sweeps, reason=reason)
+
+
+class Lock:
+    """A file that one process of a host holds; the system frees it when the process dies.
+
+    W&B's service outlives a killed process by seconds in which it may still send: whoever takes the file over from a
+    process that did not give it back waits for that.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._held: Any = None
+        self._from = 0.0
+
+    def take(self) -> bool:
+        """Return whether it is ours now."""
+        if self._held is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = hold(self._path)
+            if file is None:
+                return False
+            self._held = file  # until the process ends
+            file.seek(0)
+            self._from = self._clock() + (SERVICE_LIVES_S if file.read() else 0.0)
+            file.write("sending\n")
+            file.flush()
+        return self._clock() >= self._from
+
+    def give_back(self) -> None:
+        """Say that nothing of ours is under way any more."""
+        if self._held is not None:
+            self._held.truncate(0)
+
+
+def say(**event: Any) -> None:
+    """Tell the parent; one that is gone hears nothing."""
+    try:
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
+
+
+def main() -> int:
+    """Do what the parent asks; return the exit code."""
+    orders = Orders()
+    folder = Path(tempfile.mkdtemp(prefix="sweepkit-wandb-"))
+    try:
+        return _work(orders, folder)
+    except (SweepKitError, OSError) as error:
+        say(event="end", sweeps={}, reason=str(error))
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _work(orders: Orders, folder: Path) -> int:
+    try:
+        sender = Sender(folder)
+    except TrackingError as error:
+        say(event="access", access=Access.NO_KEY.value, text=str(error), server="", entity="")
+        return 2
+    answer = sender.check()
+    say(event="access", access=answer.access.value, text=answer.text, server=answer.server, entity=answer.entity)
+    job = orders.job()
+    if job is None:
+        return 0
+    with contextlib.closing(open_watch(job["storage"])) as record:
+        uploader = Uploader(sender, job, record, orders)
+        uploader.end(uploader.run())
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # W&B's hook at exit would wait for a server that is away; its service ends with us

@@ -1,0 +1,356 @@
+"""compare_models.py and seed_ttest.py as a user runs them: real small trainings, a kill, and results that are there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sweepkit.cli import compare_models, seed_ttest
+from sweepkit.model.records import SweepState
+from sweepkit.paths import CODE_DIR, CONFIG_DIR
+from sweepkit.store.open import open_store
+
+SMALL = ["--set=max_steps=2", "--set=max_train_samples=16", "--set=max_val_samples=8", "--set=eval_steps=2"]
+SMALL += ["--set=decoder_max_len=16", "--set=per_device_train_batch_size=4"]
+
+
+def result(folder, model, seed, score, *, examples=None, **changes):
+    """Write a training's result as trainer.py does, as far as a comparison reads it."""
+    place = folder / f"{model}_seed{seed}" / "results"
+    place.mkdir(parents=True)
+    content = {
+        "state": "finished",
+        "seed": seed,
+        "best_metrics": {"rouge_combined_f1": score, "loss": 1 - score, "step": 4, "epoch": 1.0},
+        "last_metrics": {"rouge_combined_f1": score - 0.01, "loss": 1 - score, "step": 8, "epoch": 2.0},
+        "config": {"task": "summarization", "model": {"name": model}, "training": {"seed": seed, "learning_rate": 0.1}},
+        "steps": 8,
+        "duration_s": 2.0,
+        "val_rows": 4,
+        "trainable_parameters": 1000,
+        "rouge_tokenizer": "unicode 1",
+    }
+    (place / "training_results.json").write_text(json.dumps(content | changes), encoding="utf-8")
+    if examples is not None:
+        rows = [
+            {"index": n, "references": [f"요약 {n}"], "prediction": "x", "rouge_combined_f1": value}
+            for n, value in enumerate(examples)
+        ]
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        (place / "examples.jsonl").write_text(text, encoding="utf-8")
+    return place / "training_results.json"
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    """Results of two models and three seeds each, in `out`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for number, seed in enumerate((42, 123, 456)):
+        result(tmp_path / "out", "kobart", seed, 0.48 + 0.004 * number)
+        result(tmp_path / "out", "코지피티", seed, 0.45 + 0.004 * number)
+    return tmp_path / "out"
+
+
+def analyzed(capsys, *options, rc=0):
+    assert compare_models.main(["--output-dir", "out", "--analyze-only", *options]) == rc
+    told = capsys.readouterr()
+    return told.err if rc else told.out
+
+
+# -- results that are there --------------------------------------------------------------------------------------------
+
+
+def test_the_table_the_pairs_and_the_sentences(there, capsys):
+    out = analyzed(capsys)
+    assert "n    mean     std     max     min  95% CI (pooled sd 0.0040, df 4)" in out
+    assert "kobart    3  0.4840  0.0040  0.4880  0.4800" in out
+    assert "kobart is better than 코지피티 by .0300" in out
+    assert "3 seeds can detect >= " in out
+    assert "Tuning: no configuration says how it was tuned" in out
+    assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("files:"))
+    written = json.loads((there / "comparison_kobart-코지피티.json").read_text(encoding="utf-8"))
+    assert written["pairs"][0]["conclusion"] == "better" and written["method"]["test"] == "pooled"
+    assert [model["std"] for model in written["models"]] == pytest.approx([0.004, 0.004])
+    assert "| kobart | 3 | 0.4840 |" in (there / "comparison_kobart-코지피티.md").read_text(encoding="utf-8")
+    assert r"\toprule" in (there / "comparison_kobart-코지피티.tex").read_text(encoding="utf-8")
+
+
+def test_one_json_object_with_every_number(there, capsys):
+    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    (pair,) = told["pairs"]
+    assert {"difference", "p", "p_holm", "ci95", "hedges_g", "welch", "detectable", "seeds_to_decide"} <= set(pair)
+    assert sum(pair["chances_above_within_below_rope"]) == pytest.approx(1)
+    assert {"scipy", "numpy", "python", "sweepkit"} <= set(told["versions"])
+    assert len(told["runs"]) == 6
+
+
+def test_metric_evaluation_models_and_seeds_choose(there, capsys):
+    told = json.loads(analyzed(capsys, "--json", "--metric", "eval/loss").splitlines()[-1])
+    assert not told["settings"]["higher_is_better"] and told["models"][0]["name"] == "kobart"
+    told = json.loads(analyzed(capsys, "--json", "--evaluation", "last", "--seeds", "42", "123").splitlines()[-1])
+    assert told["models"][0]["n"] == 2 and told["models"][0]["max"] == pytest.approx(0.474)
+    told = json.loads(analyzed(capsys, "--json", "--models", "kobart").splitlines()[-1])
+    assert told["pairs"] == [] and any("only kobart" in note for note in told["notes"])
+
+
+def test_examples_make_it_a_two_way_test_only_where_they_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2):
+        for model, gap in (("a", 0.0), ("b", 0.1)):
+            examples = [0.3 + gap, 0.5 + 0.02 * seed + gap, 0.9 - gap, 0.4 + 2 * gap]
+            result(tmp_path / "out", model, seed, sum(examples) / 4, examples=examples)
+    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert (told["method"]["test"], told["examples"]) == ("two-way", 4)
+    assert told["pairs"][0]["example_error"] > 0
+    file = tmp_path / "out" / "b_seed2" / "results" / "examples.jsonl"
+    file.write_text(file.read_text(encoding="utf-8").replace("요약 3", "다른 것"), encoding="utf-8")
+    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert told["method"]["test"] == "pooled"
+    assert any("validation examples are not the same" in note for note in told["notes"])
+    file.unlink()
+    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert any("b seed 2 has no scores of single examples" in note for note in told["notes"])
+
+
+def test_scores_of_other_data_are_not_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2, 3):
+        result(tmp_path / "out", "a", seed, 0.5 + seed / 1000)
+        result(tmp_path / "out", "b", seed, 0.4 + seed / 1000, rouge_tokenizer="kiwi 0.24.1")
+    out = analyzed(capsys)
+    assert "warning: the tokenizer of ROUGE differs (a: unicode 1, b: kiwi 0.24.1)" in out
+    assert "better" not in out
+
+
+def test_failed_and_diverged_runs_are_left_out_and_told(there, capsys):
+    result(there, "kobart", 7, 0.1, state="diverged")
+    out = analyzed(capsys)
+    assert "note: kobart seed 7: diverged, left out" in out and "kobart    3  0.4840" in out
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_told(there, capsys):
+    changed = {"config": {"model": {"name": "kobart"}, "training": {"seed": 7, "learning_rate": 0.2}}}
+    result(there, "kobart", 7, 0.481, **changed)
+    assert "kobart: its runs differ in more than the seed: training.learning_rate" in " ".join(analyzed(capsys).split())
+
+
+def test_tuning_budgets_are_counted(there, capsys):
+    for file in sorted(there.glob("kobart_seed*/results/training_results.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content["config"]["reproduces"] = {"sweep": "first"}
+        file.write_text(json.dumps(content), encoding="utf-8")
+    (there / "sweep_first").mkdir()
+    (there / "sweep_first" / "runs.csv").write_text("number\n0\n1\n2\n", encoding="utf-8")
+    out = " ".join(analyzed(capsys).split())
+    assert "Tuning: not equal (kobart best of 3 runs of sweep first, 코지피티 not said)" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["nowhere*"], "nowhere*: must be folders with results/training_results.json in them"),
+        (["--metric", "bleu"], "--metric: must be one of loss, rouge_combined_f1, got 'bleu'"),
+        (["--models", "t5"], "--models: must have results in"),
+        (["--seeds", "9"], "--seeds: there is no result of these"),
+        (["out/*_seed*", "out2/*"], "kobart seed 42: must be trained once, got out/kobart_seed42"),
+        (["bad.json"], "bad.json: must be a readable JSON file"),
+        (["list.json"], "list.json: must hold an object with best_metrics"),
+    ],
+)
+def test_wrong_input_is_one_message(there, capsys, tmp_path, options, told):
+    result(tmp_path / "out2", "kobart", 42, 0.4)
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    err = analyzed(capsys, *options, rc=2)
+    assert told in err and "Traceback" not in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "--models names what is trained"),
+        (["--models", "a", "--seeds", "1", "1"], "--seeds: each must be given once"),
+        (["--models", "a", "--alpha", "0.7"], "must be a number above 0 and below 0.5"),
+        (["--models", "a", "--rope", "-1"], "must be a number of at least 0"),
+    ],
+)
+def test_wrong_options(options, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        compare_models.main(options)
+    assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+# -- what is to be trained ---------------------------------------------------------------------------------------------
+
+
+def test_names_mean_the_files_of_config_models(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert compare_models.main(["--models", "kobart", "tiny_t5", "--seeds", "1", "2", "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] == 4
+    assert told["first"][0] == {"config": "models/optimal_kobart", "seed": 1}
+    assert told["commands"][0][-3:] == [str(CODE_DIR / "trainer.py"), "--config=models/optimal_kobart", "--seed=1"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["kobrat"], "--models: must be one of convnext_small"),
+        (["tiny_t5", "models/tiny_t5"], "each must have a file name of its own, got 'tiny_t5' twice"),
+        (["tiny_t5", "vit_small"], "all must be for the same task"),
+        (["tiny_t5", "--set", "lerning_rate=1"], "lerning_rate"),
+        (["tiny_t5", "--set", "x"], "--set: must be NAME=VALUE"),
+        (["tiny_t5", "--preset", "qick"], "did you mean quick?"),
+    ],
+)
+def test_wrong_models_are_one_message(options, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert compare_models.main(["--output-dir", "out", "--models", *options]) == 2
+    err = capsys.readouterr().err
+    assert told in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_is_not_here_is_told_before_anything_is_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    text = (CONFIG_DIR / "models" / "tiny_t5.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("data/checkpoints/t5-tiny-ko", "./nowhere"), encoding="utf-8")
+    assert compare_models.main(["--output-dir", "out", "--models", "mine.yaml", "kobart"]) == 2
+    err = capsys.readouterr().err
+    assert "--models mine: its checkpoint must be at hand" in err and "./nowhere" in err
+    assert "--models kobart: its checkpoint must be at hand" in err and "HF_HUB_OFFLINE is set" in err
+    assert "tiny_bart, tiny_gpt2, tiny_t5" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.heavy
+def test_a_killed_comparison_goes_on_and_comes_to_the_end(tmp_path):
+    """Two models, two seeds, two steps each; kill -9 after the first result; nothing is trained twice."""
+    command = [sys.executable, str(CODE_DIR / "compare_models.py"), "--models", "tiny_bart", "tiny_t5"]
+    command += ["--seeds", "1", "2", "--num-workers", "1", "--output-dir", "out", *SMALL]
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | {"COLUMNS": "100"}
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "out").glob("sweep_*/run_*_result.json")):
+        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with open_store(str(tmp_path / "out" / "sweepkit.db")) as store:
+        (sweep,) = store.sweeps()
+        runs = store.runs(sweep.sweep_id)
+    assert sweep.state is SweepState.FINISHED
+    assert sorted((run.params["config"], run.params["seed"]) for run in runs) == [
+        (f"models/{model}", seed) for model in ("tiny_bart", "tiny_t5") for seed in (1, 2)
+    ]
+    assert sum(run.attempts == 1 for run in runs) >= 3  # only what the kill hit is trained again
+    files = sorted(path.parent.parent.name for path in (tmp_path / "out").glob("*_seed*/results/training_results.json"))
+    assert files == ["tiny_bart_seed1", "tiny_bart_seed2", "tiny_t5_seed1", "tiny_t5_seed2"]
+    written = json.loads((tmp_path / "out" / "comparison_tiny_bart-tiny_t5.json").read_text(encoding="utf-8"))
+    assert (written["method"]["test"], written["examples"]) == ("two-way", 8)
+    assert [model["n"] for model in written["models"]] == [2, 2]
+    assert [item["steps"] for item in written["budget"]] == [[2], [2]]
+    assert "test: two-way t over seeds and examples; Holm over 1 pair" in done.stdout
+    again = subprocess.run(
+        [*command, "--seeds", "1", "2", "--json"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100
+    )
+    told = json.loads(again.stdout.splitlines()[-1])
+    assert again.returncode == 0 and told["models"] == written["models"]
+
+
+# -- seed_ttest.py -----------------------------------------------------------------------------------------------------
+
+
+def t_tests(capsys, *options, rc=0):
+    assert seed_ttest.main([*options]) == rc
+    told = capsys.readouterr()
+    return told.err if rc else told.out
+
+
+def test_groups_of_a_csv(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = ["params.lr,seed,score"] + [f"{lr},{s},{0.5 + lr + s / 1000}" for lr in (0.1, 0.2) for s in (1, 2, 3)]
+    (tmp_path / "runs.csv").write_text("\ufeff" + "\n".join([*rows, "0.2,4,crashed"]), encoding="utf-8")
+    told = json.loads(t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--json"))
+    assert [(model["name"], model["n"], model["left_out"]) for model in told["models"]] == [
+        ("0.2", 3, 1),
+        ("0.1", 3, 0),
+    ]
+    assert told["pairs"][0]["conclusion"] == "better" and told["pairs"][0]["difference"] == pytest.approx(0.1)
+    out = t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--save", "t/ttest")
+    assert "lr   n" in out and "note: 0.2: 1 score of 4 not finite, left out" in out
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["ttest.json", "ttest.md", "ttest.tex"]
+
+
+def test_groups_of_results_by_model_and_by_a_field(there, capsys):
+    out = t_tests(capsys, "--results", "out/*_seed*")
+    assert "kobart is better than 코지피티" in out and "Tuning" not in out
+    out = t_tests(capsys, "--results", "out/*_seed*", "--by", "learning_rate")
+    assert "only 0.1 has a finite score" in out
+
+
+def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    program = "import json, os, sys\nargs = dict(w[2:].split('=') for w in sys.argv[1:])\n"
+    program += "row = {'loss': float(args['lr']) + int(args['seed']) / 100}\n"
+    program += "open(os.environ['SWEEPKIT_REPORT_FILE'], 'a').write(json.dumps(row) + '\\n')\n"
+    (tmp_path / "p.py").write_text(program)
+    (tmp_path / "s.yaml").write_text(
+        "program: p.py\nmethod: grid\nmetric: {name: loss, goal: minimize}\n"
+        "parameters:\n  lr: {values: [0.1, 0.5]}\n  seed: {values: [1, 2, 3]}\n"
+    )
+    runner = [sys.executable, str(CODE_DIR / "sweep_runner.py"), "--sweep-config", "s.yaml", "--output-dir", "out"]
+    done = subprocess.run(runner, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    options = ["--sweep", "s", "--output-dir", "out", "--by"]
+    told = json.loads(t_tests(capsys, *options, "lr", "--json"))
+    assert [(m["name"], m["n"], m["seeds"]) for m in told["models"]] == [
+        ("0.1", 3, ["1", "2", "3"]),
+        ("0.5", 3, ["1", "2", "3"]),
+    ]
+    assert told["pairs"][0]["conclusion"] == "better" and not told["settings"]["higher_is_better"]
+    told = json.loads(t_tests(capsys, *options, "seed", "--json"))
+    assert any("inside the groups lr vary, too" in note for note in told["notes"])
+    assert "--by: must be a parameter of the sweep (lr, seed), got 'x'" in t_tests(capsys, *options, "x", rc=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--csv", "no.csv", "--by", "a", "--metric", "b"], "no.csv: must be a readable CSV"),
+        (["--csv", "empty.csv", "--by", "a", "--metric", "b"], "must have a header and at least one row"),
+        (["--csv", "t.csv", "--by", "a", "--metric", "b"], "must have the column 'b', got a, c"),
+        (["--csv", "t.csv", "--by", "a", "--metric", "c", "--seed-column", "a"], "1 seed 1: must be trained once"),
+        (["--sweep", "x", "--by", "a", "--output-dir", "out"], "must be the record of a sweep"),
+    ],
+)
+def test_wrong_sources_are_one_message(options, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.csv").write_text("a,b\n")
+    (tmp_path / "t.csv").write_text("a,c\n1,2\n1,3\n")
+    assert told in t_tests(capsys, *options, rc=2)
+
+
+def test_the_analysis_script_answers_and_refuses():
+    script = CODE_DIR.parent / "analysis" / "seed_ttest.py"
+    env = os.environ | {"PYTHONPATH": str(CODE_DIR)}
+    done = subprocess.run([sys.executable, str(script), "--help"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "usage: seed_ttest.py" in done.stdout
+    done = subprocess.run(
+        [sys.executable, str(script), "--csv", "x"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and "--by: names the parameter or column" in done.stderr

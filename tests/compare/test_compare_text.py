@@ -1,0 +1,65 @@
+"""A comparison as text, Markdown, LaTeX and JSON."""
+
+import json
+
+import pytest
+from rich.cells import cell_len
+
+from sweepkit.compare.text import Report, comparison_json, comparison_latex, comparison_markdown, comparison_text
+from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text
+from sweepkit.stats.comparison import compare
+from sweepkit.stats.groups import groups_of
+
+TABLE = Cells(
+    caption="t", heads=("model", "n", "말"), rows=(("코바트", "3", "a|b"), ("t5", "10", "c_d & 5 %")), left=(0, 2)
+)
+
+
+def report_of(scores, **changes):
+    return Report(metric="rouge1_f1", context=("dev 499 examples",), comparison=compare(groups_of(scores)), **changes)
+
+
+def test_columns_stand_under_each_other_in_cells_of_the_terminal():
+    lines = as_text(TABLE, width=80).splitlines()
+    assert lines == ["model    n  말", "코바트   3  a|b", "t5      10  c_d & 5 %"]
+    assert {cell_len(line[: line.index(sign)]) for line, sign in zip(lines, ("말", "a", "c"), strict=True)} == {12}
+
+
+def test_what_does_not_fit_stands_below_its_row_with_its_name():
+    assert as_text(TABLE, width=15).splitlines() == [
+        "model    n",
+        "코바트   3",
+        "    말 a|b",
+        "t5      10",
+        "    말 c_d & 5 %",
+    ]
+
+
+def test_marks_of_markdown_and_latex_are_escaped():
+    assert "a\\|b" in as_markdown(TABLE)
+    assert r"c\_d \& 5 \%" in as_latex(TABLE)
+
+
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_no_line_is_wider_than_the_terminal_and_no_p_is_zero(width):
+    scores = {"a_model_of_long_name": [0.5, 0.501, 0.499], "b": [0.1, 0.101, 0.102], "c": [0.3, 0.301, 0.302]}
+    text = comparison_text(report_of(scores), width=width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "<.001" in text and ".0000" not in text
+
+
+def test_nothing_to_compare_is_a_report_too():
+    for scores in ({}, {"a": []}, {"a": [0.5]}, {"a": [0.5], "b": [0.6]}):
+        report = report_of(scores, warnings=("careful",))
+        assert "warning: careful" in comparison_text(report)
+        assert "note: " in comparison_text(report)
+        assert "**Warning:** careful" in comparison_markdown(report)
+        assert comparison_latex(report).count(r"\begin{table}") == (2 if len(scores) > 1 else 1)
+        assert json.loads(comparison_json(report))["comparable"] is False
+
+
+def test_json_keeps_full_precision():
+    scores = {"a": [1 / 3, 0.35, 0.36], "b": [0.1, 0.2, 0.3]}
+    told = json.loads(comparison_json(report_of(scores)))
+    assert told["models"][0]["min"] == 1 / 3
+    assert told["pairs"][0]["p"] == compare(groups_of(scores)).pairs[0].estimate.p

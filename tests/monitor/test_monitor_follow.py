@@ -1,0 +1,137 @@
+"""Following a sweep look by look gives the picture that a first look gives."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweepkit.errors import SweepKitError
+from sweepkit.model.records import Report, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.monitor.follow import Follower, total_of
+from sweepkit.store.open import open_store
+from sweepkit.store.watch import open_watch
+from sweepkit.sweep_config.read import read_sweep_text
+
+TEXT = """\
+program: a.py
+method: random
+metric: {name: m, goal: maximize}
+parameters: {x: {min: 0.0, max: 1.0}}
+run_cap: 50
+early_terminate: {type: hyperband, min_iter: 2}
+"""
+AGENT = {"agent_id": "a|b|c|1|2", "host": "node1", "lease_s": 60.0}
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["begin", "report", "finish", "fail", "again", "release", "look", "retry"]),
+        st.integers(0, 5),
+        st.floats(allow_nan=True, allow_infinity=True),
+    ),
+    max_size=40,
+)
+
+
+def play(store, sweep, live, word, which, value):
+    """Do one thing to the record that agents do."""
+    if word == "begin":
+        attempt = store.claim(sweep.sweep_id, **AGENT)
+        number = len(store.runs(sweep.sweep_id))
+        live.append(attempt or store.add_and_claim(sweep.sweep_id, number, {"x": value}, **AGENT))
+    elif word == "retry":
+        store.retry(sweep.sweep_id, [RunState.FAILED])
+    elif live and word != "look":
+        attempt = live[which % len(live)]
+        if word == "report":
+            seq = store.reports(attempt.run.run_id, attempt_id=attempt.attempt_id)
+            rows = [Report(seq=len(seq), values={"m": value}, time=store.now())]
+            store.report(attempt, rows, metric="m", goal="maximize")
+            return
+        live.remove(attempt)
+        if word == "release":
+            store.release(attempt, reason="gone")
+        else:
+            state = {"finish": RunState.FINISHED, "fail": RunState.FAILED, "again": RunState.PENDING}[word]
+            store.finish(
+                attempt, state, reason=word, outcome={"duration_s": abs(which) + 1.0}, failure=word != "finish"
+            )
+
+
+def timeless(item):
+    """Return a snapshot without what only depends on the moment of the look."""
+    running = tuple(dataclasses.replace(run, duration_s=0.0, age_s=None) for run in item.running)
+    return repr(dataclasses.replace(item, now=0.0, elapsed_s=0.0, eta_s=None, running=running))
+
+
+@given(steps)
+@settings(max_examples=40, deadline=None)
+def test_what_is_remembered_and_what_changed_make_the_whole(tmp_path_factory, played):
+    path = tmp_path_factory.mktemp("watch") / "a.db"
+    with open_store(path) as store:
+        sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")
+        with open_watch(path) as watch:
+            follower, live = Follower(watch, sweep.sweep_id), []
+            for word, which, value in played:
+                play(store, sweep, live, word, which, value)
+                if word == "look":
+                    follower.look()
+            assert timeless(follower.look()) == timeless(Follower(watch, sweep.sweep_id).look())
+            assert {run.row.run_id for run in follower.look().running} == {item.run.run_id for item in live}
+
+
+def test_the_margin_is_that_of_the_sweeps_own_rule(tmp_path):
+    with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
+        sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")
+        follower = Follower(watch, sweep.sweep_id)
+        attempts = [store.add_and_claim(sweep.sweep_id, n, {"x": 0.1}, **AGENT) for n in range(3)]
+        for attempt, value in zip(attempts, (1.0, 2.0, 4.0), strict=True):
+            rows = [Report(seq=n, values={"m": value}) for n in range(2)]
+            store.report(attempt, rows, metric="m", goal="maximize")
+        # of three runs at report 2 the threshold is the second best, 2.0
+        assert [run.margin for run in follower.look().running] == [-1.0, 0.0, 2.0]
+        store.report(attempts[0], [Report(seq=2, values={"m": 5.0})], metric="m", goal="maximize")
+        assert [run.margin for run in follower.look().running] == [-1.0, 0.0, 2.0]
+
+
+def test_a_rule_over_folds_has_no_verdict_here(tmp_path):
+    text = "method: random\nmetric: {name: m}\nparameters: {x: {value: 1}}\n"
+    text += "sweepkit: {early_terminate: {type: wilcoxon, p_threshold: 1.0}}\n"
+    with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
+        sweep, _ = store.create_sweep("s", text=text, seed=1, metric="m", goal="minimize")
+        attempt = store.add_and_claim(sweep.sweep_id, 0, {"x": 1}, **AGENT)
+        store.report(attempt, [Report(seq=0, values={"m": 1.0, "fold_m": 2.0})], metric="m", goal="minimize")
+        (run,) = Follower(watch, sweep.sweep_id).look().running
+        assert (run.margin, run.verdict) == (None, "")
+
+
+def test_an_extended_sweep_has_its_new_total_and_a_yaml_we_refuse_has_none(tmp_path):
+    with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
+        sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")
+        follower = Follower(watch, sweep.sweep_id)
+        assert follower.look().total == 50
+        store.update_sweep(sweep.sweep_id, text=TEXT.replace("50", "80"), state=SweepState.PAUSED, reason="disk full")
+        item = follower.look()
+        assert (item.total, item.state, item.reason) == (80, SweepState.PAUSED, "disk full")
+        store.update_sweep(sweep.sweep_id, text="method: [")
+        item = follower.look()
+        assert item.total is None and item.metric.name == "m"
+        with pytest.raises(SweepKitError, match="must be in the record"):
+            Follower(watch, "nobody").look()
+
+
+GRID_TEXT = TEXT.replace("random", "grid").replace("{min: 0.0, max: 1.0}", "{values: [1, 2, 3]}")
+
+
+@pytest.mark.parametrize(
+    ("text", "total"),
+    [
+        (TEXT, 50),
+        (TEXT.replace("random", "bayes"), 50),
+        (TEXT.replace("run_cap: 50\n", ""), None),
+        (GRID_TEXT, 3),
+        (GRID_TEXT.replace("50", "2"), 2),
+    ],
+)
+def test_how_many_runs_a_sweep_will_have(text, total):
+    assert total_of(read_sweep_text(text)) == total

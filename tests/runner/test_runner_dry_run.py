@@ -1,0 +1,97 @@
+"""What a dry run works out, and that it leaves nothing behind."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from sweepkit.agents.slots import make_slots
+from sweepkit.cli.options import parse
+from sweepkit.model.runs import RunState
+from sweepkit.runner.dry_run import MOST_SHOWN, dry_run, dry_run_text
+from sweepkit.runner.plan import make_plan
+from sweepkit.store.open import open_store
+
+GRID = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}, "y": {"values": ["a", "b b"]}}}
+LINE = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+
+
+def slots(workers):
+    return make_slots(workers, gpus=(), gpus_per_run=None, cpus_per_run=None)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "p.py").touch()
+
+    def make(**config):
+        config = {"name": "s", "program": "p.py", "metric": {"name": "m"}, **config}
+        (tmp_path / "s.yaml").write_text(json.dumps(config), encoding="utf-8")
+        return make_plan(parse(["--sweep-config", "s.yaml"], output_dir=tmp_path / "out"))
+
+    return make
+
+
+def test_a_grid_is_counted_and_shown_with_its_commands(plan, tmp_path):
+    report = dry_run(plan(**GRID), slots=slots(2))
+    assert (report.name, report.runs, report.mean_s, report.estimate_s()) == ("s", 6, None, None)
+    assert [params["x"] for params in report.first] == [1, 1, 2, 2, 3, 3]
+    assert report.commands[1] == ("/usr/bin/env", sys.executable, str(tmp_path / "p.py"), "--x=1", "--y=b b")
+    assert [slot.index for slot in report.slots] == [0, 1]
+    assert json.loads(json.dumps(report.plain()))["runs"] == 6
+    text = dry_run_text(report)
+    assert text.startswith("sweep s: 6 runs\n") and "'--y=b b'" in text
+    assert text.count("--x=") == 5 and "\n  …\n" in text
+    assert text.endswith("estimate: none before one run of this sweep was measured")
+    assert sorted(os.listdir(tmp_path)) == ["p.py", "s.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("config", "runs", "shown"),
+    [
+        ({**GRID, "run_cap": 4}, 4, 4),
+        ({**GRID, "run_cap": 9}, 6, 6),
+        ({**LINE, "run_cap": 3}, 3, 3),
+        (LINE, None, MOST_SHOWN),
+        ({**LINE, "run_cap": 1000}, 1000, MOST_SHOWN),
+        ({**LINE, "parameters": {"x": {"min": 1, "max": 4}}}, 4, 4),
+    ],
+)
+def test_the_number_of_runs_is_the_smaller_of_space_and_cap(plan, config, runs, shown):
+    report = dry_run(plan(**config), slots=slots(1))
+    assert (report.runs, len(report.first), len(report.commands)) == (runs, shown, shown)
+    assert dry_run_text(report).startswith(f"sweep s: {'unbounded' if runs is None else runs} runs")
+
+
+def test_the_proposals_are_those_of_the_seed_and_the_sampler(plan):
+    seeded = plan(**LINE, run_cap=5, sweepkit={"seed": 3})
+    first = dry_run(seeded, slots=slots(1)).first
+    assert dry_run(seeded, slots=slots(1)).first == dry_run(seeded, slots=slots(1), seed=3).first == first
+    assert dry_run(seeded, slots=slots(1), seed=4).first != first
+    assert len({params["x"] for params in dry_run(seeded, slots=slots(1), sampler="tpe").first}) == 5
+
+
+def test_a_measured_sweep_has_an_estimate(plan):
+    made = plan(**GRID)
+    os.makedirs(made.output_dir)
+    store = open_store(made.storage)
+    sweep, _ = store.create_sweep("s", text=made.spec.text, seed=0, metric="m", goal="minimize")
+    for number, seconds in enumerate((10.0, 20.0)):
+        attempt = store.add_and_claim(sweep.sweep_id, number, {"x": number}, agent_id="a", host="h", lease_s=60)
+        store.finish(attempt, RunState.FINISHED, reason="", outcome={"duration_s": seconds})
+    store.add_and_claim(sweep.sweep_id, 2, {"x": 2}, agent_id="a", host="h", lease_s=60)  # still running
+    store.close()
+    report = dry_run(made, slots=slots(2))
+    assert (report.mean_s, report.estimate_s()) == (15.0, 45.0)
+    assert "estimate: 45 s at 15.0 s a run, as measured so far" in dry_run_text(report)
+    other = plan(**{**GRID, "name": "t"})
+    assert dry_run(other, slots=slots(1)).mean_s is None, "another sweep of the same record was measured"
+
+
+def test_warnings_of_the_yaml_are_shown(plan):
+    report = dry_run(plan(**{**LINE, "run_cap": 1, "parameters": {"x": {"min": 1, "max": 2.5}}}), slots=slots(1))
+    (line,) = [line for line in dry_run_text(report).splitlines() if line.startswith("warning: ")]
+    assert "parameters.x" in line

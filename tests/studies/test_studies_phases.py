@@ -1,0 +1,155 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from phased import phased
+
+from sweepkit.errors import ConflictError, SweepKitError
+from sweepkit.paths import CODE_DIR
+from sweepkit.store.open import open_store
+from sweepkit.sweep_config.read import read_sweep_text
+
+STUDY = """\
+optuna: {{study_name: s, n_trials: 6, seed: 1, metric: loss, sampler: random}}
+search_space:
+  learning_rate: {{type: loguniform, low: 1e-5, high: 0.1}}
+  batch_size: {{type: categorical, choices: [8, 16, 32]}}
+sweepkit: {{preload: []}}
+phases: {phases}
+"""
+FOCUS = "[{name: explore, n_trials: 5}, {name: focus, n_trials: 3, top: 2}, {name: confirm, top: 2, seeds: 2}]"
+STAGES = "[{name: one, parameters: [learning_rate], n_trials: 3}, {name: two, parameters: rest, n_trials: 2}]"
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Return a function that runs the phases of a study in tmp_path."""
+    monkeypatch.setenv("JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(phases, *options):
+        path = tmp_path / "study.yaml"
+        path.write_text(STUDY.format(phases=phases), encoding="utf-8")
+        return phased(path, tmp_path / "out", *options)
+
+    return run
+
+
+def starts(folder):
+    lines = (folder / "journal").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line.split(" ", 2)[2]) for line in lines if line.startswith("start")]
+
+
+def recorded(folder, name):
+    with open_store(folder / "out" / "sweepkit.db") as store:
+        sweep = store.sweep(name)
+        return read_sweep_text(sweep.text), store.runs(sweep.sweep_id)
+
+
+def test_explore_focus_confirm_and_a_second_call_that_repeats_nothing(study, tmp_path, capsys):
+    outcome = study(FOCUS)
+    assert (outcome.code, outcome.complete) == (0, True)
+    assert [result.sweeps for result in outcome.results] == [
+        ("s-explore",),
+        ("s-focus",),
+        ("s-confirm-1", "s-confirm-2"),
+    ]
+    explore, runs = recorded(tmp_path, "s-explore")
+    focus, focus_runs = recorded(tmp_path, "s-focus")
+    best = [run.params["learning_rate"] for run in sorted(runs, key=lambda run: run.history[0])[:2]]
+    (lr,) = [item.distribution for item in focus.space.parameters if item.name == "learning_rate"]
+    assert 1e-5 <= lr.min <= min(best) <= max(best) <= lr.max <= 0.1 and lr.max / lr.min < 1e4
+    assert all(lr.contains(run.params["learning_rate"]) for run in focus_runs) and len(focus_runs) == 3
+    assert focus.extensions.prior_runs == ("s-explore",)
+    made = starts(tmp_path)
+    assert len(made) == 5 + 3 + 4
+    assert sorted(item["seed"] for item in made[-4:]) == ["43", "43", "44", "44"]  # fresh: the training's own is 42
+    assert outcome.sweep in ("s-confirm-1", "s-confirm-2") and "seed" not in outcome.params
+    shown = capsys.readouterr().out
+    assert "phase 2 of 3: focus" in shown and "learning_rate: 1e-05 … 0.1 (log) → " in shown
+    assert "learning_rate: 1e-05 … 0.1 (log) → " in (tmp_path / "out/phases_s/2-focus.yaml").read_text(encoding="utf-8")
+    again = study(FOCUS)
+    assert again.params == outcome.params and len(starts(tmp_path)) == 12
+    assert capsys.readouterr().out.count("done before") == 3
+
+
+def test_stages_keep_what_the_stages_before_have_found(study, tmp_path):
+    outcome = study(STAGES, "--json")
+    assert outcome.complete
+    one, first = recorded(tmp_path, "s-one")
+    assert [item.name for item in one.space.parameters] == ["learning_rate"]
+    two, second = recorded(tmp_path, "s-two")
+    best = min(first, key=lambda run: run.history[0])
+    assert {run.params["learning_rate"] for run in second} == {best.params["learning_rate"]}
+    assert [item.distribution.kind.value for item in two.space.parameters] == ["categorical", "constant"]
+    summary = json.loads((tmp_path / "out/phases_s/summary.json").read_text(encoding="utf-8"))
+    assert [phase["runs"] for phase in summary["phases"]] == [3, 2] and summary["best"] == dict(outcome.params)
+
+
+def test_a_call_that_may_make_few_runs_stops_between_phases_and_the_next_goes_on(study, tmp_path):
+    part = study(FOCUS, "--count", "6")
+    assert not part.complete and len(starts(tmp_path)) == 6
+    assert [len(result.runs) for result in part.results] == [5, 1]
+    before, _ = recorded(tmp_path, "s-focus")
+    assert study(FOCUS).complete
+    after, runs = recorded(tmp_path, "s-focus")
+    assert after.space == before.space and len(runs) == 3 and len(starts(tmp_path)) == 12
+
+
+def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
+    study(FOCUS)
+    assert not study(FOCUS, "--fresh", "--seed", "7", "--count", "5").complete
+    outcome = study(FOCUS)
+    assert [result.sweeps for result in outcome.results[:2]] == [("s-explore-2",), ("s-focus-2",)]
+    focus, _ = recorded(tmp_path, "s-focus-2")
+    assert focus.extensions.prior_runs == ("s-explore-2",)
+
+
+def test_another_search_under_the_same_name_is_refused(study):
+    study("[{name: explore, n_trials: 2}, {name: focus, n_trials: 1}]")
+    with pytest.raises(ConflictError, match="already recorded with another configuration"):
+        study("[{name: explore, n_trials: 1}, {name: focus, n_trials: 1}]")
+
+
+def test_a_phase_without_a_value_to_go_on_from_says_so(study, monkeypatch):
+    monkeypatch.setenv("SILENT", "1")
+    for kind in ("focus", "confirm"):
+        with pytest.raises(SweepKitError, match=f"phase {kind}: .* value of eval/loss"):
+            study(f"[{{name: explore, n_trials: 1}}, {kind}]")
+
+
+def test_the_studys_time_is_that_of_all_phases(study, tmp_path):
+    path = tmp_path / "late.yaml"
+    text = STUDY.format(phases=FOCUS).replace("n_trials: 6,", "n_trials: 6, timeout: 0.0001,")
+    path.write_text(text, encoding="utf-8")
+    outcome = phased(path, tmp_path / "out")
+    assert (outcome.code, outcome.complete, len(outcome.results)) == (0, False, 1)
+    assert "time_budget_s: 0.0001" in (tmp_path / "out/phases_s/1-explore.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_loses_and_repeats_nothing(study, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.format(phases=FOCUS), encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": f"{CODE_DIR}:{os.path.dirname(__file__)}/../support", "DURATION": "0.15"}
+    command = [sys.executable, "-m", "phased", str(path), str(tmp_path / "out")]
+    for wanted in (2, 6, 10):  # in the middle of each phase
+        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            ended = 0
+            for line in process.stdout:
+                ended += line.startswith("run ")
+                done = sum(1 for _ in starts(tmp_path)) if (tmp_path / "journal").exists() else 0
+                if done >= wanted:
+                    process.send_signal(signal.SIGKILL)
+                    break
+            process.wait()
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, count in (("s-explore", 5), ("s-focus", 3), ("s-confirm-1", 2), ("s-confirm-2", 2)):
+        _, runs = recorded(tmp_path, name)
+        assert [run.state.value for run in runs] == ["finished"] * count
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        assert {sweep.name for sweep in store.sweeps()} == {"s-explore", "s-focus", "s-confirm-1", "s-confirm-2"}

@@ -1,0 +1,294 @@
+"""Sweeps on a W&B server read by the real client: whole, again and again, and when the server does not answer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wandb_backend import API_KEY, ENTITY, PROJECT
+
+from sweepkit.errors import TrackingError
+from sweepkit.paths import CODE_DIR
+from sweepkit.wandb.client import sweep_path, telling
+
+# In the child both sides run: the server in a thread, the client in front of it.
+PREPARE = """
+import json, os, sys
+from pathlib import Path
+from wandb_backend import ENTITY, PROJECT, BackendRun, WandbBackend
+from sweepkit.errors import SweepKitError
+
+CONFIG = {
+    "method": "random", "name": "요약 탐색", "metric": {"name": "손실/val", "goal": "minimize"}, "program": "train.py",
+    "parameters": {"x": {"values": list(range(1000))}, "opt": {"parameters": {"lr": {"min": 1e-5, "max": 0.1}}}},
+    "settings": {"added": "by the client"}, "controller": None,
+}
+
+def add(backend, sweep_id, name, state, values, x, **fields):
+    rows = [{"손실/val": v, "acc": 1 - v if isinstance(v, float) else 0.5} for v in values]
+    rows = [row | {"_step": 2 * n, "_timestamp": 1767225600.0 + n} for n, row in enumerate(rows)]
+    summary = {"손실/val": values[-1], "_runtime": 10.0 * len(values)} if values else {}
+    config = {"x": x, "opt": {"lr": 0.01, "eps": 1e-8}, "epochs": 3}
+    run = BackendRun(name, PROJECT, sweep_id, state=state, config=config, history=rows, summary=summary)
+    for field, value in fields.items():
+        setattr(run, field, value)
+    backend.runs[name] = run
+    return run
+
+def connected(backend):
+    os.environ.update(backend.environment(os.getcwd()))
+    sweep_id = backend.add_sweep(CONFIG)
+    backend.sweeps[sweep_id].state = "RUNNING"
+    return sweep_id, f"{ENTITY}/{PROJECT}/{sweep_id}"
+"""
+
+
+def child(tmp_path, code, timeout=100, **variables):
+    """Run code after PREPARE in a process of its own and return what its last line tells as JSON, and its output."""
+    path = os.pathsep.join([str(CODE_DIR), str(Path(__file__).parents[1] / "support")])
+    env = os.environ | {"PYTHONPATH": path, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")} | variables
+    command = [sys.executable, "-c", PREPARE + code]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    assert API_KEY not in done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "team/summaries/ab12cd34",
+        "team/summaries/sweeps/ab12cd34",
+        " /team/summaries/ab12cd34/ ",
+        "https://wandb.ai/team/summaries/sweeps/ab12cd34",
+        "https://wandb.ai/team/summaries/sweeps/ab12cd34?nw=nwuser&panel=1",
+        "https://forge.example.com/wandb/team/summaries/sweeps/ab12cd34/",
+    ],
+)
+def test_every_spelling_of_a_path(text):
+    assert sweep_path(text) == "team/summaries/ab12cd34"
+
+
+def test_a_project_with_a_blank_and_other_letters():
+    assert sweep_path("team/내 프로젝트/ab") == "team/내 프로젝트/ab"
+    assert sweep_path("https://wandb.ai/team/%EB%82%B4%20%ED%94%84/sweeps/ab") == "team/내 프/ab"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "project/id", "a/b/c/d", "https://wandb.ai/a/b/runs/c", "https://wandb.ai/a/b", "a//c"]
+)
+def test_a_path_of_another_form_is_refused(text):
+    with pytest.raises(TrackingError, match="must be ENTITY/PROJECT/ID or the URL"):
+        sweep_path(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("giving up after 5 attempt(s) while retrying: HTTP 429: slow down", "must have requests left"),
+        ("giving up after 5 attempt(s) while retrying: HTTP 500: oops", "check the network"),
+        ("Failed to verify credentials with http://h: HTTP 401: no", "must accept your key, got: HTTP 401: no"),
+        ("permission denied for " + "k" * 40, r"got: permission denied for \(a key\); set WANDB_API_KEY"),
+        ("Could not find sweep <Sweep a/b/c>", "check the path"),
+        ("x" * 10 + " y" * 1000, " …; check the network"),
+        ("", "got: RuntimeError"),
+    ],
+)
+def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
+    with pytest.raises(TrackingError, match=told) as caught, telling("a/b/c"):
+        raise RuntimeError(words)
+    assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+FETCH = """
+with WandbBackend() as backend:
+    sweep_id, path = connected(backend)
+    long = [1 + 1 / (n + 1) for n in range(2500)]
+    long[1203] = 0.25  # a sample of 500 rows would miss it
+    add(backend, sweep_id, "z-first", "finished", long, 0, exit_code=0)
+    add(backend, sweep_id, "crashed", "crashed", [], 1)
+    add(backend, sweep_id, "failed", "failed", [9.0, 9.5], 2, exit_code=1)
+    add(backend, sweep_id, "stopped", "failed", [8.0], 3, exit_code=255, stopped=True)
+    add(backend, sweep_id, "killed", "killed", [7.0, 8.0], 4)
+    add(backend, sweep_id, "preempted", "preempted", [6.0], 5)
+    add(backend, sweep_id, "running", "running", [5.0], 6)
+    add(backend, sweep_id, "pending", "pending", [], 7)
+    add(backend, sweep_id, "nan", "finished", ["NaN", 3.0, "Infinity"], 8)
+    add(backend, "another", "foreign", "finished", [0.0], 9)
+    for n in range(511):  # pages; without rows there is nothing to scan
+        add(backend, sweep_id, f"more{n:03d}", "finished", [], n, summary={"acc": 0.5})
+    add(backend, sweep_id, "early", "finished", [2.0], 10, created_at="2025-12-31T23:59:59.500000Z")
+    from sweepkit.wandb.source import read_wandb
+    from sweepkit.wandb.api import fetch_sweep
+    found = read_wandb("wandb:" + path)
+    once = dict(backend.operations)
+    sweep, table, page = found.sweep, found.table, found.sweep.url
+    small = page.replace(sweep_id, backend.add_sweep(CONFIG))
+    add(backend, small.rpartition("/")[2], "one", "finished", [8.0, 9.0], 3)
+    acc = fetch_sweep(small, metric="acc", goal="maximize")
+    try:
+        fetch_sweep(small, metric="acc")
+    except SweepKitError as error:
+        alone = str(error)
+    runs = {r.run_id: [r.number, r.state, r.params, len(r.history), r.summary, r.outcome.get("exit_code")]
+            for r in sweep.runs}
+    best = {r.run_id: r.best_metrics for r in sweep.runs}
+    rows = {row.run_id: [row.number, row.value, row.params, row.duration_s, row.metrics] for row in table.rows}
+    print(json.dumps({
+        "runs": runs, "numbers": [r.number for r in sweep.runs], "names": len({r.run_id for r in sweep.runs}),
+        "best": best["z-first"], "nan": repr(next(r.history for r in sweep.runs if r.run_id == "nan")),
+        "sweep": [sweep.path, sweep.sweep_id, sweep.name, sweep.state, sweep.metric, sweep.goal, sweep.expected],
+        "config": sweep.config, "text": json.loads(sweep.text), "page": page.removeprefix(backend.url),
+        "rows": {name: rows[name] for name in ("z-first", "failed", "crashed", "more007", "early")},
+        "columns": [[c.name, c.numeric, c.low, c.high] for c in table.columns], "ranked": table.ranked()[0].run_id,
+        "acc": [acc.metric, acc.goal, [r.history for r in acc.runs]], "alone": alone,
+        "service": "WANDB_SERVICE" in os.environ,
+        "once": once, "unknown": dict(backend.unknown), "left": sorted(str(p) for p in Path().rglob("*") if p.is_dir()),
+    }))
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_sample(tmp_path):
+    told, said = child(tmp_path, FETCH)
+    runs = told["runs"]
+    assert told["numbers"] == list(range(521)) and told["names"] == 521 and "foreign" not in runs
+    params = {"x": 0, "opt": {"lr": 0.01}}  # not what the script put into its configuration beside them
+    assert runs["early"] == [0, "finished", params | {"x": 10}, 1, 2.0, None]
+    assert runs["z-first"] == [1, "finished", params, 2500, pytest.approx(1.0004), 0]
+    assert runs["crashed"] == [2, "failed", params | {"x": 1}, 0, None, None]
+    assert runs["failed"] == [3, "failed", params | {"x": 2}, 2, 9.5, 1]
+    assert runs["stopped"] == [4, "stopped", params | {"x": 3}, 1, 8.0, 255]
+    states = {name: runs[name][1] for name in ("killed", "preempted", "running", "pending", "nan")}
+    assert list(states.values()) == ["stopped", "pending", "running", "pending", "finished"]
+    assert told["best"] == {"손실/val": 0.25, "acc": 0.75} and told["nan"] == "(nan, 3.0, inf)"
+    path = f"{ENTITY}/{PROJECT}/sweep000"
+    assert told["sweep"] == [path, "sweep000", "요약 탐색", "running", "손실/val", "minimize", None]
+    assert told["config"] == told["text"] and "settings" not in told["config"] and "controller" not in told["config"]
+    assert told["page"] == f"/{ENTITY}/{PROJECT}/sweeps/sweep000"
+    # The table: no row has a value that it did not log.
+    assert told["rows"]["z-first"][:4] == [1, 0.25, {"x": 0, "opt.lr": 0.01}, 25000.0]
+    assert told["rows"]["failed"][:2] == [3, 9.0] and told["rows"]["early"][:2] == [0, 2.0]
+    assert told["rows"]["crashed"][1] is None and told["rows"]["crashed"][4] == {}
+    assert told["rows"]["more007"][1] is None and told["rows"]["more007"][4] == {"acc": 0.5}
+    assert told["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
+    assert said.startswith("note: 512 of") and said.count("\n") == 1  # the client itself says nothing
+    assert told["ranked"] == "z-first" and "512 of 518 runs that ended never logged 손실/val" in said
+    assert told["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in told["alone"]
+    # Six pages, five history pages of the long run, one of each other that has rows; nothing is left on disk.
+    assert told["once"]["Runs"] == 6 and told["once"]["HistoryPage"] == 5 + 7 and told["unknown"] == {}
+    assert not told["service"]  # what is started later has a service process of its own
+    assert not [folder for folder in told["left"] if ENTITY in folder]
+
+
+FAULTS = """
+import urllib.request
+with WandbBackend() as backend:
+    sweep_id, path = connected(backend)
+    from sweepkit.wandb.api import fetch_sweep
+    def told(*args):
+        try:
+            return fetch_sweep(*args).path
+        except SweepKitError as error:
+            return str(error)
+    found = {"other host": told("https://wandb.ai/team/p/sweeps/ab"), "none": told(f"{ENTITY}/{PROJECT}/nowhere")}
+    real, answer = backend.graphql, None
+    def broken(query, variables):
+        if "sweep(" in query:
+            return answer
+        return real(query, variables)
+    backend.graphql = broken
+    answer = {"errors": [{"message": "permission denied"}]}
+    found["forbidden"] = told(path)
+    answer = None  # no GraphQL at all
+    found["nonsense"] = told(path)
+found["away"] = told(path)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_wrong_is_told_in_a_sentence_with_what_to_do(tmp_path):
+    told, _ = child(tmp_path, FAULTS, WANDB_X_GRAPHQL_RETRY_MAX="1")
+    assert "got wandb.ai; set WANDB_BASE_URL to that server" in told["other host"]
+    assert f"{ENTITY}/{PROJECT}/nowhere" in told["none"] and "check the path" in told["none"]
+    assert "permission denied; set WANDB_API_KEY" in told["forbidden"]
+    assert "check the" in told["nonsense"]
+    assert "connection refused" in told["away"] and "check the network and WANDB_BASE_URL" in told["away"]
+
+
+@pytest.mark.slow
+def test_without_a_key_it_ends_with_a_message_and_asks_nobody(tmp_path):
+    code = """
+from sweepkit.wandb.api import fetch_sweep
+try:
+    fetch_sweep("team/p/ab")
+except SweepKitError as error:
+    print(json.dumps(str(error)))
+"""
+    told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
+    assert "needs a key of http://127.0.0.1:9, got none; set WANDB_API_KEY or run `wandb login` once" in told
+    assert not (tmp_path / "netrc").exists()
+
+
+WATCH = """
+with WandbBackend() as backend:
+    sweep_id, path = connected(backend)
+    for n in range(40):
+        add(backend, sweep_id, f"done{n:02d}", "finished", [n + 1.0, n + 0.5], n)
+    going = add(backend, sweep_id, "going", "running", [4.0, 2.0], 40)
+    from sweepkit.wandb.client import connect
+    from sweepkit.wandb.reader import WandbWatch
+    clock = iter(range(10**6))
+    watch = WandbWatch(connect(path), budget_s=0.5, clock=lambda: float(next(clock)))
+    told, since = [], 0
+    def look():
+        global since
+        before = backend.operations["HistoryPage"]
+        try:
+            seen = watch.look("", since)
+        except SweepKitError as error:
+            told.append(["error", str(error)])
+            return
+        since = seen.change
+        told.append([
+            {r.run_id: [r.number, r.state, r.history] for r in seen.changed} if len(told) > 1 else len(seen.changed),
+            [[a.run_id, a.reports, a.step] for a in seen.live],
+            watch.unread, watch.vanished, backend.operations["HistoryPage"] - before,
+        ])
+    look()  # the budget is spent after the first reading
+    look()  # the rest
+    look()  # nothing new
+    going.history.append({"손실/val": 1.0, "_step": 4, "_timestamp": 1767225604.0})
+    going.summary = going.summary | {"손실/val": 1.0}
+    look()
+    real = backend.graphql
+    backend.graphql = lambda query, _: {"errors": [{"message": "HTTP 500: oops"}]}
+    look()
+    backend.graphql = real
+    going.state = "finished"
+    look()
+    del going.history[1:]  # rewound, and gone on from there
+    going.history.append({"손실/val": 9.0, "_step": 1})
+    del going.history[0]
+    look()
+    del backend.runs["done00"]
+    look()
+    print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_that_goes_on_is_read_at_the_cost_of_what_changed(tmp_path):
+    (first, second, third, fourth, fifth, sixth, seventh, eighth), _ = child(tmp_path, WATCH)
+    assert first == [41, [["going", 2, 2]], 9, False, 32]  # the running one is read first
+    assert second == [9, [["going", 2, 2]], 0, False, 9]
+    assert third == [{}, [["going", 2, 2]], 0, False, 0]
+    assert fourth == [{"going": [40, "running", [4.0, 2.0, 1.0]]}, [["going", 3, 4]], 0, False, 1]
+    assert fifth[0] == "error" and "oops" in fifth[1]
+    assert sixth == [{"going": [40, "finished", [4.0, 2.0, 1.0]]}, [], 0, False, 0]
+    assert seventh == [{"going": [40, "finished", [9.0]]}, [], 0, False, 1]
+    assert eighth[3] and [run[0] for run in eighth[0].values()] == list(range(40)) and eighth[4] == 0

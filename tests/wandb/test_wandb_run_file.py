@@ -1,0 +1,161 @@
+"""The file that is sent of a run: what its attempts logged, once, in order, and how it ended."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wandb.proto import wandb_internal_pb2
+
+from sweepkit.model.records import Report
+from sweepkit.tracking.wandb_log import Exit, LogDecoder, Row, RunInfo, Summary, decode
+from sweepkit.wandb import log_writer as w
+from sweepkit.wandb.attempt_reader import AttemptFiles
+from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
+
+CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",), params={"x": 1, "opt": {"lr": 1e-05}})
+END = RunEnd(exit_code=255, tags=("stopped",), notes="stopped: 이유", facts={"state": "stopped"}, summary={"loss": 2.0})
+
+
+def records(path):
+    return LogDecoder().feed(path.read_bytes())
+
+
+def decoded(path, kind):
+    return [record for record in map(decode, records(path)) if isinstance(record, kind)]
+
+
+def rows(path):
+    return [(row.step, {k: v for k, v in row.items.items() if not k.startswith("_")}) for row in decoded(path, Row)]
+
+
+@pytest.fixture
+def attempt(tmp_path):
+    """Return what makes an attempt: of reports (dicts), of W&B rows (dicts, with `exit` or without), of neither."""
+
+    def make(ordinal, *, reports=(), wandb=None, ended=True, recorded=(), over=True):
+        folder = tmp_path / f"a{ordinal}"
+        file = folder / "wandb" / f"offline-run-1-{ordinal}" / "run-r1.wandb"
+        if wandb is not None:
+            file.parent.mkdir(parents=True)
+            run = w.field(w.RUN, w.message([(1, "other"), (12, "sweep9"), (10, "mine"), (9, "my note"), (4, config())]))
+            payloads = [w.header(), run, *wandb, *([w.ended(0)] if ended else [])]
+            encoder = w.LogEncoder()
+            file.write_bytes(encoder.begin() + b"".join(map(encoder.frame, payloads)))
+            (file.parent / "files").mkdir()
+            (file.parent / "files" / "model.txt").write_text(f"of {ordinal}")
+        path = tmp_path / f"{ordinal}.jsonl"
+        if reports:
+            path.write_text("".join(json.dumps(report) + "\n" for report in reports))
+        return AttemptFiles(ordinal=ordinal, wandb_dir=folder, reports=path, recorded=lambda: recorded, over=over)
+
+    return make
+
+
+def config():
+    return w.items({"x": 1, "own": "말"})
+
+
+def made(tmp_path, *attempts, skip=None, clock=None, end=END):
+    file = RunFile(tmp_path / "push", CARD, skip=skip, **({} if clock is None else {"clock": clock}))
+    assert file.feed(attempts)
+    file.end(end)
+    return file.path
+
+
+def test_reports_become_rows_with_the_programs_step_as_a_column(tmp_path, attempt):
+    path = made(tmp_path, attempt(1, reports=[{"loss": 2, "_step": 10}, {"loss": math.nan, "_step": 10}]))
+    assert rows(path)[0] == (0, {"loss": 2, "step": 10})
+    assert rows(path)[1][0] == 1 and rows(path)[1][1]["loss"] == "NaN"  # W&B's own word for it
+    (first, last) = decoded(path, RunInfo)
+    assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", CARD.params)
+    assert (first.tags, last.tags, last.sweep_id) == (("t",), ("t", "stopped"), "")
+    assert decoded(path, Exit) == [Exit(exit_code=255)]
+    assert decoded(path, Summary)[-1].update == {"sweepkit": {"state": "stopped"}, "loss": 2.0}
+
+
+def test_what_a_program_told_wandb_is_kept_and_what_ties_it_elsewhere_is_not(tmp_path, attempt):
+    logged = [w.history({"loss": 3}, step=0), w.history({"loss": 2, "text": "글"}, step=5)]
+    path = made(tmp_path, attempt(1, wandb=logged, reports=[{"loss": 9}]))
+    assert rows(path) == [(0, {"loss": 3}), (5, {"loss": 2, "text": "글"})]
+    first, last = decoded(path, RunInfo)
+    assert (first.run_id, first.sweep_id, first.config) == ("r1", "", {"x": 1, "own": "말"})
+    assert last.tags == ("mine", "t", "stopped")
+    assert (path.parent / "files" / "model.txt").read_text() == "of 1"
+    notes = [record.run.notes for record in map(wandb_internal_pb2.Record.FromString, records(path))]
+    assert "my note\n\nstopped: 이유" in notes
+
+
+def test_a_second_attempt_goes_on_behind_the_first(tmp_path, attempt):
+    one = attempt(1, wandb=[w.history({"loss": 3}, step=4)])
+    two = attempt(2, wandb=[w.history({"loss": 5}, step=0), w.history({"loss": 4}, step=2)])
+    three = attempt(3, wandb=[w.history({"loss": 1}, step=9)])  # went on from a checkpoint
+    assert rows(made(tmp_path, one, two, three)) == [
+        (4, {"loss": 3}),
+        (5, {"loss": 5, "sweepkit/attempt": 2}),
+        (7, {"loss": 4, "sweepkit/attempt": 2}),
+        (9, {"loss": 1, "sweepkit/attempt": 3}),
+    ]
+
+
+def test_the_file_of_a_killed_program_is_believed_once_it_is_quiet(tmp_path, attempt):
+    now = [0.0]
+    killed = attempt(1, wandb=[w.history({"loss": 3}, step=0)], ended=False)
+    file = RunFile(tmp_path / "push", CARD, clock=lambda: now[0])
+    assert not file.feed([killed])
+    now[0] = 1e12
+    assert file.feed([killed]) and file.rows == 1
+
+
+def test_rows_of_another_hosts_attempt_come_from_the_record(tmp_path, attempt):
+    recorded = [Report(seq=0, values={"loss": 1.5}, step=None, time=5.0)]
+    assert rows(made(tmp_path, attempt(1, recorded=recorded))) == [(0, {"loss": 1.5})]
+
+
+def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):
+    path = made(tmp_path, attempt(1))
+    assert rows(path) == [] and decoded(path, RunInfo)[0].config == CARD.params and decoded(path, Exit)
+
+
+def test_reports_that_wait_for_an_empty_wandb_file_are_told_at_the_end(tmp_path, attempt):
+    running = attempt(1, wandb=[], reports=[{"loss": 1}], over=False)
+    file = RunFile(tmp_path / "push", CARD)
+    assert not file.feed([running]) and file.rows == 0
+    assert file.feed([AttemptFiles(**{**_fields(running), "over": True})]) and file.rows == 1
+
+
+def _fields(attempt):
+    return {name: getattr(attempt, name) for name in ("ordinal", "wandb_dir", "reports", "recorded", "over")}
+
+
+@given(cut=st.integers(0, 9), losses=st.lists(st.floats(allow_nan=False), min_size=1, max_size=9))
+@settings(max_examples=50, deadline=None)
+def test_what_a_server_has_and_the_rest_are_the_whole(tmp_path_factory, cut, losses):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "r.jsonl").write_text("".join(json.dumps({"loss": loss}) + "\n" for loss in losses))
+    files = AttemptFiles(ordinal=1, wandb_dir=folder, reports=folder / "r.jsonl", recorded=tuple, over=True)
+    whole = rows(made(folder / "a", files))
+    rest = rows(made(folder / "b", files, skip=Skip(rows=cut)))
+    assert whole[: min(cut, len(whole))] + rest == whole and len(whole) == len(losses)
+    assert decoded(folder / "b" / "push" / "run-r1.wandb", Exit)
+
+
+@given(st.lists(st.binary(max_size=70_000), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_what_is_framed_is_read_back(payloads):
+    encoder = w.LogEncoder()
+    data = encoder.begin() + b"".join(map(encoder.frame, payloads))
+    decoder = LogDecoder()
+    assert decoder.feed(data) == payloads and decoder.problems == 0
+
+
+@given(
+    st.dictionaries(st.text(min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False), st.text()), max_size=4)
+)
+@settings(max_examples=30, deadline=None)
+def test_wandbs_own_protobuf_reads_what_is_written(values):
+    record = wandb_internal_pb2.Record.FromString(w.history(values, step=3))
+    found = {item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+    told = {k: "Infinity" if v == math.inf else "-Infinity" if v == -math.inf else v for k, v in values.items()}
+    assert found == {**told, "_step": 3} and record.history.step.num == 3
