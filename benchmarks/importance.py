@@ -29,7 +29,8 @@ import numpy as np
 from measuring import parser, save, table
 
 from sweepkit.analysis.foreign import from_rows
-from sweepkit.analysis.importance import Importance, Verdict, importances
+from sweepkit.analysis.importance import importances
+from sweepkit.analysis.importance_result import Importance, Verdict
 
 KINDS = ("A", "B", "D", "N")
 TRUE_ORDER: dict[str, tuple[str, ...]] = {

@@ -30,7 +30,9 @@ FLOORS = (
     {"stats", "metrics", "tracking"},
     {"text"},
     {"model"},
-    {"errors", "paths", "environ", "files", "version"},
+    {"files"},
+    {"paths"},
+    {"errors", "environ", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # An agent is handed an engine and a rule: of these rooms it knows the contracts and nothing else.

@@ -8,7 +8,8 @@ from sweepkit.analysis.encoding import bookkeeping, encode
 from sweepkit.analysis.estimators import ESTIMATORS
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.forest import Shuffle, _shuffled, grow
-from sweepkit.analysis.importance import Effort, Gate, Verdict, importances
+from sweepkit.analysis.importance import Effort, importances
+from sweepkit.analysis.importance_result import Gate, Verdict
 from sweepkit.errors import DataError
 
 QUICK = Effort(trees=100, refit_trees=40, subsamples=15)

@@ -16,9 +16,8 @@ Source of the recipe: Ishwaran and Lu 2019, Statistics in Medicine 38:558–582 
 Journal of Statistical Software 36(11) (shadows); Breiman 2001, Machine Learning 45:5–32.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -26,135 +25,27 @@ import numpy as np
 from sweepkit.analysis.encoding import Design, Floats, Group, encode
 from sweepkit.analysis.estimators import ESTIMATORS, Estimate, eps_squared
 from sweepkit.analysis.forest import Grown, Shuffle, grow
+from sweepkit.analysis.importance_result import (
+    FEWEST,
+    FEWEST_PER_PARAMETER,
+    LEAST_R2,
+    Gate,
+    Importance,
+    Interaction,
+    Share,
+    Together,
+    Verdict,
+)
+from sweepkit.analysis.importance_words import sentences
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
-from sweepkit.model.metric import Goal
 
 TREES = 200
 REFIT_TREES = 100
 SUBSAMPLES = 30
 SHARE_KEPT = 0.632
-FEWEST = 20
-FEWEST_PER_PARAMETER = 3
-LEAST_R2 = 0.1
 LEADING = 4
 _SHADOWS = 100  # values that the floor's 99 % quantile is taken of, at least
-
-
-class Verdict(StrEnum):
-    """What may be said of a parameter."""
-
-    CLEAR = "clear"
-    WEAK = "weak"
-    NONE = "not distinguishable"
-    UNJUDGED = "not judged"
-
-
-class Gate(StrEnum):
-    """What keeps a verdict back."""
-
-    OPEN = ""
-    TOO_FEW = "too few runs"
-    NO_MODEL = "the model predicts nothing"
-    NOTHING = "nothing to explain"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """One parameter.
-
-    Args:
-        name: The parameter.
-        value: Its importance; for the forest the share of the variance, may be a little below 0.
-        se: Its standard error, calibrated for n configurations; None without refits.
-        low, high: 5 % and 95 % quantiles over the refits on 63.2 % of the configurations: with fewer runs shares
-            shrink, so the value may lie above `high`. None without refits.
-        verdict: What may be said.
-        active: Configurations that have it.
-    """
-
-    name: str
-    value: float
-    se: float | None = None
-    low: float | None = None
-    high: float | None = None
-    verdict: Verdict = Verdict.UNJUDGED
-    active: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interaction:
-    """Two parameters that act together, beyond what each does alone.
-
-    Args:
-        a, b: The parameters.
-        value: I = importance(a and b) - importance(a) - importance(b), as shares. Below 0: part of the variance needs
-            both and is counted in each (an interaction); above 0: they stand in for each other (they are correlated).
-        low, high: 5 % and 95 % quantiles over the refits.
-        clear: 95 % of the refits lie on the value's side of 0.
-    """
-
-    a: str
-    b: str
-    value: float
-    low: float
-    high: float
-    clear: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
-    """Two parameters whose values went together, so that their shares cannot be told apart.
-
-    Args:
-        a, b: The parameters.
-        rho: Spearman's correlation of their values, beyond ±0.5.
-        value: The share of both shuffled together.
-    """
-
-    a: str
-    b: str
-    rho: float
-    value: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Importance:
-    """What mattered in a sweep.
-
-    Args:
-        estimator: How it was measured.
-        metric, goal: Of what.
-        shares: The parameters, most important first.
-        n: Configurations; `runs` went into them.
-        r2: Of predictions for configurations that the model has not seen; None for an estimator without a model.
-        floor: What parameters that cannot matter reach in 1 of 100 cases; None without shadows.
-        gate: What keeps a verdict back.
-        left_out: Why runs did not go in → how many.
-        dropped: Parameters left out → why.
-        interactions: The strongest pairs of the leading four, at most three.
-        together: Pairs of correlated parameters.
-        sentences: The same in words, one finding each.
-    """
-
-    estimator: str
-    metric: str
-    goal: Goal
-    shares: tuple[Share, ...]
-    n: int
-    runs: int
-    r2: float | None = None
-    floor: float | None = None
-    gate: Gate = Gate.OPEN
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    dropped: Mapping[str, str] = field(default_factory=dict)
-    interactions: tuple[Interaction, ...] = ()
-    together: tuple[Together, ...] = ()
-    sentences: tuple[str, ...] = ()
-
-    def top(self, count: int) -> list[str]:
-        """Return the names of the most important parameters."""
-        return [share.name for share in self.shares[:count]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +119,6 @@ class _Found:
 def _finished(
     table: RunTable, design: Design, found: _Found, *, estimator: str, objective: int, gate: Gate
 ) -> Importance:
-    from sweepkit.analysis.importance_words import sentences
-
     shares = sorted(found.shares, key=lambda share: -share.value)
     if gate is Gate.NO_MODEL:
         shares = [replace(share, verdict=Verdict.NONE) for share in shares]

@@ -1,20 +1,15 @@
 """What an `Importance` says, in sentences that a person can act on. Pure."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from sweepkit.analysis.importance_result import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate, Importance, Verdict
 from sweepkit.analysis.table import RunTable
-
-if TYPE_CHECKING:
-    from sweepkit.analysis.importance import Importance
 
 _NAMED = 5
 
 
-def sentences(result: "Importance", table: RunTable, *, note: str = "") -> list[str]:
+def sentences(result: Importance, table: RunTable, *, note: str = "") -> list[str]:
     """Return the findings, the most important first, then what limits them."""
-    from sweepkit.analysis.importance import Gate
-
     told = [_opening(result)]
     if result.gate is Gate.OPEN and result.estimator == "forest":
         told.extend(_verdicts(result))
@@ -26,8 +21,7 @@ def sentences(result: "Importance", table: RunTable, *, note: str = "") -> list[
     return told
 
 
-def _opening(result: "Importance") -> str:
-    from sweepkit.analysis.importance import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate
+def _opening(result: Importance) -> str:
 
     count = len(result.shares)
     if result.gate is Gate.NOTHING:
@@ -63,8 +57,7 @@ def _opening(result: "Importance") -> str:
     )
 
 
-def _verdicts(result: "Importance") -> list[str]:
-    from sweepkit.analysis.importance import Verdict
+def _verdicts(result: Importance) -> list[str]:
 
     told = []
     clear = [share for share in result.shares if share.verdict is Verdict.CLEAR]
@@ -86,7 +79,7 @@ def _verdicts(result: "Importance") -> list[str]:
     return told
 
 
-def _interactions(result: "Importance") -> list[str]:
+def _interactions(result: Importance) -> list[str]:
     told = []
     for pair in result.interactions:
         if not pair.clear:
@@ -99,7 +92,7 @@ def _interactions(result: "Importance") -> list[str]:
     return told
 
 
-def _together(result: "Importance") -> list[str]:
+def _together(result: Importance) -> list[str]:
     return [
         f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be told apart; shuffled "
         f"together they account for {_percent(pair.value)}."
@@ -107,7 +100,7 @@ def _together(result: "Importance") -> list[str]:
     ]
 
 
-def _limits(result: "Importance", table: RunTable) -> list[str]:
+def _limits(result: Importance, table: RunTable) -> list[str]:
     told = []
     if result.left_out:
         shown = ", ".join(f"{count} {why}" for why, count in result.left_out.items())

@@ -11,7 +11,7 @@ from sweepkit.paths import OUTPUT_DIR
 from sweepkit.sources.table_sources import Source, add_source_options, load
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.importance import Importance
+    from sweepkit.analysis.importance_result import Importance
 
 _TOP = 5
 

@@ -14,7 +14,7 @@ from sweepkit.paths import OUTPUT_DIR
 from sweepkit.sources.table_sources import add_source_options, load
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.importance import Importance
+    from sweepkit.analysis.importance_result import Importance
 
 ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 

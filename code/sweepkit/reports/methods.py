@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.importance_result import Importance
 from sweepkit.analysis.lead import contenders, lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
 
-from sweepkit.analysis.importance import Importance
+from sweepkit.analysis.importance_result import Importance
 from sweepkit.analysis.lead import Contender, contenders, is_seed, lead
 from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary

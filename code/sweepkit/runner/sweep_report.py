@@ -10,7 +10,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.sources.table_sources import Source, environment_of
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.importance import Importance
+    from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.table import RunTable
     from sweepkit.model.records import RunRecord, SweepRecord
     from sweepkit.reports.study_report import Section
@@ -96,7 +96,7 @@ def report_at_end(
 
 def affordable(table: "RunTable") -> bool:
     """Return whether importance costs little: too few runs for a forest, or runs that took a hundred times as long."""
-    from sweepkit.analysis.importance import FEWEST
+    from sweepkit.analysis.importance_result import FEWEST
 
     if not table.metrics:
         return False

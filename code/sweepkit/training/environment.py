@@ -17,6 +17,7 @@ from sweepkit.paths import cache_dir
 from sweepkit.training.config.training import AnyConfig
 from sweepkit.training.data import locate
 from sweepkit.training.fingerprint import file_sha256
+from sweepkit.version import VERSION
 
 _DATA_FIELDS = ("train_file", "val_file")
 
@@ -141,10 +142,7 @@ def versions() -> dict[str, str]:
     import torch
     import transformers
 
-    import sweepkit
-
     modules: dict[str, Any] = {
-        "sweepkit": sweepkit,
         "torch": torch,
         "transformers": transformers,
         "tokenizers": tokenizers,
@@ -154,7 +152,7 @@ def versions() -> dict[str, str]:
     found = {name: str(getattr(module, "__version__", "unknown")) for name, module in modules.items()}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         found["peft"] = importlib.metadata.version("peft")  # not imported where there are no adapters
-    return {"python": sys.version.split()[0], **found}
+    return {"python": sys.version.split()[0], "sweepkit": VERSION, **found}
 
 
 def device_name(device: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sweepkit.analysis.importance import Gate, Importance, Share, Verdict
+from sweepkit.analysis.importance_result import Gate, Importance, Share, Verdict
 from sweepkit.reports.figures.base import Drawn, axis, clipped, layout, nothing, safe
 
 NAME, TITLE = "param_importances", "Parameter importance"

@@ -13,7 +13,7 @@ import numpy as np
 from sweepkit.analysis.association import Associations
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.history import best_so_far, in_time, seed_sd
-from sweepkit.analysis.importance import Gate, Importance, Verdict
+from sweepkit.analysis.importance_result import Gate, Importance, Verdict
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import clipped, log_sensible, number

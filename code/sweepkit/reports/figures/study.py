@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sweepkit.analysis.importance import Gate, Importance
+from sweepkit.analysis.importance_result import Gate, Importance
 from sweepkit.analysis.table import RunTable
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.history import optimization_history
