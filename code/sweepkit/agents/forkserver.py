@@ -57,7 +57,7 @@ def serve(control_fd: int) -> NoReturn:
     Args:
         control_fd: An inherited, connected stream socket to the agent.
     """
-    ForkServer(socket.socket(fileno=control_fd)).loop()
+    _ForkServer(socket.socket(fileno=control_fd)).loop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class _Living:
     began: float
 
 
-class ForkServer:
+class _ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
     def __init__(self, control: socket.socket) -> None:

@@ -107,7 +107,7 @@ class NotStarted:
 Event = Started | Exited | NotStarted
 
 
-def exited(facts: Mapping[str, Any]) -> Exited:
+def _exited(facts: Mapping[str, Any]) -> Exited:
     """Return the event from what the fork server sends or wrote down."""
     return Exited(
         status=int(facts["status"]),
@@ -120,7 +120,7 @@ def exited(facts: Mapping[str, Any]) -> Exited:
 def written_end(exit_file: Path) -> Exited | None:
     """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
     try:
-        return exited(json.loads(exit_file.read_text()))
+        return _exited(json.loads(exit_file.read_text()))
     except (OSError, ValueError):
         return None
 
@@ -249,7 +249,7 @@ class LocalLauncher:
                 queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
             else:
                 self._forget(attempt)
-                queue.put(exited(message))
+                queue.put(_exited(message))
 
     def _forget(self, attempt: str) -> None:
         self._queues.pop(attempt, None)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sweepkit.stats.power import Noise
 from sweepkit.stats.student import Estimate
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class _Runs:
     residual: float
 
 
-def _runs(matrix: Floats) -> _Runs:
+def _runs(matrix: _Floats) -> _Runs:
     seeds, count = matrix.shape
     means = matrix.mean(axis=1)
     left = matrix - means[:, None] - matrix.mean(axis=0)[None, :] + matrix.mean()
@@ -106,13 +106,13 @@ def paired_examples(first: ArrayLike, second: ArrayLike) -> Estimate | None:
     return Estimate(difference=float(difference.mean()), error=error, df=len(difference) - 1)
 
 
-def _averaged(scores: ArrayLike) -> Floats:
+def _averaged(scores: ArrayLike) -> _Floats:
     matrix = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     averaged: Any = matrix.mean(axis=0)
     return np.asarray(averaged, dtype=np.float64)
 
 
-def _matrix(scores: ArrayLike) -> Floats:
+def _matrix(scores: ArrayLike) -> _Floats:
     matrix = np.asarray(scores, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"a matrix of seeds × examples, got {matrix.ndim} dimensions")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweepkit.stats.words import several
 
-SAME = 1e-12  # a spread below this part of the values is rounding, not noise
+_SAME = 1e-12  # a spread below this part of the values is rounding, not noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def sd(values: Sequence[float]) -> float:
     """Return the sample standard deviation (n - 1) of at least two values; 0 when they differ by rounding only."""
     middle = mean(values)
     found = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-    return 0.0 if found <= SAME * max(abs(value) for value in values) else found
+    return 0.0 if found <= _SAME * max(abs(value) for value in values) else found
 
 
 def describe(group: ModelScores) -> ScoreSummary:

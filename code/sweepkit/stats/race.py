@@ -32,7 +32,7 @@ from sweepkit.stats.words import chance_text
 
 CANDIDATES = 5
 BUDGET = 15
-LEVEL = 0.95
+_LEVEL = 0.95
 _ALONE = 5  # runs of a single candidate at most: they race against nobody
 _DRAWS = 20_000
 _FEWEST = 10  # configurations of a sweep from which the spread of all means is learnt
@@ -172,7 +172,7 @@ class Race:
     rounds: tuple[Round, ...]
     everyone: tuple[tuple[float, ...], ...] = ()
     rope: float | None = None
-    level: float = LEVEL
+    level: float = _LEVEL
     seed: int = 0
     _cache: dict[object, "End | None"] = field(default_factory=dict, init=False, compare=False, repr=False)
 
@@ -285,7 +285,7 @@ class Race:
             return True
         gap = drawn[:, candidate] - drawn[:, leader]
         better = float(np.mean(gap > 0) + 0.5 * np.mean(gap == 0))
-        return better >= 1 - LEVEL or (self.rope is not None and _within(drawn, leader, candidate, self.rope) > LEVEL)
+        return better >= 1 - _LEVEL or (self.rope is not None and _within(drawn, leader, candidate, self.rope) > _LEVEL)
 
     # -- the model ----------------------------------------------------------------------------------------------------
 

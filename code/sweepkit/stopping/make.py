@@ -74,7 +74,7 @@ class _EachObjective:
         return decision
 
 
-class Never:
+class _Never:
     """Stop nothing, and say why.
 
     Args:
@@ -107,7 +107,7 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     if metric is None:
         if wanted is not None:
             raise SweepKitError(f"{where}early_terminate: needs a metric, got none; name it under `metric:`")
-        return Never("no rule: the sweep names no metric")
+        return _Never("no rule: the sweep names no metric")
     if wanted is None:
         return DivergenceGuard(metric.goal)
     try:
@@ -125,7 +125,7 @@ def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
     if fault := conflict(wanted):
         raise SweepKitError(f"early_terminate: {fault}")
     if wanted.type == "none":
-        return Never("none: the sweep stops no run early")
+        return _Never("none: the sweep stops no run early")
     if wanted.type == "optuna_hyperband":
         return OptunaHyperband(wanted, goal, study)
     if wanted.type == "patient":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
-from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.distributions import Distribution, Kind, as_choice
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _CHANGE = "sweepkit:change"
-SPACE = "sweepkit:space"
+_SPACE = "sweepkit:space"
 _SWEEP_ID = "sweepkit:sweep_id"
-ATTEMPT = "attempt"
+_ATTEMPT = "attempt"
 _BUSY_TIMEOUT_S = 30.0
 # Where a distribution without bounds is cut for Optuna: values beyond are kept as user attributes.
 _SIGMAS = 8.0
@@ -165,7 +165,7 @@ class _Mirror:
     def __init__(self, storage: "RDBStorage", sweep: SweepRecord, space: Space | None) -> None:
         self._storage = storage
         self._sweep = sweep
-        self._objectives = objectives(sweep)
+        self._objectives = _objectives(sweep)
         self._columns = columns(space)
         self._study_id = -1
 
@@ -173,7 +173,7 @@ class _Mirror:
         self._study_id = self._open_study()
         attrs = self._storage.get_study_user_attrs(self._study_id)
         fingerprint = self._fingerprint()
-        if attrs.get(SPACE, fingerprint) != fingerprint:
+        if attrs.get(_SPACE, fingerprint) != fingerprint:
             raise _Stale
         since = int(attrs.get(_CHANGE, 0))
         changed = store.runs(self._sweep.sweep_id, since=since)
@@ -186,7 +186,7 @@ class _Mirror:
             else:
                 self._create_trial(run)
                 known += 1
-        self._storage.set_study_user_attr(self._study_id, SPACE, fingerprint)
+        self._storage.set_study_user_attr(self._study_id, _SPACE, fingerprint)
         self._storage.set_study_user_attr(self._study_id, _CHANGE, max(run.change for run in changed))
         return len(changed)
 
@@ -271,7 +271,7 @@ class _Mirror:
             which := configuration_of(run)
         ) is not None:  # each seed is a trial: a run is one, and a trial has one value
             attrs |= {CONFIGURATION: which, RUN_SEED: run.proposal.get(RUN_SEED)}
-        attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, ATTEMPT: run.attempts}
+        attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, _ATTEMPT: run.attempts}
         trial_state = optuna.trial.TrialState[state]
         start = run.started_at or run.created_at
         return optuna.trial.FrozenTrial(
@@ -295,7 +295,7 @@ def _same(trial: "FrozenTrial", wanted: "FrozenTrial") -> bool:
     return bool(
         trial.state == wanted.state
         and trial.values == wanted.values
-        and trial.user_attrs.get(ATTEMPT) == wanted.user_attrs[ATTEMPT]
+        and trial.user_attrs.get(_ATTEMPT) == wanted.user_attrs[_ATTEMPT]
     )
 
 
@@ -309,7 +309,7 @@ def _extends(old: Mapping[int, float], new: Mapping[int, float]) -> bool:
 _State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 
 
-def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
+def _objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
     """Return what a recorded sweep optimizes: several metrics, one, or one without a name, since Optuna wants one."""
     several = sweep.meta.get("metrics") or ()
     if several:
@@ -390,13 +390,6 @@ def _leaves(
             yield from _leaves(value, here, taken)
         else:
             yield here, value
-
-
-def as_choice(value: Any) -> Any:
-    """Return a value as Optuna keeps it: text, numbers, booleans and None as they are, others as JSON text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _fitted(value: Any, distribution: "BaseDistribution") -> tuple[bool, Any]:
