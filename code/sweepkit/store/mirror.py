@@ -343,24 +343,24 @@ def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[flo
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class MirrorColumn:
     """One parameter of the space as Optuna sees it; `distribution` is an optuna BaseDistribution."""
 
     parameter: Parameter
     distribution: "BaseDistribution"
 
 
-def columns(space: Space | None) -> dict[str, Column]:
+def columns(space: Space | None) -> dict[str, MirrorColumn]:
     """Return the space's parameters that Optuna can show, by dotted name."""
     found = {}
     for parameter in space.parameters if space else ():
         distribution = optuna_distribution(parameter.distribution)
         if distribution is not None and len(parameter.name) <= _LONGEST_NAME:
-            found[parameter.name] = Column(parameter, distribution)
+            found[parameter.name] = MirrorColumn(parameter, distribution)
     return found
 
 
-def split_params(params: Mapping[str, Any], shown: Mapping[str, Column]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_params(params: Mapping[str, Any], shown: Mapping[str, MirrorColumn]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a run's values as Optuna parameters, and those that fit no distribution as user attributes.
 
     Lists and dicts are JSON text in both. Names are dotted.

@@ -110,7 +110,7 @@ def tail_values(text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
+class FoldedReports:
     """What reports add to a run's row: new history values, and the best and newest metrics after them."""
 
     history: tuple[float, ...]
@@ -118,7 +118,7 @@ class Fold:
     last: Mapping[str, float]
 
 
-def fold(before: Fold, reports: Iterable[Report], *, metric: str | None, goal: str | None) -> Fold:
+def fold(before: FoldedReports, reports: Iterable[Report], *, metric: str | None, goal: str | None) -> FoldedReports:
     """Return `before` with `reports` (in order of seq) added.
 
     Args:
@@ -138,7 +138,7 @@ def fold(before: Fold, reports: Iterable[Report], *, metric: str | None, goal: s
         history.append(value)
         if math.isfinite(value) and (metric not in best or direction.better(value, best[metric])):
             best = report.values
-    return Fold(history=tuple(history), best=best, last=last)
+    return FoldedReports(history=tuple(history), best=best, last=last)
 
 
 def plain_report(report: Report) -> Report:

@@ -52,7 +52,7 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-class Session:
+class StoreSession:
     """One engine with its rules for transactions. Safe for threads; a forked child gets connections of its own.
 
     A process that forks while another of its threads reads is on its own, as with any library: fork first.

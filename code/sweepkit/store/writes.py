@@ -198,7 +198,7 @@ def append_reports(
         new: By seq, all newer than the recorded ones.
         metric: Name and goal.
     """
-    before = records.Fold(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
+    before = records.FoldedReports(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
     after = records.fold(before, new, metric=metric[0], goal=metric[1])
     tail, n_chunks = row.history, row.n_chunks
     if after.history:
