@@ -14,7 +14,7 @@ from sweepkit.runner.plan import Plan
 from sweepkit.search.race import Pair, pair_of
 
 if TYPE_CHECKING:
-    from sweepkit.stats.race import Place, Standing
+    from sweepkit.stats.race import Place, RaceStanding
     from sweepkit.store.base import Store
 
 
@@ -70,7 +70,7 @@ def _value_at(run: RunRecord, report: int) -> float | None:
     return run.summary
 
 
-def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "Standing":
+def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "RaceStanding":
     """Return where everybody stands by the runs that are recorded."""
     return setup.race(record.seed).standing(scores_of(store.runs(record.sweep_id), metric, setup))
 
