@@ -13,7 +13,7 @@ from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.model.seeds import Grouped, by_configuration, configuration_key
+from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_key
 from sweepkit.stats.groups import mean
 
 __all__ = [
@@ -118,7 +118,7 @@ def standings(
     return [_standing(group) for group in groups]
 
 
-def _standing(group: Grouped[tuple[RunRecord, tuple[float, ...]]]) -> Standing:
+def _standing(group: ConfigurationRuns[tuple[RunRecord, tuple[float, ...]]]) -> Standing:
     each = tuple(values for _, values in group.counted)
     return Standing(
         key=group.key,

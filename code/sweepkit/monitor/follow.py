@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sweepkit.analysis.progress import Row, Snapshot, Watched, metric_of, metrics_of, row_of, snapshot
+from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -41,7 +41,7 @@ class Follower:
         self._metrics: tuple[Metric, ...] = ()
         self._rule: StoppingRule | None = None
         self._total: int | None = None
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, WatchedRun] = {}
         self._views: dict[int, RunView] = {}
         self._judged: frozenset[str] = frozenset()
         self._decisions: dict[str, Decision] = {}

@@ -71,7 +71,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ReportContext:
     """What a report tells beside the runs.
 
     Args:
@@ -91,7 +91,7 @@ class Told:
     confirmed: Mapping[str, str] = field(default_factory=dict)
 
 
-def study_report(table: RunTable, told: Told) -> str:
+def study_report(table: RunTable, told: ReportContext) -> str:
     """Return the report as HTML."""
     pictured = len(table.ranked()) > 1  # one run is a point in every picture
     small = slices(table, order=reading_order(told.importance)) if pictured else []
@@ -121,14 +121,14 @@ def study_report(table: RunTable, told: Told) -> str:
     return document(_heading(table, told), "\n".join(body), css=_CSS + TABLE_CSS, tail=tail)
 
 
-def write_study_report(path: Path, table: RunTable, told: Told) -> Path:
+def write_study_report(path: Path, table: RunTable, told: ReportContext) -> Path:
     """Write the report in one step: the whole file or none. Its folder is made when it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, study_report(table, told))
     return path
 
 
-def _heading(table: RunTable, told: Told) -> str:
+def _heading(table: RunTable, told: ReportContext) -> str:
     return f"{told.title}: {table.name}" if table.name else told.title
 
 
@@ -233,7 +233,7 @@ def _grouped(groups: Sequence[Reasons]) -> str:
     return "".join(found)
 
 
-def _methods(told: Told) -> Section:
+def _methods(told: ReportContext) -> Section:
     body = _paragraphs(told.methods)
     if told.environment:
         body += f'<div class="box">{pairs(list(told.environment.items()))}</div>'

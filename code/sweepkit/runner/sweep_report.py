@@ -37,7 +37,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
     """
     from sweepkit.reports.confirmation import labels_of, section_of
     from sweepkit.reports.methods import methods
-    from sweepkit.reports.study_report import Told, write_study_report
+    from sweepkit.reports.study_report import ReportContext, write_study_report
 
     environment = environment_of(source)
     how: Sequence[str] = ()
@@ -51,7 +51,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
             versions=environment,
         )
     sections = [section_of(source.folder), _without_importance(source) if importance is None else None]
-    told = Told(
+    told = ReportContext(
         title="Sweep",
         importance=importance,
         methods=how,
