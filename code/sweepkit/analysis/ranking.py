@@ -215,7 +215,10 @@ class BestSoFar:
             return
         key = configuration_key(run, self._seed_parameter)
         at = (run.number,) if key is None else key
-        self._groups.setdefault(at, {})[run.number] = (run, value)
+        runs = self._groups.setdefault(at, {})
+        if run.number in runs and self._metric.goal.better(runs[run.number][1], value):
+            return  # its end is told twice: the value stays what it was best
+        runs[run.number] = (run, value)
         order = self._order_of(at)
         if self._order is None or order > self._order:
             self._order, self._at = order, at
