@@ -18,13 +18,13 @@ from math import sqrt
 import numpy as np
 from measuring import Others, machine, machine_text, parser, save, table
 
-from sweepkit.stats.comparison import Kind, Method, Settings, compare
-from sweepkit.stats.groups import Group, groups_of
+from sweepkit.stats.comparison import ComparisonSettings, Conclusion, DecidingTest, compare
+from sweepkit.stats.groups import ModelScores, groups_of
 
 SEEDS = (3, 5, 10)
 LEVEL = 0.05
-_BETTER = (Kind.BETTER, Kind.BETTER_IF_EQUAL_SD, Kind.NEGLIGIBLE)
-_SETTINGS = Settings(margin=0.0)
+_BETTER = (Conclusion.BETTER, Conclusion.BETTER_IF_EQUAL_SD, Conclusion.NEGLIGIBLE)
+_SETTINGS = ComparisonSettings(margin=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def over_seeds(
     rng = np.random.default_rng([20260131, *seeds, *(int(1000 * value) for value in (*means, *sds))])
     null = len(set(means)) == 1
     called = np.zeros(4)
-    method = Method.NONE
+    method = DecidingTest.NONE
     names = "abcdefgh"[: len(seeds)]
     for _ in range(repetitions):
         scores = {name: rng.normal(m, s, n).tolist() for name, n, m, s in zip(names, seeds, means, sds, strict=True)}
@@ -83,7 +83,7 @@ def over_seeds(
         called[0] += any(pair.kind in _BETTER for pair in pairs)
         called[1] += any(pair.welch_holm is not None and pair.welch_holm < LEVEL for pair in pairs)
         called[2] += any(pair.estimate is not None and pair.estimate.p < LEVEL for pair in pairs)
-        called[3] += any(pair.kind is Kind.BETTER for pair in pairs)
+        called[3] += any(pair.kind is Conclusion.BETTER for pair in pairs)
     ours, welch, plain, firm = called / repetitions
     shown = str(seeds[0]) if len(set(seeds)) == 1 else ", ".join(map(str, seeds))
     return Rates(
@@ -111,13 +111,13 @@ def over_examples(setting: str, seeds: int, *, difference: float, repetitions: i
             luck = rng.normal(0.0, 0.003, (seeds, 1))
             matrix = ability + luck + rng.normal(0.0, 0.10, (seeds, examples))
             rows = {str(seed): row for seed, row in enumerate(matrix.tolist())}
-            groups.append(Group(name=name, scores={s: sum(r) / len(r) for s, r in rows.items()}, examples=rows))
+            groups.append(ModelScores(name=name, scores={s: sum(r) / len(r) for s, r in rows.items()}, examples=rows))
         (pair,) = compare(groups, _SETTINGS).pairs
         right = difference == 0 or pair.first == "a"
         called[0] += right and pair.kind in _BETTER
         called[1] += right and pair.welch_holm is not None and pair.welch_holm < LEVEL
         called[2] += right and pair.seeds_only is not None and pair.seeds_only.p < LEVEL
-        called[3] += right and pair.kind is Kind.BETTER
+        called[3] += right and pair.kind is Conclusion.BETTER
     ours, welch, plain, firm = called / repetitions
     return Rates(
         setting=setting,
@@ -128,7 +128,7 @@ def over_examples(setting: str, seeds: int, *, difference: float, repetitions: i
         firm=float(firm),
         welch=float(welch),
         plain=float(plain),
-        test=Method.TWO_WAY.value,
+        test=DecidingTest.TWO_WAY.value,
     )
 
 

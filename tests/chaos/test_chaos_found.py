@@ -167,7 +167,10 @@ def test_a_run_that_failed_on_a_full_disk_is_tried_again_though_its_agent_hears_
         execute(away.format("busy"))  # the agent is kept from hearing of the run's end
         process = sweeper.parallel(*options)
         heard(process, "busy")
-        pid = int((sweeper.folder / "tried").read_text())
+        tried = sweeper.folder / "tried"
+        # The agent is heard as soon as the process exists, which may be before that has run a line.
+        wait_until(lambda: tried.exists() and tried.read_text(), "the program to begin")
+        pid = int(tried.read_text())
         wait_until(lambda: not psutil.pid_exists(pid), "the run to fail")
         execute("DROP TRIGGER busy")
         execute(away.format("full"))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sweepkit.errors import SweepKitError
-from sweepkit.stats.comparison import Kind, Method, Settings, compare
-from sweepkit.stats.groups import Group, groups_of
+from sweepkit.stats.comparison import ComparisonSettings, Conclusion, DecidingTest, compare
+from sweepkit.stats.groups import ModelScores, groups_of
 from sweepkit.stats.holm import holm
 from sweepkit.stats.sentences import closing_sentences, pair_sentence
 from sweepkit.stats.words import p_text
@@ -51,7 +51,7 @@ def test_a_thousand_random_data_sets_give_what_scipy_gives(sizes):
     scale = 10.0 ** rng.uniform(-4, 3, (sets, 1))
     data = {f"m{i}": scale * rng.normal(rng.normal(), rng.uniform(0.5, 3), (sets, n)) for i, n in enumerate(sizes)}
     compared = [
-        compare(groups_of({name: rows[place].tolist() for name, rows in data.items()}), Settings(margin=0))
+        compare(groups_of({name: rows[place].tolist() for name, rows in data.items()}), ComparisonSettings(margin=0))
         for place in range(sets)
     ]
     equal, df = len(set(sizes)) == 1, sum(sizes) - len(sizes)
@@ -70,7 +70,7 @@ def test_a_thousand_random_data_sets_give_what_scipy_gives(sizes):
             exactly_as(
                 pair.welch, sign, apart.statistic[place], apart.pvalue[place], bounds.low[place], bounds.high[place]
             )
-            assert found.method is (Method.POOLED if equal else Method.WELCH)
+            assert found.method is (DecidingTest.POOLED if equal else DecidingTest.WELCH)
             if equal:
                 t, low, high = gap[place] / error[place], gap[place] - half[place], gap[place] + half[place]
                 exactly_as(pair.estimate, sign, t, pooled_p[place], low, high)
@@ -109,18 +109,18 @@ def test_holm_is_its_definition(p_values):
 
 
 def test_paired_is_scipys_paired_test_whatever_the_order_of_the_seeds():
-    one = Group(name="a", scores={"1": 0.5, "2": 0.7, "3": 0.6})
-    two = Group(name="b", scores={"3": 0.5, "1": 0.45, "2": 0.66})
-    found = compare([one, two], Settings(paired=True))
+    one = ModelScores(name="a", scores={"1": 0.5, "2": 0.7, "3": 0.6})
+    two = ModelScores(name="b", scores={"3": 0.5, "1": 0.45, "2": 0.66})
+    found = compare([one, two], ComparisonSettings(paired=True))
     expected = stats.ttest_rel([0.5, 0.7, 0.6], [0.45, 0.66, 0.5])
-    assert found.method is Method.PAIRED
+    assert found.method is DecidingTest.PAIRED
     assert (found.pairs[0].estimate.t, found.pairs[0].estimate.p) == pytest.approx(
         (expected.statistic, expected.pvalue)
     )
     with pytest.raises(
         SweepKitError, match="--paired: all models must have the same seeds, got a: 1, 2, 3 and c: 1, 2"
     ):
-        compare([one, Group(name="c", scores={"1": 0.1, "2": 0.2})], Settings(paired=True))
+        compare([one, ModelScores(name="c", scores={"1": 0.1, "2": 0.2})], ComparisonSettings(paired=True))
 
 
 def test_tost_is_two_one_sided_tests():
@@ -177,10 +177,10 @@ def test_the_table_of_the_guides_three_models():
 
 def test_a_verdict_that_hangs_on_equal_spread_says_so():
     scores = {"a": [0.50, 0.54, 0.52], "b": [0.456, 0.457, 0.455], "c": [0.459, 0.460, 0.458]}
-    found = compare(groups_of(scores), Settings(margin=0))
+    found = compare(groups_of(scores), ComparisonSettings(margin=0))
     pair = pair_of(found, "a", "b")
     assert pair.p_holm < 0.05 <= pair.welch_holm
-    assert (pair.kind, pair.verdict) == (Kind.BETTER_IF_EQUAL_SD, "better (depends on equal sd)")
+    assert (pair.kind, pair.verdict) == (Conclusion.BETTER_IF_EQUAL_SD, "better (depends on equal sd)")
     assert "Welch does not agree" in pair_sentence(pair, found)
 
 
@@ -191,24 +191,29 @@ def test_each_verdict():
     same = {"a": [0.5001 + x for x in noise], "b": [0.5 + x for x in noise]}
     noisy = {"a": [0.51 + 10 * x for x in noise], "b": [0.5 + 10 * x for x in noise]}
     kinds = [compare(groups_of(scores)).pairs[0] for scores in (far, close, same, noisy)]
-    assert [pair.kind for pair in kinds] == [Kind.BETTER, Kind.NEGLIGIBLE, Kind.EQUAL, Kind.OPEN]
+    assert [pair.kind for pair in kinds] == [
+        Conclusion.BETTER,
+        Conclusion.NEGLIGIBLE,
+        Conclusion.EQUAL,
+        Conclusion.OPEN,
+    ]
     assert [pair.verdict for pair in kinds] == [
         "better",
         "better, by less than ±.005",
         "equal within ±.005",
         "no conclusion",
     ]
-    assert compare(groups_of(same), Settings(margin=0)).pairs[0].kind is Kind.OPEN
+    assert compare(groups_of(same), ComparisonSettings(margin=0)).pairs[0].kind is Conclusion.OPEN
     for scores in (far, close, same, noisy):
         assert all("a" in sentence for sentence in words(compare(groups_of(scores))))
 
 
 def test_a_loss_is_better_when_lower():
     scores = {"a": [0.5, 0.51, 0.49], "b": [0.8, 0.81, 0.79]}
-    found = compare(groups_of(scores), Settings(higher_is_better=False))
+    found = compare(groups_of(scores), ComparisonSettings(higher_is_better=False))
     assert [model.name for model in found.models] == ["a", "b"]
     (pair,) = found.pairs
-    assert (pair.first, pair.kind) == ("a", Kind.BETTER) and pair.difference == pytest.approx(-0.3)
+    assert (pair.first, pair.kind) == ("a", Conclusion.BETTER) and pair.difference == pytest.approx(-0.3)
     sentence = pair_sentence(pair, found)
     assert "a is better than b by .300, 95 % interval [.277, .323], Holm p < .001" in sentence
 
@@ -239,13 +244,13 @@ def test_degenerate_data_give_sentences(scores, told):
     assert any(told in sentence for sentence in words(found))
     assert all(0 < pair.estimate.p <= 1 for pair in found.pairs if pair.estimate is not None)
     if not any(pair.estimate for pair in found.pairs):
-        assert found.method is Method.NONE and all(pair.kind is Kind.UNTESTED for pair in found.pairs)
+        assert found.method is DecidingTest.NONE and all(pair.kind is Conclusion.UNTESTED for pair in found.pairs)
 
 
 @pytest.mark.parametrize("scores", [{"a": [0.5], "b": [0.6]}, {"a": [0.5, NAN], "b": [0.6, 0.7]}, {"a": [0.1, 0.4]}])
 def test_degenerate_pairs_give_sentences(scores):
-    found = compare(groups_of(scores), Settings(paired=True))
-    assert found.method is Method.NONE and words(found)
+    found = compare(groups_of(scores), ComparisonSettings(paired=True))
+    assert found.method is DecidingTest.NONE and words(found)
 
 
 def test_one_model_without_spread_is_compared_and_told_of():
@@ -256,7 +261,7 @@ def test_one_model_without_spread_is_compared_and_told_of():
 
 def test_names_must_differ():
     with pytest.raises(SweepKitError, match="names of their own"):
-        compare([Group(name="a", scores={}), Group(name="a", scores={})])
+        compare([ModelScores(name="a", scores={}), ModelScores(name="a", scores={})])
 
 
 finite = st.floats(-1e6, 1e6, allow_nan=False) | st.sampled_from([0.0, 0.5, 1.0, NAN, math.inf])
@@ -265,7 +270,7 @@ finite = st.floats(-1e6, 1e6, allow_nan=False) | st.sampled_from([0.0, 0.5, 1.0,
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(finite, max_size=4), max_size=3), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_no_data_break_it_and_no_p_is_zero(scores, lower):
-    found = compare(groups_of(scores), Settings(higher_is_better=not lower))
+    found = compare(groups_of(scores), ComparisonSettings(higher_is_better=not lower))
     assert all(isinstance(sentence, str) and "nan" not in sentence for sentence in words(found))
     for pair in found.pairs:
         if pair.estimate is not None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweepkit.stats.comparison import Kind, Method, compare
-from sweepkit.stats.examples import paired_bootstrap, paired_examples, sign_flip, two_way
-from sweepkit.stats.groups import Group
+from sweepkit.stats.comparison import Conclusion, DecidingTest, compare
+from sweepkit.stats.examples import paired_examples, two_way
+from sweepkit.stats.groups import ModelScores
 from sweepkit.stats.sentences import closing_sentences
 
 
@@ -26,7 +26,7 @@ def simulated(rng, seeds, count, *, gap=0.0, seed_sd=0.003, ability=0.07, residu
 
 def grouped(name, matrix):
     rows = {str(seed): row for seed, row in enumerate(np.asarray(matrix).tolist())}
-    return Group(name=name, scores={seed: math.fsum(row) / len(row) for seed, row in rows.items()}, examples=rows)
+    return ModelScores(name=name, scores={seed: math.fsum(row) / len(row) for seed, row in rows.items()}, examples=rows)
 
 
 def test_the_variance_is_the_written_formula():
@@ -69,7 +69,7 @@ def test_a_comparison_with_examples_takes_them_into_account_and_says_how_much():
     rng = np.random.default_rng(1)
     a, b = simulated(rng, 3, 300, gap=0.1)
     found = compare([grouped("a", a), grouped("b", b)])
-    assert (found.method, found.examples, found.pairs[0].kind) == (Method.TWO_WAY, 300, Kind.BETTER)
+    assert (found.method, found.examples, found.pairs[0].kind) == (DecidingTest.TWO_WAY, 300, Conclusion.BETTER)
     assert found.pairs[0].estimate.p == two_way(a, b).estimate.p
     assert found.pairs[0].seeds_only.p == pytest.approx(stats.ttest_ind(a.mean(1), b.mean(1)).pvalue)
     assert "the 300 examples is counted" in closing_sentences(found)[-1]
@@ -78,7 +78,7 @@ def test_a_comparison_with_examples_takes_them_into_account_and_says_how_much():
 def test_one_seed_each_speaks_of_these_checkpoints_only():
     a, b = simulated(np.random.default_rng(1), 1, 50, gap=0.2)
     found = compare([grouped("a", a), grouped("b", b)])
-    assert found.method is Method.EXAMPLES
+    assert found.method is DecidingTest.EXAMPLES
     assert found.pairs[0].estimate.p == pytest.approx(stats.ttest_rel(a[0], b[0]).pvalue)
     assert "these checkpoints only" in closing_sentences(found)[-1]
 
@@ -87,7 +87,7 @@ def test_other_numbers_of_examples_fall_back_to_seeds():
     rng = np.random.default_rng(1)
     a, b = simulated(rng, 3, 50)
     found = compare([grouped("a", a), grouped("b", b[:, :40])])
-    assert (found.method, found.examples) == (Method.POOLED, None)
+    assert (found.method, found.examples) == (DecidingTest.POOLED, None)
 
 
 def test_nothing_that_scatters_gives_no_test():
@@ -96,25 +96,8 @@ def test_nothing_that_scatters_gives_no_test():
     assert paired_examples(flat, flat + 0.25) is None
     assert paired_examples([[0.5]], [[0.4]]) is None
     found = compare([grouped("a", flat), grouped("b", flat)])
-    assert found.pairs[0].kind is Kind.UNTESTED
+    assert found.pairs[0].kind is Conclusion.UNTESTED
     with pytest.raises(ValueError, match="at least 2 seeds"):
         two_way(flat[:1], flat)
     with pytest.raises(ValueError, match="a matrix"):
         two_way([0.1], [0.2])
-
-
-def test_resampling_agrees_with_the_t_test():
-    rng = np.random.default_rng(9)
-    differences = rng.normal(0.02, 0.2, 499)
-    expected = stats.ttest_1samp(differences, 0)
-    assert sign_flip(differences, np.random.default_rng(1)) == pytest.approx(expected.pvalue, abs=0.02)
-    low, high = paired_bootstrap(differences, np.random.default_rng(1), draws=4000)
-    bounds = expected.confidence_interval()
-    assert (low[0], high[0]) == pytest.approx((bounds.low, bounds.high), abs=0.003)
-    several = paired_bootstrap([differences, differences + 1], np.random.default_rng(1), draws=200)
-    assert several[0][1] == pytest.approx(several[0][0] + 1)
-
-
-def test_sign_flip_never_gives_zero_and_takes_no_difference_for_none():
-    assert sign_flip(np.ones(40), np.random.default_rng(1), draws=99) == pytest.approx(0.01)
-    assert sign_flip(np.zeros(5), np.random.default_rng(1), draws=99) == 1.0

@@ -320,7 +320,7 @@ def test_every_value_that_a_distribution_draws_fits(kind, bounds, q, share):
         quantized = kind.value.startswith("q_")
         d = Distribution(kind=kind, q=q if quantized else None, **wide)
         value = round(value / q) * q if quantized else value
-    column = {"x": mirror.Column(Parameter(path=("x",), distribution=d), mirror.optuna_distribution(d))}
+    column = {"x": mirror.MirrorColumn(Parameter(path=("x",), distribution=d), mirror.optuna_distribution(d))}
     fit, attrs = mirror.split_params({"x": value}, column)
     assert attrs == {} and fit["x"] == pytest.approx(value, rel=1e-9)
     optuna.trial.create_trial(params=fit, distributions={"x": column["x"].distribution}, value=0.0)

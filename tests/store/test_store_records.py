@@ -55,7 +55,7 @@ def test_every_integer_becomes_a_number_that_json_and_float_take(value):
 @given(ROWS, st.integers(0, 8), st.sampled_from(["minimize", "maximize", None]))
 def test_reports_folded_in_two_parts_are_as_in_one(rows, cut, goal):
     rows = [records.plain_report(Report(seq=seq, values=values)) for seq, values in enumerate(rows)]
-    empty = records.Fold(history=(), best={}, last={})
+    empty = records.FoldedReports(history=(), best={}, last={})
     whole = records.fold(empty, rows, metric="m", goal=goal)
     half = records.fold(empty, rows[:cut], metric="m", goal=goal)
     assert repr(records.fold(half, rows[cut:], metric="m", goal=goal)) == repr(whole)
@@ -68,7 +68,7 @@ def test_reports_folded_in_two_parts_are_as_in_one(rows, cut, goal):
 
 def test_a_tie_keeps_the_first_report_as_the_best():
     rows = [Report(seq=0, values={"m": 1.0, "at": 0}), Report(seq=1, values={"m": 1.0, "at": 1})]
-    fold = records.fold(records.Fold(history=(), best={}, last={}), rows, metric="m", goal="minimize")
+    fold = records.fold(records.FoldedReports(history=(), best={}, last={}), rows, metric="m", goal="minimize")
     assert (fold.best["at"], fold.last["at"]) == (0, 1)
 
 

@@ -48,7 +48,7 @@ class AgentSettings:
 
 
 @dataclass(slots=True)
-class AgentOrders:
+class _AgentOrders:
     """What running attempts obey. Written by the agent and by the pool, read by every worker.
 
     Args:
@@ -124,7 +124,7 @@ class AgentContext:
         self.emit = emit
         self.host = host_name()
         self.identity = agent_identity()
-        self.orders = AgentOrders()
+        self.orders = _AgentOrders()
         self.runs = RunCache(store, sweep.sweep_id, instances=self.spec.instance_names)
         self.slots = SlotPolicy(settings.slots)
         self.disk = DiskWatch(place.paths.logs)

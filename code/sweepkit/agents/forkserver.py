@@ -57,11 +57,11 @@ def serve(control_fd: int) -> NoReturn:
     Args:
         control_fd: An inherited, connected stream socket to the agent.
     """
-    ForkServer(socket.socket(fileno=control_fd)).loop()
+    _ForkServer(socket.socket(fileno=control_fd)).loop()
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class _Living:
     """An attempt that runs: its id, the file that its end is written to, when it began (monotonic seconds)."""
 
     attempt: str
@@ -69,12 +69,12 @@ class Living:
     began: float
 
 
-class ForkServer:
+class _ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.attempts: dict[int, Living] = {}
+        self.attempts: dict[int, _Living] = {}
         self.buffer = b""
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
@@ -230,7 +230,7 @@ class ForkServer:
         if pid == 0:
             self._become(request, warm, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
-        self.attempts[pid] = Living(request["id"], request["exit_file"], time.monotonic())
+        self.attempts[pid] = _Living(request["id"], request["exit_file"], time.monotonic())
         self.send({"event": "started", "id": request["id"], "pid": pid, "warm": bool(warm)})
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
@@ -315,7 +315,7 @@ class ForkServer:
         os._exit(0)
 
 
-def _write_exit(living: Living, status: int, usage: Any) -> dict[str, Any]:
+def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
     """Write how an attempt ended, in one step, before anybody hears of it; return it."""
     facts = {
         "status": os.waitstatus_to_exitcode(status),

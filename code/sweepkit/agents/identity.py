@@ -1,4 +1,4 @@
-"""Who an agent is, so that another one can tell from the record alone whether it still lives."""
+"""Who an agent is, so that another one can say from the record alone whether it still lives."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def surely_dead(identity: str) -> bool:
 
 
 def surely_alive(identity: str) -> bool:
-    """Return whether that agent is known to run on this host now; False when nobody can tell."""
+    """Return whether that agent is known to run on this host now; False when nobody knows."""
     host, boot, namespace, pid, start = identity.split("|")
     here = (host, boot, namespace) == (host_name(), _boot(), _namespace())
     return here and _start_time(int(pid)) == start

@@ -24,7 +24,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
-OWNER_ENV = "SWEEPKIT_OWNER"
+_OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
@@ -107,7 +107,7 @@ class NotStarted:
 Event = Started | Exited | NotStarted
 
 
-def exited(facts: Mapping[str, Any]) -> Exited:
+def _exited(facts: Mapping[str, Any]) -> Exited:
     """Return the event from what the fork server sends or wrote down."""
     return Exited(
         status=int(facts["status"]),
@@ -120,7 +120,7 @@ def exited(facts: Mapping[str, Any]) -> Exited:
 def written_end(exit_file: Path) -> Exited | None:
     """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
     try:
-        return exited(json.loads(exit_file.read_text()))
+        return _exited(json.loads(exit_file.read_text()))
     except (OSError, ValueError):
         return None
 
@@ -177,7 +177,7 @@ class LocalLauncher:
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._env = {**os.environ, **(env or {}), OWNER_ENV: owner}
+        self._env = {**os.environ, **(env or {}), _OWNER_ENV: owner}
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -249,7 +249,7 @@ class LocalLauncher:
                 queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
             else:
                 self._forget(attempt)
-                queue.put(exited(message))
+                queue.put(_exited(message))
 
     def _forget(self, attempt: str) -> None:
         self._queues.pop(attempt, None)
@@ -395,7 +395,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
         Whether it is gone.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := carriers(f"{OWNER_ENV}={owner}"):
+    while pids := carriers(f"{_OWNER_ENV}={owner}"):
         if time.monotonic() > deadline:
             return False
         with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from sweepkit.model.events import Notice
 from sweepkit.model.records import Attempt, LiveAttempt
 
 # One query, and a search of /proc for each attempt of others: a killed neighbour costs seconds, not a lease.
-RECLAIM_PERIOD_S = 2.0
+_RECLAIM_PERIOD_S = 2.0
 
 
 class Reclaimer:
@@ -30,7 +30,7 @@ class Reclaimer:
     def reclaim(self) -> None:
         """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
         context, now = self._context, time.monotonic()
-        if now - self._reclaimed_at < min(RECLAIM_PERIOD_S, context.settings.lease_s / 4):
+        if now - self._reclaimed_at < min(_RECLAIM_PERIOD_S, context.settings.lease_s / 4):
             return
         self._reclaimed_at = now
         for live in context.store.live_attempts(context.sweep.sweep_id):

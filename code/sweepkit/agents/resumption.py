@@ -3,7 +3,7 @@
 At W&B a run whose process calls `run.mark_preempting()` and then ends badly is queued again; the next process sees
 `wandb.run.resumed`, loads its checkpoint, and its rows follow those that are there. Offline, W&B's client cannot
 resume: each attempt writes a file of its own that begins at step 0. So it is done here: the mark is read from the
-earlier attempt's file, the client is told by WANDB_RESUMED, and the earlier rows come first.
+earlier attempt's file, the client learns it from WANDB_RESUMED, and the earlier rows come first.
 
 Source: W&B's documentation, "Resume preemptible Sweeps runs"; the client's `Run.mark_preempting` and `Run.resumed`.
 """

@@ -1,4 +1,4 @@
-"""What one run occupies: GPUs and CPU cores, and how its process is told."""
+"""What one run occupies: GPUs and CPU cores, and how its process learns of it."""
 
 import os
 import re

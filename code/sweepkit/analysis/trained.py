@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.errors import SweepKitError
-from sweepkit.stats.groups import Group
+from sweepkit.stats.groups import ModelScores
 
 _LOWER = ("loss", "perplexity", "error", "wer", "cer", "mse", "mae", "rmse", "repetition_rate")
 _NOT_THE_MODEL = ("training.seed", "output.directory", "metrics.prediction_samples")
@@ -65,7 +65,7 @@ class Grouped:
     """
 
     metric: str
-    groups: tuple[Group, ...]
+    groups: tuple[ModelScores, ...]
     notes: tuple[str, ...]
     mismatches: tuple[str, ...]
 
@@ -114,7 +114,7 @@ def group(trainings: Sequence[Trained], metric: str, *, last: bool = False) -> G
     for model in dict.fromkeys(item.model for item in trainings):
         runs = [item for item in done if item.model == model]
         groups.append(
-            Group(
+            ModelScores(
                 name=model,
                 scores={run.seed: _score(run, name, last) for run in runs},
                 examples={run.seed: run.examples.columns[name] for run in runs if run.examples} if counted else None,

@@ -20,7 +20,7 @@ from sweepkit.compare.text import (
 )
 from sweepkit.files import write_atomically
 from sweepkit.reports.files import relative
-from sweepkit.stats.comparison import Method, Settings, compare
+from sweepkit.stats.comparison import ComparisonSettings, DecidingTest, compare
 from sweepkit.text.json_text import json_text
 from sweepkit.version import VERSION
 
@@ -49,12 +49,14 @@ def make_report(
     """
     grouped = group(trainings, metric, last=options.evaluation == "last")
     lower = lower_is_better(metric) if options.goal is None else options.goal == "minimize"
-    settings = Settings(alpha=options.alpha, margin=options.rope, higher_is_better=not lower, paired=options.paired)
+    settings = ComparisonSettings(
+        alpha=options.alpha, margin=options.rope, higher_is_better=not lower, paired=options.paired
+    )
     comparison = compare(grouped.groups, settings)
     done = [item for item in trainings if item.state in ("finished", "stopped")]
     warnings = [f"{text}: the scores do not mean the same thing, no pair is tested" for text in grouped.mismatches]
     if warnings:
-        comparison = dataclasses.replace(comparison, pairs=(), method=Method.NONE)
+        comparison = dataclasses.replace(comparison, pairs=(), method=DecidingTest.NONE)
     return Report(
         metric=grouped.metric,
         context=_context(done, options),

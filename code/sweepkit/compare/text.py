@@ -6,20 +6,20 @@ from typing import Any
 
 from sweepkit.analysis.budget import Budget, budget_sentences
 from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, latex
-from sweepkit.stats.comparison import Comparison, Method, Pair
-from sweepkit.stats.groups import Summary
+from sweepkit.stats.comparison import Comparison, DecidingTest, Pair
+from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
 from sweepkit.stats.student import Estimate
 from sweepkit.stats.words import difference_text, p_text, seeds_text, several
 from sweepkit.text.json_text import json_text
 
 _METHODS = {
-    Method.POOLED: "Student's t, standard deviation pooled over all models",
-    Method.WELCH: "Welch's t",
-    Method.PAIRED: "t over differences paired by seed",
-    Method.TWO_WAY: "two-way t over seeds and examples",
-    Method.EXAMPLES: "t over examples, these checkpoints only",
-    Method.NONE: "nothing tested",
+    DecidingTest.POOLED: "Student's t, standard deviation pooled over all models",
+    DecidingTest.WELCH: "Welch's t",
+    DecidingTest.PAIRED: "t over differences paired by seed",
+    DecidingTest.TWO_WAY: "two-way t over seeds and examples",
+    DecidingTest.EXAMPLES: "t over examples, these checkpoints only",
+    DecidingTest.NONE: "nothing tested",
 }
 _SOURCES = (
     "Holm 1979",
@@ -77,7 +77,7 @@ def model_table(report: Report) -> Cells:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
-    def interval(model: Summary) -> str:
+    def interval(model: ScoreSummary) -> str:
         return "-" if model.low is None else f"[{number(model.low)}, {number(model.high)}]"
 
     return Cells(
@@ -158,7 +158,7 @@ def sentences(report: Report) -> list[str]:
 
 def _seeds_alone(comparison: Comparison) -> list[str]:
     """Return the pairs that differ on this dev set, yet not beyond the noise of its examples."""
-    if comparison.method is not Method.TWO_WAY:
+    if comparison.method is not DecidingTest.TWO_WAY:
         return []
     alpha = comparison.settings.alpha / max(1, comparison.tested)
     found = [
@@ -265,7 +265,7 @@ def comparison_plain(report: Report) -> dict[str, Any]:
     }
 
 
-def _model_plain(model: Summary) -> dict[str, Any]:
+def _model_plain(model: ScoreSummary) -> dict[str, Any]:
     return {
         "name": model.name,
         "n": model.n,

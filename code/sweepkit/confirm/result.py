@@ -9,12 +9,12 @@ from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
-from sweepkit.reports.confirmation import Confirmation, Fresh, Look, Member, Seen
+from sweepkit.reports.confirmation import Confirmation, Fresh, HoldoutLook, Member, Seen
 from sweepkit.runner.plan import Plan
 from sweepkit.search.race import Pair, pair_of
 
 if TYPE_CHECKING:
-    from sweepkit.stats.race import Place, Standing
+    from sweepkit.stats.race import Place, RaceStanding
     from sweepkit.store.base import Store
 
 
@@ -54,7 +54,9 @@ def seen_of(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePl
         report = statistics.median_low(best) if best else 0
         runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
         scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
-        looks.append(Look(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs)))
+        looks.append(
+            HoldoutLook(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs))
+        )
     return Seen(
         parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
     )
@@ -70,7 +72,7 @@ def _value_at(run: RunRecord, report: int) -> float | None:
     return run.summary
 
 
-def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "Standing":
+def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metric | None) -> "RaceStanding":
     """Return where everybody stands by the runs that are recorded."""
     return setup.race(record.seed).standing(scores_of(store.runs(record.sweep_id), metric, setup))
 

@@ -4,6 +4,7 @@ Source of the numbers: `sweeps` 0.3.0, `params.py` (quantiles) and `grid_search.
 values); where they differ on purpose, the method says so. The meanings of the fields are W&B's too (config schema).
 """
 
+import json
 import math
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -354,6 +355,13 @@ _LOG_NORMAL = frozenset({Kind.LOG_NORMAL, Kind.Q_LOG_NORMAL})
 _STANDARD_NORMAL = NormalDist()
 _TAIL = 2.0**-53  # the least step of a uniform draw from [0, 1)
 _LARGEST = sys.float_info.max
+
+
+def as_choice(value: Any) -> Any:
+    """Return a value as Optuna keeps it: text, numbers, booleans and None as they are, others as JSON text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def content_key(value: Any) -> Hashable:

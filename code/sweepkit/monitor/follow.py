@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.analysis.progress import Row, Snapshot, Watched, metric_of, metrics_of, row_of, snapshot
+from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
@@ -42,7 +42,7 @@ class Follower:
         self._metrics: tuple[Metric, ...] = ()
         self._rule: StoppingRule | None = None
         self._total: int | None = None
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, WatchedRun] = {}
         self._views: dict[int, RunView] = {}
         self.live: Sequence[LiveRun] = ()
 

@@ -10,9 +10,9 @@
 | timeout | FAILED: it would last as long again | | yes |
 | diverged, as the program says | DIVERGED | | no |
 | disk full, by its log or by the disk | PENDING, and the sweep is paused with the reason | anywhere | no |
-| lost GPU | PENDING, and its slot is quarantined; FAILED after INFRASTRUCTURE_RETRIES | elsewhere | no |
+| lost GPU | PENDING, and its slot is quarantined; FAILED after _INFRASTRUCTURE_RETRIES | elsewhere | no |
 | one of the three below, its W&B run marked as preempting | PENDING; FAILED after PREEMPTIONS | anywhere | no |
-| killed from outside, or lost | PENDING after a pause; FAILED after INFRASTRUCTURE_RETRIES | anywhere | no |
+| killed from outside, or lost | PENDING after a pause; FAILED after _INFRASTRUCTURE_RETRIES | anywhere | no |
 | out of memory | PENDING once when another slot may have more; else FAILED | elsewhere, after a pause | yes |
 | program error | PENDING while retries are left and it is not the last one again; else FAILED | anywhere | yes |
 
@@ -30,8 +30,8 @@ from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
 __all__ = ["Ending", "AttemptOutcome", "PastFailure", "failure_reason", "hopeless", "judge"]
 
-INFRASTRUCTURE_RETRIES = 3
-PREEMPTIONS = 20  # W&B resumes without end; a program that marks every run and always fails would never be told so
+_INFRASTRUCTURE_RETRIES = 3
+PREEMPTIONS = 20  # W&B resumes without end; a program that marks every run and always fails would never end
 _LONGEST_PAUSE_S = 60.0
 
 
@@ -129,8 +129,8 @@ def _failure(ending: Ending) -> Failure:
     if ending.status != 0:
         return classify(ending.status, ending.log_tail)
     status = ending.run_status or 1
-    told = last_exception(ending.log_tail)[0]
-    reason = f"its W&B run was finished with exit code {status}{': ' if told else ''}{told[:300]}"
+    error = last_exception(ending.log_tail)[0]
+    reason = f"its W&B run was finished with exit code {status}{': ' if error else ''}{error[:300]}"
     return replace(classify(status, ending.log_tail), reason=reason)
 
 
@@ -166,7 +166,7 @@ def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retri
     before = sum(item.kind == failed.kind for item in past)
     if failed.kind in (FailureKind.LOST_GPU, FailureKind.KILLED):
         lost_gpu = failed.kind is FailureKind.LOST_GPU
-        again = _again(failed, before, INFRASTRUCTURE_RETRIES, counts=False)
+        again = _again(failed, before, _INFRASTRUCTURE_RETRIES, counts=False)
         waits = replace(again, pause_s=0.0 if before == 0 else _pause_s(before), elsewhere=lost_gpu)
         return replace(waits if again.state is RunState.PENDING else again, quarantine=lost_gpu)
     if failed.kind is FailureKind.OUT_OF_MEMORY:

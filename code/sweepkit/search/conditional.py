@@ -21,7 +21,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.space import Condition, Path
 from sweepkit.search.axes import Axis, axis_length
 
-MOST_STATES = 20_000
+_MOST_STATES = 20_000
 
 
 class TooEntangled(SweepKitError):
@@ -110,10 +110,10 @@ class _Family:
         known = self._counts.get(key)
         if known is not None:
             return known
-        if len(self._counts) >= MOST_STATES:
+        if len(self._counts) >= _MOST_STATES:
             names = ", ".join(".".join(path) for path in self.paths[:8])
             raise TooEntangled(
-                f"sweepkit.conditions: at most {MOST_STATES} combinations of connected parameters are counted, "
+                f"sweepkit.conditions: at most {_MOST_STATES} combinations of connected parameters are counted, "
                 f"got more ({names}, …); use fewer conditions between them, or an unbounded parameter"
             )
         total = 0

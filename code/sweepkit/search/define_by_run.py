@@ -63,7 +63,7 @@ class SpaceFunction:
         return SpaceFunctionError(f"{place}search_space {self.name}: {rule}")
 
 
-class SuggestingTrial:
+class _SuggestingTrial:
     """What a search space function gets: Optuna's suggestions, and nothing else of a trial.
 
     Args:
@@ -253,7 +253,7 @@ class DefineByRunEngine:
             )
             if sampler != "random":  # which looks at nothing, and may be asked 200 times
                 study.add_trials(trials)
-            trial = SuggestingTrial(study.ask(), number, self._function, known)
+            trial = _SuggestingTrial(study.ask(), number, self._function, known)
             returned = self._call(trial)
         if not trial.params:
             raise self._function.error("must suggest at least one parameter, got none; call trial.suggest_…")
@@ -269,7 +269,7 @@ class DefineByRunEngine:
 
         return RandomSampler(seed=seed) if kind == "random" else make_sampler(kind, self._options, seed=seed)
 
-    def _call(self, trial: SuggestingTrial) -> Any:
+    def _call(self, trial: _SuggestingTrial) -> Any:
         """Return what the function returns; what it raises is told with its line."""
         try:
             returned = self._function.call(trial)

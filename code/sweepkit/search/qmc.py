@@ -14,8 +14,6 @@ from sweepkit.search.points import FinitePoints, SeenPoints, support_points
 from sweepkit.search.random import derived_seed, draw, pick_unseen
 
 _STEPS = 32  # along the sequence in a finite space before the point is picked among the unseen ones
-# scipy's Sobol' table ends there; a Halton point of so many dimensions is worse than a random one.
-MAX_PARAMETERS = 21_201
 
 
 class QmcEngine:
@@ -25,7 +23,7 @@ class QmcEngine:
     place of a random number. In a finite space a told point is passed over for the next ones of the sequence.
 
     Args:
-        space: Any space of at most 21,201 parameters.
+        space: Any space of at most 21,201 parameters, where scipy's Sobol' table ends.
         seed: Seed of the search, >= 0; an unscrambled sequence is the same for all.
         qmc_type: "sobol" (best at powers of two runs) or "halton".
         scramble: Randomize the sequence by the seed.

@@ -13,7 +13,7 @@ Pair = tuple[int, int]  # a candidate and which of its fresh seeds, both from 0
 # Ended runs → the runs that the present round still lacks, in order (those under way included), and a reason; no runs
 # and a reason when the race is over.
 Decide = Callable[[Mapping[Pair, RunView]], tuple[Sequence[Pair], str]]
-Configure = Callable[[int, int], Mapping[str, Any]]  # a pair → its parameters
+_Configure = Callable[[int, int], Mapping[str, Any]]  # a pair → its parameters
 
 
 class RaceEngine:
@@ -28,7 +28,7 @@ class RaceEngine:
         notes: What else the record keeps of a proposal; its seed, say.
     """
 
-    def __init__(self, decide: Decide, configure: Configure, *, total: int, notes: Configure | None = None) -> None:
+    def __init__(self, decide: Decide, configure: _Configure, *, total: int, notes: _Configure | None = None) -> None:
         self._decide = decide
         self._configure = configure
         self._notes = notes or (lambda candidate, repeat: {})

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 # Measured: GPSampler takes 0.17 s of CPU per ask at 100 runs, 0.6 s at 300 and 5 s at 1000.
-GP_MAX_RUNS = 300
+_GP_MAX_RUNS = 300
 # `auto` leaves the Gaussian process earlier: measured on ten problems it led TPE at 25 and at 50 runs, not at 100.
 AUTO_GP_RUNS = 100
-POPULATION = 20  # of NSGA; Optuna's 50 would leave most sweeps in their first generation, which is random
+_POPULATION = 20  # of NSGA; Optuna's 50 would leave most sweeps in their first generation, which is random
 # Observed runs before the sampler acts: Optuna's own numbers. NSGA's first generation is random anyway.
 STARTUP_RUNS = 10
 _STARTUP = {"tpe": STARTUP_RUNS, "gp": STARTUP_RUNS, "cmaes": 1, "nsga": 0}
@@ -93,7 +93,7 @@ def kind_for(sampler: str, *, observed: int, objectives: int, options: Mapping[s
     kind = sampler
     if sampler == "auto":
         kind = "gp" if objectives == 1 and observed <= AUTO_GP_RUNS else "tpe"
-    elif sampler == "gp" and observed > GP_MAX_RUNS:
+    elif sampler == "gp" and observed > _GP_MAX_RUNS:
         kind = "tpe"
     return "random" if observed < options.get("n_startup_trials", _STARTUP[kind]) else kind
 
@@ -119,7 +119,7 @@ def make_sampler(kind: str, options: Mapping[str, Any], *, seed: int, objectives
         if kind == "cmaes":
             return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, **options)
         variant = options.get("variant", 2 if objectives < 4 else 3)
-        settings = {"population_size": POPULATION, **{k: v for k, v in options.items() if k != "variant"}}
+        settings = {"population_size": _POPULATION, **{k: v for k, v in options.items() if k != "variant"}}
         nsga = samplers.NSGAIISampler if variant == 2 else samplers.NSGAIIISampler
         return nsga(seed=seed, **settings)
 

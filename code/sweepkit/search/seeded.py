@@ -171,14 +171,14 @@ class SeededEngine:
         runs = self._in_order(configuration)
         goes_on = not all(run.state.done for run in runs) or self._due(configuration) is not None
         bare = replace(runs[0], number=configuration, params=self._bare(runs[0].params), instances=())
-        return averaged(bare, runs, self._objectives, state=RunState.RUNNING if goes_on else None)
+        return _averaged(bare, runs, self._objectives, state=RunState.RUNNING if goes_on else None)
 
     def _in_order(self, configuration: int) -> list[RunView]:
         runs = self._runs[configuration]
         return [runs[number] for number in sorted(runs)]
 
 
-def averaged(
+def _averaged(
     view: RunView, runs: Sequence[RunView], objectives: Sequence[Metric], *, state: RunState | None
 ) -> RunView:
     """Return `view` with the state and the mean of all seeds of its configuration.
@@ -228,6 +228,6 @@ def averaged_prior(prior: Sequence[RunView], spec: SweepSpec) -> list[RunView]:
     for run, params in zip(prior, bare, strict=True):
         groups.setdefault(content_key(params), []).append(replace(run, params=params))
     return [
-        averaged(replace(runs[0], number=number), runs, spec.objectives, state=None)
+        _averaged(replace(runs[0], number=number), runs, spec.objectives, state=None)
         for number, runs in enumerate(groups.values())
     ]

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.distributions import Distribution, Kind, as_choice
 from sweepkit.model.space import Parameter, Path, Space
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 
@@ -116,13 +116,6 @@ def _chosen(distribution: Distribution, name: str, trial: Trial) -> Any:
     if any(shown[index] in shown[:index] for index in range(size)):  # 1, 1.0 and True are one choice to Optuna
         shown = [json.dumps(value, ensure_ascii=False, sort_keys=True) for value in values]
     return values[shown.index(trial.suggest_categorical(name, shown))]
-
-
-def as_choice(value: Any) -> Any:
-    """Return a value as Optuna keeps it: text, numbers, booleans and None as they are, others as JSON text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _lattice(distribution: Distribution) -> tuple[float | int, float | int, float | int] | None:

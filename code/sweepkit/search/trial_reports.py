@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sweepkit.model.metric import Metric
 
 
-class ReportedTrial(Protocol):
+class _ReportedTrial(Protocol):
     """What is asked of a trial; `optuna.Trial` has it."""
 
     def report(self, value: float, step: int) -> None:
@@ -33,7 +33,7 @@ class TrialReports:
         history: The values told so far.
     """
 
-    def __init__(self, trial: ReportedTrial, metric: Metric) -> None:
+    def __init__(self, trial: _ReportedTrial, metric: Metric) -> None:
         self.history: list[float] = []
         self._trial, self._metric = trial, metric
 

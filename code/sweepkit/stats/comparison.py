@@ -13,14 +13,14 @@ from itertools import combinations
 from sweepkit.errors import SweepKitError
 from sweepkit.stats.effects import Effect, hedges_g
 from sweepkit.stats.examples import paired_examples, two_way
-from sweepkit.stats.groups import Group, Summary, data_notes, describe, sd
+from sweepkit.stats.groups import ModelScores, ScoreSummary, data_notes, describe, sd
 from sweepkit.stats.holm import holm
 from sweepkit.stats.power import Noise, detectable, seeds_for_equality, seeds_needed
 from sweepkit.stats.student import Estimate, Pool, paired, pool, pooled, quantile, welch
 from sweepkit.stats.words import margin_text
 
 
-class Method(StrEnum):
+class DecidingTest(StrEnum):
     """The test that decides."""
 
     POOLED = "pooled"  # Student's t, standard deviation over all models
@@ -31,7 +31,7 @@ class Method(StrEnum):
     NONE = "none"  # nothing can be tested
 
 
-class Kind(StrEnum):
+class Conclusion(StrEnum):
     """What is concluded of a pair."""
 
     BETTER = "better"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ComparisonSettings:
     """How it is decided.
 
     Args:
@@ -95,7 +95,7 @@ class Pair:
     noise: Noise | None = None
     seed_error: float | None = None
     example_error: float | None = None
-    kind: Kind = Kind.UNTESTED
+    kind: Conclusion = Conclusion.UNTESTED
     verdict: str = "not tested"
 
 
@@ -113,9 +113,9 @@ class Comparison:
         notes: What a reader must know of the data, a sentence each.
     """
 
-    method: Method
-    settings: Settings
-    models: tuple[Summary, ...]
+    method: DecidingTest
+    settings: ComparisonSettings
+    models: tuple[ScoreSummary, ...]
     pairs: tuple[Pair, ...]
     pool: Pool | None
     examples: int | None
@@ -127,7 +127,7 @@ class Comparison:
         return sum(pair.estimate is not None for pair in self.pairs)
 
 
-def compare(groups: Sequence[Group], settings: Settings | None = None) -> Comparison:
+def compare(groups: Sequence[ModelScores], settings: ComparisonSettings | None = None) -> Comparison:
     """Compare every pair of groups.
 
     Data that allow no test (one seed, no spread, one group, nothing finite) give a comparison without it; its
@@ -136,7 +136,7 @@ def compare(groups: Sequence[Group], settings: Settings | None = None) -> Compar
     Raises:
         SweepKitError: Two groups have the same name, or `paired` is asked and their seeds differ.
     """
-    settings = settings or Settings()
+    settings = settings or ComparisonSettings()
     names = [group.name for group in groups]
     if len(set(names)) < len(names):
         raise SweepKitError(f"models must have names of their own, got {', '.join(names)}")
@@ -152,21 +152,21 @@ def compare(groups: Sequence[Group], settings: Settings | None = None) -> Compar
     models = tuple(_with_interval(summaries[g.name], shared if _equal_n(usable) else None) for g in order)
     found = _decide(pairs, settings, method)
     return Comparison(
-        method=method if any(pair.estimate for pair in found) else Method.NONE,
+        method=method if any(pair.estimate for pair in found) else DecidingTest.NONE,
         settings=settings,
         models=models,
         pairs=tuple(sorted(found, key=lambda pair: 2.0 if pair.estimate is None else pair.estimate.p)),
         pool=shared,
-        examples=_example_count(usable) if method in (Method.TWO_WAY, Method.EXAMPLES) else None,
+        examples=_example_count(usable) if method in (DecidingTest.TWO_WAY, DecidingTest.EXAMPLES) else None,
         notes=data_notes(order, models, paired=settings.paired),
     )
 
 
-def _rank(summary: Summary, sign: int) -> tuple[bool, float]:
+def _rank(summary: ScoreSummary, sign: int) -> tuple[bool, float]:
     return (summary.mean is None, 0.0 if summary.mean is None else -sign * summary.mean)
 
 
-def _check_seeds(groups: Sequence[Group]) -> None:
+def _check_seeds(groups: Sequence[ModelScores]) -> None:
     """Refuse to pair groups whose seeds differ."""
     for group in groups[1:]:
         if set(group.scores) != set(groups[0].scores):
@@ -176,11 +176,11 @@ def _check_seeds(groups: Sequence[Group]) -> None:
             )
 
 
-def _equal_n(groups: Sequence[Group]) -> bool:
+def _equal_n(groups: Sequence[ModelScores]) -> bool:
     return len({len(group.finite()) for group in groups}) == 1
 
 
-def _example_count(groups: Sequence[Group]) -> int | None:
+def _example_count(groups: Sequence[ModelScores]) -> int | None:
     """Return how many examples every finite run of every group has a score of; None unless all have as many."""
     counts = {
         None if group.examples is None or seed not in group.examples else len(group.examples[seed])
@@ -191,22 +191,22 @@ def _example_count(groups: Sequence[Group]) -> int | None:
     return count if count is not None and count > 1 else None
 
 
-def _method(groups: Sequence[Group], settings: Settings) -> Method:
+def _method(groups: Sequence[ModelScores], settings: ComparisonSettings) -> DecidingTest:
     """Return the test for these groups, each with at least one finite score."""
     counts = [len(group.finite()) for group in groups]
     if len(groups) < 2:
-        return Method.NONE
+        return DecidingTest.NONE
     if settings.paired:
-        return Method.PAIRED
+        return DecidingTest.PAIRED
     if _example_count(groups) is not None:
         if min(counts) > 1:
-            return Method.TWO_WAY
+            return DecidingTest.TWO_WAY
         if max(counts) == 1:
-            return Method.EXAMPLES
-    return Method.POOLED if _equal_n(groups) else Method.WELCH
+            return DecidingTest.EXAMPLES
+    return DecidingTest.POOLED if _equal_n(groups) else DecidingTest.WELCH
 
 
-def _with_interval(summary: Summary, shared: Pool | None) -> Summary:
+def _with_interval(summary: ScoreSummary, shared: Pool | None) -> ScoreSummary:
     """Return a summary with its mean's 95 % interval: by the shared standard deviation, else by its own."""
     if summary.mean is None or summary.n < 1:
         return summary
@@ -217,7 +217,7 @@ def _with_interval(summary: Summary, shared: Pool | None) -> Summary:
     return replace(summary, low=summary.mean - half, high=summary.mean + half)
 
 
-def _pair(one: Group, two: Group, method: Method, shared: Pool | None) -> Pair:
+def _pair(one: ModelScores, two: ModelScores, method: DecidingTest, shared: Pool | None) -> Pair:
     """Return a pair with its estimates, nothing decided yet. `shared` is None when the numbers of seeds differ."""
     a, b = list(one.finite().values()), list(two.finite().values())
     own = pool([a, b])
@@ -231,7 +231,7 @@ def _pair(one: Group, two: Group, method: Method, shared: Pool | None) -> Pair:
     )
     over_seeds, noise = _over_seeds(one, two, method, shared)
     pair = replace(pair, seeds_only=over_seeds, estimate=over_seeds, noise=noise)
-    if method is Method.TWO_WAY:
+    if method is DecidingTest.TWO_WAY:
         both = two_way(_matrix(one), _matrix(two))
         if both is None:
             return replace(pair, estimate=None, noise=None)
@@ -242,7 +242,7 @@ def _pair(one: Group, two: Group, method: Method, shared: Pool | None) -> Pair:
             seed_error=both.seed_error,
             example_error=both.example_error,
         )
-    if method is Method.EXAMPLES:
+    if method is DecidingTest.EXAMPLES:
         return replace(pair, estimate=paired_examples(_matrix(one), _matrix(two)), noise=None)
     return pair
 
@@ -251,11 +251,13 @@ def _gap(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(a) / len(a) - sum(b) / len(b)
 
 
-def _over_seeds(one: Group, two: Group, method: Method, shared: Pool | None) -> tuple[Estimate | None, Noise | None]:
+def _over_seeds(
+    one: ModelScores, two: ModelScores, method: DecidingTest, shared: Pool | None
+) -> tuple[Estimate | None, Noise | None]:
     """Return the test over seeds, and how it goes with their number."""
     a, b = one.finite(), two.finite()
     first, second = list(a.values()), list(b.values())
-    if method is Method.PAIRED:
+    if method is DecidingTest.PAIRED:
         common = [seed for seed in a if seed in b]
         gaps = [a[seed] - b[seed] for seed in common]
         estimate = paired([a[seed] for seed in common], [b[seed] for seed in common])
@@ -270,12 +272,12 @@ def _over_seeds(one: Group, two: Group, method: Method, shared: Pool | None) -> 
     return estimate, Noise(per_seed=sd(first) ** 2 + sd(second) ** 2, df_per_seed=2)
 
 
-def _matrix(group: Group) -> list[Sequence[float]]:
+def _matrix(group: ModelScores) -> list[Sequence[float]]:
     """Return the examples' scores of the finite runs, a row each."""
     return [(group.examples or {})[seed] for seed in group.finite()]
 
 
-def _decide(pairs: Sequence[Pair], settings: Settings, method: Method) -> list[Pair]:
+def _decide(pairs: Sequence[Pair], settings: ComparisonSettings, method: DecidingTest) -> list[Pair]:
     """Return the pairs with what is concluded of them."""
     corrected = holm([None if pair.estimate is None else pair.estimate.p for pair in pairs])
     by_welch = holm([None if pair.welch is None else pair.welch.p for pair in pairs])
@@ -288,25 +290,25 @@ def _decide(pairs: Sequence[Pair], settings: Settings, method: Method) -> list[P
             alpha = settings.alpha / tests
             seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
             pair = replace(pair, kind=kind, detectable=seen, seeds=_seeds(pair, settings, alpha))
-        decided.append(replace(pair, verdict=verdict_text(pair.kind, settings.margin)))
+        decided.append(replace(pair, verdict=_verdict_text(pair.kind, settings.margin)))
     return decided
 
 
-def _kind(pair: Pair, settings: Settings, method: Method) -> Kind:
+def _kind(pair: Pair, settings: ComparisonSettings, method: DecidingTest) -> Conclusion:
     """Return the conclusion of a tested pair."""
     if pair.estimate is None or pair.p_holm is None:
-        return Kind.UNTESTED
+        return Conclusion.UNTESTED
     close = settings.margin > 0 and pair.estimate.inside(settings.margin, settings.alpha)
     if pair.p_holm >= settings.alpha:
-        return Kind.EQUAL if close else Kind.OPEN
+        return Conclusion.EQUAL if close else Conclusion.OPEN
     if close:
-        return Kind.NEGLIGIBLE
-    if method is Method.POOLED and (pair.welch_holm is None or pair.welch_holm >= settings.alpha):
-        return Kind.BETTER_IF_EQUAL_SD
-    return Kind.BETTER
+        return Conclusion.NEGLIGIBLE
+    if method is DecidingTest.POOLED and (pair.welch_holm is None or pair.welch_holm >= settings.alpha):
+        return Conclusion.BETTER_IF_EQUAL_SD
+    return Conclusion.BETTER
 
 
-def _seeds(pair: Pair, settings: Settings, alpha: float) -> int | None:
+def _seeds(pair: Pair, settings: ComparisonSettings, alpha: float) -> int | None:
     """Return how many seeds of each would decide a pair, were its means what they seem."""
     if pair.noise is None:
         return None
@@ -315,17 +317,17 @@ def _seeds(pair: Pair, settings: Settings, alpha: float) -> int | None:
     return seeds_for_equality(settings.margin, pair.noise, alpha=settings.alpha, wanted=settings.power)
 
 
-def verdict_text(kind: Kind, margin: float) -> str:
+def _verdict_text(kind: Conclusion, margin: float) -> str:
     """Return a conclusion in words.
 
-    >>> verdict_text(Kind.EQUAL, 0.005)
+    >>> _verdict_text(Conclusion.EQUAL, 0.005)
     'equal within ±.005'
     """
     return {
-        Kind.BETTER: "better",
-        Kind.BETTER_IF_EQUAL_SD: "better (depends on equal sd)",
-        Kind.NEGLIGIBLE: f"better, by less than {margin_text(margin)}",
-        Kind.EQUAL: f"equal within {margin_text(margin)}",
-        Kind.OPEN: "no conclusion",
-        Kind.UNTESTED: "not tested",
+        Conclusion.BETTER: "better",
+        Conclusion.BETTER_IF_EQUAL_SD: "better (depends on equal sd)",
+        Conclusion.NEGLIGIBLE: f"better, by less than {margin_text(margin)}",
+        Conclusion.EQUAL: f"equal within {margin_text(margin)}",
+        Conclusion.OPEN: "no conclusion",
+        Conclusion.UNTESTED: "not tested",
     }[kind]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sweepkit.stats.power import Noise
 from sweepkit.stats.student import Estimate
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class _Runs:
     residual: float
 
 
-def _runs(matrix: Floats) -> _Runs:
+def _runs(matrix: _Floats) -> _Runs:
     seeds, count = matrix.shape
     means = matrix.mean(axis=1)
     left = matrix - means[:, None] - matrix.mean(axis=0)[None, :] + matrix.mean()
@@ -106,54 +106,13 @@ def paired_examples(first: ArrayLike, second: ArrayLike) -> Estimate | None:
     return Estimate(difference=float(difference.mean()), error=error, df=len(difference) - 1)
 
 
-def paired_bootstrap(
-    differences: ArrayLike, rng: np.random.Generator, *, draws: int = 10_000, level: float = 0.95
-) -> tuple[Floats, Floats]:
-    """Return the percentile interval of the mean of each row, over resampled examples; two arrays of bounds.
-
-    All rows share the draws: one product of a (draws, N) matrix of multinomial weights with the rows.
-
-    Args:
-        differences: Shape (N,) or (systems, N), N >= 1, of per-example differences, seeds averaged first.
-        rng: Seeded by the caller.
-        draws: Resamples, >= 1.
-        level: Of the interval, in (0, 1).
-
-    Source: Efron (1979), Annals of Statistics 7, 1-26; Koehn (2004), EMNLP, pairs by example. Its p value, unlike
-    sacrebleu's, would be two-sided; for p take `sign_flip` or the t test.
-    """
-    rows = np.atleast_2d(np.asarray(differences, dtype=np.float64))
-    count = rows.shape[1]
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws) / count
-    means = weights @ rows.T
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def sign_flip(differences: ArrayLike, rng: np.random.Generator, *, draws: int = 10_000) -> float:
-    """Return the two-sided p of the sign-flip randomization test, at least 1 / (draws + 1).
-
-    Args:
-        differences: Shape (N,), N >= 1, of per-example differences, seeds averaged first.
-        rng: Seeded by the caller.
-        draws: Random assignments, >= 1.
-
-    Source: Fisher (1935), The Design of Experiments, section 21; (c + 1) / (draws + 1) as Phipson & Smyth (2010).
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    observed = abs(float(values.mean()))
-    signs = rng.integers(0, 2, size=(draws, len(values)), dtype=np.int8)
-    means = np.abs((2.0 * (signs @ values) - values.sum()) / len(values))
-    return float((np.count_nonzero(means >= observed * (1 - 1e-12)) + 1) / (draws + 1))
-
-
-def _averaged(scores: ArrayLike) -> Floats:
+def _averaged(scores: ArrayLike) -> _Floats:
     matrix = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     averaged: Any = matrix.mean(axis=0)
     return np.asarray(averaged, dtype=np.float64)
 
 
-def _matrix(scores: ArrayLike) -> Floats:
+def _matrix(scores: ArrayLike) -> _Floats:
     matrix = np.asarray(scores, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"a matrix of seeds × examples, got {matrix.ndim} dimensions")

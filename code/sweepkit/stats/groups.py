@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sweepkit.stats.words import several
 
-SAME = 1e-12  # a spread below this part of the values is rounding, not noise
+_SAME = 1e-12  # a spread below this part of the values is rounding, not noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ModelScores:
     """The runs of one model.
 
     Args:
@@ -30,7 +30,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class ScoreSummary:
     """A model's scores in numbers.
 
     Args:
@@ -55,14 +55,14 @@ class Summary:
     high: float | None = None
 
 
-def groups_of(scores: Mapping[str, Sequence[float]]) -> list[Group]:
+def groups_of(scores: Mapping[str, Sequence[float]]) -> list[ModelScores]:
     """Return groups of scores whose seeds are their places: "1", "2", ….
 
     >>> groups_of({"a": [0.5, 0.75]})[0].scores
     {'1': 0.5, '2': 0.75}
     """
     return [
-        Group(name=name, scores={str(place): float(value) for place, value in enumerate(values, start=1)})
+        ModelScores(name=name, scores={str(place): float(value) for place, value in enumerate(values, start=1)})
         for name, values in scores.items()
     ]
 
@@ -80,17 +80,17 @@ def sd(values: Sequence[float]) -> float:
     """Return the sample standard deviation (n - 1) of at least two values; 0 when they differ by rounding only."""
     middle = mean(values)
     found = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-    return 0.0 if found <= SAME * max(abs(value) for value in values) else found
+    return 0.0 if found <= _SAME * max(abs(value) for value in values) else found
 
 
-def describe(group: Group) -> Summary:
+def describe(group: ModelScores) -> ScoreSummary:
     """Return a group's numbers, without an interval."""
     finite = group.finite()
     values = list(finite.values())
     left_out = len(group.scores) - len(values)
     if not values:
-        return Summary(name=group.name, n=0, left_out=left_out, seeds=())
-    return Summary(
+        return ScoreSummary(name=group.name, n=0, left_out=left_out, seeds=())
+    return ScoreSummary(
         name=group.name,
         n=len(values),
         left_out=left_out,
@@ -102,7 +102,7 @@ def describe(group: Group) -> Summary:
     )
 
 
-def data_notes(groups: Sequence[Group], models: Sequence[Summary], *, paired: bool) -> tuple[str, ...]:
+def data_notes(groups: Sequence[ModelScores], models: Sequence[ScoreSummary], *, paired: bool) -> tuple[str, ...]:
     """Return what a reader must know of the data, a sentence each.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, nctdtr, ndtr, stdtrit  # type: ignore[import-untyped]
 
-MOST_SEEDS = 1000
+_MOST_SEEDS = 1000
 _FAR = 20.0  # standard errors; beyond them scipy's noncentral t gives NaN now and then
 _POINTS = 128
 _MANY = 1e6  # degrees of freedom that are as good as infinitely many
@@ -119,9 +119,9 @@ def _fewest(enough: Callable[[int], bool], noise: Noise) -> int | None:
     """Return the smallest number of seeds, from 2, that is enough; more seeds never make it worse."""
     if noise.per_seed + noise.fixed <= 0:
         return None
-    if not enough(MOST_SEEDS):
+    if not enough(_MOST_SEEDS):
         return None
-    low, high = 1, MOST_SEEDS
+    low, high = 1, _MOST_SEEDS
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -32,7 +32,7 @@ from sweepkit.stats.words import chance_text
 
 CANDIDATES = 5
 BUDGET = 15
-LEVEL = 0.95
+_LEVEL = 0.95
 _ALONE = 5  # runs of a single candidate at most: they race against nobody
 _DRAWS = 20_000
 _FEWEST = 10  # configurations of a sweep from which the spread of all means is learnt
@@ -139,7 +139,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RaceStanding:
     """What a race has come to.
 
     Args:
@@ -172,7 +172,7 @@ class Race:
     rounds: tuple[Round, ...]
     everyone: tuple[tuple[float, ...], ...] = ()
     rope: float | None = None
-    level: float = LEVEL
+    level: float = _LEVEL
     seed: int = 0
     _cache: dict[object, "End | None"] = field(default_factory=dict, init=False, compare=False, repr=False)
 
@@ -199,7 +199,7 @@ class Race:
                 had[candidate] += item.each
         return End(reason=f"all {self.total()} runs of the race are made", kind="budget")
 
-    def standing(self, scores: Scores) -> Standing:
+    def standing(self, scores: Scores) -> RaceStanding:
         """Return where everybody stands, best first: the later a candidate dropped out, the higher its place."""
         step = self.next(scores)
         reached = self._reached(scores)
@@ -232,7 +232,7 @@ class Race:
             for c in order
         )
         end = step if isinstance(step, End) else None
-        return Standing(places=places, spread=spread, end=end, fallback=fallback)
+        return RaceStanding(places=places, spread=spread, end=end, fallback=fallback)
 
     # -- how it is decided --------------------------------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class Race:
             return True
         gap = drawn[:, candidate] - drawn[:, leader]
         better = float(np.mean(gap > 0) + 0.5 * np.mean(gap == 0))
-        return better >= 1 - LEVEL or (self.rope is not None and _within(drawn, leader, candidate, self.rope) > LEVEL)
+        return better >= 1 - _LEVEL or (self.rope is not None and _within(drawn, leader, candidate, self.rope) > _LEVEL)
 
     # -- the model ----------------------------------------------------------------------------------------------------
 

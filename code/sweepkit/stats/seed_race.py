@@ -20,14 +20,14 @@ from sweepkit.model.metric import Goal
 from sweepkit.stats.groups import mean
 from sweepkit.stats.student import pool, pooled
 
-ALPHA = 0.05
+_ALPHA = 0.05
 _LEAST_DF = 2  # with one degree of freedom a spread that is small by chance would end nearly anything
 
 _GREATEST = 1e150  # the square of a greater score is no float: its configuration is left out, and not judged
 
 
 def clearly_worse(
-    scores: Mapping[int, Sequence[float]], goal: Goal, *, min_seeds: int, alpha: float = ALPHA
+    scores: Mapping[int, Sequence[float]], goal: Goal, *, min_seeds: int, alpha: float = _ALPHA
 ) -> dict[int, str]:
     """Return the configurations that are clearly worse than the best one, with the reason in words.
 

@@ -100,7 +100,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
     if len(first) < 2 or len(second) < 2:
         return None
     parts = [(sd(values) ** 2 / len(values), len(values) - 1) for values in (first, second)]
-    return satterthwaite(mean(first) - mean(second), parts)
+    return _satterthwaite(mean(first) - mean(second), parts)
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
@@ -121,7 +121,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
     return Estimate(difference=mean(differences), error=spread / math.sqrt(len(differences)), df=len(differences) - 1)
 
 
-def satterthwaite(difference: float, parts: Sequence[tuple[float, float]]) -> Estimate | None:
+def _satterthwaite(difference: float, parts: Sequence[tuple[float, float]]) -> Estimate | None:
     """Return an estimate whose variance is a sum of independent parts; None when the sum is 0.
 
     Args:

@@ -6,15 +6,15 @@ from math import inf, isfinite
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 
-REPORTS = 2  # one bad value can be a bad batch, two in a row are not
-EXPLODED = 1e4  # times where the run began; a loss that gets there does not come back
+_REPORTS = 2  # one bad value can be a bad batch, two in a row are not
+_EXPLODED = 1e4  # times where the run began; a loss that gets there does not come back
 _BEGINNING = 3  # reports
 
 
 class DivergenceGuard:
     """End a run whose two newest values are both NaN, infinite or exploded.
 
-    A value to be minimized has exploded when it is more than EXPLODED times the largest size among the first three
+    A value to be minimized has exploded when it is more than _EXPLODED times the largest size among the first three
     finite values of the run. So a run is ended within two reports of diverging, and one that recovers after a single
     bad value goes on. A metric to be maximized is only looked at for NaN and infinities.
 
@@ -27,21 +27,22 @@ class DivergenceGuard:
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report; `runs` is not looked at."""
-        newest = run.history[-REPORTS:]
+        newest = run.history[-_REPORTS:]
         limit = self._limit(run.history)
         bad = [value for value in newest if not isfinite(value) or value > limit]
-        if len(bad) < REPORTS:
-            return Decision(stop=False, reason=f"divergence: {len(bad)} of the newest {REPORTS} values are out of hand")
+        if len(bad) < _REPORTS:
+            reason = f"divergence: {len(bad)} of the newest {_REPORTS} values are out of hand"
+            return Decision(stop=False, reason=reason)
         values = " and ".join(f"{value:g}" for value in bad)
-        exploded = f", over {EXPLODED:g} times where it began" if all(map(isfinite, bad)) else ""
+        exploded = f", over {_EXPLODED:g} times where it began" if all(map(isfinite, bad)) else ""
         return Decision(
             stop=True,
             diverged=True,
-            reason=f"divergence: the newest {REPORTS} values are {values}{exploded}, at report {len(run.history)}",
+            reason=f"divergence: the newest {_REPORTS} values are {values}{exploded}, at report {len(run.history)}",
         )
 
     def _limit(self, history: Sequence[float]) -> float:
         """Return what a value must not exceed; infinity while the beginning says nothing."""
-        beginning = [abs(value) for value in history[:-REPORTS] if isfinite(value)][:_BEGINNING]
+        beginning = [abs(value) for value in history[:-_REPORTS] if isfinite(value)][:_BEGINNING]
         size = max(beginning, default=0.0)
-        return size * EXPLODED if self._minimizes and size > 0 else inf
+        return size * _EXPLODED if self._minimizes and size > 0 else inf

@@ -33,7 +33,7 @@ _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
 }
 
 
-class FirstStop:
+class _FirstStop:
     """Ask several rules in turn: the first that stops decides, else the last one's verdict stands.
 
     Args:
@@ -54,7 +54,7 @@ class FirstStop:
         return decision
 
 
-class EachObjective:
+class _EachObjective:
     """Judge a run of a sweep with several objectives by each of them: the first rule that stops decides.
 
     Args:
@@ -74,7 +74,7 @@ class EachObjective:
         return decision
 
 
-class Never:
+class _Never:
     """Stop nothing, and say why.
 
     Args:
@@ -103,18 +103,18 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     wanted = spec.early_terminate or spec.extensions.early_terminate
     metric = spec.metric
     if metric is None and spec.metrics and wanted is None:
-        return EachObjective([DivergenceGuard(item.goal) for item in spec.metrics])
+        return _EachObjective([DivergenceGuard(item.goal) for item in spec.metrics])
     if metric is None:
         if wanted is not None:
             raise SweepKitError(f"{where}early_terminate: needs a metric, got none; name it under `metric:`")
-        return Never("no rule: the sweep names no metric")
+        return _Never("no rule: the sweep names no metric")
     if wanted is None:
         return DivergenceGuard(metric.goal)
     try:
         rule = _rule(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
-    return FirstStop((DivergenceGuard(metric.goal), rule))
+    return _FirstStop((DivergenceGuard(metric.goal), rule))
 
 
 def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
@@ -125,7 +125,7 @@ def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
     if fault := conflict(wanted):
         raise SweepKitError(f"early_terminate: {fault}")
     if wanted.type == "none":
-        return Never("none: the sweep stops no run early")
+        return _Never("none: the sweep stops no run early")
     if wanted.type == "optuna_hyperband":
         return OptunaHyperband(wanted, goal, study)
     if wanted.type == "patient":

@@ -41,16 +41,16 @@ class Patient:
         if not before or not newest:
             return Decision(stop=False, reason="patient: nothing but NaN to compare")
         old, new = min(before), min(newest)
-        told = f"{number(self._sign * new)}, the best of the newest {window} reports, "
+        words = f"{number(self._sign * new)}, the best of the newest {window} reports, "
         if not old + self._rule.min_delta < new:
-            return Decision(stop=False, reason=f"patient: {told}is no worse than {number(self._sign * old)} before")
-        told += f"is worse than {number(self._sign * old)} before"
+            return Decision(stop=False, reason=f"patient: {words}is no worse than {number(self._sign * old)} before")
+        words += f"is worse than {number(self._sign * old)} before"
         if self._wrapped is None:
-            return Decision(stop=True, reason=f"patient: {told}")
+            return Decision(stop=True, reason=f"patient: {words}")
         inner = self._wrapped.decide(run, runs)
         return Decision(
             stop=inner.stop,
             diverged=inner.diverged,
-            reason=f"patient: {told}; {inner.reason}",
+            reason=f"patient: {words}; {inner.reason}",
             margin=inner.margin,
         )

@@ -74,8 +74,8 @@ class Wilcoxon:
 
     def _values(self, run: RunView) -> list[float]:
         """Return a run's instances, such that less is better."""
-        told = run.instances or (run.history if self._rule.instances is None else ())
-        return [self._sign * value for value in told]
+        values = run.instances or (run.history if self._rule.instances is None else ())
+        return [self._sign * value for value in values]
 
     def _best(self, runs: Sequence[RunView]) -> tuple[RunView, list[float]] | None:
         """Return the first of the finished runs with the best mean, and its instances."""

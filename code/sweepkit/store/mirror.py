@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
-from sweepkit.model.distributions import Distribution, Kind
+from sweepkit.model.distributions import Distribution, Kind, as_choice
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-CHANGE = "sweepkit:change"
-SPACE = "sweepkit:space"
-SWEEP_ID = "sweepkit:sweep_id"
-ATTEMPT = "attempt"
+_CHANGE = "sweepkit:change"
+_SPACE = "sweepkit:space"
+_SWEEP_ID = "sweepkit:sweep_id"
+_ATTEMPT = "attempt"
 _BUSY_TIMEOUT_S = 30.0
 # Where a distribution without bounds is cut for Optuna: values beyond are kept as user attributes.
 _SIGMAS = 8.0
@@ -165,7 +165,7 @@ class _Mirror:
     def __init__(self, storage: "RDBStorage", sweep: SweepRecord, space: Space | None) -> None:
         self._storage = storage
         self._sweep = sweep
-        self._objectives = objectives(sweep)
+        self._objectives = _objectives(sweep)
         self._columns = columns(space)
         self._study_id = -1
 
@@ -173,9 +173,9 @@ class _Mirror:
         self._study_id = self._open_study()
         attrs = self._storage.get_study_user_attrs(self._study_id)
         fingerprint = self._fingerprint()
-        if attrs.get(SPACE, fingerprint) != fingerprint:
+        if attrs.get(_SPACE, fingerprint) != fingerprint:
             raise _Stale
-        since = int(attrs.get(CHANGE, 0))
+        since = int(attrs.get(_CHANGE, 0))
         changed = store.runs(self._sweep.sweep_id, since=since)
         if not changed:
             return 0
@@ -186,8 +186,8 @@ class _Mirror:
             else:
                 self._create_trial(run)
                 known += 1
-        self._storage.set_study_user_attr(self._study_id, SPACE, fingerprint)
-        self._storage.set_study_user_attr(self._study_id, CHANGE, max(run.change for run in changed))
+        self._storage.set_study_user_attr(self._study_id, _SPACE, fingerprint)
+        self._storage.set_study_user_attr(self._study_id, _CHANGE, max(run.change for run in changed))
         return len(changed)
 
     def delete(self) -> None:
@@ -203,14 +203,14 @@ class _Mirror:
                 study_id = self._storage.create_new_study(directions, self._sweep.name)
             except optuna.exceptions.DuplicatedStudyError:  # somebody made it just now
                 study_id = self._storage.get_study_id_from_name(self._sweep.name)
-            self._storage.set_study_user_attr(study_id, SWEEP_ID, self._sweep.sweep_id)
+            self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
             if shown := [metric.name for metric in self._objectives if metric.name]:
                 self._storage.set_study_system_attr(study_id, "study:metric_names", shown)
             return study_id
         study_id = names[self._sweep.name]
-        owner = self._storage.get_study_user_attrs(study_id).get(SWEEP_ID)
+        owner = self._storage.get_study_user_attrs(study_id).get(_SWEEP_ID)
         if owner is None and self._storage.get_n_trials(study_id) == 0:  # we died before the next line
-            self._storage.set_study_user_attr(study_id, SWEEP_ID, self._sweep.sweep_id)
+            self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
         elif owner != self._sweep.sweep_id:
             raise StoreError(
                 f"Optuna study {self._sweep.name!r}: must be this sweep's mirror, got one of "
@@ -271,7 +271,7 @@ class _Mirror:
             which := configuration_of(run)
         ) is not None:  # each seed is a trial: a run is one, and a trial has one value
             attrs |= {CONFIGURATION: which, RUN_SEED: run.proposal.get(RUN_SEED)}
-        attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, ATTEMPT: run.attempts}
+        attrs |= {"run_id": run.run_id, "state": run.state.value, "reason": run.reason, _ATTEMPT: run.attempts}
         trial_state = optuna.trial.TrialState[state]
         start = run.started_at or run.created_at
         return optuna.trial.FrozenTrial(
@@ -295,7 +295,7 @@ def _same(trial: "FrozenTrial", wanted: "FrozenTrial") -> bool:
     return bool(
         trial.state == wanted.state
         and trial.values == wanted.values
-        and trial.user_attrs.get(ATTEMPT) == wanted.user_attrs[ATTEMPT]
+        and trial.user_attrs.get(_ATTEMPT) == wanted.user_attrs[_ATTEMPT]
     )
 
 
@@ -306,10 +306,10 @@ def _extends(old: Mapping[int, float], new: Mapping[int, float]) -> bool:
     )
 
 
-State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
+_State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"]
 
 
-def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
+def _objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
     """Return what a recorded sweep optimizes: several metrics, one, or one without a name, since Optuna wants one."""
     several = sweep.meta.get("metrics") or ()
     if several:
@@ -317,7 +317,7 @@ def objectives(sweep: SweepRecord) -> tuple[Metric, ...]:
     return (Metric(name=sweep.metric or "", goal=Goal(sweep.goal) if sweep.goal else Goal.MINIMIZE),)
 
 
-def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[State, list[float] | None]:
+def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[float] | None]:
     """Return the name of the Optuna state that shows a run, and its values.
 
     A finished run gets its best finite value; without one it is FAIL, since Optuna has no COMPLETE without a value (the
@@ -343,24 +343,24 @@ def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[State, list[floa
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class MirrorColumn:
     """One parameter of the space as Optuna sees it; `distribution` is an optuna BaseDistribution."""
 
     parameter: Parameter
     distribution: "BaseDistribution"
 
 
-def columns(space: Space | None) -> dict[str, Column]:
+def columns(space: Space | None) -> dict[str, MirrorColumn]:
     """Return the space's parameters that Optuna can show, by dotted name."""
     found = {}
     for parameter in space.parameters if space else ():
         distribution = optuna_distribution(parameter.distribution)
         if distribution is not None and len(parameter.name) <= _LONGEST_NAME:
-            found[parameter.name] = Column(parameter, distribution)
+            found[parameter.name] = MirrorColumn(parameter, distribution)
     return found
 
 
-def split_params(params: Mapping[str, Any], shown: Mapping[str, Column]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_params(params: Mapping[str, Any], shown: Mapping[str, MirrorColumn]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a run's values as Optuna parameters, and those that fit no distribution as user attributes.
 
     Lists and dicts are JSON text in both. Names are dotted.
@@ -390,13 +390,6 @@ def _leaves(
             yield from _leaves(value, here, taken)
         else:
             yield here, value
-
-
-def as_choice(value: Any) -> Any:
-    """Return a value as Optuna keeps it: text, numbers, booleans and None as they are, others as JSON text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _fitted(value: Any, distribution: "BaseDistribution") -> tuple[bool, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import event, exc
 
 from sweepkit.errors import StoreError
 from sweepkit.store import schema
-from sweepkit.store.session import WRITE, Session, explain
+from sweepkit.store.session import WRITE, StoreSession, explain
 from sweepkit.store.sql import SqlStore
 
 BUSY_TIMEOUT_S = 30.0
@@ -20,7 +20,7 @@ CONNECT_TIMEOUT_S = 10
 # A process that is frozen inside a transaction (SIGSTOP, a lost node) holds its sweep's row lock; the server ends its
 # session after this long, so that the others go on.
 IDLE_IN_TRANSACTION_S = 60
-OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _FORMS = "a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
@@ -110,7 +110,7 @@ def shown_url(url: sa.URL) -> str:
 # --- SQLite ---------------------------------------------------------------------------------------------------------
 def _open_sqlite(path: Path) -> SqlStore:
     label = f"store {path}"
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(
             f"{label}: SQLite must be 3.35 or newer, got {sqlite3.sqlite_version}; use a newer Python or PostgreSQL"
         )
@@ -134,7 +134,7 @@ def _open_sqlite(path: Path) -> SqlStore:
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
-    return _migrated(Session(engine, label=label, path=real))
+    return _migrated(StoreSession(engine, label=label, path=real))
 
 
 def _prepare_file(real: str, label: str) -> None:
@@ -199,7 +199,7 @@ def _open_postgresql(url: sa.URL) -> SqlStore:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _set_session)
-    session = Session(engine, label=label, secrets=url_secrets(url))
+    session = StoreSession(engine, label=label, secrets=url_secrets(url))
     encoding = session.read(lambda connection: connection.exec_driver_sql("SHOW server_encoding").scalar_one())
     if encoding != "UTF8":
         session.close()
@@ -216,7 +216,7 @@ def _set_session(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _migrated(session: Session) -> SqlStore:
+def _migrated(session: StoreSession) -> SqlStore:
     try:
         # Looking first keeps every later start out of the queue for the write lock.
         if session.read(lambda connection: schema.missing(connection, session.label)):

@@ -13,7 +13,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptRecord, AttemptState, Report, RunRecord, SweepRecord, SweepState
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-INT64 = 2**63
+_INT64 = 2**63
 # The history text that a run's row may hold. A report rewrites the row, so this bounds the cost of a report; the older
 # values move to rows of their own (`history_chunks`), so 10,000 reports cost 10,000 small writes and not their square.
 TAIL_CHARS = 4096
@@ -86,7 +86,7 @@ def number(value: Any) -> int | float:
     (1, 1.1805916207174113e+21, inf)
     """
     if isinstance(value, int):
-        if -INT64 <= value < INT64:
+        if -_INT64 <= value < _INT64:
             return int(value)
         try:
             return float(value)
@@ -110,7 +110,7 @@ def tail_values(text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
+class FoldedReports:
     """What reports add to a run's row: new history values, and the best and newest metrics after them."""
 
     history: tuple[float, ...]
@@ -118,7 +118,7 @@ class Fold:
     last: Mapping[str, float]
 
 
-def fold(before: Fold, reports: Iterable[Report], *, metric: str | None, goal: str | None) -> Fold:
+def fold(before: FoldedReports, reports: Iterable[Report], *, metric: str | None, goal: str | None) -> FoldedReports:
     """Return `before` with `reports` (in order of seq) added.
 
     Args:
@@ -138,7 +138,7 @@ def fold(before: Fold, reports: Iterable[Report], *, metric: str | None, goal: s
         history.append(value)
         if math.isfinite(value) and (metric not in best or direction.better(value, best[metric])):
             best = report.values
-    return Fold(history=tuple(history), best=best, last=last)
+    return FoldedReports(history=tuple(history), best=best, last=last)
 
 
 def plain_report(report: Report) -> Report:
@@ -157,7 +157,7 @@ def plain_report(report: Report) -> Report:
         raise StoreError(
             f"report {report.seq}: values must be numbers, got {dict(report.values)!r} ({error}); drop the others"
         ) from None
-    step = report.step if report.step is not None and -INT64 <= report.step < INT64 else None
+    step = report.step if report.step is not None and -_INT64 <= report.step < _INT64 else None
     return Report(seq=report.seq, values=values, step=step, time=report.time if math.isfinite(report.time) else 0.0)
 
 

@@ -13,7 +13,7 @@ from sweepkit.errors import StoreError
 
 T = TypeVar("T")
 WRITE = "sweepkit_write"
-RETRIES = 5
+_RETRIES = 5
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
@@ -52,7 +52,7 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
-class Session:
+class StoreSession:
     """One engine with its rules for transactions. Safe for threads; a forked child gets connections of its own.
 
     A process that forks while another of its threads reads is on its own, as with any library: fork first.
@@ -85,7 +85,7 @@ class Session:
         """
         self._check()
         with self._errors():
-            for remaining in reversed(range(RETRIES)):
+            for remaining in reversed(range(_RETRIES)):
                 try:
                     if self._lock is None:
                         with self._writer.begin() as connection:

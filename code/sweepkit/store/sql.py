@@ -27,15 +27,15 @@ from sweepkit.store.base import (
     SweepRecord,
     SweepState,
 )
-from sweepkit.store.session import Session
+from sweepkit.store.session import StoreSession
 
 T = TypeVar("T")
 
 
 class SqlStore:
-    """The record over a `Session`. Made by `sweepkit.store.open.open_store`; may be used as a context manager."""
+    """The record over a `StoreSession`. Made by `sweepkit.store.open.open_store`; may be used as a context manager."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: StoreSession) -> None:
         self._session = session
 
     @property

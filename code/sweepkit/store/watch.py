@@ -31,7 +31,7 @@ from sweepkit.store.open import (
     url_secrets,
 )
 from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS, db_now
-from sweepkit.store.session import Session
+from sweepkit.store.session import StoreSession
 from sweepkit.store.sql import SqlStore
 
 _first, _last = REPORTS.alias("first"), REPORTS.alias("newest")
@@ -136,7 +136,7 @@ def sqlite_url(path: Path) -> str:
     return sa.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
 
 
-def _sqlite(path: Path) -> Session:
+def _sqlite(path: Path) -> StoreSession:
     path = path.expanduser()
     label = f"store {path}"
     if not path.is_file():
@@ -147,7 +147,7 @@ def _sqlite(path: Path) -> Session:
     real = path.resolve()
     engine = sa.create_engine("sqlite+pysqlite://", creator=lambda: connect_read_only(real), poolclass=NullPool)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return Session(engine, label=label, path=str(real))
+    return StoreSession(engine, label=label, path=str(real))
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
@@ -169,7 +169,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _postgresql(url: sa.URL) -> Session:
+def _postgresql(url: sa.URL) -> StoreSession:
     engine = sa.create_engine(
         url,
         isolation_level="REPEATABLE READ",  # all statements of a poll see one state
@@ -180,7 +180,7 @@ def _postgresql(url: sa.URL) -> Session:
     )
     event.listen(engine, "connect", _set_read_only)
     label = f"store {shown_url(url.set(drivername='postgresql'))}"
-    return Session(engine, label=label, secrets=url_secrets(url))
+    return StoreSession(engine, label=label, secrets=url_secrets(url))
 
 
 def _set_read_only(connection: Any, _: Any) -> None:
@@ -190,7 +190,7 @@ def _set_read_only(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _checked(session: Session) -> Watch:
+def _checked(session: StoreSession) -> Watch:
     """Return the record when this sweepkit can read it."""
     try:
         if not session.read(schema.applied):

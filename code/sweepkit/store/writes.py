@@ -48,11 +48,11 @@ def bump(connection: sa.Connection, sweep_id: str, statement: Any = q.BUMP, **ke
     row = connection.execute(statement, {"b_sweep": sweep_id, **key}).first()
     if row is not None:
         return row.change, row.now
-    require_sweep(connection, sweep_id)
+    _require_sweep(connection, sweep_id)
     raise Undo
 
 
-def require_sweep(connection: sa.Connection, sweep_id: str) -> None:
+def _require_sweep(connection: sa.Connection, sweep_id: str) -> None:
     """Raise StoreError unless the sweep is there."""
     if connection.execute(q.SWEEP_EXISTS, {"b_sweep": sweep_id}).first() is None:
         raise unknown_sweep(sweep_id)
@@ -62,7 +62,7 @@ def any_pending(connection: sa.Connection, sweep_id: str) -> bool:
     """Return whether a run waits; raises StoreError when there is no such sweep."""
     if connection.execute(q.ANY_PENDING, {"b_sweep": sweep_id}).first() is not None:
         return True
-    require_sweep(connection, sweep_id)
+    _require_sweep(connection, sweep_id)
     return False
 
 
@@ -198,7 +198,7 @@ def append_reports(
         new: By seq, all newer than the recorded ones.
         metric: Name and goal.
     """
-    before = records.Fold(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
+    before = records.FoldedReports(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
     after = records.fold(before, new, metric=metric[0], goal=metric[1])
     tail, n_chunks = row.history, row.n_chunks
     if after.history:
