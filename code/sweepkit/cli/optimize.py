@@ -13,22 +13,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv, output_dir=OUTPUT_DIR)
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.runner.call import slots_of
-    from sweepkit.studies.plan import make_plan_of, run_options, sweep_of, tuned_config
+    from sweepkit.studies.plan import make_plan_of, run_options, slot_options, sweep_of, tuned_config
     from sweepkit.studies.run import check_recorded, run_study, run_study_of_phases, show_outcome
 
     config = None if options.config is None else tuned_config(options)
-    running = run_options(options, config)
+    running, slots = run_options(options, config), slot_options(options, config)
     if config is not None and config.phases and not options.dry_run:
-        return run_study_of_phases(running, config)
+        return run_study_of_phases(running, config, slots)
     sweep, directory, notes = sweep_of(options, config)
     plan = make_plan_of(sweep, running, directory=directory)
     if options.resume:
         check_recorded(plan)
     if options.dry_run:
-        slots, more = slots_of(running, [plan])
+        places, more = slots_of(slots, [plan])
         for note in () if options.json else (*notes, *more):
             print(note)
-        return show_dry_run(running, plan, slots)
-    ended = run_study(running, plan, notes=notes, config=config)
+        return show_dry_run(running, plan, places)
+    ended = run_study(running, plan, slots, notes=notes, config=config)
     show_outcome(ended, running)
     return ended.code

@@ -23,7 +23,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.paths import OUTPUT_DIR
 from sweepkit.studies.inputs import config_of, with_data, write_config
 from sweepkit.studies.options import StudyOptions
-from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings
+from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings, slot_options
 from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
@@ -201,7 +201,7 @@ class OptunaOptimizer:
         asked = StudyOptions(output_dir=self.output_dir, storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh)
         options = run_options(asked)
         base = write_config(self.training_config(), self.folder)
-        ended = run_study(options, make_plan_of(self._sweep(str(base)), options))
+        ended = run_study(options, make_plan_of(self._sweep(str(base)), options), slot_options(asked))
         self._result = ended.result
         self._best_text = None if ended.config is None else ended.config.read_text(encoding="utf-8")
         self.study = load_study(self.storage, ended.result.name)

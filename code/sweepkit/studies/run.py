@@ -1,7 +1,6 @@
 """A study run in this call: by agents, resumable, mirrored into an Optuna storage; its results written and shown."""
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, slots_of
+from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, check_storage_exists
 from sweepkit.store.open import open_store, parse_url, shown_url
 from sweepkit.studies.figures import write_figures
@@ -38,21 +38,27 @@ class StudyOutcome:
 
 
 def run_study(
-    options: Namespace, plan: Plan, *, notes: Sequence[str] = (), config: OptunaConfig | None = None
+    options: RunOptions,
+    plan: Plan,
+    slots: SlotOptions,
+    *,
+    notes: Sequence[str] = (),
+    config: OptunaConfig | None = None,
 ) -> StudyOutcome:
     """Run a study in this call, to its end or to what ends the call; write its results, also of a part.
 
     Args:
-        options: As `optimize_plan.run_options` returns them.
+        options: How, as `studies.plan.run_options` says.
         plan: What to run.
+        slots: What trials may occupy.
         notes: What to say first.
         config: The --config that it is made of: what its `quick_validation` cuts is whole in the final configuration.
 
     Raises:
         SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
     """
-    slots, more = slots_of(options, [plan])
-    with Call(options, [plan], slots=slots, notes=[*notes, *more]) as call:
+    places, more = slots_of(slots, [plan])
+    with Call(options, [plan], slots=places, notes=[*notes, *more]) as call:
         code = call.run()
         session = call.sessions[0]
         runs = sorted(call.store.runs(session.sweep.sweep_id), key=lambda run: run.number)
@@ -79,9 +85,9 @@ def write_all(folder: Path, result: StudyResult, text: str | None) -> Path | Non
     return None if text is None else write_optimized(folder, text, now=datetime.now())
 
 
-def run_study_of_phases(options: Namespace, config: OptunaConfig) -> int:
+def run_study_of_phases(options: RunOptions, config: OptunaConfig, slots: SlotOptions) -> int:
     """Run a study of several phases, write the configuration of its best trial; return the exit code."""
-    outcome = run_phases(options, config, slots_for=lambda running, plans: slots_of(running, plans)[0])
+    outcome = run_phases(options, config, slots_for=lambda plans: slots_of(slots, plans)[0])
     if outcome.params:
         folder = folder_of(options.output_dir, config.study_name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,24 +109,24 @@ def check_recorded(plan: Plan) -> None:
             )
 
 
-def show_outcome(ended: StudyOutcome, options: Namespace) -> None:
+def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:
     """Show where the results are and how to go on with them."""
     if options.json:
-        told = {
+        shown = {
             "event": "study_ended",
             **study_stats(ended.result),
             "directory": str(ended.folder),
             "config": None if ended.config is None else str(ended.config),
             "storage": _shown(options.optuna_storage),
         }
-        sys.stdout.write(json_text(told) + "\n")
+        sys.stdout.write(json_text(shown) + "\n")
         return
     stats = study_stats(ended.result)
     counts = ", ".join(f"{stats[key]} {word}" for key, word in _COUNTS if stats[key] or key == "n_completed")
     print(f"study {ended.result.name}: {stats['n_trials']} trials: {counts}")
     print(f"results: {relative(ended.folder)}/")
     print(f"study: optuna.load_study(study_name={ended.result.name!r},")
-    print(f"                         storage={_shown(options.optuna_storage)!r})")
+    print(f"                         storage={_shown(options.optuna_storage or '')!r})")
     if ended.config is not None:
         print(f"train it: python trainer.py --config {relative(ended.config)}")
 
@@ -133,9 +139,9 @@ _COUNTS = (
 )
 
 
-def _shown(url: str) -> str:
+def _shown(url: str | None) -> str:
     """Return a storage's URL without its password."""
     try:
-        return shown_url(parse_url(url))
+        return shown_url(parse_url(url or ""))
     except SweepKitError:
         return "…"
