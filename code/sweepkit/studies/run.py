@@ -87,7 +87,7 @@ def write_all(folder: Path, result: StudyResult, text: str | None) -> Path | Non
 
 def run_study_of_phases(options: RunOptions, config: OptunaConfig, slots: SlotOptions) -> int:
     """Run a study of several phases, write the configuration of its best trial; return the exit code."""
-    outcome = run_phases(options, config, slots_for=lambda plans: slots_of(slots, plans)[0])
+    outcome = run_phases(options, config, slots=slots)
     if outcome.params:
         folder = folder_of(options.output_dir, config.study_name)
         folder.mkdir(parents=True, exist_ok=True)
