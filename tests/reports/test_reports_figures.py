@@ -23,7 +23,7 @@ from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import edge_warning, slices
 from sweepkit.reports.figures.study import write_figures
 from sweepkit.reports.methods import methods
-from sweepkit.reports.study_report import Told, study_report
+from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.sweep_config.read import from_config
 
 NASTY = "</script><b>한국어</b> & $x$"
@@ -110,10 +110,10 @@ def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
     table = SHAPES[name]
     spec = from_config(CONFIG)
     importance = importances(table, effort=QUICK)
-    told = Told(
+    context = ReportContext(
         title=NASTY, importance=importance, methods=methods(spec, table, importance), environment={"host": NASTY}
     )
-    page = study_report(table, told).replace(plotly_js(), "")
+    page = study_report(table, context).replace(plotly_js(), "")
     assert NASTY not in page
     assert page.count("<script") == page.count("</script>")
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", page)
@@ -125,11 +125,11 @@ def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
 
 
 def test_the_report_says_what_happened():
-    page = study_report(SHAPES["mixed"], Told(importance=importances(SHAPES["mixed"], effort=QUICK)))
+    page = study_report(SHAPES["mixed"], ReportContext(importance=importances(SHAPES["mixed"], effort=QUICK)))
     for told in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration finished with two seeds"):
         assert told in page
-    assert "No run yet." in study_report(SHAPES["none"], Told())
-    assert "4 runs: 4 failed" in study_report(SHAPES["all_failed"], Told())
+    assert "No run yet." in study_report(SHAPES["none"], ReportContext())
+    assert "4 runs: 4 failed" in study_report(SHAPES["all_failed"], ReportContext())
 
 
 def test_plotlys_script_cannot_end_the_page_early():

@@ -78,8 +78,8 @@ def model_file(name: str) -> Path | None:
 
 
 def _choice(name: str, options: Namespace) -> Choice:
-    from sweepkit.cli.trainer import preset_file
     from sweepkit.sweep_config.checker import suggestion
+    from sweepkit.training.config.files import preset_file
     from sweepkit.training.config.training import apply, apply_preset, read_training_config
 
     file = model_file(name)

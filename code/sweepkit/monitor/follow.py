@@ -1,4 +1,4 @@
-"""Follow one sweep look by look: what changed is read, the rest is remembered; each look gives a snapshot."""
+"""Follow one sweep from snapshot to snapshot: what changed is read, the rest is remembered."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -15,8 +15,8 @@ from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 
-class Source(Protocol):
-    """Where a sweep is read from: a record, or W&B's server."""
+class SweepReader(Protocol):
+    """Where a sweep is read from: a database, or W&B's server."""
 
     def look(self, sweep_id: str, since: int = 0) -> Look | None:
         """Return what changed after the change counter `since`; None when there is no such sweep."""
@@ -24,14 +24,14 @@ class Source(Protocol):
 
 
 class Follower:
-    """One sweep as it goes on. The cost of a look is that of what changed.
+    """One sweep as it goes on. The cost of a snapshot is that of what changed.
 
     Args:
         source: Where it is read from.
         sweep_id: Which sweep.
     """
 
-    def __init__(self, source: Source, sweep_id: str) -> None:
+    def __init__(self, source: SweepReader, sweep_id: str) -> None:
         self._source = source
         self._sweep_id = sweep_id
         self._since = 0
@@ -47,15 +47,15 @@ class Follower:
         self._decisions: dict[str, Decision] = {}
         self.live: Sequence[LiveRun] = ()
 
-    def look(self) -> Snapshot:
-        """Look once more.
+    def snapshot(self) -> Snapshot:
+        """Return how the sweep stands now.
 
         Raises:
             SweepKitError: The sweep is gone, or the source cannot be read now.
         """
         look = self._source.look(self._sweep_id, self._since)
         if look is None:
-            raise SweepKitError(f"sweep {self._sweep_id}: must be in the record, got no such id; it was deleted")
+            raise SweepKitError(f"sweep {self._sweep_id}: must be in the database, got no such id; it was deleted")
         self._read_spec(look.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in look.changed:
@@ -85,7 +85,7 @@ class Follower:
         self._metrics = metrics_of(sweep)
         try:
             self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
-            # Of folds by themselves a look knows nothing, and their means so far would give another verdict.
+            # Of folds by themselves a snapshot knows nothing, and their means so far would give another verdict.
             wanted = self.spec.early_terminate or self.spec.extensions.early_terminate
             if self.spec.metric is not None and wanted and self.spec.instance_names is None:
                 self._rule = make_rule(self.spec, study=sweep.name)

@@ -26,13 +26,13 @@ def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
     from sweepkit.analysis.table import from_runs
     from sweepkit.reports.figures.study import write_figures as write
     from sweepkit.reports.methods import methods
-    from sweepkit.reports.study_report import Told, write_study_report
+    from sweepkit.reports.study_report import ReportContext, write_study_report
 
     table = from_runs(result.spec, result.runs)
     found = importances(table) if table.metrics and table.rows else None
     how = methods(result.spec, table, found)
-    told = Told(title="Optuna study", importance=found, methods=how, environment=_versions())
-    return [*write(folder, table, found), write_study_report(folder / REPORT_NAME, table, told)]
+    context = ReportContext(title="Optuna study", importance=found, methods=how, environment=_versions())
+    return [*write(folder, table, found), write_study_report(folder / REPORT_NAME, table, context)]
 
 
 def _versions() -> dict[str, str]:
