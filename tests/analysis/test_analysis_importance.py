@@ -8,11 +8,11 @@ from sweepkit.analysis.encoding import bookkeeping, encode
 from sweepkit.analysis.estimators import ESTIMATORS
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.forest import Shuffle, _shuffled, grow
-from sweepkit.analysis.importance import Effort, importances
+from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Gate, Verdict
 from sweepkit.errors import DataError
 
-QUICK = Effort(trees=100, refit_trees=40, subsamples=15)
+QUICK = ForestEffort(trees=100, refit_trees=40, subsamples=15)
 
 
 def sweep(n, seed, truth, **extra):
@@ -57,7 +57,7 @@ def test_noise_gives_nothing_clear(seed):
 
 def test_the_same_seed_gives_the_same_numbers():
     table = sweep(30, 4, truth_a)
-    few = Effort(trees=20, refit_trees=10, subsamples=10)
+    few = ForestEffort(trees=20, refit_trees=10, subsamples=10)
     assert importances(table, effort=few) == importances(table, effort=few)
 
 

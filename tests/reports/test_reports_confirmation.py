@@ -7,7 +7,7 @@ from sweepkit.reports.confirmation import (
     FILE,
     Confirmation,
     Fresh,
-    Look,
+    HoldoutLook,
     Member,
     Seen,
     confirmation_text,
@@ -76,8 +76,8 @@ LOOK = Seen(
     opened=1,
     sweep="h",
     looks=(
-        Look(run_id="run0", scores=(0.44, 0.46), report=3, runs=2),
-        Look(run_id="run1", scores=(), report=None, runs=2),
+        HoldoutLook(run_id="run0", scores=(0.44, 0.46), report=3, runs=2),
+        HoldoutLook(run_id="run1", scores=(), report=None, runs=2),
     ),
 )
 

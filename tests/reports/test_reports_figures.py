@@ -9,7 +9,7 @@ import pytest
 
 from sweepkit.analysis.association import associations
 from sweepkit.analysis.foreign import from_rows
-from sweepkit.analysis.importance import Effort, importances
+from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.summary import reasons, saved, summary
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.records import RunRecord
@@ -27,7 +27,7 @@ from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.sweep_config.read import from_config
 
 NASTY = "</script><b>한국어</b> & $x$"
-QUICK = Effort(trees=20, refit_trees=5, subsamples=10)
+QUICK = ForestEffort(trees=20, refit_trees=5, subsamples=10)
 CONFIG = {
     "program": "x.py",
     "method": "random",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweepkit import paths
 from sweepkit.tracking.wandb_file import WandbTail
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, Preempting, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, LoggedRow, Preempting, RunInfo, Summary, decode
 
 BLOCK = 32 * 1024
 
@@ -120,7 +120,7 @@ def test_other_files_are_refused(head):
 
 def test_records_are_decoded_as_wandb_nests_them():
     row = decode(varint(8) + varint(3) + history(7, loss=0.5, eval__f1=1, nan="NaN", _timestamp=12.5))
-    assert row == Row(items={"loss": 0.5, "eval": {"f1": 1}, "nan": "NaN", "_timestamp": 12.5}, step=7)
+    assert row == LoggedRow(items={"loss": 0.5, "eval": {"f1": 1}, "nan": "NaN", "_timestamp": 12.5}, step=7)
     assert decode(history(0, a=1)).step == 0
     summary = sub(3, sub(1, item(["loss", "max"], 2)) + sub(2, item(["old"], None)))
     assert decode(summary) == Summary(update={"loss": {"max": 2}}, remove=("old",))
@@ -285,7 +285,7 @@ wandb.finish(5)
 JUDGE = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
-from sweepkit.tracking.wandb_log import LogDecoder, decode, Row, Summary, RunInfo, Exit, ConfigChange
+from sweepkit.tracking.wandb_log import LogDecoder, decode, LoggedRow, Summary, RunInfo, Exit, ConfigChange
 from wandb.proto import wandb_internal_pb2 as pb
 
 def tree(items):
@@ -304,7 +304,7 @@ for payload in decoder.feed(open(sys.argv[1], "rb").read()):
     kind = record.WhichOneof("record_type")
     counts[kind] = counts.get(kind, 0) + 1
     if kind == "history":
-        assert ours == Row(items=tree(record.history.item), step=record.history.step.num), (ours, record)
+        assert ours == LoggedRow(items=tree(record.history.item), step=record.history.step.num), (ours, record)
     elif kind == "summary":
         assert ours.update == tree(record.summary.update) and not ours.remove
     elif kind == "run":

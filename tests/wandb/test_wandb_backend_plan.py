@@ -11,7 +11,7 @@ from sweepkit.errors import ConflictError, SpecError, StoreError, TrackingError
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.records import RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import Look
+from sweepkit.model.watched import PollResult
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
@@ -143,16 +143,16 @@ def run_of(run_id, state=RunState.RUNNING, history=(), **more):
 
 
 class Server:
-    """W&B as a list of runs; `fails` is raised by the next look."""
+    """W&B as a list of runs; `fails` is raised by the next poll."""
 
     def __init__(self, record):
         self.record, self.runs, self.fails = record, [], None
 
-    def look(self, sweep_id, since=0):
+    def poll(self, sweep_id, since=0):
         if self.fails is not None:
             raise self.fails
         assert sweep_id == "t/p/ab"
-        return Look(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
+        return PollResult(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
 
 
 @pytest.fixture

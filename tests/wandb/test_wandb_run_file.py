@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 
 from sweepkit.model.records import Report
-from sweepkit.tracking.wandb_log import Exit, LogDecoder, Row, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import Exit, LogDecoder, LoggedRow, RunInfo, Summary, decode
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles
 from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
@@ -27,7 +27,9 @@ def decoded(path, kind):
 
 
 def rows(path):
-    return [(row.step, {k: v for k, v in row.items.items() if not k.startswith("_")}) for row in decoded(path, Row)]
+    return [
+        (row.step, {k: v for k, v in row.items.items() if not k.startswith("_")}) for row in decoded(path, LoggedRow)
+    ]
 
 
 @pytest.fixture

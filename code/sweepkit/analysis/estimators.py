@@ -32,7 +32,7 @@ _TREES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class ImportanceEstimate:
     """One number per parameter.
 
     Args:
@@ -46,12 +46,14 @@ class Estimate:
     note: str = ""
 
 
-def eps_squared(design: Design, goal: Goal = Goal.MAXIMIZE, rng: np.random.Generator | None = None) -> Estimate:
+def eps_squared(
+    design: Design, goal: Goal = Goal.MAXIMIZE, rng: np.random.Generator | None = None
+) -> ImportanceEstimate:
     """Return Kruskal and Wallis's H over bins as a share: (H - k + 1) / (n - k), at least 0; k bins, n runs.
 
     Numbers are cut into 2 to 5 bins of equal counts, categories are their levels; runs without the parameter are a bin.
     """
-    return Estimate(values=np.array([_epsilon(design, group) for group in design.groups]))
+    return ImportanceEstimate(values=np.array([_epsilon(design, group) for group in design.groups]))
 
 
 def _epsilon(design: Design, group: Group) -> float:
@@ -82,15 +84,15 @@ def _bins(design: Design, group: Group) -> Floats:
     return np.where(group.active, np.searchsorted(inner, values, side="right"), -1).astype(float)
 
 
-def mdi(design: Design, goal: Goal, rng: np.random.Generator) -> Estimate:
+def mdi(design: Design, goal: Goal, rng: np.random.Generator) -> ImportanceEstimate:
     """Return the mean decrease in impurity of a forest of 200 trees, summed over each parameter's columns."""
     grown = grow(design.x, design.y, (), trees=_TREES, rng=rng)
     values = np.array([grown.impurity[group.at].sum() for group in design.groups])
     note = "mdi: impurity sums to 1 whatever the forest knows, and favours parameters with many values"
-    return Estimate(values=values, r2=grown.r2, note=note)
+    return ImportanceEstimate(values=values, r2=grown.r2, note=note)
 
 
-def gp(design: Design, goal: Goal, rng: np.random.Generator) -> Estimate:
+def gp(design: Design, goal: Goal, rng: np.random.Generator) -> ImportanceEstimate:
     """Return the rise of the squared error on held-out fifths when a parameter is shuffled, over twice the variance."""
     x = _standardized(design.x)
     variance = float(np.var(design.y))
@@ -112,7 +114,7 @@ def gp(design: Design, goal: Goal, rng: np.random.Generator) -> Estimate:
             shuffled = (predict(many.reshape(-1, x.shape[1])).reshape(_SHUFFLES, -1) - y[fold]) ** 2
             rises[index] += float(shuffled.mean(axis=0).sum() - base.sum())
     note = "gp: a smooth model; a run without a conditional parameter is placed below its range"
-    return Estimate(values=rises / (2 * design.n), r2=1.0 - errors / design.n, note=note)
+    return ImportanceEstimate(values=rises / (2 * design.n), r2=1.0 - errors / design.n, note=note)
 
 
 def smoothed(x: NDArray[np.float32], y: Floats, rng: np.random.Generator) -> tuple[Floats, float]:
@@ -156,8 +158,8 @@ def _fitted(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
     return lambda points: np.asarray(model.predict(points), dtype=float)
 
 
-def _optuna(name: str) -> Callable[[Design, Goal, np.random.Generator], Estimate]:
-    def estimate(design: Design, goal: Goal, rng: np.random.Generator) -> Estimate:
+def _optuna(name: str) -> Callable[[Design, Goal, np.random.Generator], ImportanceEstimate]:
+    def estimate(design: Design, goal: Goal, rng: np.random.Generator) -> ImportanceEstimate:
         from sweepkit.search.importances import ImportanceAxis, optuna_importances
 
         axes = [
@@ -167,7 +169,7 @@ def _optuna(name: str) -> Callable[[Design, Goal, np.random.Generator], Estimate
         values = np.array([found.get(group.name, 0.0) for group in design.groups])
         missing = [group.name for group in design.groups if group.name not in found]
         note = f"{name}: Optuna leaves out conditional parameters: {', '.join(missing)}" if missing else ""
-        return Estimate(values=values, note=note)
+        return ImportanceEstimate(values=values, note=note)
 
     return estimate
 
@@ -182,7 +184,7 @@ def _axis_values(design: Design, group: Group) -> tuple[float | None, ...]:
     return tuple(float(v) if has else None for v, has in zip(numbers, group.active, strict=True))
 
 
-ESTIMATORS: dict[str, Callable[[Design, Goal, np.random.Generator], Estimate]] = {
+ESTIMATORS: dict[str, Callable[[Design, Goal, np.random.Generator], ImportanceEstimate]] = {
     "eps_squared": eps_squared,
     "mdi": mdi,
     "gp": gp,

@@ -23,7 +23,7 @@ from itertools import combinations
 import numpy as np
 
 from sweepkit.analysis.encoding import Design, Floats, Group, encode
-from sweepkit.analysis.estimators import ESTIMATORS, Estimate, eps_squared
+from sweepkit.analysis.estimators import ESTIMATORS, ImportanceEstimate, eps_squared
 from sweepkit.analysis.forest import Grown, Shuffle, grow
 from sweepkit.analysis.importance_result import (
     FEWEST,
@@ -49,7 +49,7 @@ _SHADOWS = 100  # values that the floor's 99 % quantile is taken of, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
+class ForestEffort:
     """How much is computed.
 
     Args:
@@ -64,7 +64,7 @@ class Effort:
 
 
 def importances(
-    table: RunTable, *, estimator: str = "forest", objective: int = 0, seed: int = 0, effort: Effort | None = None
+    table: RunTable, *, estimator: str = "forest", objective: int = 0, seed: int = 0, effort: ForestEffort | None = None
 ) -> Importance:
     """Return what mattered in a table's runs.
 
@@ -94,7 +94,7 @@ def importances(
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
         estimator, found = "eps_squared", _plain(design, eps_squared(design))
     elif estimator == "forest":
-        found = _forest(design, rng, effort or Effort())
+        found = _forest(design, rng, effort or ForestEffort())
         if found.r2 is not None and found.r2 < LEAST_R2:
             gate = Gate.NO_MODEL
     else:
@@ -148,7 +148,7 @@ def _gate(design: Design) -> Gate:
     return Gate.OPEN
 
 
-def _plain(design: Design, estimate: Estimate) -> _Found:
+def _plain(design: Design, estimate: ImportanceEstimate) -> _Found:
     shares = tuple(
         Share(name=group.name, value=float(value), active=int(group.active.sum()))
         for group, value in zip(design.groups, estimate.values, strict=True)
@@ -159,7 +159,7 @@ def _plain(design: Design, estimate: Estimate) -> _Found:
 # -- the forest --------------------------------------------------------------------------------------------------------
 
 
-def _forest(design: Design, rng: np.random.Generator, effort: Effort) -> _Found:
+def _forest(design: Design, rng: np.random.Generator, effort: ForestEffort) -> _Found:
     """Grow the forest, its refits and its shadows."""
     singles = [_single(group) for group in design.groups]
     count = len(singles)
@@ -213,7 +213,7 @@ def _pair(design: Design, i: int, j: int) -> Shuffle:
     return Shuffle(at=np.concatenate([a.at, b.at]), blocks=blocks)
 
 
-def _subsampled(design: Design, shuffles: Sequence[Shuffle], rng: np.random.Generator, effort: Effort) -> Floats:
+def _subsampled(design: Design, shuffles: Sequence[Shuffle], rng: np.random.Generator, effort: ForestEffort) -> Floats:
     """Return the shares of refits on 63.2 % of the configurations, shape (subsamples, shuffles)."""
     size = max(3, round(SHARE_KEPT * design.n))
     found = []
@@ -234,7 +234,7 @@ def _bar_sd(refits: Floats, n: int) -> Floats:
     return np.asarray(refits.std(axis=0, ddof=1) * np.sqrt(m / max(1, n - m)))
 
 
-def _floor(design: Design, rng: np.random.Generator, effort: Effort) -> float:
+def _floor(design: Design, rng: np.random.Generator, effort: ForestEffort) -> float:
     """Return the 99 % quantile of the shares of shadow parameters: shuffled copies beside the real ones."""
     p, count = design.x.shape[1], len(design.groups)
     shadows = [Shuffle(at=group.at + p, blocks=np.where(group.active, 0, -1)) for group in design.groups]

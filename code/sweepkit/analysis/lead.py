@@ -120,7 +120,7 @@ def contenders(table: RunTable) -> list[Contender]:
         for group in groups
     ]
     sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-    return sorted(found, key=lambda item: (not item.contends, sign * item.value, item.rows[0].number))
+    return sorted(found, key=lambda item: (not item.contends, sign * item.value, item.members[0].number))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -29,7 +29,7 @@ _SAYS_SO_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class WatchedRun:
     """One run in short.
 
     Args:
@@ -89,7 +89,7 @@ class RunningRun:
         verdict: What the stopping rule says of it, in words; "" without a rule.
     """
 
-    row: Row
+    row: WatchedRun
     live: LiveRun
     duration_s: float
     age_s: float | None
@@ -129,18 +129,18 @@ class Snapshot:
     elapsed_s: float
     total: int | None
     counts: Mapping[RunState, int]
-    best: Row | None
+    best: WatchedRun | None
     mean: float | None
     valued: int
     curve: tuple[Improvement, ...]
     running: tuple[RunningRun, ...]
     workers: int
     eta_s: float | None
-    failures: tuple[Row, ...]
+    failures: tuple[WatchedRun, ...]
     stalled: str
     ended: bool
     metrics: tuple[Metric, ...] = ()
-    front: tuple[Row, ...] = ()
+    front: tuple[WatchedRun, ...] = ()
 
     @property
     def done(self) -> int:
@@ -167,7 +167,7 @@ class Watched:
     sweep: SweepRecord
     metric: Metric | None
     total: int | None
-    rows: Sequence[Row]
+    rows: Sequence[WatchedRun]
     live: Sequence[LiveRun]
     now: float
     idle_since: float | None = None
@@ -187,7 +187,7 @@ def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
 
 def row_of(
     run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = (), *, seed_parameter: str | None = None
-) -> Row:
+) -> WatchedRun:
     """Return a run in short."""
     duration_s = None
     if run.state.done:
@@ -197,7 +197,7 @@ def row_of(
         elif run.started_at is not None and run.ended_at is not None:
             duration_s = max(0.0, run.ended_at - run.started_at)
     reports = run.outcome.get("reports") if run.state.done else None
-    return Row(
+    return WatchedRun(
         number=run.number,
         run_id=run.run_id,
         params=run.params,
@@ -243,7 +243,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         elapsed_s=max(0.0, until - sweep.created_at),
         total=watched.total,
         counts=dict(counts),
-        best=next(row for _, row in entries if row.run_id == curve[-1].run_id) if curve else None,
+        best=_best(entries, watched.metric),
         mean=_mean(values),
         valued=len(values),
         curve=curve,
@@ -258,7 +258,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     )
 
 
-def _front(rows: Iterable[Row], metrics: Sequence[Metric]) -> tuple[Row, ...]:
+def _front(rows: Iterable[WatchedRun], metrics: Sequence[Metric]) -> tuple[WatchedRun, ...]:
     found = [row for row in rows if row.state in _COUNTS and row.values]
     goals = [metric.goal for metric in metrics]
     members = [found[i] for i in front([row.values for row in found], goals)] if metrics else []
@@ -281,30 +281,46 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
     return made and watched.now - last >= _SAYS_SO_WITHIN_S
 
 
-def _valued(rows: Iterable[Row]) -> list[Row]:
+def _valued(rows: Iterable[WatchedRun]) -> list[WatchedRun]:
     """Return the runs whose value counts, in the order in which they ended."""
     found = [row for row in rows if row.state in _COUNTS and row.value is not None]
     return sorted(found, key=lambda row: (_end(row), row.number))
 
 
-def _end(row: Row) -> float:
+def _end(row: WatchedRun) -> float:
     return row.begun_at if row.ended_at is None else row.ended_at
 
 
-def _entries(valued: Sequence[Row]) -> list[tuple[int, Row]]:
-    """Return what may be the best, each with how many runs with a value had ended by then.
+def _entries(valued: Sequence[WatchedRun]) -> list[tuple[int, int, WatchedRun]]:
+    """Return what may be the best: how many runs with a value had ended by then, its first run's number, its row.
 
     Of configurations with one run each they are the runs. Of those with several, if they contend, it is the row of the
-    first with the mean as its value, when the last of them had ended.
+    first that counts with the mean as its value, when the last of them had ended.
     """
     groups = by_configuration(
         list(enumerate(valued, 1)), lambda item: item[1].configuration, lambda item: item[1].state
     )
-    found = [(group.counted[-1][0], _mean_of([row for _, row in group.counted])) for group in groups if group.contends]
-    return sorted(found, key=lambda item: item[0])
+    found = [
+        (
+            group.counted[-1][0],
+            min(row.number for _, row in group.members),
+            _mean_of([row for _, row in group.counted]),
+        )
+        for group in groups
+        if group.contends
+    ]
+    return sorted(found, key=lambda item: item[:2])
 
 
-def _mean_of(rows: Sequence[Row]) -> Row:
+def _best(entries: Sequence[tuple[int, int, WatchedRun]], metric: Metric | None) -> WatchedRun | None:
+    """Return the best of them, of equals the one that was begun first, as `ranking.best_standing`."""
+    if metric is None or not entries:
+        return None
+    sign = -1.0 if metric.goal is Goal.MAXIMIZE else 1.0
+    return min(entries, key=lambda item: (sign * (item[2].value or 0.0), item[1]))[2]
+
+
+def _mean_of(rows: Sequence[WatchedRun]) -> WatchedRun:
     if len(rows) == 1:
         return rows[0]
     first = min(rows, key=lambda row: row.number)
@@ -312,9 +328,9 @@ def _mean_of(rows: Sequence[Row]) -> Row:
     return replace(first, value=value, ended_at=rows[-1].ended_at, seeds=len(rows))
 
 
-def _curve(entries: Sequence[tuple[int, Row]], metric: Metric | None) -> tuple[Improvement, ...]:
+def _curve(entries: Sequence[tuple[int, int, WatchedRun]], metric: Metric | None) -> tuple[Improvement, ...]:
     points: list[Improvement] = []
-    for done, row in entries:
+    for done, _, row in entries:
         assert row.value is not None and metric is not None  # a value is a metric's
         if not points or metric.goal.better(row.value, points[-1].value):
             points.append(Improvement(done=done, run_id=row.run_id, value=row.value, at=_end(row)))
@@ -343,7 +359,7 @@ def _running(watched: Watched) -> tuple[RunningRun, ...]:
     return tuple(sorted(found, key=lambda run: run.row.number))
 
 
-def _failures(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
+def _failures(rows: Iterable[WatchedRun], limit: int) -> tuple[WatchedRun, ...]:
     found = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
     return tuple(sorted(found, key=lambda row: (_end(row), row.number), reverse=True)[:limit])
 
@@ -361,7 +377,7 @@ def _eta_s(watched: Watched, workers: int) -> float | None:
     return (waiting * mean_s + left_s) / workers
 
 
-def usual_interval_s(rows: Iterable[Row], live: Iterable[LiveRun]) -> float | None:
+def usual_interval_s(rows: Iterable[WatchedRun], live: Iterable[LiveRun]) -> float | None:
     """Return the median over runs of the mean time between their reports, in seconds; None before anything is known.
 
     A done run that never reported counts with its whole duration: such programs are silent all the time.
@@ -417,7 +433,7 @@ def _left_alone(watched: Watched) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class WatchExit:
     """What a monitor that waits leaves with: the exit code and why."""
 
     code: int
@@ -427,7 +443,7 @@ class Verdict:
 DONE, FAILED, STALLED = 0, 3, 4
 
 
-def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> Verdict | None:
+def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> WatchExit | None:
     """Return what ends the waiting for `until` ("done", "failed", "stalled", any of them), None to wait on.
 
     Whatever is waited for, the end of all sweeps ends the waiting: 0 when they are done; 3 when one was cancelled or
@@ -436,12 +452,12 @@ def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> Verdict | No
     """
     wanted = set(until)
     if "failed" in wanted and (reason := next(filter(None, map(_failed, snapshots)), "")):
-        return Verdict(code=FAILED, reason=reason)
+        return WatchExit(code=FAILED, reason=reason)
     if snapshots and all(item.ended for item in snapshots):
         reason = next(filter(None, map(_in_vain, snapshots)), "")
-        return Verdict(code=FAILED, reason=reason) if reason else Verdict(code=DONE, reason="done")
+        return WatchExit(code=FAILED, reason=reason) if reason else WatchExit(code=DONE, reason="done")
     if "stalled" in wanted and (item := next((item for item in snapshots if item.stalled), None)):
-        return Verdict(code=STALLED, reason=f"{item.name}: stalled: {item.stalled}")
+        return WatchExit(code=STALLED, reason=f"{item.name}: stalled: {item.stalled}")
     return None
 
 

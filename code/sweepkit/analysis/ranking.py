@@ -13,7 +13,7 @@ from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.model.seeds import Grouped, by_configuration, configuration_key
+from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_key
 from sweepkit.stats.groups import mean
 
 __all__ = [
@@ -118,7 +118,7 @@ def standings(
     return [_standing(group) for group in groups]
 
 
-def _standing(group: Grouped[tuple[RunRecord, tuple[float, ...]]]) -> Standing:
+def _standing(group: ConfigurationRuns[tuple[RunRecord, tuple[float, ...]]]) -> Standing:
     each = tuple(values for _, values in group.counted)
     return Standing(
         key=group.key,
@@ -215,7 +215,10 @@ class BestSoFar:
             return
         key = configuration_key(run, self._seed_parameter)
         at = (run.number,) if key is None else key
-        self._groups.setdefault(at, {})[run.number] = (run, value)
+        runs = self._groups.setdefault(at, {})
+        if run.number in runs and self._metric.goal.better(runs[run.number][1], value):
+            return  # its end is told twice: the value stays what it was best
+        runs[run.number] = (run, value)
         order = self._order_of(at)
         if self._order is None or order > self._order:
             self._order, self._at = order, at

@@ -15,7 +15,7 @@ from sweepkit.model.distributions import Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import Grouped, by_configuration, configuration_of, is_seed
+from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_of, is_seed
 from sweepkit.model.space import Parameter, Space
 from sweepkit.stats.groups import mean
 from sweepkit.sweep_config.sweep import Method, SweepSpec
@@ -140,9 +140,10 @@ class RunTable:
         Of one with several runs it is the row of the first that counts, with the means; those that do not contend
         come after (`model.seeds.by_configuration`).
         """
-        return self._in_order([(group.contends, _mean_row(group.counted)) for group in self.configurations()])
+        groups = self.configurations()
+        return self._in_order([(not g.contends, g.members[0].number, _mean_row(g.counted)) for g in groups])
 
-    def configurations(self) -> list[Grouped[Row]]:
+    def configurations(self) -> list[ConfigurationRuns[Row]]:
         """Return the runs that ended with a value by their configuration, in order of its first run."""
         columns = [column for column in self.columns if not (column.seed or is_seed(column.name))]
 
@@ -155,7 +156,7 @@ class RunTable:
 
     def ranked_runs(self) -> list[Row]:
         """Return the runs that ended with a value, best first, whatever their configuration; equal ones by number."""
-        return self._in_order([(True, row) for row in self.rows if row.counts])
+        return self._in_order([(False, row.number, row) for row in self.rows if row.counts])
 
     def best_first(self) -> list[Row]:
         """Return all runs, best first; those without a value, or that have not ended, come last by number."""
@@ -163,13 +164,13 @@ class RunTable:
         placed = {row.number for row in best}
         return [*best, *(row for row in self.rows if row.number not in placed)]
 
-    def _in_order(self, rows: "Sequence[tuple[bool, Row]]") -> list[Row]:
+    def _in_order(self, rows: "Sequence[tuple[bool, int, Row]]") -> list[Row]:
         metric = self.metric
         if metric is None:
             return []
         sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-        ordered = sorted(rows, key=lambda item: (not item[0], sign * (item[1].value or 0.0), item[1].number))
-        return [row for _, row in ordered]
+        ordered = sorted(rows, key=lambda item: (item[0], sign * (item[2].value or 0.0), item[1]))
+        return [row for _, _, row in ordered]
 
     def finished(self) -> list[Row]:
         """Return the runs with a value at full budget: those that ended by themselves."""

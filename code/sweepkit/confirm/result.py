@@ -9,7 +9,7 @@ from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
-from sweepkit.reports.confirmation import Confirmation, Fresh, Look, Member, Seen
+from sweepkit.reports.confirmation import Confirmation, Fresh, HoldoutLook, Member, Seen
 from sweepkit.runner.plan import Plan
 from sweepkit.search.race import Pair, pair_of
 
@@ -54,7 +54,9 @@ def seen_of(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePl
         report = statistics.median_low(best) if best else 0
         runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
         scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
-        looks.append(Look(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs)))
+        looks.append(
+            HoldoutLook(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs))
+        )
     return Seen(
         parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
     )

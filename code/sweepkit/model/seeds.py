@@ -142,7 +142,7 @@ def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = Non
     return (content_key(without_seeds(run.params, seed_parameter)),) if run.params else None
 
 
-class Grouped(NamedTuple, Generic[T]):
+class ConfigurationRuns(NamedTuple, Generic[T]):
     """The runs of one configuration.
 
     Attributes:
@@ -160,7 +160,7 @@ class Grouped(NamedTuple, Generic[T]):
 
 def by_configuration(
     items: Iterable[T], key: Callable[[T], Hashable | None], state: Callable[[T], RunState]
-) -> list[Grouped[T]]:
+) -> list[ConfigurationRuns[T]]:
     """Return items grouped by their configuration, in order of appearance: the one rule of what is compared with what.
 
     Where the engine deals the seeds a configuration is judged by the mean over all of them, and those contend that have
@@ -181,7 +181,7 @@ def by_configuration(
     dealt = {known for known in groups if not known[0] and isinstance(known[1], int)}
     most = max((len(finished[known]) for known in dealt), default=0)
     return [
-        Grouped(
+        ConfigurationRuns(
             key=None if known[0] else known[1],
             members=group,
             counted=group if known in dealt else finished[known] or group,

@@ -93,7 +93,7 @@ class _Monitor:
         sweeps = self._sweeps.snapshots()
         live = [attempt for follower in self._sweeps.followers.values() for attempt in follower.live]
         uses = self._processes.of(live)
-        return Picture(sweeps=sweeps, uses=uses, gpus=tuple(self._gpus.look()), notes=self._notes())
+        return Picture(sweeps=sweeps, uses=uses, gpus=tuple(self._gpus.read()), notes=self._notes())
 
     def _next(self, before: Picture) -> Picture:
         """Return the picture of now; the one before, with a note, while the record is away."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.progress import Improvement, Row, RunningRun, Snapshot
+from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration
@@ -137,7 +137,7 @@ def _counts(item: Snapshot) -> "Text":
     return text
 
 
-def _of(row: Row, *, number: bool = False) -> str:
+def _of(row: WatchedRun, *, number: bool = False) -> str:
     """Return whose value the best one is: a run's, or the mean of a configuration's seeds."""
     if isinstance(row.configuration, int):
         return f"mean of configuration {row.configuration}"
@@ -304,7 +304,7 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
     """Return the last failures, the newest first; those with one reason share a line."""
     if not item.failures:
         return []
-    groups: dict[tuple[RunState, str], list[Row]] = {}
+    groups: dict[tuple[RunState, str], list[WatchedRun]] = {}
     for row in item.failures:
         reason = " ".join(row.reason.split()) or "no reason recorded"
         groups.setdefault((row.state, reason), []).append(row)

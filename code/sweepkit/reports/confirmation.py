@@ -81,7 +81,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class HoldoutLook:
     """A configuration on the hold-out set.
 
     Args:
@@ -109,7 +109,7 @@ class Seen:
     parameters: Mapping[str, Any]
     opened_at: float
     opened: int
-    looks: tuple[Look, ...]
+    looks: tuple[HoldoutLook, ...]
     sweep: str
 
 
@@ -256,7 +256,7 @@ def _holdout_lines(told: Confirmation, digits: int) -> list[str]:
     return [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
 
 
-def _half(told: Confirmation, look: Look, digits: int) -> str:
+def _half(told: Confirmation, look: HoldoutLook, digits: int) -> str:
     """Return half the 95 % interval of a hold-out mean, by the spread between seeds that the race measured."""
     from sweepkit.stats.student import quantile
 
@@ -410,7 +410,7 @@ def from_plain(found: Mapping[str, Any]) -> Confirmation:
     holdout = None
     if found["holdout"] is not None:
         looks = tuple(
-            Look(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
+            HoldoutLook(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
             for item in found["holdout"]["looks"]
         )
         holdout = Seen(**{**found["holdout"], "looks": looks})

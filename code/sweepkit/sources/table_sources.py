@@ -85,10 +85,10 @@ def _from_record(options: SourceOptions) -> Source:
     watch = open_watch(storage)
     try:
         sweep = choose(watch.sweeps(), wanted, output_dir=options.output_dir, label=watch.label)
-        look = watch.look(sweep.sweep_id)
+        found = watch.poll(sweep.sweep_id)
     finally:
         watch.close()
-    runs = look.changed if look is not None else []
+    runs = found.changed if found is not None else []
     spec = _spec(read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family), options)
     folder = SweepPaths(Path(os.path.abspath(output_dir)), sweep.name).root
     return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs)

@@ -8,7 +8,6 @@ sweep. The files under `outputs/phases_<study>/` show it; they decide nothing.
 import json
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as File
@@ -25,6 +24,8 @@ from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import short
+from sweepkit.runner.call import Call, one_slot
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_plan, storage_of
 from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
 from sweepkit.studies.phase_results import (
@@ -48,14 +49,14 @@ if TYPE_CHECKING:
     from sweepkit.agents.slots import Slot
     from sweepkit.store.base import Store
 
-SlotsFor = Callable[[Namespace, Sequence[Plan]], "tuple[Slot, ...]"]
+SlotsFor = Callable[[Sequence[Plan]], "tuple[Slot, ...]"]
 
 
-def run_phases(options: Namespace, config: OptunaConfig, *, slots_for: SlotsFor | None = None) -> PhasesOutcome:
+def run_phases(options: RunOptions, config: OptunaConfig, *, slots_for: SlotsFor | None = None) -> PhasesOutcome:
     """Run the phases of a study, or continue where it stopped; show and save what each is made of.
 
     Args:
-        options: The command line: what `sweep_runner.py` takes beside its sweep.
+        options: How the sweeps of the phases are run.
         config: The study; it has phases.
         slots_for: What runs may occupy; one slot as `sweep_runner.py` has it by default.
 
@@ -79,16 +80,14 @@ def run_phases(options: Namespace, config: OptunaConfig, *, slots_for: SlotsFor 
     return done
 
 
-def _one_slot(options: Namespace, plans: Sequence[Plan]) -> "tuple[Slot, ...]":
-    from sweepkit.runner.call import one_slot
-
+def _one_slot(plans: Sequence[Plan]) -> "tuple[Slot, ...]":
     return one_slot(plans[0])
 
 
 class _Search:
     """The phases of one study in one call."""
 
-    def __init__(self, options: Namespace, config: OptunaConfig, slots_for: SlotsFor) -> None:
+    def __init__(self, options: RunOptions, config: OptunaConfig, slots_for: SlotsFor) -> None:
         self.options, self.config, self.slots_for = options, config, slots_for
         objective = config.objectives[0]
         self.metric = Metric(name=objective.metric, goal=objective.goal)
@@ -288,25 +287,20 @@ class _Search:
 
     # -- running it ---------------------------------------------------------------------------------------------------
 
-    def _run(self, options: Namespace, plans: Sequence[Plan]) -> int:
-        from sweepkit.runner.call import Call
-
+    def _run(self, options: RunOptions, plans: Sequence[Plan]) -> int:
         began = time.monotonic()
         try:
-            with Call(options, plans, slots=self.slots_for(options, plans)) as call:
+            with Call(options, plans, slots=self.slots_for(plans)) as call:
                 return call.run()
         finally:
             self._worked_s += time.monotonic() - began
 
-    def _options(self, phase: Phase, *, fresh: bool) -> Namespace:
-        """Return the command line of one phase: what is left of the runs that it may make."""
-        options = Namespace(**vars(self.options))
-        options.fresh = fresh
-        if options.count is not None:
-            options.count -= self._runs_made
-        if phase.kind is PhaseKind.CONFIRM:
-            options.sampler = None  # the seeds are a grid
-        return options
+    def _options(self, phase: Phase, *, fresh: bool) -> RunOptions:
+        """Return how one phase is run: with what is left of the runs that the call may make."""
+        options = self.options
+        count = None if options.count is None else options.count - self._runs_made
+        sampler = None if phase.kind is PhaseKind.CONFIRM else options.sampler  # the seeds are a grid
+        return replace(options, fresh=fresh, count=count, sampler=sampler)
 
     def _timed(self, plan: Plan) -> Plan:
         """Return the plan with what is left of the study's time: the text keeps the whole, which the user gave."""

@@ -22,9 +22,9 @@ from sweepkit.tracking.wandb_log import (
     ConfigChange,
     Exit,
     LogDecoder,
+    LoggedRow,
     Preempting,
     Record,
-    Row,
     RunInfo,
     Summary,
     decode,
@@ -192,7 +192,7 @@ class WandbTail:
 
     def _apply(self, file: _File, record: Record | None, reports: list[Report]) -> None:
         match record:
-            case Row():
+            case LoggedRow():
                 self._add(record, reports)
             case Summary():
                 self.summary |= _metrics(record.update)
@@ -208,7 +208,7 @@ class WandbTail:
             case Exit():
                 self.exit_code, file.exited = record.exit_code, True
 
-    def _add(self, row: Row, reports: list[Report]) -> None:
+    def _add(self, row: LoggedRow, reports: list[Report]) -> None:
         values = _metrics(row.items)
         if values:
             step = row.step if row.step is not None else as_step(row.items.get("_step"))

@@ -27,7 +27,7 @@ _DOUBLE = struct.Struct("<d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class LoggedRow:
     """One `wandb.log` row: `items` as W&B nests and encodes them (`_step`, `_timestamp`, … included)."""
 
     items: dict[str, Any]
@@ -75,7 +75,7 @@ class Preempting:
     """`run.mark_preempting()` was called: if the process ends badly now, the run wants to be resumed."""
 
 
-Record = Row | Summary | RunInfo | ConfigChange | Exit | Preempting
+Record = LoggedRow | Summary | RunInfo | ConfigChange | Exit | Preempting
 
 
 class LogDecoder:
@@ -255,12 +255,12 @@ def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
     return tree
 
 
-def _row(data: bytes) -> Row:
+def _row(data: bytes) -> LoggedRow:
     step = None
     for number, raw in fields(data):
         if number == 2:  # an absent number inside is protobuf's way to write 0
             step = next((_signed(value) for inner, value in fields(raw) if inner == 1), 0)
-    return Row(items=_updates(data), step=step)
+    return LoggedRow(items=_updates(data), step=step)
 
 
 def _run(data: bytes) -> RunInfo:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
-from sweepkit.training.models.families import LAYER_FIELDS, Kind, kind_of, set_fields
+from sweepkit.training.models.families import LAYER_FIELDS, FamilyKind, kind_of, set_fields
 
 METADATA_NAME = "sweepkit.json"
 VOCABULARY_KEY = "vocabulary.sha256"
@@ -240,7 +240,7 @@ def load_model(name: str, overrides: Callable[[Any], Mapping[str, Any]]) -> Any:
 
         return fold(load_model(below, lambda loaded: _as_adapted(name, loaded, overrides)), name)
     config = _load(AutoConfig.from_pretrained, name)
-    loader: Any = AutoModelForSeq2SeqLM if kind_of(config, name) is Kind.SEQ2SEQ else AutoModelForCausalLM
+    loader: Any = AutoModelForSeq2SeqLM if kind_of(config, name) is FamilyKind.SEQ2SEQ else AutoModelForCausalLM
     set_fields(config, overrides(config))
     # 16-bit checkpoints would otherwise stay, and train, in 16 bits (transformers 5 keeps the stored type).
     model, report = _load(loader.from_pretrained, name, config=config, dtype=torch.float32, output_loading_info=True)

@@ -25,7 +25,7 @@ from typing import Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
-from sweepkit.tracking.wandb_log import Row, decode, fields
+from sweepkit.tracking.wandb_log import LoggedRow, decode, fields
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
 
@@ -208,7 +208,7 @@ class RunFile:
 
     def _row(self, data: bytes, payload: bytes, reader: AttemptReader) -> bytes:
         record = decode(payload)
-        step = record.step if isinstance(record, Row) and record.step is not None else self._last_step + 1
+        step = record.step if isinstance(record, LoggedRow) and record.step is not None else self._last_step + 1
         if reader.shift is None:
             reader.shift = 0 if step > self._last_step else self._last_step + 1 - step
         self._last_step = max(step + reader.shift, self._last_step + 1)

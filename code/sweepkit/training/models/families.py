@@ -12,7 +12,7 @@ from typing import Any
 from sweepkit.errors import DataError
 
 
-class Kind(StrEnum):
+class FamilyKind(StrEnum):
     """How a model is fed: a dialogue into an encoder, or a prompt that it continues."""
 
     SEQ2SEQ = "encoder-decoder"
@@ -28,7 +28,7 @@ _ALL_LAYERS = "num_hidden_layers"  # of a decoder-only model; transformers maps 
 LAYER_FIELDS = (*_ENCODER_LAYERS, *_DECODER_LAYERS, _ALL_LAYERS, "layer_types")
 
 
-def kind_of(config: Any, name: str) -> Kind:
+def kind_of(config: Any, name: str) -> FamilyKind:
     """Return how the model of a configuration is fed.
 
     Args:
@@ -42,12 +42,12 @@ def kind_of(config: Any, name: str) -> Kind:
 
     if getattr(config, "is_encoder_decoder", False):
         if config.model_type in auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
-            return Kind.SEQ2SEQ
+            return FamilyKind.SEQ2SEQ
     elif config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         # BERT and its like can be told to be decoders; as they are published they fill gaps and cannot continue.
         masked = config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
         if not masked or getattr(config, "is_decoder", False):
-            return Kind.CAUSAL
+            return FamilyKind.CAUSAL
     raise DataError(
         "model.name: must be a model that writes text, encoder-decoder (BART, T5, mT5, …) or decoder-only (GPT-2, "
         f"LLaMA, Qwen, …), got {config.model_type!r} in {name}, which does not"

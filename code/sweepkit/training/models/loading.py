@@ -6,7 +6,7 @@ from typing import Any
 from sweepkit.errors import DataError
 from sweepkit.training.checkpoints import PROMPT_KEY, load_model, load_tokenizer, metadata, resolve
 from sweepkit.training.config.training import TrainingConfig
-from sweepkit.training.models.families import Kind, dropout_overrides, kind_of, layer_overrides, positions
+from sweepkit.training.models.families import FamilyKind, dropout_overrides, kind_of, layer_overrides, positions
 from sweepkit.training.models.generation import settings
 from sweepkit.training.models.vocabulary import add_tags, fit_embeddings, fit_padding
 
@@ -27,7 +27,7 @@ class Loaded:
 
     model: Any
     tokenizer: Any
-    kind: Kind
+    kind: FamilyKind
     prompt: str | None
     facts: dict[str, Any]
 
@@ -50,9 +50,9 @@ def load(config: TrainingConfig) -> Loaded:
     fit_padding(tokenizer, model.config)
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    prompt = _prompt(config, name) if kind is Kind.CAUSAL else None
+    prompt = _prompt(config, name) if kind is FamilyKind.CAUSAL else None
     frame = len(tokenizer((prompt or "").replace("{dialogue}", ""), add_special_tokens=False)["input_ids"])
-    _check_lengths(config, model.config, frame if kind is Kind.CAUSAL else None)
+    _check_lengths(config, model.config, frame if kind is FamilyKind.CAUSAL else None)
     model.generation_config = settings(config, model, tokenizer)
     facts: dict[str, Any] = {"architecture": model.config.model_type, "parameters": model.num_parameters()}
     if config.lora.enabled:
@@ -70,7 +70,9 @@ def _overrides(config: TrainingConfig, loaded: Any) -> dict[str, Any]:
     }
 
 
-def _adapted(config: TrainingConfig, model: Any, kind: Kind, new_tokens: tuple[int, ...]) -> tuple[Any, list[str]]:
+def _adapted(
+    config: TrainingConfig, model: Any, kind: FamilyKind, new_tokens: tuple[int, ...]
+) -> tuple[Any, list[str]]:
     """Return the model with adapters and the names of the modules that have them."""
     from sweepkit.training.models.lora import adapt
 

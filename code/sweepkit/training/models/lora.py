@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from sweepkit.errors import DataError
 from sweepkit.training.config.training_sections import LoraSection
-from sweepkit.training.models.families import Kind
+from sweepkit.training.models.families import FamilyKind
 from sweepkit.training.models.vocabulary import grow
 
 # Query and value projections by what families call them; Hu et al. section 7.1 find these two the best for their size.
@@ -63,7 +63,7 @@ def targets(model: Any, wanted: str) -> list[str]:
     return sorted(set(names))
 
 
-def adapt(model: Any, lora: LoraSection, kind: Kind, new_tokens: tuple[int, ...], name: str) -> Any:
+def adapt(model: Any, lora: LoraSection, kind: FamilyKind, new_tokens: tuple[int, ...], name: str) -> Any:
     """Return the model with adapters, which alone are trained; and the embeddings of new tokens.
 
     Args:
@@ -81,7 +81,7 @@ def adapt(model: Any, lora: LoraSection, kind: Kind, new_tokens: tuple[int, ...]
     # peft wants to be told that GPT-2 keeps its weights transposed.
     transposed = all(isinstance(modules[path], Conv1D) for part in names for path in linear_names(model)[part])
     config = LoraConfig(
-        task_type=TaskType.SEQ_2_SEQ_LM if kind is Kind.SEQ2SEQ else TaskType.CAUSAL_LM,
+        task_type=TaskType.SEQ_2_SEQ_LM if kind is FamilyKind.SEQ2SEQ else TaskType.CAUSAL_LM,
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft's annotation; it only divides by it
         lora_dropout=lora.dropout,

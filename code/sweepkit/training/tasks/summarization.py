@@ -19,7 +19,7 @@ from sweepkit.training.callbacks import EarlyStopping, Telling
 from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.dataset import load as load_data
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
-from sweepkit.training.models.families import Kind
+from sweepkit.training.models.families import FamilyKind
 from sweepkit.training.models.generation import own_randomness, prompts_of
 from sweepkit.training.models.loading import Loaded
 from sweepkit.training.models.loading import load as load_models
@@ -158,7 +158,7 @@ def _keeps(telling: Telling, stopping: Sequence[EarlyStopping], scoring: Scoring
 def _collator(loaded: Loaded) -> Seq2SeqCollator | CausalCollator:
     """Return what makes batches for a model."""
     pad_id = loaded.tokenizer.pad_token_id
-    return CausalCollator(pad_id) if loaded.kind is Kind.CAUSAL else Seq2SeqCollator(pad_id, loaded.model)
+    return CausalCollator(pad_id) if loaded.kind is FamilyKind.CAUSAL else Seq2SeqCollator(pad_id, loaded.model)
 
 
 def _early_stopping(config: TrainingConfig, listeners: Listeners) -> list[EarlyStopping]:
