@@ -3,7 +3,6 @@
 import filecmp
 import os
 import shutil
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.agents.agent import Finish
 from sweepkit.agents.slots import Slot
 from sweepkit.analysis.trained import Trained, lower_is_better, short_name
+from sweepkit.compare.options import ComparisonOptions, StatisticsOptions
 from sweepkit.compare.read import RESULT, read_training
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.runs import RunState
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, SweepPaths, find_config, slug
 from sweepkit.reports.files import dump_yaml, write_table
 from sweepkit.runner.call import Call
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, Plan, storage_of
 from sweepkit.runner.session import Session
 from sweepkit.sweep_config.read import read_sweep_text
@@ -52,7 +53,7 @@ class Choice:
 # -- what is trained --------------------------------------------------------------------------------------------------
 
 
-def choose(options: Namespace) -> list[Choice]:
+def choose(options: ComparisonOptions) -> list[Choice]:
     """Return the models that the options name, their configurations read and checked with what is laid over them.
 
     Raises:
@@ -77,7 +78,7 @@ def model_file(name: str) -> Path | None:
     )
 
 
-def _choice(name: str, options: Namespace) -> Choice:
+def _choice(name: str, options: ComparisonOptions) -> Choice:
     from sweepkit.sweep_config.checker import suggestion
     from sweepkit.training.config.files import preset_file
     from sweepkit.training.config.training import apply, apply_preset, read_training_config
@@ -91,7 +92,7 @@ def _choice(name: str, options: Namespace) -> Choice:
     if options.preset is not None:
         config = apply_preset(config, preset_file(options.preset))
     overrides = {}
-    for assignment in options.set:
+    for assignment in options.assignments:
         field, equals, value = assignment.partition("=")
         if not equals:
             raise SweepKitError(f"--set: must be NAME=VALUE, got {assignment!r}")
@@ -124,12 +125,18 @@ def check_checkpoints(choices: Sequence[Choice]) -> None:
         )
 
 
-def make_comparison_plan(choices: Sequence[Choice], options: Namespace) -> Plan:
-    """Return the sweep that trains every model with every seed."""
+def make_comparison_plan(choices: Sequence[Choice], options: ComparisonOptions, run: RunOptions) -> Plan:
+    """Return the sweep that trains every model with every seed.
+
+    Args:
+        choices: The models.
+        options: Seeds, what is laid over the configurations, and the score.
+        run: How it is run.
+    """
     task = choices[0].config.task
-    metric = metric_of(options, task)
+    metric = metric_of(options.statistics, task)
     name = options.name or "compare-" + "-".join(choice.label for choice in choices)
-    goal = options.goal or ("minimize" if lower_is_better(metric) else "maximize")
+    goal = options.statistics.goal or ("minimize" if lower_is_better(metric) else "maximize")
     sweep: dict[str, Any] = {
         "name": name,
         "program": TRAINER.name,
@@ -148,21 +155,21 @@ def make_comparison_plan(choices: Sequence[Choice], options: Namespace) -> Plan:
         program=str(TRAINER),
         trains=False,  # the configuration is a parameter: there is no base to it
         base_config=BASE_CONFIG,
-        output_dir=Path(os.path.abspath(options.output_dir)),
-        storage=storage_of(options),
+        output_dir=Path(os.path.abspath(run.output_dir)),
+        storage=storage_of(run),
         cwd=cwd,
     )
 
 
-def metric_of(options: Namespace, task: str) -> str:
+def metric_of(options: StatisticsOptions, task: str) -> str:
     """Return the score to compare by: the option's, else the task's own."""
     return str(options.metric or _METRICS.get(task, _METRIC))
 
 
-def _overrides(options: Namespace) -> list[str]:
+def _overrides(options: ComparisonOptions) -> list[str]:
     """Return what every training is told beside its configuration and seed."""
     words = [] if options.preset is None else [f"--preset={_path(options.preset)}"]
-    words += [f"--set={assignment}" for assignment in options.set]
+    words += [f"--set={assignment}" for assignment in options.assignments]
     for option, value in (("--train-data", options.train_data), ("--val-data", options.val_data)):
         words += [] if value is None else [f"{option}={os.path.abspath(value)}"]
     return words
@@ -191,7 +198,7 @@ class ComparisonSession(Session):
 class ComparisonCall(Call):
     """A call whose sweep is a comparison."""
 
-    def __init__(self, options: Namespace, plan: Plan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
+    def __init__(self, options: RunOptions, plan: Plan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
         super().__init__(options, [plan], slots=slots, notes=notes)
         screen = self.sessions[0].screen
         self.session = ComparisonSession(options, plan, self.store, slots=slots, screen=screen)

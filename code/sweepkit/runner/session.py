@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from sweepkit.reports.files import relative, write_best_config, write_spec, writ
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, rows, values_row
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.preflight import first_run_warnings
 from sweepkit.runner.prior import prior_views
@@ -47,7 +47,7 @@ class Session:
     """Run one sweep: `check`, `open`, `start`, `conclude`, in this order.
 
     Args:
-        options: The command line.
+        options: How it is run.
         plan: What to run.
         store: The record.
         slots: What runs may occupy.
@@ -59,7 +59,7 @@ class Session:
 
     def __init__(
         self,
-        options: Namespace,
+        options: RunOptions,
         plan: Plan,
         store: Store,
         *,
@@ -153,12 +153,15 @@ class Session:
                 f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
                 f"({sweep.reason}); start it again by its YAML"
             )
-        for option in ("fresh", "retry_failed", "sampler", "seed", "base_config"):
-            if getattr(self.options, option) not in (None, False):
-                shown = option.replace("_", "-")
-                raise ConflictError(
-                    f"--join {sweep.name}: takes all of the search from the record; leave --{shown} out"
-                )
+        asked = {
+            "--fresh": self.options.fresh,
+            "--retry-failed": self.options.retry_failed,
+            "--sampler": self.options.sampler is not None,
+            "--seed": self.options.seed is not None,
+            "--base-config": self.options.base_config is not None,
+        }
+        if given := [option for option, is_given in asked.items() if is_given]:
+            raise ConflictError(f"--join {sweep.name}: takes all of the search from the record; leave {given[0]} out")
         self.sampler = sweep.meta.get("sampler")
         counts = self.store.counts(sweep.sweep_id)
         done = sum(number for state, number in counts.items() if state.done)
@@ -174,7 +177,7 @@ class Session:
         return {
             "workers": len(self.slots),
             "slots": "; ".join(slot.device for slot in self.slots),
-            "--cold": bool(self.options.cold),
+            "--cold": self.options.cold,
             "--base-config": str(self.plan.base_config) if self.plan.trains else None,
             "--output-dir": str(self.plan.output_dir),
         }

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -24,6 +23,7 @@ from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.paths import python
 from sweepkit.reports.files import write_spec
 from sweepkit.reports.progress import Screen, Tally
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_plan, plan_of
 from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
@@ -32,7 +32,7 @@ from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
-from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
+from sweepkit.wandb.backend_plan import agents_folder, check_sweep, notes_of, sent_config
 from sweepkit.wandb.importer import Collector, Importer, Target
 from sweepkit.wandb.scheduler import Scheduler
 
@@ -48,24 +48,30 @@ Slots = tuple[Slot, ...]
 
 
 def run_backend(
-    options: Namespace, sweep: str | None, *, slots_of: Callable[[Plan], tuple[Slots, list[str]]], limits: Limits
+    options: RunOptions,
+    *,
+    sweep: str | None,
+    wandb_sweep: str | None,
+    slots_of: Callable[[Plan], tuple[Slots, list[str]]],
+    limits: Limits,
 ) -> int:
-    """Run the command line; return the exit code.
+    """Run a sweep that W&B leads; return the exit code.
 
     Args:
-        options: The command line.
-        sweep: The sweep's YAML or its name; None joins the sweep that `options.wandb_sweep` names.
+        options: How it is run; see `check_options`.
+        sweep: The sweep's YAML or its name; None joins one that is at W&B already.
+        wandb_sweep: Which one is joined: entity/project/id or the URL of its page; None with `sweep`.
         slots_of: What a plan's runs may occupy, and what to tell of it.
         limits: How much is done.
 
     Raises:
         SweepKitError: Something the user can mend stands in the way; nothing was started.
     """
-    check_options(options)
     path = None
-    if sweep is None:
-        plan, path = _joined_plan(options)
+    if wandb_sweep is not None:
+        plan, path = _joined_plan(options, wandb_sweep)
     else:
+        assert sweep is not None
         plan = make_plan(options, sweep, searches=False)
         check_sweep(plan.spec, sampler=options.sampler)
     slots, notes = slots_of(plan)
@@ -86,7 +92,7 @@ def run_backend(
             return session.work(limits)
 
 
-def _joined_plan(options: Namespace) -> tuple[Plan, str]:
+def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
     from sweepkit.wandb.api import fetch_sweep
@@ -94,12 +100,10 @@ def _joined_plan(options: Namespace) -> tuple[Plan, str]:
 
     if options.fresh or options.sampler:
         raise ConflictError(
-            f"--wandb-sweep {options.wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
+            f"--wandb-sweep {wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
         )
     path = str(
-        parse_sweep_path(
-            options.wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT")
-        )
+        parse_sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     )
     check_login()
     fetched = fetch_sweep(path)
