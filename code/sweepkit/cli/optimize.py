@@ -15,11 +15,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweepkit.runner.call import slots_of
     from sweepkit.studies.plan import make_plan_of, run_options, slot_options, sweep_of, tuned_config
     from sweepkit.studies.run import check_recorded, run_study, run_study_of_phases, show_outcome
+    from sweepkit.wandb.upload_client import Online
 
     config = None if options.config is None else tuned_config(options)
     running, slots = run_options(options, config), slot_options(options, config)
     if config is not None and config.phases and not options.dry_run:
-        return run_study_of_phases(running, config, slots)
+        return run_study_of_phases(running, config, slots, uploads=Online)
     sweep, directory, notes = sweep_of(options, config)
     plan = make_plan_of(sweep, running, directory=directory)
     if options.resume:
@@ -29,6 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for note in () if options.json else (*notes, *more):
             print(note)
         return show_dry_run(running, plan, places)
-    ended = run_study(running, plan, slots, notes=notes, config=config)
+    ended = run_study(running, plan, slots, notes=notes, config=config, uploads=Online)
     show_outcome(ended, running)
     return ended.code

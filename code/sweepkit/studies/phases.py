@@ -22,7 +22,7 @@ from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import short
-from sweepkit.runner.call import Call, slots_of
+from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, make_plan, storage_of
 from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
@@ -50,18 +50,21 @@ if TYPE_CHECKING:
 _ONE_SLOT = SlotOptions(num_workers=1)
 
 
-def run_phases(options: RunOptions, config: OptunaConfig, *, slots: SlotOptions = _ONE_SLOT) -> PhasesOutcome:
+def run_phases(
+    options: RunOptions, config: OptunaConfig, *, slots: SlotOptions = _ONE_SLOT, uploads: MakeUploads | None = None
+) -> PhasesOutcome:
     """Run the phases of a study, or continue where it stopped; show and save what each is made of.
 
     Args:
         options: How the sweeps of the phases are run.
         config: The study; it has phases.
         slots: What runs may occupy.
+        uploads: As `runner.call.Call` takes it.
 
     Raises:
         SweepKitError: A phase has no run to go on from, or its sweep is recorded otherwise.
     """
-    search = _Search(options, config, slots)
+    search = _Search(options, config, slots, uploads)
     results: list[PhaseResult] = []
     code, complete = 0, True
     for index in range(len(config.phases)):
@@ -81,8 +84,10 @@ def run_phases(options: RunOptions, config: OptunaConfig, *, slots: SlotOptions 
 class _Search:
     """The phases of one study in one call."""
 
-    def __init__(self, options: RunOptions, config: OptunaConfig, slots: SlotOptions) -> None:
-        self.options, self.config, self.slots = options, config, slots
+    def __init__(
+        self, options: RunOptions, config: OptunaConfig, slots: SlotOptions, uploads: MakeUploads | None
+    ) -> None:
+        self.options, self.config, self.slots, self.uploads = options, config, slots, uploads
         objective = config.objectives[0]
         self.metric = Metric(name=objective.metric, goal=objective.goal)
         self.folder = File(options.output_dir).absolute() / f"phases_{slug(config.study_name)}"
@@ -280,7 +285,7 @@ class _Search:
     def _run(self, options: RunOptions, plans: Sequence[Plan]) -> int:
         began = time.monotonic()
         try:
-            with Call(options, plans, slots=slots_of(self.slots, plans)[0]) as call:
+            with Call(options, plans, slots=slots_of(self.slots, plans)[0], uploads=self.uploads) as call:
                 return call.run()
         finally:
             self._worked_s += time.monotonic() - began

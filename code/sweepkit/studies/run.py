@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
-from sweepkit.runner.call import Call, slots_of
+from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, check_storage_exists
 from sweepkit.store.open import open_store, parse_url, shown_url
@@ -44,6 +44,7 @@ def run_study(
     *,
     notes: Sequence[str] = (),
     config: OptunaConfig | None = None,
+    uploads: MakeUploads | None = None,
 ) -> StudyOutcome:
     """Run a study in this call, to its end or to what ends the call; write its results, also of a part.
 
@@ -53,12 +54,13 @@ def run_study(
         slots: What trials may occupy.
         notes: What to say first.
         config: The --config that it is made of: what its `quick_validation` cuts is whole in the final configuration.
+        uploads: As `runner.call.Call` takes it.
 
     Raises:
         SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
     """
     places, more = slots_of(slots, [plan])
-    with Call(options, [plan], slots=places, notes=[*notes, *more]) as call:
+    with Call(options, [plan], slots=places, notes=[*notes, *more], uploads=uploads) as call:
         code = call.run()
         session = call.sessions[0]
         runs = sorted(call.store.runs(session.sweep.sweep_id), key=lambda run: run.number)
@@ -85,9 +87,11 @@ def write_all(folder: Path, result: StudyResult, text: str | None) -> Path | Non
     return None if text is None else write_optimized(folder, text, now=datetime.now())
 
 
-def run_study_of_phases(options: RunOptions, config: OptunaConfig, slots: SlotOptions) -> int:
+def run_study_of_phases(
+    options: RunOptions, config: OptunaConfig, slots: SlotOptions, *, uploads: MakeUploads | None = None
+) -> int:
     """Run a study of several phases, write the configuration of its best trial; return the exit code."""
-    outcome = run_phases(options, config, slots=slots)
+    outcome = run_phases(options, config, slots=slots, uploads=uploads)
     if outcome.params:
         folder = folder_of(options.output_dir, config.study_name)
         folder.mkdir(parents=True, exist_ok=True)
