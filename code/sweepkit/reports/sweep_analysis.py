@@ -18,6 +18,7 @@ from sweepkit.reports.files import relative
 from sweepkit.reports.result_table import best_lines, result_table
 from sweepkit.reports.source import Source
 from sweepkit.reports.table import short
+from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -153,25 +154,16 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
 
 def _contender(item: Contender) -> dict[str, Any]:
     return {
-        "value": item.value,
-        "values": item.values,
+        **picked(item, "value", "values", "params"),
         "run_ids": [row.run_id for row in item.rows],
         "numbers": [row.number for row in item.rows],
-        "params": dict(item.params),
         "stopped_early": item.stopped,
     }
 
 
 def _run(row: Row, metrics: Sequence[Metric]) -> dict[str, Any]:
-    several = {"objectives": None if row.objectives is None else list(row.objectives)} if len(metrics) > 1 else {}
     return {
-        "number": row.number,
-        "run_id": row.run_id,
-        "state": row.state.value,
-        "value": row.value,
-        **several,
-        "params": dict(row.params),
-        "duration_s": row.duration_s,
-        "attempts": row.attempts,
-        "reason": row.reason,
+        **picked(row, "number", "run_id", "state", "value"),
+        **(picked(row, "objectives") if len(metrics) > 1 else {}),
+        **picked(row, "params", "duration_s", "attempts", "reason"),
     }
