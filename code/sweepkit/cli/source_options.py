@@ -34,7 +34,11 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
     )
     table.add_argument("--goal", choices=_GOALS, help="its direction (default: maximize)")
     table.add_argument(
-        "--parameters", nargs="+", default=[], metavar="COLUMN", help="parameter columns (default: told by their names)"
+        "--parameters",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="parameter columns (default: by their names)",
     )
 
 

@@ -1,4 +1,4 @@
-"""One HTML file that tells a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
+"""One HTML file that shows a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
 
 No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's
 `report.html`.
@@ -152,7 +152,7 @@ def _tiles(table: RunTable) -> str:
 
 
 def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
-    """Return the best configuration, and the five best with what each is worth: a single look."""
+    """Return the best configuration, and the five best with what each is worth: at a glance."""
     ranked = contenders(table)
     if not ranked or table.metric is None:
         return Section(anchor="best", title="Best configuration", body="")

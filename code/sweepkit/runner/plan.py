@@ -175,16 +175,21 @@ def _holds(file: Path, text: str) -> bool:
 
 
 def _base_config(options: RunOptions, spec: SweepSpec) -> Path:
-    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml.
+    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml."""
+    if options.base_config is not None:
+        return find_config(str(options.base_config)) or Path(options.base_config)
+    return base_config_of(spec.extensions.base_config, spec.directory)
+
+
+def base_config_of(name: str | None, directory: str) -> Path:
+    """Return the training configuration that a YAML in `directory` names; None means config/base_config.yaml.
 
     A name that is no file stays as it is: whoever reads it says so.
     """
-    if options.base_config is not None:
-        return find_config(str(options.base_config)) or Path(options.base_config)
-    if spec.extensions.base_config is None:
+    if name is None:
         return BASE_CONFIG
-    beside = Path(spec.directory or ".", spec.extensions.base_config)
-    return beside if beside.is_file() else find_config(spec.extensions.base_config) or beside
+    beside = Path(directory or ".", name)
+    return beside if beside.is_file() else find_config(name) or beside
 
 
 def _program(spec: SweepSpec, cwd: Path) -> str:

@@ -17,7 +17,7 @@ class SourceOptions:
         study: Which study of it; None for the only one.
         metric: What was optimized, in place of the source's own.
         goal: Its direction, "maximize" or "minimize".
-        parameters: Parameter columns of a CSV file; () tells them by their names.
+        parameters: Parameter columns of a CSV file; () finds them by their names.
     """
 
     output_dir: Path

@@ -227,20 +227,20 @@ class OptunaOptimizer:
 
     def get_best_params(self) -> dict[str, Any]:
         """Return the best trial's values of the searched parameters. Raises NoResultError (a ValueError) before one."""
-        self._look()
+        self._refresh()
         if self.best_params is None:
             raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
         return self.best_params
 
     def get_best_value(self) -> float:
         """Return the best trial's value. Raises NoResultError (a ValueError) before there is one."""
-        self._look()
+        self._refresh()
         if self.best_value is None:
             raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
         return self.best_value
 
-    def _look(self) -> None:
-        """Take the best trial of a study of the user's own, which may have gone on since the last look."""
+    def _refresh(self) -> None:
+        """Take the best trial of a study of the user's own, which may have gone on since it was last asked."""
         if self._result is not None or self.study is None or self.best_params is not None:
             return
         result = self._results()

@@ -208,7 +208,7 @@ class _Search:
         return sweeps
 
     def _description(self, phase: Phase, before: Sequence[PhaseResult]) -> str:
-        """Return what a sweep says of itself; its end tells which sweep it was made from."""
+        """Return what a sweep says of itself; its end names the sweep it was made from."""
         index = self.config.phases.index(phase) + 1
         after = f", after {before[-1].sweeps[-1]}" if before else ""
         return f"phase {index} of {len(self.config.phases)} of {self.config.study_name}: {phase.name}{after}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config, slug
+from sweepkit.paths import CONFIG_DIR, find_config, slug
 from sweepkit.reports.files import dump_yaml, relative
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
@@ -238,14 +238,6 @@ def tuned_config(options: StudyOptions) -> "OptunaConfig":
         "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
     }
     return replace(config, **{name: value for name, value in said.items() if value is not None})
-
-
-def base_of(config: "OptunaConfig") -> Path:
-    """Return the training configuration that the trials of a --config start from."""
-    if config.base_config is None:
-        return BASE_CONFIG
-    beside = Path(config.directory or ".", config.base_config)
-    return beside if beside.is_file() else find_config(config.base_config) or beside
 
 
 def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) -> str:

@@ -10,11 +10,11 @@ from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
-from sweepkit.runner.plan import Plan, check_storage_exists
+from sweepkit.runner.plan import Plan, base_config_of, check_storage_exists
 from sweepkit.store.open import open_store, parse_url, shown_url
 from sweepkit.studies.figures import write_figures
 from sweepkit.studies.phases import run_phases
-from sweepkit.studies.plan import base_of, final_text
+from sweepkit.studies.plan import final_text
 from sweepkit.studies.results import StudyResult, folder_of, study_stats, write_optimized, write_results
 from sweepkit.studies.yaml.optuna_values import OptunaConfig
 from sweepkit.text.json_text import json_text
@@ -95,7 +95,8 @@ def run_study_of_phases(
     if outcome.params:
         folder = folder_of(options.output_dir, config.study_name)
         folder.mkdir(parents=True, exist_ok=True)
-        file = write_optimized(folder, final_text(base_of(config), config, outcome.params), now=datetime.now())
+        base = base_config_of(config.base_config, config.directory)
+        file = write_optimized(folder, final_text(base, config, outcome.params), now=datetime.now())
         if not options.json:
             print(f"train it: python trainer.py --config {relative(file)}")
     return outcome.code

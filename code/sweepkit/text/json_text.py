@@ -36,7 +36,7 @@ def _spelled(value: Any) -> Any:
 
 
 def picked(item: Any, *names: str) -> dict[str, Any]:
-    """Return some fields of a value for JSON: mappings as dictionaries, sequences as lists, members of an Enum as theirs.
+    """Return some fields of a value for JSON: mappings as dictionaries, tuples as lists, members of an Enum as values.
 
     >>> picked(3 + 4j, "real", "imag")
     {'real': 3.0, 'imag': 4.0}
