@@ -51,6 +51,13 @@ OWNERS = {
     "transformers": {"sweepkit.training"},
     "peft": {"sweepkit.training"},
     "sqlalchemy": {"sweepkit.store"},
+    "pandas": {
+        "sweepkit.reports",
+        "sweepkit.sources",
+        "sweepkit.compare",
+        "sweepkit.studies",
+        "sweepkit.analysis.table",
+    },
     "ruamel": {"sweepkit.text", "sweepkit.reports"},
     "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare"},
     "kiwipiepy": {"sweepkit.metrics"},
