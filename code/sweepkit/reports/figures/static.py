@@ -44,12 +44,19 @@ _HANGUL_FONTS = (
 )
 
 
+_HANGUL_FILE = re.compile(r"(noto ?sans ?(cjk|kr)|nanum|gothic ?neo|applegothic|malgun)[^/]*$", re.IGNORECASE)
+
+
 @functools.cache
 def _fonts() -> list[str]:
     """Return the fonts to draw with: matplotlib's own, then one that has Hangul where there is one."""
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import findSystemFonts, fontManager
 
     known = {font.name for font in fontManager.ttflist}
+    if not known & set(_HANGUL_FONTS):  # matplotlib's list is a cache: of fonts installed since it knows nothing
+        for file in filter(_HANGUL_FILE.search, findSystemFonts()):
+            fontManager.addfont(file)
+        known = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *[name for name in _HANGUL_FONTS if name in known][:1]]
 
 
