@@ -305,7 +305,7 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     """Draw the median of the metric over two parameters: batch size and accumulation, else the two that matter most."""
     import seaborn as sns
 
-    pair = heat_pair(table, importance)
+    pair = _heat_pair(table, importance)
     if pair is None or not table.finished():
         return _empty(axes, "no two parameters that vary")
     rows = [row for row in table.finished() if all(column.name in row.params for column in pair)]
@@ -345,7 +345,7 @@ def _told(median: float, count: int) -> str:
     return f"{median:.4g}\nn {count}"
 
 
-def heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column] | None:
+def _heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column] | None:
     """Return the parameters of the heat map: batch size and gradient accumulation, else the two most important."""
     columns = causes(table)
     batch = next((column for column in columns if _BATCH.search(column.name)), None)
