@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import DataError
-from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
+from sweepkit.metrics.rouge import ROUGE_ENGINES, mean_rouge, rouge_pairs
 from sweepkit.metrics.scorer import Scorer, readable
 from sweepkit.metrics.summary import coverage, repetition_rate
 from sweepkit.metrics.tokenizers import describe, tokenizer_named
@@ -251,3 +251,44 @@ def test_refuses_data_with_its_place():
         Scorer(["a", ["b", "온다"]], tokenizer="rouge_score")
     with pytest.raises(DataError, match=r"^the source of example 1: .* sees no Hangul"):
         Scorer(["a"], tokenizer="rouge_score", sources=["온다"])
+
+
+# -- the package rouge_score as the engine, and tokenizers of one's own -----------------------------------------------
+
+WORDS = st.lists(st.sampled_from(["비가", "온다", "내일", "#Person1#은", "rain", "it's", "3시", "."]), max_size=12).map(
+    " ".join
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), st.sampled_from(["unicode", "whitespace", "character"])
+)
+def test_the_package_rouge_score_says_the_same_to_the_last_bit(pairs, tokenizer):
+    predictions, references = [list(texts) for texts in zip(*pairs, strict=True)]
+    ours, theirs = (
+        Scorer(references, tokenizer=tokenizer, engine=engine).score(predictions) for engine in ROUGE_ENGINES
+    )
+    assert ours.per_example == theirs.per_example and ours.as_dict() == theirs.as_dict()
+
+
+@pytest.mark.parametrize("tokenizer", ["kiwi", "mecab"])
+def test_morphemes_reach_the_package_as_they_are(tokenizer):
+    scored = [
+        Scorer(["내일 비가 온다."], tokenizer=tokenizer, engine=e).score(["내일은 비가 왔다."]) for e in ROUGE_ENGINES
+    ]
+    assert scored[0].as_dict() == scored[1].as_dict() and 0 < scored[0].rouge.rouge1_f1 < 1
+
+
+def test_a_tokenizer_object_of_the_package_is_taken():
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    english = DefaultTokenizer(use_stemmer=False)
+    scorer = Scorer(["it rains."], tokenizer=english)
+    assert scorer.score(["It rains"]).rouge.rouge1_f1 == 1.0
+    assert scorer.tokenizer == "rouge_score.tokenizers.DefaultTokenizer"
+
+
+def test_an_engine_that_there_is_not():
+    with pytest.raises(ValueError, match="sweepkit, rouge_score.*'lin'"):
+        Scorer(["a"], engine="lin")
