@@ -477,9 +477,8 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
         assert joined.program == str(CODE_DIR / "trainer.py") and joined.trains
         session = Session(options, joined, store, slots=())
         session.check()
-        session.sweep, session.paths = record, session._paths(record)
-        session.paths.root.mkdir()
-        session._write_base_config()
+        session.begin(record)
+        session.write_inputs()
         assert joined.base_config.read_text(encoding="utf-8") == base
         assert joined.base_config.is_relative_to(sweeper.folder / "out")
 

@@ -28,13 +28,14 @@ def _train(command: ComparisonCommand) -> int:
     """Train what is not trained yet, then compare."""
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.compare.train import (
-        ComparisonCall,
+        LEADER,
         check_checkpoints,
         choose,
         make_comparison_plan,
         metric_of,
+        trainings_of,
     )
-    from sweepkit.runner.call import slots_of
+    from sweepkit.runner.call import Call, slots_of
 
     options = replace(command.comparison, seeds=command.comparison.seeds or _SEEDS)
     choices = choose(options)
@@ -43,10 +44,11 @@ def _train(command: ComparisonCommand) -> int:
     if command.run.dry_run:
         return show_dry_run(command.run, plan, slots)
     check_checkpoints(choices)
-    with ComparisonCall(command.run, plan, slots, notes) as call:
+    with Call(command.run, [plan], slots=slots, notes=notes, leader=LEADER) as call:
         code = call.run()
-        trainings = call.trainings(choices, options.seeds)
-        name = call.session.sweep.name
+        session = call.sessions[0]
+        trainings = trainings_of(session, choices, options.seeds)
+        name = session.sweep.name
     wanted = len(choices) * len(options.seeds)
     done = sum(item.state == "finished" for item in trainings)
     unfinished = [f"{done} of {wanted} trainings are finished; the same command continues"] if done < wanted else []

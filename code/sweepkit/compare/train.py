@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.agent import Finish
-from sweepkit.agents.slots import Slot
 from sweepkit.analysis.trained import Trained, lower_is_better, short_name
 from sweepkit.compare.options import ComparisonOptions, StatisticsOptions
 from sweepkit.compare.read import RESULT, read_training
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.runs import RunState
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, SweepPaths, find_config, slug
-from sweepkit.reports.files import dump_yaml, write_table
-from sweepkit.runner.call import Call
+from sweepkit.reports.files import dump_yaml
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, Plan, storage_of
 from sweepkit.runner.session import Session
@@ -182,48 +180,33 @@ def _path(name: str) -> str:
 # -- the trainings ----------------------------------------------------------------------------------------------------
 
 
-class ComparisonSession(Session):
-    """A session without a winner: which run is best by chance is not what is asked."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._checked_first_run = True  # its look for unread parameters does not know --config
-
-    def conclude(self, finish: Finish) -> int:
-        """Write the table of runs; return the exit code."""
-        write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
-        return 1 if finish.given_up else 0
+# Which run is best by chance is not what is asked; and a look for unread parameters does not know --config.
+LEADER = Leader(ranks=False)
 
 
-class ComparisonCall(Call):
-    """A call whose sweep is a comparison."""
+def trainings_of(session: Session, choices: Sequence[Choice], seeds: Sequence[int]) -> list[Trained]:
+    """Return what was trained of a comparison, and put every finished result in its place.
 
-    def __init__(self, options: RunOptions, plan: Plan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
-        super().__init__(options, [plan], slots=slots, notes=notes)
-        screen = self.sessions[0].screen
-        self.session = ComparisonSession(options, plan, self.store, slots=slots, screen=screen)
-        self.sessions = [self.session]
-
-    def __enter__(self) -> "ComparisonCall":
-        return self
-
-    def trainings(self, choices: Sequence[Choice], seeds: Sequence[int]) -> list[Trained]:
-        """Return what was trained of this comparison, and put every finished result in its place."""
-        labels = {choice.value: choice.label for choice in choices}
-        found = []
-        for run in self.store.runs(self.session.sweep.sweep_id):
-            label, seed = labels.get(str(run.params.get("config"))), run.params.get("seed")
-            if label is None or seed not in seeds or not run.state.done:
-                continue
-            results = self.session.paths.run_dir(run.run_id) / "results"
-            if run.state is RunState.FINISHED and (results / RESULT).is_file():
-                place = publish(results, self.session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
-                found.append(read_training(place / RESULT, model=label, seed=str(seed)))
-            else:
-                reason = run.reason or "it left no result"
-                state = "failed" if run.state is RunState.FINISHED else run.state.value
-                found.append(Trained(model=label, seed=str(seed), where=run.run_id, state=state, reason=reason))
-        return sorted(found, key=lambda item: [*labels.values()].index(item.model))
+    Args:
+        session: Of the comparison's sweep, concluded.
+        choices: Its models.
+        seeds: Those that count.
+    """
+    labels = {choice.value: choice.label for choice in choices}
+    found = []
+    for run in session.store.runs(session.sweep.sweep_id):
+        label, seed = labels.get(str(run.params.get("config"))), run.params.get("seed")
+        if label is None or seed not in seeds or not run.state.done:
+            continue
+        results = session.paths.run_dir(run.run_id) / "results"
+        if run.state is RunState.FINISHED and (results / RESULT).is_file():
+            place = publish(results, session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
+            found.append(read_training(place / RESULT, model=label, seed=str(seed)))
+        else:
+            reason = run.reason or "it left no result"
+            state = "failed" if run.state is RunState.FINISHED else run.state.value
+            found.append(Trained(model=label, seed=str(seed), where=run.run_id, state=state, reason=reason))
+    return sorted(found, key=lambda item: [*labels.values()].index(item.model))
 
 
 def publish(source: Path, target: Path) -> Path:

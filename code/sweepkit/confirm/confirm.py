@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.agent import Finish
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.agents.slots import Slot
 from sweepkit.confirm.options import ConfirmOptions
@@ -40,11 +39,11 @@ from sweepkit.reports.confirmation import (
     confirmation_text,
     write_confirmation,
 )
-from sweepkit.reports.files import relative, write_config, write_spec, write_table
+from sweepkit.reports.files import relative, write_config
 from sweepkit.runner.call import Call, MakeUploads
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, check_storage_exists, storage_of
-from sweepkit.runner.session import Session
 from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.search.race import Pair, RaceEngine
 from sweepkit.store.open import open_store
@@ -132,51 +131,6 @@ def _agreed(record: SweepRecord, asked: ConfirmOptions) -> Setup:
 # -- running it -------------------------------------------------------------------------------------------------------
 
 
-class RaceSession(Session):
-    """A session whose engine is a race; nothing of it is a winner until the race says so."""
-
-    plan: RacePlan
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._checked_first_run = True  # the sweep's own first run was looked at
-
-    def open(self) -> None:
-        """Make or continue the record; make the files' folder, the engine and the view."""
-        self.sweep, self.notes = self._open_sweep()
-        self.paths = self._paths(self.sweep)
-        self.paths.logs.mkdir(parents=True, exist_ok=True)
-        write_spec(self.paths, self.spec)
-        self.engine = race_engine(self.plan, self.sweep.seed)
-        self.view = self._make_view(self._tally(self.engine))
-
-    def conclude(self, finish: Finish) -> int:
-        """Write the table of runs; return the exit code."""
-        write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
-        if not self.options.json and not finish.complete:
-            print(f"{self.sweep.name}: not complete, {finish.reason}; the same command continues")
-        return 1 if finish.given_up else 0
-
-
-class RaceCall(Call):
-    """A call whose sweep is a race."""
-
-    def __init__(
-        self,
-        options: RunOptions,
-        plan: RacePlan,
-        slots: tuple[Slot, ...],
-        notes: Sequence[str],
-        uploads: MakeUploads | None,
-    ) -> None:
-        super().__init__(options, [plan], slots=slots, notes=notes, uploads=uploads)
-        self.session = RaceSession(options, plan, self.store, slots=slots, screen=self.sessions[0].screen)
-        self.sessions = [self.session]
-
-    def __enter__(self) -> "RaceCall":
-        return self
-
-
 def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     """Return the engine of a race, told nothing yet."""
     setup, spec = plan.setup, plan.spec
@@ -208,9 +162,14 @@ def _run(
             if family and (end := _end_of(store, family[-1], plan)) is not None:
                 return 0, family[-1], end  # nothing is left to run
     slots, notes = slots_for(plan)
-    with RaceCall(options, plan, slots, notes, uploads) as call:
+    # Nothing of it is a winner until the race says so; and the sweep's own first run was looked at.
+    leader = Leader(make_engine=lambda sweep: race_engine(plan, sweep.seed), ranks=False)
+    with Call(options, [plan], slots=slots, notes=notes, uploads=uploads, leader=leader) as call:
         code = call.run()
-        record = call.session.sweep
+        session = call.sessions[0]
+        record, finish = session.sweep, session.finish
+        if not options.json and not finish.complete:
+            print(f"{record.name}: not complete, {finish.reason}; the same command continues")
         return code, record, _end_of(call.store, record, plan)
 
 

@@ -16,6 +16,7 @@ from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError
 from sweepkit.model.events import Notice
 from sweepkit.reports.progress import Screen
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.session import Session
@@ -56,6 +57,7 @@ class Call:
         schedule: When workers may begin.
         notes: What to tell first.
         uploads: Makes what sends runs elsewhere while they log; None sends nothing.
+        leader: Who says which configurations are run; None for each sweep's own engine.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Call:
         schedule: StartSchedule | None = None,
         notes: Sequence[str] = (),
         uploads: MakeUploads | None = None,
+        leader: Leader | None = None,
     ) -> None:
         self.store = open_store(plans[0].storage)
         self.slots = slots
@@ -78,7 +81,8 @@ class Call:
         screen = Screen() if sys.stdout.isatty() and not options.json else None
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.sessions = [
-            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1) for plan in plans
+            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1, leader=leader)
+            for plan in plans
         ]
 
     def _warn(self, text: str) -> None:

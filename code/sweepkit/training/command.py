@@ -62,7 +62,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
     config = apply(config, given, from_text=True)
     from sweepkit.training.session import run
 
-    # A sweep may well have a parameter named seed, which argparse takes for the option.
+    # A sweep may well have a parameter named seed, which the command line takes for the option.
     names = [*options.parameters, *(() if options.seed is None else ("seed",))]
     return run(config, names=names, environ=environ, written=written)
 
