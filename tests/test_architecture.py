@@ -60,7 +60,7 @@ OWNERS = {
         "sweepkit.analysis.table",
     },
     "ruamel": {"sweepkit.text", "sweepkit.reports"},
-    "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare"},
+    "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare", "sweepkit.runner", "sweepkit.cli"},
     "kiwipiepy": {"sweepkit.metrics"},
     "mecab": {"sweepkit.metrics"},
     "rouge_score": {"sweepkit.metrics"},

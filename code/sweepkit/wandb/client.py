@@ -61,7 +61,7 @@ def sweep_path(text: str) -> str:
     return "/".join(match.groups())
 
 
-def connect(text: str) -> "Server":
+def connect(text: str) -> "WandbServer":
     """Return the W&B server that WANDB_BASE_URL (default: W&B's own) and the user's key lead to, for one sweep.
 
     Args:
@@ -85,7 +85,7 @@ def connect(text: str) -> "Server":
         entity, project, _ = path.split("/")
         with _patient(settings), _children_unaware():
             # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
-            return Server(path, wandb.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
+            return WandbServer(path, wandb.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def _check_key(path: str, base_url: str) -> None:
         )
 
 
-class Server:
+class WandbServer:
     """One sweep on a server. Made by `connect`.
 
     Args:

@@ -15,7 +15,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.watched import PollResult
 from sweepkit.text.json_text import json_text
 from sweepkit.wandb.api import FetchedSweep, fetched, searched_by
-from sweepkit.wandb.client import Server, connect, raw_run, rows_of, telling
+from sweepkit.wandb.client import WandbServer, connect, raw_run, rows_of, telling
 from sweepkit.wandb.rows import Told, live_run, run_record, seconds
 
 
@@ -33,7 +33,7 @@ class WandbWatch:
     """
 
     def __init__(
-        self, server: Server, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
+        self, server: WandbServer, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._server = server
         self._budget_s = budget_s

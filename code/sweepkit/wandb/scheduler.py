@@ -20,7 +20,7 @@ _RESTARTS = 3
 _STOP_S = 10.0  # between Ctrl-C, which lets it finish its step, a second one, and SIGKILL
 
 
-class Scheduler:
+class SchedulerProcess:
     """Keep a sweep's scheduler alive. Call `tick` often, `stop` and then `tick` until it is False; nothing blocks.
 
     Attributes:

@@ -33,7 +33,7 @@ _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class UploadTarget:
     """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
 
     server: str
@@ -81,7 +81,7 @@ class SweepUpload:
         spec: SweepSpec,
         paths: SweepPaths,
         sender: Sender,
-        target: Target,
+        target: UploadTarget,
         live: bool,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,

@@ -30,7 +30,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.sender import Access, Sender
-from sweepkit.wandb.sweep_upload import SweepUpload, Target
+from sweepkit.wandb.sweep_upload import SweepUpload, UploadTarget
 
 _POLL_S = 0.5
 _PATIENCE_S = 30.0
@@ -111,7 +111,7 @@ class _Uploader:
             spec=spec,
             paths=SweepPaths(Path(job["output_dir"]), sweep.name),
             sender=self._sender,
-            target=Target(server=self._sender.server, entity=item["entity"], project=item["project"]),
+            target=UploadTarget(server=self._sender.server, entity=item["entity"], project=item["project"]),
             live=bool(job["live"]),
             tell=self._tell_fault,
         )
