@@ -37,14 +37,14 @@ exit codes: 0 done; 2 wrong input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FiguresOptions:
+class _FiguresOptions:
     """The command line of advanced_analysis.py: which runs, and where the files go (None: analysis/ of its folder)."""
 
     source: SourceOptions
     output: Path | None
 
 
-def parse(argv: Sequence[str] | None) -> FiguresOptions:
+def _parse(argv: Sequence[str] | None) -> _FiguresOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "The figures of a sweep, its five best runs, correlations, and where the time went."
     parser = make_parser("advanced_analysis.py", description, _EPILOG)
@@ -53,13 +53,13 @@ def parse(argv: Sequence[str] | None) -> FiguresOptions:
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
     )
     given = parser.parse_args(argv)
-    return FiguresOptions(source=source_options(given), output=given.output)
+    return _FiguresOptions(source=source_options(given), output=given.output)
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv)
+    options = _parse(argv)
     from sweepkit.analysis.importance import importances
     from sweepkit.analysis.summary import saved, summary
     from sweepkit.reports.confirmation import labels_of
@@ -78,12 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importance is not None:
         print("\n" + "\n".join(importance.sentences))
     folder = options.output or source.folder / "analysis"
-    written = write_all(folder, source, importance)
+    written = _write_all(folder, source, importance)
     print(f"\nfiles in {relative(folder)}/: {', '.join(path.name for path in written)}, their data as CSV")
     return 0
 
 
-def write_all(folder: Path, source: "Source", importance: "Importance | None") -> list[Path]:
+def _write_all(folder: Path, source: "Source", importance: "Importance | None") -> list[Path]:
     """Write every picture and the report; return their files."""
     from sweepkit.analysis.association import associations
     from sweepkit.reports.figures import static

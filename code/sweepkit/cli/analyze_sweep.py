@@ -14,7 +14,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.paths import OUTPUT_DIR, STORE_NAME
 from sweepkit.sources.options import SourceOptions
 
-FIRST_SWEEP = "first_sweep"
+_FIRST_SWEEP = "first_sweep"
 
 _EPILOG = """\
 examples:
@@ -31,7 +31,7 @@ exit codes: 0 done, also when no run has a value; 2 wrong input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnalyzeOptions:
+class _AnalyzeOptions:
     """The command line of analyze_sweep.py.
 
     Args:
@@ -52,23 +52,25 @@ class AnalyzeOptions:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return analyze(parse(argv))
+    return _analyze(_parse(argv))
 
 
 @guarded
 def main_first(argv: Sequence[str] | None = None) -> int:
     """Run the command line of `analyze_first_sweep.py`; return the exit code."""
-    options = parse(argv, script="analyze_first_sweep.py", sweep=FIRST_SWEEP)
+    options = _parse(argv, script="analyze_first_sweep.py", sweep=_FIRST_SWEEP)
     record = options.source.output_dir / STORE_NAME
     if options.source.storage is None and not record.exists():
         raise SweepKitError(
-            f"{record}: {FIRST_SWEEP} must have been run, got no database there; run "
-            f"python code/sweep_runner.py --sweep-config {FIRST_SWEEP} (three minutes), or name its --output-dir"
+            f"{record}: {_FIRST_SWEEP} must have been run, got no database there; run "
+            f"python code/sweep_runner.py --sweep-config {_FIRST_SWEEP} (three minutes), or name its --output-dir"
         )
-    return analyze(options)
+    return _analyze(options)
 
 
-def parse(argv: Sequence[str] | None, *, script: str = "analyze_sweep.py", sweep: str | None = None) -> AnalyzeOptions:
+def _parse(
+    argv: Sequence[str] | None, *, script: str = "analyze_sweep.py", sweep: str | None = None
+) -> _AnalyzeOptions:
     """Return the options; argparse exits with code 2 on a wrong one.
 
     Args:
@@ -86,7 +88,7 @@ def parse(argv: Sequence[str] | None, *, script: str = "analyze_sweep.py", sweep
     how.add_argument("--no-report", action="store_true", help="do not write report.html")
     how.add_argument("--output", type=Path, metavar="DIR", help="where report.html goes (default: the sweep's folder)")
     given = parser.parse_args(argv)
-    return AnalyzeOptions(
+    return _AnalyzeOptions(
         source=source_options(given, sweep=sweep),
         limit=given.limit or None,
         json=given.json,
@@ -95,7 +97,7 @@ def parse(argv: Sequence[str] | None, *, script: str = "analyze_sweep.py", sweep
     )
 
 
-def analyze(options: AnalyzeOptions) -> int:
+def _analyze(options: _AnalyzeOptions) -> int:
     """Show what came out of the sweep that the options name, write its report; return the exit code.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweepkit.cli.options import gpu_names, make_parser, margin, natural, positive, run_options, slot_options
-from sweepkit.compare.options import ComparisonOptions, StatisticsOptions
+from sweepkit.compare.options import ComparisonOptions, StatisticsOptions, TTestOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
 _COMPARE = """\
@@ -51,35 +51,6 @@ class ComparisonCommand:
     run: RunOptions
     slots: SlotOptions
     analyze_only: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TTestCommand:
-    """What seed_ttest.py is asked for: one of `sweep`, `results` and `csv`.
-
-    Args:
-        statistics: How groups are compared.
-        output_dir: The folder of the sweeps.
-        storage: The database; None for the one in `output_dir`.
-        sweep: A recorded sweep, `wandb:ENTITY/PROJECT/ID` or `optuna:URL#STUDY`.
-        results: Patterns of folders with training_results.json.
-        csv: A table of runs.
-        by: The parameter or column whose values are the groups; None for the models of `results`.
-        seed_column: The column of `csv` that tells the repetitions apart; None for "seed".
-        save: Also write this file with .json, .md and .tex after its name.
-        json: Answer with one JSON object.
-    """
-
-    statistics: StatisticsOptions
-    output_dir: Path
-    storage: str | None
-    sweep: str | None
-    results: tuple[str, ...]
-    csv: Path | None
-    by: str | None
-    seed_column: str | None
-    save: Path | None
-    json: bool
 
 
 def _share(text: str) -> float:
@@ -182,7 +153,7 @@ def _add_places(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
 
 
-def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestCommand:
+def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
     """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser(
         "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
@@ -207,7 +178,7 @@ def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestCommand
         parser.error("--by: names the parameter or column whose values are the groups")
     if given.csv and not given.metric:
         parser.error("--metric: names the column of the scores")
-    return TTestCommand(
+    return TTestOptions(
         statistics=_statistics(given),
         output_dir=given.output_dir,
         storage=given.storage,

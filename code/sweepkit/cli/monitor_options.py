@@ -8,7 +8,7 @@ from pathlib import Path
 from sweepkit.cli.options import make_parser
 from sweepkit.monitor.options import MonitorOptions
 
-UNTIL = ("done", "failed", "stalled")
+_UNTIL = ("done", "failed", "stalled")
 _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
 _WANDB_LEAST_S = 2.0
 _INTERVAL_S = 2.0
@@ -87,7 +87,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> MonitorOptions:
     how.add_argument("--once", action="store_true", help="take one snapshot")
     how.add_argument("--json", action="store_true", help="one JSON object a refresh on stdout")
     how.add_argument(
-        "--until", action="append", choices=UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
+        "--until", action="append", choices=_UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
     )
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
     how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")

@@ -32,7 +32,7 @@ failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
 """
 
 
-def jobs(text: str) -> int:
+def _jobs(text: str) -> int:
     """Return how many trials run at once: a positive whole number, or -1 for as many as the machine has room for."""
     if text.strip() == "-1":
         return -1
@@ -102,7 +102,7 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         "(default: sqlite:///DIR/optuna.db)",
     )
     add("--record", metavar="URL", help="the database that is resumed from, as sweep_runner.py's --storage")
-    add("--n-jobs", type=jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
+    add("--n-jobs", type=_jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--cold", action="store_true", help="start every trial in a fresh process")
     add("--retry-failed", action="store_true", help="run the failed trials again, too")

@@ -12,7 +12,7 @@ from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR
 from sweepkit.sources.options import SourceOptions
 
-ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
+_ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 
 _EPILOG = """\
 examples:
@@ -36,7 +36,7 @@ exit codes: 0 done, also when nothing can be told apart; 2 wrong input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportanceOptions:
+class _ImportanceOptions:
     """The command line of parameter_importance.py.
 
     Args:
@@ -54,18 +54,18 @@ class ImportanceOptions:
     json: bool
 
 
-def parse(argv: Sequence[str] | None) -> ImportanceOptions:
+def _parse(argv: Sequence[str] | None) -> _ImportanceOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "What mattered: the share of the metric's variance that hangs on each parameter."
     parser = make_parser("parameter_importance.py", description, _EPILOG)
     add_source_options(parser, output_dir=OUTPUT_DIR)
     how = parser.add_argument_group("how")
-    how.add_argument("--estimator", choices=ESTIMATORS, default="forest", help="default: forest")
+    how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")
     how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")
     how.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)")
     how.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     given = parser.parse_args(argv)
-    return ImportanceOptions(
+    return _ImportanceOptions(
         source=source_options(given),
         estimator=given.estimator,
         seed=given.seed,
@@ -77,7 +77,7 @@ def parse(argv: Sequence[str] | None) -> ImportanceOptions:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv)
+    options = _parse(argv)
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)

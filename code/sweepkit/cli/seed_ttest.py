@@ -2,17 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from sweepkit.cli.comparison_options import TTestCommand, parse_ttest
+from sweepkit.cli.comparison_options import parse_ttest
 from sweepkit.cli.guard import guarded
 from sweepkit.paths import OUTPUT_DIR
-from sweepkit.sources.optuna_source import is_study_name, read_named
-
-if TYPE_CHECKING:
-    from sweepkit.analysis.trained import Trained
-    from sweepkit.model.metric import Metric
-    from sweepkit.model.records import RunRecord, SweepRecord
 
 
 @guarded
@@ -20,88 +13,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse_ttest(argv, output_dir=OUTPUT_DIR)
     from sweepkit.compare.report import make_report, show, write_files
+    from sweepkit.sources.ttest_groups import read_groups
 
-    trainings, metric, goal, notes = _read(options)
+    trainings, metric, goal, notes = read_groups(options)
     statistics = replace(options.statistics, goal=goal)
     report = make_report(trainings, statistics, metric=metric, notes=notes, noun=options.by or "model")
     written = [] if options.save is None else write_files(report, options.save)
     show(report, written, as_json=options.json)
     return 0
-
-
-def _read(options: TTestCommand) -> "tuple[list[Trained], str, str | None, list[str]]":
-    """Return the trainings, the score to compare by, its goal where it is known, and what must be known of them."""
-    from sweepkit.compare.read import read_csv, read_results
-
-    metric, goal, by = options.statistics.metric, options.statistics.goal, options.by or ""
-    if options.csv:
-        return read_csv(options.csv, by, metric or "", options.seed_column), metric or "", goal, []
-    if options.sweep:
-        return _read_sweep(options.sweep, by, options)
-    trainings = read_results(options.results)
-    if by:
-        trainings = [_regrouped(item, by) for item in trainings]
-    return trainings, metric or "rouge_combined_f1", goal, []
-
-
-def _read_sweep(sweep: str, by: str, options: TTestCommand) -> "tuple[list[Trained], str, str | None, list[str]]":
-    from sweepkit.compare.read import sweep_groups
-    from sweepkit.errors import SweepKitError
-
-    asked = options.statistics
-    name, own, runs = _study(sweep) if is_study_name(sweep) else _recorded(sweep, options)
-    metric = asked.metric or (None if own is None else own.name)
-    if metric is None:
-        raise SweepKitError(f"--metric: must name the score, for {name} has no single metric of its own")
-    goal = own.goal.value if own is not None and asked.metric is None and asked.goal is None else asked.goal
-    trainings, notes = sweep_groups(runs, by, own, metric)
-    return trainings, metric, goal, notes
-
-
-def _recorded(name: str, options: TTestCommand) -> "tuple[str, Metric | None, Sequence[RunRecord]]":
-    """Return how to call a recorded sweep, its metric and its runs."""
-    from sweepkit.model.metric import Goal, Metric
-
-    sweep, runs = _runs_of(name, options)
-    own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
-    return f"sweep {sweep.name}", own, runs
-
-
-def _study(name: str) -> "tuple[str, Metric | None, Sequence[RunRecord]]":
-    """Return how to call an Optuna study, its metric when it has a single one, and its trials."""
-    found = read_named(name)
-    return found.spec.source, found.spec.metric, found.runs
-
-
-def _runs_of(name: str, options: TTestCommand) -> "tuple[SweepRecord, Sequence[RunRecord]]":
-    """Return the sweep that `--sweep` names and its runs: of the record, or of a W&B server."""
-    from sweepkit.wandb.source import check_options, is_wandb, read_wandb
-
-    if is_wandb(name):
-        check_options(storage=options.storage)
-        found = read_wandb(name)
-        return found.sweep.record(), found.runs
-    from sweepkit.agents.control import find_sweep_record
-    from sweepkit.runner.options import RunOptions
-    from sweepkit.runner.plan import check_storage_exists, storage_of
-    from sweepkit.store.open import open_store
-
-    storage = storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))
-    check_storage_exists(storage)
-    with open_store(storage) as store:
-        sweep = find_sweep_record(store, name)
-        return sweep, store.runs(sweep.sweep_id)
-
-
-def _regrouped(item: "Trained", by: str) -> "Trained":
-    """Return a training as one of the group that a field of its configuration names."""
-    import dataclasses
-
-    from sweepkit.errors import SweepKitError
-    from sweepkit.reports.table import dotted, short
-
-    flat = dotted(item.config)
-    name = next((key for key in flat if key == by or key.rpartition(".")[2] == by), None)
-    if name is None:
-        raise SweepKitError(f"--by: must be a field of the configuration, got {by!r}, which {item.where} does not have")
-    return dataclasses.replace(item, model=short(flat[name]), seed=f"{item.model} {item.seed}")

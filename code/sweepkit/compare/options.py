@@ -1,6 +1,7 @@
 """What a comparison is asked for, as values."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +48,32 @@ class ComparisonOptions:
     train_data: str | None = None
     val_data: str | None = None
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TTestOptions:
+    """What seed_ttest.py is asked for: one of `sweep`, `results` and `csv`.
+
+    Args:
+        statistics: How groups are compared.
+        output_dir: The folder of the sweeps.
+        storage: The database; None for the one in `output_dir`.
+        sweep: A recorded sweep, `wandb:ENTITY/PROJECT/ID` or `optuna:URL#STUDY`.
+        results: Patterns of folders with training_results.json.
+        csv: A table of runs.
+        by: The parameter or column whose values are the groups; None for the models of `results`.
+        seed_column: The column of `csv` that tells the repetitions apart; None for "seed".
+        save: Also write this file with .json, .md and .tex after its name.
+        json: Answer with one JSON object.
+    """
+
+    statistics: StatisticsOptions
+    output_dir: Path
+    storage: str | None
+    sweep: str | None
+    results: tuple[str, ...]
+    csv: Path | None
+    by: str | None
+    seed_column: str | None
+    save: Path | None
+    json: bool

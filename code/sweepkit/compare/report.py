@@ -117,11 +117,11 @@ def show(report: ComparisonReport, written: Sequence[Path], *, as_json: bool) ->
     if as_json:
         sys.stdout.write(json_text({"event": "comparison", **comparison_plain(report)}) + "\n")
         return
-    print(comparison_text(report, width=terminal_width()))
+    print(comparison_text(report, width=_terminal_width()))
     if written:
         print(f"\nfiles: {', '.join(relative(file) for file in written)}")
 
 
-def terminal_width() -> int:
+def _terminal_width() -> int:
     """Return the columns to write in: the terminal's, from 60 to 160; 100 where there is none."""
     return min(160, max(60, shutil.get_terminal_size((100, 24)).columns))

@@ -251,7 +251,7 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
         mine = [uses.get(run.row.run_id) for run in running]
         percents = ["-" if use is None or use.cpu_percent is None else f"{use.cpu_percent:.0f} %" for use in mine]
         columns.append(_Column("cpu", percents, 8))
-        columns.append(_Column("memory", ["-" if use is None else memory(use.memory_mb) for use in mine], 9))
+        columns.append(_Column("memory", ["-" if use is None else _memory(use.memory_mb) for use in mine], 9))
     notes = ["its lease is over" if run.live.expired else configuration(run.row.params) for run in running]
     columns.append(_Column("", notes, 10, right=False))
     return columns
@@ -262,7 +262,7 @@ def _slot(run: RunningRun, several_hosts: bool) -> str:
     return f"{device} @{run.live.host}" if several_hosts else device
 
 
-def memory(mb: float) -> str:
+def _memory(mb: float) -> str:
     """Return an amount of memory for people.
 
     >>> memory(312.4), memory(20480)
@@ -322,7 +322,7 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
 
 def _gpu_line(gpu: GpuUse) -> "Text":
     return _line(
-        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {memory(gpu.memory_mb)} of {memory(gpu.total_mb)}  {gpu.name}"
+        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}"
     )
 
 

@@ -39,7 +39,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
         lines.append(_drawn(result_table(table, limit=limit), width))
         if limit is not None and len(table.rows) > limit:
             lines.append(f"… and {len(table.rows) - limit} more; --limit 0 shows all")
-    lines += ["", *conclusion(source, found), *filter(None, [saved(table)])]
+    lines += ["", *_conclusion(source, found), *filter(None, [saved(table)])]
     for group in reasons(table, [RunState.FAILED, RunState.DIVERGED]):
         lines.append(f"{len(group.rows)} without a value: {group.reason}")
     return "\n".join(lines)
@@ -54,7 +54,7 @@ def _drawn(table: "Table", width: int | None) -> str:
     return drawn.get().rstrip("\n")
 
 
-def conclusion(source: Source, found: Lead | None) -> list[str]:
+def _conclusion(source: Source, found: Lead | None) -> list[str]:
     """Return the best configuration and how it stands against the second."""
     metric = source.table.metric
     if metric is None:
@@ -98,11 +98,11 @@ def _how_to_train(source: Source) -> list[str]:
 
 def _front(table: RunTable) -> str:
     """Return how many runs no other one beats."""
-    count = len(front_rows(table))
+    count = len(_front_rows(table))
     return f"{count} run{' is' if count == 1 else 's are'} beaten by no other on all of them"
 
 
-def front_rows(table: RunTable) -> list[Row]:
+def _front_rows(table: RunTable) -> list[Row]:
     """Return the rows of the table that no other one beats on all objectives; the best on the first one leads."""
     rows = [row for row in table.ranked() if row.objectives is not None]
     kept = front([row.objectives or () for row in rows], [metric.goal for metric in table.metrics])
@@ -148,7 +148,7 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
             "sentences": lead_sentences(found),
         }
     if len(table.metrics) > 1:
-        shown["front"] = [row.run_id for row in front_rows(table)]
+        shown["front"] = [row.run_id for row in _front_rows(table)]
     return shown
 
 

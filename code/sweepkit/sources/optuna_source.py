@@ -8,7 +8,7 @@ from sweepkit.sources.options import SourceOptions
 if TYPE_CHECKING:
     from sweepkit.store.mirror_read import FoundStudy
 
-PREFIX = "optuna:"
+_PREFIX = "optuna:"
 
 
 def is_study(options: SourceOptions) -> bool:
@@ -22,16 +22,16 @@ def is_study_name(text: str | None) -> bool:
     >>> is_study_name("optuna:sqlite:///s.db#mine"), is_study_name("first_sweep"), is_study_name(None)
     (True, False, False)
     """
-    return text is not None and text.startswith(PREFIX)
+    return text is not None and text.startswith(_PREFIX)
 
 
-def split(text: str) -> tuple[str, str | None]:
+def _split(text: str) -> tuple[str, str | None]:
     """Return the storage and the study of `optuna:URL#STUDY`; None without a study.
 
     >>> split("optuna:sqlite:///s.db#a #1"), split("optuna:s.db")
     (('sqlite:///s.db', 'a #1'), ('s.db', None))
     """
-    url, _, study = text.removeprefix(PREFIX).partition("#")
+    url, _, study = text.removeprefix(_PREFIX).partition("#")
     return url, study or None
 
 
@@ -39,7 +39,7 @@ def read_named(text: str) -> "FoundStudy":
     """Return the study of `optuna:URL#STUDY`. Raises StoreError when there is no such one."""
     from sweepkit.store.mirror_read import read_study
 
-    return read_study(*split(text))
+    return read_study(*_split(text))
 
 
 def study_of(options: SourceOptions) -> "FoundStudy":
@@ -59,5 +59,5 @@ def study_of(options: SourceOptions) -> "FoundStudy":
         raise SweepKitError(
             f"--optuna-storage: is in place of a sweep, got {options.sweep!r}, too; name the study with --study"
         )
-    url, study = split(options.optuna_storage)
+    url, study = _split(options.optuna_storage)
     return read_study(url, options.study or study)

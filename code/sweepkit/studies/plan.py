@@ -31,7 +31,7 @@ from sweepkit.training.config.training import (
 if TYPE_CHECKING:
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
 
-MIRROR_NAME = "optuna.db"
+_MIRROR_NAME = "optuna.db"
 _HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
 
 
@@ -50,7 +50,7 @@ def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
         metric=metric_of(options.direction or "maximize", options.metric),
         parameters=parameters,
         base_config=_named(file),
-        **given(options),
+        **_given(options),
         **settings(config, parameters, wandb=options.wandb),
     )
     if is_embedded(config.model.name):
@@ -58,7 +58,7 @@ def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
     return study, notes
 
 
-def given(options: StudyOptions) -> dict[str, Any]:
+def _given(options: StudyOptions) -> dict[str, Any]:
     """Return the fields of a study that the command line gives; the others keep their defaults."""
     asked = {
         "n_trials": options.n_trials,
@@ -175,7 +175,7 @@ def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> 
     return RunOptions(
         output_dir=folder,
         storage=options.record,
-        optuna_storage=mirror or f"sqlite:///{folder / MIRROR_NAME}",
+        optuna_storage=mirror or f"sqlite:///{folder / _MIRROR_NAME}",
         cold=options.cold,
         json=options.json,
         verbose=options.verbose,

@@ -18,10 +18,10 @@ from sweepkit.store.mirror import outcome
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
 
-BEST_NAME = "best_params.json"
-TRIALS_NAME = "all_trials.csv"
-STATS_NAME = "study_stats.json"
-FRONT_NAME = "pareto_front.csv"
+_BEST_NAME = "best_params.json"
+_TRIALS_NAME = "all_trials.csv"
+_STATS_NAME = "study_stats.json"
+_FRONT_NAME = "pareto_front.csv"
 _COUNTED = {"n_completed": ("COMPLETE",), "n_pruned": ("PRUNED",), "n_failed": ("FAIL",)}
 
 
@@ -78,18 +78,18 @@ def write_results(folder: Path, result: StudyResult) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        BEST_NAME: json_text(best_params(result), indent=2) + "\n",
-        TRIALS_NAME: trials_csv(result, result.runs),
-        STATS_NAME: json_text(study_stats(result), indent=2) + "\n",
+        _BEST_NAME: json_text(_best_params(result), indent=2) + "\n",
+        _TRIALS_NAME: _trials_csv(result, result.runs),
+        _STATS_NAME: json_text(study_stats(result), indent=2) + "\n",
     }
     if result.spec.metrics:
-        texts[FRONT_NAME] = trials_csv(result, result.front())
+        texts[_FRONT_NAME] = _trials_csv(result, result.front())
     for name, text in texts.items():
         write_atomically(folder / name, text)
     return [folder / name for name in texts]
 
 
-def best_params(result: StudyResult) -> dict[str, Any]:
+def _best_params(result: StudyResult) -> dict[str, Any]:
     """Return the content of best_params.json: the best trial, or with several objectives the front."""
     metrics = result.metrics
     head = {"study_name": result.name, "n_trials": len(result.runs)}
@@ -126,7 +126,7 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
     A trial that was ended by the pruner is counted as pruned, one that diverged as failed.
     """
     states = [_state(result, run) for run in result.runs]
-    best = best_params(result)
+    best = _best_params(result)
     stats: dict[str, Any] = {"study_name": result.name, "n_trials": len(result.runs)}
     stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
     stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
@@ -171,7 +171,7 @@ def _state(result: StudyResult, run: RunRecord) -> str:
     return outcome(run, result.spec.objectives)[0]
 
 
-def trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
+def _trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
     """Return a table with a line for each trial, in the columns of `Study.trials_dataframe()`.
 
     `value` is the best finite value, as `best_params.json` counts it. With several objectives there are

@@ -71,10 +71,10 @@ def run_study(
     text = best.read_text(encoding="utf-8") if plan.trains and best.is_file() and winner is not None else None
     if config is not None and config.quick and winner is not None and plan.trains:
         text = final_text(plan.base_config, config, winner.params)
-    return StudyOutcome(code=code, result=result, folder=folder, config=write_all(folder, result, text))
+    return StudyOutcome(code=code, result=result, folder=folder, config=_write_all(folder, result, text))
 
 
-def write_all(folder: Path, result: StudyResult, text: str | None) -> Path | None:
+def _write_all(folder: Path, result: StudyResult, text: str | None) -> Path | None:
     """Write every file of a study; return the configuration of its best trial.
 
     Args:

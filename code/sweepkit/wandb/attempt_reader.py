@@ -10,7 +10,7 @@ from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_log import LogDecoder, fields
 from sweepkit.wandb import log_writer as w
 
-SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
+_SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
 _WRITTEN_BY_CLIENT = frozenset({"config.yaml", "wandb-summary.json"})  # W&B's client makes them anew when it sends
 
 
@@ -78,7 +78,7 @@ class AttemptReader:
         if self._exits >= len(self._files):
             return True
         newest = max(path.stat().st_mtime for path in self._files)
-        return self._clock() - newest >= SETTLE_S
+        return self._clock() - newest >= _SETTLE_S
 
     def _payloads(self) -> Iterator[bytes]:
         for path in sorted(self._attempt.wandb_dir.glob("wandb/*run-*/run-*.wandb")):

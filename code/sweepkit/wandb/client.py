@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from sweepkit.errors import TrackingError
 from sweepkit.wandb.rows import RawRun, Searched, Told, seconds, told_by
 
-TIMEOUT_S = 60  # of one question, the client's own retries included
+_TIMEOUT_S = 60  # of one question, the client's own retries included
 # Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
 _PATIENCE = {
     "x_graphql_retry_max": 4,
@@ -85,7 +85,7 @@ def connect(text: str) -> "WandbServer":
         entity, project, _ = path.split("/")
         with _patient(settings), _children_unaware():
             # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
-            return WandbServer(path, wandb.Api({"entity": entity, "project": project}, timeout=TIMEOUT_S))
+            return WandbServer(path, wandb.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweepkit.tracking.wandb_log import MAGIC, SUPPORTED_VERSION, fields
 
-BLOCK_BYTES = 32 * 1024
+_BLOCK_BYTES = 32 * 1024
 _CHUNK = struct.Struct("<IHB")
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
@@ -43,7 +43,7 @@ class LogEncoder:
         parts: list[bytes] = []
         rest, first = payload, True
         while first or rest:
-            room = BLOCK_BYTES - self._position % BLOCK_BYTES
+            room = _BLOCK_BYTES - self._position % _BLOCK_BYTES
             if room < _CHUNK.size:
                 parts.append(self._count(bytes(room)))
                 continue
@@ -59,10 +59,10 @@ class LogEncoder:
         return data
 
 
-def number(value: int) -> bytes:
+def _number(value: int) -> bytes:
     """Return a whole number as a protobuf varint; a negative one in 64 bits.
 
-    >>> number(300).hex()
+    >>> _number(300).hex()
     'ac02'
     """
     value &= (1 << 64) - 1
@@ -77,9 +77,9 @@ def number(value: int) -> bytes:
 def field(key: int, value: bytes | str | int) -> bytes:
     """Return a protobuf field: a varint for a whole number, else text or a message with its length."""
     if isinstance(value, int):
-        return number(key << 3) + number(value)
+        return _number(key << 3) + _number(value)
     data = value.encode("utf-8", "replace") if isinstance(value, str) else value
-    return number(key << 3 | 2) + number(len(data)) + data
+    return _number(key << 3 | 2) + _number(len(data)) + data
 
 
 def item(path: Sequence[str], value: Any) -> bytes:

@@ -204,8 +204,8 @@ def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, swee
     shown = {name: number for name, number in summary.items() if not name.startswith("_")}
     created = seconds(raw.created_at) or 0.0
     waits = raw.state.lower() == "pending"
-    started = None if waits else started_at(raw) or created
-    ended = ended_at(raw) if state.done else None
+    started = None if waits else _started_at(raw) or created
+    ended = _ended_at(raw) if state.done else None
     return RunRecord(
         run_id=raw.name,
         sweep_id=sweep_id,
@@ -262,7 +262,7 @@ def live_run(run: RunRecord, raw: RawRun, told: Told) -> LiveRun:
     )
 
 
-def started_at(raw: RawRun) -> float | None:
+def _started_at(raw: RawRun) -> float | None:
     """Return when a run's program began: W&B makes a run of a sweep before an agent takes it up."""
     created = seconds(raw.created_at)
     at, took = _time(raw, "_timestamp"), _time(raw, "_runtime")
@@ -271,12 +271,12 @@ def started_at(raw: RawRun) -> float | None:
     return at - took if created is None else max(created, at - took)
 
 
-def ended_at(raw: RawRun) -> float | None:
+def _ended_at(raw: RawRun) -> float | None:
     """Return when a run was over: after its runtime; without one at its last sign of life; None when W&B has neither.
 
     W&B counts in `_wandb.runtime` the whole run, in whole seconds, and in `_runtime` up to the last row.
     """
-    began = started_at(raw)
+    began = _started_at(raw)
     inner = raw.summary.get("_wandb")
     whole = as_time(inner.get("runtime")) if isinstance(inner, Mapping) else None
     took = [length for length in (whole, _time(raw, "_runtime")) if length is not None]

@@ -15,7 +15,7 @@ from sweepkit.agents.launcher import carriers
 from sweepkit.model.events import Event, Notice
 from sweepkit.wandb.agent_process import Command, ending, is_agent, said, send
 
-PLACE = "scheduler"
+_PLACE = "scheduler"
 _RESTARTS = 3
 _STOP_S = 10.0  # between Ctrl-C, which lets it finish its step, a second one, and SIGKILL
 
@@ -46,7 +46,7 @@ class SchedulerProcess:
 
     def adopt(self) -> None:
         """Take over what a killed runner of this folder left; once, before the first `tick`."""
-        found = [pid for pid in carriers(self.command.marker(PLACE)) if is_agent(pid)]
+        found = [pid for pid in carriers(self.command.marker(_PLACE)) if is_agent(pid)]
         if found:
             self._pid, self._adopted = found[0], agent_identity(found[0])
             self._tell(f"the scheduler of an earlier call (process {found[0]}) is taken over")
@@ -74,8 +74,8 @@ class SchedulerProcess:
             self._stops.append(-math.inf)
 
     def _start(self) -> None:
-        log = self.command.log(PLACE)
-        self.command.wandb_dir(PLACE).mkdir(parents=True, exist_ok=True)
+        log = self.command.log(_PLACE)
+        self.command.wandb_dir(_PLACE).mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as out:
             self._log_from = out.tell()
@@ -85,7 +85,7 @@ class SchedulerProcess:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=self.command.scheduler_cwd,
-                env={**self.command.environment(PLACE), "CUDA_VISIBLE_DEVICES": ""},
+                env={**self.command.environment(_PLACE), "CUDA_VISIBLE_DEVICES": ""},
                 start_new_session=True,
             )
         self._pid = self._process.pid
@@ -97,10 +97,10 @@ class SchedulerProcess:
             self._done = True
             return
         self._deaths += 1
-        words = ending(code, said(self.command.log(PLACE), self._log_from))
+        words = ending(code, said(self.command.log(_PLACE), self._log_from))
         if self._deaths > _RESTARTS:
             self.failed = f"the sweep's scheduler died {self._deaths} times; the last one {words}"
-            self._tell(f"{self.failed}; see {self.command.log(PLACE)}", warning=True)
+            self._tell(f"{self.failed}; see {self.command.log(_PLACE)}", warning=True)
             return
         self._not_before = now + 2.0 ** (self._deaths - 1)
         self._tell(f"the sweep's scheduler {words}; another one is started", warning=True)

@@ -29,7 +29,7 @@ from typing import Any
 from sweepkit.errors import TrackingError
 from sweepkit.tracking.wandb_run import wandb_installed
 
-CHECK_S = 6.0
+_CHECK_S = 6.0
 _BEGIN_S = 30.0
 _REFUSED = (401, 403)
 _ERROR = 40  # W&B's severities are those of Python's logging
@@ -130,7 +130,7 @@ class Sender:
         self.server = str(self._singleton.settings.base_url)
 
     def check(self) -> Answer:
-        """Ask the server whose key it is that W&B finds; takes at most `CHECK_S` seconds."""
+        """Ask the server whose key it is that W&B finds; takes at most `_CHECK_S` seconds."""
         from wandb.errors import AuthenticationError
         from wandb.sdk.lib import wbauth
 
@@ -146,26 +146,26 @@ class Sender:
         from wandb.apis.public.service_api import ServiceApi
 
         try:
-            told = ServiceApi(self._singleton.settings, timeout=CHECK_S).authenticate()
+            told = ServiceApi(self._singleton.settings, timeout=_CHECK_S).authenticate()
         except Exception as error:  # W&B's own, and whatever its service meets
             status = getattr(getattr(error, "response", None), "http_status", 0)
             got = " ".join(str(error).split()) or type(error).__name__
             if status in _REFUSED:
                 return self._answer(Access.REFUSED, f"answer {status}: {got}")
-            return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {CHECK_S:g} s")
+            return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {_CHECK_S:g} s")
         return Answer(access=Access.GRANTED, server=self.server, entity=str(told.default_entity))
 
     def lines(self, *, entity: str, project: str, run_id: str) -> Lines:
         """Return how much the server has of a run; nothing of one that it does not know.
 
         Raises:
-            TrackingError: It does not answer within `CHECK_S` seconds, or refuses the question.
+            TrackingError: It does not answer within `_CHECK_S` seconds, or refuses the question.
         """
         from wandb.apis.public.service_api import ServiceApi
 
         variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
         try:
-            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=CHECK_S).execute_graphql(
+            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(
                 _LINES, variables
             )
         except Exception as error:  # W&B's own, and whatever its service meets

@@ -160,7 +160,7 @@ class SweepUpload:
         if not upload.whole:
             settled = file.feed(self._attempts(run, live))
             if settled and (run.state.done or (finishing and not _alive(run, live))):
-                file.end(run_end(run))
+                file.end(_run_end(run))
                 upload.whole = True
         self._send(upload, file)
 
@@ -290,7 +290,7 @@ def _stamp(run: RunRecord) -> list[Any]:
     return [run.attempts, run.state.value, run.change]
 
 
-def run_end(run: RunRecord) -> RunEnd:
+def _run_end(run: RunRecord) -> RunEnd:
     """Return what W&B is told of a run's end: state, reason and the facts that its own table has no column for."""
     state = run.state.value if run.state.done else "interrupted"
     status = run.outcome.get("exit_code")

@@ -18,7 +18,7 @@ from typing import Any
 from sweepkit.errors import TrackingError
 from sweepkit.wandb.client import sweep_path
 
-COMMANDS = ("pause", "resume", "stop", "cancel")
+_COMMANDS = ("pause", "resume", "stop", "cancel")
 _STATE_TIMEOUT_S = 120
 _LOCATION = ("WANDB_ENTITY", "WANDB_PROJECT")
 # YAML 1.2 reads these as floats; PyYAML, with which W&B's client writes the configuration, takes them for text.
@@ -93,7 +93,7 @@ def check_login() -> None:
             found = client.login(prompt=False, verify=True)
         except Exception as error:  # W&B's own errors, requests', ValueError: which one changes with the version
             raise TrackingError(
-                f"--backend wandb: {host} must take your key, got: {shown(error)}; "
+                f"--backend wandb: {host} must take your key, got: {_shown(error)}; "
                 "run `wandb login`, or set WANDB_API_KEY"
             ) from None
     if not found:
@@ -122,7 +122,7 @@ def create_sweep(config: Mapping[str, Any], *, entity: str | None, project: str 
             sweep_id = client.sweep(dict(config), entity=entity, project=chosen)
         except Exception as error:
             raise TrackingError(
-                f"--backend wandb: the server must take the sweep, got: {shown(error)}; "
+                f"--backend wandb: the server must take the sweep, got: {_shown(error)}; "
                 "check its configuration, entity and project"
             ) from None
         # The client keeps here what the server answered.
@@ -135,20 +135,6 @@ def create_sweep(config: Mapping[str, Any], *, entity: str | None, project: str 
     return CreatedSweep(path=path, url=url, warnings=_violations(lines))
 
 
-def sweep_state(path: SweepPath) -> str:
-    """Return the sweep's state at W&B, upper case: PENDING, RUNNING, PAUSED, FINISHED, CANCELED, ….
-
-    Raises:
-        TrackingError: There is no such sweep, or the server does not answer.
-    """
-    client = _client()
-    with _heard():
-        try:
-            return str(client.Api(timeout=30).sweep(str(path)).state).upper()
-        except Exception as error:
-            raise TrackingError(f"{path}: W&B must tell the sweep's state, got: {shown(error)}") from None
-
-
 def set_sweep_state(path: SweepPath, command: str) -> None:
     """Tell W&B to pause, resume, stop or cancel a sweep, for all of its agents.
 
@@ -157,8 +143,8 @@ def set_sweep_state(path: SweepPath, command: str) -> None:
     Raises:
         TrackingError: The server refuses; its reason is told.
     """
-    if command not in COMMANDS:
-        raise ValueError(f"command must be one of {COMMANDS}, got {command!r}")
+    if command not in _COMMANDS:
+        raise ValueError(f"command must be one of {_COMMANDS}, got {command!r}")
     _client()
     call = [sys.executable, "-m", "wandb", "sweep", f"--{command}", str(path)]
     try:
@@ -170,15 +156,15 @@ def set_sweep_state(path: SweepPath, command: str) -> None:
     if done.returncode:
         lines = [line.removeprefix("wandb: ERROR ").strip() for line in (done.stderr + done.stdout).splitlines()]
         got = next((line for line in reversed(lines) if line), f"exit code {done.returncode}")
-        raise TrackingError(f"{path}: W&B must take --{command}, got: {without_key(got)}")
+        raise TrackingError(f"{path}: W&B must take --{command}, got: {_without_key(got)}")
 
 
-def shown(error: BaseException) -> str:
+def _shown(error: BaseException) -> str:
     """Return an error of the client on one line, never with the key."""
-    return without_key(" ".join(str(error).split()) or type(error).__name__)
+    return _without_key(" ".join(str(error).split()) or type(error).__name__)
 
 
-def without_key(text: str) -> str:
+def _without_key(text: str) -> str:
     """Return a text in which the key of the environment, if it occurs, is hidden."""
     key = os.environ.get("WANDB_API_KEY")
     return text.replace(key, "***") if key else text
