@@ -3,10 +3,10 @@
 Measured with W&B 0.31 against a server that fails: the service tries again by itself, seconds to minutes apart, after
 answers 429 and 5xx, broken connections and while no server is there, and numbers a run's rows by their place, so that
 what arrived twice is there once. `--live` follows a file that grows, and ends only at a record that ends the run: a
-killed program writes none, so who makes the file must (`wandb_push`).
+killed program writes none, so who makes the file must (`sweepkit.wandb.run_file`).
 
 **A file that is sent again is appended**: the service asks how many rows the server has of the run and puts the file's
-first row behind them. So who sends again must ask first (`Sender.lines`), and leave out of the file what is there.
+first row behind them. So who sends again must ask first (`Sender.uploaded`), and leave out of the file what is there.
 What a server refuses for good (a key, a deleted run) ends the sending of that file.
 
 **W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
@@ -72,7 +72,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class UploadedCounts:
     """How much of a run a server has: rows of its history, of its system metrics, lines of its console."""
 
     rows: int = 0
@@ -155,7 +155,7 @@ class Sender:
             return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {CHECK_S:g} s")
         return Answer(access=Access.GRANTED, server=self.server, entity=str(told.default_entity))
 
-    def lines(self, *, entity: str, project: str, run_id: str) -> Lines:
+    def uploaded(self, *, entity: str, project: str, run_id: str) -> UploadedCounts:
         """Return how much the server has of a run; nothing of one that it does not know.
 
         Raises:
@@ -173,7 +173,7 @@ class Sender:
             raise TrackingError(f"{self.server} must say what it has of run {run_id}, got: {got}") from error
         bucket = (data.get("model") or {}).get("bucket") or {}
         counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
-        return Lines(rows=counts[0], events=counts[1], console=counts[2])
+        return UploadedCounts(rows=counts[0], events=counts[1], console=counts[2])
 
     def _answer(self, access: Access, got: str = "") -> Answer:
         hints = {

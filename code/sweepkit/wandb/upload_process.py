@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.files import hold
@@ -30,7 +30,9 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.sender import Access, Sender
-from sweepkit.wandb.sweep_upload import SweepUpload, Target
+
+if TYPE_CHECKING:
+    from sweepkit.wandb.sweep_upload import SweepUpload
 
 POLL_S = 0.5
 PATIENCE_S = 30.0
@@ -98,7 +100,10 @@ class Uploader:
             item["name"]: Lock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock) for item in job["sweeps"]
         }
 
-    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> SweepUpload:
+    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> "SweepUpload":
+        # Late: it imports W&B, which by now is known to be there and to print nothing.
+        from sweepkit.wandb.sweep_upload import SweepUpload, Target
+
         sweep = record.sweep(item["name"])
         if sweep is None:
             raise TrackingError(f"sweep {item['name']}: must be in the record, got none of that name")
