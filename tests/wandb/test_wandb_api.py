@@ -11,6 +11,7 @@ from wandb_backend import API_KEY, ENTITY, PROJECT
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
+from sweepkit.wandb.access import describe_error
 from sweepkit.wandb.client import sweep_path, telling
 
 # In the child both sides run: the server in a thread, the client in front of it.
@@ -101,6 +102,16 @@ def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("local-secret", "got (a key) and (a key)"), (None, "got local-secret and (a key)")]
+)
+def test_no_message_repeats_the_users_key_or_what_could_be_one(key, shown, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    assert describe_error(ValueError("got local-secret\n and " + "k" * 40)) == shown
 
 
 FETCH = """
@@ -230,7 +241,7 @@ except SweepKitError as error:
     print(json.dumps(str(error)))
 """
     told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert "needs a key of http://127.0.0.1:9, got none; set WANDB_API_KEY or run `wandb login` once" in told
+    assert "needs a key of http://127.0.0.1:9, got none" in told and "run `wandb login` once" in told
     assert not (tmp_path / "netrc").exists()
 
 

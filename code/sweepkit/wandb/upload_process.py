@@ -29,7 +29,8 @@ from sweepkit.files import hold
 from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.wandb.sender import Access, Sender
+from sweepkit.wandb.access import Access
+from sweepkit.wandb.sender import Sender
 
 if TYPE_CHECKING:
     from sweepkit.wandb.sweep_upload import SweepUpload
