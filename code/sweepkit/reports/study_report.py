@@ -160,7 +160,7 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
     alone = len(best.rows) == 1
     names = [column.name for column in table.columns if alone or not column.seed]
     values = [(name, short(best.params[name])) for name in names if name in best.params]
-    body = [f'<div class="box">{pairs(values)}</div>']
+    body = [f'<div class="box">{_pairs(values)}</div>']
     if len(ranked) > 1:
         heads = ("rank", "run", "value", "")
         head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
@@ -236,11 +236,11 @@ def _grouped(groups: Sequence[Reasons]) -> str:
 def _methods(told: ReportContext) -> Section:
     body = _paragraphs(told.methods)
     if told.environment:
-        body += f'<div class="box">{pairs(list(told.environment.items()))}</div>'
+        body += f'<div class="box">{_pairs(list(told.environment.items()))}</div>'
     return Section(anchor="methods", title="Methods and environment", body=body)
 
 
-def pairs(values: Sequence[tuple[str, str]]) -> str:
+def _pairs(values: Sequence[tuple[str, str]]) -> str:
     """Return names and values as a table of two columns."""
     rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in values)
     return f'<table class="pairs">{rows}</table>'

@@ -24,7 +24,7 @@ from sweepkit.training.fingerprint import file_sha256, hash_now
 from sweepkit.training.text import normalize
 from sweepkit.training.tokens import Writer, is_whole
 
-FORMAT = 2  # raise it when the layout of `tokens`, or what goes into it, changes
+_FORMAT = 2  # raise it when the layout of `tokens`, or what goes into it, changes
 PLACE = "{dialogue}"  # where a prompt takes the dialogue
 _ROWS_AT_ONCE = 1000
 
@@ -80,7 +80,7 @@ def folder_for(file: Path, tokenizer: Any, recipe: Recipe, cache_dir: Path) -> P
 
 def _name(content: str, file: Path, tokenizer: str, recipe: Recipe) -> str:
     """Return the folder's name for a file of this content; its suffix counts: it decides how the file is read."""
-    parts = [FORMAT, content, file.suffix.lower(), tokenizer, asdict(recipe)]
+    parts = [_FORMAT, content, file.suffix.lower(), tokenizer, asdict(recipe)]
     return f"tokens-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]}"
 
 

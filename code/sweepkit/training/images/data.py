@@ -24,7 +24,7 @@ from sweepkit.training.images import arrays, files
 from sweepkit.training.images.arrays import Arrays, Pixels
 
 FORMAT = 1  # raise it when the layout below, or what goes into it, changes
-DIGITS = "digits"
+_DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
 
 
@@ -58,7 +58,7 @@ def load(section: ImageDataSection, cache_dir: Path) -> Images:
         DataError: They are missing or malformed, or all of one class.
         OSError: The cache cannot be written.
     """
-    if section.source == DIGITS:
+    if section.source == _DIGITS:
         digits = arrays.read_digits()
         color = "rgb" if section.color == "rgb" else "grayscale"
         return _checked(_from_arrays(digits, np.stack(list(files.resized(digits.pixels, section.img_size, color)))))
@@ -70,7 +70,7 @@ def load(section: ImageDataSection, cache_dir: Path) -> Images:
     elif path.suffix.lower() == ".csv":
         named = files.list_csv(path, section.image_column, section.label_column)
     else:
-        raise DataError(f'data.source: must be "{DIGITS}", a folder, a .csv or an .npz file, got {path.name!r}')
+        raise DataError(f'data.source: must be "{_DIGITS}", a folder, a .csv or an .npz file, got {path.name!r}')
     return _checked(_cached_files(named, section.img_size, section.color, cache_dir))
 
 
@@ -80,7 +80,7 @@ def _located(source: str) -> Path:
         if path.exists():
             return path
     raise DataError(
-        f'data.source: must be "{DIGITS}", a folder, a .csv or an .npz file, got {source!r}, '
+        f'data.source: must be "{_DIGITS}", a folder, a .csv or an .npz file, got {source!r}, '
         f"which does not exist here or below {ROOT_DIR}"
     )
 
