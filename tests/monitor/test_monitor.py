@@ -222,7 +222,7 @@ def test_a_record_that_goes_away_is_waited_for(monitor):
         notes = []
         while not notes:
             notes = json.loads(process.stdout.readline())["notes"]
-        assert "the record cannot be read now, trying again" in notes[0]
+        assert "the database cannot be read now, trying again" in notes[0]
         aside.rename(file)
         while notes:
             notes = json.loads(process.stdout.readline())["notes"]

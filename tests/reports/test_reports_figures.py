@@ -110,10 +110,10 @@ def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
     table = SHAPES[name]
     spec = from_config(CONFIG)
     importance = importances(table, effort=QUICK)
-    told = ReportContext(
+    context = ReportContext(
         title=NASTY, importance=importance, methods=methods(spec, table, importance), environment={"host": NASTY}
     )
-    page = study_report(table, told).replace(plotly_js(), "")
+    page = study_report(table, context).replace(plotly_js(), "")
     assert NASTY not in page
     assert page.count("<script") == page.count("</script>")
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", page)

@@ -8,9 +8,9 @@ import optuna
 import pytest
 from sweeping import PROGRAMS, Sweeper
 
-from sweepkit.cli.options import parse
 from sweepkit.errors import SpecError
 from sweepkit.paths import ROOT_DIR
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import make_plan
 from sweepkit.runner.space_function import load_space_function
 from sweepkit.search.define_by_run import SpaceFunctionError
@@ -112,7 +112,7 @@ def test_a_function_that_raises_later_ends_the_call_with_its_message_and_the_rec
 def plan_of(sweeper, monkeypatch, text=FUNCTION):
     monkeypatch.chdir(sweeper.folder)
     sweeper.write(text)
-    return make_plan(parse(["--sweep-config", "s.yaml"], output_dir=sweeper.folder / "out"))
+    return make_plan(RunOptions(output_dir=sweeper.folder / "out"), "s.yaml")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from sweepkit.agents.slots import make_slots
-from sweepkit.cli.options import parse
 from sweepkit.model.runs import RunState
 from sweepkit.runner.dry_run import MOST_SHOWN, dry_run, dry_run_text
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import make_plan
 from sweepkit.store.open import open_store
 
@@ -30,7 +30,7 @@ def plan(tmp_path, monkeypatch):
     def make(**config):
         config = {"name": "s", "program": "p.py", "metric": {"name": "m"}, **config}
         (tmp_path / "s.yaml").write_text(json.dumps(config), encoding="utf-8")
-        return make_plan(parse(["--sweep-config", "s.yaml"], output_dir=tmp_path / "out"))
+        return make_plan(RunOptions(output_dir=tmp_path / "out"), "s.yaml")
 
     return make
 

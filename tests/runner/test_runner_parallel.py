@@ -447,10 +447,10 @@ def test_a_joining_agent_brings_no_search_of_its_own(sweeper):
 
 
 def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(sweeper):
-    from argparse import Namespace
+    from dataclasses import replace
 
-    from sweepkit.cli.options import parse_parallel
     from sweepkit.paths import CODE_DIR, find_config
+    from sweepkit.runner.options import RunOptions
     from sweepkit.runner.plan import make_join_plan, make_plan
     from sweepkit.runner.session import Session
 
@@ -458,9 +458,8 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
     sweeper.write(base, "my_base.yaml")
     text = "program: trainer.py\nmethod: grid\nmetric: {name: l}\nparameters: {learning_rate: {values: [1e-3]}}\n"
     sweeper.write(text, "t.yaml")
-    options = parse_parallel(["--join", "t"], output_dir=sweeper.folder / "out")
-    options = Namespace(**{**vars(options), "base_config": sweeper.folder / "my_base.yaml"})
-    plan = make_plan(options, str(sweeper.folder / "t.yaml"))
+    options = RunOptions(output_dir=sweeper.folder / "out")
+    plan = make_plan(replace(options, base_config=sweeper.folder / "my_base.yaml"), str(sweeper.folder / "t.yaml"))
     meta = plan.meta(None)
     assert meta["base_config_text"] == base
     with open_store(plan.storage) as store:
@@ -472,16 +471,14 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
             goal="minimize",
             meta={**meta, "code_dir": "/another/checkout", "program": "/another/checkout/trainer.py"},
         )
-        options.base_config = None
         assert make_join_plan(options, record).base_config == sweeper.folder / "my_base.yaml"
         (sweeper.folder / "my_base.yaml").write_text("other: 1\n")
         joined = make_join_plan(options, record)
         assert joined.program == str(CODE_DIR / "trainer.py") and joined.trains
         session = Session(options, joined, store, slots=())
         session.check()
-        session.sweep, session.paths = record, session._paths(record)
-        session.paths.root.mkdir()
-        session._write_base_config()
+        session.begin(record)
+        session.write_inputs()
         assert joined.base_config.read_text(encoding="utf-8") == base
         assert joined.base_config.is_relative_to(sweeper.folder / "out")
 

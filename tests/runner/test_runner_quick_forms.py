@@ -6,10 +6,10 @@ import warnings
 import pytest
 
 from sweepkit.agents.slots import Slot
-from sweepkit.cli.options import parse
 from sweepkit.errors import DataError
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR
 from sweepkit.runner.dry_run import dry_run
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import make_plan
 from sweepkit.training.config.training import apply, apply_preset, flatten, read_training_config
 
@@ -91,7 +91,7 @@ def test_every_preset_trains_over_the_base_configuration(path, tmp_path, monkeyp
 @pytest.mark.parametrize("path", SWEEPS, ids=name_of)
 def test_the_first_run_of_every_sweep_trains(path, tmp_path, monkeypatch):
     monkeypatch.chdir(CODE_DIR)
-    plan = make_plan(parse(["--sweep-config", path.stem], output_dir=tmp_path / "out"))
+    plan = make_plan(RunOptions(output_dir=tmp_path / "out"), path.stem)
     first = dry_run(plan, slots=(Slot(index=0, gpus=(), cpus=1),), seed=1).plain()["first"][0]
     config = apply(read_training_config(plan.base_config), flatten(first))
     check(config, tmp_path, monkeypatch)

@@ -4,10 +4,12 @@ import time
 
 import pytest
 
-from sweepkit.cli import trainer
-from sweepkit.cli.trainer import config_file, main, parse_parameters
+from sweepkit.cli.trainer import main
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR
+from sweepkit.training import command
+from sweepkit.training.command import parse_parameters
+from sweepkit.training.config.files import config_file
 
 
 @pytest.mark.parametrize(
@@ -118,5 +120,5 @@ def test_help_needs_no_heavy_library_and_is_the_scripts_docstring():
 
 
 def test_ctrl_c_is_130(monkeypatch):
-    monkeypatch.setattr(trainer, "_run", lambda argv: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(command, "train", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main([]) == 130

@@ -260,7 +260,7 @@ with WandbBackend() as backend:
         global since
         before = backend.operations["HistoryPage"]
         try:
-            seen = watch.look("", since)
+            seen = watch.poll("", since)
         except SweepKitError as error:
             told.append(["error", str(error)])
             return

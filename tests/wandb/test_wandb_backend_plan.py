@@ -11,8 +11,9 @@ from sweepkit.errors import ConflictError, SpecError, StoreError, TrackingError
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.records import RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import Look
+from sweepkit.model.watched import PollResult
 from sweepkit.paths import SweepPaths
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
@@ -103,12 +104,21 @@ def test_settings_that_do_not_hold_there_are_told():
 
 
 @pytest.mark.parametrize(
-    "given", [{"seed": 0}, {"cold": True}, {"retry_failed": True}, {"sweeps": ["a"]}, {"delay": 1.0}]
+    ("options", "beside", "named"),
+    [
+        ({"seed": 0}, {}, "--seed"),
+        ({"cold": True}, {}, "--cold"),
+        ({"retry_failed": True}, {}, "--retry-failed"),
+        ({"wandb": "offline"}, {}, "--wandb"),
+        ({}, {"sweeps": True}, "--sweeps"),
+        ({}, {"join": True}, "--join"),
+        ({}, {"delay": True}, "--delay"),
+    ],
 )
-def test_options_that_mean_nothing_there_are_refused(given):
-    with pytest.raises(ConflictError, match="cannot be with --backend wandb"):
-        check_options(types.SimpleNamespace(**given))
-    check_options(types.SimpleNamespace(seed=None, cold=False, delay=0.0, sweeps=None))
+def test_options_that_mean_nothing_there_are_refused(options, beside, named):
+    with pytest.raises(ConflictError, match=f"^{named}: cannot be with --backend wandb"):
+        check_options(RunOptions(output_dir=Path(), **options), **beside)
+    check_options(RunOptions(output_dir=Path()))
 
 
 def test_a_sweep_at_w_and_b_is_named_by_path_address_or_id():
@@ -133,16 +143,16 @@ def run_of(run_id, state=RunState.RUNNING, history=(), **more):
 
 
 class Server:
-    """W&B as a list of runs; `fails` is raised by the next look."""
+    """W&B as a list of runs; `fails` is raised by the next poll."""
 
     def __init__(self, record):
         self.record, self.runs, self.fails = record, [], None
 
-    def look(self, sweep_id, since=0):
+    def poll(self, sweep_id, since=0):
         if self.fails is not None:
             raise self.fails
         assert sweep_id == "t/p/ab"
-        return Look(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
+        return PollResult(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
 from sweepkit.analysis.progress import Watched, metrics_of, stalled
-from sweepkit.cli.monitor_sweep import polite_s
 from sweepkit.errors import DataError
 from sweepkit.model.records import RunRecord, SweepState
 from sweepkit.model.runs import RunState
+from sweepkit.monitor.monitor import polite_s
 from sweepkit.paths import CODE_DIR
 from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.api import FetchedSweep

@@ -118,12 +118,12 @@ class SweepUpload:
             SweepKitError: The record cannot be read.
             OSError: A file cannot be written.
         """
-        look = self._record.look(self._sweep.sweep_id, self._since)
-        if look is None:
+        found = self._record.poll(self._sweep.sweep_id, self._since)
+        if found is None:
             return
-        self._since = look.change
-        self._runs |= {run.run_id: run for run in look.changed}
-        live = self._alive = frozenset(attempt.attempt_id for attempt in look.live if not attempt.expired)
+        self._since = found.change
+        self._runs |= {run.run_id: run for run in found.changed}
+        live = self._alive = frozenset(attempt.attempt_id for attempt in found.live if not attempt.expired)
         for run in self._runs.values():
             if self._wanted(run, live, finishing=finishing):
                 self._advance(run, live, finishing=finishing)

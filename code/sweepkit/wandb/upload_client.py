@@ -11,26 +11,24 @@ import subprocess
 import sys
 import tempfile
 import threading
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR, python
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.sweep_config.sweep import SweepSpec
 
 ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
-WAIT_S = 30.0
 _HURRY_S = 5.0
 
 
-def wants_online(options: Namespace, spec: SweepSpec) -> bool:
+def wants_online(options: RunOptions, spec: SweepSpec) -> bool:
     """Return whether a sweep is sent while it runs: the option, else the YAML's `sweepkit.wandb.mode`."""
-    asked = getattr(options, "wandb", None)
-    if asked is not None:
-        return bool(asked == "online")
+    if options.wandb is not None:
+        return options.wandb == "online"
     return spec.extensions.wandb is not None and spec.extensions.wandb.mode == "online"
 
 
@@ -150,14 +148,14 @@ class Online:
     """What `--wandb online` adds to a call of a runner: `start`, `begin`, `go`, `finish`, `close`, in this order.
 
     Args:
-        options: The command line.
+        options: How the sweeps are run.
         plans: The sweeps of the call.
         tell: Shows a warning.
     """
 
-    def __init__(self, options: Namespace, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
+    def __init__(self, options: RunOptions, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
         self._plans = [plan for plan in plans if wants_online(options, plan.spec)]
-        self._patience_s = float(getattr(options, "wandb_wait", WAIT_S))
+        self._patience_s = options.wandb_wait
         self._tell = tell
         self._uploading: Uploading | None = None
 

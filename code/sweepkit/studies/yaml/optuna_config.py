@@ -8,7 +8,7 @@
 
 Names, types and ranges of parameters are checked against the training configuration that the study starts from. What
 becomes a key of the sweep (sampler, pruning, conditions, sweepkit) is checked by the sweep's own reader, and what that
-refuses is told by the key and line of this file.
+refuses is reported by the key and line of this file.
 """
 
 from collections.abc import Callable, Mapping

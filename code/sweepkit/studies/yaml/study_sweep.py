@@ -6,6 +6,7 @@ from typing import Any
 
 from sweepkit.model.metric import Metric
 
+DEFAULT_EXPERIMENT = "tiny_bart_lora"
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
 # The guide's median rule: five trials first, three epochs of each first. Optuna's median is the 50th percentile of the
 # others' values at the same report; our `median` is Vizier's, over their averages until then.
