@@ -12,7 +12,7 @@ from wandb_backend import API_KEY, ENTITY, PROJECT
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
 from sweepkit.wandb.access import describe_error
-from sweepkit.wandb.client import sweep_path, telling
+from sweepkit.wandb.client import client_errors, sweep_path
 
 # In the child both sides run: the server in a thread, the client in front of it.
 PREPARE = """
@@ -98,7 +98,7 @@ def test_a_path_of_another_form_is_refused(text):
     ],
 )
 def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
-    with pytest.raises(TrackingError, match=told) as caught, telling("a/b/c"):
+    with pytest.raises(TrackingError, match=told) as caught, client_errors("a/b/c"):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600

@@ -20,7 +20,7 @@ from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.agent_process import Order
 from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
 from sweepkit.wandb.client import sweep_path
-from sweepkit.wandb.importer import Collector, Importer, Target
+from sweepkit.wandb.importer import Collector, Importer, ImportTarget
 
 BASE = """
 program: p.py
@@ -164,7 +164,7 @@ def here(tmp_path):
         paths.root.mkdir()
         server = Server(sweep)
         slot = Slot(index=1, gpus=("3",), cpus=1)
-        target = Target(
+        target = ImportTarget(
             store=store, sweep=sweep, paths=paths, surroundings={"host": "h"}, placements=lambda: {"a": slot}
         )
         yield types.SimpleNamespace(store=store, sweep=sweep, paths=paths, server=server, target=target)

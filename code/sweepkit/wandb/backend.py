@@ -33,8 +33,8 @@ from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
 from sweepkit.wandb.backend_plan import agents_folder, check_sweep, notes_of, sent_config
-from sweepkit.wandb.importer import Collector, Importer, Target
-from sweepkit.wandb.scheduler import Scheduler
+from sweepkit.wandb.importer import Collector, Importer, ImportTarget
+from sweepkit.wandb.scheduler import SchedulerProcess
 
 _TICK_S = 0.1
 _SETTLE_S = 30.0  # W&B may take a while to count a run that has just ended
@@ -154,7 +154,7 @@ class WandbLedSweep:
             self._command, self.slots, limits=limits, order=collector.order, emit=self.session.on_event
         )
         leads = self.session.sweep.meta["wandb"].get("scheduler", False)
-        self.scheduler = Scheduler(self._command, self.session.on_event) if leads else None
+        self.scheduler = SchedulerProcess(self._command, self.session.on_event) if leads else None
         self.session.start_showing()
         try:
             self._tell_first()
@@ -204,7 +204,7 @@ class WandbLedSweep:
         from sweepkit.wandb.reader import open_wandb_watch
 
         self._command = self._make_command()
-        target = Target(
+        target = ImportTarget(
             store=self.store,
             sweep=self.session.sweep,
             paths=self.session.paths,

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from sweepkit.errors import TrackingError
 from sweepkit.wandb.access import describe_error, environment_kept, has_key, http_status, no_key_text, require_wandb
-from sweepkit.wandb.rows import RawRun, Searched, Told, seconds, told_by
+from sweepkit.wandb.rows import LoggedHistory, RawRun, SearchTarget, extend_history, seconds
 
 _TIMEOUT_S = 60  # of one question, the client's own retries included
 # Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
@@ -67,7 +67,7 @@ def sweep_path(text: str, *, entity: str | None = None, project: str | None = No
     return "/".join(match.groups())
 
 
-def connect(text: str) -> "Server":
+def connect(text: str) -> "SweepClient":
     """Return the W&B server that WANDB_BASE_URL (default: W&B's own) and the user's key lead to, for one sweep.
 
     Args:
@@ -81,7 +81,7 @@ def connect(text: str) -> "Server":
     client = require_wandb(f"wandb {path}")
     from wandb.sdk import wandb_setup
 
-    with telling(path):
+    with client_errors(path):
         settings = wandb_setup.singleton().settings
         _check_host(text, settings.app_url)
         if not has_key(settings.base_url, keep=False):
@@ -90,7 +90,7 @@ def connect(text: str) -> "Server":
         # Programs that are started later must not be told of this client's service process: theirs is another one.
         with _patient(settings), environment_kept("WANDB_SERVICE"):
             # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
-            return Server(path, client.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
+            return SweepClient(path, client.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
 
 
 @contextlib.contextmanager
@@ -118,7 +118,7 @@ def _check_host(text: str, app_url: str) -> None:
         )
 
 
-class Server:
+class SweepClient:
     """One sweep on a server. Made by `connect`.
 
     Args:
@@ -164,11 +164,11 @@ class Server:
     def histories(
         self,
         runs: Sequence[Any],
-        searched: Searched,
-        before: Mapping[str, Told],
+        searched: SearchTarget,
+        before: Mapping[str, LoggedHistory],
         *,
         until: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Told]:
+    ) -> dict[str, LoggedHistory]:
         """Return what each run told, by its id: the rows after those that `before` knows of are read.
 
         Args:
@@ -178,15 +178,15 @@ class Server:
             until: Asked from time to time; once it is true, the runs that are left are left out.
         """
 
-        def read(run: Any) -> Told:
-            known = before.get(run.id, Told())
+        def read(run: Any) -> LoggedHistory:
+            known = before.get(run.id, LoggedHistory())
             if not rows_of(run):
                 return known
             # No cache on disk: a run that was resumed has other rows than those that were kept.
             rows = run.scan_history(min_step=known.last_step + 1, use_cache=False)
-            return told_by(rows, searched, known)
+            return extend_history(rows, searched, known)
 
-        found: dict[str, Told] = {}
+        found: dict[str, LoggedHistory] = {}
         with ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="wandb-history") as pool:
             for start in range(0, len(runs), _AT_A_TIME):
                 if start and until():
@@ -228,7 +228,7 @@ def raw_run(run: Any) -> RawRun:
 
 
 @contextlib.contextmanager
-def telling(path: str) -> Iterator[None]:
+def client_errors(path: str) -> Iterator[None]:
     """Turn what the client raises into a TrackingError that says what to do; keys are left out of it."""
     try:
         yield

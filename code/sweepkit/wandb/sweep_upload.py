@@ -33,7 +33,7 @@ _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class UploadTarget:
     """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
 
     server: str
@@ -81,7 +81,7 @@ class SweepUpload:
         spec: SweepSpec,
         paths: SweepPaths,
         sender: Sender,
-        target: Target,
+        target: UploadTarget,
         live: bool,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
@@ -160,7 +160,7 @@ class SweepUpload:
         if not upload.whole:
             settled = file.feed(self._attempts(run, live))
             if settled and (run.state.done or (finishing and not _alive(run, live))):
-                file.end(run_end(run))
+                file.end(_run_end(run))
                 upload.whole = True
         self._send(upload, file)
 
@@ -289,7 +289,7 @@ def _stamp(run: RunRecord) -> list[Any]:
     return [run.attempts, run.state.value, run.change]
 
 
-def run_end(run: RunRecord) -> RunEnd:
+def _run_end(run: RunRecord) -> RunEnd:
     """Return what W&B is told of a run's end: state, reason and the facts that its own table has no column for."""
     state = run.state.value if run.state.done else "interrupted"
     status = run.outcome.get("exit_code")

@@ -21,11 +21,11 @@ from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.sweep_config.sweep import SweepSpec
 
-ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
+_ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
 _HURRY_S = 5.0
 
 
-def wants_online(options: RunOptions, spec: SweepSpec) -> bool:
+def _wants_online(options: RunOptions, spec: SweepSpec) -> bool:
     """Return whether a sweep is sent while it runs: the option, else the YAML's `sweepkit.wandb.mode`."""
     if options.wandb is not None:
         return options.wandb == "online"
@@ -90,9 +90,9 @@ class Uploading:
             TrackingError: There is no key, or the server refuses it.
         """
         try:
-            event = self._first.get(timeout=ACCESS_S)
+            event = self._first.get(timeout=_ACCESS_S)
         except Empty:
-            return {"access": "away", "text": f"W&B's client must start, got nothing for {ACCESS_S:g} s"}
+            return {"access": "away", "text": f"W&B's client must start, got nothing for {_ACCESS_S:g} s"}
         if event["access"] in ("no key", "refused"):
             raise TrackingError(f"{option}: {event['text']}")
         return event
@@ -154,7 +154,7 @@ class Online:
     """
 
     def __init__(self, options: RunOptions, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
-        self._plans = [plan for plan in plans if wants_online(options, plan.spec)]
+        self._plans = [plan for plan in plans if _wants_online(options, plan.spec)]
         self._patience_s = options.wandb_wait
         self._tell = tell
         self._uploading: Uploading | None = None
@@ -183,7 +183,7 @@ class Online:
         if self._uploading is None:
             return
         end = self._uploading.finish(_HURRY_S if preempted else self._patience_s, hurried=hurried)
-        for line in left_over(end, [plan.spec.name for plan in self._plans]):
+        for line in _unsent_lines(end, [plan.spec.name for plan in self._plans]):
             self._tell(line)
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class Online:
             self._uploading.close()
 
 
-def left_over(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return what to tell of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
         return [f"W&B: {end['reason']}; send what is left: sweep_runner.py --push {name}" for name in names]
