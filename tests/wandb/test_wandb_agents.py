@@ -13,7 +13,7 @@ from snapshots import words_of
 
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
-from sweepkit.wandb.agent_process import MARKER_ENV, Command, Order, ending, is_agent, place_of, why_gave_up
+from sweepkit.wandb.agent_process import MARKER_ENV, Command, Order, describe_exit, give_up_reason, is_agent, place_of
 from sweepkit.wandb.agents import INTERRUPTED, NO_MORE, Limits, WandbAgents
 
 WORDS = words_of(__file__)
@@ -122,13 +122,13 @@ def office(tmp_path):
     yield make
     for item in made:
         item.agents.kill()
-        for seat in item.agents.seats:
-            if seat.process is not None:
-                seat.process.wait(20)
+        for agent in item.agents.agent_slots:
+            if agent.process.child is not None:
+                agent.process.child.wait(20)
 
 
 def begun(office):
-    return sorted(len(office.command.begun(slot)) for slot in office.slots)
+    return sorted(len(office.command.run_ids(slot)) for slot in office.slots)
 
 
 def test_each_slot_gets_an_agent_that_sees_its_gpu_and_its_threads(office):
@@ -207,9 +207,9 @@ def test_the_first_interrupt_waits_and_the_second_terminates(office):
     here = office(plan=["wait"])
     here.await_file("waits")
     here.agents.interrupt()
-    assert here.run(until=lambda: here.agents.seats[0].told == 1) is True
+    assert here.run(until=lambda: here.agents.agent_slots[0].signals == 1) is True
     here.run(until=lambda: True)
-    assert here.agents.seats[0].busy
+    assert here.agents.agent_slots[0].busy
     here.agents.interrupt()
     assert here.run() is False
     assert here.agents.reasons == [INTERRUPTED] and begun(here) == [1]
@@ -238,14 +238,14 @@ def test_agents_of_a_killed_runner_are_taken_over(office, tmp_path):
     first.await_file("waits")
     second = office(order=Order.END)
     second.agents.adopt()
-    pid = first.agents.seats[0].pid
+    pid = first.agents.agent_slots[0].process.pid
     assert f"the agent of an earlier call (process {pid}) is taken over" in second.words()
     assert is_agent(pid) and not is_agent(os.getpid())
     second.agents.interrupt()
-    second.run(until=lambda: second.agents.seats[0].told == 1)
+    second.run(until=lambda: second.agents.agent_slots[0].signals == 1)
     second.agents.interrupt()
     assert second.run() is False
-    first.agents.seats[0].process.wait(20)
+    first.agents.agent_slots[0].process.child.wait(20)
     assert len(second.starts()) == 1
 
 
@@ -260,7 +260,7 @@ def test_a_run_left_by_a_killed_agent_of_a_killed_runner_is_waited_for(office, t
             pass  # between fork and exec its environment is still ours
         here.agents.adopt()
         assert WORDS["a-run-of"] in here.words()
-        here.run(until=lambda: here.agents.seats[0].looked_at > 0)
+        here.run(until=lambda: here.agents.agent_slots[0].checked_at > 0)
         assert not (here.folder / "starts").exists()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -280,9 +280,9 @@ def test_a_run_left_by_a_killed_agent_of_a_killed_runner_is_waited_for(office, t
     ],
 )
 def test_how_a_process_ended_in_words(code, text, words):
-    assert ending(code, text) == words
+    assert describe_exit(code, text) == words
 
 
 def test_why_an_agent_gave_up():
-    assert why_gave_up("…ERROR - Detected 5 consecutive failed runs, shutting down.\nx").startswith("Detected 5")
-    assert why_gave_up("Detected nothing") == ""
+    assert give_up_reason("…ERROR - Detected 5 consecutive failed runs, shutting down.\nx").startswith("Detected 5")
+    assert give_up_reason("Detected nothing") == ""

@@ -12,7 +12,8 @@ from wandb_backend import API_KEY, ENTITY, PROJECT
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
-from sweepkit.wandb.client import sweep_path, telling
+from sweepkit.wandb.access import describe_error
+from sweepkit.wandb.client import client_errors, sweep_path
 
 WORDS = words_of(__file__)
 
@@ -100,10 +101,20 @@ def test_a_path_of_another_form_is_refused(text):
     ],
 )
 def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
-    with pytest.raises(TrackingError, match=told) as caught, telling("a/b/c"):
+    with pytest.raises(TrackingError, match=told) as caught, client_errors("a/b/c"):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("local-secret", "got (a key) and (a key)"), (None, "got local-secret and (a key)")]
+)
+def test_no_message_repeats_the_users_key_or_what_could_be_one(key, shown, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    assert describe_error(ValueError("got local-secret\n and " + "k" * 40)) == shown
 
 
 FETCH = """
@@ -233,7 +244,7 @@ except SweepKitError as error:
     print(json.dumps(str(error)))
 """
     told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert WORDS["needs-a-key"] in told
+    assert WORDS["needs-a-key"] in told and "run `wandb login` once" in told
     assert not (tmp_path / "netrc").exists()
 
 

@@ -19,8 +19,8 @@ from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.agent_process import Order
 from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
+from sweepkit.wandb.client import sweep_path
 from sweepkit.wandb.importer import Collector, Importer, ImportTarget
-from sweepkit.wandb.sweeps import parse_sweep_path
 
 BASE = """
 program: p.py
@@ -123,12 +123,12 @@ def test_options_that_mean_nothing_there_are_refused(options, beside, named):
 
 def test_a_sweep_at_w_and_b_is_named_by_path_address_or_id():
     for text in ("t/p/ab", "https://wandb.ai/t/p/sweeps/ab?nw=1", "t/p/sweeps/ab"):
-        assert str(parse_sweep_path(text)) == "t/p/ab"
-    assert str(parse_sweep_path("ab", entity="t", project="p")) == "t/p/ab"
-    assert str(parse_sweep_path("q/ab", entity="t", project="p")) == "t/q/ab"
+        assert sweep_path(text) == "t/p/ab"
+    assert sweep_path("ab", entity="t", project="p") == "t/p/ab"
+    assert sweep_path("q/ab", entity="t", project="p") == "t/q/ab"
     for text in ("ab", "", "a/b/c/d/e", "p/"):
         with pytest.raises(TrackingError, match="ENTITY/PROJECT/ID"):
-            parse_sweep_path(text)
+            sweep_path(text)
 
 
 # --- what comes back

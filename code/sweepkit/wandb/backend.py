@@ -95,15 +95,14 @@ def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
     from sweepkit.wandb.api import fetch_sweep
-    from sweepkit.wandb.sweeps import check_login, parse_sweep_path
+    from sweepkit.wandb.client import sweep_path
+    from sweepkit.wandb.sweeps import check_login
 
     if options.fresh or options.sampler:
         raise ConflictError(
             f"--wandb-sweep {wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
         )
-    path = str(
-        parse_sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
-    )
+    path = sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     check_login()
     fetched = fetch_sweep(path)
     spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
@@ -197,7 +196,7 @@ class _WandbLedSweep:
             entity=os.environ.get("WANDB_ENTITY") or self.spec.entity,
             project=os.environ.get("WANDB_PROJECT") or self.spec.project,
         )
-        where = {"path": str(made.path), "url": made.url, "scheduler": "scheduler" in config}
+        where = {"path": made.path, "url": made.url, "scheduler": "scheduler" in config}
         self.session.sweep = self.store.update_sweep(self.session.sweep.sweep_id, meta={"wandb": where})
         self.session.notes += made.warnings
 
@@ -337,6 +336,6 @@ class _WandbLedSweep:
 
 def control_at_wandb(sweep: SweepRecord, command: str) -> None:
     """Ask W&B to pause, resume, stop or cancel a recorded sweep that it leads. Raises TrackingError."""
-    from sweepkit.wandb.sweeps import parse_sweep_path, set_sweep_state
+    from sweepkit.wandb.sweeps import set_sweep_state
 
-    set_sweep_state(parse_sweep_path(sweep.meta["wandb"]["path"]), command)
+    set_sweep_state(sweep.meta["wandb"]["path"], command)

@@ -30,7 +30,7 @@ _ORDERS = {
 }
 
 
-class SweepServer(Protocol):
+class SweepSource(Protocol):
     """What is asked of W&B: `poll` of its reader."""
 
     def poll(self, sweep_id: str, since: int = 0) -> PollResult:
@@ -68,7 +68,7 @@ class Importer:
         target: Where it goes.
     """
 
-    def __init__(self, server: SweepServer, target: ImportTarget) -> None:
+    def __init__(self, server: SweepSource, target: ImportTarget) -> None:
         self.state: SweepState | None = None
         self._server = server
         self._target = target

@@ -15,8 +15,8 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.watched import PollResult
 from sweepkit.text.json_text import json_text
 from sweepkit.wandb.api import FetchedSweep, fetched, searched_by
-from sweepkit.wandb.client import WandbServer, connect, raw_run, rows_of, telling
-from sweepkit.wandb.rows import Told, live_run, run_record, seconds
+from sweepkit.wandb.client import SweepClient, client_errors, connect, raw_run, rows_of
+from sweepkit.wandb.rows import LoggedHistory, live_run, run_record, seconds
 
 
 class WandbWatch:
@@ -33,14 +33,14 @@ class WandbWatch:
     """
 
     def __init__(
-        self, server: WandbServer, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
+        self, server: SweepClient, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._server = server
         self._budget_s = budget_s
         self._clock = clock
         self._runs: dict[str, RunRecord] = {}
         self._seen: dict[str, str] = {}
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, LoggedHistory] = {}
         self._read: dict[str, tuple[int, str]] = {}
         self._change = 0
         self._left: set[str] = set()
@@ -62,12 +62,12 @@ class WandbWatch:
         Raises:
             TrackingError: There is no such sweep any more, or the server cannot be read.
         """
-        with telling(self._server.path):
+        with client_errors(self._server.path):
             sweep = fetched(self._server.path, self._server.sweep())
             found = self._server.runs()
             self._take(sweep, found)
         live = [
-            live_run(self._runs[run.id], raw_run(run), self._told.get(run.id, Told()))
+            live_run(self._runs[run.id], raw_run(run), self._told.get(run.id, LoggedHistory()))
             for run in found
             if self._runs[run.id].state is RunState.RUNNING
         ]
@@ -104,7 +104,7 @@ class WandbWatch:
             was = self._runs.get(run.id)
             record = run_record(
                 raw_run(run),
-                self._told.get(run.id, Told()),
+                self._told.get(run.id, LoggedHistory()),
                 searched,
                 number=number if was is None else was.number,
                 sweep_id=sweep.path,

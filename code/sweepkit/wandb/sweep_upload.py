@@ -22,8 +22,8 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
-from sweepkit.wandb.sender import Sender, Sending
+from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile
+from sweepkit.wandb.sender import Sender, Sending, UploadedCounts
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0)
@@ -170,13 +170,12 @@ class SweepUpload:
             return None
         project = self._target.project
         try:
-            lines = self._sender.lines(entity=self._target.entity, project=project, run_id=upload.run.run_id)
+            uploaded = self._sender.uploaded(entity=self._target.entity, project=project, run_id=upload.run.run_id)
         except TrackingError as error:
             self._away_until = self._clock() + _RETRY_S[0]
             self._postpone(upload, str(error))
             return None
-        skip = Skip(rows=lines.rows, events=lines.events, console=lines.console)
-        upload.file = self._file(upload.run, skip)
+        upload.file = self._file(upload.run, uploaded)
         return upload.file
 
     def _on_their_way(self) -> int:
@@ -252,7 +251,7 @@ class SweepUpload:
 
     # -- from the record ----------------------------------------------------------------------------------------------
 
-    def _file(self, run: RunRecord, skip: Skip) -> RunFile:
+    def _file(self, run: RunRecord, uploaded: UploadedCounts) -> RunFile:
         naming = wandb_naming(self._spec, self._sweep.name, run)
         card = RunCard(
             run_id=run.run_id,
@@ -265,7 +264,7 @@ class SweepUpload:
             params=run.params,
             started_at=run.started_at,
         )
-        return RunFile(self._paths.wandb_push(run.run_id), card, skip=skip)
+        return RunFile(self._paths.wandb_push(run.run_id), card, uploaded=uploaded)
 
     def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
         ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]

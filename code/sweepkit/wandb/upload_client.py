@@ -183,7 +183,7 @@ class Online:
         if self._uploading is None:
             return
         end = self._uploading.finish(_HURRY_S if preempted else self._patience_s, hurried=hurried)
-        for line in _left_over(end, [plan.spec.name for plan in self._plans]):
+        for line in _unsent_lines(end, [plan.spec.name for plan in self._plans]):
             self._tell(line)
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class Online:
             self._uploading.close()
 
 
-def _left_over(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return what to tell of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
         return [f"W&B: {end['reason']}; send what is left: sweep_runner.py --push {name}" for name in names]

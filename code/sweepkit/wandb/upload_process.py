@@ -22,15 +22,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.files import hold
 from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.wandb.sender import Access, Sender
-from sweepkit.wandb.sweep_upload import SweepUpload, UploadTarget
+from sweepkit.wandb.access import Access
+from sweepkit.wandb.sender import Sender
+
+if TYPE_CHECKING:
+    from sweepkit.wandb.sweep_upload import SweepUpload
 
 _POLL_S = 0.5
 _PATIENCE_S = 30.0
@@ -95,10 +98,14 @@ class _Uploader:
         self._looked: set[str] = set()
         self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
         self._locks = {
-            item["name"]: _Lock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock) for item in job["sweeps"]
+            item["name"]: _UploadLock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock)
+            for item in job["sweeps"]
         }
 
-    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> SweepUpload:
+    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> "SweepUpload":
+        # Late: it imports W&B, which by now is known to be there and to print nothing.
+        from sweepkit.wandb.sweep_upload import SweepUpload, UploadTarget
+
         sweep = record.sweep(item["name"])
         if sweep is None:
             raise TrackingError(f"sweep {item['name']}: must be in the record, got none of that name")
@@ -175,7 +182,7 @@ class _Uploader:
     def _tell(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            _say(event="note", text=text)
+            _send_event(event="note", text=text)
 
     def _tell_fault(self, text: str) -> None:
         """Tell what W&B's client said, and first what is behind it when it is the key or the network."""
@@ -194,10 +201,10 @@ class _Uploader:
         if not reason:
             for lock in self._locks.values():
                 lock.give_back()
-        _say(event="end", sweeps=sweeps, reason=reason)
+        _send_event(event="end", sweeps=sweeps, reason=reason)
 
 
-class _Lock:
+class _UploadLock:
     """A file that one process of a host holds; the system frees it when the process dies.
 
     W&B's service outlives a killed process by seconds in which it may still send: whoever takes the file over from a
@@ -230,7 +237,7 @@ class _Lock:
             self._held.truncate(0)
 
 
-def _say(**event: Any) -> None:
+def _send_event(**event: Any) -> None:
     """Tell the parent; one that is gone hears nothing."""
     try:
         sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
@@ -239,14 +246,14 @@ def _say(**event: Any) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
 
 
-def main() -> int:
+def _main() -> int:
     """Do what the parent asks; return the exit code."""
     orders = _Orders()
     folder = Path(tempfile.mkdtemp(prefix="sweepkit-wandb-"))
     try:
         return _work(orders, folder)
     except (SweepKitError, OSError) as error:
-        _say(event="end", sweeps={}, reason=str(error))
+        _send_event(event="end", sweeps={}, reason=str(error))
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -256,10 +263,12 @@ def _work(orders: _Orders, folder: Path) -> int:
     try:
         sender = Sender(folder)
     except TrackingError as error:
-        _say(event="access", access=Access.NO_KEY.value, text=str(error), server="", entity="")
+        _send_event(event="access", access=Access.NO_KEY.value, text=str(error), server="", entity="")
         return 2
     answer = sender.check()
-    _say(event="access", access=answer.access.value, text=answer.text, server=answer.server, entity=answer.entity)
+    _send_event(
+        event="access", access=answer.access.value, text=answer.text, server=answer.server, entity=answer.entity
+    )
     job = orders.job()
     if job is None:
         return 0
@@ -270,6 +279,6 @@ def _work(orders: _Orders, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
+    status = _main()
     sys.stdout.flush()
     os._exit(status)  # W&B's hook at exit would wait for a server that is away; its service ends with us

@@ -8,9 +8,6 @@ made.
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweepkit.errors import DataError
-from sweepkit.files import locked
+from sweepkit.files import locked, replacing_folder
 from sweepkit.paths import ROOT_DIR
 from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
@@ -176,7 +173,8 @@ def _opened(folder: Path, build: Any) -> Images:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
-                _build(folder, build)
+                with replacing_folder(folder) as building:
+                    build(building)
     told = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     return Images(
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
@@ -185,15 +183,3 @@ def _opened(folder: Path, build: Any) -> Images:
         names=told["names"],
         test_rows=told["test_rows"],
     )
-
-
-def _build(folder: Path, build: Any) -> None:
-    """Let `build` fill a folder beside, then put that in place."""
-    building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
-        build(building)
-        building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
-        os.replace(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
