@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read(options: Namespace) -> "tuple[list[Trained], str, list[str]]":
     """Return the trainings, the score to compare by, and what must be known of them."""
-    from sweepkit.compare.read import read_csv, read_results
+    from sweepkit.compare.read import read_groups, read_results
 
     if options.csv:
-        return read_csv(options.csv, options.by, options.metric, options.seed_column), options.metric, []
+        return read_groups(options.csv, options.by, options.metric, options.seed_column), options.metric, []
     if options.sweep:
         return _read_sweep(options)
     trainings = read_results(options.results)
