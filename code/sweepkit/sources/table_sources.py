@@ -1,6 +1,5 @@
 """The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
 
-import csv
 import json
 import os
 from argparse import ArgumentParser, Namespace
@@ -9,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.errors import DataError, SweepKitError
+from sweepkit.errors import SweepKitError
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.sources.optuna_source import folder_of, is_study, study_of
+from sweepkit.text.csv_text import read_csv
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 if TYPE_CHECKING:
@@ -90,18 +90,13 @@ def load(options: Namespace) -> Source:
 
 
 def _from_csv(options: Namespace, file: Path) -> Source:
-    from sweepkit.analysis.foreign import from_rows
+    from sweepkit.analysis.foreign import from_frame
     from sweepkit.model.metric import Goal
 
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: must be a CSV file in UTF-8, got: {error}; name a file with one run a row") from None
-    table = from_rows(
-        rows,
+    table = from_frame(
+        read_csv(file),
         metric=options.metric,
-        goal=Goal(options.goal or Goal.MAXIMIZE),
+        goal=None if options.goal is None else Goal(options.goal),
         parameters=options.parameters,
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
     )
