@@ -31,7 +31,7 @@ _SOURCES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ComparisonReport:
     """Everything that is told of a comparison.
 
     Args:
@@ -57,7 +57,7 @@ class Report:
     noun: str = "model"
 
 
-def headline(report: Report) -> str:
+def headline(report: ComparisonReport) -> str:
     """Return what was measured, on one line."""
     models = [model for model in report.comparison.models if model.n]
     seeds = list(dict.fromkeys(seed for model in models for seed in model.seeds))
@@ -67,7 +67,7 @@ def headline(report: Report) -> str:
     return " | ".join(parts)
 
 
-def model_table(report: Report) -> Cells:
+def model_table(report: ComparisonReport) -> Cells:
     """Return mean, standard deviation, maximum and minimum of each model, and the interval of its mean."""
     digits = digits_of(report.comparison)
     shared = report.comparison.pool
@@ -90,7 +90,7 @@ def model_table(report: Report) -> Cells:
     )
 
 
-def pair_table(report: Report) -> Cells:
+def pair_table(report: ComparisonReport) -> Cells:
     """Return every pair: difference, interval, p, Holm's p, effect, Welch's p, what is seen, seeds needed, verdict."""
     digits = digits_of(report.comparison)
     return Cells(
@@ -150,7 +150,7 @@ def budget_table(budgets: Sequence[Budget]) -> Cells:
     )
 
 
-def sentences(report: Report) -> list[str]:
+def sentences(report: ComparisonReport) -> list[str]:
     """Return every pair in words, then what these seeds can show."""
     pairs = [pair_sentence(pair, report.comparison) + "." for pair in report.comparison.pairs]
     return [*pairs, *_seeds_alone(report.comparison), *closing_sentences(report.comparison)]
@@ -174,7 +174,7 @@ def _seeds_alone(comparison: Comparison) -> list[str]:
     ]
 
 
-def comparison_text(report: Report, *, width: int = 100) -> str:
+def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
     """Return the whole report for a terminal of `width` columns."""
     parts = [headline(report)]
     parts += [f"warning: {warning}" for warning in report.warnings]
@@ -200,7 +200,7 @@ def _folded(text: str, width: int) -> str:
     return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def comparison_markdown(report: Report) -> str:
+def comparison_markdown(report: ComparisonReport) -> str:
     """Return the report as Markdown."""
     parts = [f"# Comparison by {report.metric}", headline(report).replace("|", "·")]
     parts += [f"**Warning:** {warning}" for warning in report.warnings]
@@ -217,7 +217,7 @@ def comparison_markdown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def comparison_latex(report: Report) -> str:
+def comparison_latex(report: ComparisonReport) -> str:
     """Return the tables as LaTeX (booktabs), the sentences as text below them."""
     parts = [as_latex(model_table(report))]
     if report.comparison.pairs:
@@ -229,12 +229,12 @@ def comparison_latex(report: Report) -> str:
     return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
 
 
-def comparison_json(report: Report) -> str:
+def comparison_json(report: ComparisonReport) -> str:
     """Return every number, at full precision, with the names of the methods and the versions, as JSON."""
     return json_text(comparison_plain(report), indent=2) + "\n"
 
 
-def comparison_plain(report: Report) -> dict[str, Any]:
+def comparison_plain(report: ComparisonReport) -> dict[str, Any]:
     """Return the report as values that JSON can hold."""
     comparison = report.comparison
     settings = comparison.settings
