@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sweepkit.analysis.trained import Trained
+from sweepkit.model.runs import ENDED_WELL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ def budgets(trainings: Sequence[Trained], runs_of_sweep: Mapping[str, int]) -> l
     """
     found = []
     for model in dict.fromkeys(item.model for item in trainings):
-        runs = [item for item in trainings if item.model == model and item.state in ("finished", "stopped")]
+        runs = [item for item in trainings if item.model == model and item.state in ENDED_WELL]
         if not runs:
             continue
         sweep = next((name for name in map(_sweep, runs) if name), None)

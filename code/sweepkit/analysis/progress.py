@@ -14,16 +14,15 @@ from typing import Any
 from sweepkit.analysis.pareto import front
 from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import Decision, RunState
+from sweepkit.model.runs import ENDED_WELL, Decision, RunState
 from sweepkit.model.seeds import by_configuration, configuration_key
 from sweepkit.model.watched import LiveRun
-from sweepkit.stats.groups import mean
 
 SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
 IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so many seconds
-_COUNTS = (RunState.FINISHED, RunState.STOPPED)
 # Between the end of the last run and the word of its runner that the sweep is finished there are moments.
 _SAYS_SO_WITHIN_S = 10.0
 
@@ -259,7 +258,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
 
 
 def _front(rows: Iterable[WatchedRun], metrics: Sequence[Metric]) -> tuple[WatchedRun, ...]:
-    found = [row for row in rows if row.state in _COUNTS and row.values]
+    found = [row for row in rows if row.state.ended_well and row.values]
     goals = [metric.goal for metric in metrics]
     members = [found[i] for i in front([row.values for row in found], goals)] if metrics else []
     return tuple(sorted(members, key=lambda row: row.values[0], reverse=bool(goals) and goals[0] is Goal.MAXIMIZE))
@@ -283,7 +282,7 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
 
 def _valued(rows: Iterable[WatchedRun]) -> list[WatchedRun]:
     """Return the runs whose value counts, in the order in which they ended."""
-    found = [row for row in rows if row.state in _COUNTS and row.value is not None]
+    found = [row for row in rows if row.state.ended_well and row.value is not None]
     return sorted(found, key=lambda row: (_end(row), row.number))
 
 
@@ -360,7 +359,7 @@ def _running(watched: Watched) -> tuple[RunningRun, ...]:
 
 
 def _failures(rows: Iterable[WatchedRun], limit: int) -> tuple[WatchedRun, ...]:
-    found = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    found = [row for row in rows if row.state.ended_badly]
     return tuple(sorted(found, key=lambda row: (_end(row), row.number), reverse=True)[:limit])
 
 
@@ -472,5 +471,5 @@ def _failed(item: Snapshot) -> str:
 def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
-    good = sum(item.counts.get(state, 0) for state in _COUNTS)
+    good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
     return f"{item.name}: none of its {item.done} runs finished well" if item.done and not good else ""

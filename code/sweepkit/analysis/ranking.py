@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from sweepkit.analysis.pareto import default_reference, hypervolume, layers
 from sweepkit.model.metric import Metric
+from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_key
-from sweepkit.stats.groups import mean
 
 __all__ = [
     "BestSoFar",

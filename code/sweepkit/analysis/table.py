@@ -13,18 +13,17 @@ from typing import Any, TypeGuard
 from sweepkit.analysis.ranking import values_of
 from sweepkit.model.distributions import Kind, content_key
 from sweepkit.model.metric import Metric
+from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_of, is_seed
 from sweepkit.model.space import Parameter, Space
-from sweepkit.stats.groups import mean
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
 _DECADE = 9.99
 _ROUNDED = 1.3  # steps as 1, 3, 10 and 1, 2, 5, 10: up to 1.25 from one ratio to the next
-_COUNTS = (RunState.FINISHED, RunState.STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,7 @@ class Row:
     @property
     def counts(self) -> bool:
         """Return whether it ended with a value: by itself, or by a stopping rule."""
-        return self.state in _COUNTS and self.value is not None
+        return self.state.ended_well and self.value is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ def _print(source: Source, found: "Lead | None", options: argparse.Namespace) ->
     from rich.console import Console
 
     from sweepkit.analysis.summary import counted, reasons, saved
-    from sweepkit.model.runs import RunState
+    from sweepkit.model.runs import ENDED_BADLY
     from sweepkit.reports.result_table import result_table
 
     table = source.table
@@ -134,7 +134,7 @@ def _print(source: Source, found: "Lead | None", options: argparse.Namespace) ->
     print()
     for line in [*_best_lines(source, found), *filter(None, [saved(table)])]:
         print(line)
-    for group in reasons(table, [RunState.FAILED, RunState.DIVERGED]):
+    for group in reasons(table, ENDED_BADLY):
         print(f"{len(group.rows)} without a value: {group.reason}")
 
 

@@ -86,7 +86,7 @@ class Tally:
         self._durations += 1
 
     def _consider(self, run: RunRecord | RunView) -> None:
-        if run.state not in (RunState.FINISHED, RunState.STOPPED):
+        if not run.state.ended_well:
             return
         if self.spec.metrics:
             self._consider_for_front(run)

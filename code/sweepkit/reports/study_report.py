@@ -16,7 +16,7 @@ from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
 from sweepkit.analysis.table import RunTable
 from sweepkit.files import write_atomically
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.reports.figures.base import Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
@@ -208,7 +208,7 @@ def _stopped(table: RunTable) -> Section:
 
 
 def _failures(table: RunTable) -> Section:
-    groups = reasons(table, [RunState.FAILED, RunState.DIVERGED])
+    groups = reasons(table, ENDED_BADLY)
     if not groups:
         return Section(anchor="failures", title="Failures", body="")
     return Section(anchor="failures", title="Failures", body=_grouped(groups))

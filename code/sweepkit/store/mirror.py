@@ -326,7 +326,7 @@ def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[flo
     so `best_trials` is the sweep's front.
     """
     if len(metrics) > 1 and run.state.done:
-        well = run.state in (RunState.FINISHED, RunState.STOPPED)
+        well = run.state.ended_well
         vector = objectives_of(run, metrics) if well else None
         return ("FAIL", None) if vector is None else ("COMPLETE", list(vector))
     goal = metrics[0].goal

@@ -72,7 +72,7 @@ def by_mean(
     confirmed: Sequence[tuple[str, Mapping[str, Any], tuple[float, ...]]], metric: Metric
 ) -> tuple[tuple[str, Mapping[str, Any], tuple[float, ...]], ...]:
     """Return confirmed configurations in order of their mean over seeds, best first; those without values last."""
-    sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
+    sign = metric.goal.sign
     return tuple(sorted(confirmed, key=lambda item: sign * statistics.fmean(item[2]) if item[2] else float("inf")))
 
 

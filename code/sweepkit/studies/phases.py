@@ -20,7 +20,6 @@ from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
@@ -283,7 +282,7 @@ class _Search:
 
     def _valued(self, runs: Sequence[RunRecord]) -> list[tuple[RunRecord, float]]:
         """Return the runs that ended by themselves or by a stopping rule with a value, best first."""
-        ended = [run for run in ranked(runs, self.metric) if run.state in (RunState.FINISHED, RunState.STOPPED)]
+        ended = [run for run in ranked(runs, self.metric) if run.state.ended_well]
         return [(run, value) for run in ended if (value := value_of(run, self.metric)) is not None]
 
     # -- running it ---------------------------------------------------------------------------------------------------

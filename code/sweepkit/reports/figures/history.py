@@ -4,7 +4,7 @@ from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
     STATE_SYMBOLS,
@@ -21,7 +21,6 @@ from sweepkit.reports.figures.base import (
 )
 
 NAME, TITLE = "optimization_history", "Optimization history"
-_LOST = (RunState.FAILED, RunState.DIVERGED)
 
 
 def optimization_history(table: RunTable) -> Drawn:
@@ -67,7 +66,7 @@ def _value(row: Row, index: int) -> float | None:
 
 
 def _lost(rows: list[Row]) -> list[int]:
-    return [at for at, row in enumerate(rows, 1) if row.state in _LOST or not row.counts]
+    return [at for at, row in enumerate(rows, 1) if row.state.ended_badly or not row.counts]
 
 
 def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]:
@@ -79,7 +78,7 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
     traces: list[dict[str, Any]] = []
     if index == 0 and (noise := seed_sd(table)) is not None:
         traces.append(_band(best, noise[0], on))
-    for state in (RunState.FINISHED, RunState.STOPPED):
+    for state in ENDED_WELL:
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
         if at:
             traces.append(
