@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.analysis.candidates import choose_candidates
-from sweepkit.analysis.lead import contenders
 from sweepkit.analysis.progress import Watched, row_of, snapshot
-from sweepkit.analysis.ranking import best_standing, configuration_numbers, ranked
-from sweepkit.analysis.replicates import configurations
+from sweepkit.analysis.ranking import best_configuration, configuration_numbers, ranked
+from sweepkit.analysis.replicates import seed_runs
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
@@ -73,27 +72,28 @@ def bare(spec, params):
 def test_every_place_names_the_same_configuration_and_its_value(drawn):
     spec, runs, kind = drawn
     seed = spec.extensions.seed_parameter
-    best = best_standing(runs, spec.metric, seed_parameter=seed)
+    best = best_configuration(runs, spec.metric, seed_parameter=seed)
     table = from_runs(spec, runs)
     rows_ = [row_of(run, spec.metric, seed_parameter=seed) for run in runs]
     shot = snapshot(Watched(sweep=SWEEP, metric=spec.metric, total=12, rows=rows_, live=(), now=99.0))
     tally = Tally(spec, runs, total=None, workers=1)
     if best is None:
-        assert tally.best is None and shot.best is None and table.ranked() == [] and contenders(table) == []
+        assert tally.best is None and shot.best is None and table.ranked() == [] and table.configurations() == []
         return
-    name, value = bare(spec, best.run.params), pytest.approx(best.values[0])
+    name, value = bare(spec, best.first.params), pytest.approx(best.values[0])
     members = {run.run_id for run in best.members}
     assert ranked(runs, spec.metric, seed_parameter=seed)[0].run_id in members  # runs.csv
     assert rows(spec, runs)[0]["run_id"] in members
     assert bare(spec, best_parameters(spec, runs)) == name  # the runner's last lines
-    assert (tally.best[0], bare(spec, tally.best[1][0].params)) == (value, name)  # its progress
+    assert (tally.best.value, bare(spec, tally.best.first.params)) == (value, name)  # its progress
     assert table.ranked()[0].run_id in members and table.ranked()[0].value == value  # figures
-    assert contenders(table)[0].value == value and contenders(table)[0].rows[0].run_id in members  # report, analysis
+    leader = table.configurations()[0]  # report, analysis
+    assert (leader.value, {row.run_id for row in leader.members}) == (value, members)
     assert (shot.best.value, bare(spec, shot.best.params)) == (value, name)  # the monitor
-    field = choose_candidates(table, seed_parameter=seed)
-    assert field.candidates[0].configuration.rows[0].run_id in members  # --confirm
+    field = choose_candidates(table)
+    assert field.candidates[0].configuration.first.run_id in members  # --confirm
     if configuration_numbers(runs, seed):
-        assert configurations(spec, runs)[0].standing == best
+        assert seed_runs(spec, runs)[0].worth == best
     if kind == "none":
         assert len(best.members) == 1 and not best.several
 
@@ -102,8 +102,8 @@ def test_every_place_names_the_same_configuration_and_its_value(drawn):
 @settings(max_examples=100, deadline=None)
 def test_a_configuration_is_judged_by_the_runs_of_full_budget(drawn):
     spec, runs, kind = drawn
-    for item in contenders(from_runs(spec, runs)):
+    for item in from_runs(spec, runs).configurations():
         finished = [row for row in item.members if row.state is RunState.FINISHED]
         counted = item.members if kind == "dealt" or not finished else finished
-        assert [row.run_id for row in item.rows] == [row.run_id for row in counted]
+        assert [row.run_id for row in item.runs] == [row.run_id for row in counted]
         assert item.value == pytest.approx(sum(row.value for row in counted) / len(counted))

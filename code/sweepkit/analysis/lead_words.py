@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sweepkit.analysis.lead import Contender, Lead, Sureness
+from sweepkit.analysis.lead import Lead, Sureness
+from sweepkit.analysis.table import Row
+from sweepkit.model.configurations import Configuration
 
 _LISTED = 6  # parameters in which two configurations differ, spelled out
 # Two runs of one configuration differ by more in 1 of 20 cases, in standard deviations between seeds.
@@ -37,9 +39,9 @@ def verdict(found: Lead) -> str:
     }[found.sureness]
 
 
-def called(item: Contender) -> str:
+def called(item: Configuration[Row]) -> str:
     """Return how to call a configuration: its run, or its runs."""
-    rows = item.rows
+    rows = item.runs
     if len(rows) == 1:
         return f"run {rows[0].number} ({rows[0].run_id})"
     listed = ", ".join(str(row.number) for row in rows[:8])
@@ -47,9 +49,9 @@ def called(item: Contender) -> str:
     return f"runs {listed}{more}"
 
 
-def label_of(item: Contender, confirmed: Mapping[str, str]) -> str:
+def label_of(item: Configuration[Row], confirmed: Mapping[str, str]) -> str:
     """Return what a configuration's score is worth: what its confirmation said, by run id, or that it has none."""
-    return next((confirmed[row.run_id] for row in item.rows if row.run_id in confirmed), "unconfirmed")
+    return next((confirmed[row.run_id] for row in item.runs if row.run_id in confirmed), "unconfirmed")
 
 
 def differences_text(differs: Mapping[str, tuple[float | str | None, float | str | None]]) -> str:
@@ -72,7 +74,7 @@ def shown(value: float | str | None) -> str:
 
 
 def _alone(found: Lead) -> str:
-    runs = len(found.first.rows)
+    runs = len(found.first.runs)
     only = "It is the only run with a value" if runs == 1 else f"Its {runs} runs are the only ones with a value"
     return f"{only}: nothing to compare with."
 
@@ -80,7 +82,7 @@ def _alone(found: Lead) -> str:
 def _second(found: Lead) -> str:
     second = found.second
     assert second is not None
-    mean = "mean " if max(len(found.first.rows), len(second.rows)) > 1 else ""
+    mean = "mean " if max(len(found.first.runs), len(second.runs)) > 1 else ""
     head = f"The second best is {called(second)} with {mean}{second.value:.5g}"
     if found.difference == 0:
         lead = "a tie"

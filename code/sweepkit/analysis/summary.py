@@ -40,7 +40,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
         told.append(f"No run has a value of {metric.name} yet." if table.rows else "")
         return [sentence for sentence in told if sentence]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
-    mean = "mean " if len(found.first.rows) > 1 else ""
+    mean = "mean " if len(found.first.runs) > 1 else ""
     told.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
     if len(table.metrics) > 1:
         told.append("The sweep has several objectives; this compares by the first of them alone.")

@@ -92,7 +92,6 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
 def _top(source: Source) -> str:
     """Return the five best runs, each with what its confirmation said, or that it has none."""
     from sweepkit.analysis.encoding import causes
-    from sweepkit.analysis.lead import contenders
     from sweepkit.analysis.lead_words import called, label_of
     from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.table import short
@@ -100,9 +99,10 @@ def _top(source: Source) -> str:
     table, confirmed = source.table, labels_of(source.folder)
     lines = []
     columns = causes(table)
-    for rank, item in enumerate(contenders(table)[:_TOP], 1):
-        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
-        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
+    for rank, item in enumerate(table.configurations()[:_TOP], 1):
+        params = item.first.params
+        shown = "  ".join(f"{c.name}={short(params[c.name])}" for c in columns if c.name in params)
+        seeds = f"  mean of {len(item.runs)} seeds" if len(item.runs) > 1 else ""
         label = label_of(item, confirmed)
         lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  {label}  {shown}")
     return "\n".join(["", *lines, ""]) if lines else ""

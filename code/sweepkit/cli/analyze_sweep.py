@@ -14,8 +14,9 @@ from sweepkit.paths import OUTPUT_DIR, STORE_NAME, SweepPaths
 from sweepkit.sources.table_sources import Source, add_source_options, load
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.lead import Contender, Lead
+    from sweepkit.analysis.lead import Lead
     from sweepkit.analysis.table import Row
+    from sweepkit.model.configurations import Configuration
     from sweepkit.model.metric import Metric
 
 FIRST_SWEEP = "first_sweep"
@@ -148,7 +149,7 @@ def _best_lines(source: Source, found: "Lead | None") -> list[str]:
         return ["The sweep names no metric: its runs cannot be ranked."]
     if found is None:
         return [f"No run has a value of {metric.name}: there is no best configuration."]
-    mean = "mean " if len(found.first.rows) > 1 else ""
+    mean = "mean " if len(found.first.runs) > 1 else ""
     lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}"]
     lines += [*best_lines(found.first, source.table), *_how_to_train(source)]
     if len(source.table.metrics) > 1:
@@ -195,11 +196,10 @@ def _front(source: Source) -> str:
 
 def front_rows(source: Source) -> "list[Row]":
     """Return the rows of the table that no other one beats on all objectives; the best on the first one leads."""
-    from sweepkit.analysis.pareto import front
+    from sweepkit.analysis.ranking import front_of
 
-    rows = [row for row in source.table.ranked() if row.objectives is not None]
-    kept = front([row.objectives or () for row in rows], [metric.goal for metric in source.table.metrics])
-    return [rows[index] for index in kept]
+    found = front_of(source.table.configurations(), source.table.metrics, lambda row: row.number)
+    return [item.first for item in found]
 
 
 # -- as JSON -----------------------------------------------------------------------------------------------------------
@@ -240,13 +240,13 @@ def plain(source: Source, found: "Lead | None", report: Path | None) -> dict[str
     return told
 
 
-def _contender(item: "Contender") -> dict[str, Any]:
+def _contender(item: "Configuration[Row]") -> dict[str, Any]:
     return {
         "value": item.value,
-        "values": item.values,
-        "run_ids": [row.run_id for row in item.rows],
-        "numbers": [row.number for row in item.rows],
-        "params": dict(item.params),
+        "values": list(item.scores),
+        "run_ids": [row.run_id for row in item.runs],
+        "numbers": [row.number for row in item.runs],
+        "params": dict(item.first.params),
         "stopped_early": item.stopped,
     }
 

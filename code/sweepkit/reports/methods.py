@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sweepkit.analysis.importance_result import Importance
-from sweepkit.analysis.lead import contenders, lead
+from sweepkit.analysis.lead import lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.model.distributions import Distribution
@@ -158,10 +158,10 @@ def _rule(rule: EarlyTerminate) -> str:
 
 def _seeds(table: RunTable) -> str:
     """Return how many runs each configuration had, and with which seeds they trained as far as that is known."""
-    found = contenders(table)
+    found = table.configurations()
     if not found:
         return ""
-    counts = [len(item.rows) for item in found]
+    counts = [len(item.runs) for item in found]
     repeated = sum(count > 1 for count in counts)
     if not repeated:
         told = f"Seeds: one run for each of {len(found)} configurations" if len(found) > 1 else "Seeds: one run"

@@ -16,7 +16,7 @@ from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume
+from sweepkit.analysis.ranking import best_run, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
@@ -27,7 +27,7 @@ from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
-from sweepkit.reports.table import front_lines, rows, values_row
+from sweepkit.reports.table import front_lines, front_rows, rows, values_row
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.preflight import first_run_warnings
 from sweepkit.runner.prior import prior_views
@@ -383,12 +383,9 @@ class Session:
         """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
         if not self.spec.metrics:
             return {}
-        members = front_runs(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
         volume, reference = front_volume(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
         return {
-            "front": [
-                {"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members
-            ],
+            "front": front_rows(self.spec, runs),
             "hypervolume": volume,
             "reference": reference,
         }

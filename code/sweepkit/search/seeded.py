@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import objectives_of, value_of
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, parameter_path, with_value, without_value
 from sweepkit.model.space import Path
 from sweepkit.search.base import Engine
 from sweepkit.sweep_config.sweep import Seeds, SweepSpec

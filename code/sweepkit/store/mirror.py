@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
+from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import Distribution, Kind, as_choice
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED
 from sweepkit.model.space import Parameter, Space
 from sweepkit.store.base import RunRecord, Store, SweepRecord
 from sweepkit.store.mirror_suggested import suggested, without_suggested

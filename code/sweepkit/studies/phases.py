@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import ranked, value_of
+from sweepkit.analysis.ranking import ranked
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug

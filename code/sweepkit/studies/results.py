@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.analysis.ranking import best_configuration, front_runs, front_volume
 from sweepkit.files import write_atomically
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
@@ -44,19 +45,20 @@ class StudyResult:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Return the objectives, one or several."""
-        return self.spec.metrics or (() if self.spec.metric is None else (self.spec.metric,))
+        return self.spec.objectives
 
     def best(self) -> RunRecord | None:
         """Return the best trial by the one objective; None with several, or when no trial has a value."""
-        return best_run(self.runs, self.spec.metric)
+        best = self.best_configuration()
+        return None if best is None else best.first
+
+    def best_configuration(self) -> Configuration[RunRecord] | None:
+        """Return the best trial's configuration, whose value is the mean over its seeds where it has several trials."""
+        return best_configuration(self.runs, self.spec.metric, seed_parameter=self.spec.extensions.seed_parameter)
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
-        if self.spec.metrics:
-            found: tuple[float, ...] | None = _ranking().values_of(run, self.spec.metrics)
-            return found
-        value = value_of(run, self.spec.metric)
-        return None if value is None else (value,)
+        return values_of(run, self.spec.objectives)
 
     def tuned(self, run: RunRecord) -> dict[str, Any]:
         """Return the values of the parameters that are searched, by dotted name; constants are left out."""
@@ -67,13 +69,7 @@ class StudyResult:
         """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
         if not self.spec.metrics:
             return []
-        found: list[RunRecord] = _ranking().front_runs(self.runs, self.spec.metrics)
-        return found
-
-
-def _ranking() -> Any:
-    """Return the module that compares trials by several objectives."""
-    return import_module("sweepkit.analysis.ranking")
+        return front_runs(self.runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -122,12 +118,12 @@ def best_params(result: StudyResult) -> dict[str, Any]:
                 for run in result.front()
             ],
         }
-    best = result.best()
+    best = result.best_configuration()
     return {
-        "best_params": None if best is None else result.tuned(best),
-        "best_value": None if best is None else value_of(best, result.spec.metric),
-        "best_trial_number": None if best is None else best.number,
-        "best_run_id": None if best is None else best.run_id,
+        "best_params": None if best is None else result.tuned(best.first),
+        "best_value": None if best is None else best.value,
+        "best_trial_number": None if best is None else best.first.number,
+        "best_run_id": None if best is None else best.first.run_id,
         "metric": metrics[0].name if metrics else None,
         "direction": metrics[0].goal.value if metrics else None,
         **head,
@@ -161,7 +157,8 @@ def _plain(sampler: Any) -> Any:
 
 def _hypervolume(result: StudyResult) -> dict[str, Any]:
     """Return the volume that the front dominates, and the point that it is measured from."""
-    volume, reference = _ranking().front_volume(result.runs, result.spec.metrics)
+    seed = result.spec.extensions.seed_parameter
+    volume, reference = front_volume(result.runs, result.spec.metrics, seed_parameter=seed)
     return {"hypervolume": volume, "hypervolume_reference": reference}
 
 

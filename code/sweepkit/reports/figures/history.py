@@ -4,6 +4,8 @@ from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.configurations import Configuration
+from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
@@ -168,14 +170,7 @@ def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str
 
 
 def _caption(table: RunTable, rows: list[Row]) -> str:
-    best = table.ranked_runs()[0]
-    at = rows.index(best) + 1
-    metric = table.metric
-    told = (
-        [f"Best: {number(best.value)} in run {best.number}, the {_ordinal(at)} to end of {len(rows)}."]
-        if metric
-        else []
-    )
+    told = [] if table.metric is None else [_best(rows, table.metric.goal, table.configurations()[0])]
     noise = seed_sd(table)
     if noise is not None:
         told.append(
@@ -188,6 +183,18 @@ def _caption(table: RunTable, rows: list[Row]) -> str:
     if log_sensible(values):
         told.append("Logarithmic axis.")
     return " ".join(told)
+
+
+def _best(rows: list[Row], goal: Goal, best: Configuration[Row]) -> str:
+    """Return the best of the runs that are shown; where configurations have seeds, what the best mean is, too."""
+    at, row = min(
+        ((at, row) for at, row in enumerate(rows, 1) if row.counts),
+        key=lambda item: (goal.sign * (item[1].value or 0.0), item[1].number),
+    )
+    several = len(best.runs) > 1
+    words = f"{'Best single run' if several else 'Best'}: {number(row.value)} in run {row.number}, "
+    words += f"the {_ordinal(at)} to end of {len(rows)}"
+    return words + (f"; the best mean is {number(best.value)} over {len(best.runs)} seeds." if several else ".")
 
 
 def _ordinal(number: int) -> str:
