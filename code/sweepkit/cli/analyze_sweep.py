@@ -149,8 +149,9 @@ def _best_lines(source: Source, found: "Lead | None") -> list[str]:
         return ["The sweep names no metric: its runs cannot be ranked."]
     if found is None:
         return [f"No run has a value of {metric.name}: there is no best configuration."]
-    mean = "mean " if len(found.first.runs) > 1 else ""
-    lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}"]
+    seeds = len(found.first.runs)
+    mean, over = ("mean ", f" over {seeds} seeds") if seeds > 1 else ("", "")
+    lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}{over}"]
     lines += [*best_lines(found.first, source.table), *_how_to_train(source)]
     if len(source.table.metrics) > 1:
         lines.append(f"Several objectives: this compares by {metric.name} alone; {_front(source)}.")

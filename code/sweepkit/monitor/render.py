@@ -81,7 +81,8 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
         lines.append(_metric_line(item))
     lines += _front_lines(item)
     if item.best is not None:
-        lines.append(_line(f"best run {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
+        which = "best run" if item.best.seeds == 1 else "first run of the best configuration"
+        lines.append(_line(f"{which}, {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
     if item.curve:
         lines.append(_curve_line(item, width))
     failures = _failure_lines(item)
@@ -164,6 +165,7 @@ def _front_lines(item: Snapshot) -> "list[RenderableType]":
     lines: list[RenderableType] = [_line(f"front of {len(item.front)} on {goals}", "bold green")]
     for row in item.front[:_MOST_OF_FRONT]:
         values = "  ".join(f"{value:.5g}" for value in row.values)
+        values += f", mean over {row.seeds} seeds" if row.seeds > 1 else ""
         lines.append(_line(f"  run {row.number} {row.run_id}: {values}  {configuration(row.params)}", "green"))
     if len(item.front) > _MOST_OF_FRONT:
         lines.append(_line(f"  … and {len(item.front) - _MOST_OF_FRONT} more of the front", "dim"))
@@ -454,6 +456,7 @@ def _plain_front(item: Snapshot) -> dict[str, Any]:
                 "run_id": row.run_id,
                 "number": row.number,
                 "values": dict(zip(names, row.values, strict=True)),
+                **({"seeds": row.seeds} if row.seeds > 1 else {}),
                 "params": dict(row.params),
             }
             for row in item.front
