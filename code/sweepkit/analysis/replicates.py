@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweepkit.analysis.ranking import configuration_numbers, ranked, recorded_configurations
-from sweepkit.model.configurations import Configuration, configuration_of
-from sweepkit.model.objectives import value_of
+from sweepkit.model.configurations import Configuration, configuration_of, finished_scores
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import seed_of_run
@@ -73,12 +72,12 @@ def worse_configurations(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[int
         return {}
     from sweepkit.stats.seed_race import clearly_worse
 
-    scores: dict[int, list[float]] = {}
-    for run in sorted(runs, key=lambda run: run.number):
-        number, value = configuration_of(run), value_of(run, spec.metric)
-        if number is not None and run.state is RunState.FINISHED and value is not None:
-            scores.setdefault(number, []).append(value)
-    return clearly_worse(dict(sorted(scores.items())), spec.metric.goal, min_seeds=seeds.min_seeds)
+    groups: dict[int, list[RunRecord]] = {}
+    for run in runs:
+        if (number := configuration_of(run)) is not None:
+            groups.setdefault(number, []).append(run)
+    scores = {number: found for number in sorted(groups) if (found := finished_scores(groups[number], spec.metric))}
+    return clearly_worse(scores, spec.metric.goal, min_seeds=seeds.min_seeds)
 
 
 def _note(spec: SweepSpec, runs: Sequence[RunRecord], worse: str) -> str:

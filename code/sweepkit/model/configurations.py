@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import mean
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import CONFIGURATION, without_seeds
@@ -40,6 +41,12 @@ def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = Non
     if number is not None:
         return number
     return (content_key(without_seeds(run.params, seed_parameter)),) if run.params else None
+
+
+def finished_scores(runs: Iterable[RunRecord | RunView], metric: Metric) -> list[float]:
+    """Return the values of the finished runs of one configuration, by number: what it is judged worse by."""
+    finished = sorted((run for run in runs if run.state is RunState.FINISHED), key=lambda run: run.number)
+    return [value for run in finished if (value := value_of(run, metric)) is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 from sweepkit.errors import SweepKitError
-from sweepkit.model.configurations import configuration_of
+from sweepkit.model.configurations import configuration_of, finished_scores
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import objectives_of, value_of
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, parameter_path, with_value, without_value
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, parameter_path, with_value, without_seeds, without_value
 from sweepkit.model.space import Path
 from sweepkit.search.base import Engine
 from sweepkit.sweep_config.sweep import Seeds, SweepSpec
@@ -109,10 +109,8 @@ class SeededEngine:
 
         metric = self._objectives[0]
         for configuration in self._changed:
-            finished = [run for run in self._in_order(configuration) if run.state is RunState.FINISHED]
-            values = [value for run in finished if (value := value_of(run, metric)) is not None]
             self._scores.pop(configuration, None)
-            if values:
+            if values := finished_scores(self._runs[configuration].values(), metric):
                 self._scores[configuration] = values
         before, by_number = self._worse, dict(sorted(self._scores.items()))
         self._worse = clearly_worse(by_number, metric.goal, min_seeds=self._seeds.min_seeds)
@@ -220,11 +218,11 @@ def seed_path(spec: SweepSpec) -> Path | None:
 
 def averaged_prior(prior: Sequence[RunView], spec: SweepSpec) -> list[RunView]:
     """Return ended runs of other sweeps as one view for each configuration, in order of appearance, numbered anew."""
-    path = seed_path(spec)
+    path, name = seed_path(spec), spec.extensions.seed_parameter
     groups: dict[Any, list[RunView]] = {}
-    bare = [dict(run.params) if path is None else without_value(run.params, path) for run in prior]
-    for run, params in zip(prior, bare, strict=True):
-        groups.setdefault(content_key(params), []).append(replace(run, params=params))
+    for run in prior:  # the numbers that configurations had in other sweeps say nothing here
+        bare = dict(run.params) if path is None else without_value(run.params, path)
+        groups.setdefault(content_key(without_seeds(bare, name)), []).append(replace(run, params=bare))
     return [
         _averaged(replace(runs[0], number=number), runs, spec.objectives, state=None)
         for number, runs in enumerate(groups.values())
