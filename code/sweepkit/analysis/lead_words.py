@@ -17,14 +17,14 @@ def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
 
     Args:
         found: How they stand by the sweep's own runs.
-        confirmed: Fresh seeds have told more since: how sure the sweep alone could be is left out.
+        confirmed: Fresh seeds have sentences more since: how sure the sweep alone could be is left out.
     """
-    told = [_alone(found)] if found.second is None else [_second(found), *([] if confirmed else _how_sure(found))]
+    sentences = [_alone(found)] if found.second is None else [_second(found), *([] if confirmed else _how_sure(found))]
     stopped = [name for name, item in (("best", found.first), ("second", found.second)) if item and item.stopped]
     if stopped:
         which = "Both were" if len(stopped) == 2 else f"The {stopped[0]} was"
-        told.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
-    return told
+        sentences.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
+    return sentences
 
 
 def verdict(found: Lead) -> str:
@@ -101,19 +101,19 @@ def _how_sure(found: Lead) -> Sequence[str]:
     assert found.sd is not None and found.interval is not None
     sd, freedom = found.sd
     low, high = found.interval
-    told = [
+    sentences = [
         f"Runs of one configuration scatter with a standard deviation of {sd:.2g} ({freedom} degree"
         f"{'' if freedom == 1 else 's'} of freedom). The 95 % interval of the lead, which allows for picking two of "
         f"{found.configurations} configurations, is [{low:+.2g}, {high:+.2g}]."
     ]
     if found.sureness is Sureness.BEYOND:
-        told.append(
+        sentences.append(
             "It is above 0: the best is better than the second beyond what seeds explain. Its score is still the "
             "largest of many and flatters it, until fresh seeds confirm it."
         )
     else:
-        told.append("It holds 0: no conclusion, seeds alone explain such a lead.")
-    return told
+        sentences.append("It holds 0: no conclusion, seeds alone explain such a lead.")
+    return sentences
 
 
 def _unconfirmed(found: Lead) -> list[str]:
@@ -123,11 +123,11 @@ def _unconfirmed(found: Lead) -> list[str]:
             "Unconfirmed: runs of one configuration agree to the last digit, so the seed does not reach the program, "
             "or nothing in it is random; what another seed would do is not known."
         ]
-    told = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
+    sentences = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
     if found.difference > 0:
-        told.append(
+        sentences.append(
             f"Luck alone makes such a lead if seeds scatter with a standard deviation of "
             f"{found.difference / _TWO_RUNS:.2g} or more; even with less, since the two were picked out of "
             f"{found.configurations}."
         )
-    return told
+    return sentences

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
-from sweepkit.reports.progress import clock, configuration
+from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
 
 if TYPE_CHECKING:
@@ -140,10 +140,8 @@ def _counts(item: Snapshot) -> "Text":
 
 def _of(row: WatchedRun, *, number: bool = False) -> str:
     """Return whose value the best one is: a run's, or the mean of a configuration's seeds."""
-    if isinstance(row.configuration, int):
-        return f"mean of configuration {row.configuration}"
     run = f"run {row.number} {row.run_id}" if number else f"run {row.run_id}"
-    return run if row.seeds == 1 else f"mean over {row.seeds} seeds, {run} the first"
+    return whose(row.configuration, row.seeds, run)
 
 
 def _metric_line(item: Snapshot) -> "Text":

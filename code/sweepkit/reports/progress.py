@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from sweepkit.analysis.ranking import AnyRun, BestSoFar
@@ -120,8 +120,9 @@ class Tally:
         for state in (RunState.RUNNING, RunState.STOPPED, RunState.DIVERGED, RunState.FAILED):
             if number := self.count(state):
                 parts.append(f"{number} {state.value}")
-        if self.best:
-            parts.append(f"best {self.best.value:.5g} ({best_of(self.best)})")
+        if best := self.best:
+            of = whose(best.key, len(best.runs), f"run {best.first.run_id}")
+            parts.append(f"best {best.value:.5g} ({of})")
         if front := self.front:
             parts.append(f"front of {len(front)}")
         eta = self.eta_s()
@@ -130,13 +131,20 @@ class Tally:
         return ", ".join(parts)
 
 
-def best_of(best: Configuration[AnyRun]) -> str:
-    """Return what the best value is of: a run's, or the mean over the runs of a configuration."""
-    if best.dealt:
-        return f"mean of configuration {best.key}"
-    if len(best.runs) == 1:
-        return f"run {best.first.run_id}"
-    return f"mean over {len(best.runs)} seeds, run {best.first.run_id} the first"
+def whose(configuration: Hashable | None, seeds: int, run: str) -> str:
+    """Return whose value the best one is: a run's, or the mean over the runs of a configuration.
+
+    Args:
+        configuration: What it is known by (`model.configurations.configuration_key`).
+        seeds: How many of its runs count.
+        run: The first of them in words.
+
+    >>> whose(("lr=1",), 1, "run a"), whose(("lr=1",), 2, "run a"), whose(3, 2, "run a")
+    ('run a', 'mean over 2 seeds, run a the first', 'mean of configuration 3')
+    """
+    if isinstance(configuration, int):
+        return f"mean of configuration {configuration}"
+    return run if seeds == 1 else f"mean over {seeds} seeds, {run} the first"
 
 
 def clock(seconds: float) -> str:

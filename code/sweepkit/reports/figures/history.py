@@ -170,19 +170,19 @@ def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str
 
 
 def _caption(table: RunTable, rows: list[Row]) -> str:
-    told = [] if table.metric is None else [_best(rows, table.metric.goal, table.configurations()[0])]
+    words = [] if table.metric is None else [_best(rows, table.metric.goal, table.configurations()[0])]
     noise = seed_sd(table)
     if noise is not None:
-        told.append(
+        words.append(
             f"Runs of one configuration differ by a standard deviation of {number(noise[0])} "
             f"({noise[1]} degrees of freedom): steps inside the band are luck."
         )
     else:
-        told.append("No configuration was run with two seeds: how much of each step is luck is not known.")
+        words.append("No configuration was run with two seeds: how much of each step is luck is not known.")
     values = [row.value for row in rows if row.counts and row.value is not None]
     if log_sensible(values):
-        told.append("Logarithmic axis.")
-    return " ".join(told)
+        words.append("Logarithmic axis.")
+    return " ".join(words)
 
 
 def _best(rows: list[Row], goal: Goal, best: Configuration[Row]) -> str:
@@ -206,7 +206,7 @@ def _csv_rows(table: RunTable, rows: list[Row]) -> list[dict[str, Any]]:
     found = []
     bests = [best_so_far([_value(row, i) for row in rows], metric.goal) for i, metric in enumerate(table.metrics)]
     for place, row in enumerate(rows):
-        told = {"ended": place + 1, **plain_row(row, table)}
-        told |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
-        found.append(told)
+        words = {"ended": place + 1, **plain_row(row, table)}
+        words |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
+        found.append(words)
     return found
