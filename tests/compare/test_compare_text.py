@@ -5,7 +5,13 @@ import json
 import pytest
 from rich.cells import cell_len
 
-from sweepkit.compare.text import Report, comparison_json, comparison_latex, comparison_markdown, comparison_text
+from sweepkit.compare.text import (
+    ComparisonReport,
+    comparison_json,
+    comparison_latex,
+    comparison_markdown,
+    comparison_text,
+)
 from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text
 from sweepkit.stats.comparison import compare
 from sweepkit.stats.groups import groups_of
@@ -16,7 +22,9 @@ TABLE = Cells(
 
 
 def report_of(scores, **changes):
-    return Report(metric="rouge1_f1", context=("dev 499 examples",), comparison=compare(groups_of(scores)), **changes)
+    return ComparisonReport(
+        metric="rouge1_f1", context=("dev 499 examples",), comparison=compare(groups_of(scores)), **changes
+    )
 
 
 def test_columns_stand_under_each_other_in_cells_of_the_terminal():

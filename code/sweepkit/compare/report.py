@@ -4,14 +4,14 @@ import dataclasses
 import importlib.metadata
 import shutil
 import sys
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweepkit.analysis.budget import budgets
 from sweepkit.analysis.trained import Trained, group, lower_is_better, uneven_seeds
+from sweepkit.compare.options import StatisticsOptions
 from sweepkit.compare.text import (
-    Report,
+    ComparisonReport,
     comparison_json,
     comparison_latex,
     comparison_markdown,
@@ -28,18 +28,18 @@ from sweepkit.version import VERSION
 
 def make_report(
     trainings: Sequence[Trained],
-    options: Namespace,
+    options: StatisticsOptions,
     *,
     metric: str,
     notes: Sequence[str] = (),
     sweeps: Mapping[str, int] | None = None,
     noun: str = "model",
-) -> Report:
+) -> ComparisonReport:
     """Return the comparison of the trainings.
 
     Args:
         trainings: Of any models.
-        options: metric, goal, rope, alpha, paired, evaluation.
+        options: How they are compared.
         metric: The score.
         notes: What must be known beside.
         sweeps: Runs of the sweeps that the configurations come from; None says nothing of budgets.
@@ -58,7 +58,7 @@ def make_report(
     warnings = [f"{text}: the scores do not mean the same thing, no pair is tested" for text in grouped.mismatches]
     if warnings:
         comparison = dataclasses.replace(comparison, pairs=(), method=DecidingTest.NONE)
-    return Report(
+    return ComparisonReport(
         metric=grouped.metric,
         context=_context(done, options),
         comparison=comparison,
@@ -71,7 +71,7 @@ def make_report(
     )
 
 
-def _context(done: Sequence[Trained], options: Namespace) -> tuple[str, ...]:
+def _context(done: Sequence[Trained], options: StatisticsOptions) -> tuple[str, ...]:
     """Return what is the same of all trainings, as far as known."""
     parts = []
     for name, text in (("val_rows", "dev {} examples"), ("rouge_tokenizer", "tokenizer {}")):
@@ -98,7 +98,7 @@ def _run(item: Trained) -> dict[str, object]:
     }
 
 
-def write_files(report: Report, stem: Path) -> list[Path]:
+def write_files(report: ComparisonReport, stem: Path) -> list[Path]:
     """Write the report as `<stem>.json`, `.md` and `.tex`, each in one step; return their paths."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
@@ -113,16 +113,16 @@ def write_files(report: Report, stem: Path) -> list[Path]:
     return written
 
 
-def show(report: Report, written: Sequence[Path], *, as_json: bool) -> None:
+def show(report: ComparisonReport, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the report, and where it was written."""
     if as_json:
         sys.stdout.write(json_text({"event": "comparison", **comparison_plain(report)}) + "\n")
         return
-    print(comparison_text(report, width=terminal_width()))
+    print(comparison_text(report, width=_terminal_width()))
     if written:
         print(f"\nfiles: {', '.join(relative(file) for file in written)}")
 
 
-def terminal_width() -> int:
+def _terminal_width() -> int:
     """Return the columns to write in: the terminal's, from 60 to 160; 100 where there is none."""
     return min(160, max(60, shutil.get_terminal_size((100, 24)).columns))

@@ -18,14 +18,13 @@ from sweepkit.metrics.rouge import (
     References,
     Rouge,
     check_multi_reference,
+    engine_named,
     listed,
     mean_rouge,
     over_references,
-    prepare,
-    rouge_prepared,
 )
 from sweepkit.metrics.summary import composite_score, coverage, repetition_rate
-from sweepkit.metrics.tokenizers import Tokens, describe, refuse_hangul, tokenizer_named
+from sweepkit.metrics.tokenizers import SupportsTokenize, Tokens, describe, refuse_hangul, tokenizer_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +95,18 @@ class Scorer:
         self,
         references: References,
         *,
-        tokenizer: str = "unicode",
+        tokenizer: str | SupportsTokenize = "unicode",
         multi_reference: str = "mean",
+        engine: str = "sweepkit",
         sources: Sequence[str] | None = None,
     ) -> None:
         """Cut and count.
 
         Args:
             references: A text, or several, for each of at least one example.
-            tokenizer: A name in TOKENIZERS.
+            tokenizer: A name in TOKENIZERS, or an object with `tokenize(text)`, as `rouge_score` takes it.
             multi_reference: "mean" or "max" over an example's references.
+            engine: A name in ROUGE_ENGINES; the scores are the same.
             sources: As many texts that were summarized, for `coverage`; None leaves it out.
 
         Raises:
@@ -115,6 +116,7 @@ class Scorer:
         self._tokenize = tokenizer_named(tokenizer)
         check_multi_reference(multi_reference)
         self._multi_reference = multi_reference
+        self._engine = engine_named(engine)
         self._references = listed(references, tokenizer)
         if not self._references:
             raise ValueError("there must be at least one example to score, got no references")
@@ -124,7 +126,7 @@ class Scorer:
         for number, source in enumerate(self._sources or (), start=1):
             refuse_hangul(tokenizer, source, f"the source of example {number}")
         self.tokenizer = describe(tokenizer)
-        self._prepared = [[prepare(self._tokenize(text)) for text in texts] for texts in self._references]
+        self._prepared = [[self._engine.prepare(self._tokenize(text)) for text in texts] for texts in self._references]
         self._words = [frozenset(self._tokenize(source)) for source in self._sources or ()]
 
     def score(self, predictions: Sequence[str]) -> Scores:
@@ -137,7 +139,7 @@ class Scorer:
             raise ValueError(f"as many predictions as references, got {len(predictions)} and {len(self._references)}")
         tokens = [self._tokenize(prediction) for prediction in predictions]
         rouges = [
-            over_references([rouge_prepared(words, reference) for reference in references], self._multi_reference)
+            over_references([self._engine.score(words, reference) for reference in references], self._multi_reference)
             for words, references in zip(tokens, self._prepared, strict=True)
         ]
         columns = self._columns(tokens, rouges)

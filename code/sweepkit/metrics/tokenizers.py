@@ -20,12 +20,20 @@ import importlib.metadata
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sweepkit.errors import DataError
 
 Tokens = list[str]
 Tokenize = Callable[[str], Tokens]
+
+
+class SupportsTokenize(Protocol):
+    """A tokenizer of one's own: what `rouge_score` takes, its `Tokenizer` subclasses among them."""
+
+    def tokenize(self, text: str) -> Tokens:
+        """Return the words of a text."""
+
 
 _WORD = re.compile(r"\w+")
 _ENGLISH = re.compile(r"[a-z0-9]+")
@@ -174,19 +182,23 @@ _VERSIONS = {
 }
 
 
-def tokenizer_named(name: str) -> Tokenize:
-    """Return the tokenizer of that name; an extra is imported only when it is first called.
+def tokenizer_named(name: str | SupportsTokenize) -> Tokenize:
+    """Return the tokenizer of that name, or that of an object; an extra is imported only when it is first called.
 
     Raises:
         ValueError: There is none.
     """
+    if not isinstance(name, str):
+        return name.tokenize
     if name not in TOKENIZERS:
         raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, got {name!r}")
     return TOKENIZERS[name]
 
 
-def describe(name: str) -> str:
+def describe(name: str | SupportsTokenize) -> str:
     """Return name and version for the result file: texts with equal descriptions were cut alike.
+
+    Of an object that is its class, and as many may be told apart as their classes are.
 
     >>> describe("unicode")
     'unicode 1'
@@ -196,6 +208,8 @@ def describe(name: str) -> str:
         DataError: It is an extra that is not installed.
     """
     tokenizer_named(name)
+    if not isinstance(name, str):
+        return f"{type(name).__module__}.{type(name).__qualname__}"
     if name in _VERSIONS:
         return f"{name} {_VERSIONS[name]}"
     package, part, data = _PACKAGES[name]
@@ -206,7 +220,7 @@ def describe(name: str) -> str:
     return f"{name} {version} ({part} {data_version}, masking {_MASKING})"
 
 
-def refuse_hangul(name: str, text: str, where: str) -> None:
+def refuse_hangul(name: str | SupportsTokenize, text: str, where: str) -> None:
     """Refuse a text that the tokenizer is blind to.
 
     Args:

@@ -166,7 +166,7 @@ def configuration(params: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={short(value)}" for name, value in dotted(params).items())
 
 
-def ending(event: RunEnded, spec: SweepSpec) -> str:
+def _ending(event: RunEnded, spec: SweepSpec) -> str:
     """Return the line that tells how a run ended."""
     run = event.run
     text = values_text(values_of(run, spec.objectives), spec)
@@ -204,7 +204,7 @@ class PlainView:
             if isinstance(event, Notice):
                 print(f"{self._before}{'warning: ' if event.warning else ''}{event.text}", flush=True)
             elif isinstance(event, RunEnded):
-                print(f"{self._before}{ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
+                print(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
 
 
 class JsonView:
@@ -331,7 +331,7 @@ class RichView:
             text = escape(f"{self._before}{event.text}")
             self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False)
         elif isinstance(event, RunEnded):
-            text = escape(f"{self._before}{ending(event, self.tally.spec)}")
+            text = escape(f"{self._before}{_ending(event, self.tally.spec)}")
             self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
 
     def render(self) -> Any:

@@ -1,4 +1,4 @@
-"""One HTML file that tells a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
+"""One HTML file that shows a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
 
 No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's
 `report.html`.
@@ -74,7 +74,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContext:
-    """What a report tells beside the runs.
+    """What a report says beside the runs.
 
     Args:
         title: Its heading.

@@ -52,6 +52,7 @@ class Scoring:
             references,
             tokenizer=config.metrics.rouge_tokenizer,
             multi_reference=config.metrics.multi_reference,
+            engine=config.metrics.rouge,
             sources=sources,
         )
         self._evaluations = 0
