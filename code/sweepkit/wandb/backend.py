@@ -94,8 +94,8 @@ def run_backend(
 def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
-    from sweepkit.wandb.api import fetch_sweep
     from sweepkit.wandb.client import sweep_path
+    from sweepkit.wandb.reader import fetch_sweep
     from sweepkit.wandb.sweeps import check_login
 
     if options.fresh or options.sampler:
@@ -105,7 +105,7 @@ def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     path = sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     check_login()
     fetched = fetch_sweep(path)
-    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
+    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.record.name)
     return plan_of(options, spec, searches=False), path
 
 

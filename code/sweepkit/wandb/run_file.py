@@ -23,12 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
-
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
+from sweepkit.wandb.log_writer import pb
 from sweepkit.wandb.sender import UploadedCounts
 
 # Of a record's kinds those that are passed on as they are.
