@@ -5,7 +5,13 @@ import json
 import pytest
 from rich.cells import cell_len
 
-from sweepkit.compare.text import Report, comparison_json, comparison_latex, comparison_markdown, comparison_text
+from sweepkit.compare.text import (
+    ComparisonReport,
+    comparison_json,
+    comparison_latex,
+    comparison_markdown,
+    comparison_text,
+)
 from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text
 from sweepkit.stats.comparison import compare
 from sweepkit.stats.groups import groups_of
@@ -16,7 +22,9 @@ TABLE = Cells(
 
 
 def report_of(scores, **changes):
-    return Report(metric="rouge1_f1", context=("dev 499 examples",), comparison=compare(groups_of(scores)), **changes)
+    return ComparisonReport(
+        metric="rouge1_f1", context=("dev 499 examples",), comparison=compare(groups_of(scores)), **changes
+    )
 
 
 def test_columns_stand_under_each_other_in_cells_of_the_terminal():
@@ -38,6 +46,23 @@ def test_what_does_not_fit_stands_below_its_row_with_its_name():
 def test_marks_of_markdown_and_latex_are_escaped():
     assert "a\\|b" in as_markdown(TABLE)
     assert r"c\_d \& 5 \%" in as_latex(TABLE)
+
+
+def test_latex_is_for_booktabs():
+    assert as_latex(TABLE).splitlines() == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{t}",
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r"model & n & 말 \\",
+        r"\midrule",
+        r"코바트 & 3 & a|b \\",
+        r"t5 & 10 & c\_d \& 5 \% \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])

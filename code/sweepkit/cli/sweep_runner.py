@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return push(command.run, command.name)
     if command.control is not None:
-        return _control(command)
+        return _control(command.run, command.control, command.name)
     from sweepkit.runner.call import Call, one_slot
 
     if command.backend == "wandb":
@@ -59,23 +59,23 @@ def run_at_wandb(command: RunnerCommand, *, slots_of: "Callable[[Plan], tuple[tu
     )
 
 
-def _control(command: RunnerCommand) -> int:
+def _control(options: RunOptions, control: str, name: str) -> int:
     """Ask something of a sweep that runs elsewhere; tell where it stands now."""
     from sweepkit.agents.control import SweepCommand, ask, find_sweep_record
     from sweepkit.runner.plan import check_storage_exists, storage_of
     from sweepkit.store.open import open_store
 
-    storage = storage_of(command.run)
+    storage = storage_of(options)
     check_storage_exists(storage)
     with open_store(storage) as store:
-        if (led := find_sweep_record(store, command.name)).meta.get("wandb", {}).get("path"):
+        if (led := find_sweep_record(store, name)).meta.get("wandb", {}).get("path"):
             from sweepkit.wandb.backend import control_at_wandb
 
-            control_at_wandb(led, command.control)
-        sweep = ask(store, command.name, SweepCommand(command.control))
+            control_at_wandb(led, control)
+        sweep = ask(store, name, SweepCommand(control))
         live = len(store.live_attempts(sweep.sweep_id))
-    if command.run.json:
-        told = {"event": command.control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
+    if options.json:
+        told = {"event": control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
@@ -85,7 +85,7 @@ def _control(command: RunnerCommand) -> int:
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",
     }
-    print(f"{sweep.name}: {words[command.control]}")
+    print(f"{sweep.name}: {words[control]}")
     return 0
 
 

@@ -1,9 +1,7 @@
 """Read trainings to compare: from result folders, from a recorded sweep, from a CSV of any tool."""
 
-import csv
 import glob
 import hashlib
-import io
 import json
 import math
 import os
@@ -21,6 +19,7 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
+from sweepkit.text.csv_text import read_csv
 
 RESULT = "training_results.json"
 _FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
@@ -100,7 +99,7 @@ def read_training(file: Path, *, model: str | None = None, seed: str | None = No
         state=str(content.get("state", "finished")),
         config=config,
         facts={name: content[name] for name in _FACTS if content.get(name) is not None},
-        examples=read_examples(file.with_name("examples.jsonl")),
+        examples=_read_examples(file.with_name("examples.jsonl")),
     )
 
 
@@ -113,7 +112,7 @@ def _inner(config: Any, section: str, name: str) -> Any:
     return inner.get(name) if isinstance(inner, Mapping) else None
 
 
-def read_examples(file: Path) -> Examples | None:
+def _read_examples(file: Path) -> Examples | None:
     """Return the scores of every example in an `examples.jsonl`; None when there is no sound one."""
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -203,7 +202,7 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
 # -- a CSV ------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
+def read_table_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
     """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
 
     Args:
@@ -216,22 +215,19 @@ def read_csv(file: Path, by: str, metric: str, seed_column: str | None) -> list[
     Raises:
         DataError: The file cannot be read, has no row, or lacks a column.
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{file}: must be a readable CSV file in UTF-8, got: {error}") from None
-    if not rows:
+    table = read_csv(file)
+    if table.empty:
         raise DataError(f"{file}: must have a header and at least one row, got none")
-    heads = [head for head in rows[0] if head is not None]
-    columns = {name: _column(file, heads, name) for name in (by, metric, *([seed_column] if seed_column else []))}
-    seeds = columns[seed_column] if seed_column else "seed" if "seed" in heads else None
+    heads = list(table.columns)
+    labels = [label or "(empty)" for label in table[_column(file, heads, by)]]
+    scores = table[_column(file, heads, metric)]
+    asked = _column(file, heads, seed_column) if seed_column else "seed"
+    seeds = table[asked] if asked in heads else [""] * len(table)
     counts: Counter[str] = Counter()
     trained = []
-    for line, row in enumerate(rows, start=2):
-        label = row[columns[by]] or "(empty)"
+    for line, (label, seed, text) in enumerate(zip(labels, seeds, scores, strict=True), start=2):
         counts[label] += 1
-        seed = row[seeds] if seeds else str(counts[label])
-        score = {short_name(metric): _number(row[columns[metric]])}
+        score = {short_name(metric): _number(text)}
         trained.append(
             Trained(model=label, seed=seed or str(counts[label]), where=f"line {line}", best=score, last=score)
         )
@@ -248,7 +244,7 @@ def _column(file: Path, heads: Sequence[str], name: str) -> str:
     raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
 
 
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     try:
         return float(text or "nan")
     except ValueError:

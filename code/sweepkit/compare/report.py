@@ -11,7 +11,7 @@ from sweepkit.analysis.budget import budgets
 from sweepkit.analysis.trained import Trained, group, lower_is_better, uneven_seeds
 from sweepkit.compare.options import StatisticsOptions
 from sweepkit.compare.text import (
-    Report,
+    ComparisonReport,
     comparison_json,
     comparison_latex,
     comparison_markdown,
@@ -33,7 +33,7 @@ def make_report(
     notes: Sequence[str] = (),
     sweeps: Mapping[str, int] | None = None,
     noun: str = "model",
-) -> Report:
+) -> ComparisonReport:
     """Return the comparison of the trainings.
 
     Args:
@@ -57,7 +57,7 @@ def make_report(
     warnings = [f"{text}: the scores do not mean the same thing, no pair is tested" for text in grouped.mismatches]
     if warnings:
         comparison = dataclasses.replace(comparison, pairs=(), method=DecidingTest.NONE)
-    return Report(
+    return ComparisonReport(
         metric=grouped.metric,
         context=_context(done, options),
         comparison=comparison,
@@ -97,7 +97,7 @@ def _run(item: Trained) -> dict[str, object]:
     }
 
 
-def write_files(report: Report, stem: Path) -> list[Path]:
+def write_files(report: ComparisonReport, stem: Path) -> list[Path]:
     """Write the report as `<stem>.json`, `.md` and `.tex`, each in one step; return their paths."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
@@ -112,16 +112,16 @@ def write_files(report: Report, stem: Path) -> list[Path]:
     return written
 
 
-def show(report: Report, written: Sequence[Path], *, as_json: bool) -> None:
+def show(report: ComparisonReport, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the report, and where it was written."""
     if as_json:
         sys.stdout.write(json_text({"event": "comparison", **comparison_plain(report)}) + "\n")
         return
-    print(comparison_text(report, width=terminal_width()))
+    print(comparison_text(report, width=_terminal_width()))
     if written:
         print(f"\nfiles: {', '.join(relative(file) for file in written)}")
 
 
-def terminal_width() -> int:
+def _terminal_width() -> int:
     """Return the columns to write in: the terminal's, from 60 to 160; 100 where there is none."""
     return min(160, max(60, shutil.get_terminal_size((100, 24)).columns))

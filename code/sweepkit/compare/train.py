@@ -25,7 +25,7 @@ from sweepkit.sweep_config.read import read_sweep_text
 if TYPE_CHECKING:
     from sweepkit.training.config.training import AnyConfig
 
-MODELS_DIR = CONFIG_DIR / "models"
+_MODELS_DIR = CONFIG_DIR / "models"
 _METRICS = {"summarization": "eval/rouge_combined_f1"}
 _METRIC = "eval/macro_f1"
 _PRELOADS = {"summarization": "sweepkit.training.preload"}
@@ -70,10 +70,10 @@ def choose(options: ComparisonOptions) -> list[Choice]:
     return choices
 
 
-def model_file(name: str) -> Path | None:
+def _model_file(name: str) -> Path | None:
     """Return the configuration that a model's name means: a file, or one of config/models/, "optimal_" left out."""
     return (
-        find_config(name, folder=MODELS_DIR) or find_config(f"optimal_{name}", folder=MODELS_DIR) or find_config(name)
+        find_config(name, folder=_MODELS_DIR) or find_config(f"optimal_{name}", folder=_MODELS_DIR) or find_config(name)
     )
 
 
@@ -82,9 +82,9 @@ def _choice(name: str, options: ComparisonOptions) -> Choice:
     from sweepkit.training.config.files import preset_file
     from sweepkit.training.config.training import apply, apply_preset, read_training_config
 
-    file = model_file(name)
+    file = _model_file(name)
     if file is None:
-        known = sorted(path.stem for path in MODELS_DIR.glob("*.yaml"))
+        known = sorted(path.stem for path in _MODELS_DIR.glob("*.yaml"))
         rule = f"must be one of {', '.join(known)} (optimal_ may be left out), or a configuration's file"
         raise SpecError([Problem(where="--models", rule=rule, got=repr(name), hint=suggestion(name, known))])
     config = read_training_config(file)
@@ -116,7 +116,7 @@ def check_checkpoints(choices: Sequence[Choice]) -> None:
         if name is not None and reasons[name] is not None:
             missing.append(f"--models {choice.label}: its checkpoint must be at hand, got: {reasons[name]}")
     if missing:
-        tiny = ", ".join(sorted(path.stem for path in MODELS_DIR.glob("tiny_*.yaml") if "lora" not in path.stem))
+        tiny = ", ".join(sorted(path.stem for path in _MODELS_DIR.glob("tiny_*.yaml") if "lora" not in path.stem))
         raise SweepKitError(
             "\n".join(missing)
             + "\ndownload it once where there is a network, set model.name to a folder in a configuration of your own, "
@@ -201,7 +201,7 @@ def trainings_of(session: Session, choices: Sequence[Choice], seeds: Sequence[in
             continue
         results = session.paths.run_dir(run.run_id) / "results"
         if run.state is RunState.FINISHED and (results / RESULT).is_file():
-            place = publish(results, session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
+            place = _publish(results, session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
             found.append(read_training(place / RESULT, model=label, seed=str(seed)))
         else:
             reason = run.reason or "it left no result"
@@ -210,7 +210,7 @@ def trainings_of(session: Session, choices: Sequence[Choice], seeds: Sequence[in
     return sorted(found, key=lambda item: [*labels.values()].index(item.model))
 
 
-def publish(source: Path, target: Path) -> Path:
+def _publish(source: Path, target: Path) -> Path:
     """Copy the files of a result, the result itself last, each in one step; return the folder.
 
     A kill in between leaves no result that is not whole; the next call copies again what differs.

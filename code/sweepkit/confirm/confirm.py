@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from sweepkit.store.base import Store
 
 SlotsFor = Callable[[Plan], tuple[tuple[Slot, ...], Sequence[str]]]
-Run = Callable[[RunOptions, RacePlan], "tuple[int, SweepRecord, End | None]"]
+_Run = Callable[[RunOptions, RacePlan], "tuple[int, SweepRecord, End | None]"]
 _FINALISTS = 2
 
 
@@ -131,7 +131,7 @@ def _agreed(record: SweepRecord, asked: ConfirmOptions) -> Setup:
 # -- running it -------------------------------------------------------------------------------------------------------
 
 
-def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
+def _race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     """Return the engine of a race, told nothing yet."""
     setup, spec = plan.setup, plan.spec
     race, metric = setup.race(seed), spec.metric
@@ -163,7 +163,7 @@ def _run(
                 return 0, family[-1], end  # nothing is left to run
     slots, notes = slots_for(plan)
     # Nothing of it is a winner until the race says so; and the sweep's own first run was looked at.
-    leader = Leader(make_engine=lambda sweep: race_engine(plan, sweep.seed), ranks=False)
+    leader = Leader(make_engine=lambda sweep: _race_engine(plan, sweep.seed), ranks=False)
     with Call(options, [plan], slots=slots, notes=notes, uploads=uploads, leader=leader) as call:
         code = call.run()
         session = call.sessions[0]
@@ -213,7 +213,7 @@ def _holdout_reason(asked: ConfirmOptions, holdout: Mapping[str, Any]) -> str:
 
 
 def _look(
-    options: RunOptions, own: Plan, record: SweepRecord, run: Run, holdout: Mapping[str, Any], *, again: bool
+    options: RunOptions, own: Plan, record: SweepRecord, run: _Run, holdout: Mapping[str, Any], *, again: bool
 ) -> tuple[int, Seen | str]:
     """Score the finalists on the hold-out set, once; return the exit code and what was seen, or why nothing was.
 

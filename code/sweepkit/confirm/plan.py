@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sweepkit.stats.race import Race
     from sweepkit.store.base import Store
 
-KEY = "confirmation"  # of a sweep's meta
+_KEY = "confirmation"  # of a sweep's meta
 _FIRST_SEED = 1001
 _BUDGET = 15  # runs
 
@@ -134,7 +134,7 @@ class Setup:
 
 def setup_of(record: SweepRecord) -> Setup | None:
     """Return the race that a sweep's record holds; None when it holds none."""
-    told = record.meta.get(KEY)
+    told = record.meta.get(_KEY)
     if not isinstance(told, Mapping):
         return None
     entrants = [{**item, "scores": tuple(item["scores"]), "alike": tuple(item["alike"])} for item in told["entrants"]]
@@ -158,7 +158,7 @@ class RacePlan(Plan):
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps."""
-        return {**Plan.meta(self, sampler), KEY: self.setup.plain()}
+        return {**Plan.meta(self, sampler), _KEY: self.setup.plain()}
 
 
 # -- a new race -------------------------------------------------------------------------------------------------------

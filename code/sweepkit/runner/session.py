@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.agent import Agent, Finish
@@ -13,17 +12,14 @@ from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.agents.slots import Slot
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume
-from sweepkit.analysis.replicates import seed_notice
 from sweepkit.files import write_atomically
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import relative, write_best_config, write_spec, write_table
-from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View, configuration
-from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
-from sweepkit.reports.table import front_lines, rows, values_row
+from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View
+from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions
@@ -237,79 +233,18 @@ class Session:
         """Write what is known of the best run, and show it."""
         base = self.plan.base_config if self.plan.trains else None
         best_file = write_best_config(self.paths, self.spec, runs, base_config=base)
-        report = None if self.hurried else report_at_end(self.paths, self.spec, self.sweep, runs)
-        if self.options.json:
-            self._print_json(finish, runs, report)
-        else:
-            self._print_text(finish, runs, best_file, report)
-
-    def _print_json(self, finish: Finish, runs: list[RunRecord], report: Path | None) -> None:
-        best = best_run(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
-        summary: dict[str, Any] = {
-            "event": "sweep_ended",
-            "sweep": self.sweep.name,
-            "complete": finish.complete,
-            "reason": finish.reason,
-            "counts": {state.value: number for state, number in self.store.counts(self.sweep.sweep_id).items()},
-            "best": None
-            if best is None
-            else {
-                "run_id": best.run_id,
-                **values_row(best, self.spec),
-                **best_row(self.spec, runs),
-                "params": dict(best.params),
-            },
-            **self._front(runs),
-            "runs": rows(self.spec, runs),
-            "directory": str(self.paths.root),
-            "report": None if report is None else str(report),
-        }
-        sys.stdout.write(json_text(summary) + "\n")
-
-    def _front(self, runs: list[RunRecord]) -> dict[str, Any]:
-        """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
-        if not self.spec.metrics:
-            return {}
-        members = front_runs(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
-        volume, reference = front_volume(runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
-        return {
-            "front": [
-                {"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members
-            ],
-            "hypervolume": volume,
-            "reference": reference,
-        }
-
-    def _print_text(self, finish: Finish, runs: list[RunRecord], best_file: Path | None, report: Path | None) -> None:
-        from rich.console import Console
-
-        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
-        console.print()
-        table, left = sweep_rich(self.spec, runs)
-        console.print(table)
-        if left:
-            console.print(f"… and {left} more in {relative(self.paths.table)}", markup=False)
-        if notice := seed_notice(self.spec, runs):
-            console.print(f"warning: {notice}", style="yellow", markup=False)
-        console.print()
-        best = best_run(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
-        if self.spec.metrics:
-            for line in front_lines(self.spec, runs):
-                console.print(line, style="bold green", markup=False)
-        elif best is not None and self.spec.metric is not None:
-            console.print(f"best: {best_in_words(self.spec, runs)}", style="bold green", markup=False)
-            console.print(f"      {configuration(best_parameters(self.spec, runs))}", markup=False)
-        console.print(
-            f"{self.sweep.name}: {'complete' if finish.complete else 'not complete'}, {finish.reason}", markup=False
+        end = SweepEnd(
+            name=self.sweep.name,
+            spec=self.spec,
+            paths=self.paths,
+            runs=runs,
+            complete=finish.complete,
+            reason=finish.reason,
+            joined=self.plan.joins is not None,
+            best_file=best_file,
+            report=None if self.hurried else report_at_end(self.paths, self.spec, self.sweep, runs),
         )
-        console.print(f"files: {relative(self.paths.root)}/ (runs.csv, run_*_result.json, logs/)", markup=False)
-        if best_file is not None:
-            console.print(
-                f"{'configurations of the front' if self.spec.metrics else 'best configuration'}: "
-                f"{relative(best_file)}",
-                markup=False,
-            )
-        if report is not None:
-            console.print(f"report: {relative(report)}", markup=False)
-        if not finish.complete:
-            console.print("the same command continues" if self.plan.joins is None else "others may go on", markup=False)
+        if self.options.json:
+            sys.stdout.write(json_text(end.plain()) + "\n")
+        else:
+            show_end(end)

@@ -255,8 +255,13 @@ def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) ->
 
 def _refuse_beside_config(options: StudyOptions) -> None:
     """Refuse what only the YAML can say."""
-    for option in ("direction", "metric", "wandb", "experiment"):
-        if getattr(options, option):
+    for option, value in (
+        ("direction", options.direction),
+        ("metric", options.metric),
+        ("wandb", options.wandb),
+        ("experiment", options.experiment),
+    ):
+        if value:
             raise SweepKitError(
                 f"--{option}: must be left out with --config, whose YAML says it; edit {options.config}"
             )

@@ -113,7 +113,7 @@ class PlacedProcess:
 
     def log_tail(self) -> str:
         """Return what was printed since it was started, the last 16 KiB."""
-        return log_tail(self.log, self._log_from)
+        return _log_tail(self.log, self._log_from)
 
     def start(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str]) -> None:
         """Start it.
@@ -204,7 +204,7 @@ def interrupt_pending(pid: int) -> bool:
     return any(int(line.split()[1], 16) & bit for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
 
 
-def log_tail(log: Path, start: int) -> str:
+def _log_tail(log: Path, start: int) -> str:
     """Return what was written to a log after byte `start`, its last 16 KiB."""
     try:
         with open(log, "rb") as file:

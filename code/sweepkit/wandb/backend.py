@@ -85,7 +85,7 @@ def run_backend(
     screen = Screen() if sys.stdout.isatty() and not options.json else None
     with open_store(plan.storage) as store:
         session = Session(options, plan, store, slots=slots, screen=screen, leader=Leader(at_wandb=True))
-        led = WandbLedSweep(session, joined_path=path, notes=notes)
+        led = _WandbLedSweep(session, joined_path=path, notes=notes)
         led.check()
         with led.opened():
             return led.work(limits)
@@ -109,7 +109,7 @@ def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     return plan_of(options, spec, searches=False), path
 
 
-class WandbLedSweep:
+class _WandbLedSweep:
     """One sweep that W&B leads: `check`, then `work` inside `opened`.
 
     Args:
