@@ -25,6 +25,7 @@ from typing import Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
+from sweepkit.tracking.wandb_env import RunCard
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
 from sweepkit.wandb.log_writer import pb
@@ -36,31 +37,6 @@ _PASSED = frozenset(
 ) | frozenset("noop_link_artifact use_artifact environment".split())
 # Of a run's description the parts that are the program's to say; the others tie the run to another one.
 _KEPT = ("config", "summary", "settings", "telemetry", "git")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCard:
-    """What a W&B server is told of a run, whatever its program logged.
-
-    Args:
-        run_id: Its id there.
-        project, entity: Where it goes; "" takes the program's project, the key's own entity.
-        group: Of the sweep's runs.
-        name, job_type: "" for the program's own.
-        tags: To be set beside the program's own.
-        params: Its configuration, nested.
-        started_at: Seconds since the epoch, or None.
-    """
-
-    run_id: str
-    project: str = ""
-    entity: str = ""
-    group: str = ""
-    name: str = ""
-    job_type: str = ""
-    tags: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +63,9 @@ class RunFile:
 
     Args:
         folder: Of this run alone; made when missing. Holds the file and a `files` folder for W&B's client.
-        card: What is told of the run.
+        card: How it appears on the server, whatever its program logged.
+        params: Its configuration, nested, where the program logs none.
+        started_at: When it began, in seconds since the epoch, or None.
         uploaded: What the server has of it already, which is left out.
         clock: Seconds since the epoch, as files have them.
 
@@ -101,12 +79,16 @@ class RunFile:
         folder: Path,
         card: RunCard,
         *,
+        params: Mapping[str, Any],
+        started_at: float | None = None,
         uploaded: UploadedCounts = UploadedCounts(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = folder / f"run-{card.run_id}.wandb"
         self.rows = 0
-        self.card = card
+        self._card = card
+        self._params = params
+        self._started_at = started_at
         self._clock = clock
         self._to_skip = {"history": uploaded.rows, "stats": uploaded.events}
         self._console_uploaded = uploaded.console > 0
@@ -210,7 +192,7 @@ class RunFile:
                     yield w.step_metric("step")
             if report.time:
                 values["_timestamp"] = report.time
-                values["_runtime"] = max(0.0, report.time - (self.card.started_at or report.time))
+                values["_runtime"] = max(0.0, report.time - (self._started_at or report.time))
             if reader.ordinal > 1:
                 values["sweepkit/attempt"] = reader.ordinal
             self._last_step += 1
@@ -223,12 +205,12 @@ class RunFile:
     def _describe_if_needed(self) -> None:
         if self._described is None:
             run = pb.RunRecord(host=w.utf8(os.uname().nodename), config={})
-            w.put(run.config.update, self.card.params)
+            w.put(run.config.update, self._params)
             self._describe(run)
 
     def _describe(self, own: Any) -> None:
         """Begin the file with a description made of our card and the run's own account of itself."""
-        card = self.card
+        card = self._card
         run = self._described = pb.RunRecord(
             run_id=card.run_id,
             entity=w.utf8(card.entity),
@@ -239,8 +221,8 @@ class RunFile:
             host=own.host,
             **{name: getattr(own, name) for name in _KEPT if own.HasField(name)},
         )
-        if card.started_at is not None:
-            run.start_time.FromNanoseconds(int(card.started_at * 1e9))
+        if self._started_at is not None:
+            run.start_time.FromNanoseconds(int(self._started_at * 1e9))
         with open(self.path, "wb") as file:
             file.write(self._encoder.begin() + self._encoder.frame(w.header().SerializeToString()))
         self._write(self._description(None))
@@ -249,7 +231,7 @@ class RunFile:
         """Return the run's description, as it is at its beginning or at its end."""
         record = pb.Record(run=self._described)
         record.run.notes = w.utf8("\n\n".join(filter(None, (self._notes, end.notes if end else ""))))
-        tags = [*self._tags, *self.card.tags, *(end.tags if end else ())]
+        tags = [*self._tags, *self._card.tags, *(end.tags if end else ())]
         record.run.tags.extend(map(w.utf8, dict.fromkeys(tags)))
         return record
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from sweepkit.agents.identity import host_name
-from sweepkit.agents.prepare import wandb_naming
+from sweepkit.agents.prepare import run_card
 from sweepkit.errors import TrackingError
 from sweepkit.files import write_atomically
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -22,7 +22,7 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile
+from sweepkit.wandb.run_file import RunEnd, RunFile
 from sweepkit.wandb.sender import Sender, Sending, UploadedCounts
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
@@ -252,19 +252,14 @@ class SweepUpload:
     # -- from the record ----------------------------------------------------------------------------------------------
 
     def _file(self, run: RunRecord, uploaded: UploadedCounts) -> RunFile:
-        naming = wandb_naming(self._spec, self._sweep.name, run)
-        card = RunCard(
-            run_id=run.run_id,
-            project=self._target.project,
-            entity=self._target.entity,
-            group=naming["group"],
-            name=naming["name"] or "",
-            job_type=naming["job_type"] or "",
-            tags=tuple(naming["tags"]),
+        target = self._target
+        return RunFile(
+            self._paths.wandb_push(run.run_id),
+            run_card(self._spec, self._sweep.name, run, project=target.project, entity=target.entity),
             params=run.params,
             started_at=run.started_at,
+            uploaded=uploaded,
         )
-        return RunFile(self._paths.wandb_push(run.run_id), card, uploaded=uploaded)
 
     def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
         ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]
