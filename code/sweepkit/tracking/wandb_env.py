@@ -39,7 +39,7 @@ FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCard:
-    """How a run appears in W&B: what its environment says of it, and what a server is told. "" for the program's word.
+    """How a run appears in W&B: what its environment and a server say of it. "" for the program's word.
 
     Args:
         run_id: The run's id, which becomes W&B's.
@@ -75,7 +75,7 @@ def wandb_environment(
         card: How the run appears.
         param_path: The file of `write_parameters`.
         directory: Where W&B makes its `wandb` folder. When it cannot, W&B silently takes the temporary folder
-            instead, where no WandbTail looks.
+            instead, where no WandbTail searches.
         mode: "disabled" makes `wandb.init()` record nothing; "offline" has our trainer record its run whatever its
             configuration says; None leaves that to the programs.
         online: Send to a W&B server as it goes instead of writing to disk only.

@@ -204,7 +204,7 @@ class WandbWatch:
         changed = {run.id for run in found if self._signatures.get(run.id) != signatures[run.id]}
         # Its last rows may come to W&B after the word of its end: a run is read once more when its state changes.
         behind = sorted((run for run in found if self._read.get(run.id) != _extent(run)), key=_reading_order)
-        # Fewer rows than before: it was rewound, and what it told after that point no longer holds.
+        # Fewer rows than before: it was rewound, and what it logged after that point no longer holds.
         whole = {run.id for run in behind if run.id in self._read and self._read[run.id][0] <= rows_of(run)}
         known = {run_id: self._histories[run_id] for run_id in whole}
         read = self._server.histories(behind, sweep.target, known, until=self._spent())
@@ -240,7 +240,7 @@ class WandbWatch:
 
 
 def _signature(run: Any) -> str:
-    """Return what tells a run that went on from the same run at the poll before."""
+    """Return what differs between a run that went on and the same run at the poll before."""
     raw = raw_run(run)
     return json_text([raw.state, raw.stopped, raw.exit_code, rows_of(run), raw.summary, raw.config])
 

@@ -1,7 +1,7 @@
 """One `.wandb` file per run that says all a W&B server shall know of it, made from what its attempts left on disk.
 
 A run's attempts each log where they may: into `.wandb` files of their own (offline), or to us alone. None of these can
-be sent as it is: one that was killed has no end, a retried run has several, a run that W&B never heard of has none,
+be sent as it is: one that was killed has no end, a retried run has several, a run that never logged to W&B has none,
 and none holds the run's state or why it was stopped. So a file of our own is written in which all of it stands once,
 in order; W&B's client sends that (`sweepkit.wandb.sender`).
 
@@ -35,7 +35,7 @@ from sweepkit.wandb.sender import UploadedCounts
 _PASSED = frozenset(
     "summary output config files stats artifact tbrecord alert telemetry metric output_raw".split()
 ) | frozenset("noop_link_artifact use_artifact environment".split())
-# Of a run's description the parts that are the program's to say; the others tie the run to another one.
+# Of a run's description the parts that are the program's; the others tie the run to another one.
 _KEPT = ("config", "summary", "settings", "telemetry", "git")
 
 
@@ -46,9 +46,9 @@ class RunEnd:
     Args:
         exit_code: 0 finished; 255 killed, as W&B calls what was stopped; else failed.
         tags: The state in a word, to filter by.
-        notes: Why, in words; "" when there is nothing to say.
+        notes: Why, in words; "" without a reason.
         facts: Kept in the run's summary under `sweepkit`.
-        summary: Values for the summary of a run whose program told W&B nothing.
+        summary: Values for the summary of a run whose program logged nothing to W&B.
     """
 
     exit_code: int
@@ -70,7 +70,7 @@ class RunFile:
         clock: Seconds since the epoch, as files have them.
 
     Attributes:
-        path: The file. It exists once there is something to tell.
+        path: The file. It exists once there is something to send.
         rows: History rows taken, those left out included.
     """
 
@@ -252,7 +252,7 @@ class RunFile:
             return True
         return self._console_uploaded and kind in ("output", "output_raw")
 
-    # -- which of its two accounts an attempt is told by ---------------------------------------------------------------
+    # -- which of its two logs an attempt is sent from -----------------------------------------------------------------
 
     def _chosen(self) -> Mapping[str, str]:
         try:

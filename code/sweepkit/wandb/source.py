@@ -53,7 +53,7 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
 
     Args:
         text: `wandb:` and entity/project/id, or the URL of the sweep's page.
-        metric: What to look at instead of what the sweep optimizes: any name that its runs logged.
+        metric: What to analyse instead of what the sweep optimizes: any name that its runs logged.
         goal: Its direction, "minimize" or "maximize"; a metric of the sweep has its own.
 
     Raises:
