@@ -23,8 +23,8 @@ from sweepkit.runner.plan import make_plan
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep; return the exit code of `sweep_runner.py`."""
     workers, *words = sys.argv[1:] if argv is None else argv
-    options = parse(words, output_dir=OUTPUT_DIR)
-    plan = make_plan(options)
+    command = parse(words, output_dir=OUTPUT_DIR)
+    plan = make_plan(command.run, str(command.sweep))
     from sweepkit.agents.slots import make_slots, visible_gpus
     from sweepkit.runner.call import Call
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gpus = visible_gpus(os.environ) if "CUDA_VISIBLE_DEVICES" in os.environ else ()
     shared = -(-int(workers) // len(gpus)) if gpus else 1
     slots = make_slots(int(workers), gpus=gpus, gpus_per_run=None, cpus_per_run=None, runs_per_gpu=shared)
-    with Call(options, [plan], slots=slots) as call:
+    with Call(command.run, [plan], slots=slots) as call:
         code = call.run()
         memory |= {"ended_mib": memory_mib("VmRSS"), "largest_mib": memory_mib("VmHWM")}
     if file := os.environ.get("BENCHMARK_MEMORY"):

@@ -11,6 +11,7 @@ import argparse
 import ast
 import contextlib
 import io
+import re
 import statistics
 import sys
 import tokenize
@@ -26,8 +27,12 @@ PACKAGE = CODE / "sweepkit"
 # Whoever may read a public name of the package: the package itself, the scripts, and what shows how it is used.
 READERS = ("code", "analysis", "benchmarks", "data", "examples", "tests")
 
-# The two ways that a newcomer follows first, as docs/architecture.md walks them; each step is file: what happens there.
-WAYS: dict[str, tuple[str, ...]] = {}
+# The two ways that a newcomer follows first, as docs/architecture.md walks them: what opens its part of the page.
+WAYS = {
+    "YAML → child process": "from the YAML to the child process",
+    "metric → rule → record": "from a metric to the record",
+}
+_STEP = re.compile(r"`([a-z_/]+\.py)`(?: `(\w+)`)?(?: and `([a-z_/]+\.py)` `(\w+)`)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +300,18 @@ def _reads(path: Path) -> Iterator[tuple[str, str]]:
         yield from ((module, name) for module in whole for name in attributes)
 
 
+def ways() -> dict[str, list[tuple[str, str]]]:
+    """Return the steps of each way as docs/architecture.md tells them: file below the package, name in it or ""."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    found = {}
+    for way, opening in WAYS.items():
+        part = text.split(opening, 1)[1]
+        part = re.split(r"\n(?:And back|Which configuration)|\n## ", part)[0]
+        steps = [pair for a, b, c, d in _STEP.findall(part) for pair in ((a, b), (c, d)) if pair[0]]
+        found[way] = [(file, name) for file, name in steps if (PACKAGE / file).exists()]
+    return found
+
+
 def table() -> Iterator[tuple[str, str]]:
     """Yield the measures in words and numbers."""
     paths = [*modules().values()]
@@ -316,9 +333,8 @@ def table() -> Iterator[tuple[str, str]]:
         if (PACKAGE / name).is_dir():
             own = [path for path in paths if path.is_relative_to(PACKAGE / name)]
             yield f"lines of {name}/", str(sum((count_lines(path) for path in own), Lines()).physical)
-    for way, steps in WAYS.items():
-        files = dict.fromkeys(step.split(":", 1)[0] for step in steps)
-        yield f"files on the way {way}", str(len(files))
+    for way, steps in ways().items():
+        yield f"files on the way {way}", str(len({file for file, _ in steps}))
 
 
 def details() -> Iterator[str]:
@@ -330,8 +346,8 @@ def details() -> Iterator[str]:
             yield f"class twice: {name}: {', '.join(places)}"
     yield from (f"no reader: {name}" for name in unread_names())
     yield from (f"long: {length} {place}" for length, place in function_lengths(modules().values())[-10:])
-    for way, steps in WAYS.items():
-        yield from (f"{way}: {step}" for step in steps)
+    for way, steps in ways().items():
+        yield from (f"{way}: {file} {name}" for file, name in steps)
 
 
 def main() -> int:

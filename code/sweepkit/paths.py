@@ -11,7 +11,6 @@ from sweepkit.environ import CACHE_DIR_ENV
 CODE_DIR = Path(__file__).resolve().parent.parent
 ROOT_DIR = CODE_DIR.parent
 CONFIG_DIR = ROOT_DIR / "config"
-SWEEP_CONFIG_DIR = CONFIG_DIR / "sweep"
 DATA_DIR = ROOT_DIR / "data"
 OUTPUT_DIR = ROOT_DIR / "outputs"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"

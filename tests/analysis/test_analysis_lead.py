@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.lead import Sureness, contenders, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
 from sweepkit.analysis.summary import summary
 from sweepkit.model.metric import Goal
+
+WORDS = words_of(__file__)
 
 
 def table(rows, goal=Goal.MAXIMIZE):
@@ -36,7 +39,7 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
         assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.interval is None
         assert found.first.rows[0].number == 1 and found.second.rows[0].number == 0
         told = " ".join(lead_sentences(found))
-        assert "no configuration finished with two seeds" in told and "picked out of 3" in told
+        assert WORDS["no-configuration-finished"] in told and "picked out of 3" in told
 
 
 def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
@@ -44,8 +47,8 @@ def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
     found = lead(swept)
     assert found is not None
     assert lead_sentences(found, confirmed=True) == lead_sentences(found)[:1]
-    assert "until it is confirmed" in summary(swept)[-1]
-    assert summary(swept, confirmed=True)[-1].startswith("The best were run again with fresh seeds")
+    assert WORDS["until-it-is"] in summary(swept)[-1]
+    assert summary(swept, confirmed=True)[-1].startswith(WORDS["the-best-were"])
 
 
 def test_the_noise_that_explains_a_lead_is_told():
@@ -59,7 +62,7 @@ def test_goals_ties_and_too_few():
     tie = lead(single(1.0, 1.0))
     assert verdict(tie) == "a tie" and tie.first.rows[0].number == 0
     only = lead(single(1.0))
-    assert only.second is None and lead_sentences(only) == ["It is the only run with a value: nothing to compare with."]
+    assert only.second is None and lead_sentences(only) == [WORDS["it-is-the"]]
     nothing = table([{"value": "", "params.lr": 1, "state": "failed"}])
     assert lead(nothing) is None and contenders(nothing) == []
 
@@ -75,12 +78,12 @@ def test_a_seed_that_changes_nothing_is_said():
     rows = [{"value": float(lr), "params.lr": lr, "params.seed": s} for lr in (1, 2) for s in (1, 2)]
     found = lead(table(rows))
     assert found.sd == (0.0, 2) and found.sureness is Sureness.UNCONFIRMED
-    assert "the seed does not reach the program" in " ".join(lead_sentences(found))
+    assert WORDS["the-seed-does"] in " ".join(lead_sentences(found))
 
 
 def test_a_stopped_best_is_marked():
     rows = [{"value": 2.0, "params.lr": 1, "state": "pruned"}, {"value": 1.0, "params.lr": 2, "state": "complete"}]
-    assert "The best was stopped early" in lead_sentences(lead(table(rows)))[-1]
+    assert WORDS["the-best-was"] in lead_sentences(lead(table(rows)))[-1]
 
 
 def test_noise_alone_is_seldom_called_a_lead():

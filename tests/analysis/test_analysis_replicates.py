@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.analysis.encoding import encode
 from sweepkit.analysis.history import seed_sd
@@ -21,6 +22,8 @@ from sweepkit.reports.progress import Tally
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row
 from sweepkit.reports.table import as_csv
 from sweepkit.sweep_config.read import from_config
+
+WORDS = words_of(__file__)
 
 SPEC = from_config(
     {
@@ -92,7 +95,7 @@ def test_everything_that_names_the_best_names_the_same():
         (0, pytest.approx(1.1), 3), (2, pytest.approx(1.8), 3), (6, 0.5, 1),
     ]  # fmt: skip
     assert table.ranked_runs()[0].run_id == "r2"
-    assert summary(table)[1].startswith("The lowest mean loss is 1.1, of runs 0, 1, 4.")
+    assert summary(table)[1].startswith(WORDS["the-lowest-mean"])
     assert best_in_words(SPEC, RUNS) == "configuration 0, mean loss = 1.1 over 3 seeds, sd 0.1"
     row = best_row(SPEC, RUNS)
     assert (row["configuration"], row["value"], [item["seed"] for item in row["seeds"]]) == (
@@ -106,7 +109,7 @@ def test_everything_that_names_the_best_names_the_same():
 def test_a_line_tells_what_became_of_each_configuration():
     found = configurations(SPEC, RUNS)
     assert [item.number for item in found] == [0, 1, 2, 3]
-    assert [item.note for item in found] == ["", "", "seed 2 failed: out of memory", "seed 1 running"]
+    assert [item.note for item in found] == ["", "", WORDS["failed-out-of"], "seed 1 running"]
     assert [item.seconds for item in found] == [6.0, 6.0, 4.0, 2.0]
     assert found[0].sd == pytest.approx(0.1) and found[2].sd is None and found[3].standing is None
     alone = [replace(item, proposal={}, params={"x": float(item.number)}) for item in RUNS]
@@ -117,20 +120,20 @@ def test_a_line_tells_what_became_of_each_configuration():
 def test_one_that_is_clearly_worse_says_so_in_its_line():
     runs = [*RUNS[:2], run(4, 0, 3, 1.1), run(5, 7, 1, 9.0), run(6, 7, 2, 9.1)]
     assert list(worse_configurations(SPEC, runs)) == [7]
-    assert configurations(SPEC, runs)[-1].note.startswith("clearly worse than configuration 0: mean 9.05 of 2 seeds")
+    assert configurations(SPEC, runs)[-1].note.startswith(WORDS["clearly-worse-than"])
 
 
 def test_the_analysis_averages_the_seeds_whatever_their_parameter_is_called():
     table = from_runs(SPEC, RUNS)
     design = encode(table)
-    assert [group.name for group in design.groups] == ["x"] and design.dropped == {"rng": "a seed, an id or a path"}
+    assert [group.name for group in design.groups] == ["x"] and design.dropped == {"rng": WORDS["a-seed-an"]}
     assert sorted(design.y) == pytest.approx([0.5, 1.1, 1.8]) and design.replicates == 4
     assert seed_sd(table)[1] == 4
 
 
 def test_a_program_that_ignores_its_seed_is_noticed():
     same = [run(i, i // 2, i % 2, float(i // 2)) for i in range(4)]
-    assert "does the program take its seed (the parameter rng and the variable SEED)?" in seed_notice(SPEC, same)
+    assert WORDS["does-the-program"] in seed_notice(SPEC, same)
     assert seed_notice(SPEC, RUNS) == "" and seed_notice(SPEC, same[:2]) == ""
 
 

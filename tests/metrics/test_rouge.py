@@ -5,6 +5,7 @@ import warnings
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import (
@@ -19,6 +20,8 @@ from sweepkit.metrics.rouge import (
     rouge_prepared,
     rouge_tokens,
 )
+
+WORDS = words_of(__file__)
 
 NEED_NOTHING = ("unicode", "whitespace", "character", "rouge_score")
 WORDS = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b".split()), max_size=12).map(" ".join)
@@ -205,11 +208,9 @@ def test_the_best_reference_is_chosen_for_each_score_by_itself():
 
 def test_references_are_listed_and_refused_with_their_place():
     assert listed(["a", ["b", "c"]], "unicode") == (("a",), ("b", "c"))
-    with pytest.raises(
-        DataError, match=r"^example 2: needs at least one reference, got none; leave it out of the data$"
-    ):
+    with pytest.raises(DataError, match=WORDS["needs-at-least"]):
         rouge_pairs(["a", "b"], ["a", []])
-    with pytest.raises(DataError, match=r"^the reference of example 2: .* sees no Hangul .*, got '온다'; set"):
+    with pytest.raises(DataError, match=WORDS["the-reference-of"]):
         rouge_pairs(["a", "b"], ["a", ["come", "온다"]], "rouge_score")
 
 
@@ -280,11 +281,11 @@ def test_a_hangul_prediction_of_an_english_reference_is_a_wrong_answer_and_no_er
 
 
 def test_refuses_what_it_cannot_score():
-    with pytest.raises(ValueError, match="as many predictions as references, got 1 and 2"):
+    with pytest.raises(ValueError, match=WORDS["as-many-predictions"]):
         rouge_pairs(["a"], ["a", "b"])
-    with pytest.raises(ValueError, match="must be one of unicode, whitespace, character, .*, got 'okt'"):
+    with pytest.raises(ValueError, match=WORDS["must-be-one"]):
         rouge_pairs(["a"], ["a"], "okt")
-    with pytest.raises(ValueError, match="multi_reference must be one of mean, max, got 'best'"):
+    with pytest.raises(ValueError, match=WORDS["reference-must-be"]):
         rouge_pairs(["a"], ["a"], multi_reference="best")
     for how in ("mean", "max"):
         with pytest.raises(ValueError, match="not defined"):

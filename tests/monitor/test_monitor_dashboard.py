@@ -22,7 +22,7 @@ def taken():
 def test_a_taken_port_is_refused_and_a_free_one_found(taken, monkeypatch):
     with pytest.raises(SweepKitError, match=f"--port: must be a free port of this machine, got {taken}"):
         free_port(taken)
-    monkeypatch.setattr("sweepkit.monitor.dashboard.PORT", taken)
+    monkeypatch.setattr("sweepkit.monitor.dashboard._PORT", taken)
     found = free_port(None)
     assert found not in (0, taken)
     assert free_port(found) == found

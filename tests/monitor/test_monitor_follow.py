@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, SweepState
@@ -13,6 +14,8 @@ from sweepkit.monitor.follow import Follower, total_of
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
 from sweepkit.sweep_config.read import read_sweep_text
+
+WORDS = words_of(__file__)
 
 TEXT = """\
 program: a.py
@@ -75,9 +78,9 @@ def test_what_is_remembered_and_what_changed_make_the_whole(tmp_path_factory, pl
             for word, which, value in played:
                 play(store, sweep, live, word, which, value)
                 if word == "look":
-                    follower.look()
-            assert timeless(follower.look()) == timeless(Follower(watch, sweep.sweep_id).look())
-            assert {run.row.run_id for run in follower.look().running} == {item.run.run_id for item in live}
+                    follower.snapshot()
+            assert timeless(follower.snapshot()) == timeless(Follower(watch, sweep.sweep_id).snapshot())
+            assert {run.row.run_id for run in follower.snapshot().running} == {item.run.run_id for item in live}
 
 
 def test_the_margin_is_that_of_the_sweeps_own_rule(tmp_path):
@@ -89,9 +92,9 @@ def test_the_margin_is_that_of_the_sweeps_own_rule(tmp_path):
             rows = [Report(seq=n, values={"m": value}) for n in range(2)]
             store.report(attempt, rows, metric="m", goal="maximize")
         # of three runs at report 2 the threshold is the second best, 2.0
-        assert [run.margin for run in follower.look().running] == [-1.0, 0.0, 2.0]
+        assert [run.margin for run in follower.snapshot().running] == [-1.0, 0.0, 2.0]
         store.report(attempts[0], [Report(seq=2, values={"m": 5.0})], metric="m", goal="maximize")
-        assert [run.margin for run in follower.look().running] == [-1.0, 0.0, 2.0]
+        assert [run.margin for run in follower.snapshot().running] == [-1.0, 0.0, 2.0]
 
 
 def test_a_rule_over_folds_has_no_verdict_here(tmp_path):
@@ -101,7 +104,7 @@ def test_a_rule_over_folds_has_no_verdict_here(tmp_path):
         sweep, _ = store.create_sweep("s", text=text, seed=1, metric="m", goal="minimize")
         attempt = store.add_and_claim(sweep.sweep_id, 0, {"x": 1}, **AGENT)
         store.report(attempt, [Report(seq=0, values={"m": 1.0, "fold_m": 2.0})], metric="m", goal="minimize")
-        (run,) = Follower(watch, sweep.sweep_id).look().running
+        (run,) = Follower(watch, sweep.sweep_id).snapshot().running
         assert (run.margin, run.verdict) == (None, "")
 
 
@@ -109,15 +112,15 @@ def test_an_extended_sweep_has_its_new_total_and_a_yaml_we_refuse_has_none(tmp_p
     with open_store(tmp_path / "a.db") as store, open_watch(tmp_path / "a.db") as watch:
         sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")
         follower = Follower(watch, sweep.sweep_id)
-        assert follower.look().total == 50
+        assert follower.snapshot().total == 50
         store.update_sweep(sweep.sweep_id, text=TEXT.replace("50", "80"), state=SweepState.PAUSED, reason="disk full")
-        item = follower.look()
+        item = follower.snapshot()
         assert (item.total, item.state, item.reason) == (80, SweepState.PAUSED, "disk full")
         store.update_sweep(sweep.sweep_id, text="method: [")
-        item = follower.look()
+        item = follower.snapshot()
         assert item.total is None and item.metric.name == "m"
-        with pytest.raises(SweepKitError, match="must be in the record"):
-            Follower(watch, "nobody").look()
+        with pytest.raises(SweepKitError, match=WORDS["must-be-in"]):
+            Follower(watch, "nobody").snapshot()
 
 
 GRID_TEXT = TEXT.replace("random", "grid").replace("{min: 0.0, max: 1.0}", "{values: [1, 2, 3]}")

@@ -91,11 +91,11 @@ def test_gpus_are_told_and_a_lost_one_ends_nothing(monkeypatch):
     usage = GpuUsage()
     second = GpuUse(index=1, name="GPU 1", percent=50.0, memory_mb=1024.0, total_mb=8192.0)
     first = dataclasses.replace(second, index=0, name="GPU 0", percent=0.0, memory_mb=0.0)
-    assert usage.look() == [first, second]
+    assert usage.read() == [first, second]
     nvml.broken = True
-    assert usage.look() == []
+    assert usage.read() == []
 
 
 def test_a_machine_without_the_library_has_no_gpus(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert GpuUsage().look() == []
+    assert GpuUsage().read() == []

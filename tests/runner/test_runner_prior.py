@@ -5,12 +5,12 @@ import json
 import pytest
 
 from sweepkit.agents.results import write_result
-from sweepkit.cli.options import parse
 from sweepkit.errors import SpecError
 from sweepkit.model.records import Report
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import write_table
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import make_plan
 from sweepkit.runner.prior import prior_views
 from sweepkit.store.open import open_store
@@ -45,8 +45,7 @@ def plan(tmp_path, monkeypatch):
         config = {"name": "later", "method": "bayes", "program": "p.py", "metric": {"name": "m"}}
         config |= {"parameters": PARAMETERS, "sweepkit": {"prior_runs": list(sources)}}
         (tmp_path / "later.yaml").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
-        options = ["--sweep-config", "later.yaml"]
-        return make_plan(parse(options, output_dir=tmp_path))
+        return make_plan(RunOptions(output_dir=tmp_path), "later.yaml")
 
     return make
 

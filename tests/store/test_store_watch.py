@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import StoreError
 from sweepkit.model.records import Report
@@ -14,6 +15,8 @@ from sweepkit.model.runs import RunState
 from sweepkit.store import schema
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
+
+WORDS = words_of(__file__)
 
 
 def fill(store):
@@ -38,7 +41,7 @@ def url(request, tmp_path):
 def test_a_look_tells_what_changed_since_the_one_before(url):
     with open_store(url) as store, open_watch(url) as watch:
         sweep, live = fill(store)
-        first = watch.look(sweep.sweep_id)
+        first = watch.poll(sweep.sweep_id)
         assert [run.number for run in first.changed] == [0, 1]
         assert first.sweep == sweep and first.idle_since is None
         (attempt,) = first.live
@@ -46,28 +49,28 @@ def test_a_look_tells_what_changed_since_the_one_before(url):
         assert (attempt.pid, attempt.device, attempt.expired) == (123, "gpu 3", False)
         assert (attempt.reports, attempt.step, attempt.last_report_at) == (0, None, None)
         assert abs(store.now() - first.now) < 5
-        assert watch.look(sweep.sweep_id, first.change).changed == []
+        assert watch.poll(sweep.sweep_id, first.change).changed == []
 
         rows = [Report(seq=n, values={"m": 1.0 + n}, step=10 * n, time=100.0 + n) for n in range(3)]
         store.report(live, rows, metric="m", goal="minimize")
-        second = watch.look(sweep.sweep_id, first.change)
+        second = watch.poll(sweep.sweep_id, first.change)
         assert [run.history for run in second.changed] == [(1.0, 2.0, 3.0)]
         (attempt,) = second.live
         assert (attempt.reports, attempt.step) == (3, 20)
         assert (attempt.first_report_at, attempt.last_report_at) == (100.0, 102.0)
 
         store.finish(live, RunState.FAILED, reason="no")
-        third = watch.look(sweep.sweep_id, second.change)
+        third = watch.poll(sweep.sweep_id, second.change)
         assert [run.state for run in third.changed] == [RunState.FAILED]
         assert third.live == [] and third.idle_since == pytest.approx(third.changed[0].ended_at)
-        assert watch.look("no-such-id") is None
+        assert watch.poll("no-such-id") is None
 
 
 def test_a_lease_that_ran_out_is_told(url):
     with open_store(url) as store, open_watch(url) as watch:
         sweep, live = fill(store)
         store.renew([live], lease_s=-1.0)
-        assert [attempt.expired for attempt in watch.look(sweep.sweep_id).live] == [True]
+        assert [attempt.expired for attempt in watch.poll(sweep.sweep_id).live] == [True]
 
 
 def test_a_long_history_comes_whole(url):
@@ -75,7 +78,7 @@ def test_a_long_history_comes_whole(url):
         sweep, live = fill(store)
         rows = [Report(seq=n, values={"m": n + 0.123456789}) for n in range(3000)]
         store.report(live, rows, metric="m", goal="minimize")
-        assert len(watch.look(sweep.sweep_id).changed[1].history) == 3000
+        assert len(watch.poll(sweep.sweep_id).changed[1].history) == 3000
 
 
 def test_every_write_is_refused(url):
@@ -104,12 +107,12 @@ def test_a_file_that_nobody_has_open_is_left_as_it_is(tmp_path):
     before = digest(tmp_path)
     assert set(before) == {"a.db"}
     with open_watch(tmp_path / "a.db") as watch:
-        assert len(watch.look(sweep.sweep_id).changed) == 2
+        assert len(watch.poll(sweep.sweep_id).changed) == 2
         assert digest(tmp_path) == before
         with open_store(tmp_path / "a.db") as store:  # somebody comes later: seen at the next look
             store.add_run(sweep.sweep_id, 2, {"x": 3})
-            assert len(watch.look(sweep.sweep_id).changed) == 3
-        assert len(watch.look(sweep.sweep_id).changed) == 3
+            assert len(watch.poll(sweep.sweep_id).changed) == 3
+        assert len(watch.poll(sweep.sweep_id).changed) == 3
 
 
 def test_a_read_only_folder_can_be_watched(tmp_path):
@@ -119,14 +122,14 @@ def test_a_read_only_folder_can_be_watched(tmp_path):
     tmp_path.chmod(0o555)
     try:
         with open_watch(tmp_path / "a.db") as watch:
-            assert len(watch.look(sweep.sweep_id).changed) == 2
+            assert len(watch.poll(sweep.sweep_id).changed) == 2
     finally:
         tmp_path.chmod(0o755)
 
 
 def test_a_missing_record_is_told_and_nothing_is_made(tmp_path):
     for wanted in (tmp_path / "no.db", f"sqlite:///{tmp_path}/deep/no.db"):
-        with pytest.raises(StoreError, match="no such file; start a sweep first"):
+        with pytest.raises(StoreError, match=WORDS["no-such-file"]):
             open_watch(wanted)
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +153,7 @@ def test_a_record_of_another_sweepkit_is_told_and_not_migrated(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         later = schema.Migration("m999_later", lambda connection: None)
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
-        with pytest.raises(StoreError, match="without m999_later; an older sweepkit made it"):
+        with pytest.raises(StoreError, match=WORDS["later-an-older"]):
             open_watch(tmp_path / "a.db")
     assert digest(tmp_path) == before
     with sqlite3.connect(tmp_path / "a.db") as connection:
@@ -163,7 +166,7 @@ def test_a_record_of_another_sweepkit_is_told_and_not_migrated(tmp_path, monkeyp
 @pytest.mark.postgres
 def test_an_empty_database_is_told_and_stays_empty(postgres):
     database = postgres.new_database()
-    with pytest.raises(StoreError, match="a database without one"):
+    with pytest.raises(StoreError, match=WORDS["a-database-without"]):
         open_watch(database)
     with open_store(database) as store:
         assert store.sweeps() == []
@@ -189,7 +192,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     before = digest(tmp_path)
     assert {"a.db", "a.db-wal"} <= set(before)
     with open_watch(tmp_path / "a.db") as watch:
-        look = watch.look(done.stdout.strip())
+        look = watch.poll(done.stdout.strip())
         assert [run.state for run in look.changed] == [RunState.FINISHED, RunState.RUNNING]
     after = digest(tmp_path)
     assert {name: after[name] for name in ("a.db", "a.db-wal")} == {name: before[name] for name in ("a.db", "a.db-wal")}

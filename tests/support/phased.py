@@ -1,11 +1,12 @@
 """Run the phases of a study with `programs/rate.py` in place of trainer.py: `phased.py STUDY OUTPUT_DIR [options]`."""
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import parse
+from sweepkit.runner.options import RunOptions
 from sweepkit.studies.phases import PhasesOutcome, run_phases
 from sweepkit.studies.yaml import optuna_sweep
 from sweepkit.studies.yaml.optuna_config import read_optuna_config
@@ -18,10 +19,18 @@ def phased(study: Path, output_dir: Path, *options: str) -> PhasesOutcome:
     real: Any = optuna_sweep.PROGRAM
     optuna_sweep.PROGRAM = str(PROGRAM)
     try:
-        parsed = parse(["--sweep-config", "none", *options], output_dir=output_dir)
-        return run_phases(parsed, read_optuna_config(study))
+        return run_phases(_run_options(output_dir, options), read_optuna_config(study))
     finally:
         optuna_sweep.PROGRAM = real
+
+
+def _run_options(output_dir: Path, words: Any) -> RunOptions:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--seed", type=int)
+    for name in ("--fresh", "--json", "--retry-failed", "--cold"):
+        parser.add_argument(name, action="store_true")
+    return RunOptions(output_dir=output_dir, **vars(parser.parse_args(words)))
 
 
 @guarded

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
-from sweepkit.tracking import wandb_env
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
@@ -182,7 +183,12 @@ def test_the_file_is_replaced_as_a_whole(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(wandb_env.os, "write", lambda descriptor, data: len(data) - 1)
+    def write_half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
     with pytest.raises(TrackingError, match=r"p\.yaml: .*No space left"):
         write_parameters(tmp_path / "p.yaml", {"a": 1})
     assert list(tmp_path.iterdir()) == []

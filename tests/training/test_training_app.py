@@ -3,11 +3,16 @@ import sys
 import time
 
 import pytest
+from snapshots import words_of
 
-from sweepkit.cli import trainer
-from sweepkit.cli.trainer import config_file, main, parse_parameters
+from sweepkit.cli.trainer import main
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR
+from sweepkit.training import command
+from sweepkit.training.command import parse_parameters
+from sweepkit.training.config.files import config_file
+
+WORDS = words_of(__file__)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_the_configuration_file_is_the_argument_the_sweeps_or_the_base(tmp_path,
     assert config_file(None, {}) == BASE_CONFIG
     assert config_file(None, {"SWEEPKIT_BASE_CONFIG": str(own)}) == own
     assert config_file("quick_test", {"SWEEPKIT_BASE_CONFIG": str(own)}) == CONFIG_DIR / "quick_test.yaml"
-    with pytest.raises(SpecError, match="nothing: must be a configuration file"):
+    with pytest.raises(SpecError, match=WORDS["nothing-must-be"]):
         config_file("nothing", {})
 
 
@@ -118,5 +123,5 @@ def test_help_needs_no_heavy_library_and_is_the_scripts_docstring():
 
 
 def test_ctrl_c_is_130(monkeypatch):
-    monkeypatch.setattr(trainer, "_run", lambda argv: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(command, "train", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main([]) == 130

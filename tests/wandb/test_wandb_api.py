@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
-from sweepkit.wandb.client import sweep_path, telling
+from sweepkit.wandb.access import describe_error
+from sweepkit.wandb.client import client_errors, sweep_path
+
+WORDS = words_of(__file__)
 
 # In the child both sides run: the server in a thread, the client in front of it.
 PREPARE = """
@@ -80,7 +84,7 @@ def test_a_project_with_a_blank_and_other_letters():
     "text", ["", "project/id", "a/b/c/d", "https://wandb.ai/a/b/runs/c", "https://wandb.ai/a/b", "a//c"]
 )
 def test_a_path_of_another_form_is_refused(text):
-    with pytest.raises(TrackingError, match="must be ENTITY/PROJECT/ID or the URL"):
+    with pytest.raises(TrackingError, match=WORDS["id-or-the"]):
         sweep_path(text)
 
 
@@ -97,10 +101,20 @@ def test_a_path_of_another_form_is_refused(text):
     ],
 )
 def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
-    with pytest.raises(TrackingError, match=told) as caught, telling("a/b/c"):
+    with pytest.raises(TrackingError, match=told) as caught, client_errors("a/b/c"):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("local-secret", "got (a key) and (a key)"), (None, "got local-secret and (a key)")]
+)
+def test_no_message_repeats_the_users_key_or_what_could_be_one(key, shown, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    assert describe_error(ValueError("got local-secret\n and " + "k" * 40)) == shown
 
 
 FETCH = """
@@ -176,7 +190,7 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert told["rows"]["more007"][1] is None and told["rows"]["more007"][4] == {"acc": 0.5}
     assert told["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
     assert said.startswith("note: 512 of") and said.count("\n") == 1  # the client itself says nothing
-    assert told["ranked"] == "z-first" and "512 of 518 runs that ended never logged 손실/val" in said
+    assert told["ranked"] == "z-first" and WORDS["runs-that-ended"] in said
     assert told["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in told["alone"]
     # Six pages, five history pages of the long run, one of each other that has rows; nothing is left on disk.
     assert told["once"]["Runs"] == 6 and told["once"]["HistoryPage"] == 5 + 7 and told["unknown"] == {}
@@ -213,11 +227,11 @@ print(json.dumps(found))
 @pytest.mark.slow
 def test_what_is_wrong_is_told_in_a_sentence_with_what_to_do(tmp_path):
     told, _ = child(tmp_path, FAULTS, WANDB_X_GRAPHQL_RETRY_MAX="1")
-    assert "got wandb.ai; set WANDB_BASE_URL to that server" in told["other host"]
+    assert WORDS["url-to-that"] in told["other host"]
     assert f"{ENTITY}/{PROJECT}/nowhere" in told["none"] and "check the path" in told["none"]
-    assert "permission denied; set WANDB_API_KEY" in told["forbidden"]
+    assert WORDS["permission-denied-set"] in told["forbidden"]
     assert "check the" in told["nonsense"]
-    assert "connection refused" in told["away"] and "check the network and WANDB_BASE_URL" in told["away"]
+    assert "connection refused" in told["away"] and WORDS["check-the-network"] in told["away"]
 
 
 @pytest.mark.slow
@@ -230,7 +244,7 @@ except SweepKitError as error:
     print(json.dumps(str(error)))
 """
     told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert "needs a key of http://127.0.0.1:9, got none; set WANDB_API_KEY or run `wandb login` once" in told
+    assert WORDS["needs-a-key"] in told and "run `wandb login` once" in told
     assert not (tmp_path / "netrc").exists()
 
 
@@ -249,7 +263,7 @@ with WandbBackend() as backend:
         global since
         before = backend.operations["HistoryPage"]
         try:
-            seen = watch.look("", since)
+            seen = watch.poll("", since)
         except SweepKitError as error:
             told.append(["error", str(error)])
             return

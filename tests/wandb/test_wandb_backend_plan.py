@@ -11,15 +11,16 @@ from sweepkit.errors import ConflictError, SpecError, StoreError, TrackingError
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.records import RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import Look
+from sweepkit.model.watched import PollResult
 from sweepkit.paths import SweepPaths
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.agent_process import Order
 from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
-from sweepkit.wandb.importer import Collector, Importer, Target
-from sweepkit.wandb.sweeps import parse_sweep_path
+from sweepkit.wandb.client import sweep_path
+from sweepkit.wandb.importer import Collector, Importer, ImportTarget
 
 BASE = """
 program: p.py
@@ -103,22 +104,31 @@ def test_settings_that_do_not_hold_there_are_told():
 
 
 @pytest.mark.parametrize(
-    "given", [{"seed": 0}, {"cold": True}, {"retry_failed": True}, {"sweeps": ["a"]}, {"delay": 1.0}]
+    ("options", "beside", "named"),
+    [
+        ({"seed": 0}, {}, "--seed"),
+        ({"cold": True}, {}, "--cold"),
+        ({"retry_failed": True}, {}, "--retry-failed"),
+        ({"wandb": "offline"}, {}, "--wandb"),
+        ({}, {"sweeps": True}, "--sweeps"),
+        ({}, {"join": True}, "--join"),
+        ({}, {"delay": True}, "--delay"),
+    ],
 )
-def test_options_that_mean_nothing_there_are_refused(given):
-    with pytest.raises(ConflictError, match="cannot be with --backend wandb"):
-        check_options(types.SimpleNamespace(**given))
-    check_options(types.SimpleNamespace(seed=None, cold=False, delay=0.0, sweeps=None))
+def test_options_that_mean_nothing_there_are_refused(options, beside, named):
+    with pytest.raises(ConflictError, match=f"^{named}: cannot be with --backend wandb"):
+        check_options(RunOptions(output_dir=Path(), **options), **beside)
+    check_options(RunOptions(output_dir=Path()))
 
 
 def test_a_sweep_at_w_and_b_is_named_by_path_address_or_id():
     for text in ("t/p/ab", "https://wandb.ai/t/p/sweeps/ab?nw=1", "t/p/sweeps/ab"):
-        assert str(parse_sweep_path(text)) == "t/p/ab"
-    assert str(parse_sweep_path("ab", entity="t", project="p")) == "t/p/ab"
-    assert str(parse_sweep_path("q/ab", entity="t", project="p")) == "t/q/ab"
+        assert sweep_path(text) == "t/p/ab"
+    assert sweep_path("ab", entity="t", project="p") == "t/p/ab"
+    assert sweep_path("q/ab", entity="t", project="p") == "t/q/ab"
     for text in ("ab", "", "a/b/c/d/e", "p/"):
         with pytest.raises(TrackingError, match="ENTITY/PROJECT/ID"):
-            parse_sweep_path(text)
+            sweep_path(text)
 
 
 # --- what comes back
@@ -133,16 +143,16 @@ def run_of(run_id, state=RunState.RUNNING, history=(), **more):
 
 
 class Server:
-    """W&B as a list of runs; `fails` is raised by the next look."""
+    """W&B as a list of runs; `fails` is raised by the next poll."""
 
     def __init__(self, record):
         self.record, self.runs, self.fails = record, [], None
 
-    def look(self, sweep_id, since=0):
+    def poll(self, sweep_id, since=0):
         if self.fails is not None:
             raise self.fails
         assert sweep_id == "t/p/ab"
-        return Look(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
+        return PollResult(sweep=self.record, changed=self.runs, live=(), now=0.0, idle_since=None, change=since + 1)
 
 
 @pytest.fixture
@@ -154,7 +164,7 @@ def here(tmp_path):
         paths.root.mkdir()
         server = Server(sweep)
         slot = Slot(index=1, gpus=("3",), cpus=1)
-        target = Target(
+        target = ImportTarget(
             store=store, sweep=sweep, paths=paths, surroundings={"host": "h"}, placements=lambda: {"a": slot}
         )
         yield types.SimpleNamespace(store=store, sweep=sweep, paths=paths, server=server, target=target)

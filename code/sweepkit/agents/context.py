@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from sweepkit.agents.identity import agent_identity, host_name
-from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.launcher import AttemptLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import write_result
 from sweepkit.agents.run_cache import RunCache
@@ -109,7 +109,7 @@ class AgentContext:
         sweep: SweepRecord,
         place: Workplace,
         rule: StoppingRule | None,
-        launcher: LocalLauncher,
+        launcher: AttemptLauncher,
         settings: AgentSettings,
         surroundings: Mapping[str, Any],
         emit: Callable[[Event], None],

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from sweepkit.agents.forkserver import kill_group
 from sweepkit.agents.identity import runs_now
@@ -149,6 +149,29 @@ def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
 def _is_this_python(word: str) -> bool:
     # Compared by path, not by its target: a virtual environment's interpreter is a link to the system's.
     return os.path.abspath(word) == os.path.abspath(python())
+
+
+class AttemptLauncher(Protocol):
+    """What an agent needs to start attempts. `LocalLauncher` is ours; a stand-in keeps the same promises.
+
+    Nothing here waits for an attempt: what becomes of it arrives on its queue.
+    """
+
+    def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
+        """Start an attempt; its queue gets Started, then Exited when nothing of it is left, or NotStarted alone.
+
+        Raises:
+            LaunchError: It can start nothing any more.
+        """
+        ...
+
+    def signal(self, attempt: str, number: int) -> bool:
+        """Signal an attempt's processes; return whether it still ran."""
+        ...
+
+    def close(self) -> None:
+        """End every attempt that still runs."""
+        ...
 
 
 class LocalLauncher:

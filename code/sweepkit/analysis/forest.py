@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-MIN_LEAF = 3
-MAX_FEATURES = 0.5
+_MIN_LEAF = 3
+_MAX_FEATURES = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def grow(
             out = np.flatnonzero(weight == 0)
             if len(out) == 0:
                 continue
-            tree = DecisionTreeRegressor(min_samples_leaf=MIN_LEAF, max_features=MAX_FEATURES, random_state=draws)
+            tree = DecisionTreeRegressor(min_samples_leaf=_MIN_LEAF, max_features=_MAX_FEATURES, random_state=draws)
             tree.fit(x, target, sample_weight=weight, check_input=False)
             stack = _shuffled(x[out], blocks[:, out], moved, rng)
             guesses = tree.tree_.predict(stack.reshape(-1, p)).reshape(len(shuffles) + 1, len(out))

@@ -40,11 +40,11 @@ from sweepkit.analysis.importance_words import sentences
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
 
-TREES = 200
-REFIT_TREES = 100
-SUBSAMPLES = 30
-SHARE_KEPT = 0.632
-LEADING = 4
+_TREES = 200
+_REFIT_TREES = 100
+_SUBSAMPLES = 30
+_SHARE_KEPT = 0.632
+_LEADING = 4
 _SHADOWS = 100  # values that the floor's 99 % quantile is taken of, at least
 
 
@@ -58,9 +58,9 @@ class ForestEffort:
         subsamples: Refits for the bars, >= 10.
     """
 
-    trees: int = TREES
-    refit_trees: int = REFIT_TREES
-    subsamples: int = SUBSAMPLES
+    trees: int = _TREES
+    refit_trees: int = _REFIT_TREES
+    subsamples: int = _SUBSAMPLES
 
 
 def importances(
@@ -164,7 +164,7 @@ def _forest(design: Design, rng: np.random.Generator, effort: ForestEffort) -> _
     singles = [_single(group) for group in design.groups]
     count = len(singles)
     whole = grow(design.x, design.y, singles, trees=effort.trees, rng=rng)
-    lead = sorted(range(count), key=lambda index: -whole.shares[index])[:LEADING]
+    lead = sorted(range(count), key=lambda index: -whole.shares[index])[:_LEADING]
     pairs = list(combinations(sorted(lead), 2))
     linked = [(i, j, rho) for i, j, rho in _correlated(design) if (i, j) not in pairs]
     shuffles = [*singles, *(_pair(design, i, j) for i, j in pairs), *(_pair(design, i, j) for i, j, _ in linked)]
@@ -215,7 +215,7 @@ def _pair(design: Design, i: int, j: int) -> Shuffle:
 
 def _subsampled(design: Design, shuffles: Sequence[Shuffle], rng: np.random.Generator, effort: ForestEffort) -> Floats:
     """Return the shares of refits on 63.2 % of the configurations, shape (subsamples, shuffles)."""
-    size = max(3, round(SHARE_KEPT * design.n))
+    size = max(3, round(_SHARE_KEPT * design.n))
     found = []
     for _ in range(effort.subsamples):
         at = rng.choice(design.n, size, replace=False)
@@ -230,7 +230,7 @@ def _bar_sd(refits: Floats, n: int) -> Floats:
     m of n without replacement vary less than samples of size m would, and samples of n less than those: the factor is
     sqrt(m / (n - m)) (Politis, Romano and Wolf 1999, "Subsampling", section 2).
     """
-    m = max(3, round(SHARE_KEPT * n))
+    m = max(3, round(_SHARE_KEPT * n))
     return np.asarray(refits.std(axis=0, ddof=1) * np.sqrt(m / max(1, n - m)))
 
 

@@ -58,13 +58,13 @@ def differences_text(differs: Mapping[str, tuple[float | str | None, float | str
     >>> differences_text({"lr": (0.003, 0.001)})
     'lr (0.003 against 0.001)'
     """
-    parts = [f"{name} ({shown(a)} against {shown(b)})" for name, (a, b) in list(differs.items())[:_LISTED]]
+    parts = [f"{name} ({_shown(a)} against {_shown(b)})" for name, (a, b) in list(differs.items())[:_LISTED]]
     if len(differs) > _LISTED:
         parts.append(f"{len(differs) - _LISTED} more")
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
-def shown(value: float | str | None) -> str:
+def _shown(value: float | str | None) -> str:
     """Return a parameter's value for a sentence; "none" where the run does not have the parameter."""
     if value is None:
         return "none"

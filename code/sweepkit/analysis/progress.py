@@ -20,7 +20,7 @@ from sweepkit.model.seeds import by_configuration, configuration_key
 from sweepkit.model.watched import LiveRun
 from sweepkit.stats.groups import mean
 
-SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
+_SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
 IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so many seconds
 _COUNTS = (RunState.FINISHED, RunState.STOPPED)
@@ -404,7 +404,7 @@ def stalled(watched: Watched) -> str:
     if all(attempt.expired for attempt in live):
         return f"the lease of every running run is over: the agent on {hosts} died or cannot reach the record"
     interval_s = usual_interval_s(watched.rows, live)
-    allowed_s = max(SILENT_S, SILENT_INTERVALS * (interval_s or 0.0))
+    allowed_s = max(SILENT_S, _SILENT_INTERVALS * (interval_s or 0.0))
     silent_s = now - max(_sign_at(attempt) for attempt in live)
     if silent_s <= allowed_s:
         return ""

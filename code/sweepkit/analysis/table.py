@@ -253,7 +253,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     With several metrics a run's objectives are what `model.objectives.objectives_of` says.
     """
     metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
-    flat = [flatten(spec.space, run.params) for run in runs]
+    flat = [_flatten(spec.space, run.params) for run in runs]
     names = list(dict.fromkeys([*(p.name for p in spec.space.parameters), *(name for row in flat for name in row)]))
     by_name = {parameter.name: parameter for parameter in spec.space.parameters}
     columns = []
@@ -263,7 +263,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
         columns.append(replace(column, seed=is_seed(name, spec.extensions.seed_parameter)))
     rows = []
     for run, named in zip(runs, flat, strict=True):
-        params = {c.name: cell(named[c.name], c) for c in columns if c.name in named}
+        params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
         rows.append(_row(run, params, metrics))
     sampler = spec.extensions.sampler
     return RunTable(
@@ -275,7 +275,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     )
 
 
-def flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return a nested configuration by dotted name; what the space has as one value (a mapping, say) stays one."""
     leaves = {parameter.path for parameter in space.parameters}
     flat: dict[str, Any] = {}
@@ -306,12 +306,12 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def cell(value: Any, column: Column) -> float | str:
+def _cell(value: Any, column: Column) -> float | str:
     """Return a value as its column holds it."""
     return value if column.numeric else text_of(value)
 
 
-def wide(values: Sequence[float]) -> bool:
+def _wide(values: Sequence[float]) -> bool:
     """Return whether numbers belong on a logarithmic axis: all positive, and over two decades or evenly spaced there.
 
     Evenly is also 1, 3, 10, 30, as people round steps of a decade.
@@ -330,7 +330,7 @@ def wide(values: Sequence[float]) -> bool:
 
 def numbers_column(name: str, values: Sequence[float], *, missing: bool) -> Column:
     """Return the column of numbers of which nothing but the values is known."""
-    return Column(name=name, numeric=True, log=wide(values), conditional=missing)
+    return Column(name=name, numeric=True, log=_wide(values), conditional=missing)
 
 
 def levels_column(name: str, values: Sequence[Any], *, missing: bool, first: Sequence[Any] = ()) -> Column:
@@ -351,7 +351,7 @@ def _column(name: str, parameter: Parameter | None, values: Sequence[Any], *, mi
         return replace(levels_column(name, values, missing=missing, first=given.values), searched=searched)
     bounds = _bounds(parameter)
     if given.values:
-        log = wide(given.values)
+        log = _wide(given.values)
     else:
         log = given.kind in _LOG_KINDS and all(value > 0 for value in values)
     low, high = bounds if bounds is not None else (None, None)

@@ -1,17 +1,19 @@
 """`analysis/advanced_analysis.py`: the figures of a sweep, the five best runs, correlations, where the time went."""
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import make_parser
+from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.paths import OUTPUT_DIR
-from sweepkit.sources.table_sources import Source, add_source_options, load
+from sweepkit.sources.options import SourceOptions
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
+    from sweepkit.reports.source import Source
 
 _TOP = 5
 
@@ -34,7 +36,15 @@ exit codes: 0 done; 2 wrong input
 """
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FiguresOptions:
+    """The command line of advanced_analysis.py: which runs, and where the files go (None: analysis/ of its folder)."""
+
+    source: SourceOptions
+    output: Path | None
+
+
+def _parse(argv: Sequence[str] | None) -> _FiguresOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "The figures of a sweep, its five best runs, correlations, and where the time went."
     parser = make_parser("advanced_analysis.py", description, _EPILOG)
@@ -42,34 +52,38 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
     )
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    return _FiguresOptions(source=source_options(given), output=given.output)
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv)
-    source = load(options)
-    table = source.table
+    options = _parse(argv)
     from sweepkit.analysis.importance import importances
     from sweepkit.analysis.summary import saved, summary
     from sweepkit.reports.confirmation import labels_of
     from sweepkit.reports.files import relative
+    from sweepkit.reports.sweep_analysis import top_lines
+    from sweepkit.sources.table_sources import load
 
+    source = load(options.source)
+    table = source.table
     importance = importances(table) if table.metrics else None
     print("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))
-    print(_top(source))
-    if told := saved(table):
-        print(told)
+    best = top_lines(source, _TOP)
+    print("\n".join(["", *best, ""]) if best else "")
+    if sparing := saved(table):
+        print(sparing)
     if importance is not None:
         print("\n" + "\n".join(importance.sentences))
-    folder: Path = options.output or source.folder / "analysis"
-    written = write_all(folder, source, importance)
+    folder = options.output or source.folder / "analysis"
+    written = _write_all(folder, source, importance)
     print(f"\nfiles in {relative(folder)}/: {', '.join(path.name for path in written)}, their data as CSV")
     return 0
 
 
-def write_all(folder: Path, source: Source, importance: "Importance | None") -> list[Path]:
+def _write_all(folder: Path, source: "Source", importance: "Importance | None") -> list[Path]:
     """Write every picture and the report; return their files."""
     from sweepkit.analysis.association import associations
     from sweepkit.reports.figures import static
@@ -87,22 +101,3 @@ def write_all(folder: Path, source: Source, importance: "Importance | None") -> 
     written += write_figures(folder, table, importance)
     written.append(write_sweep_report(source, folder / REPORT_NAME, importance=importance))
     return written
-
-
-def _top(source: Source) -> str:
-    """Return the five best runs, each with what its confirmation said, or that it has none."""
-    from sweepkit.analysis.encoding import causes
-    from sweepkit.analysis.lead import contenders
-    from sweepkit.analysis.lead_words import called, label_of
-    from sweepkit.reports.confirmation import labels_of
-    from sweepkit.reports.table import short
-
-    table, confirmed = source.table, labels_of(source.folder)
-    lines = []
-    columns = causes(table)
-    for rank, item in enumerate(contenders(table)[:_TOP], 1):
-        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
-        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
-        label = label_of(item, confirmed)
-        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  {label}  {shown}")
-    return "\n".join(["", *lines, ""]) if lines else ""

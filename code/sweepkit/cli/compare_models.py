@@ -1,12 +1,12 @@
 """`compare_models.py`: train models with several seeds each, or read what was trained, and say which is better."""
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.cli.comparison_options import parse_compare
+from sweepkit.cli.comparison_options import ComparisonCommand, parse_compare
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import OUTPUT_DIR, slug
@@ -14,42 +14,41 @@ from sweepkit.paths import OUTPUT_DIR, slug
 if TYPE_CHECKING:
     from sweepkit.analysis.trained import Trained
 
-_SEEDS = [42, 123, 456]
+_SEEDS = (42, 123, 456)
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse_compare(argv, output_dir=OUTPUT_DIR)
-    return _train(options) if options.analyze_only is None else _analyze(options)
+    command = parse_compare(argv, output_dir=OUTPUT_DIR)
+    return _train(command) if command.analyze_only is None else _analyze(command, command.analyze_only)
 
 
-def _train(options: Namespace) -> int:
+def _train(command: ComparisonCommand) -> int:
     """Train what is not trained yet, then compare."""
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.compare.train import (
-        ComparisonCall,
+        LEADER,
         check_checkpoints,
         choose,
         make_comparison_plan,
         metric_of,
+        trainings_of,
     )
-    from sweepkit.runner.call import slots_of
+    from sweepkit.runner.call import Call, slots_of
 
-    options.seeds = options.seeds or _SEEDS
-    # What a sweep's call may be told beside, and a comparison is not.
-    for name in ("count", "sampler", "seed", "base_config", "optuna_storage"):
-        setattr(options, name, None)
+    options = replace(command.comparison, seeds=command.comparison.seeds or _SEEDS)
     choices = choose(options)
-    plan = make_comparison_plan(choices, options)
-    slots, notes = slots_of(options, [plan])
-    if options.dry_run:
-        return show_dry_run(options, plan, slots)
+    plan = make_comparison_plan(choices, options, command.run)
+    slots, notes = slots_of(command.slots, [plan])
+    if command.run.dry_run:
+        return show_dry_run(command.run, plan, slots)
     check_checkpoints(choices)
-    with ComparisonCall(options, plan, slots, notes) as call:
+    with Call(command.run, [plan], slots=slots, notes=notes, leader=LEADER) as call:
         code = call.run()
-        trainings = call.trainings(choices, options.seeds)
-        name = call.session.sweep.name
+        session = call.sessions[0]
+        trainings = trainings_of(session, choices, options.seeds)
+        name = session.sweep.name
     wanted = len(choices) * len(options.seeds)
     done = sum(item.state == "finished" for item in trainings)
     unfinished = [f"{done} of {wanted} trainings are finished; the same command continues"] if done < wanted else []
@@ -57,16 +56,17 @@ def _train(options: Namespace) -> int:
         reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in trainings[:3])
         print(f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}", file=sys.stderr)
         return code or 1
-    _tell(trainings, options, metric_of(options, choices[0].config.task), name, unfinished)
+    _tell(trainings, command, metric_of(options.statistics, choices[0].config.task), name, unfinished)
     return code
 
 
-def _analyze(options: Namespace) -> int:
+def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
     """Compare what is there."""
     from sweepkit.compare.read import read_results
     from sweepkit.compare.train import metric_of
 
-    patterns = options.analyze_only or [str(options.output_dir / "*_seed*")]
+    options = command.comparison
+    patterns = patterns or [str(command.run.output_dir / "*_seed*")]
     trainings = read_results(patterns)
     if options.models:
         wanted = [Path(name).name.removesuffix(".yaml") for name in options.models]
@@ -82,19 +82,20 @@ def _analyze(options: Namespace) -> int:
             raise SweepKitError(f"--seeds: there is no result of these in {' '.join(patterns)}")
     task = trainings[0].config.get("task", "summarization")
     name = options.name or "-".join(dict.fromkeys(item.model for item in trainings))
-    _tell(trainings, options, metric_of(options, str(task)), name, [])
+    _tell(trainings, command, metric_of(options.statistics, str(task)), name, [])
     return 0
 
 
-def _tell(trainings: "Sequence[Trained]", options: Namespace, metric: str, name: str, notes: list[str]) -> None:
+def _tell(trainings: "Sequence[Trained]", command: ComparisonCommand, metric: str, name: str, notes: list[str]) -> None:
     """Print the comparison and write its files."""
     from sweepkit.compare.report import make_report, show, write_files
     from sweepkit.compare.train import runs_of_sweeps
 
-    sweeps = runs_of_sweeps(trainings, options.output_dir)
-    report = make_report(trainings, options, metric=metric, notes=notes, sweeps=sweeps)
-    stem = options.output_dir / f"comparison_{slug(name.removeprefix('compare-'))}"
+    folder, as_json = command.run.output_dir, command.run.json
+    sweeps = runs_of_sweeps(trainings, folder)
+    report = make_report(trainings, command.comparison.statistics, metric=metric, notes=notes, sweeps=sweeps)
+    stem = folder / f"comparison_{slug(name.removeprefix('compare-'))}"
     written = write_files(report, stem)
-    if not options.json:
+    if not as_json:
         print()
-    show(report, written, as_json=options.json)
+    show(report, written, as_json=as_json)

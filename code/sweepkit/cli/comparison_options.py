@@ -3,9 +3,12 @@
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sweepkit.cli.options import gpu_names, make_parser, margin, natural, positive
+from sweepkit.cli.options import gpu_names, make_parser, margin, natural, positive, run_options, slot_options
+from sweepkit.compare.options import ComparisonOptions, StatisticsOptions, TTestOptions
+from sweepkit.runner.options import RunOptions, SlotOptions
 
 _COMPARE = """\
 examples:
@@ -33,6 +36,23 @@ exit codes: 0 compared, significant or not; 2 wrong input.
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonCommand:
+    """What compare_models.py is asked for.
+
+    Args:
+        comparison: Which models, and how they are trained and compared.
+        run: How the trainings are run.
+        slots: What they may occupy.
+        analyze_only: Train nothing, compare the results in these folders, () for the usual ones; None trains.
+    """
+
+    comparison: ComparisonOptions
+    run: RunOptions
+    slots: SlotOptions
+    analyze_only: tuple[str, ...] | None
+
+
 def _share(text: str) -> float:
     try:
         number = float(text)
@@ -53,27 +73,58 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
     add("--paired", action="store_true", help="pair by seed: only where a seed means the same to both")
 
 
-def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
-    """Return the options of `compare_models.py`; argparse exits with code 2 on a wrong one."""
+def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> ComparisonCommand:
+    """Return what `compare_models.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("compare_models.py", "Train models with several seeds each and say which is better.", _COMPARE)
     add = parser.add_argument
     add(
         "--models", nargs="+", default=[], metavar="NAME|FILE", help="configurations: names in config/models/, or files"
     )
     add(
-        "--seeds", nargs="+", type=natural, metavar="S", help="train each model with each of them (default: 42 123 456)"
+        "--seeds",
+        nargs="+",
+        type=natural,
+        default=[],
+        metavar="S",
+        help="train each model with each of them (default: 42 123 456)",
     )
     add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare the results in these folders")
     _add_statistics(parser, "eval/rouge_combined_f1, of images eval/macro_f1")
     add("--evaluation", choices=["best", "last"], default="best", help="which evaluation of a run counts")
     _add_training(parser)
     _add_places(parser, output_dir)
-    options = parser.parse_args(argv)
-    if options.analyze_only is None and not options.models:
+    given = parser.parse_args(argv)
+    if given.analyze_only is None and not given.models:
         parser.error("--models names what is trained; --analyze-only compares results that are there")
-    if options.seeds is not None and len(set(options.seeds)) < len(options.seeds):
-        parser.error(f"--seeds: each must be given once, got {' '.join(map(str, options.seeds))}")
-    return options
+    if len(set(given.seeds)) < len(given.seeds):
+        parser.error(f"--seeds: each must be given once, got {' '.join(map(str, given.seeds))}")
+    comparison = ComparisonOptions(
+        models=tuple(given.models),
+        seeds=tuple(given.seeds),
+        statistics=_statistics(given),
+        preset=given.preset,
+        assignments=tuple(given.set),
+        train_data=given.train_data,
+        val_data=given.val_data,
+        name=given.name,
+    )
+    return ComparisonCommand(
+        comparison=comparison,
+        run=run_options(given),
+        slots=slot_options(given),
+        analyze_only=None if given.analyze_only is None else tuple(given.analyze_only),
+    )
+
+
+def _statistics(given: argparse.Namespace) -> StatisticsOptions:
+    return StatisticsOptions(
+        metric=given.metric,
+        goal=given.goal,
+        rope=given.rope,
+        alpha=given.alpha,
+        paired=given.paired,
+        evaluation=given.evaluation,
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -102,8 +153,8 @@ def _add_places(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
 
 
-def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
-    """Return the options of `seed_ttest.py`; argparse exits with code 2 on a wrong one."""
+def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
+    """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser(
         "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
     )
@@ -122,9 +173,20 @@ def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Nam
     _add_statistics(parser, "the sweep's own, of results rouge_combined_f1")
     add("--save", type=Path, metavar="FILE", help="also write FILE.json, FILE.md and FILE.tex")
     _add_places(parser, output_dir)
-    options = parser.parse_args(argv)
-    if (options.sweep or options.csv) and not options.by:
+    given = parser.parse_args(argv)
+    if (given.sweep or given.csv) and not given.by:
         parser.error("--by: names the parameter or column whose values are the groups")
-    if options.csv and not options.metric:
+    if given.csv and not given.metric:
         parser.error("--metric: names the column of the scores")
-    return options
+    return TTestOptions(
+        statistics=_statistics(given),
+        output_dir=given.output_dir,
+        storage=given.storage,
+        sweep=given.sweep,
+        results=tuple(given.results or ()),
+        csv=given.csv,
+        by=given.by,
+        seed_column=given.seed_column,
+        save=given.save,
+        json=given.json,
+    )

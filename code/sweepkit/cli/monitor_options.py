@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweepkit.cli.options import make_parser
+from sweepkit.monitor.options import MonitorOptions
 
-UNTIL = ("done", "failed", "stalled")
+_UNTIL = ("done", "failed", "stalled")
 _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
 _WANDB_LEAST_S = 2.0
 _INTERVAL_S = 2.0
@@ -21,10 +22,10 @@ examples:
   python monitor_sweep.py first_sweep --web              optuna-dashboard on a mirror of the sweep
   python monitor_sweep.py --wandb entity/project/id      a sweep on a W&B server
 
-The record is only read: watching from any host, any number of times, changes nothing.
+The database is only read: watching from any host, any number of times, changes nothing.
 
 exit codes:
-  0    the sweep is done; the one look of --once; Ctrl-C without --until
+  0    the sweep is done; the one snapshot of --once; Ctrl-C without --until
   1    --once --until ...: not yet
   2    wrong input, or nothing to watch
   3    --until failed: a run failed. Any --until: the sweep ended by being cancelled, or with no run that finished well
@@ -34,7 +35,7 @@ exit codes:
 Whatever --until waits for, the end of the sweep (with --all: of all of them) ends the waiting.
 
 --json: one object a line and refresh:
-  time    the record's clock, seconds since the epoch (so are all *_at); durations are in seconds (*_s)
+  time    the database's clock, seconds since the epoch (so are all *_at); durations are in seconds (*_s)
   sweeps  of each: name, state (running, paused, finished, cancelled), reason, ended, stalled (null or why),
           metric {name, goal}, total (null: unbounded), done, counts by state, best {run_id, number, value, params},
           mean and valued (over how many), curve [[done, value, run_id]] of the best so far, workers, elapsed_s, eta_s,
@@ -66,55 +67,55 @@ def _port(text: str) -> int:
     return port
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> MonitorOptions:
     """Return the options of `monitor_sweep.py`; argparse exits with code 2 on a wrong one."""
-    description = "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the record only."
+    description = "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only."
     parser = make_parser("monitor_sweep.py", description, _EPILOG)
     what = parser.add_argument_group("what to watch")
     what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
-    what.add_argument("--all", action="store_true", help="every sweep of the record")
+    what.add_argument("--all", action="store_true", help="every sweep of the database")
     what.add_argument("--wandb", metavar="ENTITY/PROJECT/ID", help="a sweep on a W&B server (or the URL of its page)")
     what.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
-    what.add_argument("--storage", metavar="URL", help="the record: a file, sqlite:///FILE or postgresql://…")
+    what.add_argument("--storage", metavar="URL", help="the database: a file, sqlite:///FILE or postgresql://…")
     how = parser.add_argument_group("how")
     how.add_argument(
         "--refresh-interval",
         type=_interval,
         metavar="S",
-        help=f"seconds between looks (default: {_INTERVAL_S:g}; {_WANDB_INTERVAL_S:g} with --wandb)",
+        help=f"seconds between snapshots (default: {_INTERVAL_S:g}; {_WANDB_INTERVAL_S:g} with --wandb)",
     )
-    how.add_argument("--once", action="store_true", help="look once")
+    how.add_argument("--once", action="store_true", help="take one snapshot")
     how.add_argument("--json", action="store_true", help="one JSON object a refresh on stdout")
     how.add_argument(
-        "--until", action="append", choices=UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
+        "--until", action="append", choices=_UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
     )
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
     how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")
-    options = parser.parse_args(argv)
-    _check(parser, options, output_dir=output_dir)
-    if options.refresh_interval is None:
-        options.refresh_interval = _WANDB_INTERVAL_S if options.wandb else _INTERVAL_S
-    return options
+    given = parser.parse_args(argv)
+    _check(parser, given, output_dir=output_dir)
+    if given.refresh_interval is None:
+        given.refresh_interval = _WANDB_INTERVAL_S if given.wandb else _INTERVAL_S
+    given.until = tuple(given.until or ())
+    return MonitorOptions(**vars(given))
 
 
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, *, output_dir: Path) -> None:
-    named = [
-        name for name, given in (("NAME", options.sweep), ("--all", options.all), ("--wandb", options.wandb)) if given
-    ]
-    if options.wandb == "":
+def _check(parser: argparse.ArgumentParser, given: argparse.Namespace, *, output_dir: Path) -> None:
+    """Refuse options that exclude each other; argparse exits with code 2."""
+    whats = (("NAME", given.sweep), ("--all", given.all), ("--wandb", given.wandb))
+    named = [name for name, value in whats if value]
+    if given.wandb == "":
         parser.error("--wandb must be ENTITY/PROJECT/ID or the URL of a sweep's page, got nothing")
     if len(named) > 1:
         parser.error(f"{' and '.join(named)} exclude each other; give one of them")
-    if options.web and (options.once or options.wandb):
-        parser.error(f"--web and {'--once' if options.once else '--wandb'} exclude each other; leave one out")
-    if options.wandb and options.storage:
-        parser.error("--wandb and --storage exclude each other: a W&B sweep is read from its server")
-    if options.wandb and options.output_dir != output_dir:
-        parser.error("--wandb and --output-dir exclude each other: a W&B sweep is read from its server")
-    if options.wandb and options.refresh_interval is not None and options.refresh_interval < _WANDB_LEAST_S:
+    if given.web and (given.once or given.wandb):
+        parser.error(f"--web and {'--once' if given.once else '--wandb'} exclude each other; leave one out")
+    if given.wandb and (given.storage or given.output_dir != output_dir):
+        other = "--storage" if given.storage else "--output-dir"
+        parser.error(f"--wandb and {other} exclude each other: a W&B sweep is read from its server")
+    if given.wandb and given.refresh_interval is not None and given.refresh_interval < _WANDB_LEAST_S:
         parser.error(
-            f"--refresh-interval with --wandb must be at least {_WANDB_LEAST_S:g}, got {options.refresh_interval:g}: "
+            f"--refresh-interval with --wandb must be at least {_WANDB_LEAST_S:g}, got {given.refresh_interval:g}: "
             "W&B's server counts requests"
         )
-    if options.port is not None and not options.web:
+    if given.port is not None and not given.web:
         parser.error("--port is the dashboard's: give --web, too")

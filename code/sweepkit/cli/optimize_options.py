@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweepkit.cli.options import gpu_names, make_parser, natural, positive, seconds
-from sweepkit.studies.yaml.study_sweep import PRUNERS, SAMPLERS
+from sweepkit.studies.options import StudyOptions
+from sweepkit.studies.yaml.study_sweep import DEFAULT_EXPERIMENT, PRUNERS, SAMPLERS
 
-DEFAULT_EXPERIMENT = "tiny_bart_lora"
 _EPILOG = """\
 examples:
   python optimize.py                          50 trials of the embedded model
@@ -32,7 +32,7 @@ failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
 """
 
 
-def jobs(text: str) -> int:
+def _jobs(text: str) -> int:
     """Return how many trials run at once: a positive whole number, or -1 for as many as the machine has room for."""
     if text.strip() == "-1":
         return -1
@@ -42,7 +42,7 @@ def jobs(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, or -1 for all, got {text!r}") from None
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
     """Return the options of `optimize.py`; argparse exits with code 2 on a wrong one.
 
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
@@ -52,7 +52,8 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace
     parser = make_parser("optimize.py", description, _EPILOG)
     _add_study(parser)
     _add_machine(parser, output_dir)
-    return parser.parse_args([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
+    given = parser.parse_args([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
+    return StudyOptions(**vars(given))
 
 
 def _dashed(word: str) -> str:
@@ -100,8 +101,8 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         help="the Optuna storage that shows the study, for optuna.load_study and optuna-dashboard "
         "(default: sqlite:///DIR/optuna.db)",
     )
-    add("--record", metavar="URL", help="the record that is resumed from, as sweep_runner.py's --storage")
-    add("--n-jobs", type=jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
+    add("--record", metavar="URL", help="the database that is resumed from, as sweep_runner.py's --storage")
+    add("--n-jobs", type=_jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--cold", action="store_true", help="start every trial in a fresh process")
     add("--retry-failed", action="store_true", help="run the failed trials again, too")

@@ -3,7 +3,12 @@
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+
+from sweepkit.confirm.options import ConfirmOptions
+from sweepkit.runner.options import RunOptions, SlotOptions
 
 # Those of `sweep_config.sampler`, which imports too much for a `--help`; a test compares the two.
 _SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc", "auto")
@@ -42,6 +47,41 @@ examples:
   python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
   python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
 {_ENDS}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerCommand:
+    """What a runner is asked for: exactly one of `sweep`, `sweeps`, `join`, `wandb_sweep`, `confirm` and `control`.
+
+    Args:
+        run: How sweeps are run.
+        slots: What their runs may occupy.
+        backend: Who leads: "local" for this program, "wandb" for W&B's server.
+        sweep: A sweep's YAML, or its name in config/sweep/.
+        sweeps: Several of them, which share the workers.
+        join: Name of a recorded sweep to work along on.
+        wandb_sweep: A sweep that is at W&B already: entity/project/id, or the URL of its page.
+        confirm: A sweep whose best configurations are run again, and how.
+        control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push.
+        name: Its name; "" without `control`.
+        runs_per_worker: Runs that each worker makes at most in this call, >= 1; None for no limit.
+        stagger: Seconds between the first starts of two workers, >= 0.
+        delay: Seconds that a worker rests between two runs, >= 0.
+    """
+
+    run: RunOptions
+    slots: SlotOptions = field(default_factory=SlotOptions)
+    backend: str = "local"
+    sweep: str | None = None
+    sweeps: tuple[str, ...] = ()
+    join: str | None = None
+    wandb_sweep: str | None = None
+    confirm: ConfirmOptions | None = None
+    control: str | None = None
+    name: str = ""
+    runs_per_worker: int | None = None
+    stagger: float = 0.0
+    delay: float = 0.0
 
 
 def positive(text: str) -> int:
@@ -94,33 +134,39 @@ def gpu_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
-    """Return the options of `sweep_runner.py`; argparse exits with code 2 on a wrong one.
-
-    `command` and `name` hold what is asked of a sweep that runs elsewhere, else None.
-    """
+def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+    """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
     _add_wandb_sweep(what)
-    for word, meaning in (
+    controls = (
         ("pause", "start no further run of a recorded sweep, wherever it runs, until --resume"),
         ("resume", "let a paused sweep go on"),
         ("stop", "start no further run; its runners end when the running runs have ended"),
         ("cancel", "terminate its running runs, too; they are run again if it is started again"),
         ("push", "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again"),
-    ):
+    )
+    for word, meaning in controls:
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
     _add_confirm(parser, what)
     _add_common(parser, output_dir)
-    options = _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
-    asked = [(word, name) for word in ("pause", "resume", "stop", "cancel", "push") if (name := getattr(options, word))]
-    options.command, options.name = asked[0] if asked else (None, None)
-    return options
+    given = parser.parse_args(argv)
+    named = [(word, name) for word, _ in controls if (name := getattr(given, word))]
+    control, name = named[0] if named else (None, "")
+    return RunnerCommand(
+        run=run_options(given),
+        backend=_backend(parser, given),
+        sweep=given.sweep_config,
+        wandb_sweep=given.wandb_sweep,
+        confirm=_confirm(parser, given),
+        control=control,
+        name=name,
+    )
 
 
-def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.Namespace:
-    """Return the options of `parallel_sweep_runner.py`; argparse exits with code 2 on a wrong one."""
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+    """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser(
         "parallel_sweep_runner.py",
         "Run W&B sweeps on all GPUs of this machine: no account, no network.",
@@ -147,7 +193,20 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> argparse.
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
     _add_common(parser, output_dir)
-    return _checked_confirm(parser, _with_backend(parser, parser.parse_args(argv)))
+    given = parser.parse_args(argv)
+    return RunnerCommand(
+        run=run_options(given),
+        slots=slot_options(given),
+        backend=_backend(parser, given),
+        sweep=given.single_parallel,
+        sweeps=tuple(given.sweeps or ()),
+        join=given.join,
+        wandb_sweep=given.wandb_sweep,
+        confirm=_confirm(parser, given),
+        runs_per_worker=given.runs_per_worker,
+        stagger=given.stagger,
+        delay=given.delay,
+    )
 
 
 def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
@@ -157,12 +216,25 @@ def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
     )
 
 
-def _with_backend(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options with the backend decided; argparse exits with code 2 on two that differ."""
-    if options.wandb_sweep is not None and options.backend == "local":
+def _backend(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
+    """Return who leads the sweep; argparse exits with code 2 on two options that differ."""
+    if given.wandb_sweep is not None and given.backend == "local":
         parser.error("--wandb-sweep: the sweep is at W&B, so --backend must be wandb, got local; leave it out")
-    options.backend = options.backend or ("wandb" if options.wandb_sweep is not None else "local")
-    return options
+    return str(given.backend or ("wandb" if given.wandb_sweep is not None else "local"))
+
+
+def run_options(given: argparse.Namespace) -> RunOptions:
+    """Return what a command line says of how sweeps are run; what it has no option for keeps its default."""
+    return RunOptions(**_values(RunOptions, given))
+
+
+def slot_options(given: argparse.Namespace) -> SlotOptions:
+    """Return what a command line says of what runs may occupy."""
+    return SlotOptions(**_values(SlotOptions, given))
+
+
+def _values(kind: type[RunOptions | SlotOptions], given: argparse.Namespace) -> dict[str, Any]:
+    return {item.name: getattr(given, item.name) for item in fields(kind) if item.name in given}
 
 
 def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -179,7 +251,7 @@ def _add_confirm(parser: argparse.ArgumentParser, what: "argparse._MutuallyExclu
     )
     group = parser.add_argument_group("with --confirm")
     add = group.add_argument
-    add("--budget", type=positive, metavar="N", dest="budget_given", help="runs at most (default: 15)")
+    add("--budget", type=positive, metavar="N", help="runs at most (default: 15)")
     add("--seeds-from", type=natural, metavar="S", help="the first fresh seed (default: 1001); used ones are left out")
     add("--rope", type=margin, metavar="M", help="closer than ±M counts as equal: then the cheapest is taken")
     add(
@@ -192,23 +264,23 @@ def _add_confirm(parser: argparse.ArgumentParser, what: "argparse._MutuallyExclu
     add("--again", action="store_true", help="open it once more; it is no longer unseen then")
 
 
-_CONFIRMS = ("budget_given", "seeds_from", "rope", "holdout", "no_holdout", "again")
+def _confirm(parser: argparse.ArgumentParser, given: argparse.Namespace) -> ConfirmOptions | None:
+    """Return how a sweep is confirmed, None without --confirm.
 
-
-def _checked_confirm(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options; argparse exits where those of a confirmation stand without one, or with what it decides."""
-    given = [name for name in _CONFIRMS if getattr(options, name) not in (None, False)]
-    if options.confirm is None and given:
-        shown = given[0].removesuffix("_given").replace("_", "-")
-        parser.error(f"--{shown}: needs --confirm NAME")
-    if options.confirm is not None:
-        if options.backend == "wandb":
-            parser.error("--confirm: its race is run by this machine's agents, so --backend must be local, got wandb")
-        for name in ("base_config", "sampler"):
-            if getattr(options, name) is not None:
-                parser.error(f"--confirm: takes it from the record; leave --{name.replace('_', '-')} out")
-    options.budget = 15 if options.budget_given is None else options.budget_given
-    return options
+    argparse exits with code 2 where options of a confirmation stand without one, or with what it decides.
+    """
+    names = [item.name for item in fields(ConfirmOptions) if item.name != "sweep"]
+    asked = {name: value for name in names if (value := getattr(given, name)) is not None and value is not False}
+    if given.confirm is None:
+        if asked:
+            parser.error(f"--{next(iter(asked)).replace('_', '-')}: needs --confirm NAME")
+        return None
+    if given.backend == "wandb":
+        parser.error("--confirm: its race is run by this machine's agents, so --backend must be local, got wandb")
+    for option, value in (("base-config", given.base_config), ("sampler", given.sampler)):
+        if value is not None:
+            parser.error(f"--confirm: takes it from the record; leave --{option} out")
+    return ConfirmOptions(sweep=given.confirm, **{**asked, "holdout": tuple(given.holdout or ())})
 
 
 def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:

@@ -1,22 +1,18 @@
 """`analysis/parameter_importance.py`: what mattered in a sweep, with bars, a verdict and what limits it."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import make_parser, natural
+from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import DataError
 from sweepkit.paths import OUTPUT_DIR
-from sweepkit.sources.table_sources import add_source_options, load
+from sweepkit.sources.options import SourceOptions
 
-if TYPE_CHECKING:
-    from sweepkit.analysis.importance_result import Importance
-
-ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
+_ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 
 _EPILOG = """\
 examples:
@@ -39,24 +35,52 @@ exit codes: 0 done, also when nothing can be told apart; 2 wrong input
 """
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ImportanceOptions:
+    """The command line of parameter_importance.py.
+
+    Args:
+        source: Which runs.
+        estimator: One of ESTIMATORS.
+        seed: Of the computation, >= 0.
+        output: Where the files go; None for the sweep's folder.
+        json: Answer with the result as JSON.
+    """
+
+    source: SourceOptions
+    estimator: str
+    seed: int
+    output: Path | None
+    json: bool
+
+
+def _parse(argv: Sequence[str] | None) -> _ImportanceOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "What mattered: the share of the metric's variance that hangs on each parameter."
     parser = make_parser("parameter_importance.py", description, _EPILOG)
     add_source_options(parser, output_dir=OUTPUT_DIR)
     how = parser.add_argument_group("how")
-    how.add_argument("--estimator", choices=ESTIMATORS, default="forest", help="default: forest")
+    how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")
     how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")
     how.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)")
     how.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    return _ImportanceOptions(
+        source=source_options(given),
+        estimator=given.estimator,
+        seed=given.seed,
+        output=given.output,
+        json=given.json,
+    )
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv)
-    source = load(options)
+    options = _parse(argv)
+    from sweepkit.sources.table_sources import load
+
+    source = load(options.source)
     if not source.table.metrics:
         raise DataError(
             f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML"
@@ -66,10 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sweepkit.reports.figures.importances import NAME, param_importances
     from sweepkit.reports.figures.page import write_figure
     from sweepkit.reports.files import relative
+    from sweepkit.reports.importance_text import importance_text
     from sweepkit.text.json_text import json_text
 
     result = importances(source.table, estimator=options.estimator, seed=options.seed)
-    folder: Path = options.output or source.folder
+    folder = options.output or source.folder
     folder.mkdir(parents=True, exist_ok=True)
     plain = asdict(result)
     write_atomically(folder / "importance.json", json_text(plain, indent=2) + "\n")
@@ -80,18 +105,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(importance_text(result))
     print(f"files: {relative(page)}, importance.json and {NAME}.csv beside it")
     return 0
-
-
-def importance_text(result: "Importance") -> str:
-    """Return the importance as lines for a terminal."""
-    lines = []
-    width = max((min(40, len(share.name)) for share in result.shares), default=0)
-    for share in result.shares:
-        bar = "" if share.low is None or share.high is None else f"  [{share.low:6.3f}, {share.high:6.3f}]"
-        lines.append(f"{share.name[:40]:<{width}}  {share.value:6.3f}{bar}  {share.verdict.value}")
-    if result.floor is not None:
-        lines.append(f"{'(noise floor)':<{width}}  {result.floor:6.3f}")
-    for pair in result.interactions:
-        state = "clear" if pair.clear else "not distinguishable"
-        lines.append(f"{pair.a} x {pair.b}: {pair.value:+.3f} [{pair.low:+.3f}, {pair.high:+.3f}]  {state}")
-    return "\n".join([*lines, *([""] if lines else []), *result.sentences])

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import parse
+from sweepkit.cli.options import RunnerCommand, parse
 from sweepkit.paths import OUTPUT_DIR
+from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
     from sweepkit.agents.slots import Slot
@@ -18,37 +18,48 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv, output_dir=OUTPUT_DIR)
-    if options.command == "push":
-        from sweepkit.cli.push import push
+    command = parse(argv, output_dir=OUTPUT_DIR)
+    if command.control == "push":
+        from sweepkit.wandb.push import push
 
-        return push(options)
-    if options.command is not None:
-        return _control(options)
-    if options.backend == "wandb":
-        from sweepkit.runner.call import one_slot
-        from sweepkit.wandb.agents import Limits
-        from sweepkit.wandb.backend import run_backend
-
-        limits = Limits(count=options.count)
-        return run_backend(options, options.sweep_config, slots_of=lambda plan: (one_slot(plan), []), limits=limits)
+        return push(command.run, command.name)
+    if command.control is not None:
+        return _control(command.run, command.control, command.name)
     from sweepkit.runner.call import Call, one_slot
 
-    if options.confirm is not None:
+    if command.backend == "wandb":
+        return run_at_wandb(command, slots_of=lambda plan: (one_slot(plan), []))
+    from sweepkit.wandb.upload_client import Online
+
+    if command.confirm is not None:
         from sweepkit.confirm.confirm import confirm
 
-        return confirm(options, lambda plan: (one_slot(plan), ()))
+        return confirm(command.run, command.confirm, slots_for=lambda plan: (one_slot(plan), ()), uploads=Online)
     from sweepkit.runner.plan import make_plan
 
-    plan = make_plan(options)
+    assert command.sweep is not None
+    plan = make_plan(command.run, command.sweep)
     slots = one_slot(plan)
-    if options.dry_run:
-        return show_dry_run(options, plan, slots)
-    with Call(options, [plan], slots=slots) as call:
+    if command.run.dry_run:
+        return show_dry_run(command.run, plan, slots)
+    with Call(command.run, [plan], slots=slots, uploads=Online) as call:
         return call.run()
 
 
-def _control(options: Namespace) -> int:
+def run_at_wandb(command: RunnerCommand, *, slots_of: "Callable[[Plan], tuple[tuple[Slot, ...], list[str]]]") -> int:
+    """Let W&B lead one sweep, with one of its agents on each slot; return the exit code."""
+    from sweepkit.wandb.agents import Limits
+    from sweepkit.wandb.backend import run_backend
+    from sweepkit.wandb.backend_plan import check_options
+
+    check_options(command.run, join=command.join is not None, sweeps=bool(command.sweeps), delay=command.delay > 0)
+    limits = Limits(count=command.run.count, runs_per_worker=command.runs_per_worker, stagger_s=command.stagger)
+    return run_backend(
+        command.run, sweep=command.sweep, wandb_sweep=command.wandb_sweep, slots_of=slots_of, limits=limits
+    )
+
+
+def _control(options: RunOptions, control: str, name: str) -> int:
     """Ask something of a sweep that runs elsewhere; tell where it stands now."""
     from sweepkit.agents.control import SweepCommand, ask, find_sweep_record
     from sweepkit.runner.plan import check_storage_exists, storage_of
@@ -57,14 +68,14 @@ def _control(options: Namespace) -> int:
     storage = storage_of(options)
     check_storage_exists(storage)
     with open_store(storage) as store:
-        if (led := find_sweep_record(store, options.name)).meta.get("wandb", {}).get("path"):
+        if (led := find_sweep_record(store, name)).meta.get("wandb", {}).get("path"):
             from sweepkit.wandb.backend import control_at_wandb
 
-            control_at_wandb(led, options.command)
-        sweep = ask(store, options.name, SweepCommand(options.command))
+            control_at_wandb(led, control)
+        sweep = ask(store, name, SweepCommand(control))
         live = len(store.live_attempts(sweep.sweep_id))
     if options.json:
-        told = {"event": options.command, "sweep": sweep.name, "state": sweep.state.value, "running": live}
+        told = {"event": control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
@@ -74,11 +85,11 @@ def _control(options: Namespace) -> int:
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",
     }
-    print(f"{sweep.name}: {words[options.command]}")
+    print(f"{sweep.name}: {words[control]}")
     return 0
 
 
-def show_dry_run(options: Namespace, plan: "Plan", slots: "tuple[Slot, ...]") -> int:
+def show_dry_run(options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]") -> int:
     """Print what would be run; return the exit code."""
     from sweepkit.runner.dry_run import dry_run, dry_run_text
 

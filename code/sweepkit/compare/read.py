@@ -99,7 +99,7 @@ def read_training(file: Path, *, model: str | None = None, seed: str | None = No
         state=str(content.get("state", "finished")),
         config=config,
         facts={name: content[name] for name in _FACTS if content.get(name) is not None},
-        examples=read_examples(file.with_name("examples.jsonl")),
+        examples=_read_examples(file.with_name("examples.jsonl")),
     )
 
 
@@ -112,7 +112,7 @@ def _inner(config: Any, section: str, name: str) -> Any:
     return inner.get(name) if isinstance(inner, Mapping) else None
 
 
-def read_examples(file: Path) -> Examples | None:
+def _read_examples(file: Path) -> Examples | None:
     """Return the scores of every example in an `examples.jsonl`; None when there is no sound one."""
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -202,7 +202,7 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
 # -- a CSV ------------------------------------------------------------------------------------------------------------
 
 
-def read_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
+def csv_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
     """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
 
     Args:

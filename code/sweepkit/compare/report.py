@@ -4,12 +4,12 @@ import dataclasses
 import importlib.metadata
 import shutil
 import sys
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweepkit.analysis.budget import budgets
 from sweepkit.analysis.trained import Trained, group, lower_is_better, uneven_seeds
+from sweepkit.compare.options import StatisticsOptions
 from sweepkit.compare.text import (
     ComparisonReport,
     comparison_json,
@@ -27,7 +27,7 @@ from sweepkit.version import VERSION
 
 def make_report(
     trainings: Sequence[Trained],
-    options: Namespace,
+    options: StatisticsOptions,
     *,
     metric: str,
     notes: Sequence[str] = (),
@@ -38,7 +38,7 @@ def make_report(
 
     Args:
         trainings: Of any models.
-        options: metric, goal, rope, alpha, paired, evaluation.
+        options: How they are compared.
         metric: The score.
         notes: What must be known beside.
         sweeps: Runs of the sweeps that the configurations come from; None says nothing of budgets.
@@ -70,7 +70,7 @@ def make_report(
     )
 
 
-def _context(done: Sequence[Trained], options: Namespace) -> tuple[str, ...]:
+def _context(done: Sequence[Trained], options: StatisticsOptions) -> tuple[str, ...]:
     """Return what is the same of all trainings, as far as known."""
     parts = []
     for name, text in (("val_rows", "dev {} examples"), ("rouge_tokenizer", "tokenizer {}")):
@@ -117,11 +117,11 @@ def show(report: ComparisonReport, written: Sequence[Path], *, as_json: bool) ->
     if as_json:
         sys.stdout.write(json_text({"event": "comparison", **comparison_plain(report)}) + "\n")
         return
-    print(comparison_text(report, width=terminal_width()))
+    print(comparison_text(report, width=_terminal_width()))
     if written:
         print(f"\nfiles: {', '.join(relative(file) for file in written)}")
 
 
-def terminal_width() -> int:
+def _terminal_width() -> int:
     """Return the columns to write in: the terminal's, from 60 to 160; 100 where there is none."""
     return min(160, max(60, shutil.get_terminal_size((100, 24)).columns))

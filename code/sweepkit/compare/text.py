@@ -57,7 +57,7 @@ class ComparisonReport:
     noun: str = "model"
 
 
-def headline(report: ComparisonReport) -> str:
+def _headline(report: ComparisonReport) -> str:
     """Return what was measured, on one line."""
     models = [model for model in report.comparison.models if model.n]
     seeds = list(dict.fromkeys(seed for model in models for seed in model.seeds))
@@ -67,7 +67,7 @@ def headline(report: ComparisonReport) -> str:
     return " | ".join(parts)
 
 
-def model_table(report: ComparisonReport) -> Cells:
+def _model_table(report: ComparisonReport) -> Cells:
     """Return mean, standard deviation, maximum and minimum of each model, and the interval of its mean."""
     digits = digits_of(report.comparison)
     shared = report.comparison.pool
@@ -90,7 +90,7 @@ def model_table(report: ComparisonReport) -> Cells:
     )
 
 
-def pair_table(report: ComparisonReport) -> Cells:
+def _pair_table(report: ComparisonReport) -> Cells:
     """Return every pair: difference, interval, p, Holm's p, effect, Welch's p, what is seen, seeds needed, verdict."""
     digits = digits_of(report.comparison)
     return Cells(
@@ -130,7 +130,7 @@ def _effect(pair: Pair) -> str:
     return f"{pair.effect.g:.1f} [{low}, {high}]"
 
 
-def budget_table(budgets: Sequence[Budget]) -> Cells:
+def _budget_table(budgets: Sequence[Budget]) -> Cells:
     """Return what each model was given."""
     return Cells(
         caption="What each model was given",
@@ -150,7 +150,7 @@ def budget_table(budgets: Sequence[Budget]) -> Cells:
     )
 
 
-def sentences(report: ComparisonReport) -> list[str]:
+def _sentences(report: ComparisonReport) -> list[str]:
     """Return every pair in words, then what these seeds can show."""
     pairs = [pair_sentence(pair, report.comparison) + "." for pair in report.comparison.pairs]
     return [*pairs, *_seeds_alone(report.comparison), *closing_sentences(report.comparison)]
@@ -176,18 +176,18 @@ def _seeds_alone(comparison: Comparison) -> list[str]:
 
 def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
     """Return the whole report for a terminal of `width` columns."""
-    parts = [headline(report)]
+    parts = [_headline(report)]
     parts += [f"warning: {warning}" for warning in report.warnings]
-    parts += ["", as_text(model_table(report), width=width)]
+    parts += ["", as_text(_model_table(report), width=width)]
     if report.comparison.pairs:
         method = f"test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}"
-        parts += ["", method, as_text(pair_table(report), width=width)]
-    told = sentences(report)
+        parts += ["", method, as_text(_pair_table(report), width=width)]
+    told = _sentences(report)
     parts += ["", *told] if told else []
     notes = [*report.notes, *report.comparison.notes]
     parts += ["", *(f"note: {note}" for note in notes)] if notes else []
     if report.budgets:
-        parts += ["", as_text(budget_table(report.budgets), width=width), *budget_sentences(report.budgets)]
+        parts += ["", as_text(_budget_table(report.budgets), width=width), *budget_sentences(report.budgets)]
     return "\n".join(_folded(part, width) for part in parts)
 
 
@@ -202,29 +202,29 @@ def _folded(text: str, width: int) -> str:
 
 def comparison_markdown(report: ComparisonReport) -> str:
     """Return the report as Markdown."""
-    parts = [f"# Comparison by {report.metric}", headline(report).replace("|", "·")]
+    parts = [f"# Comparison by {report.metric}", _headline(report).replace("|", "·")]
     parts += [f"**Warning:** {warning}" for warning in report.warnings]
-    parts.append(as_markdown(model_table(report)))
+    parts.append(as_markdown(_model_table(report)))
     if report.comparison.pairs:
         parts.append(
             f"Test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}."
         )
-        parts.append(as_markdown(pair_table(report)))
-    lines = [*sentences(report), *report.notes, *report.comparison.notes]
+        parts.append(as_markdown(_pair_table(report)))
+    lines = [*_sentences(report), *report.notes, *report.comparison.notes]
     parts.append("\n".join(f"- {line}" for line in lines))
     if report.budgets:
-        parts += [as_markdown(budget_table(report.budgets)), "\n".join(budget_sentences(report.budgets))]
+        parts += [as_markdown(_budget_table(report.budgets)), "\n".join(budget_sentences(report.budgets))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def comparison_latex(report: ComparisonReport) -> str:
     """Return the tables as LaTeX (booktabs), the sentences as text below them."""
-    parts = [as_latex(model_table(report))]
+    parts = [as_latex(_model_table(report))]
     if report.comparison.pairs:
-        parts.append(as_latex(pair_table(report)))
+        parts.append(as_latex(_pair_table(report)))
     if report.budgets:
-        parts.append(as_latex(budget_table(report.budgets)))
-    lines = [headline(report), *report.warnings, *sentences(report), *report.notes, *report.comparison.notes]
+        parts.append(as_latex(_budget_table(report.budgets)))
+    lines = [_headline(report), *report.warnings, *_sentences(report), *report.notes, *report.comparison.notes]
     parts.append("\n\n".join(latex(line) for line in [*lines, *budget_sentences(report.budgets)]))
     return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
 
@@ -256,7 +256,7 @@ def comparison_plain(report: ComparisonReport) -> dict[str, Any]:
         "examples": comparison.examples,
         "models": [_model_plain(model) for model in comparison.models],
         "pairs": [_pair_plain(pair, settings.margin) for pair in comparison.pairs],
-        "sentences": sentences(report),
+        "sentences": _sentences(report),
         "notes": [*report.notes, *comparison.notes],
         "budget": [_budget_plain(item) for item in report.budgets],
         "budget_sentences": budget_sentences(report.budgets),

@@ -3,21 +3,21 @@
 import filecmp
 import os
 import shutil
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.agent import Finish
-from sweepkit.agents.slots import Slot
 from sweepkit.analysis.trained import Trained, lower_is_better, short_name
+from sweepkit.compare.options import ComparisonOptions, StatisticsOptions
 from sweepkit.compare.read import RESULT, read_training
 from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.files import replacing
 from sweepkit.model.runs import RunState
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, SweepPaths, find_config, slug
-from sweepkit.reports.files import dump_yaml, write_table
-from sweepkit.runner.call import Call
+from sweepkit.reports.files import dump_yaml
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, Plan, storage_of
 from sweepkit.runner.session import Session
 from sweepkit.sweep_config.read import read_sweep_text
@@ -25,7 +25,7 @@ from sweepkit.sweep_config.read import read_sweep_text
 if TYPE_CHECKING:
     from sweepkit.training.config.training import AnyConfig
 
-MODELS_DIR = CONFIG_DIR / "models"
+_MODELS_DIR = CONFIG_DIR / "models"
 _METRICS = {"summarization": "eval/rouge_combined_f1"}
 _METRIC = "eval/macro_f1"
 _PRELOADS = {"summarization": "sweepkit.training.preload"}
@@ -52,7 +52,7 @@ class Choice:
 # -- what is trained --------------------------------------------------------------------------------------------------
 
 
-def choose(options: Namespace) -> list[Choice]:
+def choose(options: ComparisonOptions) -> list[Choice]:
     """Return the models that the options name, their configurations read and checked with what is laid over them.
 
     Raises:
@@ -70,28 +70,28 @@ def choose(options: Namespace) -> list[Choice]:
     return choices
 
 
-def model_file(name: str) -> Path | None:
+def _model_file(name: str) -> Path | None:
     """Return the configuration that a model's name means: a file, or one of config/models/, "optimal_" left out."""
     return (
-        find_config(name, folder=MODELS_DIR) or find_config(f"optimal_{name}", folder=MODELS_DIR) or find_config(name)
+        find_config(name, folder=_MODELS_DIR) or find_config(f"optimal_{name}", folder=_MODELS_DIR) or find_config(name)
     )
 
 
-def _choice(name: str, options: Namespace) -> Choice:
-    from sweepkit.cli.trainer import preset_file
+def _choice(name: str, options: ComparisonOptions) -> Choice:
     from sweepkit.sweep_config.checker import suggestion
+    from sweepkit.training.config.files import preset_file
     from sweepkit.training.config.training import apply, apply_preset, read_training_config
 
-    file = model_file(name)
+    file = _model_file(name)
     if file is None:
-        known = sorted(path.stem for path in MODELS_DIR.glob("*.yaml"))
+        known = sorted(path.stem for path in _MODELS_DIR.glob("*.yaml"))
         rule = f"must be one of {', '.join(known)} (optimal_ may be left out), or a configuration's file"
         raise SpecError([Problem(where="--models", rule=rule, got=repr(name), hint=suggestion(name, known))])
     config = read_training_config(file)
     if options.preset is not None:
         config = apply_preset(config, preset_file(options.preset))
     overrides = {}
-    for assignment in options.set:
+    for assignment in options.assignments:
         field, equals, value = assignment.partition("=")
         if not equals:
             raise SweepKitError(f"--set: must be NAME=VALUE, got {assignment!r}")
@@ -116,7 +116,7 @@ def check_checkpoints(choices: Sequence[Choice]) -> None:
         if name is not None and reasons[name] is not None:
             missing.append(f"--models {choice.label}: its checkpoint must be at hand, got: {reasons[name]}")
     if missing:
-        tiny = ", ".join(sorted(path.stem for path in MODELS_DIR.glob("tiny_*.yaml") if "lora" not in path.stem))
+        tiny = ", ".join(sorted(path.stem for path in _MODELS_DIR.glob("tiny_*.yaml") if "lora" not in path.stem))
         raise SweepKitError(
             "\n".join(missing)
             + "\ndownload it once where there is a network, set model.name to a folder in a configuration of your own, "
@@ -124,12 +124,18 @@ def check_checkpoints(choices: Sequence[Choice]) -> None:
         )
 
 
-def make_comparison_plan(choices: Sequence[Choice], options: Namespace) -> Plan:
-    """Return the sweep that trains every model with every seed."""
+def make_comparison_plan(choices: Sequence[Choice], options: ComparisonOptions, run: RunOptions) -> Plan:
+    """Return the sweep that trains every model with every seed.
+
+    Args:
+        choices: The models.
+        options: Seeds, what is laid over the configurations, and the score.
+        run: How it is run.
+    """
     task = choices[0].config.task
-    metric = metric_of(options, task)
+    metric = metric_of(options.statistics, task)
     name = options.name or "compare-" + "-".join(choice.label for choice in choices)
-    goal = options.goal or ("minimize" if lower_is_better(metric) else "maximize")
+    goal = options.statistics.goal or ("minimize" if lower_is_better(metric) else "maximize")
     sweep: dict[str, Any] = {
         "name": name,
         "program": TRAINER.name,
@@ -148,21 +154,21 @@ def make_comparison_plan(choices: Sequence[Choice], options: Namespace) -> Plan:
         program=str(TRAINER),
         trains=False,  # the configuration is a parameter: there is no base to it
         base_config=BASE_CONFIG,
-        output_dir=Path(os.path.abspath(options.output_dir)),
-        storage=storage_of(options),
+        output_dir=Path(os.path.abspath(run.output_dir)),
+        storage=storage_of(run),
         cwd=cwd,
     )
 
 
-def metric_of(options: Namespace, task: str) -> str:
+def metric_of(options: StatisticsOptions, task: str) -> str:
     """Return the score to compare by: the option's, else the task's own."""
     return str(options.metric or _METRICS.get(task, _METRIC))
 
 
-def _overrides(options: Namespace) -> list[str]:
+def _overrides(options: ComparisonOptions) -> list[str]:
     """Return what every training is told beside its configuration and seed."""
     words = [] if options.preset is None else [f"--preset={_path(options.preset)}"]
-    words += [f"--set={assignment}" for assignment in options.set]
+    words += [f"--set={assignment}" for assignment in options.assignments]
     for option, value in (("--train-data", options.train_data), ("--val-data", options.val_data)):
         words += [] if value is None else [f"{option}={os.path.abspath(value)}"]
     return words
@@ -175,51 +181,36 @@ def _path(name: str) -> str:
 # -- the trainings ----------------------------------------------------------------------------------------------------
 
 
-class ComparisonSession(Session):
-    """A session without a winner: which run is best by chance is not what is asked."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._checked_first_run = True  # its look for unread parameters does not know --config
-
-    def conclude(self, finish: Finish) -> int:
-        """Write the table of runs; return the exit code."""
-        write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
-        return 1 if finish.given_up else 0
+# Which run is best by chance is not what is asked; and a look for unread parameters does not know --config.
+LEADER = Leader(ranks=False)
 
 
-class ComparisonCall(Call):
-    """A call whose sweep is a comparison."""
+def trainings_of(session: Session, choices: Sequence[Choice], seeds: Sequence[int]) -> list[Trained]:
+    """Return what was trained of a comparison, and put every finished result in its place.
 
-    def __init__(self, options: Namespace, plan: Plan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
-        super().__init__(options, [plan], slots=slots, notes=notes)
-        screen = self.sessions[0].screen
-        self.session = ComparisonSession(options, plan, self.store, slots=slots, screen=screen)
-        self.sessions = [self.session]
-
-    def __enter__(self) -> "ComparisonCall":
-        return self
-
-    def trainings(self, choices: Sequence[Choice], seeds: Sequence[int]) -> list[Trained]:
-        """Return what was trained of this comparison, and put every finished result in its place."""
-        labels = {choice.value: choice.label for choice in choices}
-        found = []
-        for run in self.store.runs(self.session.sweep.sweep_id):
-            label, seed = labels.get(str(run.params.get("config"))), run.params.get("seed")
-            if label is None or seed not in seeds or not run.state.done:
-                continue
-            results = self.session.paths.run_dir(run.run_id) / "results"
-            if run.state is RunState.FINISHED and (results / RESULT).is_file():
-                place = publish(results, self.session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
-                found.append(read_training(place / RESULT, model=label, seed=str(seed)))
-            else:
-                reason = run.reason or "it left no result"
-                state = "failed" if run.state is RunState.FINISHED else run.state.value
-                found.append(Trained(model=label, seed=str(seed), where=run.run_id, state=state, reason=reason))
-        return sorted(found, key=lambda item: [*labels.values()].index(item.model))
+    Args:
+        session: Of the comparison's sweep, concluded.
+        choices: Its models.
+        seeds: Those that count.
+    """
+    labels = {choice.value: choice.label for choice in choices}
+    found = []
+    for run in session.store.runs(session.sweep.sweep_id):
+        label, seed = labels.get(str(run.params.get("config"))), run.params.get("seed")
+        if label is None or seed not in seeds or not run.state.done:
+            continue
+        results = session.paths.run_dir(run.run_id) / "results"
+        if run.state is RunState.FINISHED and (results / RESULT).is_file():
+            place = _publish(results, session.plan.output_dir / f"{slug(label)}_seed{seed}" / "results")
+            found.append(read_training(place / RESULT, model=label, seed=str(seed)))
+        else:
+            reason = run.reason or "it left no result"
+            state = "failed" if run.state is RunState.FINISHED else run.state.value
+            found.append(Trained(model=label, seed=str(seed), where=run.run_id, state=state, reason=reason))
+    return sorted(found, key=lambda item: [*labels.values()].index(item.model))
 
 
-def publish(source: Path, target: Path) -> Path:
+def _publish(source: Path, target: Path) -> Path:
     """Copy the files of a result, the result itself last, each in one step; return the folder.
 
     A kill in between leaves no result that is not whole; the next call copies again what differs.
@@ -229,12 +220,8 @@ def publish(source: Path, target: Path) -> Path:
         copy = target / file.name
         if not file.is_file() or (copy.is_file() and filecmp.cmp(file, copy, shallow=False)):
             continue
-        aside = target / f".{file.name}.{os.getpid()}.tmp"
-        try:
+        with replacing(copy) as aside:
             shutil.copyfile(file, aside)
-            os.replace(aside, copy)
-        finally:
-            aside.unlink(missing_ok=True)
     return target
 
 

@@ -6,14 +6,14 @@ race's state is their run table, so the same command continues after a kill at a
 
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.agent import Finish
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.agents.slots import Slot
+from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.confirm.plan import (
     RacePlan,
     Setup,
@@ -39,10 +39,11 @@ from sweepkit.reports.confirmation import (
     confirmation_text,
     write_confirmation,
 )
-from sweepkit.reports.files import relative, write_config, write_spec, write_table
-from sweepkit.runner.call import Call
+from sweepkit.reports.files import relative, write_config
+from sweepkit.runner.call import Call, MakeUploads
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, check_storage_exists, storage_of
-from sweepkit.runner.session import Session
 from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.search.race import Pair, RaceEngine
 from sweepkit.store.open import open_store
@@ -53,15 +54,20 @@ if TYPE_CHECKING:
     from sweepkit.store.base import Store
 
 SlotsFor = Callable[[Plan], tuple[tuple[Slot, ...], Sequence[str]]]
+_Run = Callable[[RunOptions, RacePlan], "tuple[int, SweepRecord, End | None]"]
 _FINALISTS = 2
 
 
-def confirm(options: Namespace, slots_for: SlotsFor) -> int:
-    """Run or continue the confirmation of `options.confirm`; print what came of it; return the exit code.
+def confirm(
+    options: RunOptions, asked: ConfirmOptions, *, slots_for: SlotsFor, uploads: MakeUploads | None = None
+) -> int:
+    """Run or continue the confirmation of a sweep; print what came of it; return the exit code.
 
     Args:
-        options: The command line of a runner.
+        options: How its runs are made.
+        asked: Which sweep, and how it is confirmed.
         slots_for: What the runs of a plan may occupy, and what to tell of it.
+        uploads: Makes what sends runs elsewhere while they log; None sends nothing.
 
     Raises:
         SweepKitError: There is no such sweep, or nothing to confirm; another budget than recorded.
@@ -69,24 +75,25 @@ def confirm(options: Namespace, slots_for: SlotsFor) -> int:
     storage = storage_of(options)
     check_storage_exists(storage)
     with open_store(storage) as store:
-        parent = find_sweep_record(store, options.confirm)
+        parent = find_sweep_record(store, asked.sweep)
         own = plan_of_parent(options, parent)
         record = _recorded(store, confirmation_name(parent.name), parent, options)
-        setup = new_setup(options, store, parent, own) if record is None else _agreed(record, options)
-        holdout = {} if options.no_holdout else holdout_parameters(options, own)
+        setup = new_setup(asked, store, parent, own) if record is None else _agreed(record, asked)
+        holdout = {} if asked.no_holdout else holdout_parameters(asked, own)
     plan = race_plan(own, setup, text=record.text if record else None)
     if options.dry_run:
         return _show(options, plan, setup, holdout)
     keep_base_config(own, parent)
-    code, record, end = _run(options, plan, slots_for)
-    look: Seen | str = "the race is not over" if end is None else _holdout_reason(options, holdout)
+    run = partial(_run, slots_for=slots_for, uploads=uploads)
+    code, record, end = run(options, plan)
+    look: Seen | str = "the race is not over" if end is None else _holdout_reason(asked, holdout)
     if end is not None and not look:
-        code, look = _look(options, own, record, slots_for, holdout)
+        code, look = _look(options, own, record, run, holdout, again=asked.again)
     _conclude(options, own, parent, record, look)
     return code
 
 
-def _recorded(store: "Store", name: str, parent: SweepRecord, options: Namespace) -> SweepRecord | None:
+def _recorded(store: "Store", name: str, parent: SweepRecord, options: RunOptions) -> SweepRecord | None:
     """Return the confirmation that is recorded and gone on with; None to begin one."""
     family = store.sweeps(family=name)
     if not family or options.fresh:
@@ -99,16 +106,16 @@ def _recorded(store: "Store", name: str, parent: SweepRecord, options: Namespace
     return family[-1]
 
 
-def _agreed(record: SweepRecord, options: Namespace) -> Setup:
+def _agreed(record: SweepRecord, asked: ConfirmOptions) -> Setup:
     """Return the recorded race; refuse options that would have made another one."""
     setup = setup_of(record)
     assert setup is not None
     differences = [
         f"--{name}: {before} → {now}"
         for name, before, now in (
-            ("budget", setup.budget, options.budget_given),
-            ("rope", setup.rope, options.rope),
-            ("seeds-from", setup.seeds[0], options.seeds_from),
+            ("budget", setup.budget, asked.budget),
+            ("rope", setup.rope, asked.rope),
+            ("seeds-from", setup.seeds[0], asked.seeds_from),
         )
         if now is not None and now != before
     ]
@@ -124,45 +131,7 @@ def _agreed(record: SweepRecord, options: Namespace) -> Setup:
 # -- running it -------------------------------------------------------------------------------------------------------
 
 
-class RaceSession(Session):
-    """A session whose engine is a race; nothing of it is a winner until the race says so."""
-
-    plan: RacePlan
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._checked_first_run = True  # the sweep's own first run was looked at
-
-    def open(self) -> None:
-        """Make or continue the record; make the files' folder, the engine and the view."""
-        self.sweep, self.notes = self._open_sweep()
-        self.paths = self._paths(self.sweep)
-        self.paths.logs.mkdir(parents=True, exist_ok=True)
-        write_spec(self.paths, self.spec)
-        self.engine = race_engine(self.plan, self.sweep.seed)
-        self.view = self._make_view(self._tally(self.engine))
-
-    def conclude(self, finish: Finish) -> int:
-        """Write the table of runs; return the exit code."""
-        write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
-        if not self.options.json and not finish.complete:
-            print(f"{self.sweep.name}: not complete, {finish.reason}; the same command continues")
-        return 1 if finish.given_up else 0
-
-
-class RaceCall(Call):
-    """A call whose sweep is a race."""
-
-    def __init__(self, options: Namespace, plan: RacePlan, slots: tuple[Slot, ...], notes: Sequence[str]) -> None:
-        super().__init__(options, [plan], slots=slots, notes=notes)
-        self.session = RaceSession(options, plan, self.store, slots=slots, screen=self.sessions[0].screen)
-        self.sessions = [self.session]
-
-    def __enter__(self) -> "RaceCall":
-        return self
-
-
-def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
+def _race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     """Return the engine of a race, told nothing yet."""
     setup, spec = plan.setup, plan.spec
     race, metric = setup.race(seed), spec.metric
@@ -183,7 +152,9 @@ def race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     return RaceEngine(decide, lambda *pair: setup.params(spec, *pair), total=setup.total(), notes=notes)
 
 
-def _run(options: Namespace, plan: RacePlan, slots_for: SlotsFor) -> tuple[int, SweepRecord, "End | None"]:
+def _run(
+    options: RunOptions, plan: RacePlan, *, slots_for: SlotsFor, uploads: MakeUploads | None
+) -> tuple[int, SweepRecord, "End | None"]:
     """Run what is left of a race; return the exit code, its record, and how it ended (None: it has not)."""
     if not options.fresh and not options.retry_failed:
         with open_store(plan.storage) as store:
@@ -191,9 +162,14 @@ def _run(options: Namespace, plan: RacePlan, slots_for: SlotsFor) -> tuple[int, 
             if family and (end := _end_of(store, family[-1], plan)) is not None:
                 return 0, family[-1], end  # nothing is left to run
     slots, notes = slots_for(plan)
-    with RaceCall(options, plan, slots, notes) as call:
+    # Nothing of it is a winner until the race says so; and the sweep's own first run was looked at.
+    leader = Leader(make_engine=lambda sweep: _race_engine(plan, sweep.seed), ranks=False)
+    with Call(options, [plan], slots=slots, notes=notes, uploads=uploads, leader=leader) as call:
         code = call.run()
-        record = call.session.sweep
+        session = call.sessions[0]
+        record, finish = session.sweep, session.finish
+        if not options.json and not finish.complete:
+            print(f"{record.name}: not complete, {finish.reason}; the same command continues")
         return code, record, _end_of(call.store, record, plan)
 
 
@@ -207,7 +183,7 @@ def _end_of(store: "Store", record: SweepRecord, plan: RacePlan) -> "End | None"
     return step if isinstance(step, End) else None
 
 
-def _show(options: Namespace, plan: RacePlan, setup: Setup, holdout: Mapping[str, Any]) -> int:
+def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[str, Any]) -> int:
     """Print what would be run; return the exit code."""
     from sweepkit.reports.table import dotted, short
 
@@ -229,15 +205,15 @@ def _show(options: Namespace, plan: RacePlan, setup: Setup, holdout: Mapping[str
 # -- the hold-out set -------------------------------------------------------------------------------------------------
 
 
-def _holdout_reason(options: Namespace, holdout: Mapping[str, Any]) -> str:
+def _holdout_reason(asked: ConfirmOptions, holdout: Mapping[str, Any]) -> str:
     """Return why the hold-out set is not opened; "" when it is."""
-    if options.no_holdout:
+    if asked.no_holdout:
         return "not opened (--no-holdout)"
     return "" if holdout else "none is named; sweepkit.holdout or --holdout names the parameters that choose it"
 
 
 def _look(
-    options: Namespace, own: Plan, record: SweepRecord, slots_for: SlotsFor, holdout: Mapping[str, Any]
+    options: RunOptions, own: Plan, record: SweepRecord, run: _Run, holdout: Mapping[str, Any], *, again: bool
 ) -> tuple[int, Seen | str]:
     """Score the finalists on the hold-out set, once; return the exit code and what was seen, or why nothing was.
 
@@ -248,7 +224,7 @@ def _look(
         assert setup is not None
         family = store.sweeps(family=holdout_name(setup.sweep))
         last = setup_of(family[-1]) if family else None
-        again = options.again and not (family and _unfinished(store, family[-1]))
+        again = again and not (family and _unfinished(store, family[-1]))
         if last is None or again:
             chosen = _look_setup(store, own, record, setup, holdout)
         elif last.of == record.name:
@@ -261,8 +237,7 @@ def _look(
             )
         text = family[-1].text if family and chosen is last else None
     plan = race_plan(own, chosen, text=text)
-    asked = Namespace(**{**vars(options), "fresh": again and bool(family), "count": None, "retry_failed": False})
-    code, seen, _ = _run(asked, plan, slots_for)
+    code, seen, _ = run(replace(options, fresh=again and bool(family), count=None, retry_failed=False), plan)
     with open_store(own.storage) as store:
         opened = len(store.sweeps(family=plan.spec.name))
         return code, seen_of(store, seen, record, plan, opened)
@@ -293,7 +268,7 @@ def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, ho
 # -- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _conclude(options: Namespace, own: Plan, parent: SweepRecord, record: SweepRecord, look: Seen | str) -> None:
+def _conclude(options: RunOptions, own: Plan, parent: SweepRecord, record: SweepRecord, look: Seen | str) -> None:
     """Write what came of the race into the sweep's folder, and print it."""
     paths = SweepPaths(own.output_dir, parent.name)
     paths.root.mkdir(parents=True, exist_ok=True)

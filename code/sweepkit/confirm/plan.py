@@ -8,18 +8,19 @@ import dataclasses
 import difflib
 import os
 import re
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.confirm.sweep_text import confirming_text, own_seed_path, passes, passes_all
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.seeds import is_seed, parameter_path, seed_of_run, with_value, without_value
 from sweepkit.model.space import Path
 from sweepkit.paths import SweepPaths
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_join_plan
 from sweepkit.runner.preflight import sources_of
 from sweepkit.sweep_config.read import read_sweep_text
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from sweepkit.stats.race import Race
     from sweepkit.store.base import Store
 
-KEY = "confirmation"  # of a sweep's meta
+_KEY = "confirmation"  # of a sweep's meta
 _FIRST_SEED = 1001
+_BUDGET = 15  # runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ class Setup:
 
 def setup_of(record: SweepRecord) -> Setup | None:
     """Return the race that a sweep's record holds; None when it holds none."""
-    told = record.meta.get(KEY)
+    told = record.meta.get(_KEY)
     if not isinstance(told, Mapping):
         return None
     entrants = [{**item, "scores": tuple(item["scores"]), "alike": tuple(item["alike"])} for item in told["entrants"]]
@@ -156,17 +158,17 @@ class RacePlan(Plan):
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps."""
-        return {**Plan.meta(self, sampler), KEY: self.setup.plain()}
+        return {**Plan.meta(self, sampler), _KEY: self.setup.plain()}
 
 
 # -- a new race -------------------------------------------------------------------------------------------------------
 
 
-def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Plan) -> Setup:
+def new_setup(asked: ConfirmOptions, store: "Store", parent: SweepRecord, plan: Plan) -> Setup:
     """Return the race of a sweep's best configurations.
 
     Args:
-        options: The command line.
+        asked: How it is confirmed.
         store: The record.
         parent: The sweep.
         plan: How the sweep's runs are made.
@@ -179,6 +181,7 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
     from sweepkit.stats.race import plan_rounds
 
     spec = plan.spec
+    budget = _BUDGET if asked.budget is None else asked.budget
     if spec.metric is None:
         got = f"{len(spec.metrics)} of them" if spec.metrics else "none"
         raise SweepKitError(f"--confirm {parent.name}: needs a sweep with one metric to compare by, got {got}")
@@ -193,7 +196,7 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
             f"--confirm {parent.name}: needs runs that ended with a value of {spec.metric.name}, got none of "
             f"{len(runs)}; run the sweep first"
         )
-    rounds = plan_rounds(len(field_.candidates), options.budget)
+    rounds = plan_rounds(len(field_.candidates), budget)
     chosen = field_.candidates[: rounds[0].keep]
     used = used_seeds(store, parent, runs, plan)
     return Setup(
@@ -203,11 +206,11 @@ def new_setup(options: Namespace, store: "Store", parent: SweepRecord, plan: Pla
         entrants=_entrants(chosen, {run.number: run for run in runs}, own),
         everyone=tuple(item.scores for item in field_.configurations if item.scores),
         configurations=len(field_.configurations),
-        budget=options.budget,
+        budget=budget,
         rounds=tuple((item.keep, item.each) for item in rounds),
-        seeds=fresh_seeds(used, sum(item.each for item in rounds), first=options.seeds_from),
+        seeds=fresh_seeds(used, sum(item.each for item in rounds), first=asked.seeds_from),
         seed_path=own or _seed_path(plan, named_path),
-        rope=options.rope,
+        rope=asked.rope,
         model=field_.model,
     )
 
@@ -288,7 +291,7 @@ def holdout_name(sweep: str) -> str:
     return f"{sweep}-holdout"
 
 
-def plan_of_parent(options: Namespace, parent: SweepRecord) -> Plan:
+def plan_of_parent(options: RunOptions, parent: SweepRecord) -> Plan:
     """Return how the runs of a recorded sweep are made on this host, with the base configuration that they had."""
     if setup_of(parent) is not None:
         raise ConflictError(f"--confirm {parent.name}: is itself a confirmation; name the sweep that it confirms")
@@ -329,7 +332,7 @@ def keep_base_config(plan: Plan, parent: SweepRecord) -> None:
 # -- the hold-out set -------------------------------------------------------------------------------------------------
 
 
-def holdout_parameters(options: Namespace, plan: Plan) -> dict[str, Any]:
+def holdout_parameters(asked: ConfirmOptions, plan: Plan) -> dict[str, Any]:
     """Return the parameters that name the hold-out set: the option's, else the sweep's own; {} without one.
 
     Raises:
@@ -339,7 +342,7 @@ def holdout_parameters(options: Namespace, plan: Plan) -> dict[str, Any]:
     from sweepkit.text.yaml import parse
 
     given: dict[str, Any] = {}
-    for assignment in options.holdout or ():
+    for assignment in asked.holdout:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
             raise SweepKitError(f"--holdout: must be NAME=VALUE, got {assignment!r}")

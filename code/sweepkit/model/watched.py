@@ -40,16 +40,16 @@ class LiveRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One look at a sweep, all of it read from one state of the record.
+class PollResult:
+    """What a reader of a sweep found, all of it from one state of the database.
 
     Args:
         sweep: As it is now.
-        changed: The runs that changed since the look before (the first one: all), by number.
+        changed: The runs that changed since the poll before (the first one: all), by number.
         live: Its live attempts.
         now: The record's clock, seconds since the epoch.
         idle_since: When its last attempt ended, None while one is live or when none was ever made.
-        change: The change counter to hand to the next look.
+        change: The change counter to hand to the next poll.
     """
 
     sweep: SweepRecord

@@ -18,7 +18,7 @@ from sweepkit.paths import python
 from sweepkit.store.mirror import sync_mirror
 from sweepkit.store.watch import Watch, sqlite_url
 
-PORT = 8080
+_PORT = 8080
 _EVERY_S = 2.0
 _START_S = 60.0
 _GRACE_S = 5.0
@@ -141,7 +141,7 @@ def free_port(wanted: int | None) -> int:
     Raises:
         SweepKitError: The wanted one is taken.
     """
-    for port in (PORT, 0) if wanted is None else (wanted,):
+    for port in (_PORT, 0) if wanted is None else (wanted,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):

@@ -1,37 +1,38 @@
-"""Follow one sweep look by look: what changed is read, the rest is remembered; each look gives a snapshot."""
+"""Follow one sweep from snapshot to snapshot: what changed is read, the rest is remembered."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sweepkit.agents.run_cache import view_of
 from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
-from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.model.watched import LiveRun, Look
+from sweepkit.model.watched import LiveRun, PollResult
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 
-class Source(Protocol):
-    """Where a sweep is read from: a record, or W&B's server."""
+class SweepReader(Protocol):
+    """Where a sweep is read from: a database, or W&B's server."""
 
-    def look(self, sweep_id: str, since: int = 0) -> Look | None:
+    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
         """Return what changed after the change counter `since`; None when there is no such sweep."""
         ...
 
 
 class Follower:
-    """One sweep as it goes on. The cost of a look is that of what changed.
+    """One sweep as it goes on. The cost of a snapshot is that of what changed.
 
     Args:
         source: Where it is read from.
         sweep_id: Which sweep.
     """
 
-    def __init__(self, source: Source, sweep_id: str) -> None:
+    def __init__(self, source: SweepReader, sweep_id: str) -> None:
         self._source = source
         self._sweep_id = sweep_id
         self._since = 0
@@ -43,37 +44,35 @@ class Follower:
         self._total: int | None = None
         self._rows: dict[int, WatchedRun] = {}
         self._views: dict[int, RunView] = {}
-        self._judged: frozenset[str] = frozenset()
-        self._decisions: dict[str, Decision] = {}
         self.live: Sequence[LiveRun] = ()
 
-    def look(self) -> Snapshot:
-        """Look once more.
+    def snapshot(self) -> Snapshot:
+        """Return how the sweep stands now.
 
         Raises:
             SweepKitError: The sweep is gone, or the source cannot be read now.
         """
-        look = self._source.look(self._sweep_id, self._since)
-        if look is None:
-            raise SweepKitError(f"sweep {self._sweep_id}: must be in the record, got no such id; it was deleted")
-        self._read_spec(look.sweep)
+        found = self._source.poll(self._sweep_id, self._since)
+        if found is None:
+            raise SweepKitError(f"sweep {self._sweep_id}: must be in the database, got no such id; it was deleted")
+        self._read_spec(found.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
-        for run in look.changed:
+        for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            self._views[run.number] = _view(run)
-        self._since = look.change
-        self.live = look.live
+            self._views[run.number] = view_of(run)
+        self._since = found.change
+        self.live = found.live
         return snapshot(
             Watched(
-                sweep=look.sweep,
+                sweep=found.sweep,
                 metric=self._metric,
                 metrics=self._metrics,
                 total=self._total,
                 rows=list(self._rows.values()),
-                live=look.live,
-                now=look.now,
-                idle_since=look.idle_since,
-                verdicts=self._verdicts(look),
+                live=found.live,
+                now=found.now,
+                idle_since=found.idle_since,
+                verdicts=self._verdicts(found),
             )
         )
 
@@ -85,7 +84,7 @@ class Follower:
         self._metrics = metrics_of(sweep)
         try:
             self.spec = read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family)
-            # Of folds by themselves a look knows nothing, and their means so far would give another verdict.
+            # Of folds by themselves a snapshot knows nothing, and their means so far would give another verdict.
             wanted = self.spec.early_terminate or self.spec.extensions.early_terminate
             if self.spec.metric is not None and wanted and self.spec.instance_names is None:
                 self._rule = make_rule(self.spec, study=sweep.name)
@@ -93,11 +92,11 @@ class Follower:
         except SweepKitError:  # W&B, or another sweepkit, takes what we do not: then no margin and no total is known
             return
 
-    def _verdicts(self, look: Look) -> Mapping[str, Decision]:
+    def _verdicts(self, found: PollResult) -> Mapping[str, Decision]:
         """Return what the sweep's own stopping rule says of the running runs; its YAML names none: {}."""
         if self._rule is None:
             return {}
-        running = {attempt.run_id for attempt in look.live}
+        running = {attempt.run_id for attempt in found.live}
         views = list(self._views.values())
         return {
             view.run_id: self._rule.decide(view, views) for view in views if view.run_id in running and view.history
@@ -114,14 +113,3 @@ def total_of(spec: SweepSpec) -> int | None:
         total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
     limits = [limit for limit in (total, spec.run_cap) if limit is not None]
     return min(limits) if limits else None
-
-
-def _view(run: RunRecord) -> RunView:
-    return RunView(
-        number=run.number,
-        run_id=run.run_id,
-        params=run.params,
-        state=run.state,
-        history=run.history,
-        summary=run.summary,
-    )

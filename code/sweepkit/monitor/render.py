@@ -11,6 +11,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration
 from sweepkit.reports.table import STATE_STYLES
+from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -250,7 +251,7 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
         mine = [uses.get(run.row.run_id) for run in running]
         percents = ["-" if use is None or use.cpu_percent is None else f"{use.cpu_percent:.0f} %" for use in mine]
         columns.append(_Column("cpu", percents, 8))
-        columns.append(_Column("memory", ["-" if use is None else memory(use.memory_mb) for use in mine], 9))
+        columns.append(_Column("memory", ["-" if use is None else _memory(use.memory_mb) for use in mine], 9))
     notes = ["its lease is over" if run.live.expired else configuration(run.row.params) for run in running]
     columns.append(_Column("", notes, 10, right=False))
     return columns
@@ -261,7 +262,7 @@ def _slot(run: RunningRun, several_hosts: bool) -> str:
     return f"{device} @{run.live.host}" if several_hosts else device
 
 
-def memory(mb: float) -> str:
+def _memory(mb: float) -> str:
     """Return an amount of memory for people.
 
     >>> memory(312.4), memory(20480)
@@ -321,7 +322,7 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
 
 def _gpu_line(gpu: GpuUse) -> "Text":
     return _line(
-        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {memory(gpu.memory_mb)} of {memory(gpu.total_mb)}  {gpu.name}"
+        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}"
     )
 
 
@@ -387,9 +388,7 @@ def plain(picture: Picture) -> dict[str, Any]:
         "sweeps": [_plain_sweep(item, picture.uses) for item in picture.sweeps],
         "gpus": [
             {
-                "index": gpu.index,
-                "name": gpu.name,
-                "percent": gpu.percent,
+                **picked(gpu, "index", "name", "percent"),
                 "memory_mb": round(gpu.memory_mb),
                 "total_mb": round(gpu.total_mb),
             }
@@ -400,45 +399,29 @@ def plain(picture: Picture) -> dict[str, Any]:
 
 
 def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, Any]:
-    best = item.best
     return {
-        "name": item.name,
-        "state": item.state.value,
-        "reason": item.reason,
-        "ended": item.ended,
+        **picked(item, "name", "state", "reason", "ended"),
         "stalled": item.stalled or None,
-        "metric": None if item.metric is None else {"name": item.metric.name, "goal": item.metric.goal.value},
-        "total": item.total,
-        "done": item.done,
+        "metric": None if item.metric is None else picked(item.metric, "name", "goal"),
+        **picked(item, "total", "done"),
         "counts": {state.value: item.counts.get(state, 0) for state in RunState},
-        "best": None
-        if best is None
-        else {
-            "run_id": best.run_id,
-            "number": best.number,
-            "value": best.value,
-            "params": dict(best.params),
-            **({"configuration": best.configuration} if isinstance(best.configuration, int) else {}),
-            **({"seeds": best.seeds} if best.seeds > 1 else {}),
-        },
+        "best": None if item.best is None else _plain_best(item.best),
         **_plain_front(item),
-        "mean": item.mean,
-        "valued": item.valued,
+        **picked(item, "mean", "valued"),
         "curve": [[point.done, point.value, point.run_id] for point in item.curve],
         "workers": item.workers,
-        "elapsed_s": round(item.elapsed_s, 3),
-        "eta_s": None if item.eta_s is None else round(item.eta_s, 3),
+        "elapsed_s": _rounded(item.elapsed_s, 3),
+        "eta_s": _rounded(item.eta_s, 3),
         "running": [_plain_running(run, uses.get(run.row.run_id)) for run in item.running],
-        "failures": [
-            {
-                "run_id": row.run_id,
-                "number": row.number,
-                "state": row.state.value,
-                "reason": row.reason,
-                "ended_at": row.ended_at,
-            }
-            for row in item.failures
-        ],
+        "failures": [picked(row, "run_id", "number", "state", "reason", "ended_at") for row in item.failures],
+    }
+
+
+def _plain_best(best: WatchedRun) -> dict[str, Any]:
+    return {
+        **picked(best, "run_id", "number", "value", "params"),
+        **({"configuration": best.configuration} if isinstance(best.configuration, int) else {}),
+        **({"seeds": best.seeds} if best.seeds > 1 else {}),
     }
 
 
@@ -448,14 +431,9 @@ def _plain_front(item: Snapshot) -> dict[str, Any]:
         return {}
     names = [metric.name for metric in item.metrics]
     return {
-        "metrics": [{"name": metric.name, "goal": metric.goal.value} for metric in item.metrics],
+        "metrics": [picked(metric, "name", "goal") for metric in item.metrics],
         "front": [
-            {
-                "run_id": row.run_id,
-                "number": row.number,
-                "values": dict(zip(names, row.values, strict=True)),
-                "params": dict(row.params),
-            }
+            {**picked(row, "run_id", "number", "params"), "values": dict(zip(names, row.values, strict=True))}
             for row in item.front
         ],
     }
@@ -463,25 +441,22 @@ def _plain_front(item: Snapshot) -> dict[str, Any]:
 
 def _plain_running(run: RunningRun, use: ProcessUse | None) -> dict[str, Any]:
     return {
-        "run_id": run.row.run_id,
-        "number": run.row.number,
-        "params": dict(run.row.params),
+        **picked(run.row, "run_id", "number", "params"),
         "attempt": run.live.ordinal,
-        "host": run.live.host,
-        "device": run.live.device,
-        "pid": run.live.pid,
-        "reports": run.live.reports,
-        "step": run.live.step,
+        **picked(run.live, "host", "device", "pid", "reports", "step"),
         "value": run.row.newest,
         "best": run.row.value,
-        "age_s": None if run.age_s is None else round(run.age_s, 3),
-        "duration_s": round(run.duration_s, 3),
-        "margin": run.margin,
-        "verdict": run.verdict,
+        "age_s": _rounded(run.age_s, 3),
+        "duration_s": _rounded(run.duration_s, 3),
+        **picked(run, "margin", "verdict"),
         "lease_over": run.live.expired,
-        "cpu_percent": None if use is None or use.cpu_percent is None else round(use.cpu_percent, 1),
-        "memory_mb": None if use is None else round(use.memory_mb, 1),
+        "cpu_percent": None if use is None else _rounded(use.cpu_percent, 1),
+        "memory_mb": None if use is None else _rounded(use.memory_mb, 1),
     }
+
+
+def _rounded(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(number, digits)
 
 
 def at_clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class ProcessUsage:
-    """CPU and memory of attempts' process trees, from /proc; CPU over the time since the look before."""
+    """CPU and memory of attempts' process trees, from /proc; CPU over the time since the reading before."""
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[float, float]] = {}
@@ -41,7 +41,7 @@ class ProcessUsage:
         at = time.monotonic()
         before = self._before.get(item.attempt_id)
         self._before[item.attempt_id] = (at, cpu_s)
-        if before is None:  # the first look: the mean since the process began
+        if before is None:  # the first reading: the mean since the process began
             began = table[item.pid or 0][3]
             before = (at - max(0.0, _uptime() - began), 0.0)
         elapsed_s = at - before[0]
@@ -84,6 +84,6 @@ class GpuUsage:
     def __init__(self) -> None:
         self._nvml = open_nvml()
 
-    def look(self) -> list[GpuUse]:
+    def read(self) -> list[GpuUse]:
         """Return what every GPU uses now."""
         return [] if self._nvml is None else self._nvml.usage()

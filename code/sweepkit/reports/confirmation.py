@@ -169,12 +169,12 @@ class Confirmation:
         if not valued:
             return None
         equal = [item for item in valued if item.run_id in self.equal]
-        return (cheapest(equal) or valued[0]).run_id if equal else valued[0].run_id
+        return (_cheapest(equal) or valued[0]).run_id if equal else valued[0].run_id
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         tied = [item for item in self.members if item.tied]
-        cheap = cheapest(tied)
+        cheap = _cheapest(tied)
         found = asdict(self)
         if self.holdout is not None:
             for told, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
@@ -189,7 +189,7 @@ class Confirmation:
         }
 
 
-def cheapest(members: Sequence[Member]) -> Member | None:
+def _cheapest(members: Sequence[Member]) -> Member | None:
     """Return the one whose runs take the least time; None when no time is known."""
     timed = [item for item in members if item.duration_s is not None]
     return min(timed, key=lambda item: item.duration_s or 0.0) if timed else None
@@ -237,7 +237,7 @@ def _take(told: Confirmation, winner: Member) -> str:
 
 def _cheaper(tied: Sequence[Member], winner: Member) -> str:
     """Return which of the tied configurations trains faster than the winner, when it is worth a word."""
-    found = cheapest(tied)
+    found = _cheapest(tied)
     if found is None or found is winner or not found.duration_s or winner.duration_s is None:
         return ""
     ratio = winner.duration_s / found.duration_s
@@ -293,7 +293,7 @@ def _interval(item: Member, digits: int) -> str:
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
 
 
-def head(told: Confirmation) -> str:
+def _head(told: Confirmation) -> str:
     """Return what was done in one line."""
     rounds = ", ".join(f"{keep} x {each}" for keep, each in told.rounds)
     ended = told.end or "not complete, the same command continues"
@@ -303,7 +303,7 @@ def head(told: Confirmation) -> str:
     )
 
 
-def cells(told: Confirmation) -> Cells:
+def _cells(told: Confirmation) -> Cells:
     """Return the table, best first."""
     digits = digits_for(told.spread)
     rows = []
@@ -332,7 +332,7 @@ def cells(told: Confirmation) -> Cells:
 
 def confirmation_text(told: Confirmation, *, width: int = 120) -> str:
     """Return a confirmation for a terminal."""
-    lines = [head(told), "", as_text(cells(told), width=width), ""]
+    lines = [_head(told), "", as_text(_cells(told), width=width), ""]
     winner = next((item for item in told.members if item.run_id == told.winner), None)
     lines += verdict(told)
     if winner is not None:
@@ -388,13 +388,13 @@ def section_of(folder: Path) -> "Section | None":
     if found is None:
         return None
     told = from_plain(found)
-    table = cells(told)
+    table = _cells(told)
     heads = "".join(f"<th>{html.escape(item)}</th>" for item in table.heads)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     words = "".join(f"<p>{html.escape(line)}</p>" for line in verdict(told))
     body = (
         f'<div class="lead">{words}</div><div class="box"><table class="ranks"><tr>{heads}</tr>{rows}</table></div>'
-        f'<p class="note">{html.escape(head(told))}</p>'
+        f'<p class="note">{html.escape(_head(told))}</p>'
     )
     return Section(anchor=CONFIRMATION, title="Confirmation with fresh seeds", body=body)
 

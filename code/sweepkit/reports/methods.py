@@ -54,7 +54,7 @@ def methods(
     return [sentence for sentence in told if sentence]
 
 
-def when(runs: Sequence[RunRecord]) -> str:
+def _when(runs: Sequence[RunRecord]) -> str:
     """Return from when to when runs were run, to the minute, UTC; "" when nobody knows."""
     began = [run.started_at for run in runs if run.started_at is not None]
     ended = [run.ended_at for run in runs if run.ended_at is not None]

@@ -131,7 +131,7 @@ class Tally:
                 parts.append(f"{number} {state.value}")
         if self.best:
             value, runs = self.best
-            parts.append(f"best {value:.5g} ({best_of(runs)})")
+            parts.append(f"best {value:.5g} ({_best_of(runs)})")
         if self.front:
             parts.append(f"front of {len(self.front)}")
         eta = self.eta_s()
@@ -140,7 +140,7 @@ class Tally:
         return ", ".join(parts)
 
 
-def best_of(runs: Sequence[RunRecord | RunView]) -> str:
+def _best_of(runs: Sequence[RunRecord | RunView]) -> str:
     """Return what the best value is of: a run's, or the mean over the runs of a configuration."""
     which = configuration_of(runs[0])
     if which is not None:
@@ -169,7 +169,7 @@ def configuration(params: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={short(value)}" for name, value in dotted(params).items())
 
 
-def ending(event: RunEnded, spec: SweepSpec) -> str:
+def _ending(event: RunEnded, spec: SweepSpec) -> str:
     """Return the line that tells how a run ended."""
     run = event.run
     text = values_text(run, spec)
@@ -207,7 +207,7 @@ class PlainView:
             if isinstance(event, Notice):
                 print(f"{self._before}{'warning: ' if event.warning else ''}{event.text}", flush=True)
             elif isinstance(event, RunEnded):
-                print(f"{self._before}{ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
+                print(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
 
 
 class JsonView:
@@ -334,7 +334,7 @@ class RichView:
             text = escape(f"{self._before}{event.text}")
             self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False)
         elif isinstance(event, RunEnded):
-            text = escape(f"{self._before}{ending(event, self.tally.spec)}")
+            text = escape(f"{self._before}{_ending(event, self.tally.spec)}")
             self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
 
     def render(self) -> Any:

@@ -19,11 +19,11 @@ def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -
     """Return the table of a sweep for a terminal, and how many lines it leaves out: of configurations, else of runs."""
     found = configurations(spec, runs)
     if found:
-        return seeds_rich(spec, found, limit=limit), max(0, len(found) - limit)
+        return _seeds_rich(spec, found, limit=limit), max(0, len(found) - limit)
     return as_rich(spec, runs, limit=limit), max(0, len(runs) - limit)
 
 
-def seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int = 30) -> "Table":
+def _seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int = 30) -> "Table":
     """Return the table for a terminal, at most `limit` configurations."""
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""One HTML file that tells a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
+"""One HTML file that shows a whole sweep: words first, then figures, the table, what was stopped, failures, methods.
 
 No network is needed to read it. Used for `optuna_study_report.html` and, with another title, for a sweep's
 `report.html`.
@@ -24,7 +24,7 @@ from sweepkit.reports.figures.study import reading_order, study_figures
 from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
 
-CONFIRMATION = "confirmation"  # the section that is told right after the best configuration
+CONFIRMATION = "confirmation"  # the section that stands right after the best configuration
 _TOP = 5
 _LISTED = 20
 
@@ -72,7 +72,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContext:
-    """What a report tells beside the runs.
+    """What a report says beside the runs.
 
     Args:
         title: Its heading.
@@ -91,45 +91,45 @@ class ReportContext:
     confirmed: Mapping[str, str] = field(default_factory=dict)
 
 
-def study_report(table: RunTable, told: ReportContext) -> str:
+def study_report(table: RunTable, context: ReportContext) -> str:
     """Return the report as HTML."""
     pictured = len(table.ranked()) > 1  # one run is a point in every picture
-    small = slices(table, order=reading_order(told.importance)) if pictured else []
-    drawn = study_figures(table, told.importance) if pictured else []
+    small = slices(table, order=reading_order(context.importance)) if pictured else []
+    drawn = study_figures(table, context.importance) if pictured else []
     figures = [figure for figure in drawn if figure.data or figure.name == "param_importances"]
-    early = [section for section in told.sections if section.anchor == CONFIRMATION]
+    early = [section for section in context.sections if section.anchor == CONFIRMATION]
     sections = [
-        _best(table, told.confirmed),
+        _best(table, context.confirmed),
         *early,
         *([_figures(figures)] if figures else []),
         *([_slices(small)] if small else []),
-        *(section for section in told.sections if section not in early),
+        *(section for section in context.sections if section not in early),
         _stopped(table),
         _failures(table),
         Section(anchor="runs", title="All runs", body=table_html(table)),
-        _methods(told),
+        _methods(context),
     ]
     shown = [section for section in sections if section.body]
     links = "".join(f'<a href="#{section.anchor}">{html.escape(section.title)}</a>' for section in shown)
-    lead = _paragraphs(summary(table, confirmed=bool(told.confirmed)))
+    lead = _paragraphs(summary(table, confirmed=bool(context.confirmed)))
     body = [
-        f"<header><h1>{html.escape(_heading(table, told))}</h1>{_tiles(table)}",
+        f"<header><h1>{html.escape(_heading(table, context))}</h1>{_tiles(table)}",
         f'<div class="lead">{lead}</div><nav>{links}</nav></header>',
         *(f'<section id="{s.anchor}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in shown),
     ]
     tail = scripts([*figures, *small]) + f"\n<script>{TABLE_JS}</script>"
-    return document(_heading(table, told), "\n".join(body), css=_CSS + TABLE_CSS, tail=tail)
+    return document(_heading(table, context), "\n".join(body), css=_CSS + TABLE_CSS, tail=tail)
 
 
-def write_study_report(path: Path, table: RunTable, told: ReportContext) -> Path:
+def write_study_report(path: Path, table: RunTable, context: ReportContext) -> Path:
     """Write the report in one step: the whole file or none. Its folder is made when it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, study_report(table, told))
+    write_atomically(path, study_report(table, context))
     return path
 
 
-def _heading(table: RunTable, told: ReportContext) -> str:
-    return f"{told.title}: {table.name}" if table.name else told.title
+def _heading(table: RunTable, context: ReportContext) -> str:
+    return f"{context.title}: {table.name}" if table.name else context.title
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ def _tiles(table: RunTable) -> str:
 
 
 def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
-    """Return the best configuration, and the five best with what each is worth: a single look."""
+    """Return the best configuration, and the five best with what each is worth: at a glance."""
     ranked = contenders(table)
     if not ranked or table.metric is None:
         return Section(anchor="best", title="Best configuration", body="")
@@ -160,7 +160,7 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
     alone = len(best.rows) == 1
     names = [column.name for column in table.columns if alone or not column.seed]
     values = [(name, short(best.params[name])) for name in names if name in best.params]
-    body = [f'<div class="box">{pairs(values)}</div>']
+    body = [f'<div class="box">{_pairs(values)}</div>']
     if len(ranked) > 1:
         heads = ("rank", "run", "value", "")
         head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
@@ -202,8 +202,8 @@ def _stopped(table: RunTable) -> Section:
     groups = reasons(table, [RunState.STOPPED])
     if not groups:
         return Section(anchor="stopped", title="Stopped early", body="")
-    told = saved(table)
-    lead = f"<p>{html.escape(told)}</p>" if told else ""
+    sparing = saved(table)
+    lead = f"<p>{html.escape(sparing)}</p>" if sparing else ""
     return Section(anchor="stopped", title="Stopped early, and why", body=lead + _grouped(groups))
 
 
@@ -233,14 +233,14 @@ def _grouped(groups: Sequence[Reasons]) -> str:
     return "".join(found)
 
 
-def _methods(told: ReportContext) -> Section:
-    body = _paragraphs(told.methods)
-    if told.environment:
-        body += f'<div class="box">{pairs(list(told.environment.items()))}</div>'
+def _methods(context: ReportContext) -> Section:
+    body = _paragraphs(context.methods)
+    if context.environment:
+        body += f'<div class="box">{_pairs(list(context.environment.items()))}</div>'
     return Section(anchor="methods", title="Methods and environment", body=body)
 
 
-def pairs(values: Sequence[tuple[str, str]]) -> str:
+def _pairs(values: Sequence[tuple[str, str]]) -> str:
     """Return names and values as a table of two columns."""
     rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in values)
     return f'<table class="pairs">{rows}</table>'

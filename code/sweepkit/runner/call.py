@@ -3,9 +3,9 @@
 import os
 import signal
 import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
+from typing import Protocol
 
 from sweepkit.agents.agent import Finish, release_all
 from sweepkit.agents.gpu_memory import make_gate
@@ -16,44 +16,77 @@ from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError
 from sweepkit.model.events import Notice
 from sweepkit.reports.progress import Screen
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.session import Session
 from sweepkit.store.open import open_store
-from sweepkit.wandb.upload_client import Online
+
+
+class Uploads(Protocol):
+    """What sends the runs of a call elsewhere while they log: its methods are called in this order."""
+
+    def start(self) -> None:
+        """Begin what takes a while."""
+
+    def begin(self) -> Sequence[str]:
+        """Ask for access before anything is recorded; return what to tell. Raises TrackingError without any."""
+        ...
+
+    def go(self, names: Mapping[str, str]) -> None:
+        """Send the sweeps; `names` gives each plan's name in the record."""
+
+    def finish(self, *, hurried: Callable[[], bool], preempted: bool) -> None:
+        """Wait until all is sent, or `hurried` returns True; there is little time when `preempted`."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+# Makes the uploads of a call from its options, its sweeps, and what shows a warning; None when nothing is sent.
+MakeUploads = Callable[[RunOptions, Sequence[Plan], Callable[[str], None]], Uploads | None]
 
 
 class Call:
     """Run sweeps with a number of workers. A context manager: it closes what it opened.
 
     Args:
-        options: The command line.
+        options: How they are run.
         plans: The sweeps, of different names; they share one record.
         slots: What runs may occupy; see `slots_of`.
         schedule: When workers may begin.
         notes: What to tell first.
+        uploads: Makes what sends runs elsewhere while they log; None sends nothing.
+        leader: Who says which configurations are run; None for each sweep's own engine.
     """
 
     def __init__(
         self,
-        options: Namespace,
+        options: RunOptions,
         plans: Sequence[Plan],
         *,
         slots: tuple[Slot, ...],
         schedule: StartSchedule | None = None,
         notes: Sequence[str] = (),
+        uploads: MakeUploads | None = None,
+        leader: Leader | None = None,
     ) -> None:
         self.store = open_store(plans[0].storage)
         self.slots = slots
         self.schedule = schedule or StartSchedule()
         self.notes = list(notes)
         self.launcher: LocalLauncher | None = None
-        self.cold = bool(options.cold)
+        self.cold = options.cold
         self.preempted = False
         screen = Screen() if sys.stdout.isatty() and not options.json else None
-        self.online = Online(options, plans, lambda text: self.sessions[0].on_event(Notice(text=text, warning=True)))
+        self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.sessions = [
-            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1) for plan in plans
+            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1, leader=leader)
+            for plan in plans
         ]
+
+    def _warn(self, text: str) -> None:
+        self.sessions[0].on_event(Notice(text=text, warning=True))
 
     def __enter__(self) -> "Call":
         return self
@@ -61,20 +94,23 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.online.close()
+        if self.uploads is not None:
+            self.uploads.close()
         if self.launcher is not None:
             self.launcher.close()
         self.store.close()
 
     def run(self) -> int:
         """Run the sweeps; return the exit code."""
-        self.online.start()
+        if self.uploads is not None:
+            self.uploads.start()
         for session in self.sessions:
             session.check()  # may refuse: nothing is recorded yet
-        self.notes += self.online.begin()  # likewise
+        self.notes += self.uploads.begin() if self.uploads is not None else ()  # likewise
         for session in self.sessions:
             session.open()
-        self.online.go({session.spec.name: session.sweep.name for session in self.sessions})
+        if self.uploads is not None:
+            self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
         first = self.sessions[0]
         self.launcher = LocalLauncher(
             log=first.paths.logs / "forkserver.log",
@@ -118,7 +154,8 @@ class Call:
             self._tell_notes()
             finishes = pool.run()
             level = pool.interrupt_level
-            self.online.finish(hurried=lambda: pool.interrupt_level > level, preempted=self.preempted)
+            if self.uploads is not None:
+                self.uploads.finish(hurried=lambda: pool.interrupt_level > level, preempted=self.preempted)
             return finishes
         except BaseException:
             if self.launcher is not None:
@@ -140,7 +177,7 @@ class Call:
                 session.on_event(Notice(text=note))
 
 
-def slots_of(options: Namespace, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
+def slots_of(options: SlotOptions, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
     """Return the slots that `parallel_sweep_runner.py` is asked for, and what to tell of them.
 
     Raises:

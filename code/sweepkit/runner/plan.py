@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
+from sweepkit.runner.options import RunOptions
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -63,7 +63,7 @@ class Plan:
         }
 
 
-def storage_of(options: Namespace) -> str:
+def storage_of(options: RunOptions) -> str:
     """Return URL or path of the record that the options name."""
     return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
 
@@ -77,25 +77,25 @@ def check_storage_exists(storage: str) -> None:
         )
 
 
-def make_plan(options: Namespace, sweep: str | None = None, *, searches: bool = True) -> Plan:
+def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan:
     """Read and check everything that a call needs; raises SpecError with every problem found.
 
     Args:
-        options: The command line.
-        sweep: The sweep's YAML or its name; None takes `options.sweep_config`.
+        options: How it is run.
+        sweep: The sweep's YAML or its name.
         searches: As `plan_of`.
     """
     cwd = Path.cwd()
-    file = find_sweep(sweep or options.sweep_config, cwd=cwd, config_dir=CONFIG_DIR)
+    file = find_sweep(sweep, cwd=cwd, config_dir=CONFIG_DIR)
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
     return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
 
 
-def plan_of(options: Namespace, spec: SweepSpec, *, searches: bool = True) -> Plan:
+def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> Plan:
     """Check everything that a call needs of a sweep that was read; raises SpecError with every problem found.
 
     Args:
-        options: The command line.
+        options: How it is run.
         spec: The sweep.
         searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
     """
@@ -126,7 +126,7 @@ def plan_of(options: Namespace, spec: SweepSpec, *, searches: bool = True) -> Pl
     )
 
 
-def make_join_plan(options: Namespace, record: SweepRecord) -> Plan:
+def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """Return the plan of an agent that works along on a recorded sweep: YAML, program and base config are the record's.
 
     A program of the other host's checkout is looked for in this one's; a base configuration that is not here, or is
@@ -174,17 +174,22 @@ def _holds(file: Path, text: str) -> bool:
         return False
 
 
-def _base_config(options: Namespace, spec: SweepSpec) -> Path:
-    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml.
+def _base_config(options: RunOptions, spec: SweepSpec) -> Path:
+    """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml."""
+    if options.base_config is not None:
+        return find_config(str(options.base_config)) or Path(options.base_config)
+    return base_config_of(spec.extensions.base_config, spec.directory)
+
+
+def base_config_of(name: str | None, directory: str) -> Path:
+    """Return the training configuration that a YAML in `directory` names; None means config/base_config.yaml.
 
     A name that is no file stays as it is: whoever reads it says so.
     """
-    if options.base_config is not None:
-        return find_config(str(options.base_config)) or Path(options.base_config)
-    if spec.extensions.base_config is None:
+    if name is None:
         return BASE_CONFIG
-    beside = Path(spec.directory or ".", spec.extensions.base_config)
-    return beside if beside.is_file() else find_config(spec.extensions.base_config) or beside
+    beside = Path(directory or ".", name)
+    return beside if beside.is_file() else find_config(name) or beside
 
 
 def _program(spec: SweepSpec, cwd: Path) -> str:

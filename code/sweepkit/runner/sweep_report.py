@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.paths import SweepPaths
-from sweepkit.sources.table_sources import Source, environment_of
+from sweepkit.reports.source import Source, environment_of
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
@@ -51,7 +51,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
             versions=environment,
         )
     sections = [section_of(source.folder), _without_importance(source) if importance is None else None]
-    told = ReportContext(
+    context = ReportContext(
         title="Sweep",
         importance=importance,
         methods=how,
@@ -59,7 +59,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
         sections=[section for section in sections if section is not None],
         confirmed=labels_of(source.folder),
     )
-    return write_study_report(path, source.table, told)
+    return write_study_report(path, source.table, context)
 
 
 def report_at_end(
@@ -85,9 +85,9 @@ def report_at_end(
         return write_sweep_report(source, paths.root / REPORT_NAME, importance=importance)
     except Exception as error:  # noqa: BLE001 - days of training are not to end with the exit code of a picture
         where = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        got = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
         print(
-            f"warning: {REPORT_NAME}: could not be written, got: {told}; "
+            f"warning: {REPORT_NAME}: could not be written, got: {got}; "
             f"python analysis/analyze_sweep.py {sweep.name} tries again",
             file=sys.stderr,
         )

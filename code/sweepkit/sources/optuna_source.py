@@ -1,22 +1,19 @@
 """An Optuna storage as a source of the analysis scripts: `optuna:URL#STUDY`, or --optuna-storage URL --study STUDY."""
 
-import os
-from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import slug
+from sweepkit.sources.options import SourceOptions
 
 if TYPE_CHECKING:
     from sweepkit.store.mirror_read import FoundStudy
 
-PREFIX = "optuna:"
+_PREFIX = "optuna:"
 
 
-def is_study(options: Namespace) -> bool:
-    """Return whether the options name a study."""
-    return options.optuna_storage is not None or is_study_name(options.sweep)
+def is_study(options: SourceOptions) -> bool:
+    """Return whether the options name a study, or half of one."""
+    return options.optuna_storage is not None or options.study is not None or is_study_name(options.sweep)
 
 
 def is_study_name(text: str | None) -> bool:
@@ -25,16 +22,16 @@ def is_study_name(text: str | None) -> bool:
     >>> is_study_name("optuna:sqlite:///s.db#mine"), is_study_name("first_sweep"), is_study_name(None)
     (True, False, False)
     """
-    return text is not None and text.startswith(PREFIX)
+    return text is not None and text.startswith(_PREFIX)
 
 
-def split(text: str) -> tuple[str, str | None]:
+def _split(text: str) -> tuple[str, str | None]:
     """Return the storage and the study of `optuna:URL#STUDY`; None without a study.
 
     >>> split("optuna:sqlite:///s.db#a #1"), split("optuna:s.db")
     (('sqlite:///s.db', 'a #1'), ('s.db', None))
     """
-    url, _, study = text.removeprefix(PREFIX).partition("#")
+    url, _, study = text.removeprefix(_PREFIX).partition("#")
     return url, study or None
 
 
@@ -42,10 +39,10 @@ def read_named(text: str) -> "FoundStudy":
     """Return the study of `optuna:URL#STUDY`. Raises StoreError when there is no such one."""
     from sweepkit.store.mirror_read import read_study
 
-    return read_study(*split(text))
+    return read_study(*_split(text))
 
 
-def study_of(options: Namespace) -> "FoundStudy":
+def study_of(options: SourceOptions) -> "FoundStudy":
     """Return the study that the options name.
 
     Raises:
@@ -57,15 +54,10 @@ def study_of(options: Namespace) -> "FoundStudy":
     if options.optuna_storage is None:
         if options.study is not None:
             raise SweepKitError("--study: names a study of --optuna-storage, got none; or write optuna:URL#STUDY")
-        return read_named(options.sweep)
+        return read_named(options.sweep or "")
     if options.sweep is not None:
         raise SweepKitError(
             f"--optuna-storage: is in place of a sweep, got {options.sweep!r}, too; name the study with --study"
         )
-    url, study = split(options.optuna_storage)
+    url, study = _split(options.optuna_storage)
     return read_study(url, options.study or study)
-
-
-def folder_of(options: Namespace, study: "FoundStudy") -> Path:
-    """Return where files about a study go."""
-    return Path(os.path.abspath(options.output_dir)) / f"analysis_{slug(study.spec.name)}"

@@ -81,7 +81,7 @@ def read_study(url: str, name: str | None = None) -> FoundStudy:
 
 @contextmanager
 def _opened(url: str) -> "Iterator[tuple[BaseStorage, str]]":
-    """Yield a storage that is only read, and how to call it; what goes wrong in it is told as a StoreError."""
+    """Yield a storage that is only read, and how to call it; what goes wrong in it is reported as a StoreError."""
     try:
         import optuna
         import sqlalchemy as sa
@@ -169,7 +169,7 @@ def _found(study: "Study") -> FoundStudy:
         metrics=metrics if len(metrics) > 1 else (),
         source=f"Optuna study {study.study_name}",
     )
-    return FoundStudy(spec=spec, runs=tuple(_run(trial, metrics) for trial in trials))
+    return FoundStudy(spec=spec, runs=tuple(run_of_trial(trial, metrics) for trial in trials))
 
 
 def _metrics(study: "Study") -> tuple[Metric, ...]:
@@ -214,18 +214,24 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _run(trial: "FrozenTrial", metrics: Sequence[Metric]) -> RunRecord:
+def run_of_trial(trial: "FrozenTrial", metrics: Sequence[Metric]) -> RunRecord:
+    """Return a trial as a run, its parameters by their flat names.
+
+    Args:
+        trial: Of any study.
+        metrics: The study's objectives, in their order.
+    """
     attrs = trial.user_attrs
     state = _state(trial.state.name, attrs.get("state"))
     values = [float(value) for value in trial.values or () if value is not None]
     names = [metric.name for metric in metrics]
-    told = dict(zip(names, values, strict=False))
+    scores = dict(zip(names, values, strict=False))
     started, ended = trial.datetime_start, trial.datetime_complete
     duration = None if started is None or ended is None else (ended - started).total_seconds()
     history, summary = _course(trial, values, metrics)
     outcome: dict[str, Any] = {} if duration is None else {"duration_s": duration}
-    if len(metrics) > 1 and len(told) == len(metrics):
-        outcome[OUTCOME] = told
+    if len(metrics) > 1 and len(scores) == len(metrics):
+        outcome[OUTCOME] = scores
     numbers = {
         key: float(value) for key, value in attrs.items() if isinstance(value, float) and not key.startswith(_PARAM)
     }
@@ -239,8 +245,8 @@ def _run(trial: "FrozenTrial", metrics: Sequence[Metric]) -> RunRecord:
         reason=_reason(trial, state),
         history=history,
         summary=summary,
-        best_metrics=numbers | told,
-        last_metrics=numbers | told,
+        best_metrics=numbers | scores,
+        last_metrics=numbers | scores,
         attempts=int(attrs.get("attempt", 1)) if isinstance(attrs.get("attempt", 1), int) else 1,
         started_at=None if started is None else started.timestamp(),
         ended_at=None if ended is None else ended.timestamp(),

@@ -1,8 +1,8 @@
 """Read a record that others write: nothing is made, migrated or changed, on SQLite and PostgreSQL alike.
 
 **SQLite.** A file in WAL mode that is open elsewhere is joined read-only. One that nobody has open (no write-ahead log
-beside it) is read as immutable, so that not even SQLite's own files appear in its folder; each look opens it anew, so a
-writer that comes later is seen at the next look.
+beside it) is read as immutable, so that not even SQLite's own files appear in its folder; each poll opens it anew, so a
+writer that comes later is seen at the next poll.
 
 **PostgreSQL.** The server itself refuses writes of the session.
 """
@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from sweepkit.errors import StoreError
-from sweepkit.model.watched import LiveRun, Look
+from sweepkit.model.watched import LiveRun, PollResult
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
@@ -36,7 +36,7 @@ from sweepkit.store.sql import SqlStore
 
 _first, _last = REPORTS.alias("first"), REPORTS.alias("newest")
 _SWEEP = sa.select(SWEEPS, db_now().label("now")).where(SWEEPS.c.sweep_id == sa.bindparam("b_sweep"))
-# `next_seq` leads to the newest report by primary key: a look costs the same however many reports there are.
+# `next_seq` leads to the newest report by primary key: a poll costs the same however many reports there are.
 _LIVE = (
     sa.select(
         ATTEMPTS,
@@ -61,20 +61,20 @@ _IDLE_SINCE = sa.select(sa.func.max(ATTEMPTS.c.ended_at)).where(ATTEMPTS.c.sweep
 class Watch(SqlStore):
     """A record opened for reading: `runs`, `sweeps`, … as in `Store`; every write raises StoreError."""
 
-    def look(self, sweep_id: str, since: int = 0) -> Look | None:
+    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
         """Return what a monitor needs of a sweep; None when there is no such sweep.
 
         The cost is that of the runs changed after `since` and of the live attempts, not of the whole sweep.
         """
         key = {"b_sweep": sweep_id}
 
-        def work(connection: sa.Connection) -> Look | None:
+        def work(connection: sa.Connection) -> PollResult | None:
             row = connection.execute(_SWEEP, key).first()
             if row is None:
                 return None
             changed = connection.execute(q.RUNS_SINCE, {**key, "b_since": since}).all()
             live = connection.execute(_LIVE, key).all()
-            return Look(
+            return PollResult(
                 sweep=records.sweep_record(row),
                 changed=[
                     writes.with_history(connection, run) if run.n_chunks else records.run_record(run) for run in changed
@@ -172,7 +172,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def _postgresql(url: sa.URL) -> StoreSession:
     engine = sa.create_engine(
         url,
-        isolation_level="REPEATABLE READ",  # all statements of a look see one state
+        isolation_level="REPEATABLE READ",  # all statements of a poll see one state
         pool_pre_ping=True,
         pool_size=2,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit monitor"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sweepkit.studies.results import StudyResult
 
-REPORT_NAME = "optuna_study_report.html"
+_REPORT_NAME = "optuna_study_report.html"
 _TOLD = ("sweepkit", "optuna", "torch", "transformers")
 
 
@@ -31,8 +31,8 @@ def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
     table = from_runs(result.spec, result.runs)
     found = importances(table) if table.metrics and table.rows else None
     how = methods(result.spec, table, found)
-    told = ReportContext(title="Optuna study", importance=found, methods=how, environment=_versions())
-    return [*write(folder, table, found), write_study_report(folder / REPORT_NAME, table, told)]
+    context = ReportContext(title="Optuna study", importance=found, methods=how, environment=_versions())
+    return [*write(folder, table, found), write_study_report(folder / _REPORT_NAME, table, context)]
 
 
 def _versions() -> dict[str, str]:

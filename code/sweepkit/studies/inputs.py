@@ -9,7 +9,8 @@ from typing import Any
 
 from sweepkit.errors import DataError, Problem, SpecError
 from sweepkit.files import write_atomically
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
+from sweepkit.paths import BASE_CONFIG
+from sweepkit.training.config.files import find_training_config
 from sweepkit.training.config.training import (
     AnyConfig,
     ImageConfig,
@@ -48,7 +49,7 @@ def config_of(config: Any) -> AnyConfig:
         return read_training_config(BASE_CONFIG)
     if isinstance(config, str | os.PathLike):
         name = os.fspath(config)
-        found = find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
+        found = find_training_config(name)
         if found is None:
             rule = "must be a training configuration: a file, or a name in config/ or config/models/"
             raise SpecError([Problem(where="config", rule=rule, got=repr(name))])
@@ -108,12 +109,7 @@ def _file_of(data: Any, name: str, config: TrainingConfig, folder: Path) -> Path
     lines = [json.dumps(row, ensure_ascii=False, default=str) for row in _rows(data, name, columns, extra)]
     if not lines:
         raise DataError(f"{name}_dataset: must have rows, got none")
-    text = "\n".join(lines) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.jsonl"
-    if not file.exists():
-        write_atomically(file, text)
-    return Path(os.path.abspath(file))
+    return _written(folder, name, ".jsonl", "\n".join(lines) + "\n")
 
 
 def _rows(data: Any, name: str, columns: list[str], extra: Iterable[str]) -> Iterable[dict[str, Any]]:
@@ -141,9 +137,13 @@ def _rows(data: Any, name: str, columns: list[str], extra: Iterable[str]) -> Ite
 
 def write_config(config: AnyConfig, folder: Path) -> Path:
     """Write a configuration as a file named by its content, so that another one is never taken for it."""
-    text = to_yaml(config)
+    return _written(folder, "base", ".yaml", to_yaml(config))
+
+
+def _written(folder: Path, name: str, suffix: str, text: str) -> Path:
+    """Write a text as a file named by its content; return the file, absolute."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"base-{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+    file = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}{suffix}"
     if not file.exists():
         write_atomically(file, text)
     return Path(os.path.abspath(file))

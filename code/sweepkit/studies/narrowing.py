@@ -65,14 +65,14 @@ def stage_space(space: Space, names: Sequence[str], best: Flat) -> Space:
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"a stage searches parameters of the space, got {', '.join(unknown)}")
     parameters = [
-        parameter if parameter.name in names else fixed(parameter.path, best[parameter.path])
+        parameter if parameter.name in names else _fixed(parameter.path, best[parameter.path])
         for parameter in space.parameters
         if parameter.name in names or parameter.path in best
     ]
     return replace(space, parameters=tuple(parameters))
 
 
-def fixed(path: Path, value: Any) -> Parameter:
+def _fixed(path: Path, value: Any) -> Parameter:
     """Return a parameter with one value."""
     return Parameter(path=path, distribution=Distribution(kind=Kind.CONSTANT, values=(value,)))
 
@@ -80,7 +80,7 @@ def fixed(path: Path, value: Any) -> Parameter:
 def with_constants(space: Space, constants: Mapping[str, Any]) -> Space:
     """Return the space with constants put in under their names, in place of parameters of these names."""
     kept = [item for item in space.parameters if item.path not in {(name,) for name in constants}]
-    added = [fixed((name,), value) for name, value in constants.items()]
+    added = [_fixed((name,), value) for name, value in constants.items()]
     return replace(space, parameters=tuple(sorted([*kept, *added], key=lambda item: item.path)))
 
 
@@ -91,11 +91,11 @@ def space_tree(space: Space) -> dict[str, Any]:
         node = tree
         for key in parameter.path[:-1]:
             node = node.setdefault(key, {"parameters": {}})["parameters"]
-        node[parameter.path[-1]] = distribution_tree(parameter.distribution)
+        node[parameter.path[-1]] = _distribution_tree(parameter.distribution)
     return tree
 
 
-def distribution_tree(distribution: Distribution) -> dict[str, Any]:
+def _distribution_tree(distribution: Distribution) -> dict[str, Any]:
     """Return a distribution as a sweep writes it.
 
     >>> distribution_tree(Distribution(kind=Kind.INT_UNIFORM, min=1, max=4))

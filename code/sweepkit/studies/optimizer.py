@@ -13,8 +13,8 @@ With a study of one's own: `study.optimize(optimizer.objective)` trains each tri
 
 import contextlib
 import os
-from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.paths import OUTPUT_DIR
 from sweepkit.studies.inputs import config_of, with_data, write_config
-from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings
+from sweepkit.studies.options import StudyOptions
+from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings, slot_options
 from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
@@ -194,12 +195,13 @@ class OptunaOptimizer:
         Raises:
             SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
         """
-        from sweepkit.cli.optimize import run_study
         from sweepkit.store.mirror import load_study
+        from sweepkit.studies.run import run_study
 
-        options = self._options()
+        asked = StudyOptions(output_dir=self.output_dir, storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh)
+        options = run_options(asked)
         base = write_config(self.training_config(), self.folder)
-        ended = run_study(options, make_plan_of(self._sweep(str(base)), options))
+        ended = run_study(options, make_plan_of(self._sweep(str(base)), options), slot_options(asked))
         self._result = ended.result
         self._best_text = None if ended.config is None else ended.config.read_text(encoding="utf-8")
         self.study = load_study(self.storage, ended.result.name)
@@ -207,21 +209,6 @@ class OptunaOptimizer:
         self.best_params = None if best is None else ended.result.tuned(best)
         self.best_value = None if best is None else (ended.result.values(best) or (None,))[0]
         return self.study
-
-    def _options(self) -> Namespace:
-        asked = Namespace(
-            output_dir=self.output_dir,
-            storage=self.storage,
-            record=None,
-            n_jobs=self.n_jobs,
-            gpus=None,
-            cold=False,
-            json=False,
-            verbose=False,
-            fresh=self.fresh,
-            retry_failed=False,
-        )
-        return run_options(asked)
 
     def _sweep(self, base_config: str) -> dict[str, Any]:
         study = Study(
@@ -240,20 +227,20 @@ class OptunaOptimizer:
 
     def get_best_params(self) -> dict[str, Any]:
         """Return the best trial's values of the searched parameters. Raises NoResultError (a ValueError) before one."""
-        self._look()
+        self._refresh()
         if self.best_params is None:
             raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
         return self.best_params
 
     def get_best_value(self) -> float:
         """Return the best trial's value. Raises NoResultError (a ValueError) before there is one."""
-        self._look()
+        self._refresh()
         if self.best_value is None:
             raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
         return self.best_value
 
-    def _look(self) -> None:
-        """Take the best trial of a study of the user's own, which may have gone on since the last look."""
+    def _refresh(self) -> None:
+        """Take the best trial of a study of the user's own, which may have gone on since it was last asked."""
         if self._result is not None or self.study is None or self.best_params is not None:
             return
         result = self._results()
@@ -267,9 +254,20 @@ class OptunaOptimizer:
             return self._result
         if self.study is None:
             raise NoResultError(f"study {self.study_name!r}: needs trials, got none; call optimize(), or set `study`")
-        from sweepkit.studies.runs import runs_of
+        from sweepkit.store.mirror_read import run_of_trial
 
-        return StudyResult(name=self.study_name, spec=self.spec, runs=runs_of(self.study.trials, self.space))
+        runs = [run_of_trial(trial, [self.metric]) for trial in self.study.trials]
+        runs = [replace(run, params=self._nested(run.params)) for run in runs]
+        return StudyResult(name=self.study_name, spec=self.spec, runs=sorted(runs, key=lambda run: run.number))
+
+    def _nested(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a trial's configuration; one of other parameters than ours keeps those it has."""
+        from sweepkit.search.suggest import Replay, suggest
+
+        try:
+            return suggest(self.space, Replay(params))
+        except (KeyError, ValueError):
+            return dict(params)
 
     def save_results(self, path: str | os.PathLike[str] | None = None) -> list[Path]:
         """Write best_params.json, all_trials.csv, study_stats.json and the best trial's full configuration.

@@ -1,14 +1,32 @@
 """What came of the phases of a search, as values and as text."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any
 
+from sweepkit.analysis.ranking import value_of
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
 from sweepkit.studies.yaml.optuna_values import Phase, PhaseKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedConfiguration:
+    """A configuration that was run again with fresh seeds.
+
+    Args:
+        sweep: The sweep that ran it.
+        params: Its values, without the seed.
+        values: One for each seed that ended with a value.
+    """
+
+    sweep: str
+    params: Mapping[str, Any]
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +37,9 @@ class PhaseResult:
         phase: The phase.
         sweeps: The names of its sweeps as recorded: one, or one for each configuration that is confirmed.
         lines: What was narrowed or fixed, one parameter a line.
-        runs: Its runs, best first.
+        runs: Its runs, by sweep and number.
         best: The best of them that ended with a value, and the value; None without one.
-        confirmed: confirm: of each configuration, best mean first: its sweep, parameters and values, one a seed.
+        confirmed: Of a phase that confirms: its configurations, best mean first.
     """
 
     phase: Phase
@@ -29,7 +47,7 @@ class PhaseResult:
     lines: tuple[str, ...]
     runs: tuple[RunRecord, ...] = ()
     best: tuple[RunRecord, float] | None = None
-    confirmed: tuple[tuple[str, Mapping[str, Any], tuple[float, ...]], ...] = ()
+    confirmed: tuple[ConfirmedConfiguration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +77,34 @@ WORDS: Mapping[PhaseKind, str] = {
 }
 
 
-def best_of(found: Sequence[tuple[RunRecord, float] | None], metric: Metric) -> tuple[RunRecord, float] | None:
-    """Return the best of several best runs, the earlier of equal ones; None when there is none."""
-    best: tuple[RunRecord, float] | None = None
-    for item in found:
-        if item is not None and (best is None or metric.goal.better(item[1], best[1])):
-            best = item
-    return best
+def best_first(runs: Iterable[RunRecord], metric: Metric) -> list[tuple[RunRecord, float]]:
+    """Return the runs that ended by themselves or by a stopping rule, each with its value, best first.
+
+    Those without a value are left out; of equal ones the one that was given first leads. The runs may be of several
+    sweeps, in each of which they are numbered anew.
+    """
+    ended = (run for run in runs if run.state in (RunState.FINISHED, RunState.STOPPED))
+    valued = [(run, value) for run in ended if (value := value_of(run, metric)) is not None]
+    return sorted(valued, key=lambda item: _sign(metric) * item[1])
 
 
-def by_mean(
-    confirmed: Sequence[tuple[str, Mapping[str, Any], tuple[float, ...]]], metric: Metric
-) -> tuple[tuple[str, Mapping[str, Any], tuple[float, ...]], ...]:
+def by_mean(confirmed: Iterable[ConfirmedConfiguration], metric: Metric) -> tuple[ConfirmedConfiguration, ...]:
     """Return confirmed configurations in order of their mean over seeds, best first; those without values last."""
-    sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-    return tuple(sorted(confirmed, key=lambda item: sign * statistics.fmean(item[2]) if item[2] else float("inf")))
+    return tuple(sorted(confirmed, key=lambda item: _sign(metric) * fmean(item.values) if item.values else math.inf))
+
+
+def _sign(metric: Metric) -> float:
+    return -1.0 if metric.goal.better(1.0, 0.0) else 1.0
 
 
 def best_configuration(results: Sequence[PhaseResult], metric: Metric) -> tuple[Mapping[str, Any], str]:
     """Return the best configuration and its sweep: of the best mean where one was confirmed, else of the best run."""
     for result in reversed(results):
-        if result.confirmed and result.confirmed[0][2]:
-            return result.confirmed[0][1], result.confirmed[0][0]
-    best = best_of([result.best for result in results], metric)
-    if best is None:
-        return {}, ""
-    return best[0].params, next(result.sweeps[0] for result in results if best[0] in result.runs)
+        if result.confirmed and result.confirmed[0].values:
+            return result.confirmed[0].params, result.confirmed[0].sweep
+    for run, _ in best_first((run for result in results for run in result.runs), metric)[:1]:
+        return run.params, next(result.sweeps[0] for result in results if run in result.runs)
+    return {}, ""
 
 
 def constants_text(tree: Mapping[str, Any]) -> str:
@@ -99,7 +119,7 @@ def plain(result: PhaseResult) -> dict[str, Any]:
         run, value = result.best
         best = {"run_id": run.run_id, "number": run.number, "value": value, "params": dict(run.params)}
     confirmed = [
-        {"sweep": name, "params": dict(params), "values": list(values)} for name, params, values in result.confirmed
+        {"sweep": item.sweep, "params": dict(item.params), "values": list(item.values)} for item in result.confirmed
     ]
     plain = {"phase": result.phase.name, "kind": result.phase.kind.value, "sweeps": list(result.sweeps)}
     return {**plain, "changed": list(result.lines), "runs": len(result.runs), "best": best, "confirmed": confirmed}
@@ -109,7 +129,7 @@ def summary_lines(result: PhaseResult) -> list[str]:
     """Return a phase's line of the summary, and one for each configuration that was confirmed."""
     name = f"{result.phase.name:10}"
     if result.confirmed:
-        return [f"{name} {sweep}: {_spread_text(values)}" for sweep, _, values in result.confirmed]
+        return [f"{name} {item.sweep}: {_spread_text(item.values)}" for item in result.confirmed]
     best = "no run with a value" if result.best is None else f"best {result.best[1]:.4f} (run {result.best[0].number})"
     changed = f", {len(result.lines)} parameters narrowed or fixed" if result.lines else ""
     return [f"{name} {len(result.runs)} runs, {best}{changed}"]
@@ -119,5 +139,5 @@ def _spread_text(values: Sequence[float]) -> str:
     """Return mean, standard deviation (n - 1) and number of values."""
     if not values:
         return "no run with a value"
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"mean {statistics.fmean(values):.4f}{spread} of {len(values)} seed{'s' if len(values) > 1 else ''}"
+    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"mean {fmean(values):.4f}{spread} of {len(values)} seed{'s' if len(values) > 1 else ''}"

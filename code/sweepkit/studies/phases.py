@@ -8,31 +8,31 @@ sweep. The files under `outputs/phases_<study>/` show it; they decide nothing.
 import json
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import ranked, value_of
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
-from sweepkit.model.records import RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import RunState
+from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import short
+from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, make_plan, storage_of
 from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
 from sweepkit.studies.phase_results import (
     WORDS,
+    ConfirmedConfiguration,
     PhaseResult,
     PhasesOutcome,
     best_configuration,
-    best_of,
+    best_first,
     by_mean,
     constants_text,
     plain,
@@ -45,24 +45,26 @@ from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text.yaml_text import yaml_text
 
 if TYPE_CHECKING:
-    from sweepkit.agents.slots import Slot
     from sweepkit.store.base import Store
 
-SlotsFor = Callable[[Namespace, Sequence[Plan]], "tuple[Slot, ...]"]
+_ONE_SLOT = SlotOptions(num_workers=1)
 
 
-def run_phases(options: Namespace, config: OptunaConfig, *, slots_for: SlotsFor | None = None) -> PhasesOutcome:
+def run_phases(
+    options: RunOptions, config: OptunaConfig, *, slots: SlotOptions = _ONE_SLOT, uploads: MakeUploads | None = None
+) -> PhasesOutcome:
     """Run the phases of a study, or continue where it stopped; show and save what each is made of.
 
     Args:
-        options: The command line: what `sweep_runner.py` takes beside its sweep.
+        options: How the sweeps of the phases are run.
         config: The study; it has phases.
-        slots_for: What runs may occupy; one slot as `sweep_runner.py` has it by default.
+        slots: What runs may occupy.
+        uploads: As `runner.call.Call` takes it.
 
     Raises:
         SweepKitError: A phase has no run to go on from, or its sweep is recorded otherwise.
     """
-    search = _Search(options, config, slots_for or _one_slot)
+    search = _Search(options, config, slots, uploads)
     results: list[PhaseResult] = []
     code, complete = 0, True
     for index in range(len(config.phases)):
@@ -79,17 +81,13 @@ def run_phases(options: Namespace, config: OptunaConfig, *, slots_for: SlotsFor 
     return done
 
 
-def _one_slot(options: Namespace, plans: Sequence[Plan]) -> "tuple[Slot, ...]":
-    from sweepkit.runner.call import one_slot
-
-    return one_slot(plans[0])
-
-
 class _Search:
     """The phases of one study in one call."""
 
-    def __init__(self, options: Namespace, config: OptunaConfig, slots_for: SlotsFor) -> None:
-        self.options, self.config, self.slots_for = options, config, slots_for
+    def __init__(
+        self, options: RunOptions, config: OptunaConfig, slots: SlotOptions, uploads: MakeUploads | None
+    ) -> None:
+        self.options, self.config, self.slots, self.uploads = options, config, slots, uploads
         objective = config.objectives[0]
         self.metric = Metric(name=objective.metric, goal=objective.goal)
         self.folder = File(options.output_dir).absolute() / f"phases_{slug(config.study_name)}"
@@ -114,7 +112,7 @@ class _Search:
         files = [self._write(index, sweep, lines) for sweep in sweeps]
         options = self._options(phase, fresh=fresh)
         plans = [make_plan(options, str(file)) for file in files]
-        self._tell_begin(index, lines)
+        self._show_begin(index, lines)
         with open_store(storage_of(self.options)) as store:
             again = all(self._is_done(store, plan, before) for plan in plans)
             had = 0 if fresh else self._count(store, plans)
@@ -162,12 +160,14 @@ class _Search:
         if phase.kind is PhaseKind.EXPLORE:
             return whole
         if phase.kind is PhaseKind.STAGE:
-            best = best_of([result.best for result in before], self.metric)
-            flat = whole.flatten(best[0].params) if best is not None else {}
+            best = best_first((run for result in before for run in result.runs), self.metric)
+            flat = whole.flatten(best[0][0].params) if best else {}
             return stage_space(whole, [*phase.parameters, *self.config.constants], flat)
         last = before[-1]
         space = self._recorded_space(self._sweep(store, last.sweeps[-1]))
-        configurations = _distinct([space.flatten(run.params) for run, _ in self._valued(last.runs)], phase.top)
+        configurations = _distinct(
+            [space.flatten(run.params) for run, _ in best_first(last.runs, self.metric)], phase.top
+        )
         if not configurations:
             raise SweepKitError(
                 f"phase {phase.name}: a focus needs a run with a value of {self.metric.name}, got none in "
@@ -177,7 +177,7 @@ class _Search:
 
     def _confirming(self, phase: Phase, before: Sequence[PhaseResult], store: "Store") -> list[dict[str, Any]]:
         """Return a sweep for each of the best configurations: its values fixed, seeds listed."""
-        valued = self._valued([run for result in before for run in result.runs])
+        valued = best_first((run for result in before for run in result.runs), self.metric)
         candidates = _distinct([{(key,): value for key, value in run.params.items()} for run, _ in valued], phase.top)
         if not candidates:
             raise SweepKitError(
@@ -208,7 +208,7 @@ class _Search:
         return sweeps
 
     def _description(self, phase: Phase, before: Sequence[PhaseResult]) -> str:
-        """Return what a sweep says of itself; its end tells which sweep it was made from."""
+        """Return what a sweep says of itself; its end names the sweep it was made from."""
         index = self.config.phases.index(phase) + 1
         after = f", after {before[-1].sweeps[-1]}" if before else ""
         return f"phase {index} of {len(self.config.phases)} of {self.config.study_name}: {phase.name}{after}"
@@ -242,7 +242,7 @@ class _Search:
         record = store.sweep(name)
         if record is None:
             raise SweepKitError(
-                f"sweep {name}: must be in the record {storage_of(self.options)}, got none of that name"
+                f"sweep {name}: must be in the database {storage_of(self.options)}, got none of that name"
             )
         return record
 
@@ -264,14 +264,13 @@ class _Search:
         self, phase: Phase, lines: Sequence[str], records: Sequence[SweepRecord], store: "Store"
     ) -> PhaseResult:
         by_sweep = {record.name: store.runs(record.sweep_id) for record in records}
-        runs = ranked([run for found in by_sweep.values() for run in found], self.metric)
+        runs = [run for found in by_sweep.values() for run in found]
         confirmed = []
-        if phase.kind is PhaseKind.CONFIRM:
-            for name, found in by_sweep.items():
-                values = tuple(value for _, value in self._valued(found))
-                params = {key: value for key, value in found[0].params.items() if key != "seed"} if found else {}
-                confirmed.append((name, params, values))
-        valued = self._valued(runs)
+        for name, found in by_sweep.items() if phase.kind is PhaseKind.CONFIRM else ():
+            values = tuple(value for _, value in best_first(found, self.metric))
+            params = {key: value for key, value in found[0].params.items() if key != "seed"} if found else {}
+            confirmed.append(ConfirmedConfiguration(sweep=name, params=params, values=values))
+        valued = best_first(runs, self.metric)
         return PhaseResult(
             phase=phase,
             sweeps=tuple(by_sweep),
@@ -281,32 +280,22 @@ class _Search:
             confirmed=by_mean(confirmed, self.metric),
         )
 
-    def _valued(self, runs: Sequence[RunRecord]) -> list[tuple[RunRecord, float]]:
-        """Return the runs that ended by themselves or by a stopping rule with a value, best first."""
-        ended = [run for run in ranked(runs, self.metric) if run.state in (RunState.FINISHED, RunState.STOPPED)]
-        return [(run, value) for run in ended if (value := value_of(run, self.metric)) is not None]
-
     # -- running it ---------------------------------------------------------------------------------------------------
 
-    def _run(self, options: Namespace, plans: Sequence[Plan]) -> int:
-        from sweepkit.runner.call import Call
-
+    def _run(self, options: RunOptions, plans: Sequence[Plan]) -> int:
         began = time.monotonic()
         try:
-            with Call(options, plans, slots=self.slots_for(options, plans)) as call:
+            with Call(options, plans, slots=slots_of(self.slots, plans)[0], uploads=self.uploads) as call:
                 return call.run()
         finally:
             self._worked_s += time.monotonic() - began
 
-    def _options(self, phase: Phase, *, fresh: bool) -> Namespace:
-        """Return the command line of one phase: what is left of the runs that it may make."""
-        options = Namespace(**vars(self.options))
-        options.fresh = fresh
-        if options.count is not None:
-            options.count -= self._runs_made
-        if phase.kind is PhaseKind.CONFIRM:
-            options.sampler = None  # the seeds are a grid
-        return options
+    def _options(self, phase: Phase, *, fresh: bool) -> RunOptions:
+        """Return how one phase is run: with what is left of the runs that the call may make."""
+        options = self.options
+        count = None if options.count is None else options.count - self._runs_made
+        sampler = None if phase.kind is PhaseKind.CONFIRM else options.sampler  # the seeds are a grid
+        return replace(options, fresh=fresh, count=count, sampler=sampler)
 
     def _timed(self, plan: Plan) -> Plan:
         """Return the plan with what is left of the study's time: the text keeps the whole, which the user gave."""
@@ -331,11 +320,11 @@ class _Search:
         if not self.options.json:
             print(text)
 
-    def _tell_begin(self, index: int, lines: Sequence[str]) -> None:
+    def _show_begin(self, index: int, lines: Sequence[str]) -> None:
         phase, total = self.config.phases[index], len(self.config.phases)
         if self.options.json:
-            told = {"event": "phase", "phase": phase.name, "number": index + 1, "of": total, "changed": list(lines)}
-            sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+            begun = {"event": "phase", "phase": phase.name, "number": index + 1, "of": total, "changed": list(lines)}
+            sys.stdout.write(json.dumps(begun, ensure_ascii=False) + "\n")
             return
         self._say(f"\nphase {index + 1} of {total}: {phase.name} ({WORDS[phase.kind]})")
         for line in lines:
@@ -344,11 +333,11 @@ class _Search:
     def conclude(self, outcome: PhasesOutcome) -> None:
         """Write the summary of all phases, and show it."""
         summary = [plain(result) for result in outcome.results]
-        told = {"study": self.config.study_name, "complete": outcome.complete, "phases": summary}
-        told |= {"best": dict(outcome.params), "sweep": outcome.sweep}
-        write_atomically(self.folder / "summary.json", json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+        done = {"study": self.config.study_name, "complete": outcome.complete, "phases": summary}
+        done |= {"best": dict(outcome.params), "sweep": outcome.sweep}
+        write_atomically(self.folder / "summary.json", json.dumps(done, ensure_ascii=False, indent=2) + "\n")
         if self.options.json:
-            sys.stdout.write(json.dumps({"event": "phases_ended", **told}, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps({"event": "phases_ended", **done}, ensure_ascii=False) + "\n")
             return
         self._say(f"\n{self.config.study_name}: {len(self.config.phases)} phases by {self.metric.name}")
         for result in outcome.results:

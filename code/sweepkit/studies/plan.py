@@ -2,19 +2,21 @@
 
 import difflib
 import os
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.cli.optimize_options import DEFAULT_EXPERIMENT
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config, slug
+from sweepkit.paths import CONFIG_DIR, find_config, slug
+from sweepkit.reports.files import dump_yaml, relative
+from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
+from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.yaml.guide_space import FIXED, guide_parameters, is_embedded, metric_of
-from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
+from sweepkit.studies.yaml.study_sweep import DEFAULT_EXPERIMENT, PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.training.config.files import find_training_config
 from sweepkit.training.config.training import (
     AnyConfig,
     TrainingConfig,
@@ -29,12 +31,12 @@ from sweepkit.training.config.training import (
 if TYPE_CHECKING:
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
 
-MIRROR_NAME = "optuna.db"
+_MIRROR_NAME = "optuna.db"
 _HEAD = "# Made by optimize.py, which runs it; sweep_runner.py --sweep-config takes it as well.\n"
 
 
-def guide_study(options: Namespace) -> tuple[Study, list[str]]:
-    """Return the study that the command line describes without a --config, and what to tell about it.
+def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
+    """Return the study that the command line describes without a --config, and what to say about it.
 
     Raises:
         SpecError: The training configuration is not there or wrong, or not for summarization.
@@ -48,7 +50,7 @@ def guide_study(options: Namespace) -> tuple[Study, list[str]]:
         metric=metric_of(options.direction or "maximize", options.metric),
         parameters=parameters,
         base_config=_named(file),
-        **given(options),
+        **_given(options),
         **settings(config, parameters, wandb=options.wandb),
     )
     if is_embedded(config.model.name):
@@ -56,7 +58,7 @@ def guide_study(options: Namespace) -> tuple[Study, list[str]]:
     return study, notes
 
 
-def given(options: Namespace) -> dict[str, Any]:
+def _given(options: StudyOptions) -> dict[str, Any]:
     """Return the fields of a study that the command line gives; the others keep their defaults."""
     asked = {
         "n_trials": options.n_trials,
@@ -104,36 +106,32 @@ def checkpoint_of(config: AnyConfig, source: Path | str) -> str:
 
 
 def _training_file(experiment: str, base_config: str | None) -> tuple[Path, list[str]]:
-    """Return the training configuration of an experiment, and what to tell of it.
+    """Return the training configuration of an experiment, and what to say of it.
 
     A name that is no configuration is a name for the study, unless it looks like one that was mistyped.
     """
     if base_config is not None:
-        found = _find(base_config)
+        found = find_training_config(base_config)
         if found is None:
             rule = "must be a training configuration: a file, or a name in config/ or config/models/"
             raise SpecError([Problem(where="--base-config", rule=rule, got=repr(base_config), hint=_near(base_config))])
         return found, []
-    found = _find(experiment)
+    found = find_training_config(experiment)
     if found is not None:
         return found, []
     if near := _near(experiment, cutoff=0.8):
         rule = "is no training configuration"
         hint = f"{near} or, for a study of that name, give --base-config as well"
         raise SpecError([Problem(where="--experiment", rule=rule, got=repr(experiment), hint=hint)])
-    default = _find(DEFAULT_EXPERIMENT)
+    default = find_training_config(DEFAULT_EXPERIMENT)
     if default is None:
         raise SweepKitError(f"config/models/{DEFAULT_EXPERIMENT}.yaml: must be there, got none; restore it")
     note = f"no configuration is named {experiment}: the study is, its trials train {_named(default)}"
     return default, [note]
 
 
-def _find(name: str) -> Path | None:
-    return find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
-
-
-def _near(name: str, *, cutoff: float = 0.6) -> str:
-    known = sorted(path.stem for folder in (CONFIG_DIR, CONFIG_DIR / "models") for path in folder.glob("*.yaml"))
+def _near(name: str, folders: tuple[Path, ...] = (CONFIG_DIR, CONFIG_DIR / "models"), *, cutoff: float = 0.6) -> str:
+    known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
     near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=cutoff)
     return f"did you mean {near[0]!r}?" if near else ""
 
@@ -146,7 +144,7 @@ def _named(file: Path) -> str:
     return str(absolute)
 
 
-def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str = "") -> Plan:
+def make_plan_of(sweep: Mapping[str, Any], options: RunOptions, *, directory: str = "") -> Plan:
     """Return the plan of a sweep's dictionary.
 
     Args:
@@ -157,57 +155,48 @@ def make_plan_of(sweep: Mapping[str, Any], options: Namespace, *, directory: str
     Raises:
         SpecError: All that is wrong with it.
     """
-    from sweepkit.reports.files import dump_yaml
-
     name = str(sweep.get("name") or "study")
     text = _HEAD + dump_yaml(dict(sweep))
     return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
 
 
-def run_options(options: Namespace, config: "OptunaConfig | None" = None) -> Namespace:
-    """Return the options of a sweep's runner that those of `optimize.py` amount to.
+def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> RunOptions:
+    """Return how a runner runs what `optimize.py` is asked for.
 
-    `--storage` of a runner is the record; of `optimize.py` it is the Optuna storage, as everywhere in Optuna.
+    `--storage` of a runner is our database; of `optimize.py` it is the Optuna storage, as everywhere in Optuna. Sampler
+    and seed are the sweep's, so that the record has them.
 
     Args:
         options: The command line.
         config: What its --config says; the command line goes before it.
     """
     folder = Path(os.path.abspath(options.output_dir))
-    asked: int | None = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
-    jobs = None if asked == -1 else asked or 1
     mirror = options.storage or (config.storage if config is not None else None)
-    return Namespace(
+    return RunOptions(
         output_dir=folder,
         storage=options.record,
-        optuna_storage=mirror or f"sqlite:///{folder / MIRROR_NAME}",
-        num_workers=jobs,
-        gpus=options.gpus,
-        gpus_per_run=None,
-        cpus_per_run=None,
-        runs_per_gpu=_runs_per_gpu(options.gpus, jobs),
+        optuna_storage=mirror or f"sqlite:///{folder / _MIRROR_NAME}",
         cold=options.cold,
         json=options.json,
         verbose=options.verbose,
         fresh=options.fresh,
         retry_failed=options.retry_failed,
-        sampler=None,  # the sweep has them, so that the record has
-        seed=None,
-        base_config=None,
-        count=None,
     )
 
 
-def _runs_per_gpu(gpus: tuple[str, ...] | None, jobs: int | None) -> int:
-    """Return how many trials share a GPU when there are more of them than GPUs."""
+def slot_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> SlotOptions:
+    """Return what trials may occupy: as many slots as trials at once; they share GPUs where those are fewer."""
     from sweepkit.agents.slots import choose_gpus
 
-    there = len(choose_gpus(gpus, os.environ))
-    return 1 if jobs is None or not there else -(-jobs // there)
+    asked = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
+    jobs = None if asked == -1 else asked or 1
+    n_gpus = len(choose_gpus(options.gpus, os.environ))
+    shared = 1 if jobs is None or not n_gpus else -(-jobs // n_gpus)
+    return SlotOptions(num_workers=jobs, gpus=options.gpus, runs_per_gpu=shared)
 
 
-def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
-    """Return the sweep that the command line asks for, the folder its paths start from, and what to tell.
+def sweep_of(options: StudyOptions, config: "OptunaConfig | None") -> tuple[dict[str, Any], str, list[str]]:
+    """Return the sweep that the command line asks for, the folder its paths start from, and what to say.
 
     Args:
         options: The command line.
@@ -221,7 +210,7 @@ def sweep_of(options: Namespace, config: "OptunaConfig | None") -> tuple[dict[st
     return sweep_dict(config), config.directory, list(config.notes)
 
 
-def tuned_config(options: Namespace) -> "OptunaConfig":
+def tuned_config(options: StudyOptions) -> "OptunaConfig":
     """Return what a --config says, with the command line's say before it.
 
     Raises:
@@ -229,16 +218,17 @@ def tuned_config(options: Namespace) -> "OptunaConfig":
     """
     from sweepkit.studies.yaml.optuna_config import find_optuna_config, read_optuna_config
 
-    file = find_optuna_config(options.config) or find_config(options.config)
+    name = str(options.config)
+    file = find_optuna_config(name) or find_config(name)
     if file is None:
-        known = sorted(path.stem for path in (CONFIG_DIR / "optuna").glob("*.yaml"))
-        near = difflib.get_close_matches(Path(options.config).stem, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}" if known else ""
+        folder = CONFIG_DIR / "optuna"
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        hint = _near(options.config or "", (folder,)) or (f"known are {known}" if known else "")
         rule = "must be an Optuna YAML: a file, or a name in config/optuna/"
-        raise SpecError([Problem(where="--config", rule=rule, got=repr(options.config), hint=hint)])
+        raise SpecError([Problem(where="--config", rule=rule, got=repr(name), hint=hint)])
     _refuse_beside_config(options)
-    config = read_optuna_config(file, shown_as=_shown(file))
-    said = {
+    config = read_optuna_config(file, shown_as=relative(file))
+    said: dict[str, Any] = {
         "study_name": options.study_name,
         "n_trials": options.n_trials,
         "timeout_s": options.timeout,
@@ -248,14 +238,6 @@ def tuned_config(options: Namespace) -> "OptunaConfig":
         "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
     }
     return replace(config, **{name: value for name, value in said.items() if value is not None})
-
-
-def base_of(config: "OptunaConfig") -> Path:
-    """Return the training configuration that the trials of a --config start from."""
-    if config.base_config is None:
-        return BASE_CONFIG
-    beside = Path(config.directory or ".", config.base_config)
-    return beside if beside.is_file() else find_config(config.base_config) or beside
 
 
 def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) -> str:
@@ -271,14 +253,15 @@ def final_text(base: Path, config: "OptunaConfig", params: Mapping[str, Any]) ->
     return to_yaml(apply(read_training_config(base), flatten(full_parameters(config, params))))
 
 
-def _refuse_beside_config(options: Namespace) -> None:
+def _refuse_beside_config(options: StudyOptions) -> None:
     """Refuse what only the YAML can say."""
-    for option in ("direction", "metric", "wandb", "experiment"):
-        if getattr(options, option):
+    for option, value in (
+        ("direction", options.direction),
+        ("metric", options.metric),
+        ("wandb", options.wandb),
+        ("experiment", options.experiment),
+    ):
+        if value:
             raise SweepKitError(
                 f"--{option}: must be left out with --config, whose YAML says it; edit {options.config}"
             )
-
-
-def _shown(file: Path) -> str:
-    return os.path.relpath(file) if Path(os.path.abspath(file)).is_relative_to(Path.cwd()) else str(file)

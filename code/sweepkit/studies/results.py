@@ -1,16 +1,14 @@
 """The files that an optimization leaves: its best parameters, every trial, its numbers, a configuration, figures."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, value_of
+from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of, values_of
 from sweepkit.files import write_atomically
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
@@ -18,12 +16,13 @@ from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.csv_text import csv_text
 from sweepkit.text.json_text import json_text
 
-BEST_NAME = "best_params.json"
-TRIALS_NAME = "all_trials.csv"
-STATS_NAME = "study_stats.json"
-FRONT_NAME = "pareto_front.csv"
+_BEST_NAME = "best_params.json"
+_TRIALS_NAME = "all_trials.csv"
+_STATS_NAME = "study_stats.json"
+_FRONT_NAME = "pareto_front.csv"
 _COUNTED = {"n_completed": ("COMPLETE",), "n_pruned": ("PRUNED",), "n_failed": ("FAIL",)}
 
 
@@ -52,11 +51,7 @@ class StudyResult:
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
-        if self.spec.metrics:
-            found: tuple[float, ...] | None = _ranking().values_of(run, self.spec.metrics)
-            return found
-        value = value_of(run, self.spec.metric)
-        return None if value is None else (value,)
+        return values_of(run, self.metrics)
 
     def tuned(self, run: RunRecord) -> dict[str, Any]:
         """Return the values of the parameters that are searched, by dotted name; constants are left out."""
@@ -65,15 +60,7 @@ class StudyResult:
 
     def front(self) -> list[RunRecord]:
         """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
-        if not self.spec.metrics:
-            return []
-        found: list[RunRecord] = _ranking().front_runs(self.runs, self.spec.metrics)
-        return found
-
-
-def _ranking() -> Any:
-    """Return the module that compares trials by several objectives."""
-    return import_module("sweepkit.analysis.ranking")
+        return front_runs(self.runs, self.spec.metrics) if self.spec.metrics else []
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -92,18 +79,18 @@ def write_results(folder: Path, result: StudyResult) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        BEST_NAME: json_text(best_params(result), indent=2) + "\n",
-        TRIALS_NAME: trials_csv(result, result.runs),
-        STATS_NAME: json_text(study_stats(result), indent=2) + "\n",
+        _BEST_NAME: json_text(_best_params(result), indent=2) + "\n",
+        _TRIALS_NAME: _trials_csv(result, result.runs),
+        _STATS_NAME: json_text(study_stats(result), indent=2) + "\n",
     }
     if result.spec.metrics:
-        texts[FRONT_NAME] = trials_csv(result, result.front())
+        texts[_FRONT_NAME] = _trials_csv(result, result.front())
     for name, text in texts.items():
         write_atomically(folder / name, text)
     return [folder / name for name in texts]
 
 
-def best_params(result: StudyResult) -> dict[str, Any]:
+def _best_params(result: StudyResult) -> dict[str, Any]:
     """Return the content of best_params.json: the best trial, or with several objectives the front."""
     metrics = result.metrics
     head = {"study_name": result.name, "n_trials": len(result.runs)}
@@ -140,29 +127,20 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
     A trial that was ended by the pruner is counted as pruned, one that diverged as failed.
     """
     states = [_state(result, run) for run in result.runs]
-    best = best_params(result)
+    best = _best_params(result)
     stats: dict[str, Any] = {"study_name": result.name, "n_trials": len(result.runs)}
     stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
     stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
     if result.spec.metrics:
-        stats |= {"metrics": best["metrics"], "n_front": len(best["pareto_front"]), **_hypervolume(result)}
+        volume, reference = front_volume(result.runs, result.spec.metrics)
+        stats |= {"metrics": best["metrics"], "n_front": len(best["pareto_front"])}
+        stats |= {"hypervolume": volume, "hypervolume_reference": reference}
         stats["pareto_front"] = best["pareto_front"]
     else:
         stats |= {key: best[key] for key in ("best_value", "best_trial_number", "metric", "direction")}
-    stats |= {"seed": result.spec.extensions.seed, "sampler": _plain(result.spec.extensions.sampler)}
-    rule = result.spec.early_terminate
+    sampler, rule = result.spec.extensions.sampler, result.spec.early_terminate
+    stats |= {"seed": result.spec.extensions.seed, "sampler": None if sampler is None else sampler.name}
     return {**stats, "pruner": None if rule is None else rule.type, **_durations(result.runs)}
-
-
-def _plain(sampler: Any) -> Any:
-    """Return a sampler as a name; one with options as its name, too."""
-    return sampler if sampler is None or isinstance(sampler, str) else getattr(sampler, "name", str(sampler))
-
-
-def _hypervolume(result: StudyResult) -> dict[str, Any]:
-    """Return the volume that the front dominates, and the point that it is measured from."""
-    volume, reference = _ranking().front_volume(result.runs, result.spec.metrics)
-    return {"hypervolume": volume, "hypervolume_reference": reference}
 
 
 def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
@@ -170,15 +148,9 @@ def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:
     took = [seconds for run in runs if run.state.done and (seconds := _duration_s(run)) is not None]
     began = [run.started_at for run in runs if run.started_at is not None]
     ended = [run.ended_at for run in runs if run.ended_at is not None]
+    numbers = {"sum": math.fsum(took), "mean": fmean(took), "min": min(took), "max": max(took)} if took else {}
     return {
-        "duration_s": {
-            "sum": round(math.fsum(took), 3),
-            "mean": round(math.fsum(took) / len(took), 3),
-            "min": round(min(took), 3),
-            "max": round(max(took), 3),
-        }
-        if took
-        else None,
+        "duration_s": {name: round(number, 3) for name, number in numbers.items()} or None,
         "began_at": _time(min(began, default=None)),
         "ended_at": _time(max(ended, default=None)),
     }
@@ -200,45 +172,39 @@ def _state(result: StudyResult, run: RunRecord) -> str:
     return outcome(run, result.spec.objectives)[0]
 
 
-def trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
+def _trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
     """Return a table with a line for each trial, in the columns of `Study.trials_dataframe()`.
 
     `value` is the best finite value, as `best_params.json` counts it. With several objectives there are
     `values_<metric>` in its place. Our own columns come last.
     """
     names = [p.name for p in result.spec.space.parameters]
-    extra = sorted({name for run in runs for name in dotted(run.params)} - set(names))
-    valued = [f"values_{metric.name}" for metric in result.metrics] if result.spec.metrics else ["value"]
-    head = ["number", *valued, "datetime_start", "datetime_complete", "duration"]
-    head += [f"params_{name}" for name in (*names, *extra)] + ["state", "run_id", "reports", "reason"]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
-    for run in runs:
-        writer.writerow(_row(result, run, [*names, *extra]))
-    return out.getvalue()
+    names += sorted({name for run in runs for name in dotted(run.params)} - set(names))
+    columns = ["number", *_valued(result), "datetime_start", "datetime_complete", "duration"]
+    columns += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
+    return csv_text([_row(result, run) for run in runs], columns)
 
 
-def _row(result: StudyResult, run: RunRecord, names: Sequence[str]) -> list[Any]:
-    values = result.values(run)
-    params: Mapping[str, Any] = dotted(run.params)
+def _valued(result: StudyResult) -> list[str]:
+    """Return the columns of the objectives."""
+    return [f"values_{metric.name}" for metric in result.spec.metrics] or ["value"]
+
+
+def _row(result: StudyResult, run: RunRecord) -> dict[str, Any]:
     duration = _duration_s(run)
-    return [
-        run.number,
-        *(values if values is not None else [""] * max(1, len(result.spec.metrics))),
-        _time(run.started_at) or "",
-        _time(run.ended_at) or "",
-        "" if duration is None else round(duration, 3),
-        *(_cell(params.get(name, "")) for name in names),
-        _state(result, run),
-        run.run_id,
-        len(run.history),
-        run.reason,
-    ]
-
-
-def _cell(value: Any) -> Any:
-    return json_text(value) if isinstance(value, list | dict | bool) or value is None else value
+    params = {f"params_{name}": "null" if value is None else value for name, value in dotted(run.params).items()}
+    return {
+        "number": run.number,
+        **dict(zip(_valued(result), result.values(run) or (), strict=False)),
+        "datetime_start": _time(run.started_at),
+        "datetime_complete": _time(run.ended_at),
+        "duration": None if duration is None else round(duration, 3),
+        **params,
+        "state": _state(result, run),
+        "run_id": run.run_id,
+        "reports": len(run.history),
+        "reason": run.reason,
+    }
 
 
 def write_optimized(folder: Path, text: str, *, now: datetime) -> Path:

@@ -14,7 +14,7 @@ from sweepkit.sweep_config.checker import nearest
 
 _ENV_VAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
-JSON_FILE_MACRO = "${args_json_file}"
+_JSON_FILE_MACRO = "${args_json_file}"
 
 
 def _args_no_boolean_flags(params: Mapping[str, Any]) -> list[str]:
@@ -43,7 +43,7 @@ def arguments_json(params: Mapping[str, Any]) -> str:
 
 def needs_json_file(command: Iterable[str]) -> bool:
     """Return whether a command asks for the file of `${args_json_file}`."""
-    return JSON_FILE_MACRO in command
+    return _JSON_FILE_MACRO in command
 
 
 def build_command(

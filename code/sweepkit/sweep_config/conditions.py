@@ -19,7 +19,7 @@ from sweepkit.model.space import Clause, Condition, Parameter, Path, Space
 from sweepkit.sweep_config.checker import Checker, nearest, shown
 from sweepkit.text.yaml import KeyPath
 
-WANDB_NOTE = (
+_WANDB_NOTE = (
     "wandb.ai does not know conditions: W&B itself would vary the inactive parameters, too, and give all to every run"
 )
 _RANGE_KEYS = ("min", "max")
@@ -59,7 +59,7 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, g
     if ordered is None:
         return space
     if ordered:
-        check.warn(path, WANDB_NOTE)
+        check.warn(path, _WANDB_NOTE)
     return replace(space, conditions=tuple(ordered))
 
 

@@ -15,11 +15,11 @@ from sweepkit.model.space import Parameter, Space
 from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown
 from sweepkit.text.yaml import KeyPath
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 _BOUNDS = ("min", "max")
 _NORMAL = ("mu", "sigma")
-KEYS: Mapping[Kind, tuple[str, ...]] = {
+_KEYS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CONSTANT: ("value",),
     Kind.CATEGORICAL: ("values",),
     Kind.CATEGORICAL_W_PROBABILITIES: ("values", "probabilities"),
@@ -39,7 +39,7 @@ KEYS: Mapping[Kind, tuple[str, ...]] = {
     Kind.BETA: ("a", "b"),
     Kind.Q_BETA: ("a", "b", "q"),
 }
-DEPRECATED: Mapping[Kind, Kind] = {
+_DEPRECATED: Mapping[Kind, Kind] = {
     Kind.LOG_UNIFORM: Kind.LOG_UNIFORM_VALUES,
     Kind.Q_LOG_UNIFORM: Kind.Q_LOG_UNIFORM_VALUES,
     Kind.INV_LOG_UNIFORM: Kind.INV_LOG_UNIFORM_VALUES,
@@ -49,7 +49,7 @@ _REQUIRED = ("value", "values", "probabilities", *_BOUNDS)
 _FORMS = "value, values, min and max, distribution, or parameters"
 _ALL_KEYS = ("value", "values", "probabilities", "min", "max", "q", "mu", "sigma", "a", "b", "distribution")
 # The kinds that a grid can enumerate.
-GRID_KINDS = (Kind.CONSTANT, Kind.CATEGORICAL, Kind.INT_UNIFORM, Kind.Q_UNIFORM)
+_GRID_KINDS = (Kind.CONSTANT, Kind.CATEGORICAL, Kind.INT_UNIFORM, Kind.Q_UNIFORM)
 _LARGEST_EXPONENT = 709.0  # e**710 is beyond a float
 
 
@@ -68,7 +68,7 @@ def read_space(check: Checker, tree: Mapping[str, Any], path: KeyPath, *, grid: 
     found = _level(check, tree, path, ())
     if grid:
         for where, parameter in found:
-            if parameter.distribution.kind not in GRID_KINDS:
+            if parameter.distribution.kind not in _GRID_KINDS:
                 check.refuse(
                     where,
                     "a grid takes value, values, int_uniform and q_uniform only",
@@ -87,7 +87,7 @@ def _level(
     found: list[tuple[KeyPath, Parameter]] = []
     for name, node in tree.items():
         here = (*path, name)
-        if not NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             rule = "a parameter's name begins with a letter or _, and goes on with letters, digits, _ . -"
             check.refuse(here, rule, got=name)
         if not isinstance(node, dict):
@@ -119,9 +119,9 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
         return None
     before = check.count
     for key in node:
-        if key != "distribution" and key not in KEYS[kind]:
+        if key != "distribution" and key not in _KEYS[kind]:
             check.refuse((*path, key), f"{key} is not a key of {kind}", got=node[key], hint=_extra_hint(key, kind))
-    for key in KEYS[kind]:
+    for key in _KEYS[kind]:
         if key in _REQUIRED and key not in node:
             check.refuse(path, f"{kind} needs {key}", got=dict(node))
     if kind in (Kind.CONSTANT, Kind.CATEGORICAL, Kind.CATEGORICAL_W_PROBABILITIES):
@@ -130,11 +130,11 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
         distribution = _continuous(check, node, path, kind)
     if check.count > before:
         return None
-    if kind in DEPRECATED:
+    if kind in _DEPRECATED:
         check.warn(
             path,
             f"{kind} is deprecated: its min and max are exponents of e, so it draws from "
-            f"exp({distribution.min}) to exp({distribution.max}); write {DEPRECATED[kind]} with the limits themselves",
+            f"exp({distribution.min}) to exp({distribution.max}); write {_DEPRECATED[kind]} with the limits themselves",
         )
     return distribution
 
@@ -142,8 +142,8 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
 def _extra_hint(key: str, kind: Kind) -> str:
     """Return what to do about a key that a kind does not have."""
     if key in _ALL_KEYS:
-        return f"{kind} takes {', '.join(KEYS[kind])}"
-    return nearest(key, (*KEYS[kind], "distribution"))
+        return f"{kind} takes {', '.join(_KEYS[kind])}"
+    return nearest(key, (*_KEYS[kind], "distribution"))
 
 
 def _kind(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Kind | None:
@@ -248,7 +248,7 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
 
 def _continuous(check: Checker, node: Mapping[str, Any], path: KeyPath, kind: Kind) -> Distribution:
     """Read the kinds that are drawn from a range or a shape."""
-    keys = KEYS[kind]
+    keys = _KEYS[kind]
     low, high = _bounds(check, node, path, kind) if "min" in keys else (None, None)
     q = check.number(node, path, "q", above=0) if "q" in keys else None
     shapes: dict[str, Any] = {}
@@ -281,8 +281,8 @@ def _bounds(
     if low >= high:
         rule = "min must be below max"
         check.refuse(path, rule, got={"min": low, "max": high}, hint="write value: for a constant" * (low == high))
-    elif kind in DEPRECATED and max(abs(low), abs(high)) > _LARGEST_EXPONENT:
-        hint = f"use {DEPRECATED[kind]} with the limits themselves"
+    elif kind in _DEPRECATED and max(abs(low), abs(high)) > _LARGEST_EXPONENT:
+        hint = f"use {_DEPRECATED[kind]} with the limits themselves"
         check.refuse(path, "the bounds are exponents of e, at most 709", got={"min": low, "max": high}, hint=hint)
     elif not math.isfinite(float(high) - float(low)):
         check.refuse(path, "max - min must be a number that fits a float", got={"min": low, "max": high})

@@ -32,9 +32,9 @@ from sweepkit.sweep_config.sweep import (
 from sweepkit.text.yaml import MAX_DEPTH, Document, KeyPath, dotted, parse, read_text
 
 _MOST_BITS = 14_000  # Python writes no int of more than 4300 digits
-SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml")
 _TEXT_KEYS = ("name", "description", "program", "entity", "project", "apiVersion", "job", "image_uri")
-KEYS = (
+_KEYS = (
     "method",
     "parameters",
     "metric",
@@ -127,9 +127,9 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
     given = cwd / name_or_path
     folder = config_dir / "sweep"
     candidates = [given]
-    candidates += [given.with_name(given.name + suffix) for suffix in SUFFIXES] if given.name else []
+    candidates += [given.with_name(given.name + suffix) for suffix in _SUFFIXES] if given.name else []
     if name_or_path == Path(name_or_path).name:  # a bare name
-        candidates += [folder / name_or_path, *(folder / (name_or_path + suffix) for suffix in SUFFIXES)]
+        candidates += [folder / name_or_path, *(folder / (name_or_path + suffix) for suffix in _SUFFIXES)]
     for candidate in candidates:
         try:
             if candidate.is_file():
@@ -137,7 +137,7 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
         except OSError:  # a name too long for the file system is a miss too
             continue
     stem = given.name.removesuffix(".yaml").removesuffix(".yml")
-    existing = sorted({file.stem for file in folder.glob("*") if file.suffix in SUFFIXES and file.is_file()})
+    existing = sorted({file.stem for file in folder.glob("*") if file.suffix in _SUFFIXES and file.is_file()})
     near = get_close_matches(stem, existing, n=3, cutoff=0.5)
     if near:
         hint = f"did you mean {' or '.join(near)}?"
@@ -190,7 +190,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     """Read all sections, then the rules between them; raise everything that is wrong at once."""
     check = Checker(document, where=origin.source)
     data = document.data
-    check.known_keys(data, (), KEYS, "a sweep")
+    check.known_keys(data, (), _KEYS, "a sweep")
     texts: dict[str, Any] = {key: check.string(data, (), key) for key in _TEXT_KEYS}
     check.choice(data, (), "kind", ("sweep",))
     method = _method(check, data)

@@ -16,7 +16,7 @@ from sweepkit.text.yaml import KeyPath
 
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
-ENGINES = ("optuna", "ax", "wandb")
+_ENGINES = ("optuna", "ax", "wandb")
 # The conditions become part of the space: `sweep_config.conditions` reads them.
 _EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -68,8 +68,8 @@ def read_scheduler(check: Checker, node: Any, path: KeyPath) -> Scheduler | None
         return None
     check.known_keys(node, path, _SCHEDULER_KEYS, "scheduler")
     if "engine" not in node:
-        check.refuse(path, f"scheduler needs an engine: {', '.join(ENGINES)}", got=node)
-    engine = check.choice(node, path, "engine", ENGINES)
+        check.refuse(path, f"scheduler needs an engine: {', '.join(_ENGINES)}", got=node)
+    engine = check.choice(node, path, "engine", _ENGINES)
     texts = {key: check.string(node, path, key) for key in ("source", "optimizer", "search_space")}
     for key in ("optimizer", "search_space"):
         if key in node and "source" not in node:
@@ -123,7 +123,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         place = (*path, "early_terminate")
         settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, STOPPING_TYPES)
     if "on_failure" in given:
-        settings["on_failure"] = read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
+        settings["on_failure"] = _read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     if "wandb" in given:
         settings["wandb"] = read_wandb_naming(check, given["wandb"], (*path, "wandb"))
     settings |= _read_seeding(check, given, path)
@@ -162,7 +162,7 @@ def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> s
 _RULE_KEYS = ("match", "do", "times")
 
 
-def read_failure_rules(check: Checker, node: Any, path: KeyPath) -> tuple[FailureRule, ...]:
+def _read_failure_rules(check: Checker, node: Any, path: KeyPath) -> tuple[FailureRule, ...]:
     """Read the list of rules for failures; those that are wrong are refused and left out."""
     if not isinstance(node, list):
         check.refuse(path, "must be a list of rules", got=node, hint="write - {match: 'ECC error', do: elsewhere}")

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 
@@ -21,14 +22,31 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_told(value), ensure_ascii=False, indent=indent)
+        return json.dumps(_spelled(value), ensure_ascii=False, indent=indent)
 
 
-def _told(value: Any) -> Any:
+def _spelled(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {key: _told(part) for key, part in value.items()}
+        return {key: _spelled(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_told(part) for part in value]
+        return [_spelled(part) for part in value]
     return value
+
+
+def picked(item: Any, *names: str) -> dict[str, Any]:
+    """Return some fields of a value for JSON: mappings as dictionaries, tuples as lists, members of an Enum as values.
+
+    >>> picked(3 + 4j, "real", "imag")
+    {'real': 3.0, 'imag': 4.0}
+    """
+    return {name: _plain(getattr(item, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -27,7 +27,7 @@ from sweepkit.errors import Problem, SpecError
 KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 100
-MAX_VALUES = 200_000  # aliases are expanded; this stops a "billion laughs" file
+_MAX_VALUES = 200_000  # aliases are expanded; this stops a "billion laughs" file
 
 _PREFIX = "tag:yaml.org,2002:"
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -264,8 +264,8 @@ class _Builder:
         """Return the value of a node; the line of `path` is set to the node's unless its key has set it."""
         self.lines.setdefault(path, _line(node))
         self._count += 1
-        if self._count > MAX_VALUES:
-            raise _single(self.where, _line(node), f"a file holds at most {MAX_VALUES} values, aliases expanded")
+        if self._count > _MAX_VALUES:
+            raise _single(self.where, _line(node), f"a file holds at most {_MAX_VALUES} values, aliases expanded")
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open or len(path) > MAX_DEPTH:

@@ -23,7 +23,7 @@ from sweepkit.errors import TrackingError
 from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_step, as_time, numbers
 
-MESSAGE_PREFIX = "_sweepkit"
+_MESSAGE_PREFIX = "_sweepkit"
 MAX_LINE_BYTES = 1 << 20  # a longer line is not a row of metrics; it would only fill the agent's memory
 _CHUNK_BYTES = 1 << 20
 _MAX_PROBLEMS = 20
@@ -83,7 +83,9 @@ class ReportWriter:
         Raises:
             TrackingError: A value has no JSON form, or the line cannot be written.
         """
-        named = {key if key.startswith(MESSAGE_PREFIX) else f"{MESSAGE_PREFIX}_{key}": message[key] for key in message}
+        named = {
+            key if key.startswith(_MESSAGE_PREFIX) else f"{_MESSAGE_PREFIX}_{key}": message[key] for key in message
+        }
         self._append(named)
 
     def close(self) -> None:
@@ -93,7 +95,7 @@ class ReportWriter:
             os.close(descriptor)
 
     def _number(self, name: str, value: object) -> float:
-        if name.startswith(MESSAGE_PREFIX) or name in _RESERVED:
+        if name.startswith(_MESSAGE_PREFIX) or name in _RESERVED:
             raise TrackingError(f"{self.path}: a metric's name must not be reserved, got {name!r}; choose another name")
         if isinstance(value, bool | int | float):
             # The plain value, because a subclass (an IntEnum, a NumPy float64) may print itself otherwise.
@@ -226,7 +228,7 @@ class ReportTail:
 
     def _report(self, row: dict[str, Any], written_at: float) -> Report | None:
         step, at = as_step(row.pop("_step", None)), as_time(row.pop("_time", None))
-        message = {key: row.pop(key) for key in list(row) if key.startswith(MESSAGE_PREFIX)}
+        message = {key: row.pop(key) for key in list(row) if key.startswith(_MESSAGE_PREFIX)}
         values = numbers(row, self._not_a_number)
         if message:
             self.messages.append(message)

@@ -35,7 +35,7 @@ def as_number(value: object) -> float | None:
     return _WORDS.get(value) if isinstance(value, str) else None
 
 
-def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every leaf of nested dictionaries with its dotted name; media are left out.
 
     >>> dict(flatten({"eval": {"loss": 1}, "lr": 2, "h": {"_type": "histogram", "n": 3}}))
@@ -44,7 +44,7 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     for key, value in row.items():
         if isinstance(value, dict):
             if "_type" not in value:
-                yield from flatten(value, f"{prefix}{key}.")
+                yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
@@ -52,7 +52,7 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def numbers(row: Mapping[str, Any], dropped: Callable[[str, Any], None] | None = None) -> dict[str, float]:
     """Return the numeric leaves of a row by dotted name; call `dropped(name, value)` for each other leaf."""
     found: dict[str, float] = {}
-    for name, value in flatten(row):
+    for name, value in _flatten(row):
         number = as_number(value)
         if number is not None:
             found[name] = number

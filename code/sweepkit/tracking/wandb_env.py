@@ -7,17 +7,17 @@ would later fail because no server knows that sweep (wandb/wandb#8115); the grou
 Knows nothing of processes: who starts one merges this environment over its own, without FOREIGN_VARIABLES.
 """
 
-import contextlib
-import errno
 import json
 import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
+from sweepkit.files import write_atomically
 
 # What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
 FOREIGN_VARIABLES = frozenset(
@@ -101,22 +101,11 @@ def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) ->
     Raises:
         TrackingError: A parameter has no YAML form, or the file cannot be written.
     """
-    target = os.fspath(path)
-    data = parameters_text(params).encode("utf-8")
-    aside = f"{target}.{os.getpid()}.tmp"
+    text = parameters_text(params)
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            whole = os.write(descriptor, data) == len(data)
-        finally:
-            os.close(descriptor)
-        if not whole:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.replace(aside, target)
+        write_atomically(Path(path), text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        rule = f"{target}: the parameters of a run must be written to a file"
+        rule = f"{os.fspath(path)}: the parameters of a run must be written to a file"
         raise TrackingError(f"{rule}, got {error.strerror}") from error
 
 

@@ -39,30 +39,47 @@ _SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTIL
 _YOUNG_NS = 2_000_000_000
 
 
-class _File:
-    """One `.wandb` file being read."""
+class WandbFile:
+    """One `.wandb` file, read as it grows.
+
+    Attributes:
+        path: The file.
+        begun: Whether a run was begun in it; its reader says so.
+        exited: Whether that run was finished; its reader says so.
+        readable: False once it was given up: it is of no known format, or cannot be read.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.decoder: LogDecoder | None = LogDecoder()  # None: the file is of no known format
-        self.offset = 0
         self.begun = False
         self.exited = False
+        self.readable = True
+        self._decoder = LogDecoder()
+        self._offset = 0
 
-    def new_payloads(self) -> list[bytes]:
-        """Return the records completed since the last call; one `stat` when there are none. Raises ValueError."""
-        if self.decoder is None:
+    def read(self) -> list[bytes]:
+        """Return the records completed since the last call; costs one `stat` when there are none.
+
+        Raises:
+            OSError: It cannot be read; one that the script has cleaned away is [].
+            ValueError: It is of no known format; from then on it is [].
+        """
+        if not self.readable:
             return []
         try:
-            if os.stat(self.path).st_size == self.offset:
+            if os.stat(self.path).st_size == self._offset:
                 return []
             with open(self.path, "rb", buffering=0) as file:
-                file.seek(self.offset)
+                file.seek(self._offset)
                 data = file.read()
-        except FileNotFoundError:  # cleaned away by the script
+        except FileNotFoundError:
             return []
-        self.offset += len(data)
-        return self.decoder.feed(data)
+        self._offset += len(data)
+        try:
+            return self._decoder.feed(data)
+        except ValueError:
+            self.readable = False
+            raise
 
 
 class WandbTail:
@@ -100,7 +117,7 @@ class WandbTail:
         self.preempting = False
         self.run: RunInfo | None = None
         self.problems: list[str] = []
-        self._files: list[_File] = []
+        self._files: list[WandbFile] = []
         self._known: set[str] = set()
         self._empty: set[str] = set()
         self._folder_changed: int | None = None
@@ -111,7 +128,7 @@ class WandbTail:
     @property
     def settled(self) -> bool:
         """Return whether every run that was begun is finished too, so that nothing can follow."""
-        return all(file.exited or file.decoder is None for file in self._files)
+        return all(file.exited or not file.readable for file in self._files)
 
     def read(self) -> list[Report]:
         """Return the rows logged since the last call, as reports with consecutive `seq`.
@@ -122,10 +139,10 @@ class WandbTail:
         reports: list[Report] = []
         for file in self._files:
             try:
-                payloads = file.new_payloads()
+                payloads = file.read()
             except (OSError, ValueError) as error:
                 self._note(file, str(error))
-                file.decoder = None
+                file.readable = False
                 continue
             for payload in payloads:
                 try:
@@ -188,9 +205,9 @@ class WandbTail:
             return
         self._empty.discard(name)
         self._known.add(name)
-        self._files += [_File(os.path.join(folder, entry)) for entry in sorted(inside)]
+        self._files += [WandbFile(os.path.join(folder, entry)) for entry in sorted(inside)]
 
-    def _apply(self, file: _File, record: Record | None, reports: list[Report]) -> None:
+    def _apply(self, file: WandbFile, record: Record | None, reports: list[Report]) -> None:
         match record:
             case LoggedRow():
                 self._add(record, reports)
@@ -216,7 +233,7 @@ class WandbTail:
             reports.append(Report(seq=self._seq, values=values, step=step, time=at or 0.0))
             self._seq += 1
 
-    def _note(self, file: _File, problem: str) -> None:
+    def _note(self, file: WandbFile, problem: str) -> None:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{file.path}: {problem}")
 

@@ -174,7 +174,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (field number, value) of a protobuf message: int for a varint, bytes for everything else."""
     at = 0
     while at < len(data):
@@ -215,7 +215,7 @@ def _item(data: bytes) -> tuple[tuple[str, ...], Any]:
     nested: list[str] = []
     value: Any = None
     text: str | None = None
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 1:
             key = _text(raw)
         elif number == 2:
@@ -249,7 +249,7 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for found, raw in fields(data):
+    for found, raw in _fields(data):
         if found == number:
             _put(tree, *_item(raw))
     return tree
@@ -257,9 +257,9 @@ def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
 
 def _row(data: bytes) -> LoggedRow:
     step = None
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 2:  # an absent number inside is protobuf's way to write 0
-            step = next((_signed(value) for inner, value in fields(raw) if inner == 1), 0)
+            step = next((_signed(value) for inner, value in _fields(raw) if inner == 1), 0)
     return LoggedRow(items=_updates(data), step=step)
 
 
@@ -267,7 +267,7 @@ def _run(data: bytes) -> RunInfo:
     texts: dict[int, str] = {}
     tags: list[str] = []
     config: dict[str, Any] = {}
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 4:
             config = _updates(raw)
         elif number in (1, 3, 6, 7, 8, 12):
@@ -294,7 +294,7 @@ def decode(payload: bytes) -> Record | None:
         ValueError: The payload is not a protobuf message, or not one of W&B's.
     """
     try:
-        for number, raw in fields(payload):
+        for number, raw in _fields(payload):
             if number in _RECORDS:
                 return _RECORDS[number](raw)
     except (TypeError, struct.error) as error:
@@ -303,7 +303,7 @@ def decode(payload: bytes) -> Record | None:
 
 
 def _summary(data: bytes) -> Summary:
-    removed = tuple(".".join(_item(item)[0]) for number, item in fields(data) if number == 2)
+    removed = tuple(".".join(_item(item)[0]) for number, item in _fields(data) if number == 2)
     return Summary(update=_updates(data), remove=removed)
 
 
@@ -314,7 +314,7 @@ def _config(data: bytes) -> ConfigChange:
 
 
 def _exit(data: bytes) -> Exit:
-    return Exit(exit_code=_signed(next((value for number, value in fields(data) if number == 1), 0)))
+    return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
 def _preempting(_: bytes) -> Preempting:

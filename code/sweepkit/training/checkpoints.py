@@ -23,7 +23,7 @@ from sweepkit.training.models.families import LAYER_FIELDS, FamilyKind, kind_of,
 METADATA_NAME = "sweepkit.json"
 VOCABULARY_KEY = "vocabulary.sha256"
 PROMPT_KEY = "prompt"
-ADAPTERS_NAME = "adapter_config.json"
+_ADAPTERS_NAME = "adapter_config.json"
 # Classes that say no more than: see tokenizer.json. (Beside a Qwen2 model AutoTokenizer would still make another.)
 _AS_THE_FILE_TELLS = (None, "", "PreTrainedTokenizerFast", "TokenizersBackend")
 # What tokenizers call their special tokens, where they do not say which these are; the first in the vocabulary is it.
@@ -49,7 +49,7 @@ def resolve(name: str) -> str:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
     """
     for folder in (Path(name).expanduser(), ROOT_DIR / name):
-        if any((folder / file).is_file() for file in ("config.json", ADAPTERS_NAME)):
+        if any((folder / file).is_file() for file in ("config.json", _ADAPTERS_NAME)):
             return str(folder)
     if name.startswith((".", "/", "~", "data/")) or Path(name).is_dir():
         raise DataError(f"model.name: must be a checkpoint's folder (with a config.json) or a hub name, got {name!r}")
@@ -123,7 +123,7 @@ def unavailable(name: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        if any(isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", ADAPTERS_NAME)):
+        if any(isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", _ADAPTERS_NAME)):
             return None
         _ask_hub(name)
     except (OSError, ValueError) as error:
@@ -208,7 +208,7 @@ def _adapted(name: str) -> str | None:
     Raises:
         DataError: It does not say which checkpoint, or there is none.
     """
-    file = Path(name) / ADAPTERS_NAME
+    file = Path(name) / _ADAPTERS_NAME
     if not file.is_file():
         return None
     base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")

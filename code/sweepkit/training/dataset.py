@@ -19,7 +19,7 @@ from sweepkit.training.data import Columns, locate
 from sweepkit.training.readers import is_csv
 from sweepkit.training.tokens import TokenizedPairs
 
-ROUGE_SD = 0.2  # of one dialogue's ROUGE F1, taken low: it is 0.30 for the embedded model over data/dev.csv
+_ROUGE_SD = 0.2  # of one dialogue's ROUGE F1, taken low: it is 0.30 for the embedded model over data/dev.csv
 
 
 def load(
@@ -155,9 +155,9 @@ def split(keys: Sequence[int], size: int, seed: int) -> tuple[list[int], list[in
 
 def _reason(count: int) -> str:
     """Return why so few validation dialogues are no good."""
-    error = ROUGE_SD / math.sqrt(count)
+    error = _ROUGE_SD / math.sqrt(count)
     return (
-        f"over {count} the mean ROUGE (sd about {ROUGE_SD} from dialogue to dialogue) has a standard error of "
+        f"over {count} the mean ROUGE (sd about {_ROUGE_SD} from dialogue to dialogue) has a standard error of "
         f"{error:.3f}, so smaller differences between runs are noise"
     )
 

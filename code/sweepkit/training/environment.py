@@ -38,7 +38,7 @@ def prepare(seed: int) -> None:
     # has done so already): a second time would keep what an earlier training of the process left, its model and files.
     if gc.get_freeze_count() == 0:
         gc.freeze()
-    quiet()
+    _quiet()
     _forget_peaks()
     torch.set_num_threads(thread_count())
     random.seed(seed)
@@ -53,7 +53,7 @@ def thread_count() -> int:
     return int(text) if text.isdigit() and int(text) > 0 else 1
 
 
-def quiet() -> None:
+def _quiet() -> None:
     """Let transformers say errors only and draw no progress bars: our own lines stand alone on the console."""
     from transformers.utils import logging
 
@@ -104,14 +104,14 @@ def surroundings(config: AnyConfig) -> dict[str, Any]:
     cuda = torch.cuda.is_available() and not config.training.use_cpu
     return {
         "device": device_name(torch.device("cuda:0" if cuda else "cpu")),
-        "processor": processor(),
+        "processor": _processor(),
         "threads": thread_count(),
         "data": data_digests(config),
-        "versions": versions(),
+        "versions": _versions(),
     }
 
 
-def processor() -> str:
+def _processor() -> str:
     """Return the processor's name and the instructions torch uses of it: both decide how sums are rounded."""
     import torch
 
@@ -134,7 +134,7 @@ def data_digests(config: AnyConfig) -> dict[str, str]:
     return digests
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     import accelerate  # type: ignore[import-untyped]
     import numpy

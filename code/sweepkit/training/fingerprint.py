@@ -16,8 +16,8 @@ from pathlib import Path
 from sweepkit.errors import DataError
 from sweepkit.files import write_atomically
 
-STAMP_FROM_BYTES = 16 << 20  # smaller files are hashed each time: it takes less than 20 ms
-SETTLED_S = 2.0
+_STAMP_FROM_BYTES = 16 << 20  # smaller files are hashed each time: it takes less than 20 ms
+_SETTLED_S = 2.0
 
 
 def file_sha256(file: Path, memory: Path) -> str:
@@ -32,7 +32,7 @@ def file_sha256(file: Path, memory: Path) -> str:
     """
     try:
         before = _stamp(file)
-        if before["size"] < STAMP_FROM_BYTES:
+        if before["size"] < _STAMP_FROM_BYTES:
             return hash_now(file)
         record = memory / f"hash-{hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:24]}.json"
         known = _recall(record, before)
@@ -78,7 +78,7 @@ def _hash_and_note(file: Path, record: Path, before: dict[str, int]) -> str:
     found = hash_now(file)
     if _stamp(file) != before:
         raise DataError(f"{file}: must stay as it is while it is read, but it changed; start again when it is complete")
-    if began_ns - max(before["mtime_ns"], before["ctime_ns"]) > SETTLED_S * 1e9:
+    if began_ns - max(before["mtime_ns"], before["ctime_ns"]) > _SETTLED_S * 1e9:
         with contextlib.suppress(OSError):  # it only saves time
             record.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(record, json.dumps({"file": str(file), "stamp": before, "sha256": found}))

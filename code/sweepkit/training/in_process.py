@@ -33,7 +33,7 @@ def train_here(
         _let_go(error)
         raise
     finally:
-        free_memory()
+        _free_memory()
 
 
 def _let_go(error: BaseException) -> None:
@@ -49,7 +49,7 @@ def _let_go(error: BaseException) -> None:
         waiting += [item.__context__, item.__cause__]
 
 
-def free_memory() -> None:
+def _free_memory() -> None:
     """Collect what nobody holds any more, and give the GPU's memory back to the driver."""
     gc.collect()
     import torch

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from sweepkit.environ import CHECKPOINT_DIR_ENV, PREEMPT_FILE_ENV
 
 EXIT_CODE = 128 + signal.SIGTERM  # 143: as a shell tells of a process that SIGTERM ended
-STATE_NAME = "state.json"
+_STATE_NAME = "state.json"
 _STEP, _PART = "step-", ".part-"
 
 
@@ -73,11 +73,11 @@ class Preemption:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._marker.exists():
-            die()
+            _die()
         if self._over:
             return  # all but the result file is done: the agent takes the finished run
         if not self._can_save:
-            die()  # nothing new to save; an earlier checkpoint stays
+            _die()  # nothing new to save; an earlier checkpoint stays
         self.requested = True
 
     def begin(self) -> None:
@@ -95,7 +95,7 @@ class Preemption:
         found = sorted(self._folder.glob(f"{_STEP}[0-9]*"), key=lambda path: int(path.name.removeprefix(_STEP)))
         for folder in reversed(found):
             try:
-                content = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+                content = json.loads((folder / _STATE_NAME).read_text(encoding="utf-8"))
                 wrong = _fault(folder, content, self._key)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 wrong = f"it cannot be read: {error}"
@@ -127,7 +127,7 @@ class Preemption:
             part.mkdir()
             write(part)
             content = {"key": self._key, "state": state, "files": _sizes(part)}
-            (part / STATE_NAME).write_text(json.dumps(content), encoding="utf-8")
+            (part / _STATE_NAME).write_text(json.dumps(content), encoding="utf-8")
             _sync(part)
             shutil.rmtree(target, ignore_errors=True)
             os.rename(part, target)
@@ -135,7 +135,7 @@ class Preemption:
         except Exception as error:  # torch, safetensors and the system each have their own for a full disk
             shutil.rmtree(part, ignore_errors=True)
             self._say(f"preempted, but no checkpoint could be written: {type(error).__name__}: {error}")
-            die()
+            _die()
         self._remove(f"{_STEP}*", but=target)
         self._say(f"preempted: saved at step {step}; the run's next attempt goes on from there")
         raise Preempted(step)
@@ -150,7 +150,7 @@ class Preemption:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def die() -> NoReturn:
+def _die() -> NoReturn:
     """End this process as SIGTERM does by default."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

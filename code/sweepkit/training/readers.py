@@ -16,7 +16,7 @@ from sweepkit.errors import DataError
 from sweepkit.sweep_config.checker import suggestion
 
 Row = tuple[str, list[Any]]  # where it stands, for messages; the values of the wanted columns in the order asked for
-DELIMITERS = (",", ";", "\t", "|")
+_DELIMITERS = (",", ";", "\t", "|")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CHUNK_BYTES = 1 << 20
@@ -138,11 +138,11 @@ def _delimiter(path: Path, wanted: Sequence[str], given: str | None) -> str:
         if len(mark) != 1 or mark in '"\r\n':
             raise DataError(f"data.delimiter: must be one character, no quote and no line break, got {given!r}")
         return mark
-    headers = {mark: _header(path, mark) for mark in DELIMITERS}
+    headers = {mark: _header(path, mark) for mark in _DELIMITERS}
     for mark, header in headers.items():
         if set(wanted) <= set(header):
             return mark
-    return max(DELIMITERS, key=lambda mark: len(headers[mark]))
+    return max(_DELIMITERS, key=lambda mark: len(headers[mark]))
 
 
 def _csv_rows(path: Path, wanted: Sequence[str], delimiter: str | None) -> Iterator[Row]:

@@ -20,8 +20,8 @@ from sweepkit.training.results import Evaluation, best_of, write_json, write_tex
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
-RESULT_NAME = "training_results.json"
-SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
+_RESULT_NAME = "training_results.json"
+_SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
 
 
 class _Heard:
@@ -50,7 +50,7 @@ class _Heard:
             self._reporter.message(**message)
 
 
-def output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
+def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
     """Return where the training writes: as configured, else its run's folder in a sweep, else by model and seed."""
     if config.output.directory:
         return Path(config.output.directory).expanduser()
@@ -81,7 +81,7 @@ def run(
     """
     started, clock = time.time(), time.monotonic()
     recorded = RecordedConfig(config)
-    directory = output_directory(recorded.config, environ)
+    directory = _output_directory(recorded.config, environ)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,9 +90,9 @@ def run(
         ) from None
     _use_threads(config, environ)
     tracker = _tracker(recorded, directory, environ)
-    file = directory / "results" / RESULT_NAME
+    file = directory / "results" / _RESULT_NAME
     surroundings: dict[str, Any] = {}
-    heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(SURROUNDINGS_NAME), surroundings))
+    heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(_SURROUNDINGS_NAME), surroundings))
     exit_code = 1
     try:
         train = task(config.task)

@@ -26,7 +26,7 @@ _COLUMNS = {"inputs": "<i4", "labels": "<i4", "sources": "u1", "references": "u1
 Keys = npt.NDArray[np.int64]
 
 
-def dialogue_key(dialogue: str) -> int:
+def _dialogue_key(dialogue: str) -> int:
     """Return a hash of the dialogue that does not depend on quotes, repetitions and white space; signed, 64 bits.
 
     Two of a million different dialogues have the same with a probability of 3e-8.
@@ -82,7 +82,7 @@ class Writer:
             for text in texts:
                 content = text.encode()
                 self._write(name, content, len(content))
-        self._keys.append(dialogue_key(source))
+        self._keys.append(_dialogue_key(source))
 
     def _write(self, name: str, content: bytes, length: int) -> None:
         """Append a value to a column."""

@@ -12,8 +12,8 @@ from typing import Any
 from sweepkit.errors import TrackingError
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.text.json_text import json_text
-from sweepkit.wandb.client import connect, raw_run, telling
-from sweepkit.wandb.rows import Searched, run_record, seconds, sweep_state
+from sweepkit.wandb.client import client_errors, connect, raw_run
+from sweepkit.wandb.rows import SearchTarget, run_record, seconds, sweep_state
 
 __all__ = ["FetchedSweep", "fetch_sweep", "fetched", "searched_by"]
 
@@ -92,7 +92,7 @@ def fetch_sweep(path: str, *, metric: str | None = None, goal: str | None = None
             there is no such sweep, or the server cannot be reached.
     """
     server = connect(path)
-    with telling(server.path):
+    with client_errors(server.path):
         sweep = fetched(server.path, server.sweep(), metric=metric, goal=goal)
         searched = searched_by(sweep)
         found = server.runs()
@@ -143,10 +143,10 @@ def fetched(path: str, sweep: Any, *, metric: str | None = None, goal: str | Non
     )
 
 
-def searched_by(sweep: FetchedSweep) -> Searched:
+def searched_by(sweep: FetchedSweep) -> SearchTarget:
     """Return what a sweep searches and for what."""
     parameters = sweep.config.get("parameters")
-    return Searched(
+    return SearchTarget(
         metric=sweep.metric,
         maximize=sweep.goal == "maximize",
         parameters=parameters if isinstance(parameters, Mapping) else None,

@@ -9,11 +9,10 @@ import os
 import signal
 import sys
 import threading
-from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO
 
 from sweepkit.agents.agent import Finish
 from sweepkit.agents.results import describe_surroundings
@@ -22,8 +21,9 @@ from sweepkit.errors import ConflictError
 from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.paths import python
-from sweepkit.reports.files import write_spec
-from sweepkit.reports.progress import Screen, Tally
+from sweepkit.reports.progress import Screen
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_plan, plan_of
 from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
@@ -32,9 +32,9 @@ from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
-from sweepkit.wandb.backend_plan import agents_folder, check_options, check_sweep, notes_of, sent_config
-from sweepkit.wandb.importer import Collector, Importer, Target
-from sweepkit.wandb.scheduler import Scheduler
+from sweepkit.wandb.backend_plan import agents_folder, check_sweep, notes_of, sent_config
+from sweepkit.wandb.importer import Collector, Importer, ImportTarget
+from sweepkit.wandb.scheduler import SchedulerProcess
 
 _TICK_S = 0.1
 _SETTLE_S = 30.0  # W&B may take a while to count a run that has just ended
@@ -48,24 +48,30 @@ Slots = tuple[Slot, ...]
 
 
 def run_backend(
-    options: Namespace, sweep: str | None, *, slots_of: Callable[[Plan], tuple[Slots, list[str]]], limits: Limits
+    options: RunOptions,
+    *,
+    sweep: str | None,
+    wandb_sweep: str | None,
+    slots_of: Callable[[Plan], tuple[Slots, list[str]]],
+    limits: Limits,
 ) -> int:
-    """Run the command line; return the exit code.
+    """Run a sweep that W&B leads; return the exit code.
 
     Args:
-        options: The command line.
-        sweep: The sweep's YAML or its name; None joins the sweep that `options.wandb_sweep` names.
+        options: How it is run; see `check_options`.
+        sweep: The sweep's YAML or its name; None joins one that is at W&B already.
+        wandb_sweep: Which one is joined: entity/project/id or the URL of its page; None with `sweep`.
         slots_of: What a plan's runs may occupy, and what to tell of it.
         limits: How much is done.
 
     Raises:
         SweepKitError: Something the user can mend stands in the way; nothing was started.
     """
-    check_options(options)
     path = None
-    if sweep is None:
-        plan, path = _joined_plan(options)
+    if wandb_sweep is not None:
+        plan, path = _joined_plan(options, wandb_sweep)
     else:
+        assert sweep is not None
         plan = make_plan(options, sweep, searches=False)
         check_sweep(plan.spec, sampler=options.sampler)
     slots, notes = slots_of(plan)
@@ -78,64 +84,61 @@ def run_backend(
     check_login()
     screen = Screen() if sys.stdout.isatty() and not options.json else None
     with open_store(plan.storage) as store:
-        session = WandbSession(options, plan, store, slots=slots, screen=screen)
-        session.joined_path = path
-        session.notes_first = notes
-        session.check()
-        with session.opened():
-            return session.work(limits)
+        session = Session(options, plan, store, slots=slots, screen=screen, leader=Leader(at_wandb=True))
+        led = _WandbLedSweep(session, joined_path=path, notes=notes)
+        led.check()
+        with led.opened():
+            return led.work(limits)
 
 
-def _joined_plan(options: Namespace) -> tuple[Plan, str]:
+def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
     from sweepkit.wandb.api import fetch_sweep
-    from sweepkit.wandb.sweeps import check_login, parse_sweep_path
+    from sweepkit.wandb.client import sweep_path
+    from sweepkit.wandb.sweeps import check_login
 
     if options.fresh or options.sampler:
         raise ConflictError(
-            f"--wandb-sweep {options.wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
+            f"--wandb-sweep {wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
         )
-    path = str(
-        parse_sweep_path(
-            options.wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT")
-        )
-    )
+    path = sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     check_login()
     fetched = fetch_sweep(path)
     spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
     return plan_of(options, spec, searches=False), path
 
 
-class WandbSession(Session):
+class _WandbLedSweep:
     """One sweep that W&B leads: `check`, then `work` inside `opened`.
 
-    Attributes:
+    Args:
+        session: Its record, files and view.
         joined_path: Where the sweep is at W&B, when others made it; None for one that this command makes or goes on
             with.
-        notes_first: What to tell first.
+        notes: What to tell first.
     """
 
-    at_wandb = True
-    joined_path: str | None = None
-    notes_first: list[str] = []  # noqa: RUF012 - replaced, never changed
+    def __init__(self, session: Session, *, joined_path: str | None, notes: Sequence[str] = ()) -> None:
+        self.session = session
+        self.plan, self.spec, self.store, self.slots = session.plan, session.spec, session.store, session.slots
+        self.joined_path = joined_path
+        self.notes_first = list(notes)
 
     def check(self) -> None:
         """Refuse what can be refused before anything is recorded."""
         if self.joined_path is None:
-            self._check_others()
+            self.session.opener.check_others()
 
-    def opened(self) -> "Any":
+    def opened(self) -> IO[str]:
         """Make or continue the sweep here and at W&B; return a context that lasts as long as this runner leads it."""
-        self.sweep, self.notes = self._open_sweep()
-        self.paths = self._paths(self.sweep)
-        self.paths.logs.mkdir(parents=True, exist_ok=True)
-        held = lock_folder(self.paths.root, self.sweep.name)
+        session = self.session
+        session.begin(*self._open_sweep())
+        held = lock_folder(session.paths.root, session.sweep.name)
         try:
-            if not self.sweep.meta["wandb"].get("path"):
+            if not session.sweep.meta["wandb"].get("path"):
                 self._create_at_wandb()
-            write_spec(self.paths, self.spec)
-            self._write_base_config()
+            session.write_inputs()
         except BaseException:
             held.close()
             raise
@@ -144,14 +147,15 @@ class WandbSession(Session):
     def work(self, limits: Limits) -> int:
         """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         importer = self._importer()
-        collector = Collector(importer, self.on_event)
+        collector = Collector(importer, self.session.on_event)
         self._first_look(importer)
-        self.view = self._make_view(self._tally_at_wandb())
-        self.agents = WandbAgents(self._command, self.slots, limits=limits, order=collector.order, emit=self.on_event)
-        leads = self.sweep.meta["wandb"].get("scheduler", False)
-        self.scheduler = Scheduler(self._command, self.on_event) if leads else None
-        self._start_mirror()
-        self.view.open()
+        self.session.show(total=GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None)
+        self.agents = WandbAgents(
+            self._command, self.slots, limits=limits, order=collector.order, emit=self.session.on_event
+        )
+        leads = self.session.sweep.meta["wandb"].get("scheduler", False)
+        self.scheduler = SchedulerProcess(self._command, self.session.on_event) if leads else None
+        self.session.start_showing()
         try:
             self._tell_first()
             self._supervise(collector, importer)
@@ -162,71 +166,55 @@ class WandbSession(Session):
             self.agents.kill()
             raise
         finally:
-            self.stop_showing()
+            self.session.stop_showing()
         finish = self._finish(importer, settled)
-        code = self.conclude(finish)
+        code = self.session.conclude(finish)
         return 130 if self.agents.interrupt_level and not self.preempted else code
 
     # -- the record and W&B -------------------------------------------------------------------------------------------
 
     def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
+        """Return the sweep, made or gone on with, and what to tell about it."""
+        opener = self.session.opener
         if self.joined_path is None:
-            sweep, notes = super()._open_sweep()
+            sweep, notes = opener.open()
             return sweep, [*notes, *notes_of(self.spec)]
+        warnings = list(self.spec.warnings)
         known = [item for item in self.store.sweeps() if item.meta.get("wandb", {}).get("path") == self.joined_path]
         if known:
-            return self.store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason=""), list(
-                self.spec.warnings
-            )
-        sweep = self._create(self.store.sweeps(family=self.spec.name))
+            return self.store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason=""), warnings
+        sweep = opener.create(self.store.sweeps(family=self.spec.name))
         mine = {"path": self.joined_path, "joined": True}
-        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": mine}), list(self.spec.warnings)
-
-    def _create(self, family: list[SweepRecord]) -> SweepRecord:
-        """Record the sweep as one that W&B leads, from its first moment."""
-        sweep = super()._create(family)
-        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": {}})
-
-    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
-        """Continue; W&B does not take a change of a sweep that has begun."""
-        before = sweep.text
-        continued = super()._continue(sweep, notes)
-        if continued.text != before:
-            self.store.update_sweep(sweep.sweep_id, text=before)
-            raise ConflictError(
-                f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
-                "undo the change, or start anew with --fresh"
-            )
-        return continued
+        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": mine}), warnings
 
     def _create_at_wandb(self) -> None:
         from sweepkit.wandb.sweeps import create_sweep
 
-        config = sent_config(self.plan, sampler=self.sampler)
+        config = sent_config(self.plan, sampler=self.session.opener.sampler)
         made = create_sweep(
             config,
             entity=os.environ.get("WANDB_ENTITY") or self.spec.entity,
             project=os.environ.get("WANDB_PROJECT") or self.spec.project,
         )
-        where = {"path": str(made.path), "url": made.url, "scheduler": "scheduler" in config}
-        self.sweep = self.store.update_sweep(self.sweep.sweep_id, meta={"wandb": where})
-        self.notes += made.warnings
+        where = {"path": made.path, "url": made.url, "scheduler": "scheduler" in config}
+        self.session.sweep = self.store.update_sweep(self.session.sweep.sweep_id, meta={"wandb": where})
+        self.session.notes += made.warnings
 
     def _importer(self) -> Importer:
         from sweepkit.wandb.reader import open_wandb_watch
 
         self._command = self._make_command()
-        target = Target(
+        target = ImportTarget(
             store=self.store,
-            sweep=self.sweep,
-            paths=self.paths,
+            sweep=self.session.sweep,
+            paths=self.session.paths,
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
             placements=lambda: self._command.placements(self.slots),
         )
         return Importer(open_wandb_watch(self._command.sweep), target)
 
     def _make_command(self) -> Command:
-        meta = self.sweep.meta["wandb"]
+        meta = self.session.sweep.meta["wandb"]
         joined = bool(meta.get("joined"))
         source = self.spec.scheduler.source if self.spec.scheduler else None
         beside = source is not None and Path(self.spec.directory or ".", source).is_file()
@@ -236,8 +224,8 @@ class WandbSession(Session):
             agent=(*wandb, "agent"),
             sweep=meta["path"],
             cwd=str(agents_folder(self.plan) if joined else self.plan.cwd),
-            env=agent_environment(self.plan, self.paths, meta["path"]),
-            folder=self.paths.root,
+            env=agent_environment(self.plan, self.session.paths, meta["path"]),
+            folder=self.session.paths.root,
             scheduler=(*wandb, "sweep-scheduler", "--batch-size", batch, "--poll-interval", "5"),
             scheduler_cwd=self.spec.directory if beside else str(self.plan.cwd),
         )
@@ -249,23 +237,17 @@ class WandbSession(Session):
         importer.missing_results()
         importer.look()
 
-    def _tally_at_wandb(self) -> Tally:
-        total = GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None
-        cap = self.spec.run_cap
-        return Tally(
-            self.spec,
-            self.store.runs(self.sweep.sweep_id),
-            total=cap if total is None else min(total, cap or total),
-            workers=len(self.slots),
-        )
-
     def _tell_first(self) -> None:
-        meta = self.sweep.meta["wandb"]
-        for note in [*self.notes_first, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.notes]:
-            self.on_event(Notice(text=note))
+        meta = self.session.sweep.meta["wandb"]
+        for note in [
+            *self.notes_first,
+            f"W&B leads this sweep: {meta.get('url') or meta['path']}",
+            *self.session.notes,
+        ]:
+            self.session.on_event(Notice(text=note))
         if self.spec.scheduler is not None and meta.get("joined"):
             text = f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}"
-            self.on_event(Notice(text=text))
+            self.session.on_event(Notice(text=text))
 
     def _supervise(self, collector: Collector, importer: Importer) -> None:
         """Let agents and scheduler run to their end."""
@@ -311,7 +293,7 @@ class WandbSession(Session):
                 return
             if (level := self.agents.interrupt_level) > told:
                 told = level
-                self.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
+                self.session.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
             if (begun := len(self._command.placements(self.slots))) != known:
                 known = begun
                 collector.soon()
@@ -344,7 +326,9 @@ class WandbSession(Session):
             reason = "; ".join(reasons) or "no agent is left"
         if not settled:
             reason += "; W&B still counts runs as running: the same command later collects them"
-        self.store.update_sweep(self.sweep.sweep_id, state=state, reason=reason if state.value != "running" else "")
+        self.store.update_sweep(
+            self.session.sweep.sweep_id, state=state, reason=reason if state.value != "running" else ""
+        )
         failed = bool(self.scheduler and self.scheduler.failed)
         given_up = self.agents.given_up or failed or state is SweepState.CANCELLED
         return Finish(complete=state is SweepState.FINISHED, reason=reason, given_up=given_up)
@@ -352,6 +336,6 @@ class WandbSession(Session):
 
 def control_at_wandb(sweep: SweepRecord, command: str) -> None:
     """Ask W&B to pause, resume, stop or cancel a recorded sweep that it leads. Raises TrackingError."""
-    from sweepkit.wandb.sweeps import parse_sweep_path, set_sweep_state
+    from sweepkit.wandb.sweeps import set_sweep_state
 
-    set_sweep_state(parse_sweep_path(sweep.meta["wandb"]["path"]), command)
+    set_sweep_state(sweep.meta["wandb"]["path"], command)

@@ -6,13 +6,13 @@ our own agents obey are told.
 
 import os
 import re
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import ConflictError, Problem, SpecError
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.sweep_config.command import MACROS
 from sweepkit.sweep_config.sweep import Extensions, Method, SweepSpec
@@ -35,23 +35,29 @@ _CHANGES_THE_SWEEP = {
     "search_space": "a function as search space is not known at W&B; write scheduler: {engine: optuna, source: …}",
     "seeds_per_run": "several seeds of a configuration are not known at W&B; make the seed a parameter",
 }
-_REFUSED_OPTIONS = {
-    "seed": "W&B draws by a seed of its own",
-    "retry_failed": "W&B does not run a failed run again",
-    "cold": "every run of a W&B agent is a fresh process anyway",
-    "join": "the record does not lead a W&B sweep; work along with --wandb-sweep ENTITY/PROJECT/ID",
-    "sweeps": "give each its own call, with its own --gpus",
-    "delay": "W&B's agents do not rest",
-    "wandb": "the runs of a W&B sweep are W&B runs anyway",
-}
 
 
-def check_options(options: Namespace) -> None:
-    """Refuse options that mean nothing when W&B leads the sweep; raises ConflictError with the first one."""
-    for name, why in _REFUSED_OPTIONS.items():
-        value = getattr(options, name, None)
-        if value is not None and value is not False and (name, value) != ("delay", 0.0):  # --seed 0 is one
-            raise ConflictError(f"--{name.replace('_', '-')}: cannot be with --backend wandb: {why}; leave it out")
+def check_options(options: RunOptions, *, join: bool = False, sweeps: bool = False, delay: bool = False) -> None:
+    """Refuse options that mean nothing when W&B leads the sweep; raises ConflictError with the first one.
+
+    Args:
+        options: How it is run.
+        join: A recorded sweep is to be worked along on.
+        sweeps: Several sweeps are to share the workers.
+        delay: Workers are to rest between two runs.
+    """
+    work_along = "the record does not lead a W&B sweep; work along with --wandb-sweep ENTITY/PROJECT/ID"
+    for option, is_given, why in (
+        ("seed", options.seed is not None, "W&B draws by a seed of its own"),
+        ("retry-failed", options.retry_failed, "W&B does not run a failed run again"),
+        ("cold", options.cold, "every run of a W&B agent is a fresh process anyway"),
+        ("join", join, work_along),
+        ("sweeps", sweeps, "give each its own call, with its own --gpus"),
+        ("delay", delay, "W&B's agents do not rest"),
+        ("wandb", options.wandb is not None, "the runs of a W&B sweep are W&B runs anyway"),
+    ):
+        if is_given:
+            raise ConflictError(f"--{option}: cannot be with --backend wandb: {why}; leave it out")
 
 
 def check_sweep(spec: SweepSpec, *, sampler: str | None) -> None:

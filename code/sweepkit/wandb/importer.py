@@ -15,7 +15,7 @@ from sweepkit.errors import TrackingError
 from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import Look
+from sweepkit.model.watched import PollResult
 from sweepkit.paths import SweepPaths
 from sweepkit.store.base import Store
 from sweepkit.wandb.agent_process import Order
@@ -30,16 +30,16 @@ _ORDERS = {
 }
 
 
-class Server(Protocol):
-    """What is asked of W&B: `look` of the room tracking."""
+class SweepSource(Protocol):
+    """What is asked of W&B: `poll` of its reader."""
 
-    def look(self, sweep_id: str, since: int = 0) -> Look:
+    def poll(self, sweep_id: str, since: int = 0) -> PollResult:
         """Return the sweep and its runs that changed after `since`. Raises TrackingError."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ImportTarget:
     """Where runs are put.
 
     Args:
@@ -68,7 +68,7 @@ class Importer:
         target: Where it goes.
     """
 
-    def __init__(self, server: Server, target: Target) -> None:
+    def __init__(self, server: SweepSource, target: ImportTarget) -> None:
         self.state: SweepState | None = None
         self._server = server
         self._target = target
@@ -82,14 +82,14 @@ class Importer:
             TrackingError: W&B cannot be asked. What was written before stays.
         """
         target = self._target
-        look = self._server.look(target.sweep.meta["wandb"]["path"], self._change)
+        found = self._server.poll(target.sweep.meta["wandb"]["path"], self._change)
         slots = target.placements()
-        found = [self._placed(run, slots.get(run.run_id)) for run in look.changed]
-        changed = target.store.put_runs(target.sweep.sweep_id, found)
+        placed = [self._placed(run, slots.get(run.run_id)) for run in found.changed]
+        changed = target.store.put_runs(target.sweep.sweep_id, placed)
         for run in changed:
             if run.state.done:
                 write_result(target.paths, run, seed=target.sweep.seed, surroundings=target.surroundings)
-        self._change, self.state = look.change, look.sweep.state  # written: the next look need not tell of it
+        self._change, self.state = found.change, found.sweep.state  # written: the next look need not tell of it
         return [event for run in changed for event in self._events(run, slots.get(run.run_id))]
 
     def missing_results(self) -> int:
@@ -188,7 +188,7 @@ class Collector:
         return None
 
     def look(self) -> bool:
-        """Look once, in the caller's thread while the collector does not run; return whether W&B answered."""
+        """PollResult once, in the caller's thread while the collector does not run; return whether W&B answered."""
         asked_at = time.monotonic()
         try:
             events = self._importer.look()

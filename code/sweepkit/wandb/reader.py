@@ -1,7 +1,7 @@
 """A sweep on a W&B server, looked at again and again: what a monitor takes, at the cost of what changed.
 
-A look asks for the sweep, for its runs in pages, and for the new rows of those runs that went on since the look before.
-The first look at a sweep of hundreds of runs would take minutes: with a budget it ends earlier, and the looks after it
+A poll asks for the sweep, for its runs in pages, and for the new rows of those runs that went on since the poll before.
+The first poll of a sweep of hundreds of runs would take minutes: with a budget it ends earlier, and the polls after it
 read the rest; until then such a run has the values of its summary only.
 """
 
@@ -12,35 +12,35 @@ from typing import Any
 
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import Look
+from sweepkit.model.watched import PollResult
 from sweepkit.text.json_text import json_text
 from sweepkit.wandb.api import FetchedSweep, fetched, searched_by
-from sweepkit.wandb.client import Server, connect, raw_run, rows_of, telling
-from sweepkit.wandb.rows import Told, live_run, run_record, seconds
+from sweepkit.wandb.client import SweepClient, client_errors, connect, raw_run, rows_of
+from sweepkit.wandb.rows import LoggedHistory, live_run, run_record, seconds
 
 
 class WandbWatch:
-    """One sweep on a W&B server. `look` is that of `sweepkit.store.watch.Watch`.
+    """One sweep on a W&B server. `poll` is that of `sweepkit.store.watch.Watch`.
 
     Args:
         server: The server, for this sweep.
-        budget_s: Seconds that the histories of one look may take, about; None for all the time they need.
+        budget_s: Seconds that the histories of one poll may take, about; None for all the time they need.
         clock: Seconds since the epoch.
 
     Attributes:
-        vanished: Whether the last look found runs gone (deleted at W&B): the others were numbered anew, and who keeps
+        vanished: Whether the last poll found runs gone (deleted at W&B): the others were numbered anew, and who keeps
             what earlier looks gave must begin again.
     """
 
     def __init__(
-        self, server: Server, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
+        self, server: SweepClient, *, budget_s: float | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._server = server
         self._budget_s = budget_s
         self._clock = clock
         self._runs: dict[str, RunRecord] = {}
         self._seen: dict[str, str] = {}
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, LoggedHistory] = {}
         self._read: dict[str, tuple[int, str]] = {}
         self._change = 0
         self._left: set[str] = set()
@@ -56,23 +56,23 @@ class WandbWatch:
         """Return how many runs have rows that the budget of the looks so far did not reach."""
         return len(self._left)
 
-    def look(self, sweep_id: str, since: int = 0) -> Look:
+    def poll(self, sweep_id: str, since: int = 0) -> PollResult:
         """Return what changed after the change counter `since`.
 
         Raises:
             TrackingError: There is no such sweep any more, or the server cannot be read.
         """
-        with telling(self._server.path):
+        with client_errors(self._server.path):
             sweep = fetched(self._server.path, self._server.sweep())
             found = self._server.runs()
             self._take(sweep, found)
         live = [
-            live_run(self._runs[run.id], raw_run(run), self._told.get(run.id, Told()))
+            live_run(self._runs[run.id], raw_run(run), self._told.get(run.id, LoggedHistory()))
             for run in found
             if self._runs[run.id].state is RunState.RUNNING
         ]
         ends = [run.ended_at for run in self._runs.values() if run.ended_at is not None]
-        return Look(
+        return PollResult(
             sweep=sweep.record(),
             changed=[run for run in self._runs.values() if run.change > since],
             live=live,
@@ -104,7 +104,7 @@ class WandbWatch:
             was = self._runs.get(run.id)
             record = run_record(
                 raw_run(run),
-                self._told.get(run.id, Told()),
+                self._told.get(run.id, LoggedHistory()),
                 searched,
                 number=number if was is None else was.number,
                 sweep_id=sweep.path,
@@ -125,7 +125,7 @@ class WandbWatch:
 
 
 def _sign(run: Any) -> str:
-    """Return what tells a run that went on from the same run at the look before."""
+    """Return what tells a run that went on from the same run at the poll before."""
     raw = raw_run(run)
     return json_text([raw.state, raw.stopped, raw.exit_code, rows_of(run), raw.summary, raw.config])
 

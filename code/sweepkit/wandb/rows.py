@@ -72,7 +72,7 @@ class RawRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class LoggedHistory:
     """What a run logged, kept so that it can grow: the rows themselves are dropped.
 
     Args:
@@ -92,7 +92,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
+class SearchTarget:
     """What a sweep searches and for what.
 
     Args:
@@ -157,7 +157,9 @@ def split_config(
     return mine, others
 
 
-def told_by(rows: Iterable[Mapping[str, Any]], searched: Searched, before: Told | None = None) -> Told:
+def extend_history(
+    rows: Iterable[Mapping[str, Any]], searched: SearchTarget, before: LoggedHistory | None = None
+) -> LoggedHistory:
     """Return what rows tell, on top of what those before them told.
 
     Args:
@@ -165,7 +167,7 @@ def told_by(rows: Iterable[Mapping[str, Any]], searched: Searched, before: Told 
         searched: Which metric is meant.
         before: What was told up to here.
     """
-    before = before or Told()
+    before = before or LoggedHistory()
     history, best, last = list(before.history), before.best, dict(before.last)
     record = _best(before.history, searched.maximize)
     step, first_at, last_at = before.last_step, before.first_at, before.last_at
@@ -183,7 +185,9 @@ def told_by(rows: Iterable[Mapping[str, Any]], searched: Searched, before: Told 
         history.append(float(value))
         if math.isfinite(value) and (record is None or (value > record if searched.maximize else value < record)):
             record, best = value, told
-    return Told(history=tuple(history), best=best, last=last, last_step=step, first_at=first_at, last_at=last_at)
+    return LoggedHistory(
+        history=tuple(history), best=best, last=last, last_step=step, first_at=first_at, last_at=last_at
+    )
 
 
 def _best(values: Sequence[float], maximize: bool) -> float | None:
@@ -191,7 +195,7 @@ def _best(values: Sequence[float], maximize: bool) -> float | None:
     return (max if maximize else min)(finite) if finite else None
 
 
-def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, sweep_id: str) -> RunRecord:
+def run_record(raw: RawRun, told: LoggedHistory, searched: SearchTarget, *, number: int, sweep_id: str) -> RunRecord:
     """Return a run of W&B as a run of ours.
 
     `outcome` holds what W&B knows of its end: `wandb_state`, `exit_code`, `duration_s`, the `seed` when its
@@ -204,8 +208,8 @@ def run_record(raw: RawRun, told: Told, searched: Searched, *, number: int, swee
     shown = {name: number for name, number in summary.items() if not name.startswith("_")}
     created = seconds(raw.created_at) or 0.0
     waits = raw.state.lower() == "pending"
-    started = None if waits else started_at(raw) or created
-    ended = ended_at(raw) if state.done else None
+    started = None if waits else _started_at(raw) or created
+    ended = _ended_at(raw) if state.done else None
     return RunRecord(
         run_id=raw.name,
         sweep_id=sweep_id,
@@ -240,7 +244,7 @@ def _outcome(raw: RawRun, others: Mapping[str, Any], duration_s: float | None) -
     return outcome
 
 
-def live_run(run: RunRecord, raw: RawRun, told: Told) -> LiveRun:
+def live_run(run: RunRecord, raw: RawRun, told: LoggedHistory) -> LiveRun:
     """Return the attempt of a run that runs; W&B tells neither its host nor its process."""
     step = as_step(raw.summary.get("_step")) if told.last_step < 0 else told.last_step
     began = run.created_at if run.started_at is None else run.started_at
@@ -262,7 +266,7 @@ def live_run(run: RunRecord, raw: RawRun, told: Told) -> LiveRun:
     )
 
 
-def started_at(raw: RawRun) -> float | None:
+def _started_at(raw: RawRun) -> float | None:
     """Return when a run's program began: W&B makes a run of a sweep before an agent takes it up."""
     created = seconds(raw.created_at)
     at, took = _time(raw, "_timestamp"), _time(raw, "_runtime")
@@ -271,12 +275,12 @@ def started_at(raw: RawRun) -> float | None:
     return at - took if created is None else max(created, at - took)
 
 
-def ended_at(raw: RawRun) -> float | None:
+def _ended_at(raw: RawRun) -> float | None:
     """Return when a run was over: after its runtime; without one at its last sign of life; None when W&B has neither.
 
     W&B counts in `_wandb.runtime` the whole run, in whole seconds, and in `_runtime` up to the last row.
     """
-    began = started_at(raw)
+    began = _started_at(raw)
     inner = raw.summary.get("_wandb")
     whole = as_time(inner.get("runtime")) if isinstance(inner, Mapping) else None
     took = [length for length in (whole, _time(raw, "_runtime")) if length is not None]

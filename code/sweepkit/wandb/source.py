@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweepkit.sweep_config.sweep import SweepSpec
     from sweepkit.wandb.api import FetchedSweep
 
-PREFIX = "wandb:"
+_PREFIX = "wandb:"
 _SHOWN = 20  # names of metrics in a message
 _PLACE = "parameter"  # under this name a parameter is read whose own name our YAML refuses
 
@@ -45,7 +45,7 @@ def is_wandb(text: str) -> bool:
     >>> is_wandb("wandb:team/project/ab12"), is_wandb("https://wandb.ai/team/p/sweeps/ab12"), is_wandb("first_sweep")
     (True, True, False)
     """
-    return text.startswith((PREFIX, "https://", "http://"))
+    return text.startswith((_PREFIX, "https://", "http://"))
 
 
 def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None) -> WandbTable:
@@ -64,8 +64,8 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
     from sweepkit.wandb.api import fetch_sweep
 
     if sys.stderr.isatty():
-        print(f"reading {text.removeprefix(PREFIX)} from W&B …", file=sys.stderr)
-    sweep = fetch_sweep(text.removeprefix(PREFIX), metric=metric, goal=goal)
+        print(f"reading {text.removeprefix(_PREFIX)} from W&B …", file=sys.stderr)
+    sweep = fetch_sweep(text.removeprefix(_PREFIX), metric=metric, goal=goal)
     if metric is not None:
         check_metric(sweep, metric)
     spec, refused = spec_of(sweep)

@@ -22,8 +22,8 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
-from sweepkit.wandb.sender import Sender, Sending
+from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile
+from sweepkit.wandb.sender import Sender, Sending, UploadedCounts
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0)
@@ -33,7 +33,7 @@ _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class UploadTarget:
     """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
 
     server: str
@@ -81,7 +81,7 @@ class SweepUpload:
         spec: SweepSpec,
         paths: SweepPaths,
         sender: Sender,
-        target: Target,
+        target: UploadTarget,
         live: bool,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
@@ -118,12 +118,12 @@ class SweepUpload:
             SweepKitError: The record cannot be read.
             OSError: A file cannot be written.
         """
-        look = self._record.look(self._sweep.sweep_id, self._since)
-        if look is None:
+        found = self._record.poll(self._sweep.sweep_id, self._since)
+        if found is None:
             return
-        self._since = look.change
-        self._runs |= {run.run_id: run for run in look.changed}
-        live = self._alive = frozenset(attempt.attempt_id for attempt in look.live if not attempt.expired)
+        self._since = found.change
+        self._runs |= {run.run_id: run for run in found.changed}
+        live = self._alive = frozenset(attempt.attempt_id for attempt in found.live if not attempt.expired)
         for run in self._runs.values():
             if self._wanted(run, live, finishing=finishing):
                 self._advance(run, live, finishing=finishing)
@@ -160,7 +160,7 @@ class SweepUpload:
         if not upload.whole:
             settled = file.feed(self._attempts(run, live))
             if settled and (run.state.done or (finishing and not _alive(run, live))):
-                file.end(run_end(run))
+                file.end(_run_end(run))
                 upload.whole = True
         self._send(upload, file)
 
@@ -170,13 +170,12 @@ class SweepUpload:
             return None
         project = self._target.project
         try:
-            lines = self._sender.lines(entity=self._target.entity, project=project, run_id=upload.run.run_id)
+            uploaded = self._sender.uploaded(entity=self._target.entity, project=project, run_id=upload.run.run_id)
         except TrackingError as error:
             self._away_until = self._clock() + _RETRY_S[0]
             self._postpone(upload, str(error))
             return None
-        skip = Skip(rows=lines.rows, events=lines.events, console=lines.console)
-        upload.file = self._file(upload.run, skip)
+        upload.file = self._file(upload.run, uploaded)
         return upload.file
 
     def _on_their_way(self) -> int:
@@ -252,7 +251,7 @@ class SweepUpload:
 
     # -- from the record ----------------------------------------------------------------------------------------------
 
-    def _file(self, run: RunRecord, skip: Skip) -> RunFile:
+    def _file(self, run: RunRecord, uploaded: UploadedCounts) -> RunFile:
         naming = wandb_naming(self._spec, self._sweep.name, run)
         card = RunCard(
             run_id=run.run_id,
@@ -265,7 +264,7 @@ class SweepUpload:
             params=run.params,
             started_at=run.started_at,
         )
-        return RunFile(self._paths.wandb_push(run.run_id), card, skip=skip)
+        return RunFile(self._paths.wandb_push(run.run_id), card, uploaded=uploaded)
 
     def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
         ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]
@@ -290,7 +289,7 @@ def _stamp(run: RunRecord) -> list[Any]:
     return [run.attempts, run.state.value, run.change]
 
 
-def run_end(run: RunRecord) -> RunEnd:
+def _run_end(run: RunRecord) -> RunEnd:
     """Return what W&B is told of a run's end: state, reason and the facts that its own table has no column for."""
     state = run.state.value if run.state.done else "interrupted"
     status = run.outcome.get("exit_code")

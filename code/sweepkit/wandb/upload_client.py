@@ -11,26 +11,24 @@ import subprocess
 import sys
 import tempfile
 import threading
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR, python
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.sweep_config.sweep import SweepSpec
 
-ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
-WAIT_S = 30.0
+_ACCESS_S = 60.0  # W&B's import on a busy machine, and its question to the server
 _HURRY_S = 5.0
 
 
-def wants_online(options: Namespace, spec: SweepSpec) -> bool:
+def _wants_online(options: RunOptions, spec: SweepSpec) -> bool:
     """Return whether a sweep is sent while it runs: the option, else the YAML's `sweepkit.wandb.mode`."""
-    asked = getattr(options, "wandb", None)
-    if asked is not None:
-        return bool(asked == "online")
+    if options.wandb is not None:
+        return options.wandb == "online"
     return spec.extensions.wandb is not None and spec.extensions.wandb.mode == "online"
 
 
@@ -92,9 +90,9 @@ class Uploading:
             TrackingError: There is no key, or the server refuses it.
         """
         try:
-            event = self._first.get(timeout=ACCESS_S)
+            event = self._first.get(timeout=_ACCESS_S)
         except Empty:
-            return {"access": "away", "text": f"W&B's client must start, got nothing for {ACCESS_S:g} s"}
+            return {"access": "away", "text": f"W&B's client must start, got nothing for {_ACCESS_S:g} s"}
         if event["access"] in ("no key", "refused"):
             raise TrackingError(f"{option}: {event['text']}")
         return event
@@ -150,14 +148,14 @@ class Online:
     """What `--wandb online` adds to a call of a runner: `start`, `begin`, `go`, `finish`, `close`, in this order.
 
     Args:
-        options: The command line.
+        options: How the sweeps are run.
         plans: The sweeps of the call.
         tell: Shows a warning.
     """
 
-    def __init__(self, options: Namespace, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
-        self._plans = [plan for plan in plans if wants_online(options, plan.spec)]
-        self._patience_s = float(getattr(options, "wandb_wait", WAIT_S))
+    def __init__(self, options: RunOptions, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
+        self._plans = [plan for plan in plans if _wants_online(options, plan.spec)]
+        self._patience_s = options.wandb_wait
         self._tell = tell
         self._uploading: Uploading | None = None
 
@@ -185,7 +183,7 @@ class Online:
         if self._uploading is None:
             return
         end = self._uploading.finish(_HURRY_S if preempted else self._patience_s, hurried=hurried)
-        for line in left_over(end, [plan.spec.name for plan in self._plans]):
+        for line in _unsent_lines(end, [plan.spec.name for plan in self._plans]):
             self._tell(line)
 
     def close(self) -> None:
@@ -194,7 +192,7 @@ class Online:
             self._uploading.close()
 
 
-def left_over(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return what to tell of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
         return [f"W&B: {end['reason']}; send what is left: sweep_runner.py --push {name}" for name in names]

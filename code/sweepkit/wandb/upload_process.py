@@ -22,23 +22,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.files import hold
 from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.wandb.sender import Access, Sender
-from sweepkit.wandb.sweep_upload import SweepUpload, Target
+from sweepkit.wandb.access import Access
+from sweepkit.wandb.sender import Sender
 
-POLL_S = 0.5
-PATIENCE_S = 30.0
-SERVICE_LIVES_S = 6.0  # measured: 4 to 5
+if TYPE_CHECKING:
+    from sweepkit.wandb.sweep_upload import SweepUpload
+
+_POLL_S = 0.5
+_PATIENCE_S = 30.0
+_SERVICE_LIVES_S = 6.0  # measured: 4 to 5
 _TRIES = 3  # of each run, by a server that takes our key
 
 
-class Orders:
+class _Orders:
     """What the parent asks, read in a thread. `changed` is set with each line.
 
     Attributes:
@@ -57,7 +60,7 @@ class Orders:
     def _read(self) -> None:
         for line in sys.stdin:
             self._obey(json.loads(line))
-        self._obey({"finish": PATIENCE_S})  # the parent is gone
+        self._obey({"finish": _PATIENCE_S})  # the parent is gone
         self._known.set()
 
     def _obey(self, order: Mapping[str, Any]) -> None:
@@ -77,7 +80,7 @@ class Orders:
         return None if self.stopped else self._job
 
 
-class Uploader:
+class _Uploader:
     """Sends the sweeps of a job until it may end.
 
     Args:
@@ -87,7 +90,7 @@ class Uploader:
         orders: What the parent asks.
     """
 
-    def __init__(self, sender: Sender, job: Mapping[str, Any], record: Watch, orders: Orders) -> None:
+    def __init__(self, sender: Sender, job: Mapping[str, Any], record: Watch, orders: _Orders) -> None:
         self._sender = sender
         self._orders = orders
         self._told: set[str] = set()
@@ -95,10 +98,14 @@ class Uploader:
         self._looked: set[str] = set()
         self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
         self._locks = {
-            item["name"]: Lock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock) for item in job["sweeps"]
+            item["name"]: _UploadLock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock)
+            for item in job["sweeps"]
         }
 
-    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> SweepUpload:
+    def _upload(self, job: Mapping[str, Any], item: Mapping[str, str], record: Watch) -> "SweepUpload":
+        # Late: it imports W&B, which by now is known to be there and to print nothing.
+        from sweepkit.wandb.sweep_upload import SweepUpload, UploadTarget
+
         sweep = record.sweep(item["name"])
         if sweep is None:
             raise TrackingError(f"sweep {item['name']}: must be in the record, got none of that name")
@@ -111,7 +118,7 @@ class Uploader:
             spec=spec,
             paths=SweepPaths(Path(job["output_dir"]), sweep.name),
             sender=self._sender,
-            target=Target(server=self._sender.server, entity=item["entity"], project=item["project"]),
+            target=UploadTarget(server=self._sender.server, entity=item["entity"], project=item["project"]),
             live=bool(job["live"]),
             tell=self._tell_fault,
         )
@@ -137,7 +144,7 @@ class Uploader:
                 if reason := self._hopeless():
                     return reason
                 since = time.monotonic()
-            self._orders.changed.wait(POLL_S)
+            self._orders.changed.wait(_POLL_S)
         return "it was stopped"
 
     def _all_sent(self) -> bool:
@@ -175,7 +182,7 @@ class Uploader:
     def _tell(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            say(event="note", text=text)
+            _send_event(event="note", text=text)
 
     def _tell_fault(self, text: str) -> None:
         """Tell what W&B's client said, and first what is behind it when it is the key or the network."""
@@ -194,10 +201,10 @@ class Uploader:
         if not reason:
             for lock in self._locks.values():
                 lock.give_back()
-        say(event="end", sweeps=sweeps, reason=reason)
+        _send_event(event="end", sweeps=sweeps, reason=reason)
 
 
-class Lock:
+class _UploadLock:
     """A file that one process of a host holds; the system frees it when the process dies.
 
     W&B's service outlives a killed process by seconds in which it may still send: whoever takes the file over from a
@@ -219,7 +226,7 @@ class Lock:
                 return False
             self._held = file  # until the process ends
             file.seek(0)
-            self._from = self._clock() + (SERVICE_LIVES_S if file.read() else 0.0)
+            self._from = self._clock() + (_SERVICE_LIVES_S if file.read() else 0.0)
             file.write("sending\n")
             file.flush()
         return self._clock() >= self._from
@@ -230,7 +237,7 @@ class Lock:
             self._held.truncate(0)
 
 
-def say(**event: Any) -> None:
+def _send_event(**event: Any) -> None:
     """Tell the parent; one that is gone hears nothing."""
     try:
         sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
@@ -239,37 +246,39 @@ def say(**event: Any) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
 
 
-def main() -> int:
+def _main() -> int:
     """Do what the parent asks; return the exit code."""
-    orders = Orders()
+    orders = _Orders()
     folder = Path(tempfile.mkdtemp(prefix="sweepkit-wandb-"))
     try:
         return _work(orders, folder)
     except (SweepKitError, OSError) as error:
-        say(event="end", sweeps={}, reason=str(error))
+        _send_event(event="end", sweeps={}, reason=str(error))
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(orders: Orders, folder: Path) -> int:
+def _work(orders: _Orders, folder: Path) -> int:
     try:
         sender = Sender(folder)
     except TrackingError as error:
-        say(event="access", access=Access.NO_KEY.value, text=str(error), server="", entity="")
+        _send_event(event="access", access=Access.NO_KEY.value, text=str(error), server="", entity="")
         return 2
     answer = sender.check()
-    say(event="access", access=answer.access.value, text=answer.text, server=answer.server, entity=answer.entity)
+    _send_event(
+        event="access", access=answer.access.value, text=answer.text, server=answer.server, entity=answer.entity
+    )
     job = orders.job()
     if job is None:
         return 0
     with contextlib.closing(open_watch(job["storage"])) as record:
-        uploader = Uploader(sender, job, record, orders)
+        uploader = _Uploader(sender, job, record, orders)
         uploader.end(uploader.run())
     return 0
 
 
 if __name__ == "__main__":
-    status = main()
+    status = _main()
     sys.stdout.flush()
     os._exit(status)  # W&B's hook at exit would wait for a server that is away; its service ends with us

@@ -6,7 +6,7 @@ from sweepkit.analysis.importance_result import Gate, Importance, Share, Verdict
 from sweepkit.reports.figures.base import Drawn, axis, clipped, layout, nothing, safe
 
 NAME, TITLE = "param_importances", "Parameter importance"
-MOST = 20
+_MOST = 20
 _COLOURS = {
     Verdict.CLEAR: "--clear",
     Verdict.WEAK: "--weak",
@@ -15,7 +15,7 @@ _COLOURS = {
 }
 
 
-def heading(result: Importance) -> str:
+def _heading(result: Importance) -> str:
     """Return the title with what it rests on: the estimator, R² and n."""
     parts = [f"{result.n} configurations"]
     if result.r2 is not None:
@@ -26,7 +26,7 @@ def heading(result: Importance) -> str:
     return f"{TITLE}{how}: {', '.join(parts)}"
 
 
-def axis_title(result: Importance) -> str:
+def _axis_title(result: Importance) -> str:
     """Return what a bar's length is."""
     return {
         "forest": "share of the variance",
@@ -35,7 +35,7 @@ def axis_title(result: Importance) -> str:
     }.get(result.estimator, f"importance by {result.estimator}")
 
 
-def colour(share: Share, result: Importance) -> str:
+def _colour(share: Share, result: Importance) -> str:
     """Return a bar's colour: grey where the gate is shut."""
     return "--noise" if result.gate is not Gate.OPEN else _COLOURS[share.verdict]
 
@@ -44,7 +44,7 @@ def param_importances(result: Importance) -> Drawn:
     """Return the figure, the most important parameter at the top, at most 20 of them (the CSV has all)."""
     if not result.shares:
         return nothing(NAME, TITLE, " ".join(result.sentences))
-    shares = list(reversed(result.shares[:MOST]))
+    shares = list(reversed(result.shares[:_MOST]))
     names = [_label(share.name, index) for index, share in enumerate(shares)]
     data = [*_bars(result, shares, names), *_whiskers(shares, names)]
     shapes, notes = [], []
@@ -73,7 +73,7 @@ def param_importances(result: Importance) -> Drawn:
             }
         )
     figure = layout(
-        xaxis=axis(axis_title(result), rangemode="tozero", nticks=6),
+        xaxis=axis(_axis_title(result), rangemode="tozero", nticks=6),
         yaxis=axis(type="category", categoryorder="array", categoryarray=names, showgrid=False),
         barmode="overlay",
         bargap=0.35,
@@ -85,7 +85,7 @@ def param_importances(result: Importance) -> Drawn:
     figure["xaxis"]["zeroline"] = True
     return Drawn(
         name=NAME,
-        title=heading(result),
+        title=_heading(result),
         caption=_caption(result),
         data=tuple(data),
         layout=figure,
@@ -113,7 +113,7 @@ def _bars(result: Importance, shares: list[Share], names: list[str]) -> list[dic
                 "name": verdict.value,
                 "x": [shares[index].value for index in at],
                 "y": [names[index] for index in at],
-                "marker": {"color": [colour(shares[index], result) for index in at]},
+                "marker": {"color": [_colour(shares[index], result) for index in at]},
                 "text": [_told(shares[index]) for index in at],
                 "textposition": "none",
                 "hoverinfo": "text",
@@ -155,7 +155,7 @@ def _whiskers(shares: list[Share], names: list[str]) -> list[dict[str, Any]]:
 
 
 def _caption(result: Importance) -> str:
-    more = len(result.shares) - MOST
+    more = len(result.shares) - _MOST
     return " ".join([*result.sentences, *([f"{more} more parameters are in the CSV."] if more > 0 else [])])
 
 

@@ -10,8 +10,8 @@ from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.reports.figures.base import FEW, Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
 
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
-MOST = 14
-MOST_LEVELS = 24
+_MOST = 14
+_MOST_LEVELS = 24
 _TOP = 0.1
 # How often other runs' lines are drawn over by the best ones; the colour of a line is its rank.
 _SCALE = [[0, "--faint"], [0.5, "--faint"], [0.899, "--middling"], [0.9, "--best"], [1, "--best"]]
@@ -23,7 +23,7 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     columns = picked(table, order)
     if not rows or not columns or table.metric is None:
         return nothing(NAME, TITLE, "No run has ended with a value yet.")
-    dimensions = [dimension(column, rows) for column in columns]
+    dimensions = [_dimension(column, rows) for column in columns]
     dimensions.append(_metric_axis(table, rows))
     quality = [index / max(1, len(rows) - 1) for index in range(len(rows))]
     trace = {
@@ -59,12 +59,12 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
 
 def picked(table: RunTable, order: Sequence[str]) -> list[Column]:
     """Return the parameters to show: varying ones, those in `order` first, no category of more than 24 levels."""
-    columns = [c for c in causes(table) if c.numeric or len(c.levels) <= MOST_LEVELS]
+    columns = [c for c in causes(table) if c.numeric or len(c.levels) <= _MOST_LEVELS]
     rank = {name: index for index, name in enumerate(order)}
-    return sorted(columns, key=lambda column: rank.get(column.name, len(rank)))[:MOST]
+    return sorted(columns, key=lambda column: rank.get(column.name, len(rank)))[:_MOST]
 
 
-def dimension(column: Column, rows: Sequence[Row]) -> dict[str, Any]:
+def _dimension(column: Column, rows: Sequence[Row]) -> dict[str, Any]:
     """Return a parameter's axis for plotly's parcoords, which knows numbers on linear axes only.
 
     Logarithmic values are their exponents with the values as ticks, categories their positions; a run without the
@@ -91,7 +91,7 @@ def scaled(column: Column, rows: Sequence[Row]) -> tuple[list[float], list[tuple
         if len(at) <= FEW:
             ticks = [(place, f"{value:.4g}") for value, place in sorted(at.items())]
         else:
-            ticks = log_ticks(low, high) if column.log else linear_ticks(low, high)
+            ticks = _log_ticks(low, high) if column.log else _linear_ticks(low, high)
         span = high - low or 1.0
     else:
         levels = [level for level in column.levels if level in set(present)]
@@ -108,7 +108,7 @@ def scaled(column: Column, rows: Sequence[Row]) -> tuple[list[float], list[tuple
     return positions, ticks, low, high
 
 
-def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Return ticks between two exponents of ten: decades, the ends, and 2 and 5 where there are few decades."""
     marks = [1.0] if high - low > 2 else [1.0, 2.0, 5.0]
     exponents = range(int(np.floor(low)), int(np.ceil(high)) + 1)
@@ -118,7 +118,7 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(low, f"{10**low:.3g}"), *kept, (high, f"{10**high:.3g}")] if span > 0 else [(low, f"{10**low:.3g}")]
 
 
-def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def _linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Return five ticks of a linear axis."""
     return [(float(at), f"{at:.3g}") for at in np.linspace(low, high, 5)]
 
@@ -131,7 +131,7 @@ def _metric_axis(table: RunTable, rows: Sequence[Row]) -> dict[str, Any]:
     at = [float(np.log10(value)) if log else value for value in values]
     low, high = min(at), max(at)
     pad = 0.0 if high > low else 0.5
-    ticks = log_ticks(low, high) if log else [(float(t), number(float(t))) for t in np.linspace(low, high, 5)]
+    ticks = _log_ticks(low, high) if log else [(float(t), number(float(t))) for t in np.linspace(low, high, 5)]
     ends = [low - pad, high + pad]
     return {
         "label": safe(clipped(table.metric.name, 22)),

@@ -22,8 +22,8 @@ from sweepkit.reports.figures.base import (
     value_axis,
 )
 
-NAME = "slice"
-MOST = 9
+_NAME = "slice"
+_MOST = 9
 _TOP = 0.1
 _EDGE = 0.1
 _WIDEST = 0.7  # a region of the best runs that is wider than this share of the range says nothing
@@ -51,15 +51,15 @@ def slices(table: RunTable, *, order: Sequence[str] = ()) -> list[Drawn]:
     columns = sorted(
         causes(table), key=lambda column: (rank.get(column.name, len(rank)), first is None or column.name != first.name)
     )
-    return [slice_of(table, column, index) for index, column in enumerate(columns[:MOST])]
+    return [_slice_of(table, column, index) for index, column in enumerate(columns[:_MOST])]
 
 
-def slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
+def _slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
     """Return one parameter's figure; `index` makes the name of its files unique."""
     rows = [row for row in table.rows if column.name in row.params]
     scored = [row for row in rows if row.counts]
     title = clipped(column.name, 60)
-    name = f"{NAME}_{index + 1}"
+    name = f"{_NAME}_{index + 1}"
     if table.metric is None or not scored:
         return nothing(name, title, "No run with this parameter has ended with a value.")
     data = [_points(table, column, scored, state) for state in (RunState.FINISHED, RunState.STOPPED)]

@@ -301,7 +301,7 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     import pandas as pd
     import seaborn as sns
 
-    pair = heat_pair(table, importance)
+    pair = _heat_pair(table, importance)
     if pair is None or not table.finished():
         return _empty(axes, "no two parameters that vary")
     rows = [row for row in table.finished() if all(column.name in row.params for column in pair)]
@@ -331,7 +331,7 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     ]
 
 
-def heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column] | None:
+def _heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column] | None:
     """Return the parameters of the heat map: batch size and gradient accumulation, else the two most important."""
     columns = causes(table)
     batch = next((column for column in columns if _BATCH.search(column.name)), None)

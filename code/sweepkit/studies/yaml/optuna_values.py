@@ -111,7 +111,7 @@ class OptunaConfig:
         source: The file as the user named it.
         directory: Absolute folder of that file, "" if none.
         text: The YAML as read.
-        notes: What the user should be told though it is accepted, one sentence each.
+        notes: What the user should know though it is accepted, one sentence each.
     """
 
     study_name: str

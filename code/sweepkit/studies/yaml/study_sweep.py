@@ -6,6 +6,7 @@ from typing import Any
 
 from sweepkit.model.metric import Metric
 
+DEFAULT_EXPERIMENT = "tiny_bart_lora"
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
 # The guide's median rule: five trials first, three epochs of each first. Optuna's median is the 50th percentile of the
 # others' values at the same report; our `median` is Vizier's, over their averages until then.
@@ -21,8 +22,8 @@ PRUNERS: Mapping[str, Mapping[str, Any] | None] = {
     "patience": {"type": "patience", "patience": 3, "n_warmup_reports": 1},
     "none": None,
 }
-WANDB_GROUP = "optuna_search"
-WANDB_NAME = "trial_{number}"
+_WANDB_GROUP = "optuna_search"
+_WANDB_NAME = "trial_{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def study_sweep(study: Study) -> dict[str, Any]:
     if study.cpus_per_run is not None:
         own["cpus_per_run"] = study.cpus_per_run
     if study.wandb:
-        own["wandb"] = {"group": WANDB_GROUP, "name": WANDB_NAME}
+        own["wandb"] = {"group": _WANDB_GROUP, "name": _WANDB_NAME}
     constants = {name: {"value": value} for name, value in study.fixed.items()}
     return {
         "name": study.name,

@@ -27,15 +27,15 @@ _ALIASES: Mapping[str, str] = {
     "image_size": "data.img_size",
     "num_folds": "validation.folds",
 }
-IMAGE_ALIASES: Mapping[str, str] = {
+_IMAGE_ALIASES: Mapping[str, str] = {
     **_ALIASES,
     "model_name": "model.name",
     "drop_path_rate": "model.drop_path",
     "layer_scale_init_value": "model.layer_scale",
 }
-PERCEIVER_ALIASES: Mapping[str, str] = {**_ALIASES, "num_heads": "model.heads", "num_freq_bands": "model.bands"}
-IMAGE_RENAMED: Mapping[str, str] = {"no_cuda": "use_cpu", "adafactor": "optim: adafactor"}
-COLORS = ("auto", "grayscale", "rgb")
+_PERCEIVER_ALIASES: Mapping[str, str] = {**_ALIASES, "num_heads": "model.heads", "num_freq_bands": "model.bands"}
+_IMAGE_RENAMED: Mapping[str, str] = {"no_cuda": "use_cpu", "adafactor": "optim: adafactor"}
+_COLORS = ("auto", "grayscale", "rgb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class ImageDataSection:
     image_column: str = "image"
     label_column: str = "label"
     img_size: int = bounded(8, least=4, most=4096)
-    color: str = bounded("auto", choices=COLORS)
+    color: str = bounded("auto", choices=_COLORS)
     max_samples: int | None = bounded(None, least=2)
 
 
@@ -227,8 +227,8 @@ class ImageConfig:
     """Everything that decides a training of an image classifier; equal ones give equal results on one machine."""
 
     task: ClassVar[str] = "image_classification"
-    aliases: ClassVar[Mapping[str, str]] = IMAGE_ALIASES
-    renamed: ClassVar[Mapping[str, str]] = IMAGE_RENAMED
+    aliases: ClassVar[Mapping[str, str]] = _IMAGE_ALIASES
+    renamed: ClassVar[Mapping[str, str]] = _IMAGE_RENAMED
 
     model: ImageModelSection = field(default_factory=ImageModelSection)
     data: ImageDataSection = field(default_factory=ImageDataSection)
@@ -245,8 +245,8 @@ class PerceiverConfig:
     """Everything that decides a training of a Perceiver."""
 
     task: ClassVar[str] = "perceiver"
-    aliases: ClassVar[Mapping[str, str]] = PERCEIVER_ALIASES
-    renamed: ClassVar[Mapping[str, str]] = IMAGE_RENAMED
+    aliases: ClassVar[Mapping[str, str]] = _PERCEIVER_ALIASES
+    renamed: ClassVar[Mapping[str, str]] = _IMAGE_RENAMED
 
     model: PerceiverModelSection = field(default_factory=PerceiverModelSection)
     data: ImageDataSection = field(default_factory=ImageDataSection)

@@ -39,7 +39,7 @@ __all__ = [
 AnyConfig = TrainingConfig | ImageConfig | PerceiverConfig
 Config = TypeVar("Config", bound=AnyConfig)
 TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig, ImageConfig, PerceiverConfig)}
-TASK_KEY = "task"
+_TASK_KEY = "task"
 
 
 def field_paths(kind: type[AnyConfig] = TrainingConfig) -> tuple[str, ...]:
@@ -166,17 +166,17 @@ def from_mapping(data: Any, *, where: str = "") -> AnyConfig:
 
 def _task_of(data: Mapping[str, Any], where: str, line: int | None) -> type[AnyConfig]:
     """Return the kind of configuration that a document's `task:` names."""
-    task = data.get(TASK_KEY, TrainingConfig.task)
+    task = data.get(_TASK_KEY, TrainingConfig.task)
     if not isinstance(task, str) or task not in TASKS:
         hint = suggestion(task, TASKS) if isinstance(task, str) else ""
         rule = f"must be one of {', '.join(TASKS)}"
-        raise SpecError([Problem(where=where, line=line, key=TASK_KEY, rule=rule, got=repr(task), hint=hint)])
+        raise SpecError([Problem(where=where, line=line, key=_TASK_KEY, rule=rule, got=repr(task), hint=hint)])
     return TASKS[task]
 
 
 def _from_document(document: Document, where: str) -> AnyConfig:
     """Return the configuration of a document; SpecError has the document's own problems too."""
-    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    kind = _task_of(document.data, where, document.line((_TASK_KEY,)))
     values = _read_values(document, where, kind)
     problems = _together(values)
     if problems:
@@ -189,7 +189,7 @@ def _read_values(document: Document, where: str, kind: type[AnyConfig]) -> dict[
     values: dict[str, Any] = {}
     found: list[Problem] = []
     for section, given in document.data.items():
-        if section != TASK_KEY:
+        if section != _TASK_KEY:
             found += _take_section(str(section), given, values, schema_of(kind))
     problems = [*document.problems, *_placed(found, document, where)]
     if problems:
@@ -269,10 +269,10 @@ def apply_preset(config: Config, path: Path) -> Config:
         SpecError: The file cannot be read, is for another task, or is wrong.
     """
     document, where = _document(path)
-    kind = _task_of(document.data, where, document.line((TASK_KEY,)))
+    kind = _task_of(document.data, where, document.line((_TASK_KEY,)))
     if kind is not type(config):
         rule = f"a preset for {kind.task} does not fit a configuration for {config.task}"
-        raise SpecError([Problem(where=where, key=TASK_KEY, rule=rule)])
+        raise SpecError([Problem(where=where, key=_TASK_KEY, rule=rule)])
     values = {**_values(config), **_read_values(document, where, kind)}
     problems = _together(values)
     if problems:
@@ -287,13 +287,13 @@ def as_dict(config: AnyConfig) -> dict[str, Any]:
     """
     silent = [item.name for item in dataclasses.fields(config) if getattr(config, item.name) == ReproducesSection()]
     values = {name: section for name, section in dataclasses.asdict(config).items() if name not in silent}
-    return {TASK_KEY: config.task, **values}
+    return {_TASK_KEY: config.task, **values}
 
 
 def to_yaml(config: AnyConfig) -> str:
     """Return the configuration as a YAML file that `read_training_config` reads back to an equal value."""
     sections = as_dict(config)
-    lines = [f"{TASK_KEY}: {sections.pop(TASK_KEY)}"]
+    lines = [f"{_TASK_KEY}: {sections.pop(_TASK_KEY)}"]
     for section, values in sections.items():
         lines.append(f"{section}:")
         lines += [f"  {name}: {scalar(value)}" for name, value in values.items()]

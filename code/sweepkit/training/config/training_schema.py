@@ -26,7 +26,7 @@ _CHECKS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class _Known:
     """One field of a configuration: its dotted path, its type without None, whether None is allowed, its range."""
 
     path: str
@@ -35,7 +35,7 @@ class Known:
     bounds: Mapping[str, Any]
 
 
-def _fields(config_type: type) -> Iterator[Known]:
+def _fields(config_type: type) -> Iterator[_Known]:
     """Yield every field of every section, in order."""
     for section, section_type in section_types(config_type).items():
         hints = typing.get_type_hints(section_type)
@@ -43,7 +43,7 @@ def _fields(config_type: type) -> Iterator[Known]:
             hint = hints[item.name]
             optional = isinstance(hint, types.UnionType)
             kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
-            yield Known(f"{section}.{item.name}", typing.get_origin(kind) or kind, optional, item.metadata)
+            yield _Known(f"{section}.{item.name}", typing.get_origin(kind) or kind, optional, item.metadata)
 
 
 def section_types(config_type: type) -> dict[str, type]:
@@ -66,7 +66,7 @@ class Schema:
 
     def __init__(self, config_type: Any) -> None:
         self.config_type = config_type
-        self.known: Mapping[str, Known] = {known.path: known for known in _fields(config_type)}
+        self.known: Mapping[str, _Known] = {known.path: known for known in _fields(config_type)}
         self.sections = tuple(section_types(config_type))
         bare = {self._bare(path): path for path in self.known if not self._never_bare(path)}
         self.bare: Mapping[str, str] = {**config_type.aliases, **bare}
@@ -156,7 +156,7 @@ def _texts(value: Any, from_text: bool) -> Any:
     return value
 
 
-def _coerce(known: Known, value: Any, from_text: bool) -> Any:
+def _coerce(known: _Known, value: Any, from_text: bool) -> Any:
     """Return the value in the type of its field.
 
     Raises:
@@ -180,7 +180,7 @@ def _coerce(known: Known, value: Any, from_text: bool) -> Any:
     raise TypeError(f"must be {words[known.kind]}{' or null' if known.optional else ''}")
 
 
-def _range_rule(known: Known, value: Any) -> str:
+def _range_rule(known: _Known, value: Any) -> str:
     """Return the rule that a value of the right type breaks, or ""."""
     bounds = known.bounds
     if not bounds or value is None:
@@ -207,7 +207,7 @@ _DROPPED = {
 }
 
 
-def _hint(known: Known, value: Any, from_text: bool) -> str:
+def _hint(known: _Known, value: Any, from_text: bool) -> str:
     """Return what to do about a refused value, where there is something better to say than the rule."""
     if known.path == "training.optim" and value in _DROPPED:
         return f"transformers 5 dropped {value}, use {_DROPPED[value]}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sweepkit.training.config.reproduces_section import ReproducesSection
 
 # Names that sweep files of the users' guides and of Optuna's use for what transformers calls otherwise.
-ALIASES: Mapping[str, str] = {
+_ALIASES: Mapping[str, str] = {
     "batch_size": "training.per_device_train_batch_size",
     "num_epochs": "training.num_train_epochs",
     "scheduler_type": "training.lr_scheduler_type",
@@ -30,7 +30,7 @@ ALIASES: Mapping[str, str] = {
     "max_target_length": "tokenizer.decoder_max_len",
 }
 # Names that transformers 5 gave up, and what is written instead.
-RENAMED: Mapping[str, str] = {
+_RENAMED: Mapping[str, str] = {
     "evaluation_strategy": "eval_strategy",
     "no_cuda": "use_cpu",
     "adafactor": "optim: adafactor",
@@ -54,7 +54,7 @@ OPTIMIZERS = (
     *("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop", "adagrad"),
     *OPTIMIZERS_OF_BITSANDBYTES,
 )
-ROUGE_TOKENIZERS = ("unicode", "whitespace", "character", "rouge_score", "kiwi", "mecab")
+_ROUGE_TOKENIZERS = ("unicode", "whitespace", "character", "rouge_score", "kiwi", "mecab")
 SCHEDULES = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup")
 
 
@@ -255,7 +255,7 @@ class MetricsSection:
     """
 
     rouge: str = bounded("sweepkit", choices=("sweepkit", "rouge_score"))
-    rouge_tokenizer: str = bounded("unicode", choices=ROUGE_TOKENIZERS)
+    rouge_tokenizer: str = bounded("unicode", choices=_ROUGE_TOKENIZERS)
     multi_reference: str = bounded("mean", choices=("mean", "max"))
     prediction_samples: int = bounded(20, least=0)
 
@@ -287,8 +287,8 @@ class TrainingConfig:
     """Everything that decides a training for summarization; equal ones give equal results on one machine."""
 
     task: ClassVar[str] = "summarization"
-    aliases: ClassVar[Mapping[str, str]] = ALIASES
-    renamed: ClassVar[Mapping[str, str]] = RENAMED
+    aliases: ClassVar[Mapping[str, str]] = _ALIASES
+    renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
     model: ModelSection = field(default_factory=ModelSection)
     lora: LoraSection = field(default_factory=LoraSection)

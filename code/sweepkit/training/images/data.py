@@ -8,9 +8,6 @@ made.
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sweepkit.errors import DataError
-from sweepkit.files import locked
+from sweepkit.files import locked, replacing_folder
 from sweepkit.paths import ROOT_DIR
 from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
 from sweepkit.training.images.arrays import Arrays, Pixels
 
 FORMAT = 1  # raise it when the layout below, or what goes into it, changes
-DIGITS = "digits"
+_DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
 
 
@@ -61,7 +58,7 @@ def load(section: ImageDataSection, cache_dir: Path) -> Images:
         DataError: They are missing or malformed, or all of one class.
         OSError: The cache cannot be written.
     """
-    if section.source == DIGITS:
+    if section.source == _DIGITS:
         digits = arrays.read_digits()
         color = "rgb" if section.color == "rgb" else "grayscale"
         return _checked(_from_arrays(digits, np.stack(list(files.resized(digits.pixels, section.img_size, color)))))
@@ -73,7 +70,7 @@ def load(section: ImageDataSection, cache_dir: Path) -> Images:
     elif path.suffix.lower() == ".csv":
         named = files.list_csv(path, section.image_column, section.label_column)
     else:
-        raise DataError(f'data.source: must be "{DIGITS}", a folder, a .csv or an .npz file, got {path.name!r}')
+        raise DataError(f'data.source: must be "{_DIGITS}", a folder, a .csv or an .npz file, got {path.name!r}')
     return _checked(_cached_files(named, section.img_size, section.color, cache_dir))
 
 
@@ -83,7 +80,7 @@ def _located(source: str) -> Path:
         if path.exists():
             return path
     raise DataError(
-        f'data.source: must be "{DIGITS}", a folder, a .csv or an .npz file, got {source!r}, '
+        f'data.source: must be "{_DIGITS}", a folder, a .csv or an .npz file, got {source!r}, '
         f"which does not exist here or below {ROOT_DIR}"
     )
 
@@ -176,7 +173,8 @@ def _opened(folder: Path, build: Any) -> Images:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
-                _build(folder, build)
+                with replacing_folder(folder) as building:
+                    build(building)
     told = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     return Images(
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
@@ -185,15 +183,3 @@ def _opened(folder: Path, build: Any) -> Images:
         names=told["names"],
         test_rows=told["test_rows"],
     )
-
-
-def _build(folder: Path, build: Any) -> None:
-    """Let `build` fill a folder beside, then put that in place."""
-    building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
-        build(building)
-        building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
-        os.replace(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise

@@ -12,7 +12,7 @@ import numpy as np
 from sweepkit.errors import DataError
 from sweepkit.training.images.arrays import Pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -40,10 +40,12 @@ def list_folder(folder: Path) -> list[Named]:
         raise DataError(f"data.source: {folder} {rule}, got {got}")
     images = []
     for one in classes:
-        files = [path for path in sorted(one.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+        files = [path for path in sorted(one.rglob("*")) if path.suffix.lower() in _SUFFIXES and path.is_file()]
         files = [path for path in files if not path.name.startswith(".")]
         if not files:
-            raise DataError(f"{one}: must have images ({', '.join(SUFFIXES)}), got none; add some or remove the folder")
+            raise DataError(
+                f"{one}: must have images ({', '.join(_SUFFIXES)}), got none; add some or remove the folder"
+            )
         images += [Named(path, path.relative_to(folder).as_posix(), one.name) for path in files]
     return images
 

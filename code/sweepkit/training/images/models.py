@@ -14,7 +14,7 @@ from sweepkit.training.checkpoints import _load, resolve
 from sweepkit.training.config.image_sections import ImageModelSection
 from sweepkit.training.images.batches import Scaling
 
-CHANNEL_WORDS = {1: "grayscale", 3: "rgb"}
+_CHANNEL_WORDS = {1: "grayscale", 3: "rgb"}
 
 
 def is_built(name: str) -> bool:
@@ -169,7 +169,7 @@ def _loaded(section: ImageModelSection, img_size: int, channels: int, labels: Ma
     config = _from_hub(AutoConfig.from_pretrained, name, **labels)
     given = getattr(config, "num_channels", channels)
     if given != channels:
-        color = CHANNEL_WORDS.get(given, "another")
+        color = _CHANNEL_WORDS.get(given, "another")
         raise DataError(f"data.color: {name} wants images of {given} channels, got {channels}; set data.color: {color}")
     size = getattr(config, "image_size", img_size)
     if config.model_type == "vit" and size != img_size:

@@ -35,7 +35,7 @@ def position_features(size: int, bands: int) -> Tensor:
     return features.flatten(1)
 
 
-class Attention(nn.Module):
+class _Attention(nn.Module):
     """Scaled dot-product attention from `dim` channels to `source_dim` channels, with its own normalizations.
 
     Args:
@@ -89,9 +89,9 @@ class Perceiver(nn.Module):
         self.register_buffer("positions", position_features(img_size, bands), persistent=False)
         width = channels + 2 * (2 * bands + 1)
         self.latents = nn.Parameter(torch.randn(section.num_latents, dim) * _INITIAL_STD)
-        self.cross = Attention(dim, width, 1)
+        self.cross = _Attention(dim, width, 1)
         self.cross_dense = _feed_forward(dim)
-        self.among = Attention(dim, dim, heads)
+        self.among = _Attention(dim, dim, heads)
         self.among_dense = _feed_forward(dim)
         self.dropout = nn.Dropout(section.dropout)
         self.norm = nn.LayerNorm(dim)

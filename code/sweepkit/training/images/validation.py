@@ -108,7 +108,7 @@ class ImageTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
-class FittingImageTrainer(OutOfMemory, ImageTrainer):
+class _FittingImageTrainer(OutOfMemory, ImageTrainer):
     """An ImageTrainer that answers a full memory."""
 
 
@@ -232,7 +232,7 @@ def _fit(
         predicted[0] = np.asarray(result.predictions).argmax(axis=1)
         return scores(result.label_ids, predicted[0])
 
-    trainer = FittingImageTrainer(
+    trainer = _FittingImageTrainer(
         architecture.logits,
         model=model,
         args=_arguments(config, place.effort, seed, place.output_dir),

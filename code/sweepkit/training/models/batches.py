@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-IGNORED = -100  # the label that torch's cross entropy leaves out
+_IGNORED = -100  # the label that torch's cross entropy leaves out
 
 
 class Seq2SeqCollator:
@@ -23,7 +23,7 @@ class Seq2SeqCollator:
 
     def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
         """Return tensors of shape (items, longest)."""
-        labels = _padded([item["labels"] for item in items], IGNORED)
+        labels = _padded([item["labels"] for item in items], _IGNORED)
         return {
             "input_ids": _padded([item["input_ids"] for item in items], self._pad_id),
             "attention_mask": _padded([item["attention_mask"] for item in items], 0),
@@ -47,11 +47,11 @@ class CausalCollator:
     def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
         """Return tensors of shape (items, longest), padded at the right: positions are then right by themselves."""
         rows = [[*item["input_ids"], *item["labels"]] for item in items]
-        labels = [[IGNORED] * len(item["input_ids"]) + list(item["labels"]) for item in items]
+        labels = [[_IGNORED] * len(item["input_ids"]) + list(item["labels"]) for item in items]
         return {
             "input_ids": _padded(rows, self._pad_id),
             "attention_mask": _padded([[1] * len(row) for row in rows], 0),
-            "labels": _padded(labels, IGNORED),
+            "labels": _padded(labels, _IGNORED),
         }
 
 

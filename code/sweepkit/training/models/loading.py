@@ -10,7 +10,7 @@ from sweepkit.training.models.families import FamilyKind, dropout_overrides, kin
 from sweepkit.training.models.generation import settings
 from sweepkit.training.models.vocabulary import add_tags, fit_embeddings, fit_padding
 
-DEFAULT_PROMPT = "{dialogue}\n요약: "
+_DEFAULT_PROMPT = "{dialogue}\n요약: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def _prompt(config: TrainingConfig, name: str) -> str:
     """Return the template of a decoder-only model: the configuration's, else the checkpoint's, else the usual one."""
     if config.tokenizer.prompt is not None:
         return config.tokenizer.prompt
-    prompt = metadata(name).get(PROMPT_KEY, DEFAULT_PROMPT)
+    prompt = metadata(name).get(PROMPT_KEY, _DEFAULT_PROMPT)
     if not isinstance(prompt, str) or "{dialogue}" not in prompt:
         raise DataError(f"{name}/sweepkit.json: prompt must be a text with {{dialogue}} in it, got {prompt!r}")
     return prompt

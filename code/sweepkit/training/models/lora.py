@@ -20,7 +20,7 @@ from sweepkit.training.models.vocabulary import grow
 _ATTENTION = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("c_attn",), ("query_key_value",), ("qkv_proj",))
 
 
-def linear_names(model: Any) -> dict[str, list[str]]:
+def _linear_names(model: Any) -> dict[str, list[str]]:
     """Return the linear modules of a model by their last name, without the one that makes logits.
 
     Args:
@@ -34,7 +34,7 @@ def linear_names(model: Any) -> dict[str, list[str]]:
     return names
 
 
-def targets(model: Any, wanted: str) -> list[str]:
+def _targets(model: Any, wanted: str) -> list[str]:
     """Return the last names of the modules that get adapters, sorted.
 
     Args:
@@ -44,7 +44,7 @@ def targets(model: Any, wanted: str) -> list[str]:
     Raises:
         DataError: The model has no such linear module; the message lists those that it has.
     """
-    there = linear_names(model)
+    there = _linear_names(model)
     known = f"the linear modules of this {model.config.model_type} model are {', '.join(sorted(there))}"
     if wanted == "all-linear":
         return sorted(there)
@@ -76,10 +76,10 @@ def adapt(model: Any, lora: LoraSection, kind: FamilyKind, new_tokens: tuple[int
     Raises:
         DataError: The model has no such modules.
     """
-    names = targets(model, lora.target_modules)
+    names = _targets(model, lora.target_modules)
     modules = dict(model.named_modules())
     # peft wants to be told that GPT-2 keeps its weights transposed.
-    transposed = all(isinstance(modules[path], Conv1D) for part in names for path in linear_names(model)[part])
+    transposed = all(isinstance(modules[path], Conv1D) for part in names for path in _linear_names(model)[part])
     config = LoraConfig(
         task_type=TaskType.SEQ_2_SEQ_LM if kind is FamilyKind.SEQ2SEQ else TaskType.CAUSAL_LM,
         r=lora.r,

@@ -30,7 +30,7 @@ from sweepkit.training.tasks.base import Listeners, Outcome
 from sweepkit.training.tokens import TokenizedPairs
 from sweepkit.training.usage import RecordedConfig
 
-METRIC = "rouge_combined_f1"
+_METRIC = "rouge_combined_f1"
 
 
 class Summarizer(Seq2SeqTrainer):
@@ -135,7 +135,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
     outcome = Outcome(
         history=tuple(telling.history),
-        metric=METRIC,
+        metric=_METRIC,
         diverged=telling.diverged,
         device=environment.device_name(trainer.args.device),
         train_rows=len(train_set),
@@ -167,7 +167,7 @@ def _early_stopping(config: TrainingConfig, listeners: Listeners) -> list[EarlyS
     if patience is None:
         return []
     threshold = config.training.early_stopping_threshold
-    return [EarlyStopping(patience=patience, threshold=threshold, metric=METRIC, say=listeners.say)]
+    return [EarlyStopping(patience=patience, threshold=threshold, metric=_METRIC, say=listeners.say)]
 
 
 def _scoring(config: TrainingConfig, loaded: Loaded, val_set: TokenizedPairs, output_dir: Path) -> Scoring | None:

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.errors import TrackingError
 from sweepkit.model.records import SweepRecord
+from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import check_storage_exists, storage_of
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
@@ -16,8 +16,8 @@ from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.upload_client import Uploading, stdout_line, target_of
 
 
-def push(options: Namespace) -> int:
-    """Send a sweep; return the exit code: 0 all sent, 1 something is left, 130 interrupted.
+def push(options: RunOptions, name: str) -> int:
+    """Send the recorded sweep of a name; return the exit code: 0 all sent, 1 something is left, 130 interrupted.
 
     Raises:
         SweepKitError: There is no such sweep, no key, the server refuses it or does not answer.
@@ -25,7 +25,7 @@ def push(options: Namespace) -> int:
     storage = storage_of(options)
     check_storage_exists(storage)
     with open_store(storage) as store:
-        sweep = find_sweep_record(store, options.name)
+        sweep = find_sweep_record(store, name)
     uploading = Uploading(lambda text: print(text, file=sys.stderr))
     try:
         access = uploading.access("--push")
@@ -37,7 +37,7 @@ def push(options: Namespace) -> int:
             sweeps=[{"name": sweep.name, **target_of(_spec(sweep), os.environ)}],
             live=False,
         )
-        end = uploading.finish(float(options.wandb_wait), hurried=lambda: False)
+        end = uploading.finish(options.wandb_wait, hurried=lambda: False)
         return _told(options, sweep, end, access["server"])
     finally:
         uploading.close()
@@ -49,7 +49,7 @@ def _spec(sweep: SweepRecord) -> SweepSpec:
     )
 
 
-def _told(options: Namespace, sweep: SweepRecord, end: Mapping[str, Any], server: str) -> int:
+def _told(options: RunOptions, sweep: SweepRecord, end: Mapping[str, Any], server: str) -> int:
     """Tell what came of it; return the exit code."""
     counts = end["sweeps"].get(sweep.name, {"sent": 0, "unsent": [], "alive": 0})
     left = len(counts["unsent"])

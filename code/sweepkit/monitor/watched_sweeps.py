@@ -1,0 +1,92 @@
+"""The sweeps that a monitor watches: of a database, or one on W&B's server."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.monitor.follow import Follower
+from sweepkit.monitor.options import MonitorOptions
+from sweepkit.paths import SweepPaths
+from sweepkit.runner.find_sweep import choose, locate
+
+if TYPE_CHECKING:
+    from sweepkit.analysis.progress import Snapshot
+    from sweepkit.monitor.dashboard import Dashboard
+
+_READING_S = 10.0  # histories of a W&B sweep are read so long before the picture is shown
+
+
+class RecordedSweeps:
+    """The sweeps of a database: one, or all of them and those that come later."""
+
+    unread = 0  # a snapshot of a database reads all of it
+
+    def __init__(self, options: MonitorOptions, stack: ExitStack) -> None:
+        from sweepkit.store.watch import open_watch
+
+        storage, output_dir, wanted = locate(options.sweep, output_dir=options.output_dir, storage=options.storage)
+        self._store = open_watch(storage)
+        stack.callback(self._store.close)
+        self._all = options.all
+        self.followers: dict[str, Follower] = {}
+        self._mirror = output_dir / "optuna.db"
+        self.notes: list[str] = []
+        if not self._all:
+            sweeps = self._store.sweeps()
+            sweep = choose(sweeps, wanted, output_dir=options.output_dir, label=self._store.label)
+            self.followers[sweep.sweep_id] = Follower(self._store, sweep.sweep_id)
+            self._mirror = SweepPaths(output_dir, sweep.name).root / "optuna.db"
+            family = [other for other in self._store.sweeps(family=sweep.family) if other.generation > sweep.generation]
+            if family:
+                self.notes.append(f"{family[-1].name} is newer than {sweep.name}: --fresh began it anew")
+
+    def snapshots(self) -> "list[Snapshot]":
+        """Return how every sweep stands now."""
+        for sweep in self._store.sweeps() if self._all else ():
+            self.followers.setdefault(sweep.sweep_id, Follower(self._store, sweep.sweep_id))
+        return [follower.snapshot() for follower in self.followers.values()]
+
+    def dashboard(self, port: int | None) -> "Dashboard":
+        """Return the dashboard of these sweeps."""
+        from sweepkit.monitor.dashboard import Dashboard
+
+        def shown() -> list[tuple[str, Any]]:
+            followers = list(self.followers.items())
+            return [(sweep_id, item.spec.space if item.spec else None) for sweep_id, item in followers]
+
+        return Dashboard(self._store, self._mirror, shown, port=port)
+
+
+class WandbSweep:
+    """A sweep on W&B's server."""
+
+    def __init__(self, options: MonitorOptions) -> None:
+        from sweepkit.wandb.reader import open_wandb_watch
+
+        assert options.wandb is not None
+        self._watch = open_wandb_watch(options.wandb, budget_s=None if options.once else _READING_S)
+        self.followers: dict[str, Follower] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.followers = {self._watch.path: Follower(self._watch, self._watch.path)}
+
+    @property
+    def unread(self) -> int:
+        """Return how many runs have rows that no snapshot has reached yet."""
+        return self._watch.unread
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what a person should know of the numbers."""
+        if not self.unread:
+            return []
+        runs = "1 run is" if self.unread == 1 else f"{self.unread} runs are"
+        return [f"the histories of {runs} still to be read: until then the last value of each counts as its best"]
+
+    def snapshots(self) -> "list[Snapshot]":
+        """Return how it stands now."""
+        found = [follower.snapshot() for follower in self.followers.values()]
+        if self._watch.vanished:  # runs were deleted at W&B: what was kept of them must go
+            self._begin()
+            found = [follower.snapshot() for follower in self.followers.values()]
+        return found

@@ -1,0 +1,43 @@
+"""Runs to report on, and where they came from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweepkit.analysis.table import RunTable
+    from sweepkit.model.records import RunRecord, SweepRecord
+    from sweepkit.sweep_config.sweep import SweepSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A table and where it came from.
+
+    Args:
+        table: The runs.
+        folder: Where files about it belong; it may not be there yet.
+        spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
+        sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
+        runs: Its runs as recorded, () for a CSV file.
+    """
+
+    table: "RunTable"
+    folder: Path
+    spec: "SweepSpec | None" = None
+    sweep: "SweepRecord | None" = None
+    runs: "Sequence[RunRecord]" = ()
+
+
+def environment_of(source: Source) -> dict[str, str]:
+    """Return what the newest result file says of versions, commit, host and device; {} when there is none here."""
+    for run in sorted(source.runs, key=lambda run: -(run.ended_at or 0.0)):
+        try:
+            result = json.loads((source.folder / f"run_{run.run_id}_result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        beside = {key: result[key] for key in ("git_commit", "host", "device") if result.get(key)}
+        return {name: str(value) for name, value in {**(result.get("package_versions") or {}), **beside}.items()}
+    return {}

@@ -1,0 +1,169 @@
+"""What came out of a sweep, for the analysis scripts: as lines for a terminal, as values for JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.analysis.encoding import causes
+from sweepkit.analysis.lead import Contender, Lead, contenders
+from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
+from sweepkit.analysis.pareto import front
+from sweepkit.analysis.summary import counted, reasons, saved
+from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.metric import Metric
+from sweepkit.model.runs import RunState
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.confirmation import confirmation_text, from_plain, labels_of, read_confirmation
+from sweepkit.reports.files import relative
+from sweepkit.reports.result_table import best_lines, result_table
+from sweepkit.reports.source import Source
+from sweepkit.reports.table import short
+from sweepkit.text.json_text import picked
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def analysis_text(source: Source, found: Lead | None, *, limit: int | None, width: int | None = None) -> str:
+    """Return what came out of a sweep for a terminal: its table, its best configuration, what was saved and failed.
+
+    Args:
+        source: The sweep.
+        found: Its best against its second best; None when no run has a value.
+        limit: Rows of the table; None shows all.
+        width: Columns of a terminal that shows colours; None writes lines of up to 200 columns without any.
+    """
+    table = source.table
+    lines = [f"{table.name}: {counted(table)}" if table.name else counted(table)]
+    if table.rows:
+        lines.append(_drawn(result_table(table, limit=limit), width))
+        if limit is not None and len(table.rows) > limit:
+            lines.append(f"… and {len(table.rows) - limit} more; --limit 0 shows all")
+    lines += ["", *_conclusion(source, found), *filter(None, [saved(table)])]
+    for group in reasons(table, [RunState.FAILED, RunState.DIVERGED]):
+        lines.append(f"{len(group.rows)} without a value: {group.reason}")
+    return "\n".join(lines)
+
+
+def _drawn(table: "Table", width: int | None) -> str:
+    from rich.console import Console
+
+    console = Console(width=width or 200, force_terminal=width is not None, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    return drawn.get().rstrip("\n")
+
+
+def _conclusion(source: Source, found: Lead | None) -> list[str]:
+    """Return the best configuration and how it stands against the second."""
+    metric = source.table.metric
+    if metric is None:
+        return ["The sweep names no metric: its runs cannot be ranked."]
+    if found is None:
+        return [f"No run has a value of {metric.name}: there is no best configuration."]
+    mean = "mean " if len(found.first.rows) > 1 else ""
+    lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}"]
+    lines += [*best_lines(found.first, source.table), *_how_to_train(source)]
+    if len(source.table.metrics) > 1:
+        lines.append(f"Several objectives: this compares by {metric.name} alone; {_front(source.table)}.")
+    confirmed = [] if source.sweep is None else _confirmed(source)
+    by = ", by the sweep's own runs" if confirmed else ""
+    lines += [
+        "",
+        f"best against second best{by}: {verdict(found)}",
+        *lead_sentences(found, confirmed=bool(confirmed)),
+        *confirmed,
+    ]
+    if source.sweep is not None and found.second is not None and not confirmed:
+        lines.append(f"Fresh seeds decide it: python code/sweep_runner.py --confirm {source.table.name}")
+    return [*lines, ""]
+
+
+def _confirmed(source: Source) -> list[str]:
+    """Return what the confirmation of the best runs found, [] when there was none."""
+    found = read_confirmation(source.folder)
+    return [] if found is None else ["", confirmation_text(from_plain(found))]
+
+
+def _how_to_train(source: Source) -> list[str]:
+    """Return the command that trains with the best configuration, where a file of it is there."""
+    if source.sweep is None:
+        return []
+    file = SweepPaths(source.folder.parent, source.sweep.name).best_config
+    if not file.is_file():
+        return []
+    trains = source.spec is not None and Path(source.spec.program or "").name == "trainer.py"
+    return [f"train it: python code/trainer.py --config {relative(file)}" if trains else f"file: {relative(file)}"]
+
+
+def _front(table: RunTable) -> str:
+    """Return how many runs no other one beats."""
+    count = len(_front_rows(table))
+    return f"{count} run{' is' if count == 1 else 's are'} beaten by no other on all of them"
+
+
+def _front_rows(table: RunTable) -> list[Row]:
+    """Return the rows of the table that no other one beats on all objectives; the best on the first one leads."""
+    rows = [row for row in table.ranked() if row.objectives is not None]
+    kept = front([row.objectives or () for row in rows], [metric.goal for metric in table.metrics])
+    return [rows[index] for index in kept]
+
+
+def top_lines(source: Source, most: int) -> list[str]:
+    """Return the best configurations, a line each, with what its confirmation said, or that it has none."""
+    confirmed = labels_of(source.folder)
+    columns = causes(source.table)
+    lines = []
+    for rank, item in enumerate(contenders(source.table)[:most], 1):
+        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
+        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
+        lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  {label_of(item, confirmed)}  {shown}")
+    return lines
+
+
+def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> dict[str, Any]:
+    """Return the analysis as values for JSON."""
+    table = source.table
+    shown: dict[str, Any] = {
+        "sweep": table.name,
+        "metrics": {metric.name: metric.goal.value for metric in table.metrics},
+        "counts": {state.value: n for state in RunState if (n := sum(row.state is state for row in table.rows))},
+        "best": None if found is None else _contender(found.first),
+        "second": None if found is None or found.second is None else _contender(found.second),
+        "comparison": None,
+        "confirmation": read_confirmation(source.folder),
+        "runs": [_run(row, table.metrics) for row in table.best_first()],
+        "report": None if report is None else str(report),
+    }
+    if found is not None:
+        shown["comparison"] = {
+            "verdict": verdict(found),
+            "sureness": found.sureness.value,
+            "difference": found.difference,
+            "differs": {name: list(pair) for name, pair in found.differs.items()},
+            "configurations": found.configurations,
+            "seed_sd": None if found.sd is None else found.sd[0],
+            "seed_sd_df": None if found.sd is None else found.sd[1],
+            "interval_95_all_pairs": None if found.interval is None else list(found.interval),
+            "sentences": lead_sentences(found),
+        }
+    if len(table.metrics) > 1:
+        shown["front"] = [row.run_id for row in _front_rows(table)]
+    return shown
+
+
+def _contender(item: Contender) -> dict[str, Any]:
+    return {
+        **picked(item, "value", "values", "params"),
+        "run_ids": [row.run_id for row in item.rows],
+        "numbers": [row.number for row in item.rows],
+        "stopped_early": item.stopped,
+    }
+
+
+def _run(row: Row, metrics: Sequence[Metric]) -> dict[str, Any]:
+    return {
+        **picked(row, "number", "run_id", "state", "value"),
+        **(picked(row, "objectives") if len(metrics) > 1 else {}),
+        **picked(row, "params", "duration_s", "attempts", "reason"),
+    }

@@ -1,0 +1,122 @@
+"""How a call ended a sweep: the object that `--json` prints last, and the same for people."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweepkit.analysis.ranking import best_run, front_runs, front_volume
+from sweepkit.analysis.replicates import seed_notice
+from sweepkit.model.records import RunRecord
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.files import relative
+from sweepkit.reports.progress import configuration
+from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
+from sweepkit.reports.table import front_lines, rows, values_row
+from sweepkit.sweep_config.sweep import SweepSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepEnd:
+    """A sweep at the end of a call.
+
+    Args:
+        name: Its name in the database.
+        spec: The sweep.
+        paths: Its files.
+        runs: All of its runs.
+        complete: Nothing is left to run.
+        reason: Why the call ended.
+        joined: The call worked along on a sweep that others run.
+        best_file: The best configuration, or those of the front; None without one.
+        report: The report; None without one.
+    """
+
+    name: str
+    spec: SweepSpec
+    paths: SweepPaths
+    runs: Sequence[RunRecord]
+    complete: bool
+    reason: str
+    joined: bool = False
+    best_file: Path | None = None
+    report: Path | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        return {
+            "event": "sweep_ended",
+            "sweep": self.name,
+            "complete": self.complete,
+            "reason": self.reason,
+            "counts": dict(Counter(run.state.value for run in self.runs)),
+            "best": self._best(),
+            **self._front(),
+            "runs": rows(self.spec, self.runs),
+            "directory": str(self.paths.root),
+            "report": None if self.report is None else str(self.report),
+        }
+
+    def _best(self) -> dict[str, Any] | None:
+        best = best_run(self.runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
+        if best is None:
+            return None
+        values = {**values_row(best, self.spec), **best_row(self.spec, self.runs)}
+        return {"run_id": best.run_id, **values, "params": dict(best.params)}
+
+    def _front(self) -> dict[str, Any]:
+        """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
+        metrics, seed = self.spec.metrics, self.spec.extensions.seed_parameter
+        if not metrics:
+            return {}
+        members = front_runs(self.runs, metrics, seed_parameter=seed)
+        volume, reference = front_volume(self.runs, metrics, seed_parameter=seed)
+        front = [{"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members]
+        return {"front": front, "hypervolume": volume, "reference": reference}
+
+
+def show_end(end: SweepEnd) -> None:
+    """Print the table of runs, the best one, and where the files are."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+    console.print()
+    table, left = sweep_rich(end.spec, end.runs)
+    console.print(table)
+    if left:
+        console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
+    if notice := seed_notice(end.spec, end.runs):
+        console.print(f"warning: {notice}", style="yellow", markup=False)
+    console.print()
+    for line in _best_lines(end):
+        console.print(line, style="bold green", markup=False)
+    for line in _places(end):
+        console.print(line, markup=False)
+
+
+def _best_lines(end: SweepEnd) -> list[str]:
+    spec = end.spec
+    if spec.metrics:
+        return front_lines(spec, end.runs)
+    best = best_run(end.runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    if best is None or spec.metric is None:
+        return []
+    return [f"best: {best_in_words(spec, end.runs)}", f"      {configuration(best_parameters(spec, end.runs))}"]
+
+
+def _places(end: SweepEnd) -> list[str]:
+    """Return how it ended, where its files are, and how to go on."""
+    lines = [
+        f"{end.name}: {'complete' if end.complete else 'not complete'}, {end.reason}",
+        f"files: {relative(end.paths.root)}/ (runs.csv, run_*_result.json, logs/)",
+    ]
+    if end.best_file is not None:
+        what = "configurations of the front" if end.spec.metrics else "best configuration"
+        lines.append(f"{what}: {relative(end.best_file)}")
+    if end.report is not None:
+        lines.append(f"report: {relative(end.report)}")
+    if not end.complete:
+        lines.append("others may go on" if end.joined else "the same command continues")
+    return lines

@@ -1,0 +1,217 @@
+"""Open a sweep in the database: make it, go on with it, extend it, or work along on one that others run."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from sweepkit.agents.identity import agent_identity, host_name, surely_alive
+from sweepkit.agents.slots import Slot
+from sweepkit.errors import ConflictError
+from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.paths import slug
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.plan import Plan
+from sweepkit.store.base import Store
+from sweepkit.sweep_config.change import compare
+from sweepkit.sweep_config.read import read_sweep_text
+
+
+class SweepOpener:
+    """What a call does with the record of its sweep before any run is made.
+
+    Args:
+        options: How it is run.
+        plan: The sweep.
+        store: The database.
+        slots: What its runs may occupy.
+        at_wandb: W&B's server leads it.
+
+    Attributes:
+        sampler: What searches in place of the method's own engine: the option's, once open else the recorded one; None
+            without any.
+    """
+
+    def __init__(
+        self, options: RunOptions, plan: Plan, store: Store, *, slots: tuple[Slot, ...], at_wandb: bool = False
+    ) -> None:
+        self.options = options
+        self.plan = plan
+        self.spec = plan.spec
+        self.store = store
+        self.slots = slots
+        self.at_wandb = at_wandb
+        self.sampler = options.sampler
+
+    def open(self) -> tuple[SweepRecord, list[str]]:
+        """Return the sweep to work on, made, continued, extended or joined, and what to tell about it.
+
+        Raises:
+            ConflictError: It is recorded as another one, or another one has its place.
+        """
+        if self.plan.joins is not None:
+            return self._join(self.plan.joins)
+        family = self.store.sweeps(family=self.spec.name)
+        notes = list(self.spec.warnings)
+        if family and not self.options.fresh:
+            sweep = self._continue(family[-1], notes)
+        else:
+            sweep = self.create(family)
+            if family:
+                notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
+        if self.options.retry_failed:
+            again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
+            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
+        meta = {**self.plan.meta(self.sampler), self._runners_key(): self._runners(sweep.meta)}
+        return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta), notes
+
+    def _join(self, sweep: SweepRecord) -> tuple[SweepRecord, list[str]]:
+        """Work along: nothing of the record is changed."""
+        self._check_leader(sweep)
+        if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
+            raise ConflictError(
+                f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
+                f"({sweep.reason}); start it again by its YAML"
+            )
+        asked = {
+            "--fresh": self.options.fresh,
+            "--retry-failed": self.options.retry_failed,
+            "--sampler": self.options.sampler is not None,
+            "--seed": self.options.seed is not None,
+            "--base-config": self.options.base_config is not None,
+        }
+        if given := [option for option, is_given in asked.items() if is_given]:
+            raise ConflictError(f"--join {sweep.name}: takes all of the search from the record; leave {given[0]} out")
+        self.sampler = sweep.meta.get("sampler")
+        counts = self.store.counts(sweep.sweep_id)
+        done = sum(number for state, number in counts.items() if state.done)
+        return sweep, [f"working along on {sweep.name}: {done} of {sum(counts.values())} recorded runs are done"]
+
+    # -- other runners of this host -----------------------------------------------------------------------------------
+
+    def _runners_key(self) -> str:
+        return f"runners of {host_name()}"
+
+    def _ways(self) -> dict[str, Any]:
+        """Return the options that a second runner of a sweep on this host must have alike."""
+        return {
+            "workers": len(self.slots),
+            "slots": "; ".join(slot.device for slot in self.slots),
+            "--cold": self.options.cold,
+            "--base-config": str(self.plan.base_config) if self.plan.trains else None,
+            "--output-dir": str(self.plan.output_dir),
+        }
+
+    def _runners(self, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the runners of the sweep on this host that live, and this one."""
+        known = [item for item in meta.get(self._runners_key(), []) if surely_alive(item["agent"])]
+        mine = agent_identity()
+        return [*(item for item in known if item["agent"] != mine), {"agent": mine, "ways": self._ways()}]
+
+    def check_others(self) -> None:
+        """Refuse to be a second runner of the sweep on this host with other options: which of them would hold?
+
+        Raises:
+            ConflictError: Another process runs it here, with other options.
+        """
+        family = self.store.sweeps(family=self.spec.name)
+        if not family or self.options.fresh:
+            return
+        ways = self._ways()
+        for other in self._runners(family[-1].meta):
+            theirs = other["ways"]
+            differences = [f"{key}: {theirs.get(key)} → {ways[key]}" for key in ways if theirs.get(key) != ways[key]]
+            if differences:
+                pid = other["agent"].split("|")[3]
+                raise ConflictError(
+                    f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
+                    + "\n  ".join(differences)
+                    + f"\nuse the same ones, or work along: parallel_sweep_runner.py --join {family[-1].name}"
+                )
+
+    def _check_leader(self, sweep: SweepRecord) -> None:
+        """Refuse to lead a sweep that W&B leads, and the other way round: two would propose configurations."""
+        if ("wandb" in sweep.meta) != self.at_wandb:
+            leader, option = ("this program", "leave it out") if self.at_wandb else ("W&B", "give it here too")
+            raise ConflictError(
+                f"sweep {sweep.name}: is recorded as one that {leader} leads, so --backend wandb must stay as it was; "
+                f"{option}, or start anew with --fresh"
+            )
+
+    def create(self, family: list[SweepRecord]) -> SweepRecord:
+        """Return a new sweep, recorded as led by W&B from its first moment where W&B leads.
+
+        Args:
+            family: The sweeps of the same name that are there, the oldest first.
+
+        Raises:
+            ConflictError: Its folder is another sweep's.
+        """
+        seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
+        generation, name = self._free_name(family)
+        metric = self.spec.metric
+        sweep, _ = self.store.create_sweep(
+            name,
+            text=self.spec.text,
+            seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
+            metric=metric.name if metric else None,
+            goal=metric.goal.value if metric else None,
+            family=self.spec.name,
+            generation=generation,
+            meta={**self.plan.meta(self.sampler), **({"wandb": {}} if self.at_wandb else {})},
+        )
+        return sweep
+
+    def _free_name(self, family: list[SweepRecord]) -> tuple[int, str]:
+        """Return the next generation of a family and its name, whose folder is no other family's.
+
+        A later generation passes over what is taken. Raises ConflictError when the first one's folder is.
+        """
+        owners = {slug(sweep.name): sweep.name for sweep in self.store.sweeps() if sweep.family != self.spec.name}
+        generation = family[-1].generation + 1 if family else 1
+        if generation == 1:
+            if (owner := owners.get(slug(self.spec.name))) is not None:
+                raise ConflictError(
+                    f"{self.spec.source}: name: a sweep needs a folder of its own, but sweep_{slug(self.spec.name)} "
+                    f"is that of sweep {owner!r}, got {self.spec.name!r}; give this one another `name:`"
+                )
+            return generation, self.spec.name
+        while slug(name := f"{self.spec.name}-{generation}") in owners:
+            generation += 1
+        return generation, name
+
+    def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
+        """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        self._check_leader(sweep)
+        recorded = read_sweep_text(
+            sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
+        )
+        change = compare(recorded, self.spec)
+        differences = list(change.lines)
+        for option, now, before in (
+            ("--seed", self.options.seed, sweep.seed),
+            ("--sampler", self.options.sampler, sweep.meta.get("sampler")),
+        ):
+            if now is not None and now != before:
+                differences.append(f"{option}: {before} → {now}")
+        if change.kind == "differs" or len(differences) > len(change.lines):
+            raise ConflictError(
+                f"{self.spec.source}: sweep {sweep.name} is already recorded with another configuration:\n  "
+                + "\n  ".join(differences)
+                + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
+            )
+        if self.sampler is None:
+            self.sampler = sweep.meta.get("sampler")
+        counts = self.store.counts(sweep.sweep_id)
+        if counts:
+            done = sum(number for state, number in counts.items() if state.done)
+            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
+        if change.kind == "extends":
+            if self.at_wandb:
+                raise ConflictError(
+                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
+                    "undo the change, or start anew with --fresh"
+                )
+            notes.append("the sweep was extended: " + "; ".join(differences))
+            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
+        return sweep

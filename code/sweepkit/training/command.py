@@ -1,0 +1,145 @@
+"""What a training is asked for, as a value; made into a configuration, the configuration into a training."""
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweepkit.environ import SEED_ENV
+from sweepkit.errors import SpecError, SweepKitError
+from sweepkit.training.config.files import config_file, preset_file
+from sweepkit.training.config.training import (
+    AnyConfig,
+    apply,
+    apply_preset,
+    flatten,
+    read_training_config,
+    route,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerOptions:
+    """The command line of trainer.py.
+
+    Args:
+        config: A configuration's path, or its name in config/; None for the environment's, else base_config.
+        preset: A preset's name or path, laid over the configuration.
+        train_data: In place of data.train_file.
+        val_data: In place of data.val_file.
+        assignments: NAME=VALUE, each sets one field.
+        seed: In place of training.seed and of the environment's SEED.
+        output_dir: In place of output.directory.
+        parameters: What a sweep sets, by dotted name; texts are read as their fields want them.
+    """
+
+    config: str | None = None
+    preset: str | None = None
+    train_data: str | None = None
+    val_data: str | None = None
+    assignments: tuple[str, ...] = ()
+    seed: str | None = None
+    output_dir: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
+    """Check everything that can be checked without torch, train; return the exit code as `session.run` does.
+
+    Raises:
+        SweepKitError: Something the user can mend stands in the way.
+    """
+    config = written = read_training_config(config_file(options.config, environ))
+    given = _unique([*_overrides(options), *options.parameters.items()], type(config))
+    if options.preset is not None:
+        config = apply_preset(config, preset_file(options.preset))
+    if environ.get(SEED_ENV):
+        try:
+            config = apply(config, {"seed": environ[SEED_ENV]}, from_text=True)
+        except SpecError as error:
+            raise SweepKitError(f"environment variable {SEED_ENV}: {error}") from None
+    config = apply(config, given, from_text=True)
+    from sweepkit.training.session import run
+
+    # A sweep may well have a parameter named seed, which the command line takes for the option.
+    names = [*options.parameters, *(() if options.seed is None else ("seed",))]
+    return run(config, names=names, environ=environ, written=written)
+
+
+def _overrides(options: TrainerOptions) -> list[tuple[str, Any]]:
+    """Return what the named options set, as dotted names and texts."""
+    named = (
+        ("data.train_file", options.train_data),
+        ("data.val_file", options.val_data),
+        ("seed", options.seed),
+        ("output.directory", options.output_dir),
+    )
+    pairs: list[tuple[str, Any]] = [(path, value) for path, value in named if value is not None]
+    for assignment in options.assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise SweepKitError(f"trainer.py: --set must be NAME=VALUE, got {assignment!r}")
+        pairs.append((name, value))
+    return pairs
+
+
+def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
+    """Return sweep parameters as the `command` macros pass them, by name.
+
+    Understood are `--name=value` (${args}), `name=value` (${args_no_hyphens}), a bare `--flag` (true,
+    ${args_no_boolean_flags}), `--name value`, and one JSON object (${args_json}). A value that is a Python or JSON
+    dictionary is a group of nested parameters: its names become dotted.
+
+    Raises:
+        SweepKitError: A word is none of these, or a name is given twice.
+
+    >>> parse_parameters(["--learning_rate=1e-4", "num_beams=2", "--fp16", "--training={'seed': 3}"])
+    {'learning_rate': '1e-4', 'num_beams': '2', 'fp16': 'true', 'training.seed': 3}
+    """
+    given: list[tuple[str, Any]] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word.startswith("{"):
+            given += flatten(_mapping(word)).items()
+            continue
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not name or not (equals or word.startswith("--")):
+            raise SweepKitError(f"trainer.py: an argument must be --NAME=VALUE, got {word!r}; see --help")
+        if not equals:
+            value = waiting.pop(0) if waiting and not waiting[0].startswith("--") and "=" not in waiting[0] else "true"
+        given += flatten({name: _mapping(value)}).items() if value.startswith("{") else [(name, value)]
+    return _once(given)
+
+
+def _once(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a mapping; a name given twice is refused."""
+    names = [name for name, _ in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise SweepKitError(f"trainer.py: --{name} must be given once")
+    return dict(given)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """Return a dictionary written as Python or as JSON."""
+    for read in (ast.literal_eval, json.loads):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError):
+            continue
+        if isinstance(value, dict):
+            return value
+    raise SweepKitError(f"trainer.py: nested parameters must be a Python or JSON dictionary, got {text!r}")
+
+
+def _unique(given: Sequence[tuple[str, Any]], kind: type[AnyConfig]) -> dict[str, Any]:
+    """Return the pairs as a mapping; a field given twice, in whatever spelling, is refused."""
+    seen: dict[str, str] = {}
+    for name, _ in given:
+        path = route(name, kind) or name
+        if path in seen:
+            raise SweepKitError(f"trainer.py: {path} must be given once, got --{seen[path]} and --{name}")
+        seen[path] = name
+    return dict(given)
