@@ -23,6 +23,7 @@ from sweepkit.reports.figures.base import clipped, log_sensible, number
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
 from sweepkit.reports.figures.slices import learning_rate, median_line, top_range
+from sweepkit.reports.figures.study import reading_order
 from sweepkit.reports.table import short
 
 if TYPE_CHECKING:
@@ -159,9 +160,8 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
 
 def parallel_picture(table: RunTable, importance: Importance | None, path: Path) -> Path:
     """Write parallel coordinates, the best tenth drawn last."""
-    order = importance.top(len(importance.shares)) if importance is not None and importance.gate is Gate.OPEN else []
     rows = list(reversed(table.ranked()))
-    columns = picked(table, order) if rows else []
+    columns = picked(table, reading_order(importance)) if rows else []
     size = (max(8.0, 1.5 * (len(columns) + 1)), 5.5)
     return _picture(path, size, lambda figure: _parallel(figure, table, columns, rows))
 
