@@ -96,6 +96,10 @@ class Row:
     configuration: Hashable | None = None
     seeds: int = 1
 
+    def objective(self, index: int) -> float | None:
+        """Return the value of a metric by its place in the table's."""
+        return self.value if index == 0 else self.objectives[index] if self.objectives else None
+
     @property
     def counts(self) -> bool:
         """Return whether it ended with a value: by itself, or by a stopping rule."""
@@ -190,8 +194,7 @@ class RunTable:
         yield "state", [row.state.value for row in rows], "string"
         if len(self.metrics) > 1:
             for place, metric in enumerate(self.metrics):
-                values = [row.objectives[place] if row.objectives else None for row in rows]
-                yield f"objective.{metric.name}", values, "Float64"
+                yield f"objective.{metric.name}", [row.objective(place) for row in rows], "Float64"
         else:
             yield "value", [row.value for row in rows], "Float64"
         for column in self.columns:
