@@ -7,9 +7,12 @@ import re
 
 import pytest
 from ruamel.yaml import YAML
+from snapshots import words_of
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.cli import analyze_sweep, monitor_sweep, sweep_runner
+
+WORDS = words_of(__file__)
 
 PROGRAM = """\
 import json, os, sys
@@ -73,9 +76,9 @@ def test_what_is_printed_says_of_what_the_best_value_is(swept):
     assert re.findall(r"^ +(\d+)  (\d)  ", analysed, re.M) == [("1", "2"), ("1", "3"), ("2", "0"), ("2", "1")]
     watched = asked(swept, monitor_sweep.main, "s", "--once")
     assert "best 0.6 (mean over 2 seeds, run 2" in watched
-    assert re.search("^first run of the best .*lr=0.2", watched, re.M)
+    assert re.search(WORDS["first-run-of"], watched, re.M)
     report = (swept.folder / "out" / "sweep_s" / "report.html").read_text()
-    assert "Best single run: 0.9 in run 0" in report and "the best mean is 0.6 over 2 seeds" in report
+    assert "Best single run: 0.9 in run 0" in report and WORDS["the-best-mean"] in report
     shown = re.search(r"<tbody>.*?</tbody>", report[report.index('id="state"') :], re.S)[0]
     assert re.findall(r"<tr [^>]*><td[^>]*>(\d)<", shown) == ["2", "3", "0", "1"]
 

@@ -1,14 +1,14 @@
 """A sweep as a table: parameters as columns that know their scale, runs as rows. What every figure and test reads.
 
-Pure. `from_runs` makes one from the record, `from_rows` (in `foreign`) from the rows of any other tool. A parameter
+Pure. `from_runs` makes one from the record, `from_frame` (in `foreign`) from a frame of any other tool. A parameter
 that a run does not have (it is conditional, and its condition was not met) is absent from the row; a null is a value.
 """
 
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
 from sweepkit.model.distributions import Kind
@@ -20,10 +20,14 @@ from sweepkit.model.seeds import is_seed
 from sweepkit.model.space import Parameter, Space
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
 _DECADE = 9.99
 _ROUNDED = 1.3  # steps as 1, 3, 10 and 1, 2, 5, 10: up to 1.25 from one ratio to the next
+ATTRS = "sweepkit"  # what a frame knows of its table stands under this key of its `attrs`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,10 @@ class Row:
     configuration: Hashable | None = None
     seeds: int = 1
 
+    def objective(self, index: int) -> float | None:
+        """Return the value of a metric by its place in the table's."""
+        return self.value if index == 0 else self.objectives[index] if self.objectives else None
+
     @property
     def counts(self) -> bool:
         """Return whether it ended with a value: by itself, or by a stopping rule."""
@@ -156,6 +164,51 @@ class RunTable:
         placed = {row.number for row in best}
         return [*best, *(row for row in self.rows if row.number not in placed)]
 
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
+
+        The columns are those of `runs.csv`: number, run_id, state, `value` or with several metrics `objective.NAME` of
+        each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64 or Float64, categories
+        categorical in the order of the space, the rest is text. NA is what a run does not have: a null is "null".
+
+        Example:
+            >>> frame = table.to_frame()                                    # doctest: +SKIP
+            >>> frame.groupby("params.optimizer")["value"].median()         # doctest: +SKIP
+        """
+        import pandas as pd
+
+        columns = {name: pd.array(values, dtype=dtype) for name, values, dtype in self._frame_columns()}
+        frame = pd.DataFrame(columns)
+        frame.attrs[ATTRS] = {"name": self.name, "method": self.method}
+        if self.metric is not None:
+            frame.attrs[ATTRS] |= {"metric": self.metric.name, "goal": self.metric.goal.value}
+        return frame
+
+    def _frame_columns(self) -> Iterator[tuple[str, list[Any], Any]]:
+        """Yield name, values with None for missing, and dtype of each column of the frame."""
+        import pandas as pd
+
+        rows = self.rows
+        yield "number", [row.number for row in rows], "Int64"
+        yield "run_id", [row.run_id for row in rows], "string"
+        yield "state", [row.state.value for row in rows], "string"
+        if len(self.metrics) > 1:
+            for place, metric in enumerate(self.metrics):
+                yield f"objective.{metric.name}", [row.objective(place) for row in rows], "Float64"
+        else:
+            yield "value", [row.value for row in rows], "Float64"
+        for column in self.columns:
+            cells = [row.params.get(column.name) for row in rows]
+            dtype = _numbers_dtype(cells) if column.numeric else pd.CategoricalDtype(list(column.levels))
+            yield f"params.{column.name}", cells, dtype
+        for name in dict.fromkeys(name for row in rows for name in row.metrics):
+            yield f"best.{name}", [row.metrics.get(name) for row in rows], "Float64"
+        yield "duration_s", [row.duration_s for row in rows], "Float64"
+        yield "attempts", [row.attempts for row in rows], "Int64"
+        seeds = [row.seed for row in rows]
+        yield "seed", seeds, _numbers_dtype(seeds)
+        yield "reason", [row.reason for row in rows], "string"
+
     def finished(self) -> list[Row]:
         """Return the runs with a value at full budget: those that ended by themselves."""
         return [row for row in self.rows if row.state is RunState.FINISHED and row.value is not None]
@@ -168,6 +221,12 @@ class RunTable:
 
 def _number(row: Row) -> int:
     return row.number
+
+
+def _numbers_dtype(values: Sequence[Any]) -> str:
+    """Return the dtype of numbers, None among them: whole ones of 64 bits, or any."""
+    whole = all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in values)
+    return "Int64" if whole else "Float64"
 
 
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:

@@ -49,7 +49,7 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
 
 
 def _value(row: Row, index: int) -> str:
-    value = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+    value = row.objective(index)
     return "" if value is None else f"{value:.5g}"
 
 

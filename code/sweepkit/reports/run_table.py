@@ -125,7 +125,7 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
         f'<td class="{row.state.value}">{row.state.value}</td>',
     ]
     for index in range(len(table.metrics)):
-        value = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+        value = row.objective(index)
         cells.append(_cell("" if value is None else f"{value:.5g}", value))
     for name in names:
         if name in row.params:

@@ -1,7 +1,5 @@
 """The table of a sweep's runs, as rows, CSV and terminal text."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.csv_text import csv_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -179,18 +178,7 @@ def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) 
 def as_csv(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     """Return the rows as CSV text; lists and dictionaries as JSON in their cell, missing values empty."""
     table = rows(spec, runs)
-    columns = _columns(spec, table)
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in table:
-        writer.writerow(
-            {
-                name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value
-                for name, value in row.items()
-            }
-        )
-    return out.getvalue()
+    return csv_text(table, _columns(spec, table))
 
 
 def _columns(spec: SweepSpec, table: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,7 +1,7 @@
 """The files that an optimization leaves: its best parameters, every trial, its numbers, a configuration, figures."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.csv_text import csv_text
 from sweepkit.text.json_text import json_text
 
 _BEST_NAME = "best_params.json"
@@ -187,37 +188,33 @@ def _trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
     `value` is the best finite value, as `best_params.json` counts it. With several objectives there are
     `values_<metric>` in its place. Our own columns come last.
     """
-    import pandas as pd
-
     names = [p.name for p in result.spec.space.parameters]
     names += sorted({name for run in runs for name in dotted(run.params)} - set(names))
-    valued = [f"values_{metric.name}" for metric in result.metrics] if result.spec.metrics else ["value"]
-    head = ["number", *valued, "datetime_start", "datetime_complete", "duration"]
-    head += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
-    rows = [_row(result, run, names, len(valued)) for run in runs]
-    return str(pd.DataFrame(rows, columns=head, dtype=object).to_csv(index=False, lineterminator="\n"))
+    columns = ["number", *_valued(result), "datetime_start", "datetime_complete", "duration"]
+    columns += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
+    return csv_text([_row(result, run) for run in runs], columns)
 
 
-def _row(result: StudyResult, run: RunRecord, names: Sequence[str], n_values: int) -> list[Any]:
-    params: Mapping[str, Any] = dotted(run.params)
+def _valued(result: StudyResult) -> list[str]:
+    """Return the columns of the objectives."""
+    return [f"values_{metric.name}" for metric in result.spec.metrics] or ["value"]
+
+
+def _row(result: StudyResult, run: RunRecord) -> dict[str, Any]:
     duration = _duration_s(run)
-    return [
-        run.number,
-        *(result.values(run) or [None] * n_values),
-        _time(run.started_at),
-        _time(run.ended_at),
-        None if duration is None else round(duration, 3),
-        *(_cell(params[name]) if name in params else None for name in names),
-        _state(result, run),
-        run.run_id,
-        len(run.history),
-        run.reason,
-    ]
-
-
-def _cell(value: Any) -> Any:
-    """Return a value as a cell; what CSV has no word for as JSON."""
-    return json_text(value) if isinstance(value, list | dict | bool) or value is None else value
+    params = {f"params_{name}": "null" if value is None else value for name, value in dotted(run.params).items()}
+    return {
+        "number": run.number,
+        **dict(zip(_valued(result), result.values(run) or (), strict=False)),
+        "datetime_start": _time(run.started_at),
+        "datetime_complete": _time(run.ended_at),
+        "duration": None if duration is None else round(duration, 3),
+        **params,
+        "state": _state(result, run),
+        "run_id": run.run_id,
+        "reports": len(run.history),
+        "reason": run.reason,
+    }
 
 
 def write_optimized(folder: Path, text: str, *, now: datetime) -> Path:

@@ -12,13 +12,13 @@ from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
     axis,
-    hovers,
     layout,
     log_sensible,
-    lost_mark,
+    lost_points,
     nothing,
     number,
     plain_row,
+    points,
     value_axis,
 )
 
@@ -44,7 +44,7 @@ def optimization_history(table: RunTable) -> Drawn:
         extra[f"yaxis{suffix}"] = value_axis(shown, table.metrics[index].name) | {"domain": [max(0.0, low), top]}
     if lost := _lost(rows):
         place = str(count + 1)
-        data.append(_rug(table, rows, lost, f"y{place}"))
+        data.append(lost_points([rows[at - 1] for at in lost], table, lost, yaxis=f"y{place}"))
         extra[f"yaxis{place}"] = axis(domain=[0, 0.045], visible=False, range=[-1, 1], fixedrange=True)
     extra["xaxis"] = axis(
         "runs, in the order in which they ended", range=[0.5 - 0.02 * len(rows), len(rows) * 1.02 + 0.5]
@@ -62,9 +62,7 @@ def optimization_history(table: RunTable) -> Drawn:
 
 
 def _value(row: Row, index: int) -> float | None:
-    if not row.counts:
-        return None
-    return row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+    return row.objective(index) if row.counts else None
 
 
 def _lost(rows: list[Row]) -> list[int]:
@@ -83,26 +81,11 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
     for state in ENDED_WELL:
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
         if at:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": f"{state.value} ({len(at)})",
-                    "x": [place + 1 for place in at],
-                    "y": [values[place] for place in at],
-                    "text": hovers([rows[place] for place in at], table),
-                    "hoverinfo": "text",
-                    "marker": {
-                        "color": STATE_COLOURS[state],
-                        "symbol": STATE_SYMBOLS[state],
-                        "size": 7,
-                        "opacity": 0.75,
-                    },
-                    "yaxis": on,
-                    "legendgroup": state.value,
-                    "showlegend": index == 0,
-                }
-            )
+            mark = {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75}
+            look: dict[str, Any] = {"name": f"{state.value} ({len(at)})", "marker": mark, "yaxis": on}
+            look |= {"legendgroup": state.value, "showlegend": index == 0}
+            here = [rows[place] for place in at]
+            traces.append(points(here, table, [place + 1 for place in at], [values[place] for place in at], **look))
     line = {"type": "scatter", "mode": "lines", "yaxis": on, "showlegend": index == 0}
     known = [(place + 1, value) for place, value in enumerate(best) if value is not None]
     traces.append(
@@ -151,20 +134,6 @@ def _band(best: list[float | None], sd: float, on: str) -> dict[str, Any]:
         "fill": "toself",
         "fillcolor": "--band",
         "hoverinfo": "skip",
-        "yaxis": on,
-    }
-
-
-def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"no value ({len(lost)})",
-        "x": lost,
-        "y": [0] * len(lost),
-        "text": hovers([rows[at - 1] for at in lost], table),
-        "hoverinfo": "text",
-        "marker": lost_mark(len(lost)),
         "yaxis": on,
     }
 
