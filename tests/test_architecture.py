@@ -53,11 +53,11 @@ OWNERS = {
     "peft": {"sweepkit.training"},
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
-        "sweepkit.reports",
-        "sweepkit.sources",
-        "sweepkit.compare",
-        "sweepkit.studies",
+        "sweepkit.text.csv_text",
         "sweepkit.analysis.table",
+        "sweepkit.analysis.foreign",
+        "sweepkit.reports",
+        "sweepkit.studies",
     },
     "ruamel": {"sweepkit.text", "sweepkit.reports"},
     "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare", "sweepkit.runner", "sweepkit.cli"},
@@ -88,8 +88,14 @@ HEAVY = {
     "mecab",
 }
 SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
-# What only people from outside read: the public API of the package, and processes' entry points.
-PUBLIC_API: set[str] = set()
+# Read by nobody's import: entry points of processes, tasks found by their module's name, a list that users read.
+PUBLIC_API = {
+    "sweepkit.agents.forkserver.serve",
+    "sweepkit.metrics.rouge.MULTI_REFERENCE",
+    "sweepkit.training.tasks.image_classification.train",
+    "sweepkit.training.tasks.perceiver.train",
+    "sweepkit.wandb.upload_process.main",
+}
 
 
 @functools.cache
@@ -234,4 +240,4 @@ def test_a_file_of_the_package_that_a_document_names_is_there_and_holds_what_it_
 def test_the_ways_of_a_run_are_short():
     files = {way: {file for file, _ in steps} for way, steps in house.ways().items()}
     assert all(len(found) > 5 for found in files.values())
-    assert len(files["YAML → child process"]) <= 15
+    assert len(files["YAML → child process"]) <= 16

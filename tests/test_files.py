@@ -1,11 +1,11 @@
-"""Locks between processes of one host."""
+"""Files put in place in one step, and locks between processes of one host."""
 
 import subprocess
 import sys
 
 import pytest
 
-from sweepkit.files import hold, locked
+from sweepkit.files import hold, locked, replacing, replacing_folder, write_atomically
 from sweepkit.paths import CODE_DIR
 
 HOLDER = """
@@ -36,6 +36,30 @@ def holder(tmp_path):
     process.kill()
     process.wait()
     process.stdout.close()
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+@pytest.mark.parametrize(("content", "found"), [("글\n", "글\n".encode()), (b"\x00\xff", b"\x00\xff")])
+def test_a_file_is_put_in_place_whole(content, found, fsync, tmp_path):
+    write_atomically(tmp_path / "f", "before")
+    write_atomically(tmp_path / "f", content, fsync=fsync)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [found]
+
+
+@pytest.mark.parametrize("put", [replacing, replacing_folder])
+def test_what_fails_on_the_way_leaves_nothing(put, tmp_path):
+    with pytest.raises(KeyError), put(tmp_path / "f") as aside:
+        (aside / "inner" if aside.is_dir() else aside).write_text("half")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_put_in_place_whole_and_open_to_the_team(tmp_path):
+    with replacing_folder(tmp_path / "f") as building:
+        (building / "inner").write_text("all")
+        assert not (tmp_path / "f").exists()
+    assert (tmp_path / "f" / "inner").read_text() == "all" and (tmp_path / "f").stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_a_held_file_is_refused_until_its_holder_is_killed(holder, tmp_path):

@@ -6,23 +6,72 @@ is started meanwhile does not inherit it.
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader or a kill never meets half of it. UTF-8.
+def write_atomically(path: Path, content: str | bytes, *, fsync: bool = False) -> None:
+    """Replace a file in one step, so that a reader or a kill never meets half of it.
+
+    Args:
+        path: The file; its folder must exist.
+        content: Text is written as UTF-8.
+        fsync: The bytes are on the disk before the name is: a machine that loses its power leaves no empty file.
 
     Raises:
         OSError: It cannot be written; what was there before is still there.
     """
+    with replacing(path, fsync=fsync) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, fsync: bool = False) -> Iterator[Path]:
+    """Give the block a name beside `path` to write a file under; afterwards that is `path`, in one step.
+
+    When the block fails, what it wrote is removed and `path` is what it was.
+
+    Args:
+        path: The file; its folder must exist.
+        fsync: As `write_atomically` takes it.
+
+    Raises:
+        OSError: The file cannot be put in place.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
+        if fsync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)  # half a file on a full disk would only keep it full
+        raise
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give the block an empty folder beside `folder` to fill; afterwards that is `folder`, in one step.
+
+    When the block fails, what it wrote is removed. Who may build at the same time holds a lock of their own.
+
+    Args:
+        folder: The folder; it must not exist or be empty, and the one around it must exist.
+
+    Raises:
+        OSError: The folder cannot be made or put in place.
+    """
+    building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
+    try:
+        yield building
+        building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
+        os.replace(building, folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
         raise
 
 

@@ -1,10 +1,14 @@
 """Which run may go to which slot: pauses, runs tried elsewhere, slots quarantined."""
 
+from snapshots import words_of
+
 from sweepkit.agents.slot_policy import SlotPolicy
 from sweepkit.agents.slots import Slot
 from sweepkit.model.runs import RunState
 from sweepkit.scheduling.failures import Failure, FailureKind
 from sweepkit.scheduling.outcome import AttemptOutcome
+
+WORDS = words_of(__file__)
 
 GPUS = tuple(Slot(index=index, gpus=(str(index),), cpus=1) for index in range(2))
 SHARED = tuple(Slot(index=index, gpus=(str(index // 2),), cpus=1) for index in range(4))
@@ -43,9 +47,7 @@ def test_a_run_to_be_tried_elsewhere_avoids_its_gpu_until_there_is_no_other():
 def test_a_quarantined_slot_is_told_once_and_counts_as_no_place_elsewhere():
     policy = SlotPolicy(GPUS)
     assert policy.has_other(GPUS[0])
-    assert policy.ended("a", GPUS[1], outcome(quarantine=True, elsewhere=True)) == [
-        "slot 1 (gpu 1) gets no further run: because"
-    ]
+    assert policy.ended("a", GPUS[1], outcome(quarantine=True, elsewhere=True)) == [WORDS["gets-no-further"]]
     assert policy.ended("b", GPUS[1], outcome(quarantine=True)) == []
     assert policy.quarantined == {1}
     assert not policy.has_other(GPUS[0])
@@ -62,7 +64,7 @@ def test_a_slot_that_fails_while_the_other_works_is_quarantined():
     for number in range(3):
         notices += policy.ended(f"a{number}", GPUS[0], outcome(RunState.FAILED))
         notices += policy.ended(f"b{number}", GPUS[1], AttemptOutcome(state=RunState.FINISHED, reason="exit code 0"))
-    assert notices == ["slot 0 (gpu 0) gets no further run: its last runs all failed"]
+    assert notices == [WORDS["gets-no-further-run"]]
     assert not policy.everything_fails
 
 

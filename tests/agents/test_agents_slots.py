@@ -5,9 +5,12 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.agents.slots import THREAD_VARIABLES, Slot, choose_gpus, make_slots, slot_notes, visible_gpus
 from sweepkit.errors import SweepKitError
+
+WORDS = words_of(__file__)
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_a_gpu_that_is_not_seen_is_refused_with_those_that_are(machine, restrict
 
 
 def test_a_gpu_named_twice_is_refused(machine):
-    with pytest.raises(SweepKitError, match="each GPU once, got 'GPU-aa'"):
+    with pytest.raises(SweepKitError, match=WORDS["each-gpu-once"]):
         choose_gpus(("0", "GPU-aa"), machine(LIST))
 
 
@@ -146,7 +149,7 @@ def test_what_is_odd_about_slots_is_told():
     assert note.startswith(f"{cores + 1} workers with 1 core each share the {cores} cores")
     gpus = ("0", "1", "2")
     (note,) = slot_notes(make_slots(None, gpus=gpus, gpus_per_run=2, cpus_per_run=None), gpus)
-    assert note == "GPU 2 stays idle: no worker is left for it"
+    assert note == WORDS["stays-idle-no"]
     assert slot_notes(make_slots(1, gpus=(), gpus_per_run=None, cpus_per_run=None), ()) == []
 
 

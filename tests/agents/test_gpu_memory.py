@@ -6,10 +6,13 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.agents.gpu_memory import Memory, MemoryGate, Nvml, make_gate, open_nvml
 from sweepkit.agents.slots import Slot
 from sweepkit.paths import CODE_DIR
+
+WORDS = words_of(__file__)
 
 GIB = 1024**3
 
@@ -46,10 +49,7 @@ def test_a_full_gpu_is_waited_for_and_told_once():
     for _ in range(5):
         assert not gate.admits(full, told.append)
         machine.now += 1.0
-    assert [event.text for event in told] == [
-        "slot 1 waits: GPU b has 30.0 of 80.0 GiB free, a run needs 64.0; other processes hold the rest "
-        "(sweepkit.min_free_gpu_memory_gb sets another threshold)"
-    ]
+    assert [event.text for event in told] == [WORDS["waits-gpu-b"]]
     machine.free["b"] = 64
     assert gate.admits(full, told.append)
     assert told[1].text == "slot 1 (gpu a,b) has room now" and not told[1].warning

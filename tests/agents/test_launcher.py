@@ -12,10 +12,13 @@ from queue import Empty
 
 import psutil
 import pytest
+from snapshots import words_of
 
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
+
+WORDS = words_of(__file__)
 
 WAIT_S = 20
 
@@ -401,7 +404,7 @@ def test_a_fork_server_that_cannot_start_ends_the_call_with_what_it_said(tmp_pat
         reason = str(error)
     else:
         reason = queue.get(timeout=WAIT_S).reason
-    assert "must start to run anything" in reason and "Python" in reason
+    assert WORDS["must-start-to"] in reason and "Python" in reason
     with pytest.raises(LaunchError, match="must start"):
         bench.submit(bench.write("pass"))
     launcher.close()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from snapshots import words_of
 
 from sweepkit.analysis.association import associations, correlation_ratio, cramers_v, spearman
 from sweepkit.analysis.encoding import bookkeeping, encode
@@ -11,6 +12,8 @@ from sweepkit.analysis.forest import Shuffle, _shuffled, grow
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Gate, Verdict
 from sweepkit.errors import DataError
+
+WORDS = words_of(__file__)
 
 QUICK = ForestEffort(trees=100, refit_trees=40, subsamples=15)
 
@@ -144,7 +147,7 @@ def test_every_estimator_puts_the_learning_rate_before_noise(estimator):
 
 
 def test_an_unknown_estimator_is_refused():
-    with pytest.raises(DataError, match="must be one of forest"):
+    with pytest.raises(DataError, match=WORDS["must-be-one"]):
         importances(sweep(20, 1, truth_a), estimator="shap")
 
 

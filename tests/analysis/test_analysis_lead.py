@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.analysis.foreign import from_rows
-from sweepkit.analysis.lead import Sureness, contenders, lead
+from sweepkit.analysis.lead import Sureness, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
 from sweepkit.analysis.summary import summary
 from sweepkit.model.metric import Goal
+
+WORDS = words_of(__file__)
 
 
 def table(rows, goal=Goal.MAXIMIZE):
@@ -34,9 +37,9 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
         found = lead(single(1.0, 1.0 + lead_by, 0.5))
         assert found is not None and found.second is not None
         assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.interval is None
-        assert found.first.rows[0].number == 1 and found.second.rows[0].number == 0
+        assert found.first.runs[0].number == 1 and found.second.runs[0].number == 0
         told = " ".join(lead_sentences(found))
-        assert "no configuration finished with two seeds" in told and "picked out of 3" in told
+        assert WORDS["no-configuration-finished"] in told and "picked out of 3" in told
 
 
 def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
@@ -44,8 +47,8 @@ def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
     found = lead(swept)
     assert found is not None
     assert lead_sentences(found, confirmed=True) == lead_sentences(found)[:1]
-    assert "until it is confirmed" in summary(swept)[-1]
-    assert summary(swept, confirmed=True)[-1].startswith("The best were run again with fresh seeds")
+    assert WORDS["until-it-is"] in summary(swept)[-1]
+    assert summary(swept, confirmed=True)[-1].startswith(WORDS["the-best-were"])
 
 
 def test_the_noise_that_explains_a_lead_is_told():
@@ -57,17 +60,17 @@ def test_the_noise_that_explains_a_lead_is_told():
 def test_goals_ties_and_too_few():
     assert lead(single(3.0, 1.0, goal=Goal.MINIMIZE)).first.value == 1.0
     tie = lead(single(1.0, 1.0))
-    assert verdict(tie) == "a tie" and tie.first.rows[0].number == 0
+    assert verdict(tie) == "a tie" and tie.first.runs[0].number == 0
     only = lead(single(1.0))
-    assert only.second is None and lead_sentences(only) == ["It is the only run with a value: nothing to compare with."]
+    assert only.second is None and lead_sentences(only) == [WORDS["it-is-the"]]
     nothing = table([{"value": "", "params.lr": 1, "state": "failed"}])
-    assert lead(nothing) is None and contenders(nothing) == []
+    assert lead(nothing) is None and nothing.configurations() == []
 
 
 def test_seeds_of_one_configuration_are_averaged():
     rows = [{"value": v, "params.lr": lr, "params.seed": s} for lr, s, v in ((1, 1, 0.9), (1, 2, 0.1), (2, 1, 0.6))]
     found = lead(table(rows))
-    assert found.first.value == 0.6 and found.second.value == 0.5 and len(found.second.rows) == 2
+    assert found.first.value == 0.6 and found.second.value == 0.5 and len(found.second.runs) == 2
     assert list(found.differs) == ["lr"]
 
 
@@ -75,12 +78,12 @@ def test_a_seed_that_changes_nothing_is_said():
     rows = [{"value": float(lr), "params.lr": lr, "params.seed": s} for lr in (1, 2) for s in (1, 2)]
     found = lead(table(rows))
     assert found.sd == (0.0, 2) and found.sureness is Sureness.UNCONFIRMED
-    assert "the seed does not reach the program" in " ".join(lead_sentences(found))
+    assert WORDS["the-seed-does"] in " ".join(lead_sentences(found))
 
 
 def test_a_stopped_best_is_marked():
     rows = [{"value": 2.0, "params.lr": 1, "state": "pruned"}, {"value": 1.0, "params.lr": 2, "state": "complete"}]
-    assert "The best was stopped early" in lead_sentences(lead(table(rows)))[-1]
+    assert WORDS["the-best-was"] in lead_sentences(lead(table(rows)))[-1]
 
 
 def test_noise_alone_is_seldom_called_a_lead():

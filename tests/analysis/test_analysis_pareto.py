@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.analysis.pareto import default_reference, dominates, front, hypervolume, layers
 from sweepkit.model.metric import Goal
+
+WORDS = words_of(__file__)
 
 MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
 few = st.integers(0, 5).map(float)  # many ties
@@ -91,7 +94,7 @@ def test_points_beyond_the_reference_count_for_nothing():
 def test_the_default_reference_is_a_tenth_of_the_range_beyond_the_worst():
     assert default_reference([(0.0, 10.0), (10.0, 0.0)], (MIN, MAX)) == (11.0, -1.0)
     assert default_reference([(5.0, 0.0)], (MIN, MAX)) == (5.5, -0.1)
-    with pytest.raises(ValueError, match="at least one point"):
+    with pytest.raises(ValueError, match=WORDS["at-least-one"]):
         default_reference([], (MIN, MAX))
 
 

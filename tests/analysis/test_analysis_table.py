@@ -2,11 +2,12 @@
 
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.analysis.foreign import from_rows
+from sweepkit.analysis.foreign import from_frame, from_rows
 from sweepkit.analysis.history import best_so_far, expected_best, seed_sd
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import DataError
@@ -94,6 +95,67 @@ def test_a_table_of_optunas_trials():
     assert [column.name for column in found.columns] == ["x"]
 
 
+def test_a_table_of_the_frame_that_optuna_hands_over():
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize")
+    study.enqueue_trial({"lr": 0.01, "kind": "1"})
+    study.enqueue_trial({"lr": 0.1, "kind": "b"})
+    study.optimize(lambda t: t.suggest_float("lr", 1e-3, 1) + len(t.suggest_categorical("kind", ["1", "b"])), 2)
+    found = from_frame(study.trials_dataframe(), goal=Goal.MINIMIZE)
+    assert [column.name for column in found.columns] == ["kind", "lr"]
+    assert [row.params["lr"] for row in found.ranked()] == [0.01, 0.1]
+    assert all(row.state is RunState.FINISHED and 0 <= row.duration_s < 60 for row in found.rows)
+
+
+def described():
+    params = {"lr": 1e-4, "batch": 8, "kind": None, "opt": {"beta": 0.5}, "epochs": 3}
+    ended = {"outcome": {"duration_s": 2.0, "seed": 2**63}, "attempts": 2, "best_metrics": {"f1": 0.5}}
+    failed = run(2, {"lr": 1e-2, "kind": True}, state=RunState.FAILED, reason="메모리")
+    return table(run(1, params, (0.1, 0.3), **ended), failed)
+
+
+def test_a_frame_has_numbers_categories_and_na():
+    frame = described().to_frame()
+    kinds = {"params.lr": "Float64", "params.batch": "Int64", "params.kind": "category", "value": "Float64"}
+    kinds |= {"number": "Int64", "seed": "Float64", "state": "string", "best.f1": "Float64"}
+    assert {name: frame[name].dtype.name for name in kinds} == kinds
+    assert list(frame["params.kind"]) == ["null", "true"] and list(frame["params.kind"].cat.categories)[0] == "a"
+    absent = ["value", "params.batch", "params.opt.beta", "best.f1", "duration_s", "seed"]
+    assert frame[absent].isna().iloc[1].all() and frame[absent].notna().iloc[0].all()
+    assert frame.groupby("state")["value"].max().to_dict()["finished"] == 0.3
+
+
+def test_a_frame_becomes_its_table_again():
+    one = described()
+    again = from_frame(one.to_frame())
+    assert (again.name, again.metrics, again.method) == (one.name, one.metrics, one.method)
+    assert [column.name for column in again.columns] == [column.name for column in one.columns]
+    for name in ("number", "run_id", "state", "params", "value", "metrics", "duration_s", "attempts", "reason"):
+        assert [getattr(row, name) for row in again.rows] == [getattr(row, name) for row in one.rows], name
+    assert from_frame(one.to_frame(), metric="f1").metric.goal is Goal.MAXIMIZE
+
+
+def test_a_frame_of_several_metrics_has_a_column_for_each():
+    metrics = [{"name": "time", "goal": "minimize"}, {"name": "f1", "goal": "maximize"}]
+    config = {key: value for key, value in CONFIG.items() if key not in ("metric", "method")}
+    spec = from_config(config | {"method": "custom", "metrics": metrics, "scheduler": {"engine": "optuna"}})
+    frame = from_runs(spec, [run(0, {"lr": 1e-3}, last_metrics={"f1": 0.5, "time": 3.0}), run(1, {"lr": 1})]).to_frame()
+    assert frame[["objective.time", "objective.f1"]].iloc[0].tolist() == [3.0, 0.5] and "value" not in frame
+    again = from_frame(frame)
+    assert again.metric.name == "time" and again.metric.goal is Goal.MINIMIZE
+    assert [row.value for row in again.rows] == [3.0, None]
+
+
+def test_text_that_reads_as_a_number_stays_a_category_in_a_frame():
+    frame = pd.DataFrame({"params.a": ["1", "2"], "params.b": ["1", "2"], "value": ["0.5", ""]})
+    frame["params.a"] = frame["params.a"].astype("category")
+    found = from_frame(frame)
+    assert not found.column("a").numeric and found.column("b").numeric
+    assert [row.value for row in found.rows] == [0.5, None]
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "told"),
     [
@@ -121,6 +183,8 @@ def test_any_cells_make_a_table(rows):
         for column in found.columns:
             value = row.params.get(column.name)
             assert value is None or (math.isfinite(value) if column.numeric else value in column.levels)
+    again = from_frame(found.to_frame())
+    assert [(row.params, row.value) for row in again.rows] == [(row.params, row.value) for row in found.rows]
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=30), st.sampled_from(Goal))

@@ -3,10 +3,13 @@
 import math
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.analysis.budget import budget_sentences, budgets
 from sweepkit.analysis.trained import Trained, group, mismatches, uneven_seeds
 from sweepkit.errors import SweepKitError
+
+WORDS = words_of(__file__)
 
 
 def trained(model, seed, score=0.5, **changes):
@@ -25,7 +28,7 @@ def test_a_missing_or_wordy_score_is_not_finite_and_not_zero():
 
 def test_the_same_seed_twice_is_refused_with_both_files():
     twice = [trained("a", "1"), Trained(model="a", seed="1", where="elsewhere", best={"f1": 0.4})]
-    with pytest.raises(SweepKitError, match="a seed 1: must be trained once, got a/1 and elsewhere"):
+    with pytest.raises(SweepKitError, match=WORDS["must-be-trained"]):
         group(twice, "f1")
 
 
@@ -35,7 +38,7 @@ def test_validation_data_decide_whether_scores_mean_the_same():
     other = trained("c", "1", facts={"data": {"data.val_file": "cd"}, "val_rows": 6})
     assert [text.split(" differs")[0] for text in mismatches([*same, other])] == [
         "the validation data",
-        "the number of validation examples",
+        WORDS["the-number-of"],
     ]
     assert mismatches([same[0], trained("d", "1")]) == []  # nothing is known: nothing is said
 
@@ -46,7 +49,7 @@ def test_the_seed_may_differ_within_a_model_and_nothing_else():
         for seed, lr in ((1, 0.1), (2, 0.1), (3, 0.2))
     ]
     assert uneven_seeds(runs[:2]) == []
-    assert uneven_seeds(runs) == ["a: its runs differ in more than the seed: training.lr"]
+    assert uneven_seeds(runs) == [WORDS["a-its-runs"]]
 
 
 def test_budgets_are_told_where_they_differ():
@@ -59,8 +62,8 @@ def test_budgets_are_told_where_they_differ():
     ]
     told = budget_sentences(found)
     assert told[1:] == [
-        "The models were not trained for the same number of steps (a 10, b 20).",
-        "A run of b took 2.5 times as long as one of a.",
+        WORDS["the-models-were"],
+        WORDS["a-run-of"],
     ]
     assert budget_sentences(found[:1]) == []
 

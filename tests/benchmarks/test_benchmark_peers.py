@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from snapshots import words_of
 
 from sweepkit import paths
 from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.tracking.reports import ReportTail
+
+WORDS = words_of(__file__)
 
 BENCHMARKS = paths.ROOT_DIR / "benchmarks"
 
@@ -47,7 +50,7 @@ def test_the_marginal_time_of_a_peer_that_waits_between_its_runs(tmp_path, peers
 @pytest.mark.parametrize("rows", ["", "1 2 7 0\n", "1 2 7 0\n1 2 7 0\n1 2 8 0\n", "1 2 7 0\n" * 4])
 def test_a_peer_that_lost_or_repeated_a_run_or_shared_a_process_has_no_timing(tmp_path, peers, rows):
     (tmp_path / "journal").write_text(rows)
-    with pytest.raises(RuntimeError, match="3 isolated runs were asked for"):
+    with pytest.raises(RuntimeError, match=WORDS["isolated-runs-were"]):
         peers.timing("p", tmp_path / "journal", runs=3, workers=2, launched_at=0.0)
 
 

@@ -7,10 +7,13 @@ import time
 
 import psutil
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 SWEEP = f"""\
 program: {PROGRAMS / "journal.py"}
@@ -113,7 +116,7 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
             (0, RunState.RUNNING),
             (1, RunState.PENDING),
         ]
-    assert "the database's answer to its claim was lost" in told[0].text
+    assert WORDS["the-database's-answer"] in told[0].text
 
 
 def test_a_run_that_fails_on_a_full_disk_is_not_given_up_for_want_of_a_log(sweeper, disk):

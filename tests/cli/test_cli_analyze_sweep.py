@@ -6,11 +6,14 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.cli import advanced_analysis, analyze_sweep, parameter_importance, seed_ttest
 from sweepkit.paths import SweepPaths
 from sweepkit.runner import sweep_report
+
+WORDS = words_of(__file__)
 
 SWEEP = f"""\
 name: 첫 스윕
@@ -55,8 +58,8 @@ def test_the_best_against_the_second_in_words_and_json(swept, tmp_path, capsys):
     assert analyze_sweep.main([*asked, "--no-report", "--limit", "2"]) == 0
     told = capsys.readouterr().out
     assert "best configuration: run" in told and "loss = 0.81" in told and "and 4 more; --limit 0" in told
-    assert "best against second best: unconfirmed" in told and "x (1 against 2) alone" in told
-    assert "--confirm 첫 스윕" in told and "3 without a value: RuntimeError: 실패" in told
+    assert WORDS["best-against-second"] in told and "x (1 against 2) alone" in told
+    assert "--confirm 첫 스윕" in told and WORDS["without-a-value"] in told
     assert "report:" not in told
     assert analyze_sweep.main([*asked, "--json", "--output", str(tmp_path / "here")]) == 0
     plain = json.loads(capsys.readouterr().out)
@@ -83,8 +86,8 @@ def test_a_report_that_fails_is_a_warning(tmp_path, capsys, monkeypatch):
     run = SimpleNamespace(number=0)
     assert sweep_report.report_at_end(paths, None, SimpleNamespace(name="s"), [run]) is None
     told = capsys.readouterr()
-    assert told.err.startswith("warning: report.html: could not be written, got:") and told.out == ""
-    assert "analyze_sweep.py s tries again" in told.err and not list(tmp_path.iterdir())
+    assert told.err.startswith(WORDS["html-could-not"]) and told.out == ""
+    assert WORDS["py-s-tries"] in told.err and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("finished", "each_s", "cheap"), [(19, 0.01, True), (40, 0.01, False), (40, 60.0, True)])

@@ -5,8 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.paths import CODE_DIR
+
+WORDS = words_of(__file__)
 
 
 @pytest.fixture
@@ -37,4 +40,4 @@ def test_it_goes_on_in_the_checkouts_own_environment(checkout):
 def test_without_one_it_says_what_to_do(checkout, script):
     done = checkout(script)
     assert done.returncode == 2
-    assert "run the first command of README.md" in done.stderr and "Traceback" not in done.stderr
+    assert WORDS["run-the-first"] in done.stderr and "Traceback" not in done.stderr

@@ -8,11 +8,14 @@ import sys
 import time
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.cli import compare_models, seed_ttest
 from sweepkit.model.records import SweepState
 from sweepkit.paths import CODE_DIR, CONFIG_DIR
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 SMALL = ["--set=max_steps=2", "--set=max_train_samples=16", "--set=max_val_samples=8", "--set=eval_steps=2"]
 SMALL += ["--set=decoder_max_len=16", "--set=per_device_train_batch_size=4"]
@@ -69,9 +72,9 @@ def test_the_table_the_pairs_and_the_sentences(there, capsys):
     out = analyzed(capsys)
     assert "n    mean     std     max     min  95% CI (pooled sd 0.0040, df 4)" in out
     assert "kobart    3  0.4840  0.0040  0.4880  0.4800" in out
-    assert "kobart is better than 코지피티 by .0300" in out
+    assert WORDS["kobart-is-better"] in out
     assert "3 seeds can detect >= " in out
-    assert "Tuning: no configuration says how it was tuned" in out
+    assert WORDS["tuning-no-configuration"] in out
     assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("files:"))
     written = json.loads((there / "comparison_kobart-코지피티.json").read_text(encoding="utf-8"))
     assert written["pairs"][0]["conclusion"] == "better" and written["method"]["test"] == "pooled"
@@ -123,7 +126,7 @@ def test_scores_of_other_data_are_not_compared(tmp_path, monkeypatch, capsys):
         result(tmp_path / "out", "a", seed, 0.5 + seed / 1000)
         result(tmp_path / "out", "b", seed, 0.4 + seed / 1000, rouge_tokenizer="kiwi 0.24.1")
     out = analyzed(capsys)
-    assert "warning: the tokenizer of ROUGE differs (a: unicode 1, b: kiwi 0.24.1)" in out
+    assert WORDS["warning-the-tokenizer"] in out
     assert "better" not in out
 
 
@@ -136,7 +139,7 @@ def test_failed_and_diverged_runs_are_left_out_and_told(there, capsys):
 def test_runs_that_differ_in_more_than_the_seed_are_told(there, capsys):
     changed = {"config": {"model": {"name": "kobart"}, "training": {"seed": 7, "learning_rate": 0.2}}}
     result(there, "kobart", 7, 0.481, **changed)
-    assert "kobart: its runs differ in more than the seed: training.learning_rate" in " ".join(analyzed(capsys).split())
+    assert WORDS["kobart-its-runs"] in " ".join(analyzed(capsys).split())
 
 
 def test_tuning_budgets_are_counted(there, capsys):
@@ -147,7 +150,7 @@ def test_tuning_budgets_are_counted(there, capsys):
     (there / "sweep_first").mkdir()
     (there / "sweep_first" / "runs.csv").write_text("number\n0\n1\n2\n", encoding="utf-8")
     out = " ".join(analyzed(capsys).split())
-    assert "Tuning: not equal (kobart best of 3 runs of sweep first, 코지피티 not said)" in out
+    assert WORDS["runs-of-sweep"] in out
 
 
 @pytest.mark.parametrize(
@@ -226,8 +229,8 @@ def test_a_checkpoint_that_is_not_here_is_told_before_anything_is_run(tmp_path, 
     (tmp_path / "mine.yaml").write_text(text.replace("data/checkpoints/t5-tiny-ko", "./nowhere"), encoding="utf-8")
     assert compare_models.main(["--output-dir", "out", "--models", "mine.yaml", "kobart"]) == 2
     err = capsys.readouterr().err
-    assert "--models mine: its checkpoint must be at hand" in err and "./nowhere" in err
-    assert "--models kobart: its checkpoint must be at hand" in err and "HF_HUB_OFFLINE is set" in err
+    assert WORDS["models-mine-its"] in err and "./nowhere" in err
+    assert WORDS["models-kobart-its"] in err and "HF_HUB_OFFLINE is set" in err
     assert "tiny_bart, tiny_gpt2, tiny_t5" in err
     assert not (tmp_path / "out").exists()
 
@@ -264,7 +267,7 @@ def test_a_killed_comparison_goes_on_and_comes_to_the_end(tmp_path):
     assert (written["method"]["test"], written["examples"]) == ("two-way", 8)
     assert [model["n"] for model in written["models"]] == [2, 2]
     assert [item["steps"] for item in written["budget"]] == [[2], [2]]
-    assert "test: two-way t over seeds and examples; Holm over 1 pair" in done.stdout
+    assert WORDS["test-two-way"] in done.stdout
     again = subprocess.run(
         [*command, "--seeds", "1", "2", "--json"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100
     )
@@ -292,15 +295,15 @@ def test_groups_of_a_csv(tmp_path, monkeypatch, capsys):
     ]
     assert told["pairs"][0]["conclusion"] == "better" and told["pairs"][0]["difference"] == pytest.approx(0.1)
     out = t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--save", "t/ttest")
-    assert "lr   n" in out and "note: 0.2: 1 score of 4 not finite, left out" in out
+    assert "lr   n" in out and WORDS["not-finite-left"] in out
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["ttest.json", "ttest.md", "ttest.tex"]
 
 
 def test_groups_of_results_by_model_and_by_a_field(there, capsys):
     out = t_tests(capsys, "--results", "out/*_seed*")
-    assert "kobart is better than 코지피티" in out and "Tuning" not in out
+    assert WORDS["kobart-is-better-than"] in out and "Tuning" not in out
     out = t_tests(capsys, "--results", "out/*_seed*", "--by", "learning_rate")
-    assert "only 0.1 has a finite score" in out
+    assert WORDS["has-a-finite"] in out
 
 
 def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
@@ -325,7 +328,7 @@ def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
     assert told["pairs"][0]["conclusion"] == "better" and not told["settings"]["higher_is_better"]
     told = json.loads(t_tests(capsys, *options, "seed", "--json"))
     assert any("inside the groups lr vary, too" in note for note in told["notes"])
-    assert "--by: must be a parameter of the sweep (lr, seed), got 'x'" in t_tests(capsys, *options, "x", rc=2)
+    assert WORDS["by-must-be"] in t_tests(capsys, *options, "x", rc=2)
 
 
 @pytest.mark.parametrize(
@@ -353,4 +356,4 @@ def test_the_analysis_script_answers_and_refuses():
     done = subprocess.run(
         [sys.executable, str(script), "--csv", "x"], env=env, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 2 and "--by: names the parameter or column" in done.stderr
+    assert done.returncode == 2 and WORDS["by-names-the"] in done.stderr

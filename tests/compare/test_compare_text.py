@@ -48,6 +48,23 @@ def test_marks_of_markdown_and_latex_are_escaped():
     assert r"c\_d \& 5 \%" in as_latex(TABLE)
 
 
+def test_latex_is_for_booktabs():
+    assert as_latex(TABLE).splitlines() == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{t}",
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r"model & n & 말 \\",
+        r"\midrule",
+        r"코바트 & 3 & a|b \\",
+        r"t5 & 10 & c\_d \& 5 \% \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_no_line_is_wider_than_the_terminal_and_no_p_is_zero(width):
     scores = {"a_model_of_long_name": [0.5, 0.501, 0.499], "b": [0.1, 0.101, 0.102], "c": [0.3, 0.301, 0.302]}

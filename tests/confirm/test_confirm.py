@@ -7,10 +7,13 @@ import subprocess
 from collections import Counter
 
 import pytest
+from snapshots import words_of
 from sweeping import PARALLEL, PROGRAMS, RUNNER, Sweeper
 
 from sweepkit.reports.confirmation import labels_of, section_of
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 SWEEP = f"""\
 name: noisy
@@ -140,7 +143,7 @@ def swept_once(tmp_path_factory):
 def test_a_confirmation_is_not_confirmed(swept_once):
     assert swept_once.call("--confirm", "noisy", "--budget", "3", "--no-holdout").returncode == 0
     done = swept_once.call("--confirm", "noisy-confirm")
-    assert done.returncode == 2 and "is itself a confirmation" in done.stderr
+    assert done.returncode == 2 and WORDS["is-itself-a"] in done.stderr
 
 
 def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
@@ -156,7 +159,7 @@ def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
     assert members[8.5]["lost"] >= 1 and members[8.5]["chance"] == 0.0 and told["members"][-1]["params"]["x"] == 8.5
     assert told["members"][0]["params"]["x"] == 8 and told["no_holdout"] == "not opened (--no-holdout)"
     best = told["members"][0]
-    assert best["low"] < best["mean"] < best["high"] and "without a value: run 3" in " ".join(told["verdict"])
+    assert best["low"] < best["mean"] < best["high"] and WORDS["without-a-value"] in " ".join(told["verdict"])
 
 
 def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
@@ -175,7 +178,7 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
     assert sweeper.call().returncode == 0
     told = sweeper.told("--budget", "10")
     assert told["seed_parameter"] is None and {run["seed"] for run in told["members"][0]["fresh"]} <= set(told["seeds"])
-    assert "every seed gave the same value" in " ".join(told["verdict"]) and told["runs"] == 8  # decided by then
+    assert WORDS["every-seed-gave"] in " ".join(told["verdict"]) and told["runs"] == 8  # decided by then
     assert "none is named" in told["no_holdout"]
 
 

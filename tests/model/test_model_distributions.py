@@ -3,8 +3,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.model.distributions import Distribution, Kind, content_key
+
+WORDS = words_of(__file__)
 
 D = Distribution
 EVERY = [
@@ -91,7 +94,7 @@ def test_a_quantile_outside_0_and_1_is_refused(u):
 
 
 def test_values_of_another_kind_are_refused():
-    with pytest.raises(ValueError, match="not one of the 2"):
+    with pytest.raises(ValueError, match=WORDS["not-one-of"]):
         D(kind=Kind.CATEGORICAL, values=(1, 2)).cdf(True)
     with pytest.raises(ValueError, match="has numbers"):
         D(kind=Kind.UNIFORM, min=0, max=1).cdf("0.5")

@@ -14,12 +14,15 @@ import time
 import urllib.request
 
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
 
 from sweepkit.cli.monitor_sweep import main
 from sweepkit.paths import CODE_DIR
 from sweepkit.store.base import Attempt
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 MONITOR = CODE_DIR / "monitor_sweep.py"
 GRID = f"""\
@@ -140,7 +143,7 @@ def test_a_running_sweep_is_shown_with_its_run(monitor, endless):
     assert (run["params"], run["reports"], run["step"], run["value"]) == ({"x": 3}, 1, 0, 3.0)
     assert run["attempt"] == 1 and run["device"] and not run["lease_over"]
     assert 0 <= run["age_s"] <= run["duration_s"] + 1
-    assert run["margin"] is None and "the first band is at 2" in run["verdict"]
+    assert run["margin"] is None and WORDS["the-first-band"] in run["verdict"]
     assert run["memory_mb"] > 1 and run["cpu_percent"] >= 0
     assert sweep["eta_s"] is None and sweep["best"] is None
 
@@ -222,7 +225,7 @@ def test_a_record_that_goes_away_is_waited_for(monitor):
         notes = []
         while not notes:
             notes = json.loads(process.stdout.readline())["notes"]
-        assert "the database cannot be read now, trying again" in notes[0]
+        assert WORDS["the-database-cannot"] in notes[0]
         aside.rename(file)
         while notes:
             notes = json.loads(process.stdout.readline())["notes"]
@@ -238,7 +241,7 @@ def test_until_failed_and_done_have_codes_of_their_own(monitor):
     assert monitor.call().returncode == 0
     failed = monitor.watch("s", "--until", "failed")
     assert failed.returncode == 3
-    assert "2 failed, the last, run" in failed.stderr and "실패: x=2" in failed.stderr
+    assert WORDS["failed-the-last"] in failed.stderr and "실패: x=2" in failed.stderr
     assert "last failures" in failed.stdout
     assert monitor.asked("s", "--until", "done").returncode == 0
     monitor.write(FAILING.replace("[good, fail]", "[fail]"), "all.yaml")
@@ -261,7 +264,7 @@ def test_a_sweep_whose_runner_was_killed_is_stalled(monitor, endless):
         assert store.renew([attempt], lease_s=-1) == []
     done = monitor.watch("s", "--until", "stalled", "--until", "done")
     assert done.returncode == 4
-    assert "the lease of every running run is over" in done.stderr
+    assert WORDS["the-lease-of"] in done.stderr
     assert monitor.look("s")["sweeps"][0]["running"][0]["lease_over"]
 
 
@@ -273,7 +276,7 @@ def test_all_shows_every_sweep(finished):
     assert finished.asked("--all", "--until", "done").returncode == 0
     both = finished.asked()
     assert both.returncode == 2
-    assert "without a name there must be one sweep, got 2: s, 요약; name one of them, or give --all" in both.stderr
+    assert WORDS["without-a-name"] in both.stderr
     assert finished.look("요약")["sweeps"][0]["name"] == "요약"
     assert finished.look("out/sweep_요약", "--output-dir", "elsewhere")["sweeps"][0]["name"] == "요약"
     assert len(finished.look("--all", "--storage", "out/sweepkit.db")["sweeps"]) == 2
@@ -285,7 +288,7 @@ def test_a_wrong_name_gets_the_nearest_ones(monitor):
         store.create_sweep("first_sweep", text=GRID, seed=0, metric="loss", goal="minimize")
     done = monitor.asked("frist_sweep", "--once")
     assert done.returncode == 2
-    assert "got 'frist_sweep'; did you mean 'first_sweep'?" in done.stderr
+    assert WORDS["sweep'-did-you"] in done.stderr
     assert monitor.look("first_sweep.yaml")["sweeps"][0]["name"] == "first_sweep"
 
 

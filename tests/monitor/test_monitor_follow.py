@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, SweepState
@@ -13,6 +14,8 @@ from sweepkit.monitor.follow import Follower, total_of
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
 from sweepkit.sweep_config.read import read_sweep_text
+
+WORDS = words_of(__file__)
 
 TEXT = """\
 program: a.py
@@ -116,7 +119,7 @@ def test_an_extended_sweep_has_its_new_total_and_a_yaml_we_refuse_has_none(tmp_p
         store.update_sweep(sweep.sweep_id, text="method: [")
         item = follower.snapshot()
         assert item.total is None and item.metric.name == "m"
-        with pytest.raises(SweepKitError, match="must be in the database"):
+        with pytest.raises(SweepKitError, match=WORDS["must-be-in"]):
             Follower(watch, "nobody").snapshot()
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from snapshots import words_of
 from watching_support import NOW, attempt, record, run, watched
 
 from sweepkit.analysis.progress import Improvement, snapshot
@@ -17,6 +18,8 @@ from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.monitor.render import Picture, as_rich, as_text, headline, plain, sparkline
 from sweepkit.text.json_text import json_text
+
+WORDS = words_of(__file__)
 
 OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 79.1 GiB in all"
 
@@ -105,7 +108,7 @@ def test_alike_failures_share_a_line():
 
 def test_a_stall_is_said():
     item = snapshot(watched([run(0, RunState.PENDING)], total=4, idle_since=NOW - 100))
-    assert "stalled: nothing has run for 100 s" in as_text(Picture(sweeps=(item,)))
+    assert WORDS["stalled-nothing-has"] in as_text(Picture(sweeps=(item,)))
     assert headline(item) == "s: running, 0/4 done, 1 pending, stalled"
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.reports.confirmation import (
     FILE,
@@ -18,6 +19,8 @@ from sweepkit.reports.confirmation import (
     verdict,
     write_confirmation,
 )
+
+WORDS = words_of(__file__)
 
 
 def member(number, mean, **changes):
@@ -92,20 +95,16 @@ def test_what_is_written_is_read_back(tmp_path, one):
 
 def test_the_words():
     words = verdict(told(holdout=LOOK))
-    assert words[0] == "take run 0 (run0), the best of 2 with a chance of .60"
-    assert (
-        words[1].startswith("2 configurations cannot be told apart") and "run 1 (run1) is 2.0 times cheaper" in words[1]
-    )
-    assert words[2] == (
-        "the sweep's score was 0.5000, fresh seeds say 0.4700 [0.4500, 0.4900]: the sweep flattered it by .0300"
-    )
+    assert words[0] == WORDS["with-a-chance"]
+    assert words[1].startswith(WORDS["configurations-cannot-be"]) and "run 1 (run1) is 2.0 times cheaper" in words[1]
+    assert words[2] == (WORDS["the-sweep's-score"])
     assert (
         words[3].startswith("hold-out") and "run 0 (run0) 0.4500 ± " in words[3] and "run 1 (run1) no value" in words[3]
     )
     assert not any("part of the optimism stays" in line for line in words)
     assert any("part of the optimism stays" in line for line in verdict(told()))
     text = confirmation_text(told(holdout=dataclasses.replace(LOOK, opened=2)))
-    assert "opened 2 times, so it is no longer unseen" in text and "첫 번째: 2 of 50 configurations" in text
+    assert WORDS["times-so-it"] in text and "첫 번째: 2 of 50 configurations" in text
 
 
 def test_of_equal_ones_the_cheapest_is_taken():
@@ -116,16 +115,14 @@ def test_of_equal_ones_the_cheapest_is_taken():
 def test_a_minimized_score_that_looked_too_bad():
     one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
     words = verdict(one)
-    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(
-        "the sweep undersold it by .0300"
-    )
+    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-undersold"])
 
 
 def test_what_cannot_be_said_is_not():
     alike = Fresh(run_id="f", seed=1001, value=0.4)
     same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)
     words = " ".join(verdict(told(members=(same,), spread=0.0, fallback=True)))
-    assert "every seed gave the same value" in words and "without a value: run 0 (run0): 1" in words
+    assert WORDS["every-seed-gave"] in words and WORDS["without-a-value"] in words
     assert "too large" in words and "None" not in words + confirmation_text(told(members=(same,)))
     none = dataclasses.replace(member(0, 0.4), mean=None, low=None, high=None, optimism=None, fresh=(), chance=None)
     assert verdict(told(members=(none,)))[0].startswith("nothing is confirmed")

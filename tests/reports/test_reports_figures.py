@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from snapshots import words_of
 
 from sweepkit.analysis.association import associations
 from sweepkit.analysis.foreign import from_rows
@@ -25,6 +26,8 @@ from sweepkit.reports.figures.study import write_figures
 from sweepkit.reports.methods import methods
 from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.sweep_config.read import from_config
+
+WORDS = words_of(__file__)
 
 NASTY = "</script><b>한국어</b> & $x$"
 QUICK = ForestEffort(trees=20, refit_trees=5, subsamples=10)
@@ -201,7 +204,7 @@ def test_a_range_that_the_best_press_against_is_named():
         for i in range(40)
     ]
     table = from_runs(from_config(config), runs)
-    assert "upper end of the range (1)" in edge_warning(table, table.columns[0])
+    assert WORDS["upper-end-of"] in edge_warning(table, table.columns[0])
 
 
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "mixed"])
@@ -222,9 +225,9 @@ def test_reasons_are_grouped_without_their_numbers_and_savings_are_counted():
     table = SHAPES["many"]
     groups = reasons(table, [RunState.STOPPED])
     assert [len(group.rows) for group in groups] == [250]
-    assert "250 runs were stopped early" in saved(table) and "4.2 min" in saved(table)
+    assert WORDS["runs-were-stopped"] in saved(table) and "4.2 min" in saved(table)
     one = sweep(2, (RunState.FINISHED, RunState.STOPPED))
-    assert saved(one).startswith("1 run was stopped early; ")
+    assert saved(one).startswith(WORDS["run-was-stopped"])
     assert any("chosen by the same number" in sentence for sentence in summary(table))
 
 

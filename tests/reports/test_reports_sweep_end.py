@@ -1,5 +1,7 @@
 """What a call says of a sweep at its end: the object of `--json`, and the lines for people."""
 
+from snapshots import words_of
+
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -7,6 +9,8 @@ from sweepkit.model.space import Space
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.sweep_config.sweep import Method, SweepSpec
+
+WORDS = words_of(__file__)
 
 LOSS = Metric(name="loss", goal=Goal.MINIMIZE)
 SIZE = Metric(name="size", goal=Goal.MINIMIZE)
@@ -44,8 +48,8 @@ def test_without_a_value_there_is_no_best_and_several_objectives_have_a_front(tm
 def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
     show_end(ended(tmp_path, [run(0, 2.0)], best_file=tmp_path / "best_config.yaml"))
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("best: ") for line in lines) and "s-2: complete, all runs are done" in lines
-    assert any(line.startswith("best configuration: ") for line in lines) and "the same command continues" not in lines
+    assert any(line.startswith("best: ") for line in lines) and WORDS["complete-all-runs"] in lines
+    assert any(line.startswith("best configuration: ") for line in lines) and WORDS["the-same-command"] not in lines
     for joined, last in ((False, "the same command continues"), (True, "others may go on")):
         show_end(ended(tmp_path, [run(0, 2.0)], complete=False, reason="interrupted", joined=joined))
         assert capsys.readouterr().out.splitlines()[-1] == last

@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.agents.slots import make_slots
 from sweepkit.model.runs import RunState
@@ -12,6 +13,8 @@ from sweepkit.runner.dry_run import MOST_SHOWN, dry_run, dry_run_text
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import make_plan
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 GRID = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}, "y": {"values": ["a", "b b"]}}}
 LINE = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
@@ -45,7 +48,7 @@ def test_a_grid_is_counted_and_shown_with_its_commands(plan, tmp_path):
     text = dry_run_text(report)
     assert text.startswith("sweep s: 6 runs\n") and "'--y=b b'" in text
     assert text.count("--x=") == 5 and "\n  …\n" in text
-    assert text.endswith("estimate: none before one run of this sweep was measured")
+    assert text.endswith(WORDS["estimate-none-before"])
     assert sorted(os.listdir(tmp_path)) == ["p.py", "s.yaml"]
 
 
@@ -86,7 +89,7 @@ def test_a_measured_sweep_has_an_estimate(plan):
     store.close()
     report = dry_run(made, slots=slots(2))
     assert (report.mean_s, report.estimate_s()) == (15.0, 45.0)
-    assert "estimate: 45 s at 15.0 s a run, as measured so far" in dry_run_text(report)
+    assert WORDS["s-a-run"] in dry_run_text(report)
     other = plan(**{**GRID, "name": "t"})
     assert dry_run(other, slots=slots(1)).mean_s is None, "another sweep of the same record was measured"
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.agents.results import write_atomically
@@ -16,6 +17,8 @@ from sweepkit.model.runs import RunState, RunView
 from sweepkit.paths import CONFIG_DIR
 from sweepkit.reports.progress import Tally
 from sweepkit.sweep_config.read import read_sweep_text
+
+WORDS = words_of(__file__)
 
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
@@ -125,10 +128,7 @@ def test_a_full_disk_is_a_message_and_leaves_no_half_file(tmp_path, capsys):
             write_atomically(tmp_path / "runs.csv", "text")
 
     assert fill([]) == 2
-    assert capsys.readouterr().err == (
-        "error: there: the disk must have room; free some space and run the same command again, "
-        "got: No space left on device\n"
-    )
+    assert capsys.readouterr().err == (WORDS["error-there-the"])
     assert list(tmp_path.iterdir()) == []
 
 

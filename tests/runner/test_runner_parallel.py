@@ -8,11 +8,14 @@ import subprocess
 import time
 
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
 
 from sweepkit.cli import parallel_sweep_runner
 from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
+
+WORDS = words_of(__file__)
 
 SWEEP = """\
 program: {program}
@@ -310,7 +313,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
     wait_until(lambda: not under_way(sweeper), "the running runs to end")
     journal = len(sweeper.journal())
     again = sweeper.control("--pause", "s")
-    assert again.returncode == 2 and "needs one that is running, got paused (paused by --pause)" in again.stderr
+    assert again.returncode == 2 and WORDS["needs-one-that"] in again.stderr
     assert len(sweeper.journal()) == journal < 24, "a run started in a paused sweep"
     assert sweeper.control("--resume", "s").returncode == 0
     assert sweeper.ended(process)["s"]["counts"] == {"finished": 12}
@@ -325,7 +328,7 @@ def test_a_stopped_sweep_ends_its_runs_and_its_runner_and_can_be_started_again(s
     assert set(done["counts"]) == {"finished"} and done["counts"]["finished"] < 12
     assert len(sweeper.journal()) == 2 * done["counts"]["finished"]
     err = sweeper.finished(sweeper.parallel("--join", "s"), rc=2)
-    assert "needs a sweep that runs or is paused, got one that is finished (stopped by --stop)" in err
+    assert WORDS["needs-a-sweep"] in err
     sweeper.env["DURATION"] = "0"
     assert sweeper.ended(sweeper.parallel("--single-parallel", "s.yaml", "--json"))["s"]["complete"]
     exactly_once(sweeper, 12)
@@ -365,14 +368,14 @@ def test_control_of_what_is_not_there_is_refused_and_makes_no_record(sweeper):
     done = sweeper.control("--stop", "ss")
     assert done.returncode == 2 and "did you mean 's'?" in done.stderr
     done = sweeper.control("--resume", "s")
-    assert done.returncode == 2 and "needs one that is paused, got finished" in done.stderr
+    assert done.returncode == 2 and WORDS["needs-one-that-is"] in done.stderr
 
 
 def test_a_time_budget_starts_no_further_run(sweeper):
     write(sweeper, range(12), more="sweepkit: {time_budget_s: 0.7}\n")
     sweeper.env["DURATION"] = "0.4"
     done = sweeper.ended(sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "1", "--json"))["s"]
-    assert (done["complete"], done["reason"]) == (False, "the time budget of 0.7 s is used up")
+    assert (done["complete"], done["reason"]) == (False, WORDS["the-time-budget"])
     assert set(done["counts"]) == {"finished"} and 1 <= done["counts"]["finished"] < 12
 
 
@@ -441,7 +444,7 @@ def test_a_joining_agent_brings_no_search_of_its_own(sweeper):
     sweeper.env["DURATION"] = "0"
     assert sweeper.call("--count", "1").returncode == 0
     err = sweeper.finished(sweeper.parallel("--join", "s", "--sampler", "tpe"), rc=2)
-    assert "takes all of the search from the record; leave --sampler out" in err
+    assert WORDS["takes-all-of"] in err
     done = sweeper.ended(sweeper.parallel("--join", "s", "--json"))["s"]
     assert (done["complete"], done["counts"]) == (True, {"finished": 3})
 

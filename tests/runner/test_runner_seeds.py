@@ -7,9 +7,12 @@ import signal
 import subprocess
 
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.store.mirror import load_study
+
+WORDS = words_of(__file__)
 
 SWEEP = f"""\
 program: {PROGRAMS / "noisy.py"}
@@ -50,14 +53,14 @@ def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_see
     end = json.loads(done.stdout.splitlines()[-1])
     counts = {x: sum(run["params.x"] == x for run in end["runs"]) for x in (0.02, 0, 3, 5)}
     assert counts == {0.02: 3, 0: 3, 3: 2, 5: 2}
-    assert end["complete"] and end["reason"].endswith("2 clearly worse configurations with fewer than 3 seeds")
+    assert end["complete"] and end["reason"].endswith(WORDS["clearly-worse-configurations"])
     assert end["best"]["params"] == {"x": BEST, "seed": 7}
     assert end["best"]["value"] == pytest.approx(mean(BEST))
     assert [item["value"] for item in end["best"]["seeds"]] == [pytest.approx(BEST + noise(BEST, s)) for s in (7, 8, 9)]
     assert {tuple(line) for line in journal(sweeper, "start") if line[1] != line[2]} == set(), "SEED is the argument"
     out = sweeper.folder / "out" / "sweep_s"
     best = (out / "best_config.yaml").read_text()
-    assert best.startswith("# Best of sweep sweep_s: configuration ") and f"x: {BEST:g}\n" in best
+    assert best.startswith(WORDS["best-of-sweep"]) and f"x: {BEST:g}\n" in best
     with open(out / "runs.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert (
@@ -70,7 +73,7 @@ def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_see
 
     again = sweeper.call()
     assert "best: configuration " in again.stdout and f"mean loss = {mean(BEST):.5g} over 3 seeds" in again.stdout
-    assert "10/12 done" in again.stdout and "clearly worse than configuration" in again.stdout
+    assert "10/12 done" in again.stdout and WORDS["clearly-worse-than"] in again.stdout
 
     sweeper.write(SWEEP.replace("[7, 8, 9]", "{seeds: [7, 8, 9, 10], stop_worse: false}"))
     extended = sweeper.call("--json")

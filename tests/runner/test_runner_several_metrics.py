@@ -4,10 +4,13 @@ import csv
 import json
 
 import pytest
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.analysis.pareto import front
 from sweepkit.model.metric import Goal
+
+WORDS = words_of(__file__)
 
 GOALS = (Goal.MINIMIZE, Goal.MAXIMIZE)
 TWO = """\
@@ -59,7 +62,7 @@ def test_a_sweep_of_two_metrics_leaves_its_front(sweeper):
     assert set(summary["front"][0]["values"]) == {"cost", "gain"}
     files = sorted((sweeper.folder / "out/sweep_s/best_configs").iterdir())
     assert [file.name for file in files] == sorted(f"run_{run_id}.yaml" for run_id in members)
-    assert files[0].read_text(encoding="utf-8").startswith("# On the front of sweep sweep_s: run ")
+    assert files[0].read_text(encoding="utf-8").startswith(WORDS["on-the-front"])
     assert not (sweeper.folder / "out/sweep_s/best_config.yaml").exists()
     results = sweeper.results()
     assert max(result["proposal"]["generation"] for result in results) == 3
@@ -70,7 +73,7 @@ def test_a_sweep_of_two_metrics_leaves_its_front(sweeper):
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
     assert study.metric_names == ["cost", "gain"]
     shown = sweeper.call()
-    assert f"front: {len(members)} run" in shown.stdout and "configurations of the front" in shown.stdout
+    assert f"front: {len(members)} run" in shown.stdout and WORDS["configurations-of-the"] in shown.stdout
 
 
 def test_a_run_that_diverges_on_the_second_metric_is_ended_and_never_on_the_front(sweeper):
@@ -95,7 +98,7 @@ def test_a_metric_that_is_never_logged_is_told(sweeper):
     text = (sweeper.folder / "s.yaml").read_text(encoding="utf-8").replace("name: gain", "name: gains")
     sweeper.write(text)
     done = sweeper.call()
-    assert "metric 'gains' was never logged" in done.stdout and "did you mean 'gain'" in done.stdout
+    assert WORDS["gains'-was-never"] in done.stdout and "did you mean 'gain'" in done.stdout
     assert "front:" not in done.stdout
 
 

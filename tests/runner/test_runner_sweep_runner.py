@@ -10,9 +10,12 @@ import time
 import psutil
 import pytest
 from bad_sweeps import BAD_SWEEPS
+from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.paths import CODE_DIR
+
+WORDS = words_of(__file__)
 
 GRID = f"""\
 program: {PROGRAMS / "loss.py"}
@@ -93,7 +96,7 @@ def test_dry_run_shows_and_writes_nothing(sweeper):
     assert sorted(sweeper.folder.rglob("*")) == before
     assert "estimate: none" in sweeper.asked("--dry-run").stdout
     assert sweeper.call().returncode == 0
-    assert "as measured so far" in sweeper.asked("--dry-run").stdout
+    assert WORDS["as-measured-so"] in sweeper.asked("--dry-run").stdout
 
 
 def test_an_unbounded_sweep_is_null_in_a_dry_run(sweeper):
@@ -190,7 +193,7 @@ def test_count_limits_a_call_and_the_same_command_continues(sweeper):
 
 def test_a_count_that_just_finishes_the_sweep_finishes_it(sweeper):
     done = sweeper.summary("--count", "3")
-    assert (done["complete"], done["reason"]) == (True, "all 3 runs of the sweep were made")
+    assert (done["complete"], done["reason"]) == (True, WORDS["runs-of-the"])
 
 
 def test_a_grid_with_more_values_continues(sweeper):
@@ -285,7 +288,7 @@ def test_the_same_error_twice_is_not_tried_a_third_time_and_the_log_is_kept(swee
     assert done["counts"] == {"finished": 2, "failed": 1}
     assert [x for _, x, _, _ in sweeper.journal()].count(3) == 2
     (failed,) = [result for result in sweeper.results() if result["state"] == "failed"]
-    assert "the same error twice, not tried again" in failed["reason"]
+    assert WORDS["the-same-error"] in failed["reason"]
     assert failed["failed"]["kind"] == "program error"
     assert "raise ValueError" in failed["log_tail"]
     done = sweeper.summary("--retry-failed")  # a new start: two attempts more
@@ -298,7 +301,7 @@ def test_a_full_disk_pauses_the_sweep_and_the_same_command_goes_on(sweeper):
     (sweeper.folder / "broken").touch()
     done = sweeper.summary(rc=1)
     assert (done["complete"], done["counts"]) == (False, {"pending": 1})
-    assert "paused: OSError: [Errno 28] No space left on device" in done["reason"]
+    assert WORDS["no-space-left"] in done["reason"]
     (sweeper.folder / "broken").unlink()
     done = sweeper.summary()
     assert (done["complete"], done["counts"]) == (True, {"finished": 2})
@@ -320,7 +323,7 @@ def test_a_sweep_of_which_everything_fails_after_a_while_is_given_up(sweeper):
     done = sweeper.call()
     assert done.returncode == 1
     assert len(sweeper.journal()) == 11
-    assert "the last 10 runs all failed, the last with: ValueError: at last" in done.stdout
+    assert WORDS["runs-all-failed"] in done.stdout
     assert done.stdout.count("raise ValueError") == 1
 
 
@@ -372,7 +375,7 @@ def test_a_run_over_its_time_is_ended_even_if_it_ignores_sigterm(sweeper):
     )
     done = sweeper.summary()
     assert done["counts"] == {"failed": 1}
-    assert done["runs"][0]["reason"] == "timeout: still running after 0.5 s"
+    assert done["runs"][0]["reason"] == WORDS["timeout-still-running"]
 
 
 def test_the_target_ends_the_sweep(sweeper):
@@ -412,7 +415,7 @@ def interrupted(sweeper, times):
 def test_ctrl_c_waits_for_the_run_and_the_sweep_resumes(sweeper):
     sweeper.env |= {"PAUSE": "0.2"}
     out = interrupted(sweeper, 1)
-    assert "the same command continues" in out
+    assert WORDS["the-same-command"] in out
     assert [result["state"] for result in sweeper.results()] == ["finished"]
     sweeper.env["PAUSE"] = "0"
     assert sweeper.summary()["counts"] == {"finished": 3}
@@ -460,7 +463,7 @@ def test_ctrl_c_while_the_answer_to_ctrl_c_is_printed_does_not_hang(sweeper):
         finally:
             process.kill()
     assert process.returncode == 130, out
-    assert "ending the running runs" in out
+    assert WORDS["ending-the-running"] in out
 
 
 def test_sigterm_ends_the_runs_and_gives_them_back(sweeper):
@@ -470,7 +473,7 @@ def test_sigterm_ends_the_runs_and_gives_them_back(sweeper):
     process.terminate()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out  # a preemption is no failure
-    assert "the same command continues" in out
+    assert WORDS["the-same-command"] in out
     sweeper.env["PAUSE"] = "0"
     assert sweeper.summary()["counts"] == {"finished": 3}
 
@@ -515,9 +518,9 @@ def test_an_unmodified_wandb_script_runs_offline_and_its_metric_is_read(sweeper)
 def test_mistakes_that_only_a_run_shows_are_told_after_the_first_one(sweeper):
     sweeper.write(GRID.replace("name: loss", "name: los").replace("  x:", "  dropuot: {value: 1}\n  x:"))
     out = sweeper.call().stdout
-    assert "metric 'los' was never logged" in out and "did you mean 'loss'?" in out
-    assert "the program never read dropuot" in out
-    assert "the program never read x" not in out and out.count("never logged") == 1
+    assert WORDS["los'-was-never"] in out and "did you mean 'loss'?" in out
+    assert WORDS["the-program-never"] in out
+    assert WORDS["the-program-never-read"] not in out and out.count("never logged") == 1
 
 
 def test_warm_and_cold_runs_give_the_same_results(sweeper):
@@ -547,6 +550,6 @@ def test_prior_runs_are_told_to_the_engine(sweeper):
 def test_a_prior_run_that_is_none_is_refused_before_anything_is_recorded(sweeper):
     sweeper.write(GRID + "sweepkit: {prior_runs: [nowhere.csv]}\n")
     done = sweeper.call()
-    assert done.returncode == 2 and "must be a recorded sweep" in done.stderr and "'nowhere.csv'" in done.stderr
+    assert done.returncode == 2 and WORDS["must-be-a"] in done.stderr and "'nowhere.csv'" in done.stderr
     sweeper.write(GRID.replace("minimize", "maximize"))  # another search, yet no sweep stands in its way
     assert sweeper.summary()["counts"] == {"finished": 3}

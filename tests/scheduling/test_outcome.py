@@ -5,11 +5,14 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import FailureKind, classify
 from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge
 from sweepkit.sweep_config.sweep import FailureAction, FailureRule
+
+WORDS = words_of(__file__)
 
 STOP = Decision(stop=True, reason="worse than the best third")
 NAN = Decision(stop=True, reason="NaN twice", diverged=True)
@@ -231,7 +234,7 @@ def test_a_sweep_is_given_up_only_when_nothing_ever_worked():
 def test_a_failure_that_left_no_word_on_a_full_disk_is_the_disks_and_not_the_programs():
     outcome = judge(Ending(status=1, disk_full=True))
     assert (outcome.state, outcome.pause_sweep, outcome.failure) == (RunState.PENDING, True, False)
-    assert outcome.reason.startswith("the disk is full; exit code 1")
+    assert outcome.reason.startswith(WORDS["the-disk-is"])
     assert judge(Ending(status=-9, disk_full=True)).failed.kind is FailureKind.KILLED
     assert judge(Ending(status=0, disk_full=True)).state is RunState.FINISHED
 

@@ -7,17 +7,21 @@ import pytest
 from engine_contract import run_of, space_of, through_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.model.seeds import configuration_of, seed_of_run
+from sweepkit.model.seeds import seed_of_run
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.seeded import SeededEngine, averaged_prior
 from sweepkit.sweep_config.read import from_config
 from sweepkit.sweep_config.sweep import Seeds
+
+WORDS = words_of(__file__)
 
 SPACE = space_of(x=Distribution(kind=Kind.CATEGORICAL, values=(0, 1, 2, 3, 4)))
 LOSS = Metric(name="loss")
@@ -200,7 +204,7 @@ def test_prior_runs_with_several_seeds_are_one_observation():
 
 def test_a_space_that_suggests_the_seed_itself_is_refused():
     space = space_of(seed=Distribution(kind=Kind.CATEGORICAL, values=(1, 2)))
-    with pytest.raises(SweepKitError, match=r"seed gets the seeds, but the search space suggests it"):
+    with pytest.raises(SweepKitError, match=WORDS["seed-gets-the"]):
         seeded(inner=GridEngine(space)).ask(0)
 
 

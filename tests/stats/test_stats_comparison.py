@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, DecidingTest, compare
@@ -15,6 +16,8 @@ from sweepkit.stats.groups import ModelScores, groups_of
 from sweepkit.stats.holm import holm
 from sweepkit.stats.sentences import closing_sentences, pair_sentence
 from sweepkit.stats.words import p_text
+
+WORDS = words_of(__file__)
 
 NAN = math.nan
 
@@ -117,9 +120,7 @@ def test_paired_is_scipys_paired_test_whatever_the_order_of_the_seeds():
     assert (found.pairs[0].estimate.t, found.pairs[0].estimate.p) == pytest.approx(
         (expected.statistic, expected.pvalue)
     )
-    with pytest.raises(
-        SweepKitError, match="--paired: all models must have the same seeds, got a: 1, 2, 3 and c: 1, 2"
-    ):
+    with pytest.raises(SweepKitError, match=WORDS["paired-all-models"]):
         compare([one, ModelScores(name="c", scores={"1": 0.1, "2": 0.2})], ComparisonSettings(paired=True))
 
 
@@ -180,8 +181,8 @@ def test_a_verdict_that_hangs_on_equal_spread_says_so():
     found = compare(groups_of(scores), ComparisonSettings(margin=0))
     pair = pair_of(found, "a", "b")
     assert pair.p_holm < 0.05 <= pair.welch_holm
-    assert (pair.kind, pair.verdict) == (Conclusion.BETTER_IF_EQUAL_SD, "better (depends on equal sd)")
-    assert "Welch does not agree" in pair_sentence(pair, found)
+    assert (pair.kind, pair.verdict) == (Conclusion.BETTER_IF_EQUAL_SD, WORDS["depends-on-equal"])
+    assert WORDS["welch-does-not"] in pair_sentence(pair, found)
 
 
 def test_each_verdict():
@@ -199,7 +200,7 @@ def test_each_verdict():
     ]
     assert [pair.verdict for pair in kinds] == [
         "better",
-        "better, by less than ±.005",
+        WORDS["better-by-less"],
         "equal within ±.005",
         "no conclusion",
     ]
@@ -215,7 +216,7 @@ def test_a_loss_is_better_when_lower():
     (pair,) = found.pairs
     assert (pair.first, pair.kind) == ("a", Conclusion.BETTER) and pair.difference == pytest.approx(-0.3)
     sentence = pair_sentence(pair, found)
-    assert "a is better than b by .300, 95 % interval [.277, .323], Holm p < .001" in sentence
+    assert WORDS["a-is-better"] in sentence
 
 
 # -- data that allow no test -------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_one_model_without_spread_is_compared_and_told_of():
 
 
 def test_names_must_differ():
-    with pytest.raises(SweepKitError, match="names of their own"):
+    with pytest.raises(SweepKitError, match=WORDS["names-of-their"]):
         compare([ModelScores(name="a", scores={}), ModelScores(name="a", scores={})])
 
 

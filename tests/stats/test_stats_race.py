@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.stats.race import CANDIDATES, End, Race, Round, Step, plan_rounds
 from sweepkit.stats.student import pool, quantile
+
+WORDS = words_of(__file__)
 
 EVERYONE = tuple((float(value),) for value in np.random.default_rng(0).normal(0.4, 0.01, size=40))
 FIVE = tuple((0.43 - 0.001 * place,) for place in range(5))
@@ -122,7 +125,7 @@ def test_equal_ones_end_it_when_told_what_equal_is():
     end = rules.next(scores)
     assert len(scores) == 11 and end.kind in ("rope", "chance")
     if end.kind == "rope":
-        assert len(end.equal) == 3 and end.reason == "all that are left differ by less than 0.02"
+        assert len(end.equal) == 3 and end.reason == WORDS["all-that-are"]
     assert any(
         race(rope=0.02, sweep=rules.sweep).next(run(rules, drawn([0.42] * 5, 0.001, seed=s))).kind == "rope"
         for s in range(5)

@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.distributions import Distribution, Kind
@@ -18,6 +19,8 @@ from sweepkit.stopping.patience import Patience
 from sweepkit.stopping.percentile import Percentile
 from sweepkit.stopping.wilcoxon import Wilcoxon
 from sweepkit.sweep_config.sweep import EarlyTerminate, Extensions, Method, SweepSpec
+
+WORDS = words_of(__file__)
 
 MIN, MAX = Goal.MINIMIZE, Goal.MAXIMIZE
 NAN = math.nan
@@ -37,11 +40,11 @@ def test_hyperband_says_why_with_its_numbers():
     others = [[0, 0, value] for value in (0.5, 0.4, 0.35, 0.341, 0.3, 0.2, 0.1, 0.05)]
     stopped = judge(rule, [0.9, 0.9, 0.213], others)
     assert stopped.stop and not stopped.diverged
-    assert stopped.reason == "hyperband: 0.213 at report 3 is worse than 0.341, the best third of 9 runs"
+    assert stopped.reason == WORDS["the-best-third"]
     assert stopped.margin == pytest.approx(0.213 - 0.341)
     kept = judge(rule, [0.9, 0.9, 0.36], others)
-    assert not kept.stop and kept.margin > 0 and "is no worse than" in kept.reason
-    assert judge(rule, [0.9, NAN, 0.213], others).reason == "hyperband: 2 reports, the first band is at 3"
+    assert not kept.stop and kept.margin > 0 and WORDS["is-no-worse"] in kept.reason
+    assert judge(rule, [0.9, NAN, 0.213], others).reason == WORDS["reports-the-first"]
 
 
 def test_hyperband_not_strict_judges_the_best_so_far():
@@ -60,10 +63,10 @@ def test_hyperband_reasons_speak_of_the_share_kept():
 def test_asha_compares_once_at_the_rung():
     rule = Asha(EarlyTerminate(type="asha", min_iter=2, eta=2), MIN)
     others = [[9, 1.0], [9, 2.0], [9, 3.0]]
-    assert judge(rule, [9.0], others).reason == "asha: 1 reports, the next rung is at 2"
+    assert judge(rule, [9.0], others).reason == WORDS["reports-the-next"]
     stopped = judge(rule, [0.0, 2.5], others)
     assert stopped.stop and stopped.margin == pytest.approx(-0.5)
-    assert stopped.reason == "asha: 2.5 at rung 2 is worse than 2, the best half of 4 runs that reached it"
+    assert stopped.reason == WORDS["the-best-half"]
     assert not judge(rule, [9.0, 2.0], others).stop  # a tie with the last that goes on
     assert not judge(rule, [0.0, 2.5, 9.0], others).stop  # past the rung
     assert not judge(rule, [0.0, 2.5, NAN], others).stop  # no new report
@@ -72,7 +75,7 @@ def test_asha_compares_once_at_the_rung():
 
 def test_asha_has_no_rung_beyond_its_longest_run():
     rule = Asha(EarlyTerminate(type="asha", min_iter=1, max_iter=4, eta=3), MIN)
-    assert judge(rule, [9.0] * 9, [[1.0] * 9] * 5).reason == "asha: 9 reports, no rung is left"
+    assert judge(rule, [9.0] * 9, [[1.0] * 9] * 5).reason == WORDS["reports-no-rung"]
     assert judge(rule, [9.0] * 3, [[1.0] * 9] * 5).stop
 
 
@@ -81,11 +84,11 @@ def test_median_compares_the_best_with_running_averages():
     others = [[1.0, 3.0, 0.0], [2.0, 2.0, 0.0], [5.0, 7.0, 0.0]]  # averages at 2: 2, 2, 6
     stopped = judge(rule, [4.0, 2.5], others)
     assert stopped.stop and stopped.margin == pytest.approx(-0.5)
-    assert "2.5, the best by report 2, is worse than 2, the median of the averages of 3 runs" in stopped.reason
+    assert WORDS["the-best-by"] in stopped.reason
     assert not judge(rule, [2.0, 9.0], others).stop  # the best so far counts
     assert not judge(rule, [9.0], others).stop  # warming up
     assert "2 of 3 runs have finished" in judge(rule, [9.0, 9.0], others[:2]).reason
-    assert "no ended run has 4 reports" in judge(rule, [9.0] * 4, others).reason
+    assert WORDS["no-ended-run"] in judge(rule, [9.0] * 4, others).reason
     up = Median(EarlyTerminate(type="median", n_startup_runs=1), MAX)
     assert judge(up, [0.1], [[0.5]]).stop and not judge(up, [0.5], [[0.5]]).stop
 
@@ -102,7 +105,7 @@ def test_patience_counts_reports_without_enough_improvement():
     assert not judge(rule, [1.0, 0.95]).stop
     stopped = judge(rule, [1.0, 0.95, 0.92])
     assert stopped.stop
-    assert stopped.reason == "patience: 2 reports since the last improvement, 1 at report 1; only 2 are allowed"
+    assert stopped.reason == WORDS["reports-since-the"]
     assert not judge(rule, [1.0, 0.95, 0.89]).stop  # small steps that add up
     assert not judge(rule, [1.0, 0.95, NAN]).stop
     late = Patience(EarlyTerminate(type="patience", patience=2, n_warmup_reports=3), MAX)
@@ -115,7 +118,7 @@ def test_median_looks_at_intervals_and_wants_enough_runs():
     rule = Median(EarlyTerminate(type="median", n_startup_runs=1, n_warmup_reports=2, interval_reports=3), MIN)
     stops = [judge(rule, [9.0] * reports, others).stop for reports in range(1, 10)]
     assert stops == [False, False, True, False, False, True, False, False, True]
-    assert "judged again at report 6" in judge(rule, [9.0] * 4, others).reason
+    assert WORDS["judged-again-at"] in judge(rule, [9.0] * 4, others).reason
     rule = Median(EarlyTerminate(type="median", n_startup_runs=1, n_min_runs=3), MIN)
     assert "2 ended runs have 1 reports, 3 are needed" in judge(rule, [9.0], others).reason
     assert judge(rule, [9.0], [*others, [1.0]]).stop
@@ -138,12 +141,12 @@ def test_halving_compares_once_one_report_after_asha():
     wanted = EarlyTerminate(type="successive_halving", min_resource=2, reduction_factor=2)
     rule = make_rule(spec(wanted))
     others = [[9, 9, 1.0, 5], [9, 9, 2.0], [9, 9, 3.0], [9, 9]]
-    assert judge(rule, [9.0, 9.0], others).reason == "successive_halving: 2 reports, the next rung is at report 3"
+    assert judge(rule, [9.0, 9.0], others).reason == WORDS["reports-the-next-rung"]
     stopped = judge(rule, [0.0, 0.0, 2.5], others)
     assert stopped.stop and stopped.margin == pytest.approx(-0.5)
     said = "2.5 at report 3, a rung, is worse than 2, the best half of 4 runs that reached it"
     assert stopped.reason == f"successive_halving: {said}"
-    assert "the next rung is at report 5" in judge(rule, [0.0, 0.0, 2.5, 9.0], others).reason
+    assert WORDS["the-next-rung"] in judge(rule, [0.0, 0.0, 2.5, 9.0], others).reason
     waiting = view(9, [0, 0, 0.0], RunState.PENDING)
     run = view(0, [9.0, 9.0, 3.0])
     assert rule.decide(run, [run, view(1, [0, 0, 4.0]), waiting]).stop is False, "it will be made again"
@@ -173,7 +176,7 @@ def test_patient_asks_another_rule_only_when_nothing_improves():
     assert not judge(rule, [5.0, 4.0, 3.0]).stop  # it gets better: nobody is asked
     stopped = judge(rule, [3.0, 4.0, 4.0])
     assert stopped.stop and stopped.margin == -3.0
-    assert stopped.reason.startswith("patient: 4, the best of the newest 2 reports, is worse than 3 before; threshold:")
+    assert stopped.reason.startswith(WORDS["the-best-of"])
     assert not judge(rule, [0.3, 0.4, 0.4]).stop
     nested = EarlyTerminate(type="patient", patience=0, rule=EarlyTerminate(type="asha", min_iter=2, eta=2))
     assert judge(make_rule(spec(nested)), [1.0, 2.0], [[0, 0.0]] * 3).stop
@@ -191,9 +194,7 @@ def test_wilcoxon_compares_fold_by_fold_with_the_best_run():
         return rule.decide(run, [run, worse, running, best])
 
     assert "1 of 2 instances" in verdict(0.8).reason
-    assert verdict(0.8, 0.6).reason == (
-        "wilcoxon: p = 0.25 over 2 instances against run 1, not below 0.15 (the least possible is 0.25)"
-    )
+    assert verdict(0.8, 0.6).reason == (WORDS["the-least-possible"])
     stopped = verdict(0.8, 0.6, 0.9)
     assert stopped.stop and stopped.reason == (
         "wilcoxon: p = 0.125 over 3 instances against run 1 is below 0.15, mean 0.7667 to 0.87"
@@ -214,7 +215,7 @@ def test_wilcoxon_never_ends_a_run_with_the_better_mean():
     rule = Wilcoxon(EarlyTerminate(type="wilcoxon", p_threshold=1.0), MIN)
     # Of the instances both have, the first is lost; the mean of all its own is better than the best run's.
     decision = judge(rule, [1.1, 1.1, 0.1], [[1.0, 1.0]])
-    assert not decision.stop and "its mean is no worse, mean 0.7667 to 1" in decision.reason
+    assert not decision.stop and WORDS["its-mean-is"] in decision.reason
 
 
 def test_threshold_and_none():
@@ -257,7 +258,7 @@ def test_a_run_diverges_after_two_bad_values_in_a_row_d34(history, stop):
 def test_a_metric_to_be_maximized_may_grow_as_it_likes():
     assert not judge(DivergenceGuard(Goal.MAXIMIZE), [1, 1e9, 1e9]).stop
     assert judge(DivergenceGuard(Goal.MAXIMIZE), [1, 1e9, NAN, NAN]).stop
-    assert "over 10000 times where it began" in judge(DivergenceGuard(), [1, 1e9, 1e9]).reason
+    assert WORDS["times-where-it"] in judge(DivergenceGuard(), [1, 1e9, 1e9]).reason
 
 
 def spec(early_terminate=None, metric=Metric(name="m"), **fields):  # noqa: B008 a frozen value

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 import store_contract as contract
 from processes import at_once
+from snapshots import words_of
 
 from sweepkit.errors import StoreError
 from sweepkit.paths import CODE_DIR
@@ -19,6 +20,8 @@ from sweepkit.store import open as opening
 from sweepkit.store import schema
 from sweepkit.store.open import open_store, switch_to_wal
 from sweepkit.store.session import explain, file_lock
+
+WORDS = words_of(__file__)
 
 
 def pragma(path, name):
@@ -115,7 +118,7 @@ def test_a_folder_in_place_of_a_file(tmp_path):
     with pytest.raises(StoreError, match="folder"):
         open_store(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="folder must be there"):
+    with pytest.raises(StoreError, match=WORDS["folder-must-be"]):
         open_store(tmp_path / "file" / "sweepkit.db")
 
 
@@ -139,7 +142,7 @@ def test_a_read_only_place_says_so(what):
         assert done.returncode == 1
         message = done.stderr.strip().splitlines()[-1]
         assert message.startswith("sweepkit.errors.StoreError") and str(path) in message
-        assert "permissions" in message or "you may write to" in message
+        assert "permissions" in message or WORDS["you-may-write"] in message
     finally:
         folder.chmod(0o755)
         for name in folder.iterdir():
@@ -150,7 +153,7 @@ def test_a_read_only_place_says_so(what):
 def test_a_file_system_without_wal_is_named(tmp_path):
     # SQLite's dot-file VFS has no shared memory, as a network file system has none.
     connection = sqlite3.connect(f"file:{tmp_path}/a.db?vfs=unix-dotfile", uri=True, isolation_level=None)
-    with pytest.raises(StoreError, match="local disk, or use PostgreSQL"):
+    with pytest.raises(StoreError, match=WORDS["local-disk-or"]):
         switch_to_wal(connection, "store a.db")
     connection.close()
 
@@ -265,7 +268,7 @@ def test_a_newer_store_is_refused_and_not_touched(any_url):
         store._session.write(
             lambda c: c.execute(schema.MIGRATIONS_TABLE.insert().values(name="m999_future", applied_at=0.0))
         )
-    with pytest.raises(StoreError, match="newer sweepkit, got the unknown migration m999_future; update"):
+    with pytest.raises(StoreError, match=WORDS["newer-sweepkit-got"]):
         open_store(any_url)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import StoreError
 from sweepkit.model.records import Report
@@ -14,6 +15,8 @@ from sweepkit.model.runs import RunState
 from sweepkit.store import schema
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
+
+WORDS = words_of(__file__)
 
 
 def fill(store):
@@ -126,7 +129,7 @@ def test_a_read_only_folder_can_be_watched(tmp_path):
 
 def test_a_missing_record_is_told_and_nothing_is_made(tmp_path):
     for wanted in (tmp_path / "no.db", f"sqlite:///{tmp_path}/deep/no.db"):
-        with pytest.raises(StoreError, match="no such file; start a sweep first"):
+        with pytest.raises(StoreError, match=WORDS["no-such-file"]):
             open_watch(wanted)
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +153,7 @@ def test_a_record_of_another_sweepkit_is_told_and_not_migrated(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         later = schema.Migration("m999_later", lambda connection: None)
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
-        with pytest.raises(StoreError, match="without m999_later; an older sweepkit made it"):
+        with pytest.raises(StoreError, match=WORDS["later-an-older"]):
             open_watch(tmp_path / "a.db")
     assert digest(tmp_path) == before
     with sqlite3.connect(tmp_path / "a.db") as connection:
@@ -163,7 +166,7 @@ def test_a_record_of_another_sweepkit_is_told_and_not_migrated(tmp_path, monkeyp
 @pytest.mark.postgres
 def test_an_empty_database_is_told_and_stays_empty(postgres):
     database = postgres.new_database()
-    with pytest.raises(StoreError, match="a database without one"):
+    with pytest.raises(StoreError, match=WORDS["a-database-without"]):
         open_watch(database)
     with open_store(database) as store:
         assert store.sweeps() == []

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_runner_quick_forms import check
+from quick_forms import check
 
 from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, find_config
 from sweepkit.search.random import RandomEngine

@@ -9,6 +9,7 @@ import sys
 import optuna
 import pytest
 from small_study import write_small
+from snapshots import words_of
 
 from sweepkit.cli.optimize import main
 from sweepkit.cli.optimize_options import parse
@@ -16,6 +17,8 @@ from sweepkit.paths import CODE_DIR, OUTPUT_DIR
 from sweepkit.studies.plan import guide_study
 from sweepkit.studies.yaml.study_sweep import PRUNERS, study_sweep
 from sweepkit.sweep_config.read import from_config
+
+WORDS = words_of(__file__)
 
 
 class Optimizer:
@@ -130,7 +133,7 @@ def test_what_an_experiment_is(capsys):
     assert study.fixed == {"use_lora": True, "eval_strategy": "epoch"}
     study, notes = guide_study(parse(["--experiment", "my_own_try"], output_dir=OUTPUT_DIR))
     assert (study.base_config, study.name) == ("models/tiny_bart_lora", "optuna_my_own_try")
-    assert "no configuration is named my_own_try" in notes[0]
+    assert WORDS["no-configuration-is"] in notes[0]
     assert "did you mean 'optimal_kobart'?" in refused(capsys, "--experiment", "optimal_kobat", "--dry-run")
     study, _ = guide_study(parse(["--experiment", "optimal_kobart"], output_dir=OUTPUT_DIR))
     assert study.parameters["learning_rate"] == {"distribution": "log_uniform_values", "min": 1e-6, "max": 1e-4}
@@ -138,8 +141,8 @@ def test_what_an_experiment_is(capsys):
 
 def test_what_cannot_be_is_refused_before_anything_is_written(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "guide are those of task summarization" in refused(capsys, "--base-config", "perceiver", "--output-dir", "o")
-    assert "must be an Optuna YAML" in refused(capsys, "--config", "nowhere", "--output-dir", "o")
+    assert WORDS["guide-are-those"] in refused(capsys, "--base-config", "perceiver", "--output-dir", "o")
+    assert WORDS["must-be-an"] in refused(capsys, "--config", "nowhere", "--output-dir", "o")
     assert "no such file" in refused(capsys, "--resume", "--output-dir", "o")
     assert not list(tmp_path.iterdir())
 

@@ -9,10 +9,13 @@ import weakref
 import optuna
 import pytest
 from small_study import SMALL, SPACE, rows
+from snapshots import words_of
 
 from sweepkit.errors import DataError, SpecError
 from sweepkit.studies.optimizer import NoResultError, OptunaOptimizer, create_optuna_optimizer
 from sweepkit.training.config.training import TrainingConfig, read_training_config
+
+WORDS = words_of(__file__)
 
 NAMES = {
     "lora_r", "lora_alpha", "lora_dropout", "learning_rate", "batch_size", "num_epochs", "warmup_ratio", "weight_decay",
@@ -297,7 +300,7 @@ def test_a_configuration_in_its_usual_forms():
     config = TrainingConfig()
     assert OptunaOptimizer(config).training_config() is config
     assert OptunaOptimizer("tiny_t5").training_config().model.name.endswith("t5-tiny-ko")
-    with pytest.raises(SpecError, match="must be a path"):
+    with pytest.raises(SpecError, match=WORDS["must-be-a"]):
         OptunaOptimizer(3)
-    with pytest.raises(SpecError, match="guide are those of task summarization"):
+    with pytest.raises(SpecError, match=WORDS["guide-are-those"]):
         OptunaOptimizer("perceiver")

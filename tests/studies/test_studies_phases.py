@@ -6,11 +6,14 @@ import sys
 
 import pytest
 from phased import phased
+from snapshots import words_of
 
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.paths import CODE_DIR
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
+
+WORDS = words_of(__file__)
 
 STUDY = """\
 optuna: {{study_name: s, n_trials: 6, seed: 1, metric: loss, sampler: random}}
@@ -110,7 +113,7 @@ def test_fresh_makes_all_phases_anew_and_goes_on_with_those(study, tmp_path):
 
 def test_another_search_under_the_same_name_is_refused(study):
     study("[{name: explore, n_trials: 2}, {name: focus, n_trials: 1}]")
-    with pytest.raises(ConflictError, match="already recorded with another configuration"):
+    with pytest.raises(ConflictError, match=WORDS["already-recorded-with"]):
         study("[{name: explore, n_trials: 1}, {name: focus, n_trials: 1}]")
 
 

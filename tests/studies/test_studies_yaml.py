@@ -2,6 +2,7 @@ import re
 
 import pytest
 from bad_optuna import BAD_OPTUNA
+from snapshots import words_of
 
 from sweepkit.errors import SpecError
 from sweepkit.model.metric import Goal
@@ -10,6 +11,8 @@ from sweepkit.studies.yaml.optuna_config import find_optuna_config, read_optuna_
 from sweepkit.studies.yaml.optuna_space import OLD_TYPES, TYPES
 from sweepkit.studies.yaml.optuna_sweep import full_parameters, sweep_dict
 from sweepkit.studies.yaml.optuna_values import Objective, PhaseKind, SearchParameter
+
+WORDS = words_of(__file__)
 
 SPACE = "search_space:\n  learning_rate: {type: loguniform, low: 1e-4, high: 1e-2}\n"
 
@@ -64,7 +67,7 @@ def test_the_metric_of_images_is_another_and_eval_may_be_left_out():
     loss = read(f"base_config: perceiver\noptuna: {{metric: loss}}\n{SPACE}")
     assert loss.objectives == (Objective(metric="eval/loss", goal=Goal.MINIMIZE),)
     (note,) = read(f"optuna: {{metric: loss, direction: maximize}}\n{SPACE}").notes
-    assert "minimize makes a model better" in note
+    assert WORDS["minimize-makes-a"] in note
 
 
 @pytest.mark.parametrize("word", [*TYPES, *OLD_TYPES])
@@ -92,7 +95,7 @@ def test_groups_are_headings_or_sections():
         "  other_params: {enabled: false, top_p: {type: uniform, low: 0.1, high: 1}}\n"
     )
     assert [parameter.name for parameter in config.parameters] == ["training.learning_rate", "num_beams", "lora.r"]
-    assert "the group is left out" in config.notes[0]
+    assert WORDS["the-group-is"] in config.notes[0]
 
 
 def test_pruners_of_optuna_become_stopping_rules():
@@ -173,5 +176,5 @@ def test_a_base_configuration_beside_the_file_goes_before_one_of_the_checkout(tm
 def test_configurations_are_found_by_name_and_files_that_are_not_there_told(tmp_path):
     assert find_optuna_config("prototype") == CONFIG_DIR / "optuna" / "prototype.yaml"
     assert find_optuna_config("no_such_study") is None
-    with pytest.raises(SpecError, match="the file cannot be read"):
+    with pytest.raises(SpecError, match=WORDS["the-file-cannot"]):
         read_optuna_config(tmp_path / "none.yaml")

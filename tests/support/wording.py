@@ -8,16 +8,25 @@ from pathlib import Path
 _SENTENCE = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[,;:]? [A-Za-z][A-Za-z'’-]*){3,}")
 
 
-def sentences(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and text of every such string of a test file."""
+# Methods of a text by which an assert looks at its words; a string handed to any other call is that call's input.
+_LOOKS = {"startswith", "endswith", "count", "index", "find", "search", "match", "fullmatch", "findall", "removeprefix"}
+
+
+def sentences(path: Path) -> Iterator[ast.Constant]:
+    """Yield every such string of a test file, as the node that holds it."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Assert):
-            held: list[ast.AST] = [node.test]
+            yield from _held(node.test)
         elif isinstance(node, ast.keyword) and node.arg == "match":
-            held = [node.value]
-        else:
-            continue
-        for part in held:
-            for item in ast.walk(part):
-                if isinstance(item, ast.Constant) and isinstance(item.value, str) and _SENTENCE.search(item.value):
-                    yield item.lineno, item.value
+            yield from _held(node.value)
+
+
+def _held(node: ast.AST) -> Iterator[ast.Constant]:
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str) and _SENTENCE.search(node.value):
+            yield node
+    elif isinstance(node, ast.Call) and not (isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKS):
+        yield from _held(node.func)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _held(child)

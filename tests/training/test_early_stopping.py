@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from in_process import config_for, train
+from snapshots import words_of
 
 from sweepkit.errors import DataError
+
+WORDS = words_of(__file__)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # transformers' own, at import
@@ -60,10 +63,7 @@ def test_without_rouge_the_loss_decides_and_falls():
 def test_what_ended_it_is_said_and_kept():
     rule = Rule(2, 0.01)
     assert rule.until([0.3, 0.305, 0.2]) == 3
-    assert rule.lines == [
-        "stopped early at step 30/100: rouge_combined_f1 did not better 0.3000 (step 10) by more than 0.01 "
-        "in 2 evaluations (early_stopping_patience)"
-    ]
+    assert rule.lines == [WORDS["stopped-early-at"]]
     assert rule.callback.stopped == {
         "step": 30,
         "of_steps": 100,
@@ -111,7 +111,7 @@ def test_a_training_ends_early_by_steps_and_by_epochs(tiny, tmp_path, strategy, 
 
 @pytest.mark.usefixtures("library_warnings")
 def test_with_one_evaluation_at_the_end_patience_is_refused(tiny, tmp_path):
-    with pytest.raises(DataError, match="early_stopping_patience: must be null with eval_strategy: no"):
+    with pytest.raises(DataError, match=WORDS["patience-must-be"]):
         train(config_for(tiny("t5"), **STILL, training__eval_strategy="no"), tmp_path)
 
 

@@ -3,9 +3,12 @@ import json
 import pytest
 import tiny_models
 from in_process import config_for, train
+from snapshots import words_of
 from tiny_models import FAMILIES
 
 from sweepkit.errors import DataError
+
+WORDS = words_of(__file__)
 
 pytestmark = pytest.mark.usefixtures("library_warnings")
 
@@ -66,7 +69,7 @@ def test_rank_scale_and_dropout_reach_the_adapters(tiny, load):
 
 @pytest.mark.parametrize("wanted", ["c_attn", "q_proj,nothing", ","])
 def test_unknown_targets_are_refused_with_those_there_are(tiny, load, wanted):
-    with pytest.raises(DataError, match="modules of this bart model are fc1, fc2, k_proj, out_proj, q_proj, v_proj"):
+    with pytest.raises(DataError, match=WORDS["modules-of-this"]):
         load(config_for(tiny("bart"), lora__enabled=True, lora__target_modules=wanted))
 
 
@@ -138,13 +141,13 @@ def test_adapters_that_do_not_fit_are_told(tiny, load, tmp_path):
     folder = tmp_path / "model"
     tiny_models.edit_json(folder / "adapter_config.json", base_model_name_or_path=str(tiny("gpt2")))
     (folder / "config.json").unlink()
-    with pytest.raises(DataError, match="do not fit the checkpoint below them"):
+    with pytest.raises(DataError, match=WORDS["do-not-fit"]):
         load(config_for(folder))
     tiny_models.edit_json(folder / "adapter_config.json", base_model_name_or_path=None)
-    with pytest.raises(DataError, match="must name the checkpoint below the adapters"):
+    with pytest.raises(DataError, match=WORDS["must-name-the"]):
         load(config_for(folder))
     tiny_models.edit_json(folder / "adapter_config.json", base_model_name_or_path="./nowhere")
-    with pytest.raises(DataError, match="must be a checkpoint's folder"):
+    with pytest.raises(DataError, match=WORDS["must-be-a"]):
         load(config_for(folder))
 
 

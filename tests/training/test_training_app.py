@@ -3,6 +3,7 @@ import sys
 import time
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.cli.trainer import main
 from sweepkit.errors import SpecError, SweepKitError
@@ -10,6 +11,8 @@ from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR
 from sweepkit.training import command
 from sweepkit.training.command import parse_parameters
 from sweepkit.training.config.files import config_file
+
+WORDS = words_of(__file__)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def test_the_configuration_file_is_the_argument_the_sweeps_or_the_base(tmp_path,
     assert config_file(None, {}) == BASE_CONFIG
     assert config_file(None, {"SWEEPKIT_BASE_CONFIG": str(own)}) == own
     assert config_file("quick_test", {"SWEEPKIT_BASE_CONFIG": str(own)}) == CONFIG_DIR / "quick_test.yaml"
-    with pytest.raises(SpecError, match="nothing: must be a configuration file"):
+    with pytest.raises(SpecError, match=WORDS["nothing-must-be"]):
         config_file("nothing", {})
 
 

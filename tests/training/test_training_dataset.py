@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.paths import DATA_DIR
@@ -14,6 +15,8 @@ from sweepkit.training.data import Columns, read
 from sweepkit.training.dataset import load, split
 from sweepkit.training.text import normalize
 from sweepkit.training.usage import RecordedConfig
+
+WORDS = words_of(__file__)
 
 TRAIN, DEV = DATA_DIR / "train.csv", DATA_DIR / "dev.csv"
 SMALL = {"data.allow_small_val": True}
@@ -90,7 +93,7 @@ def test_a_split_divides_the_training_file_by_seed(loaded):
     for side in (train, val):
         places = [every.index(source) for source in side.sources()]
         assert places == sorted(places)
-    assert loaded.said == ["60 of the 600 rows of train.csv split off for validation"]
+    assert loaded.said == [WORDS["csv-split-off"]]
     again = loaded(data__val_file=None, data__allow_small_val=True)
     other = loaded(data__val_file=None, data__allow_small_val=True, training__seed=43)
     assert again[1].sources() == val.sources() != other[1].sources()
@@ -141,7 +144,7 @@ def test_too_few_validation_dialogues_are_refused_with_the_reason(refused, loade
         f"{NOISE.format('0.025')}; raise data.max_val_samples (there are 100), "
         "or accept it with data.allow_small_val: true"
     )
-    assert "; add validation rows, or accept it with" in refused(data__max_val_samples=64, data__min_val_samples=101)
+    assert WORDS["add-validation-rows"] in refused(data__max_val_samples=64, data__min_val_samples=101)
     assert len(loaded(data__min_val_samples=100)[1]) == 100
     assert len(loaded(data__val_file=few, data__allow_small_val=True)[1]) == 50
 
@@ -172,10 +175,7 @@ def test_validation_dialogues_that_are_trained_on_are_told_once(loaded, tmp_path
     file = rows_of(tmp_path / "a.csv", 30)
     val = rows_of(tmp_path / "b.csv", 40, dialogue=lambda number: f"대화  {number + 10} ")
     loaded(data__train_file=file, data__val_file=val, data__allow_small_val=True)
-    assert loaded.said == [
-        "20 of 40 validation dialogues are also in the training data: "
-        "a model that learns them by heart scores higher than it is worth"
-    ]
+    assert loaded.said == [WORDS["validation-dialogues-are"]]
     loaded(data__train_file=file, data__val_file=val, data__allow_small_val=True, data__max_train_samples=10)
     assert len(loaded.said) == 1  # those that are used do not meet
 

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.training.images.data import Images
 from sweepkit.training.images.folds import sample, split
 from sweepkit.training.images.scores import scores, spread
+
+WORDS = words_of(__file__)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch's own, at import
@@ -102,7 +105,7 @@ def test_a_sample_has_its_size_and_each_class_in_proportion(data, draw, seed):
 
 
 def test_a_sample_smaller_than_the_classes_is_refused():
-    with pytest.raises(DataError, match="data.max_samples: must be at least the 3 classes, got 2"):
+    with pytest.raises(DataError, match=WORDS["samples-must-be"]):
         sample(np.array([0, 1, 2]), NAMES[:3], 2, 0)
 
 

@@ -3,6 +3,7 @@ import math
 import warnings
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.training.config.image_sections import (
@@ -13,6 +14,8 @@ from sweepkit.training.config.image_sections import (
 )
 from sweepkit.training.config.training import apply
 from sweepkit.training.usage import RecordedConfig
+
+WORDS = words_of(__file__)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch's own, at import
@@ -136,7 +139,7 @@ def test_a_checkpoint_for_other_images_is_refused_with_what_to_set(tmp_path):
     built("vit", channels=3).save_pretrained(tmp_path)
     with pytest.raises(DataError, match="wants images of 3 channels, got 1; set data.color: rgb"):
         built(tmp_path)
-    with pytest.raises(DataError, match="data.img_size: must be the 8 pixels that .* has positions for, got 16"):
+    with pytest.raises(DataError, match=WORDS["size-must-be"]):
         built(tmp_path, img_size=16, channels=3)
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(DataError, match="cannot be loaded"):
@@ -215,6 +218,6 @@ def test_a_perceiver_sees_where_a_pixel_is_and_drops_out_in_training_only():
 
 
 def test_latents_that_the_heads_do_not_divide_are_refused():
-    with pytest.raises(DataError, match="model.latent_dim: must be a multiple of model.heads, here 4, got 66"):
+    with pytest.raises(DataError, match=WORDS["dim-must-be"]):
         perceiver(latent_dim=66)
     assert PerceiverConfig().model.latent_dim % PerceiverConfig().model.heads == 0

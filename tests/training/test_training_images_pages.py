@@ -4,10 +4,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from snapshots import words_of
 
 from sweepkit.paths import DATA_DIR
 from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images.data import load
+
+WORDS = words_of(__file__)
 
 
 @pytest.fixture(scope="module")
@@ -40,4 +43,4 @@ def test_equal_seeds_draw_equal_pages_and_all_others_differ(pages):
 def test_what_cannot_be_drawn_is_refused(pages, tmp_path, capsys):
     with pytest.raises(SystemExit):
         pages.main([str(tmp_path), "--size", "8"])
-    assert "--size must be at least 16" in capsys.readouterr().err
+    assert WORDS["size-must-be"] in capsys.readouterr().err

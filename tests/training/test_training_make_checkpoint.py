@@ -11,12 +11,15 @@ import sys
 import warnings
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.paths import CODE_DIR, DATA_DIR
 from sweepkit.training.checkpoints import METADATA_NAME, VOCABULARY_KEY, load_tokenizer, vocabulary_sha256
 from sweepkit.training.text import normalize
+
+WORDS = words_of(__file__)
 
 FAMILIES = ("bart", "t5", "gpt2")
 DIALOGUE = "#Person1#: 내일 오후 3시에 만날래요? #Person2#: 좋아요. 시청에서 봐요."
@@ -150,7 +153,7 @@ def test_a_changed_tokenizer_under_kept_weights_is_refused(family, tmp_path):
     one, other = sorted(vocabulary, key=vocabulary.get)[100:102]
     vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
     (copy / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    with pytest.raises(DataError, match="must be the one this checkpoint was trained with"):
+    with pytest.raises(DataError, match=WORDS["must-be-the"]):
         load_tokenizer(str(copy))
 
 
@@ -159,7 +162,7 @@ def test_the_tokenizer_of_another_family_is_refused(family, tmp_path):
     other = FAMILIES[FAMILIES.index(family) - 1]
     copy = shutil.copytree(committed(family), tmp_path / family)
     shutil.copy(committed(other) / "tokenizer.json", copy / "tokenizer.json")
-    with pytest.raises(DataError, match="must be the one this checkpoint was trained with"):
+    with pytest.raises(DataError, match=WORDS["must-be-the"]):
         load_tokenizer(str(copy))
 
 

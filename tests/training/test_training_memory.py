@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from memory_bound import FULL, Memory
+from snapshots import words_of
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -32,6 +33,8 @@ from sweepkit.training.memory import IGNORED, OutOfMemory, is_out_of_memory, row
 from sweepkit.training.tasks.base import Listeners
 from sweepkit.training.tasks.summarization import train
 from sweepkit.training.usage import RecordedConfig
+
+WORDS = words_of(__file__)
 
 VOCABULARY = 40
 SUPPORT = Path(__file__).parent.parent / "support"
@@ -225,13 +228,10 @@ def test_at_one_example_activations_are_computed_again(tmp_path):
         "per_device_eval_batch_size": 8,
     }
     assert tight.said == [
-        "out of memory at step 1: 8 examples at once do not fit; going on with 4 at once and 2 accumulated "
-        "(same effective batch, same schedule)",
-        "out of memory at step 1: 4 examples at once do not fit; going on with 2 at once and 4 accumulated "
-        "(same effective batch, same schedule)",
-        "out of memory at step 1: 2 examples at once do not fit; going on with 1 at once and 8 accumulated "
-        "(same effective batch, same schedule)",
-        "out of memory at step 1: one example at once does not fit; going on with gradient checkpointing",
+        WORDS["out-of-memory"],
+        WORDS["out-of-memory-at"],
+        WORDS["out-of-memory-at-step"],
+        WORDS["out-of-memory-at-step-3"],
     ]
     assert_same_steps(trained(tmp_path, "bart"), tight)
 
@@ -239,10 +239,10 @@ def test_at_one_example_activations_are_computed_again(tmp_path):
 def test_at_last_it_fails_with_what_was_tried_and_what_to_do(tmp_path):
     with pytest.raises(torch.OutOfMemoryError) as caught:
         trained(tmp_path, "bart", most=10)
-    assert str(caught.value).startswith(FULL + " (sweepkit: not even one example at once fits, with gradient check")
+    assert str(caught.value).startswith(FULL + WORDS["sweepkit-not-even"])
     assert "shorten tokenizer.encoder_max_len" in str(caught.value)
     monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch, pytest.raises(torch.OutOfMemoryError, match="and the model has no gradient check"):
+    with monkey.context() as patch, pytest.raises(torch.OutOfMemoryError, match=WORDS["and-the-model"]):
         patch.setattr(BartForConditionalGeneration, "supports_gradient_checkpointing", False)
         trained(tmp_path, "bart", most=10)
 
@@ -263,14 +263,14 @@ def test_on_several_devices_it_fails_with_a_hint(tmp_path, monkeypatch):
     monkeypatch.setattr(OutOfMemory, "__init__", one_of_two)
     with pytest.raises(torch.OutOfMemoryError, match=FULL) as caught:
         trained(tmp_path, "bart", most=10)
-    assert "set a smaller training.per_device_train_batch_size" in caught.value.__notes__[0]
+    assert WORDS["set-a-smaller"] in caught.value.__notes__[0]
 
 
 def test_a_full_memory_in_the_optimizer_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.optim.SGD, "step", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(FULL)))
     with pytest.raises(torch.OutOfMemoryError) as caught:
         trained(tmp_path, "bart")
-    assert "smaller batches do not help" in caught.value.__notes__[0]
+    assert WORDS["smaller-batches-do"] in caught.value.__notes__[0]
 
 
 def test_other_errors_are_left_alone(tmp_path, monkeypatch):
@@ -334,13 +334,13 @@ def test_an_evaluation_in_parts_gives_what_the_whole_gives(tmp_path, generate, s
     whole, quiet, _ = evaluated(None)
     parts, said, trainer = evaluated(2)
     assert quiet == [] and said == [
-        "out of memory in the evaluation after step 0: 6 examples at once do not fit; going on with 3",
-        "out of memory in the evaluation after step 0: 3 examples at once do not fit; going on with 2",
+        WORDS["out-of-memory-in"],
+        WORDS["out-of-memory-in-the"],
     ]
     assert trainer.out_of_memory()["per_device_eval_batch_size"] == 2
     assert parts["eval_loss"] == pytest.approx(whole["eval_loss"], rel=1e-5)
     assert parts["eval_sum"] == pytest.approx(whole["eval_sum"], rel=1e-4)
-    with pytest.raises(torch.OutOfMemoryError, match="not even one example at once can be evaluated"):
+    with pytest.raises(torch.OutOfMemoryError, match=WORDS["not-even-one"]):
         evaluated(0)
 
 
@@ -440,7 +440,7 @@ def test_the_result_file_says_what_was_done(tmp_path):
         timeout=280,
     )
     assert done.returncode == 0, done.stderr
-    assert "out of memory at step 1: 8 examples at once do not fit; going on with 4" in done.stdout
+    assert WORDS["out-of-memory-at-step-11"] in done.stdout
     result = json.loads((tmp_path / "results" / "training_results.json").read_text(encoding="utf-8"))
     assert result["out_of_memory"]["events"] >= 3
     assert result["out_of_memory"]["per_device_train_batch_size"] < 8

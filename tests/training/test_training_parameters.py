@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from in_process import config_for, train
+from snapshots import words_of
 
 from sweepkit.errors import DataError, SpecError
 from sweepkit.training.config.training import TrainingConfig, from_mapping
 from sweepkit.training.config.training_schema import schema_of
 from sweepkit.training.config.training_sections import OPTIMIZERS, OPTIMIZERS_OF_BITSANDBYTES, SCHEDULES
+
+WORDS = words_of(__file__)
 
 pytestmark = pytest.mark.usefixtures("library_warnings")
 
@@ -257,7 +260,7 @@ def test_bfloat16_that_a_gpu_has_not_is_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old Card")
-    with pytest.raises(DataError, match="training.bf16: Old Card computes no bfloat16"):
+    with pytest.raises(DataError, match=WORDS["old-card-computes"]):
         training_arguments(config_for(tiny("t5"), training__bf16=True, training__use_cpu=False), tmp_path)
 
 

@@ -3,6 +3,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.training.config.reproduces_section import ReproducesSection
 from sweepkit.training.config.reproduction import compare, differences, digest, expectation, section_of
@@ -14,6 +15,8 @@ from sweepkit.training.config.training import (
     read_training_config,
     to_yaml,
 )
+
+WORDS = words_of(__file__)
 
 SURROUNDINGS = {
     "device": "cpu",
@@ -70,17 +73,15 @@ def test_each_difference_is_named():
     }
     config = apply(TrainingConfig(), {"learning_rate": 0.5})
     assert differences(section, config, now, TrainingConfig()) == (
-        "training.learning_rate set by this call to 0.5, was 0.003",
+        WORDS["rate-set-by"],
         "device cpu → cuda:0 NVIDIA H200",
-        "processor a processor, AVX2 → another, AVX512",
+        WORDS["processor-a-processor"],
         "threads 2 → 1",
         "torch 2.13.0 → 2.14.0",
         "numpy 2.4.0 → none",
-        "data.train_file has other contents",
+        WORDS["file-has-other"],
     )
-    assert differences(section, config, SURROUNDINGS, config) == (
-        "the settings in the file are not those that the run had",
-    )
+    assert differences(section, config, SURROUNDINGS, config) == (WORDS["the-settings-in"],)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,6 @@ def test_only_the_same_value_in_the_same_evaluation_counts(rows, step, reproduce
 
 def test_without_a_known_difference_it_says_so():
     found = compare(KNOWN, [(10, {"eval/accuracy": 1.0})], [])
-    assert found.line == (
-        "not reproduced: no eval/loss was reported instead of 0.30000000000000004 of run ab12 (step 10); "
-        "what differs: nothing that is recorded"
-    )
+    assert found.line == (WORDS["not-reproduced-no"])
     on_gpu = ReproducesSection(run_id="ab12", metric="eval/loss", value=1.0, device="cuda:0 NVIDIA H200")
-    assert compare(on_gpu, [(1, {"eval/loss": 2.0})], []).line.endswith("some sums are added in no fixed order)")
+    assert compare(on_gpu, [(1, {"eval/loss": 2.0})], []).line.endswith(WORDS["some-sums-are"])

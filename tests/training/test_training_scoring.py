@@ -5,13 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import mean_rouge, rouge_pairs
 from sweepkit.training.config.training import TrainingConfig, apply
 from sweepkit.training.scoring import Scoring
 
-WORDS = ["<pad>", "민수는", "3시에", "온다", "ㅋㅋㅋㅋㅋ", "#Person1#은", "“좋다”"]
+WORDS = words_of(__file__)
+
+SAID = ["<pad>", "민수는", "3시에", "온다", "ㅋㅋㅋㅋㅋ", "#Person1#은", "“좋다”"]
 REFERENCES = [["민수는 3시에 온다", "민수는 온다"], ["#Person1#은 온다"]]
 SOURCES = ["#Person1#: 민수는 3시에 온다?", "#Person2#: 온다"]
 
@@ -23,7 +26,7 @@ class Tokenizer:
 
     def batch_decode(self, ids, *, skip_special_tokens):
         assert skip_special_tokens
-        return [" ".join(WORDS[number] for number in row if number) for row in ids]
+        return [" ".join(SAID[number] for number in row if number) for row in ids]
 
 
 def prediction(*rows):
@@ -68,7 +71,7 @@ def test_the_files_hold_the_best_evaluation(scoring, tmp_path):
     assert rows[0]["references"] == REFERENCES[0]
     assert rows[1]["rouge1_f1"] == 1.0
     sample = (tmp_path / "results/predictions.txt").read_text("utf-8")
-    assert sample.startswith("ROUGE by unicode 1, the mean of all: combined ")
+    assert sample.startswith(WORDS["the-mean-of"])
     assert "1 of 2 examples" in sample
 
 

@@ -4,12 +4,15 @@ import json
 import os
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.training import environment, session
 from sweepkit.training.config.reproduction import expectation
 from sweepkit.training.config.training import TrainingConfig, apply
 from sweepkit.training.results import Evaluation
 from sweepkit.training.tasks.base import Outcome
+
+WORDS = words_of(__file__)
 
 VALUE = 0.1 + 0.2
 
@@ -76,7 +79,7 @@ def test_the_runs_threads_are_used_unless_the_user_says_how_many(call, monkeypat
 def test_a_call_that_changes_settings_is_told(call):
     written = expecting(0.5)
     line, _, _ = call(apply(written, {"num_beams": 4}), written=written)
-    assert line.endswith("what differs: generation.num_beams set by this call to 4, was 1")
+    assert line.endswith(WORDS["beams-set-by"])
 
 
 def test_a_run_of_a_sweep_over_such_a_configuration_compares_nothing(call, tmp_path):

@@ -9,11 +9,14 @@ import threading
 import time
 
 import pytest
+from snapshots import words_of
 
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
-from sweepkit.wandb.agent_process import MARKER_ENV, Command, Order, ending, is_agent, place_of, why_gave_up
+from sweepkit.wandb.agent_process import MARKER_ENV, Command, Order, describe_exit, give_up_reason, is_agent, place_of
 from sweepkit.wandb.agents import INTERRUPTED, NO_MORE, Limits, WandbAgents
+
+WORDS = words_of(__file__)
 
 # Called as the real one: AGENT -m wandb agent [--count N] PATH. `plan` holds a line for each start: what it does.
 STAND_IN = """
@@ -119,13 +122,13 @@ def office(tmp_path):
     yield make
     for item in made:
         item.agents.kill()
-        for seat in item.agents.seats:
-            if seat.process is not None:
-                seat.process.wait(20)
+        for agent in item.agents.agent_slots:
+            if agent.process.child is not None:
+                agent.process.child.wait(20)
 
 
 def begun(office):
-    return sorted(len(office.command.begun(slot)) for slot in office.slots)
+    return sorted(len(office.command.run_ids(slot)) for slot in office.slots)
 
 
 def test_each_slot_gets_an_agent_that_sees_its_gpu_and_its_threads(office):
@@ -159,16 +162,14 @@ def test_an_agent_that_dies_is_replaced_and_leaves_its_share_to_others(office):
     here = office(plan=["die", "die"], order=Order.WORK, count=3)
     here.run()
     assert begun(here) == [3] and len(here.starts()) >= 3
-    assert "ended with exit code 1: ValueError: no such luck; another one is started" in here.words()
+    assert WORDS["ended-with-exit"] in here.words()
 
 
 def test_a_slot_whose_agents_only_die_is_given_up_with_the_reason(office):
     here = office(plan=["die"] * 9, order=Order.WORK, restarts=1)
     here.run()
     assert here.agents.given_up and len(here.starts()) == 2
-    assert here.agents.reasons == [
-        "its agent died 2 times in a row; the last one ended with exit code 1: ValueError: no such luck"
-    ]
+    assert here.agents.reasons == [WORDS["times-in-a"]]
 
 
 def test_a_dead_agent_is_not_replaced_once_w_and_b_has_ended_the_sweep(office):
@@ -181,7 +182,7 @@ def test_an_agent_that_gives_up_because_its_runs_fail_is_not_replaced(office):
     here = office(plan=["give up"], order=Order.WORK)
     here.run()
     assert here.agents.given_up and len(here.starts()) == 1
-    assert "Detected 3 failed runs in the first 60 seconds" in here.agents.reasons[0]
+    assert WORDS["failed-runs-in"] in here.agents.reasons[0]
 
 
 def test_a_paused_sweep_is_waited_for(office):
@@ -199,16 +200,16 @@ def test_the_run_of_a_killed_agent_goes_on_and_its_slot_waits_for_it(office):
     here.run(until=lambda: len(here.starts()) == 2)
     assert (here.folder / "ended").exists(), "the second agent was started beside the run of the first"
     here.run()
-    assert begun(here) == [2] and "was killed by SIGKILL" in here.words()
+    assert begun(here) == [2] and WORDS["was-killed-by"] in here.words()
 
 
 def test_the_first_interrupt_waits_and_the_second_terminates(office):
     here = office(plan=["wait"])
     here.await_file("waits")
     here.agents.interrupt()
-    assert here.run(until=lambda: here.agents.seats[0].told == 1) is True
+    assert here.run(until=lambda: here.agents.agent_slots[0].signals == 1) is True
     here.run(until=lambda: True)
-    assert here.agents.seats[0].busy
+    assert here.agents.agent_slots[0].busy
     here.agents.interrupt()
     assert here.run() is False
     assert here.agents.reasons == [INTERRUPTED] and begun(here) == [1]
@@ -237,14 +238,14 @@ def test_agents_of_a_killed_runner_are_taken_over(office, tmp_path):
     first.await_file("waits")
     second = office(order=Order.END)
     second.agents.adopt()
-    pid = first.agents.seats[0].pid
+    pid = first.agents.agent_slots[0].process.pid
     assert f"the agent of an earlier call (process {pid}) is taken over" in second.words()
     assert is_agent(pid) and not is_agent(os.getpid())
     second.agents.interrupt()
-    second.run(until=lambda: second.agents.seats[0].told == 1)
+    second.run(until=lambda: second.agents.agent_slots[0].signals == 1)
     second.agents.interrupt()
     assert second.run() is False
-    first.agents.seats[0].process.wait(20)
+    first.agents.agent_slots[0].process.child.wait(20)
     assert len(second.starts()) == 1
 
 
@@ -258,8 +259,8 @@ def test_a_run_left_by_a_killed_agent_of_a_killed_runner_is_waited_for(office, t
         while not carriers(f"{name}={value}") and time.monotonic() < deadline:
             pass  # between fork and exec its environment is still ours
         here.agents.adopt()
-        assert "a run of an earlier call goes on" in here.words()
-        here.run(until=lambda: here.agents.seats[0].looked_at > 0)
+        assert WORDS["a-run-of"] in here.words()
+        here.run(until=lambda: here.agents.agent_slots[0].checked_at > 0)
         assert not (here.folder / "starts").exists()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -279,9 +280,9 @@ def test_a_run_left_by_a_killed_agent_of_a_killed_runner_is_waited_for(office, t
     ],
 )
 def test_how_a_process_ended_in_words(code, text, words):
-    assert ending(code, text) == words
+    assert describe_exit(code, text) == words
 
 
 def test_why_an_agent_gave_up():
-    assert why_gave_up("…ERROR - Detected 5 consecutive failed runs, shutting down.\nx").startswith("Detected 5")
-    assert why_gave_up("Detected nothing") == ""
+    assert give_up_reason("…ERROR - Detected 5 consecutive failed runs, shutting down.\nx").startswith("Detected 5")
+    assert give_up_reason("Detected nothing") == ""

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT
 
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR
-from sweepkit.wandb.client import sweep_path, telling
+from sweepkit.wandb.access import describe_error
+from sweepkit.wandb.client import client_errors, sweep_path
+
+WORDS = words_of(__file__)
 
 # In the child both sides run: the server in a thread, the client in front of it.
 PREPARE = """
@@ -80,7 +84,7 @@ def test_a_project_with_a_blank_and_other_letters():
     "text", ["", "project/id", "a/b/c/d", "https://wandb.ai/a/b/runs/c", "https://wandb.ai/a/b", "a//c"]
 )
 def test_a_path_of_another_form_is_refused(text):
-    with pytest.raises(TrackingError, match="must be ENTITY/PROJECT/ID or the URL"):
+    with pytest.raises(TrackingError, match=WORDS["id-or-the"]):
         sweep_path(text)
 
 
@@ -97,10 +101,20 @@ def test_a_path_of_another_form_is_refused(text):
     ],
 )
 def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
-    with pytest.raises(TrackingError, match=told) as caught, telling("a/b/c"):
+    with pytest.raises(TrackingError, match=told) as caught, client_errors("a/b/c"):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("local-secret", "got (a key) and (a key)"), (None, "got local-secret and (a key)")]
+)
+def test_no_message_repeats_the_users_key_or_what_could_be_one(key, shown, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    assert describe_error(ValueError("got local-secret\n and " + "k" * 40)) == shown
 
 
 FETCH = """
@@ -122,10 +136,11 @@ with WandbBackend() as backend:
         add(backend, sweep_id, f"more{n:03d}", "finished", [], n, summary={"acc": 0.5})
     add(backend, sweep_id, "early", "finished", [2.0], 10, created_at="2025-12-31T23:59:59.500000Z")
     from sweepkit.wandb.source import read_wandb
-    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.reader import fetch_sweep
     found = read_wandb("wandb:" + path)
     once = dict(backend.operations)
-    sweep, table, page = found.sweep, found.table, found.sweep.url
+    sweep, table = found.sweep, found.table
+    page = f"{backend.url}/{ENTITY}/{PROJECT}/sweeps/{sweep_id}"
     small = page.replace(sweep_id, backend.add_sweep(CONFIG))
     add(backend, small.rpartition("/")[2], "one", "finished", [8.0, 9.0], 3)
     acc = fetch_sweep(small, metric="acc", goal="maximize")
@@ -133,6 +148,7 @@ with WandbBackend() as backend:
         fetch_sweep(small, metric="acc")
     except SweepKitError as error:
         alone = str(error)
+    record = sweep.record
     runs = {r.run_id: [r.number, r.state, r.params, len(r.history), r.summary, r.outcome.get("exit_code")]
             for r in sweep.runs}
     best = {r.run_id: r.best_metrics for r in sweep.runs}
@@ -140,11 +156,11 @@ with WandbBackend() as backend:
     print(json.dumps({
         "runs": runs, "numbers": [r.number for r in sweep.runs], "names": len({r.run_id for r in sweep.runs}),
         "best": best["z-first"], "nan": repr(next(r.history for r in sweep.runs if r.run_id == "nan")),
-        "sweep": [sweep.path, sweep.sweep_id, sweep.name, sweep.state, sweep.metric, sweep.goal, sweep.expected],
-        "config": sweep.config, "text": json.loads(sweep.text), "page": page.removeprefix(backend.url),
+        "sweep": [sweep.path, record.name, record.state, record.metric, record.goal, record.meta.get("total")],
+        "config": sweep.config, "text": json.loads(record.text),
         "rows": {name: rows[name] for name in ("z-first", "failed", "crashed", "more007", "early")},
         "columns": [[c.name, c.numeric, c.low, c.high] for c in table.columns], "ranked": table.ranked()[0].run_id,
-        "acc": [acc.metric, acc.goal, [r.history for r in acc.runs]], "alone": alone,
+        "acc": [acc.record.metric, acc.record.goal, [r.history for r in acc.runs]], "alone": alone,
         "service": "WANDB_SERVICE" in os.environ,
         "once": once, "unknown": dict(backend.unknown), "left": sorted(str(p) for p in Path().rglob("*") if p.is_dir()),
     }))
@@ -166,9 +182,8 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert list(states.values()) == ["stopped", "pending", "running", "pending", "finished"]
     assert told["best"] == {"손실/val": 0.25, "acc": 0.75} and told["nan"] == "(nan, 3.0, inf)"
     path = f"{ENTITY}/{PROJECT}/sweep000"
-    assert told["sweep"] == [path, "sweep000", "요약 탐색", "running", "손실/val", "minimize", None]
+    assert told["sweep"] == [path, "요약 탐색", "running", "손실/val", "minimize", None]
     assert told["config"] == told["text"] and "settings" not in told["config"] and "controller" not in told["config"]
-    assert told["page"] == f"/{ENTITY}/{PROJECT}/sweeps/sweep000"
     # The table: no row has a value that it did not log.
     assert told["rows"]["z-first"][:4] == [1, 0.25, {"x": 0, "opt.lr": 0.01}, 25000.0]
     assert told["rows"]["failed"][:2] == [3, 9.0] and told["rows"]["early"][:2] == [0, 2.0]
@@ -176,7 +191,7 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert told["rows"]["more007"][1] is None and told["rows"]["more007"][4] == {"acc": 0.5}
     assert told["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
     assert said.startswith("note: 512 of") and said.count("\n") == 1  # the client itself says nothing
-    assert told["ranked"] == "z-first" and "512 of 518 runs that ended never logged 손실/val" in said
+    assert told["ranked"] == "z-first" and WORDS["runs-that-ended"] in said
     assert told["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in told["alone"]
     # Six pages, five history pages of the long run, one of each other that has rows; nothing is left on disk.
     assert told["once"]["Runs"] == 6 and told["once"]["HistoryPage"] == 5 + 7 and told["unknown"] == {}
@@ -188,7 +203,7 @@ FAULTS = """
 import urllib.request
 with WandbBackend() as backend:
     sweep_id, path = connected(backend)
-    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.reader import fetch_sweep
     def told(*args):
         try:
             return fetch_sweep(*args).path
@@ -213,24 +228,24 @@ print(json.dumps(found))
 @pytest.mark.slow
 def test_what_is_wrong_is_told_in_a_sentence_with_what_to_do(tmp_path):
     told, _ = child(tmp_path, FAULTS, WANDB_X_GRAPHQL_RETRY_MAX="1")
-    assert "got wandb.ai; set WANDB_BASE_URL to that server" in told["other host"]
+    assert WORDS["url-to-that"] in told["other host"]
     assert f"{ENTITY}/{PROJECT}/nowhere" in told["none"] and "check the path" in told["none"]
-    assert "permission denied; set WANDB_API_KEY" in told["forbidden"]
+    assert WORDS["permission-denied-set"] in told["forbidden"]
     assert "check the" in told["nonsense"]
-    assert "connection refused" in told["away"] and "check the network and WANDB_BASE_URL" in told["away"]
+    assert "connection refused" in told["away"] and WORDS["check-the-network"] in told["away"]
 
 
 @pytest.mark.slow
 def test_without_a_key_it_ends_with_a_message_and_asks_nobody(tmp_path):
     code = """
-from sweepkit.wandb.api import fetch_sweep
+from sweepkit.wandb.reader import fetch_sweep
 try:
     fetch_sweep("team/p/ab")
 except SweepKitError as error:
     print(json.dumps(str(error)))
 """
     told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert "needs a key of http://127.0.0.1:9, got none; set WANDB_API_KEY or run `wandb login` once" in told
+    assert WORDS["needs-a-key"] in told and "run `wandb login` once" in told
     assert not (tmp_path / "netrc").exists()
 
 

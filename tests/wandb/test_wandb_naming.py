@@ -1,9 +1,12 @@
 """Real W&B runs of an unmodified script, offline: the .wandb files have the group and the names that were asked for."""
 
 import pytest
+from snapshots import words_of
 from sweeping import Sweeper
 
 from sweepkit.tracking.wandb_file import WandbTail
+
+WORDS = words_of(__file__)
 
 SCRIPT = """
 import wandb
@@ -57,4 +60,4 @@ def test_each_run_is_named_and_grouped_as_the_yaml_says(runs):
 def test_a_disabled_wandb_records_nothing_and_says_that_no_metric_came(runs, tmp_path):
     told, found = runs("\nsweepkit: {wandb: {mode: disabled}}\nrun_cap: 1\n")
     assert found == [None] and not list(tmp_path.rglob("*.wandb"))
-    assert "metric 'loss' was never logged" in told
+    assert WORDS["loss'-was-never"] in told

@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+from snapshots import words_of
 from sweeping import RUNNER, Sweeper
 from wandb_backend import API_KEY, WandbBackend
 from wandb_faults import Fault
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.watch import open_watch
+
+WORDS = words_of(__file__)
 
 SWEEP = """
     name: 스윕
@@ -189,7 +192,7 @@ def test_a_key_that_expires_while_the_runs_log(tmp_path):
         backend.keys = set()
         (tmp_path / "hold").unlink()
         out = sweeper.finished(process)
-        assert "must accept the API key" in out and "send them: sweep_runner.py --push 스윕" in out
+        assert WORDS["must-accept-the"] in out and "send them: sweep_runner.py --push 스윕" in out
         refused = sweeper.push()
         assert refused.returncode == 2 and "--push: " in refused.stderr and "API key" in refused.stderr
         backend.keys = {API_KEY}
@@ -220,8 +223,8 @@ def test_no_key_and_a_wrong_key_are_told_before_anything_is_recorded(tmp_path):
         wrong = sweeper.finished(sweeper.begin(), rc=2)
         del sweeper.env["WANDB_API_KEY"]
         none = sweeper.finished(sweeper.begin(), rc=2)
-    assert "--wandb online: " in wrong and "must accept the API key, got: answer 401" in wrong
-    assert "got none in WANDB_API_KEY or netrc" in none and "x" * 40 not in wrong
+    assert "--wandb online: " in wrong and WORDS["must-accept-the-api"] in wrong
+    assert WORDS["got-none-in"] in none and "x" * 40 not in wrong
     record = open_watch(tmp_path / "out" / "sweepkit.db")
     assert record.sweeps() == [] and not list((tmp_path / "out").glob("sweep_*"))
     record.close()

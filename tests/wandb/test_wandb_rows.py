@@ -7,27 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.analysis.ranking import value_of
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.sweep_config.read import from_config
 from sweepkit.wandb.rows import (
+    LoggedHistory,
     RawRun,
-    Searched,
-    Told,
+    SearchTarget,
+    extend_history,
     live_run,
     run_record,
     run_state,
     seconds,
     split_config,
     sweep_state,
-    told_by,
 )
 
 BEGAN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
-LOSS = Searched(metric="손실.val", parameters={"x": {"values": [1, 2]}})
+LOSS = SearchTarget(metric="손실.val", parameters={"x": {"values": [1, 2]}})
 
 names = st.text(
     st.characters(codec="utf-8", exclude_characters="._", exclude_categories=("Cs",)), min_size=1, max_size=5
@@ -130,9 +130,9 @@ def _sorted(node):
 @given(st.lists(logged, max_size=12), st.integers(0, 12), st.booleans())
 @settings(max_examples=50)
 def test_a_history_read_in_two_parts_tells_what_it_tells_whole(rows, cut, maximize):
-    searched = Searched(metric="손실.val", maximize=maximize)
-    whole = told_by(with_steps(rows), searched)
-    parts = told_by(with_steps(rows)[cut:], searched, told_by(with_steps(rows)[:cut], searched))
+    searched = SearchTarget(metric="손실.val", maximize=maximize)
+    whole = extend_history(with_steps(rows), searched)
+    parts = extend_history(with_steps(rows)[cut:], searched, extend_history(with_steps(rows)[:cut], searched))
     assert repr(parts) == repr(whole)  # repr: nan is not nan
     assert len(whole.history) == sum("val" in row.get("손실", {}) for row in rows)
     assert not set(whole.last) - {"손실.val", "손실.train", "acc"}
@@ -146,7 +146,7 @@ def test_a_history_read_in_two_parts_tells_what_it_tells_whole(rows, cut, maximi
 @given(st.lists(logged, max_size=6), logged, st.sampled_from(["finished", "failed", "killed", "running", "pending"]))
 @settings(max_examples=50)
 def test_a_metric_that_was_never_logged_is_missing_and_not_zero(rows, summary, state):
-    told = told_by(with_steps(rows), LOSS)
+    told = extend_history(with_steps(rows), LOSS)
     run = run_record(RawRun(name="r", state=state, summary=summary), told, LOSS, number=0, sweep_id="e/p/s")
     metric = Metric(name="손실.val", goal=Goal.MINIMIZE)
     logged_values = [row["손실"]["val"] for row in [*rows, summary] if "val" in row.get("손실", {})]
@@ -159,7 +159,7 @@ def test_a_metric_that_was_never_logged_is_missing_and_not_zero(rows, summary, s
 def test_a_run_of_every_kind_of_time():
     def times(**fields):
         raw = RawRun(name="r", **{"state": "finished", "created_at": "2026-01-01T00:00:00Z", **fields})
-        run = run_record(raw, Told(), LOSS, number=0, sweep_id="s")
+        run = run_record(raw, LoggedHistory(), LOSS, number=0, sweep_id="s")
         ended = None if run.ended_at is None else run.ended_at - BEGAN
         return None if run.started_at is None else run.started_at - BEGAN, ended, run.outcome.get("duration_s")
 
@@ -177,7 +177,7 @@ def test_a_run_of_every_kind_of_time():
 def test_what_else_is_known_of_a_run_stands_in_its_outcome():
     config = {"x": 1, "seed": 7, "epochs": 3}
     raw = RawRun(name="r", state="failed", config=config, exit_code=137, created_at="2026-01-01T00:00:00Z")
-    run = run_record(raw, Told(last_step=9), LOSS, number=4, sweep_id="e/p/s")
+    run = run_record(raw, LoggedHistory(last_step=9), LOSS, number=4, sweep_id="e/p/s")
     assert (run.number, run.run_id, run.sweep_id, run.params) == (4, "r", "e/p/s", {"x": 1})
     assert run.outcome == {
         "wandb_state": "failed",
@@ -186,8 +186,8 @@ def test_what_else_is_known_of_a_run_stands_in_its_outcome():
         "config": {"seed": 7, "epochs": 3},
     }
     assert (run.attempts, run.failures) == (1, 1)
-    assert live_run(run, raw, Told(last_step=9)).step == 9
-    assert live_run(run, RawRun(name="r", state="running", summary={"_step": 4}), Told()).step == 4
+    assert live_run(run, raw, LoggedHistory(last_step=9)).step == 9
+    assert live_run(run, RawRun(name="r", state="running", summary={"_step": 4}), LoggedHistory()).step == 4
 
 
 def test_the_table_of_a_sweep_at_wandb_is_that_of_the_same_sweep_here():
@@ -203,7 +203,7 @@ def test_the_table_of_a_sweep_at_wandb_is_that_of_the_same_sweep_here():
         (1e-2, "sgd", "crashed", RunState.FAILED, []),
     ]
     here, there = [], []
-    searched = Searched(metric="loss", parameters=config["parameters"])
+    searched = SearchTarget(metric="loss", parameters=config["parameters"])
     for number, (lr, name, said, state, values) in enumerate(runs):
         params = {"opt": {"lr": lr, "name": name}}
         rows = with_steps([{"loss": value, "acc": 0.5} for value in values])
@@ -214,7 +214,7 @@ def test_the_table_of_a_sweep_at_wandb_is_that_of_the_same_sweep_here():
             summary={**(rows[-1] if rows else {}), "_runtime": 9.0},
             created_at="2026-01-01T00:00:00Z",
         )
-        there.append(run_record(raw, told_by(rows, searched), searched, number=number, sweep_id="e/p/s"))
+        there.append(run_record(raw, extend_history(rows, searched), searched, number=number, sweep_id="e/p/s"))
         history = tuple(float(value) for value in values)
         here.append(
             RunRecord(

@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 
 from sweepkit.model.records import Report
+from sweepkit.tracking.wandb_env import RunCard
 from sweepkit.tracking.wandb_log import Exit, LogDecoder, LoggedRow, RunInfo, Summary, decode
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile, Skip
+from sweepkit.wandb.run_file import RunEnd, RunFile
+from sweepkit.wandb.sender import UploadedCounts
 
-CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",), params={"x": 1, "opt": {"lr": 1e-05}})
+NOTHING = UploadedCounts()
+CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",))
+PARAMS = {"x": 1, "opt": {"lr": 1e-05}}
 END = RunEnd(exit_code=255, tags=("stopped",), notes="stopped: 이유", facts={"state": "stopped"}, summary={"loss": 2.0})
 
 
@@ -41,10 +45,12 @@ def attempt(tmp_path):
         file = folder / "wandb" / f"offline-run-1-{ordinal}" / "run-r1.wandb"
         if wandb is not None:
             file.parent.mkdir(parents=True)
-            run = w.field(w.RUN, w.message([(1, "other"), (12, "sweep9"), (10, "mine"), (9, "my note"), (4, config())]))
-            payloads = [w.header(), run, *wandb, *([w.ended(0)] if ended else [])]
+            run = {"run_id": "other", "sweep_id": "sweep9", "tags": ["mine"], "notes": "my note", "config": {}}
+            begun = wandb_internal_pb2.Record(run=run)
+            w.put(begun.run.config.update, {"x": 1, "own": "말"})
+            written = [w.header(), begun, *wandb, *([w.ended(0)] if ended else [])]
             encoder = w.LogEncoder()
-            file.write_bytes(encoder.begin() + b"".join(map(encoder.frame, payloads)))
+            file.write_bytes(encoder.begin() + b"".join(encoder.frame(item.SerializeToString()) for item in written))
             (file.parent / "files").mkdir()
             (file.parent / "files" / "model.txt").write_text(f"of {ordinal}")
         path = tmp_path / f"{ordinal}.jsonl"
@@ -55,12 +61,8 @@ def attempt(tmp_path):
     return make
 
 
-def config():
-    return w.items({"x": 1, "own": "말"})
-
-
-def made(tmp_path, *attempts, skip=None, clock=None, end=END):
-    file = RunFile(tmp_path / "push", CARD, skip=skip, **({} if clock is None else {"clock": clock}))
+def made(tmp_path, *attempts, uploaded=NOTHING, end=END):
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS, uploaded=uploaded)
     assert file.feed(attempts)
     file.end(end)
     return file.path
@@ -71,7 +73,7 @@ def test_reports_become_rows_with_the_programs_step_as_a_column(tmp_path, attemp
     assert rows(path)[0] == (0, {"loss": 2, "step": 10})
     assert rows(path)[1][0] == 1 and rows(path)[1][1]["loss"] == "NaN"  # W&B's own word for it
     (first, last) = decoded(path, RunInfo)
-    assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", CARD.params)
+    assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", PARAMS)
     assert (first.tags, last.tags, last.sweep_id) == (("t",), ("t", "stopped"), "")
     assert decoded(path, Exit) == [Exit(exit_code=255)]
     assert decoded(path, Summary)[-1].update == {"sweepkit": {"state": "stopped"}, "loss": 2.0}
@@ -104,7 +106,7 @@ def test_a_second_attempt_goes_on_behind_the_first(tmp_path, attempt):
 def test_the_file_of_a_killed_program_is_believed_once_it_is_quiet(tmp_path, attempt):
     now = [0.0]
     killed = attempt(1, wandb=[w.history({"loss": 3}, step=0)], ended=False)
-    file = RunFile(tmp_path / "push", CARD, clock=lambda: now[0])
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS, clock=lambda: now[0])
     assert not file.feed([killed])
     now[0] = 1e12
     assert file.feed([killed]) and file.rows == 1
@@ -117,12 +119,12 @@ def test_rows_of_another_hosts_attempt_come_from_the_record(tmp_path, attempt):
 
 def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):
     path = made(tmp_path, attempt(1))
-    assert rows(path) == [] and decoded(path, RunInfo)[0].config == CARD.params and decoded(path, Exit)
+    assert rows(path) == [] and decoded(path, RunInfo)[0].config == PARAMS and decoded(path, Exit)
 
 
 def test_reports_that_wait_for_an_empty_wandb_file_are_told_at_the_end(tmp_path, attempt):
     running = attempt(1, wandb=[], reports=[{"loss": 1}], over=False)
-    file = RunFile(tmp_path / "push", CARD)
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS)
     assert not file.feed([running]) and file.rows == 0
     assert file.feed([AttemptFiles(**{**_fields(running), "over": True})]) and file.rows == 1
 
@@ -138,7 +140,7 @@ def test_what_a_server_has_and_the_rest_are_the_whole(tmp_path_factory, cut, los
     (folder / "r.jsonl").write_text("".join(json.dumps({"loss": loss}) + "\n" for loss in losses))
     files = AttemptFiles(ordinal=1, wandb_dir=folder, reports=folder / "r.jsonl", recorded=tuple, over=True)
     whole = rows(made(folder / "a", files))
-    rest = rows(made(folder / "b", files, skip=Skip(rows=cut)))
+    rest = rows(made(folder / "b", files, uploaded=UploadedCounts(rows=cut)))
     assert whole[: min(cut, len(whole))] + rest == whole and len(whole) == len(losses)
     assert decoded(folder / "b" / "push" / "run-r1.wandb", Exit)
 
@@ -157,7 +159,24 @@ def test_what_is_framed_is_read_back(payloads):
 )
 @settings(max_examples=30, deadline=None)
 def test_wandbs_own_protobuf_reads_what_is_written(values):
-    record = wandb_internal_pb2.Record.FromString(w.history(values, step=3))
+    record = wandb_internal_pb2.Record.FromString(w.history(values, step=3).SerializeToString())
     found = {item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
     told = {k: "Infinity" if v == math.inf else "-Infinity" if v == -math.inf else v for k, v in values.items()}
     assert found == {**told, "_step": 3} and record.history.step.num == 3
+
+
+def test_what_has_no_utf8_form_is_sent_as_a_question_mark(tmp_path):
+    card = RunCard(run_id="r1", tags=("\ud800",))
+    file = RunFile(tmp_path / "push", card, params={"x\ud800": "\ud800"})
+    file.end(RunEnd(exit_code=1, notes="\ud800"))
+    last = decoded(file.path, RunInfo)[-1]
+    assert last.tags == ("?",) and last.config == {"x?": "?"}
+
+
+def test_a_record_that_is_none_of_wandbs_is_left_out(tmp_path, attempt):
+    files = attempt(1, wandb=[w.history({"loss": 3}, step=0)], ended=False)
+    (log,) = files.wandb_dir.glob("wandb/*/*.wandb")
+    payloads = [*LogDecoder().feed(log.read_bytes()), b"\xff\xff", w.ended(0).SerializeToString()]
+    encoder = w.LogEncoder()
+    log.write_bytes(encoder.begin() + b"".join(map(encoder.frame, payloads)))
+    assert rows(made(tmp_path, files)) == [(0, {"loss": 3})]

@@ -4,20 +4,24 @@ import json
 import os
 import subprocess
 import sys
+import types
 from dataclasses import replace
 
 import pytest
+from snapshots import words_of
 from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
 from sweepkit.analysis.progress import Watched, metrics_of, stalled
 from sweepkit.errors import DataError
-from sweepkit.model.records import RunRecord, SweepState
+from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.monitor.monitor import polite_s
 from sweepkit.paths import CODE_DIR
 from sweepkit.sweep_config.sweep import Method
-from sweepkit.wandb.api import FetchedSweep
+from sweepkit.wandb import reader
 from sweepkit.wandb.source import check_metric, is_wandb, spec_of
+
+WORDS = words_of(__file__)
 
 ANALYSIS = CODE_DIR.parent / "analysis"
 CONFIG = {
@@ -118,31 +122,19 @@ def test_the_analysis_scripts_read_a_sweep_at_wandb(tmp_path):
         client = Client(backend, tmp_path)
         options = ("--json", "--estimator", "eps_squared", "--output-dir", "out")
         code, out, err = client.call(ANALYSIS / "parameter_importance.py", source, *options)
-        assert code == 0 and "1 of 13 runs that ended never logged loss: they have no value, not 0" in err
+        assert code == 0 and WORDS["runs-that-ended"] in err
         shares = {share["name"]: share["value"] for share in json.loads(out)["shares"]}
         assert shares["model"] > shares["x"]
         assert (tmp_path / "out" / f"analysis_요약-{sweep_id}" / "importance.json").exists()
         code, out, _ = client.call(ANALYSIS / "seed_ttest.py", "--sweep", source, "--by", "model", "--json")
         assert code == 0 and json.loads(out)["metric"] == "loss"
         code, _, err = client.call(ANALYSIS / "parameter_importance.py", source, "--storage", "x.db")
-        assert code == 2 and "--storage: is for a sweep of our own record" in err
+        assert code == 2 and WORDS["storage-is-for"] in err
 
 
-def fetched(config, metric="loss"):
-    return FetchedSweep(
-        path="e/p/s",
-        sweep_id="s",
-        name="이름",
-        url="",
-        text="",
-        config=config,
-        state=SweepState.RUNNING,
-        wandb_state="RUNNING",
-        metric=metric,
-        goal="minimize",
-        created_at=0.0,
-        expected=None,
-    )
+def fetched(config, metric="loss", expected=None):
+    there = types.SimpleNamespace(config=config, name="이름", state="RUNNING", expected_run_count=expected, _attrs={})
+    return reader.sweep_of("e/p/s", there, metric=metric, goal="minimize")
 
 
 def test_a_yaml_that_only_wandb_takes_is_read_parameter_by_parameter():
@@ -168,22 +160,22 @@ def test_a_metric_that_no_run_logged_is_refused_with_the_nearest_name():
     )
     check_metric(replace(fetched(CONFIG), runs=runs), "loss")
     check_metric(fetched(CONFIG), "los")  # no run has logged anything yet
-    with pytest.raises(DataError, match="got 'los'; did you mean loss"):
+    with pytest.raises(DataError, match=WORDS["los'-did-you"]):
         check_metric(replace(fetched(CONFIG), runs=runs), "los")
     with pytest.raises(DataError, match="they logged loss"):
         check_metric(replace(fetched(CONFIG), runs=runs), "accuracy")
 
 
 def test_a_sweep_at_wandb_that_nobody_works_on_is_stalled_and_says_which_agent_to_start():
-    sweep = replace(fetched(CONFIG), expected=10)
-    assert (sweep.record().sweep_id, sweep.record().meta["total"]) == ("e/p/s", 10)
-    told = stalled(Watched(sweep=sweep.record(), metric=None, total=10, rows=[], live=[], now=1000.0))
-    assert told == "nothing has run for 1000 s and 10 runs are left: start an agent for it: wandb agent e/p/s"
+    sweep = fetched(CONFIG, expected=10)
+    assert (sweep.record.sweep_id, sweep.record.meta["total"]) == ("e/p/s", 10)
+    told = stalled(Watched(sweep=sweep.record, metric=None, total=10, rows=[], live=[], now=1000.0))
+    assert told == WORDS["nothing-has-run"]
 
 
 def test_several_metrics_of_a_sweep_are_its_objectives():
     several = [{"name": "loss"}, {"name": "acc", "goal": "maximize"}]
-    record = fetched({"method": "custom", "metrics": several}).record()
+    record = fetched({"method": "custom", "metrics": several}).record
     assert [(metric.name, metric.goal) for metric in metrics_of(record)] == [("loss", "minimize"), ("acc", "maximize")]
 
 

@@ -324,7 +324,7 @@ def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
         "duration_s": round(time.monotonic() - living.began, 4),
     }
     with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, hears of it all the same
-        aside = f"{living.exit_file}.tmp"
+        aside = f"{living.exit_file}.tmp"  # by hand: `sweepkit.files` would load more than a fork server may
         with open(aside, "w") as file:
             json.dump(facts, file)
         os.replace(aside, living.exit_file)

@@ -1,9 +1,7 @@
 """Read trainings to compare: from result folders, from a recorded sweep, from a CSV of any tool."""
 
-import csv
 import glob
 import hashlib
-import io
 import json
 import math
 import os
@@ -13,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import value_of
+from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
+from sweepkit.text.csv_text import read_csv
 
 RESULT = "training_results.json"
 _FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
@@ -124,14 +124,10 @@ def _read_examples(file: Path) -> Examples | None:
     columns = {
         name: [row[name] for row in rows]
         for name, value in rows[0].items()
-        if _is_number(value) and name != "index" and all(_is_number(row.get(name)) for row in rows)
+        if is_number(value) and name != "index" and all(is_number(row.get(name)) for row in rows)
     }
     told = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
     return Examples(key=hashlib.sha256(told.encode("utf-8", "replace")).hexdigest(), columns=columns)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # -- a recorded sweep -------------------------------------------------------------------------------------------------
@@ -203,7 +199,7 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
 # -- a CSV ------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
+def csv_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
     """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
 
     Args:
@@ -216,22 +212,19 @@ def read_csv(file: Path, by: str, metric: str, seed_column: str | None) -> list[
     Raises:
         DataError: The file cannot be read, has no row, or lacks a column.
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{file}: must be a readable CSV file in UTF-8, got: {error}") from None
-    if not rows:
+    table = read_csv(file)
+    if table.empty:
         raise DataError(f"{file}: must have a header and at least one row, got none")
-    heads = [head for head in rows[0] if head is not None]
-    columns = {name: _column(file, heads, name) for name in (by, metric, *([seed_column] if seed_column else []))}
-    seeds = columns[seed_column] if seed_column else "seed" if "seed" in heads else None
+    heads = list(table.columns)
+    labels = [label or "(empty)" for label in table[_column(file, heads, by)]]
+    scores = table[_column(file, heads, metric)]
+    asked = _column(file, heads, seed_column) if seed_column else "seed"
+    seeds = table[asked] if asked in heads else [""] * len(table)
     counts: Counter[str] = Counter()
     trained = []
-    for line, row in enumerate(rows, start=2):
-        label = row[columns[by]] or "(empty)"
+    for line, (label, seed, text) in enumerate(zip(labels, seeds, scores, strict=True), start=2):
         counts[label] += 1
-        seed = row[seeds] if seeds else str(counts[label])
-        score = {short_name(metric): _number(row[columns[metric]])}
+        score = {short_name(metric): _number(text)}
         trained.append(
             Trained(model=label, seed=seed or str(counts[label]), where=f"line {line}", best=score, last=score)
         )
@@ -248,7 +241,7 @@ def _column(file: Path, heads: Sequence[str], name: str) -> str:
     raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
 
 
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     try:
         return float(text or "nan")
     except ValueError:

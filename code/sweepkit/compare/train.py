@@ -12,6 +12,7 @@ from sweepkit.analysis.trained import Trained, lower_is_better, short_name
 from sweepkit.compare.options import ComparisonOptions, StatisticsOptions
 from sweepkit.compare.read import RESULT, read_training
 from sweepkit.errors import Problem, SpecError, SweepKitError
+from sweepkit.files import replacing
 from sweepkit.model.runs import RunState
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, SweepPaths, find_config, slug
 from sweepkit.reports.files import dump_yaml
@@ -219,12 +220,8 @@ def _publish(source: Path, target: Path) -> Path:
         copy = target / file.name
         if not file.is_file() or (copy.is_file() and filecmp.cmp(file, copy, shallow=False)):
             continue
-        aside = target / f".{file.name}.{os.getpid()}.tmp"
-        try:
+        with replacing(copy) as aside:
             shutil.copyfile(file, aside)
-            os.replace(aside, copy)
-        finally:
-            aside.unlink(missing_ok=True)
     return target
 
 

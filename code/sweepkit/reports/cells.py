@@ -1,4 +1,7 @@
-"""One table, three forms: terminal text, Markdown, LaTeX."""
+"""One table, three forms: terminal text, Markdown, LaTeX.
+
+Markdown is written here: pandas leaves it to another package, which does not escape the bar.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -76,21 +79,14 @@ def as_markdown(table: Cells) -> str:
 
 def as_latex(table: Cells) -> str:
     """Return a table as LaTeX for the package booktabs."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(table.rows), columns=list(table.heads)).map(latex).rename(columns=latex)
     columns = "".join("l" if place in table.left else "r" for place in range(len(table.heads)))
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{latex(table.caption)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(latex(head) for head in table.heads) + r" \\",
-        r"\midrule",
-        *(" & ".join(latex(cell) for cell in row) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines)
+    shown = frame.style.hide(axis="index").to_latex(
+        column_format=columns, hrules=True, position_float="centering", caption=latex(table.caption)
+    )
+    return str(shown).rstrip("\n")
 
 
 def latex(text: str) -> str:

@@ -33,7 +33,7 @@ class Uploads(Protocol):
         """Begin what takes a while."""
 
     def begin(self) -> Sequence[str]:
-        """Ask for access before anything is recorded; return what to tell. Raises TrackingError without any."""
+        """Ask for access before anything is recorded; return notices. Raises TrackingError without any."""
         ...
 
     def go(self, names: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class Call:
         plans: The sweeps, of different names; they share one record.
         slots: What runs may occupy; see `slots_of`.
         schedule: When workers may begin.
-        notes: What to tell first.
+        notes: Notices that come first.
         uploads: Makes what sends runs elsewhere while they log; None sends nothing.
         leader: Who says which configurations are run; None for each sweep's own engine.
 
@@ -197,7 +197,7 @@ class Call:
 
 
 def slots_of(options: SlotOptions, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
-    """Return the slots that `parallel_sweep_runner.py` is asked for, and what to tell of them.
+    """Return the slots that `parallel_sweep_runner.py` is asked for, and notices of them.
 
     Raises:
         SweepKitError: A GPU cannot be seen, or there are more workers than the GPUs have room for.

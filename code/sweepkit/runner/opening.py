@@ -33,7 +33,7 @@ class OpenSweep:
         leader: Who says which configurations are run.
         sweep: Its record.
         paths: Its files, in a folder that is there.
-        notes: What to tell first.
+        notes: Notices that come first.
         sampler: What searches in place of the method's own engine: the option's, else the recorded one; None without
             any.
     """
@@ -105,7 +105,7 @@ class SweepOpener:
 
         Args:
             sweep: Its record, as it stands.
-            notes: What to tell first.
+            notes: Notices that come first.
         """
         paths = SweepPaths(self.plan.output_dir, sweep.name)
         paths.logs.mkdir(parents=True, exist_ok=True)

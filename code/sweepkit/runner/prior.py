@@ -1,6 +1,5 @@
 """Runs of earlier sweeps that an engine is told first (`sweepkit.prior_runs`)."""
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.errors import Problem, SpecError
+from sweepkit.errors import DataError, Problem, SpecError
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.runner.plan import Plan
 from sweepkit.search.define_by_run import SUGGESTIONS
 from sweepkit.store.base import Store
+from sweepkit.text.csv_text import read_csv
 
 
 def prior_views(plan: Plan, store: Store) -> list[RunView]:
@@ -63,7 +63,7 @@ def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
         if file.is_file():
             try:
                 return list(_from_csv(plan, file) if file.suffix == ".csv" else _from_json(plan, file))
-            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError):
                 return None  # a file, but not one of those that a sweep leaves
     return None
 
@@ -77,17 +77,14 @@ def _from_json(plan: Plan, file: Path) -> Iterator[RunView]:
 
 
 def _from_csv(plan: Plan, file: Path) -> Iterator[RunView]:
-    with open(file, encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            flat = {
-                name.removeprefix("params."): _cell(text) for name, text in row.items() if name.startswith("params.")
-            }
-            params = plan.spec.space.nest(
-                {p.path: flat[p.name] for p in plan.spec.space.parameters if flat.get(p.name) is not None}
-            )
-            columns = [f"objective.{item.name}" for item in plan.spec.metrics] or ["value"]
-            values = [float(row[column]) if row[column] else None for column in columns]
-            yield _view(row["run_id"], params, row["state"], values)
+    for row in read_csv(file).to_dict("records"):
+        flat = {name.removeprefix("params."): _cell(text) for name, text in row.items() if name.startswith("params.")}
+        params = plan.spec.space.nest(
+            {p.path: flat[p.name] for p in plan.spec.space.parameters if flat.get(p.name) is not None}
+        )
+        columns = [f"objective.{item.name}" for item in plan.spec.metrics] or ["value"]
+        values = [float(row[column]) if row[column] else None for column in columns]
+        yield _view(row["run_id"], params, row["state"], values)
 
 
 def _cell(text: str) -> Any:

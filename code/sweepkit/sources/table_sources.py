@@ -1,17 +1,17 @@
 """The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
 
-import csv
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.errors import DataError, SweepKitError
+from sweepkit.errors import SweepKitError
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.source import Source
 from sweepkit.runner.find_sweep import choose, locate
 from sweepkit.sources.options import SourceOptions
 from sweepkit.sources.optuna_source import is_study, study_of
+from sweepkit.text.csv_text import read_csv
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 if TYPE_CHECKING:
@@ -37,18 +37,13 @@ def load(options: SourceOptions) -> Source:
 
 
 def _from_csv(options: SourceOptions, file: Path) -> Source:
-    from sweepkit.analysis.foreign import from_rows
+    from sweepkit.analysis.foreign import from_frame
     from sweepkit.model.metric import Goal
 
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: must be a CSV file in UTF-8, got: {error}; name a file with one run a row") from None
-    table = from_rows(
-        rows,
+    table = from_frame(
+        read_csv(file),
         metric=options.metric,
-        goal=Goal(options.goal or Goal.MAXIMIZE),
+        goal=None if options.goal is None else Goal(options.goal),
         parameters=options.parameters,
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
     )

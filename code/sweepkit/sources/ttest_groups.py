@@ -6,7 +6,7 @@ from dataclasses import replace
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
-from sweepkit.compare.read import read_csv, read_results, sweep_groups
+from sweepkit.compare.read import csv_groups, read_results, sweep_groups
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -26,7 +26,7 @@ def read_groups(options: TTestOptions) -> tuple[list[Trained], str, str | None, 
     """
     metric, goal, by = options.statistics.metric, options.statistics.goal, options.by or ""
     if options.csv:
-        return read_csv(options.csv, by, metric or "", options.seed_column), metric or "", goal, []
+        return csv_groups(options.csv, by, metric or "", options.seed_column), metric or "", goal, []
     if options.sweep:
         return _read_sweep(options.sweep, by, options)
     trainings = read_results(options.results)
@@ -64,7 +64,7 @@ def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[Ru
     if is_wandb(name):
         check_options(storage=options.storage)
         found = read_wandb(name)
-        return found.sweep.record(), found.runs
+        return found.sweep.record, found.runs
     storage = storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))
     check_storage_exists(storage)
     with open_store(storage) as store:

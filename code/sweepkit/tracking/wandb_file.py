@@ -33,36 +33,53 @@ from sweepkit.tracking.wandb_log import (
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
-_LOG_BYTES = 1 << 16  # so much of a script's output is looked at for where W&B writes
+_LOG_BYTES = 1 << 16  # so much of a script's output is searched for where W&B writes
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTILINE)
 _YOUNG_NS = 2_000_000_000
 
 
-class _File:
-    """One `.wandb` file being read."""
+class WandbFile:
+    """One `.wandb` file, read as it grows.
+
+    Attributes:
+        path: The file.
+        begun: Whether a run was begun in it; its reader says so.
+        exited: Whether that run was finished; its reader says so.
+        readable: False once it was given up: it is of no known format, or cannot be read.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.decoder: LogDecoder | None = LogDecoder()  # None: the file is of no known format
-        self.offset = 0
         self.begun = False
         self.exited = False
+        self.readable = True
+        self._decoder = LogDecoder()
+        self._offset = 0
 
-    def new_payloads(self) -> list[bytes]:
-        """Return the records completed since the last call; one `stat` when there are none. Raises ValueError."""
-        if self.decoder is None:
+    def read(self) -> list[bytes]:
+        """Return the records completed since the last call; costs one `stat` when there are none.
+
+        Raises:
+            OSError: It cannot be read; one that the script has cleaned away is [].
+            ValueError: It is of no known format; from then on it is [].
+        """
+        if not self.readable:
             return []
         try:
-            if os.stat(self.path).st_size == self.offset:
+            if os.stat(self.path).st_size == self._offset:
                 return []
             with open(self.path, "rb", buffering=0) as file:
-                file.seek(self.offset)
+                file.seek(self._offset)
                 data = file.read()
-        except FileNotFoundError:  # cleaned away by the script
+        except FileNotFoundError:
             return []
-        self.offset += len(data)
-        return self.decoder.feed(data)
+        self._offset += len(data)
+        try:
+            return self._decoder.feed(data)
+        except ValueError:
+            self.readable = False
+            raise
 
 
 class WandbTail:
@@ -72,7 +89,7 @@ class WandbTail:
         summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
         exit_code: What the run was finished with, or None while it was not; the script may have ended without.
         preempting: The run was marked as preempting, and none was begun since: it wants to be resumed if it fails.
-        run: What `wandb.init` said, or None before it; its config includes later changes.
+        run: What `wandb.init` recorded, or None before it; its config includes later changes.
         problems: What was wrong with the files, in words; at most 20.
 
     Args:
@@ -100,7 +117,7 @@ class WandbTail:
         self.preempting = False
         self.run: RunInfo | None = None
         self.problems: list[str] = []
-        self._files: list[_File] = []
+        self._files: list[WandbFile] = []
         self._known: set[str] = set()
         self._empty: set[str] = set()
         self._folder_changed: int | None = None
@@ -111,21 +128,21 @@ class WandbTail:
     @property
     def settled(self) -> bool:
         """Return whether every run that was begun is finished too, so that nothing can follow."""
-        return all(file.exited or file.decoder is None for file in self._files)
+        return all(file.exited or not file.readable for file in self._files)
 
     def read(self) -> list[Report]:
         """Return the rows logged since the last call, as reports with consecutive `seq`.
 
         Costs one `stat`, and one per run found so far, when nothing changed.
         """
-        self._look()
+        self._find()
         reports: list[Report] = []
         for file in self._files:
             try:
-                payloads = file.new_payloads()
+                payloads = file.read()
             except (OSError, ValueError) as error:
                 self._note(file, str(error))
-                file.decoder = None
+                file.readable = False
                 continue
             for payload in payloads:
                 try:
@@ -136,15 +153,15 @@ class WandbTail:
                 self._apply(file, record, reports)
         return reports
 
-    def _look(self) -> None:
+    def _find(self) -> None:
         """Find new runs. W&B makes `wandb/offline-run-<time>-<id>/` and, a moment later, the file inside."""
         root = os.path.join(self.directory, "wandb")
         try:
             changed = os.stat(root).st_mtime_ns
         except OSError:
-            self._look_elsewhere()
+            self._find_in_log()
             return
-        # A folder's time has the grain of the kernel's tick, so an entry made just after a look may leave it as it
+        # A folder's time has the grain of the kernel's tick, so an entry made just after a poll may leave it as it
         # was: a time that is still young is never believed.
         settled = time.time_ns() - changed > _YOUNG_NS
         if settled and changed == self._folder_changed and not self._empty:
@@ -154,7 +171,7 @@ class WandbTail:
             if name not in self._known:
                 self._open(os.path.join(root, name), name)
 
-    def _look_elsewhere(self) -> None:
+    def _find_in_log(self) -> None:
         """Find the run in the folder that W&B's client names in the script's output."""
         if self._log is None or self._files or len(self._log_read) >= _LOG_BYTES:
             return
@@ -188,9 +205,9 @@ class WandbTail:
             return
         self._empty.discard(name)
         self._known.add(name)
-        self._files += [_File(os.path.join(folder, entry)) for entry in sorted(inside)]
+        self._files += [WandbFile(os.path.join(folder, entry)) for entry in sorted(inside)]
 
-    def _apply(self, file: _File, record: Record | None, reports: list[Report]) -> None:
+    def _apply(self, file: WandbFile, record: Record | None, reports: list[Report]) -> None:
         match record:
             case LoggedRow():
                 self._add(record, reports)
@@ -216,7 +233,7 @@ class WandbTail:
             reports.append(Report(seq=self._seq, values=values, step=step, time=at or 0.0))
             self._seq += 1
 
-    def _note(self, file: _File, problem: str) -> None:
+    def _note(self, file: WandbFile, problem: str) -> None:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{file.path}: {problem}")
 

@@ -1,7 +1,9 @@
 """The bytes of a `.wandb` file as records: a LevelDB log of protobuf messages, decoded as they arrive.
 
-Knows nothing of files, folders or W&B's package. `import wandb.proto` would load all of W&B (measured: 667 modules,
-0.66 s of CPU, 60 MB) into an agent that needs six fields, so the fields are read here from protobuf's wire format.
+Knows nothing of files, folders or W&B's package: every agent reads these files, and must not import W&B for it. `import
+wandb.proto` would load all of W&B (measured: 667 modules, 0.66 s of CPU, 60 MB) into an agent that needs six fields, so
+they are read here by hand from protobuf's wire format. Who writes such a file (`sweepkit.wandb.log_writer`) does it
+with W&B's own classes.
 
 The log: 7 bytes `:W&B` 0xE1 0xBE version, then blocks of 32 KiB (the first one counts the header). A block holds
 chunks of crc32 (4 bytes, over the type byte and the data, zlib's polynomial), length (2), type (1: 1 whole, 2 first,
@@ -44,7 +46,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """What `wandb.init` said of the run; "" where it said nothing. `config` is nested, W&B's own keys left out."""
+    """What `wandb.init` recorded of the run; "" for what it left out. `config` is nested, W&B's own keys left out."""
 
     run_id: str
     project: str = ""
@@ -174,7 +176,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (field number, value) of a protobuf message: int for a varint, bytes for everything else."""
     at = 0
     while at < len(data):
@@ -215,7 +217,7 @@ def _item(data: bytes) -> tuple[tuple[str, ...], Any]:
     nested: list[str] = []
     value: Any = None
     text: str | None = None
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 1:
             key = _text(raw)
         elif number == 2:
@@ -249,7 +251,7 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for found, raw in fields(data):
+    for found, raw in _fields(data):
         if found == number:
             _put(tree, *_item(raw))
     return tree
@@ -257,34 +259,28 @@ def _updates(data: bytes, number: int = 1) -> dict[str, Any]:
 
 def _row(data: bytes) -> LoggedRow:
     step = None
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 2:  # an absent number inside is protobuf's way to write 0
-            step = next((_signed(value) for inner, value in fields(raw) if inner == 1), 0)
+            step = next((_signed(value) for inner, value in _fields(raw) if inner == 1), 0)
     return LoggedRow(items=_updates(data), step=step)
 
 
+_RUN_TEXTS = {1: "run_id", 3: "project", 6: "group", 7: "job_type", 8: "name", 12: "sweep_id"}
+
+
 def _run(data: bytes) -> RunInfo:
-    texts: dict[int, str] = {}
+    texts = {"run_id": ""}
     tags: list[str] = []
     config: dict[str, Any] = {}
-    for number, raw in fields(data):
+    for number, raw in _fields(data):
         if number == 4:
             config = _updates(raw)
-        elif number in (1, 3, 6, 7, 8, 12):
-            texts[number] = _text(raw)
+        elif number in _RUN_TEXTS:
+            texts[_RUN_TEXTS[number]] = _text(raw)
         elif number == 10:
             tags.append(_text(raw))
     config.pop("_wandb", None)
-    return RunInfo(
-        run_id=texts.get(1, ""),
-        project=texts.get(3, ""),
-        group=texts.get(6, ""),
-        job_type=texts.get(7, ""),
-        sweep_id=texts.get(12, ""),
-        name=texts.get(8, ""),
-        tags=tuple(tags),
-        config=config,
-    )
+    return RunInfo(**texts, tags=tuple(tags), config=config)
 
 
 def decode(payload: bytes) -> Record | None:
@@ -294,7 +290,7 @@ def decode(payload: bytes) -> Record | None:
         ValueError: The payload is not a protobuf message, or not one of W&B's.
     """
     try:
-        for number, raw in fields(payload):
+        for number, raw in _fields(payload):
             if number in _RECORDS:
                 return _RECORDS[number](raw)
     except (TypeError, struct.error) as error:
@@ -303,7 +299,7 @@ def decode(payload: bytes) -> Record | None:
 
 
 def _summary(data: bytes) -> Summary:
-    removed = tuple(".".join(_item(item)[0]) for number, item in fields(data) if number == 2)
+    removed = tuple(".".join(_item(item)[0]) for number, item in _fields(data) if number == 2)
     return Summary(update=_updates(data), remove=removed)
 
 
@@ -314,11 +310,7 @@ def _config(data: bytes) -> ConfigChange:
 
 
 def _exit(data: bytes) -> Exit:
-    return Exit(exit_code=_signed(next((value for number, value in fields(data) if number == 1), 0)))
-
-
-def _preempting(_: bytes) -> Preempting:
-    return Preempting()
+    return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
 _RECORDS: dict[int, Callable[[bytes], Record]] = {
@@ -327,5 +319,5 @@ _RECORDS: dict[int, Callable[[bytes], Record]] = {
     5: _config,
     17: _run,
     18: _exit,
-    23: _preempting,
+    23: lambda _: Preempting(),
 }

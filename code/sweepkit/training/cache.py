@@ -10,9 +10,7 @@ damaged is made anew. A cache that cannot be written is an error: without one, e
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.files import locked
+from sweepkit.files import locked, replacing_folder
 from sweepkit.training.data import Columns, Example, read
 from sweepkit.training.fingerprint import file_sha256, hash_now
 from sweepkit.training.text import normalize
@@ -126,18 +124,12 @@ def _build(file: Path, tokenizer: Any, recipe: Recipe, folder: Path, content: st
     for left in [folder, *folder.parent.glob(f"{folder.name}.*")]:
         if left.is_dir():  # damaged, or left by a builder that was killed: nobody else builds under our lock
             shutil.rmtree(left)
-    building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as building:
         with Writer(building, len(recipe.columns.references)) as writer:
             _write(writer, read(file, recipe.columns, recipe.delimiter), tokenizer, recipe)
         # It is the bytes just read that the folder's name must speak of.
         if hash_now(file) != content:
             raise DataError(f"{file}: must stay as it is while it is read, but it changed; start again")
-        building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
-        os.replace(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
 
 
 def _write(writer: Writer, examples: Iterator[Example], tokenizer: Any, recipe: Recipe) -> None:

@@ -1,14 +1,17 @@
-"""What is known of a `wandb` command that runs or ran: its command, files, marker, log, and how it ended."""
+"""The processes of `wandb` commands: what is started where, with which files and marker, and how it ended."""
 
 import contextlib
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from sweepkit.agents.identity import agent_identity, surely_alive
+from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
 
 MARKER_ENV = "SWEEPKIT_WANDB_AGENT"
@@ -65,7 +68,7 @@ class Command:
         name, _, value = self.marker(place).partition("=")
         return {**self.env, name: value, "WANDB_DIR": str(self.wandb_dir(place))}
 
-    def begun(self, slot: Slot) -> frozenset[str]:
+    def run_ids(self, slot: Slot) -> frozenset[str]:
         """Return the ids of the runs that agents of the slot have begun, in earlier calls too.
 
         An agent writes `config-<run>.yaml` before it starts a run, and never removes it.
@@ -75,7 +78,89 @@ class Command:
 
     def placements(self, slots: Sequence[Slot]) -> dict[str, Slot]:
         """Return the slot of every run that agents of these slots have begun."""
-        return {run_id: slot for slot in slots for run_id in self.begun(slot)}
+        return {run_id: slot for slot in slots for run_id in self.run_ids(slot)}
+
+
+class PlacedProcess:
+    """The agent of a slot, or the sweep's scheduler: started here, or taken over from a runner that was killed.
+
+    Args:
+        command: What is started for the sweep.
+        place: The name of its folder, log and marker.
+
+    Attributes:
+        pid: Of the last one; 0 before the first.
+        child: The process, when this one has started it and has not noticed its end.
+    """
+
+    def __init__(self, command: Command, place: str) -> None:
+        self.command = command
+        self.place = place
+        self.pid = 0
+        self.child: subprocess.Popen[bytes] | None = None
+        self._adopted = ""  # identity of a process that is not our child
+        self._log_from = 0
+
+    @property
+    def runs(self) -> bool:
+        """Return whether it was begun and no end of it was noticed."""
+        return self.child is not None or bool(self._adopted)
+
+    @property
+    def log(self) -> Path:
+        """Return the file that takes what it and its runs print."""
+        return self.command.log(self.place)
+
+    def log_tail(self) -> str:
+        """Return what was printed since it was started, the last 16 KiB."""
+        return _log_tail(self.log, self._log_from)
+
+    def start(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str]) -> None:
+        """Start it.
+
+        Args:
+            argv: The command.
+            cwd: Its working directory.
+            env: Variables beside those of the sweep and the place.
+        """
+        self.command.wandb_dir(self.place).mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as out:
+            self._log_from = out.tell()
+            self.child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**self.command.environment(self.place), **env},
+                start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, tier by tier
+            )
+        self.pid = self.child.pid
+
+    def adopt(self) -> bool:
+        """Take over the one that a killed runner of this folder left; return whether there is one."""
+        found = [pid for pid in self.pids() if is_agent(pid)]
+        if found:
+            self.pid, self._adopted = found[0], agent_identity(found[0])
+        return bool(found)
+
+    def poll(self) -> tuple[bool, int | None]:
+        """Return, once, that it has ended, and its exit code: None for one that was taken over, which is not ours."""
+        code = self.child.poll() if self.child is not None else None
+        if code is None and (not self._adopted or surely_alive(self._adopted)):
+            return False, None
+        self.child, self._adopted = None, ""
+        return True, code
+
+    def pids(self) -> list[int]:
+        """Return every process of the place: the command, its runs, and theirs."""
+        return carriers(self.command.marker(self.place))
+
+    def kill(self) -> None:
+        """Kill everything of the place, at once."""
+        for pid in self.pids():
+            send(pid, signal.SIGKILL)
 
 
 def place_of(slot: Slot) -> str:
@@ -119,7 +204,7 @@ def interrupt_pending(pid: int) -> bool:
     return any(int(line.split()[1], 16) & bit for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
 
 
-def said(log: Path, start: int) -> str:
+def _log_tail(log: Path, start: int) -> str:
     """Return what was written to a log after byte `start`, its last 16 KiB."""
     try:
         with open(log, "rb") as file:
@@ -130,7 +215,7 @@ def said(log: Path, start: int) -> str:
         return ""
 
 
-def why_gave_up(text: str) -> str:
+def give_up_reason(text: str) -> str:
     r"""Return why an agent stopped by itself although the sweep goes on: its runs fail; "" when it did not.
 
     >>> why_gave_up("… - ERROR - Detected 3 failed runs in the first 60 seconds, shutting down.\n")
@@ -140,7 +225,7 @@ def why_gave_up(text: str) -> str:
     return str(found[-1]).strip() if found else ""
 
 
-def ending(code: int, text: str) -> str:
+def describe_exit(code: int, text: str) -> str:
     r"""Return how a process ended, in words, with the last line of its log that says something.
 
     >>> ending(-9, "")

@@ -1,14 +1,18 @@
 """What one attempt of a run logged, read as it grows: its own `.wandb` files, or what it reported to us alone."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.reports import ReportTail
-from sweepkit.tracking.wandb_log import LogDecoder, fields
-from sweepkit.wandb import log_writer as w
+from sweepkit.tracking.wandb_file import WandbFile
+from sweepkit.wandb.log_writer import pb
 
 _SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
 _WRITTEN_BY_CLIENT = frozenset({"config.yaml", "wandb-summary.json"})  # W&B's client makes them anew when it sends
@@ -47,20 +51,17 @@ class AttemptReader:
         self.finished = False
         self._attempt = attempt
         self._clock = clock
-        self._files: dict[Path, _Growing] = {}
+        self._files: dict[Path, WandbFile] = {}
         self._tail = ReportTail(attempt.reports)
         self._waiting: list[Report] = []
-        self._exits = 0
         self._linked: set[tuple[str, int]] = set()
 
-    def read(self, *, over: bool) -> tuple[list[bytes], list[Report]]:
-        """Return new records of W&B's, and new reports if they stand for rows."""
-        payloads = list(self._payloads())
-        fresh = self._tail.read(final=over)
-        if not self.source and any(kind == w.HISTORY for payload in payloads for kind, _ in fields(payload)):
+    def read(self, *, over: bool) -> tuple[list[Any], list[Report]]:
+        """Return new records of W&B's (`pb.Record`), and new reports if they stand for rows."""
+        records = list(self._records())
+        self._waiting.extend(self._tail.read(final=over))
+        if not self.source and any(record.HasField("history") for record in records):
             self.source = "wandb"
-        self._exits += sum(kind == w.EXIT for payload in payloads for kind, _ in fields(payload))
-        self._waiting.extend(fresh)
         self.finished = over and self._settled()
         if not self.source and self._waiting and (self.finished or not self._files):
             self.source = "reports"
@@ -68,24 +69,29 @@ class AttemptReader:
             self._waiting.extend(self._attempt.recorded())
             self.source = "reports"
         if self.source == "reports":
-            payloads = [item for item in payloads if all(kind != w.HISTORY for kind, _ in fields(item))]
             reports, self._waiting = self._waiting, []
-            return payloads, reports
-        return payloads, []
+            return [record for record in records if not record.HasField("history")], reports
+        return records, []
 
     def _settled(self) -> bool:
         """Return whether nothing more can come of an attempt that is over."""
-        if self._exits >= len(self._files):
+        if all(file.exited for file in self._files.values()):
             return True
         newest = max(path.stat().st_mtime for path in self._files)
         return self._clock() - newest >= _SETTLE_S
 
-    def _payloads(self) -> Iterator[bytes]:
+    def _records(self) -> Iterator[Any]:
         for path in sorted(self._attempt.wandb_dir.glob("wandb/*run-*/run-*.wandb")):
             if not path.parent.name.startswith(("run-", "offline-run-")):
                 continue
-            growing = self._files.setdefault(path, _Growing(path))
-            yield from growing.read()
+            file = self._files.setdefault(path, WandbFile(str(path)))
+            # A file of no known format, or a record that is none of W&B's, cannot be sent: the others are.
+            with contextlib.suppress(ValueError):
+                for payload in file.read():
+                    with contextlib.suppress(DecodeError):
+                        record = pb.Record.FromString(payload)
+                        file.exited = file.exited or record.HasField("exit")
+                        yield record
 
     def link_files(self, target: Path) -> None:
         """Let W&B's client find what the program saved: beside the file that it sends."""
@@ -107,26 +113,3 @@ class AttemptReader:
             os.link(source, target)
         except OSError:  # another file system
             target.symlink_to(source.resolve())
-
-
-class _Growing:
-    """A `.wandb` file of a program, read as it grows."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._decoder: LogDecoder | None = LogDecoder()
-        self._offset = 0
-
-    def read(self) -> list[bytes]:
-        """Return the records that were completed since the last call; [] for a file of no known format."""
-        if self._decoder is None or self._path.stat().st_size == self._offset:
-            return []
-        with open(self._path, "rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-        self._offset += len(data)
-        try:
-            return self._decoder.feed(data)
-        except ValueError:
-            self._decoder = None
-            return []

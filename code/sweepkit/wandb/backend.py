@@ -32,8 +32,15 @@ from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
-from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
-from sweepkit.wandb.backend_plan import agents_folder, check_sweep, notes_of, sent_config
+from sweepkit.wandb.backend_plan import (
+    agent_environment,
+    agents_folder,
+    check_sweep,
+    dry_run_text,
+    lock_folder,
+    notes_of,
+    sent_config,
+)
 from sweepkit.wandb.importer import Collector, Importer, ImportTarget
 from sweepkit.wandb.scheduler import SchedulerProcess
 
@@ -62,7 +69,7 @@ def run_backend(
         options: How it is run; see `check_options`.
         sweep: The sweep's YAML or its name; None joins one that is at W&B already.
         wandb_sweep: Which one is joined: entity/project/id or the URL of its page; None with `sweep`.
-        slots_of: What a plan's runs may occupy, and what to tell of it.
+        slots_of: What a plan's runs may occupy, and notices of it.
         limits: How much is done.
 
     Raises:
@@ -98,19 +105,18 @@ def run_backend(
 def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
-    from sweepkit.wandb.api import fetch_sweep
-    from sweepkit.wandb.sweeps import check_login, parse_sweep_path
+    from sweepkit.wandb.client import sweep_path
+    from sweepkit.wandb.reader import fetch_sweep
+    from sweepkit.wandb.sweeps import check_login
 
     if options.fresh or options.sampler:
         raise ConflictError(
             f"--wandb-sweep {wandb_sweep}: takes all of the search from W&B; leave --fresh and --sampler out"
         )
-    path = str(
-        parse_sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
-    )
+    path = sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     check_login()
     fetched = fetch_sweep(path)
-    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
+    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.record.name)
     return plan_of(options, spec, searches=False), path
 
 
@@ -148,7 +154,7 @@ def _create_at_wandb(opened: OpenSweep) -> OpenSweep:
         entity=os.environ.get("WANDB_ENTITY") or spec.entity,
         project=os.environ.get("WANDB_PROJECT") or spec.project,
     )
-    where = {"path": str(made.path), "url": made.url, "scheduler": "scheduler" in config}
+    where = {"path": made.path, "url": made.url, "scheduler": "scheduler" in config}
     sweep = opened.store.update_sweep(opened.sweep.sweep_id, meta={"wandb": where})
     return replace(opened, sweep=sweep, notes=(*opened.notes, *made.warnings))
 
@@ -186,7 +192,7 @@ def _led(opened: OpenSweep, limits: Limits, notes: Sequence[str]) -> "_WandbLedS
     )
     importer = Importer(open_wandb_watch(command.sweep), target)
     importer.missing_results()
-    importer.look()
+    importer.poll()
     total = GridEngine(plan.spec.space).total() if plan.spec.method is Method.GRID else None
     screen = Screen() if sys.stdout.isatty() and not opened.options.json else None
     session = Session(opened, total=total, screen=screen)  # counts what was found
@@ -201,7 +207,7 @@ class _WandbLedSweep:
         command: How its agents are started.
         importer: Takes in what W&B has of it.
         limits: How much is done.
-        notes: What to tell first.
+        notes: Notices that come first.
     """
 
     def __init__(
@@ -223,7 +229,7 @@ class _WandbLedSweep:
         """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         self.session.start_showing()
         try:
-            self._tell_first()
+            self._notify_first()
             self._supervise()
             settled = self._settle()
         except BaseException:
@@ -239,7 +245,7 @@ class _WandbLedSweep:
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _tell_first(self) -> None:
+    def _notify_first(self) -> None:
         meta = self.session.sweep.meta["wandb"]
         for note in [
             *self.notes,
@@ -280,7 +286,7 @@ class _WandbLedSweep:
 
     def _loop(self, *, over: bool) -> None:
         pause = threading.Event()
-        told, known = 0, len(self.command.placements(self.session.slots))
+        notified, known = 0, len(self.command.placements(self.session.slots))
         leads = self.scheduler is not None and not over
         while True:
             busy = self.agents.tick()
@@ -292,8 +298,8 @@ class _WandbLedSweep:
                     self.agents.end(self.scheduler.failed)
             if not busy and not leads:
                 return
-            if (level := self.agents.interrupt_level) > told:
-                told = level
+            if (level := self.agents.interrupt_level) > notified:
+                notified = level
                 self.session.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
             if (begun := len(self.command.placements(self.session.slots))) != known:
                 known = begun
@@ -302,11 +308,11 @@ class _WandbLedSweep:
             pause.wait(_TICK_S)
 
     def _settle(self) -> bool:
-        """Look until W&B counts no run of this host as running; return whether it came to that."""
+        """Poll until W&B counts no run of this host as running; return whether it came to that."""
         pause = threading.Event()
         tries = 2 if self.agents.interrupt_level else int(_SETTLE_S / 2)
         for _ in range(tries):
-            if self.collector.look() and not self.importer.running():
+            if self.collector.poll() and not self.importer.running():
                 return True
             pause.wait(2.0)
         return False
@@ -337,6 +343,6 @@ class _WandbLedSweep:
 
 def control_at_wandb(sweep: SweepRecord, command: str) -> None:
     """Ask W&B to pause, resume, stop or cancel a recorded sweep that it leads. Raises TrackingError."""
-    from sweepkit.wandb.sweeps import parse_sweep_path, set_sweep_state
+    from sweepkit.wandb.sweeps import set_sweep_state
 
-    set_sweep_state(parse_sweep_path(sweep.meta["wandb"]["path"]), command)
+    set_sweep_state(sweep.meta["wandb"]["path"], command)

@@ -1,4 +1,4 @@
-"""The W&B client as the readers of this room use it: connect, page, scan, and say in words what went wrong.
+"""The W&B client as the readers of this room use it: connect, page, scan, and put into words what went wrong.
 
 The client is asked through `wandb.Api` alone. Three of its habits are undone here: it asks at a terminal for a missing
 key (a reader must end with a message), it makes an empty folder for every run that it reads, and it answers a second
@@ -6,7 +6,6 @@ question from memory.
 """
 
 import contextlib
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,10 +14,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sweepkit.errors import TrackingError
-from sweepkit.wandb.rows import RawRun, Searched, Told, seconds, told_by
+from sweepkit.wandb.access import describe_error, environment_kept, has_key, http_status, no_key_text, require_wandb
+from sweepkit.wandb.rows import LoggedHistory, RawRun, SearchTarget, extend_history, seconds
 
 _TIMEOUT_S = 60  # of one question, the client's own retries included
-# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
+# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server answered.
 _PATIENCE = {
     "x_graphql_retry_max": 4,
     "x_graphql_retry_wait_min_seconds": 1.0,
@@ -30,23 +30,29 @@ _AT_A_TIME = 32
 _READERS = 4  # histories are read by so many requests at once: W&B counts the requests of a key
 _PATH = re.compile(r"([^/\s](?:[^/]*[^/\s])?)/([^/\s](?:[^/]*[^/\s])?)/(?:sweeps/)?([^/\s]+)")
 _VERIFYING = re.compile(r"(Failed to verify|An error occurred while verifying) credentials with \S+: ")
-_STATUS = re.compile(r"\bHTTP (\d{3})\b")
 _OF_KEYS = ("api key", "unauthorized", "permission", "not logged in")
-_SERVICE = "WANDB_SERVICE"
 _LONGEST = 300  # characters of the client's words
 _FORM = "must be ENTITY/PROJECT/ID or the URL of the sweep's page"
 
 
-def sweep_path(text: str) -> str:
+def sweep_path(text: str, *, entity: str | None = None, project: str | None = None) -> str:
     """Return entity/project/id of a sweep from that, from entity/project/sweeps/id or from the URL of its page.
 
     >>> sweep_path("https://wandb.ai/team/summaries/sweeps/ab12cd34?nw=1")
     'team/summaries/ab12cd34'
+    >>> sweep_path("ab12cd34", entity="team", project="qa")
+    'team/qa/ab12cd34'
+
+    Args:
+        text: What was given.
+        entity: Taken for one that is left out; None means it must be there.
+        project: Likewise.
 
     Raises:
-        TrackingError: It has another form.
+        TrackingError: It has another form, or leaves out what is not known.
     """
-    path = text
+    known = [entity or "", project or ""][: max(0, 2 - text.strip().count("/"))]
+    path = "/".join([*known, text.strip()])
     if "://" in text:
         parts = urlsplit(text)
         pieces = [unquote(piece) for piece in parts.path.split("/") if piece]
@@ -61,7 +67,7 @@ def sweep_path(text: str) -> str:
     return "/".join(match.groups())
 
 
-def connect(text: str) -> "WandbServer":
+def connect(text: str) -> "SweepClient":
     """Return the W&B server that WANDB_BASE_URL (default: W&B's own) and the user's key lead to, for one sweep.
 
     Args:
@@ -72,31 +78,19 @@ def connect(text: str) -> "WandbServer":
             cannot be reached.
     """
     path = sweep_path(text)
-    spec = importlib.util.find_spec("wandb")
-    if spec is None or spec.origin is None:  # a folder named wandb/ is no package
-        raise TrackingError(f"wandb {path}: needs the package wandb, got none; install it: pip install wandb")
-    import wandb
+    client = require_wandb(f"wandb {path}")
     from wandb.sdk import wandb_setup
 
-    with telling(path):
+    with client_errors(path):
         settings = wandb_setup.singleton().settings
         _check_host(text, settings.app_url)
-        _check_key(path, settings.base_url)
+        if not has_key(settings.base_url, keep=False):
+            raise TrackingError(f"wandb {path}: {no_key_text(settings.base_url)}")
         entity, project, _ = path.split("/")
-        with _patient(settings), _children_unaware():
-            # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
-            return WandbServer(path, wandb.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
-
-
-@contextlib.contextmanager
-def _children_unaware() -> Iterator[None]:
-    """Keep the client from telling its service process to programs that are started later: theirs is another one."""
-    before = os.environ.get(_SERVICE)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_SERVICE, None)
+        # Programs that are started later must not inherit this client's service process: theirs is another one.
+        with _patient(settings), environment_kept("WANDB_SERVICE"):
+            # With these the client does not ask the server for the user's own ones, which a service account lacks.
+            return SweepClient(path, client.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
 
 
 @contextlib.contextmanager
@@ -124,20 +118,7 @@ def _check_host(text: str, app_url: str) -> None:
         )
 
 
-def _check_key(path: str, base_url: str) -> None:
-    """Refuse to begin without a key: the client would ask for one at a terminal and write it to disk."""
-    from wandb.sdk.lib import wbauth
-
-    found = wbauth.authenticate_session(
-        host=base_url, source="sweepkit", no_offline=True, prompt=False, update_session=False
-    )
-    if found is None:
-        raise TrackingError(
-            f"wandb {path}: needs a key of {base_url}, got none; set WANDB_API_KEY or run `wandb login` once"
-        )
-
-
-class WandbServer:
+class SweepClient:
     """One sweep on a server. Made by `connect`.
 
     Args:
@@ -183,29 +164,29 @@ class WandbServer:
     def histories(
         self,
         runs: Sequence[Any],
-        searched: Searched,
-        before: Mapping[str, Told],
+        searched: SearchTarget,
+        before: Mapping[str, LoggedHistory],
         *,
         until: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Told]:
-        """Return what each run told, by its id: the rows after those that `before` knows of are read.
+    ) -> dict[str, LoggedHistory]:
+        """Return what each run logged, by its id: the rows after those that `before` knows of are read.
 
         Args:
             runs: Which runs, in the order in which they are read.
             searched: Which metric is meant.
-            before: What they had told already.
+            before: What they had logged already.
             until: Asked from time to time; once it is true, the runs that are left are left out.
         """
 
-        def read(run: Any) -> Told:
-            known = before.get(run.id, Told())
+        def read(run: Any) -> LoggedHistory:
+            known = before.get(run.id, LoggedHistory())
             if not rows_of(run):
                 return known
             # No cache on disk: a run that was resumed has other rows than those that were kept.
             rows = run.scan_history(min_step=known.last_step + 1, use_cache=False)
-            return told_by(rows, searched, known)
+            return extend_history(rows, searched, known)
 
-        found: dict[str, Told] = {}
+        found: dict[str, LoggedHistory] = {}
         with ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="wandb-history") as pool:
             for start in range(0, len(runs), _AT_A_TIME):
                 if start and until():
@@ -216,7 +197,7 @@ class WandbServer:
 
 
 def rows_of(run: Any) -> int:
-    """Return how many rows a run logged; -1 when W&B does not say."""
+    """Return how many rows a run logged; -1 when W&B has no count."""
     count = run._attrs.get("historyLineCount")
     return count if isinstance(count, int) else -1
 
@@ -247,7 +228,7 @@ def raw_run(run: Any) -> RawRun:
 
 
 @contextlib.contextmanager
-def telling(path: str) -> Iterator[None]:
+def client_errors(path: str) -> Iterator[None]:
     """Turn what the client raises into a TrackingError that says what to do; keys are left out of it."""
     try:
         yield
@@ -258,9 +239,8 @@ def telling(path: str) -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
-    got = " ".join(str(error).split()) or type(error).__name__
-    got = _without_key(_VERIFYING.sub("", got))
-    status, lowered = _status(error, got), got.lower()
+    got = _VERIFYING.sub("", describe_error(error))
+    status, lowered = http_status(error, got), got.lower()
     if len(got) > _LONGEST:
         got = f"{got[:_LONGEST]} …"
     if status == 429:
@@ -276,20 +256,3 @@ def _words(error: Exception) -> str:
             "check the path, WANDB_BASE_URL and whose key it is"
         )
     return f"the server must answer, got: {got}; check the network and WANDB_BASE_URL, and try again"
-
-
-def _status(error: BaseException | None, text: str) -> int | None:
-    """Return the HTTP status behind an error of the client, which may stand in its words only; None without one."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        status = getattr(response, "http_status", None) or getattr(response, "status_code", None)
-        if status:
-            return int(status)
-        error = error.__cause__ or error.__context__
-    match = _STATUS.search(text)
-    return int(match.group(1)) if match else None
-
-
-def _without_key(text: str) -> str:
-    """Return a message without what could be a key of W&B: 40 or more letters, digits, "-" and "_" in a row."""
-    return re.sub(r"[A-Za-z0-9_-]{40,}", "(a key)", text)

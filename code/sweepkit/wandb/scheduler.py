@@ -6,14 +6,11 @@ again when it dies (it learns anew from the sweep's runs), and asked to end once
 
 import math
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
-from sweepkit.agents.identity import agent_identity, surely_alive
-from sweepkit.agents.launcher import carriers
 from sweepkit.model.events import Event, Notice
-from sweepkit.wandb.agent_process import Command, ending, is_agent, said, send
+from sweepkit.wandb.agent_process import Command, PlacedProcess, describe_exit, send
 
 _PLACE = "scheduler"
 _RESTARTS = 3
@@ -28,17 +25,13 @@ class SchedulerProcess:
 
     Args:
         command: The sweep's commands; `scheduler` is not empty.
-        emit: Told what the user should know.
+        emit: Takes what the user should know.
     """
 
     def __init__(self, command: Command, emit: Callable[[Event], None]) -> None:
-        self.command = command
         self.failed = ""
         self._emit = emit
-        self._process: subprocess.Popen[bytes] | None = None
-        self._adopted = ""
-        self._pid = 0
-        self._log_from = 0
+        self._process = PlacedProcess(command, _PLACE)
         self._deaths = 0
         self._not_before = 0.0
         self._done = False
@@ -46,23 +39,21 @@ class SchedulerProcess:
 
     def adopt(self) -> None:
         """Take over what a killed runner of this folder left; once, before the first `tick`."""
-        found = [pid for pid in carriers(self.command.marker(_PLACE)) if is_agent(pid)]
-        if found:
-            self._pid, self._adopted = found[0], agent_identity(found[0])
-            self._tell(f"the scheduler of an earlier call (process {found[0]}) is taken over")
+        if self._process.adopt():
+            self._notify(f"the scheduler of an earlier call (process {self._process.pid}) is taken over")
 
     def tick(self) -> bool:
         """Do what is due; return whether the scheduler runs or shall run."""
         now = time.monotonic()
-        if self._adopted and not surely_alive(self._adopted):
-            self._adopted = ""  # not our child: whether it had finished, its successor finds out
-        if self._process is not None and (code := self._process.poll()) is not None:
-            self._process = None
+        _, code = self._process.poll()
+        if (
+            code is not None
+        ):  # of one that was taken over there is none: whether it had finished, its successor finds out
             self._ended(code, now)
-        runs = self._process is not None or bool(self._adopted)
+        runs = self._process.runs
         if self._stops:
             if runs:
-                self._press(now)
+                self._interrupt(now)
             return runs
         if not runs and not self._done and not self.failed and now >= self._not_before:
             self._start()
@@ -74,21 +65,9 @@ class SchedulerProcess:
             self._stops.append(-math.inf)
 
     def _start(self) -> None:
-        log = self.command.log(_PLACE)
-        self.command.wandb_dir(_PLACE).mkdir(parents=True, exist_ok=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab") as out:
-            self._log_from = out.tell()
-            self._process = subprocess.Popen(
-                [*self.command.scheduler, self.command.sweep],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=self.command.scheduler_cwd,
-                env={**self.command.environment(_PLACE), "CUDA_VISIBLE_DEVICES": ""},
-                start_new_session=True,
-            )
-        self._pid = self._process.pid
+        command = self._process.command
+        argv = [*command.scheduler, command.sweep]
+        self._process.start(argv, cwd=command.scheduler_cwd, env={"CUDA_VISIBLE_DEVICES": ""})
 
     def _ended(self, code: int, now: float) -> None:
         if self._stops:
@@ -97,21 +76,21 @@ class SchedulerProcess:
             self._done = True
             return
         self._deaths += 1
-        words = ending(code, said(self.command.log(_PLACE), self._log_from))
+        words = describe_exit(code, self._process.log_tail())
         if self._deaths > _RESTARTS:
             self.failed = f"the sweep's scheduler died {self._deaths} times; the last one {words}"
-            self._tell(f"{self.failed}; see {self.command.log(_PLACE)}", warning=True)
+            self._notify(f"{self.failed}; see {self._process.log}", warning=True)
             return
         self._not_before = now + 2.0 ** (self._deaths - 1)
-        self._tell(f"the sweep's scheduler {words}; another one is started", warning=True)
+        self._notify(f"the sweep's scheduler {words}; another one is started", warning=True)
 
-    def _press(self, now: float) -> None:
+    def _interrupt(self, now: float) -> None:
         """Send Ctrl-C, once more after a while, then SIGKILL."""
         if now - self._stops[-1] < _STOP_S:
             return
         number = signal.SIGINT if len(self._stops) < 3 else signal.SIGKILL
         self._stops.append(now)
-        send(self._pid, number)
+        send(self._process.pid, number)
 
-    def _tell(self, text: str, *, warning: bool = False) -> None:
+    def _notify(self, text: str, *, warning: bool = False) -> None:
         self._emit(Notice(text=text, warning=warning))

@@ -3,10 +3,10 @@
 Measured with W&B 0.31 against a server that fails: the service tries again by itself, seconds to minutes apart, after
 answers 429 and 5xx, broken connections and while no server is there, and numbers a run's rows by their place, so that
 what arrived twice is there once. `--live` follows a file that grows, and ends only at a record that ends the run: a
-killed program writes none, so who makes the file must (`wandb_push`).
+killed program writes none, so who makes the file must (`sweepkit.wandb.run_file`).
 
 **A file that is sent again is appended**: the service asks how many rows the server has of the run and puts the file's
-first row behind them. So who sends again must ask first (`Sender.lines`), and leave out of the file what is there.
+first row behind them. So who sends again must ask first (`Sender.uploaded`), and leave out of the file what is there.
 What a server refuses for good (a key, a deleted run) ends the sending of that file.
 
 **W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
@@ -22,16 +22,14 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_run import wandb_installed
+from sweepkit.wandb.access import AccessAnswer, ask_access, describe_error, require_wandb
 
 _CHECK_S = 6.0
 _BEGIN_S = 30.0
-_REFUSED = (401, 403)
 _ERROR = 40  # W&B's severities are those of Python's logging
 _LOSSES = ("file transfer:", "runfiles:")  # how the log's lines on files that a program saved begin
 
@@ -52,27 +50,8 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
 """
 
 
-class Access(StrEnum):
-    """What came of asking a server who we are."""
-
-    GRANTED = "granted"
-    NO_KEY = "no key"
-    REFUSED = "refused"
-    AWAY = "away"  # no answer, or one that says nothing of the key
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a server said: `entity` when access is granted, else what to tell the user."""
-
-    access: Access
-    server: str
-    entity: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class UploadedCounts:
     """How much of a run a server has: rows of its history, of its system metrics, lines of its console."""
 
     rows: int = 0
@@ -86,7 +65,7 @@ class Sending:
     Attributes:
         path: The file.
         over: Nothing more is tried. `sent` says what came of it.
-        faults: What W&B said of what it did not send, in its words.
+        faults: W&B's messages on what it did not send, in its words.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,11 +96,10 @@ class Sender:
     """
 
     def __init__(self, directory: Path) -> None:
-        if not wandb_installed():
-            raise TrackingError("wandb: the package must be installed, got none; install it: pip install wandb")
         os.environ["WANDB_DIR"] = os.fspath(directory)
         os.environ["WANDB_SILENT"] = "true"  # W&B prints to the terminal of whoever imports it
         os.environ.pop("WANDB_MODE", None)  # offline is what the programs are; this is what is not
+        require_wandb("wandb")
         from wandb.sdk import wandb_setup
 
         self._logs = directory / "wandb" / "logs"
@@ -129,33 +107,11 @@ class Sender:
         self._singleton: Any = wandb_setup.singleton()
         self.server = str(self._singleton.settings.base_url)
 
-    def check(self) -> Answer:
+    def check(self) -> AccessAnswer:
         """Ask the server whose key it is that W&B finds; takes at most `_CHECK_S` seconds."""
-        from wandb.errors import AuthenticationError
-        from wandb.sdk.lib import wbauth
+        return ask_access(self._singleton.settings, timeout_s=_CHECK_S)
 
-        try:
-            auth = wbauth.authenticate_session(host=self.server, source="sweepkit", no_offline=True, prompt=False)
-        except AuthenticationError as error:
-            return self._answer(Access.REFUSED, f"the key is malformed: {error}")
-        if auth is None:
-            return self._answer(Access.NO_KEY)
-        return self._ask()
-
-    def _ask(self) -> Answer:
-        from wandb.apis.public.service_api import ServiceApi
-
-        try:
-            told = ServiceApi(self._singleton.settings, timeout=_CHECK_S).authenticate()
-        except Exception as error:  # W&B's own, and whatever its service meets
-            status = getattr(getattr(error, "response", None), "http_status", 0)
-            got = " ".join(str(error).split()) or type(error).__name__
-            if status in _REFUSED:
-                return self._answer(Access.REFUSED, f"answer {status}: {got}")
-            return self._answer(Access.AWAY, f"answer {status}: {got}" if status else f"no answer in {_CHECK_S:g} s")
-        return Answer(access=Access.GRANTED, server=self.server, entity=str(told.default_entity))
-
-    def lines(self, *, entity: str, project: str, run_id: str) -> Lines:
+    def uploaded(self, *, entity: str, project: str, run_id: str) -> UploadedCounts:
         """Return how much the server has of a run; nothing of one that it does not know.
 
         Raises:
@@ -169,21 +125,12 @@ class Sender:
                 _LINES, variables
             )
         except Exception as error:  # W&B's own, and whatever its service meets
-            got = " ".join(str(error).split()) or type(error).__name__
-            raise TrackingError(f"{self.server} must say what it has of run {run_id}, got: {got}") from error
+            raise TrackingError(
+                f"{self.server} must say what it has of run {run_id}, got: {describe_error(error)}"
+            ) from error
         bucket = (data.get("model") or {}).get("bucket") or {}
         counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
-        return Lines(rows=counts[0], events=counts[1], console=counts[2])
-
-    def _answer(self, access: Access, got: str = "") -> Answer:
-        hints = {
-            Access.NO_KEY: f"W&B must have an API key for {self.server}, got none in WANDB_API_KEY or netrc; "
-            "`wandb login` keeps one",
-            Access.REFUSED: f"{self.server} must accept the API key, got: {got}; set WANDB_API_KEY, or `wandb login` "
-            "again",
-            Access.AWAY: f"{self.server} must answer, got: {got}",
-        }
-        return Answer(access=access, server=self.server, text=hints[access])
+        return UploadedCounts(rows=counts[0], events=counts[1], console=counts[2])
 
     def send(self, path: Path, *, live: bool) -> Sending:
         """Begin to send a file; returns at once.

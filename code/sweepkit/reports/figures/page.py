@@ -3,9 +3,7 @@
 The figure's data lies beside it as CSV.
 """
 
-import csv
 import html
-import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +12,7 @@ from typing import Any
 
 from sweepkit.files import write_atomically
 from sweepkit.reports.figures.base import Drawn
+from sweepkit.text.csv_text import csv_text
 
 _CSS = """\
 :root { color-scheme: light dark; --page: #fbfbfa; --panel: #ffffff; --ink: #1d2327; --muted: #6b7680; --line: #c9ced3;
@@ -142,10 +141,4 @@ def write_figure(path: Path, figures: Sequence[Drawn], *, title: str) -> Path:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, columns in order of appearance; an empty file says there was nothing."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    if columns:
-        writer.writeheader()
-        writer.writerows(rows)
-    write_atomically(path, out.getvalue())
+    write_atomically(path, csv_text(rows))

@@ -11,8 +11,8 @@ from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.space import Space
 from sweepkit.sweep_config.read import from_config
 
-EMBEDDED = "data/checkpoints/"
-METRICS: Mapping[Goal, str] = {Goal.MAXIMIZE: "eval/rougeL_f1", Goal.MINIMIZE: "eval/loss"}
+_EMBEDDED = "data/checkpoints/"
+_METRICS: Mapping[Goal, str] = {Goal.MAXIMIZE: "eval/rougeL_f1", Goal.MINIMIZE: "eval/loss"}
 
 _SPACE: Mapping[str, Mapping[str, Any]] = {
     "lora_r": {"values": [8, 16, 32, 64]},
@@ -50,10 +50,10 @@ def guide_parameters(checkpoint: str) -> dict[str, dict[str, Any]]:
 
 def is_embedded(checkpoint: str) -> bool:
     """Return whether a checkpoint is one of the small ones that come with the toolkit."""
-    return EMBEDDED in checkpoint.replace("\\", "/")
+    return _EMBEDDED in checkpoint.replace("\\", "/")
 
 
-def guide_space(checkpoint: str) -> Space:
+def _guide_space(checkpoint: str) -> Space:
     """Return the fifteen parameters as a space."""
     return space_of(guide_parameters(checkpoint))
 
@@ -75,4 +75,4 @@ def metric_of(direction: str, name: str | None = None) -> Metric:
         name: Another name that the training reports, such as "eval/rouge1_f1".
     """
     goal = Goal(direction)
-    return Metric(name=name or METRICS[goal], goal=goal)
+    return Metric(name=name or _METRICS[goal], goal=goal)

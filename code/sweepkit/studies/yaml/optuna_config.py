@@ -32,7 +32,7 @@ from sweepkit.training.config.training_schema import Schema, schema_of
 
 __all__ = ["OptunaConfig", "find_optuna_config", "read_optuna_config", "read_optuna_text"]
 
-KEYS = (
+_KEYS = (
     "optuna",
     "search_space",
     "pruning",
@@ -177,7 +177,7 @@ def _base_config(check: Checker, directory: str) -> _Base:
 def _sections(check: Checker, base: _Base) -> dict[str, Any]:
     """Return the fields of an OptunaConfig that the file gives; what is wrong is noted."""
     data = check.document.data
-    check.known_keys(data, (), KEYS, "an Optuna configuration")
+    check.known_keys(data, (), _KEYS, "an Optuna configuration")
     task = base.config.task if base.config is not None else None
     given = sections.read_study(check, data, task)
     tree = check.mapping(data, (), "search_space")

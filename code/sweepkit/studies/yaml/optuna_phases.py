@@ -9,7 +9,7 @@ from sweepkit.studies.yaml.optuna_values import DEFAULT_TRIALS, Phase, PhaseKind
 from sweepkit.sweep_config.checker import Checker, nearest
 from sweepkit.text.yaml import KeyPath
 
-REST = "rest"  # a stage of all parameters that no stage before has searched
+_REST = "rest"  # a stage of all parameters that no stage before has searched
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _COMMON = ("name", "kind")
 _KEYS: Mapping[PhaseKind, tuple[str, ...]] = {
@@ -113,13 +113,13 @@ def _parameters(
 ) -> tuple[str, ...]:
     """Return the names that a stage searches: those listed, or the rest."""
     here = (*path, "parameters")
-    if node.get("parameters") == REST:
+    if node.get("parameters") == _REST:
         if not rest:
-            check.refuse(here, "no parameter is left: the stages before search them all", got=REST)
+            check.refuse(here, "no parameter is left: the stages before search them all", got=_REST)
         return tuple(rest)
     listed = check.strings(node, path, "parameters")
     if not listed and isinstance(node.get("parameters", []), list):
-        check.refuse(here, "a stage searches at least one parameter", got=[], hint=f"or write parameters: {REST}")
+        check.refuse(here, "a stage searches at least one parameter", got=[], hint=f"or write parameters: {_REST}")
     for index, name in enumerate(listed):
         if name not in names:
             check.refuse((*here, index), f"{name} is not in the search_space", got=name, hint=nearest(name, names))

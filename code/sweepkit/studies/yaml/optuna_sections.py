@@ -18,7 +18,7 @@ _ROUGE = ("rougeL_f1", "rouge_combined_f1", "rouge1_f1", "rouge2_f1", "composite
 _SUMMARY_METRICS = {**{f"eval/{name}": _UP for name in _ROUGE}, "eval/loss": _DOWN, "eval/repetition_rate": _DOWN}
 _IMAGE_METRICS = {"eval/macro_f1": _UP, "eval/accuracy": _UP, "eval/loss": _DOWN, "eval/macro_f1_std": _DOWN}
 # What each task's trainer reports, the default first, and which way is better.
-METRICS: Mapping[str, Mapping[str, Goal]] = {
+_METRICS: Mapping[str, Mapping[str, Goal]] = {
     "summarization": _SUMMARY_METRICS,
     "image_classification": _IMAGE_METRICS,
     "perceiver": _IMAGE_METRICS,
@@ -127,7 +127,7 @@ def _objectives(check: Checker, node: Mapping[str, Any], path: KeyPath, task: st
         if one in node and many in node:
             hint = "metrics and directions are for several objectives"
             check.refuse((*path, one), f"{one} and {many} cannot both be given", got=node[one], hint=hint)
-    known = METRICS.get(task or "", {})
+    known = _METRICS.get(task or "", {})
     if not several:
         metric = check.string(node, path, "metric")
         goal = _goal(check, node, path, "direction")

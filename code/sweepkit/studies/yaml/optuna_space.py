@@ -43,7 +43,7 @@ _OLD_KEYS: Mapping[str, str] = {"min": "low", "max": "high", "q": "step", "value
 _RANGE_KEYS = ("type", "low", "high", "step", "log")
 _CHOICE_KEYS = ("type", "choices")
 _KINDS: Mapping[str, ParameterKind] = {"int": "int", "categorical": "categorical"}  # the others are floats
-GROUP_SUFFIX = "_params"  # advanced_params and the like: a heading, no part of a name
+_GROUP_SUFFIX = "_params"  # advanced_params and the like: a heading, no part of a name
 
 
 def read_search_space(
@@ -91,15 +91,15 @@ def _group(
 ) -> list[tuple[KeyPath, SearchParameter]]:
     """Return the parameters of a group; none of one that is switched off."""
     name = str(path[-1])
-    if name.endswith(GROUP_SUFFIX):
+    if name.endswith(_GROUP_SUFFIX):
         if check.boolean(node, path, "enabled") is False:
             check.warn(path, "the group is left out: enabled is false")
             return []
         inner = {key: value for key, value in node.items() if key != "enabled"}
         return _level(check, inner, path, prefix, schema)
     if schema is not None and (prefix or name not in schema.sections):
-        hint = suggestion(name, schema.sections) or f"or call a heading {name}{GROUP_SUFFIX}"
-        rule = f"a group is a heading (…{GROUP_SUFFIX}) or a section of the training configuration"
+        hint = suggestion(name, schema.sections) or f"or call a heading {name}{_GROUP_SUFFIX}"
+        rule = f"a group is a heading (…{_GROUP_SUFFIX}) or a section of the training configuration"
         check.refuse(path, rule, got=name, hint=hint)
         return []
     return _level(check, node, path, f"{name}.", schema)

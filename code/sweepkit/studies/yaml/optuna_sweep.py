@@ -73,13 +73,13 @@ def space_of(config: OptunaConfig, *, listed: bool = False) -> Space:
         listed: Every parameter lists its values, for a grid; one that cannot stays as it is, and a grid refuses it.
     """
     parameters = [
-        Parameter(path=(item.name,), distribution=distribution_of(item, listed=listed)) for item in config.parameters
+        Parameter(path=(item.name,), distribution=_distribution_of(item, listed=listed)) for item in config.parameters
     ]
     space = Space(parameters=tuple(sorted(parameters, key=lambda item: item.path)))
     return with_constants(space, config.constants)
 
 
-def distribution_of(parameter: SearchParameter, *, listed: bool = False) -> Distribution:
+def _distribution_of(parameter: SearchParameter, *, listed: bool = False) -> Distribution:
     """Return the distribution of W&B that draws what the parameter says.
 
     Args:
@@ -146,7 +146,7 @@ def _extensions(config: OptunaConfig, sampler: Mapping[str, Any], space: Space) 
         "seed": config.seed,
         "sampler": None if own_method else sampler["name"] if bare else dict(sampler),
         "early_terminate": dict(config.pruning) or None,
-        "conditions": conditions_in(config.conditions, space) or None,
+        "conditions": _conditions_in(config.conditions, space) or None,
         "time_budget_s": config.timeout_s,
         "base_config": config.base_config,
         "wandb": dict(config.wandb) or None,
@@ -155,7 +155,7 @@ def _extensions(config: OptunaConfig, sampler: Mapping[str, Any], space: Space) 
     }
 
 
-def conditions_in(conditions: Mapping[str, Any], space: Space) -> dict[str, Any]:
+def _conditions_in(conditions: Mapping[str, Any], space: Space) -> dict[str, Any]:
     """Return the conditions that a part of the space still has: of parameters in it whose parents are in it, too."""
     present = {parameter.name for parameter in space.parameters}
     return {

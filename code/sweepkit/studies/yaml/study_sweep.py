@@ -22,8 +22,8 @@ PRUNERS: Mapping[str, Mapping[str, Any] | None] = {
     "patience": {"type": "patience", "patience": 3, "n_warmup_reports": 1},
     "none": None,
 }
-WANDB_GROUP = "optuna_search"
-WANDB_NAME = "trial_{number}"
+_WANDB_GROUP = "optuna_search"
+_WANDB_NAME = "trial_{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def study_sweep(study: Study) -> dict[str, Any]:
     if study.cpus_per_run is not None:
         own["cpus_per_run"] = study.cpus_per_run
     if study.wandb:
-        own["wandb"] = {"group": WANDB_GROUP, "name": WANDB_NAME}
+        own["wandb"] = {"group": _WANDB_GROUP, "name": _WANDB_NAME}
     constants = {name: {"value": value} for name, value in study.fixed.items()}
     return {
         "name": study.name,

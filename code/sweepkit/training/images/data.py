@@ -8,9 +8,6 @@ made.
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweepkit.errors import DataError
-from sweepkit.files import locked
+from sweepkit.files import locked, replacing_folder
 from sweepkit.paths import ROOT_DIR
 from sweepkit.training.config.image_sections import ImageDataSection
 from sweepkit.training.images import arrays, files
@@ -166,8 +163,8 @@ def _save(building: Path, images: Images, rows: Iterable[Pixels], none: str) -> 
         pixels[at] = row
     pixels.flush()
     np.save(building / "labels.npy", images.labels)
-    told = {"classes": images.classes, "names": list(images.names), "test_rows": images.test_rows}
-    (building / "images.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    facts = {"classes": images.classes, "names": list(images.names), "test_rows": images.test_rows}
+    (building / "images.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
 
 def _opened(folder: Path, build: Any) -> Images:
@@ -176,24 +173,13 @@ def _opened(folder: Path, build: Any) -> Images:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
-                _build(folder, build)
-    told = json.loads((folder / "images.json").read_text(encoding="utf-8"))
+                with replacing_folder(folder) as building:
+                    build(building)
+    facts = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     return Images(
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
         labels=np.load(folder / "labels.npy"),
-        classes=tuple(told["classes"]),
-        names=told["names"],
-        test_rows=told["test_rows"],
+        classes=tuple(facts["classes"]),
+        names=facts["names"],
+        test_rows=facts["test_rows"],
     )
-
-
-def _build(folder: Path, build: Any) -> None:
-    """Let `build` fill a folder beside, then put that in place."""
-    building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    try:
-        build(building)
-        building.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from the team
-        os.replace(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise

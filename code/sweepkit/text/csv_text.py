@@ -1,0 +1,72 @@
+"""CSV in and out, the one set of rules for tables of runs: whatever opens such a file or writes one does it here.
+
+Reading is pandas'. Writing is the standard library's, which is what pandas calls for it: a runner writes its table
+while its runs train, and importing pandas would cost it a second, 80 MB and a thread.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.errors import DataError
+from sweepkit.text.json_text import json_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_csv(file: Path) -> "pd.DataFrame":
+    """Return a CSV file as a table of text: every cell as it is written, "" where it is empty or its row too short.
+
+    UTF-8, with or without a byte order mark. Cells beyond the last column are dropped, empty lines skipped; of an empty
+    file the table is empty. What the text means is for the caller to say: a seed "01" and a name "null" are text.
+
+    Args:
+        file: With a header, cells separated by commas.
+
+    Raises:
+        DataError: The file cannot be read, is not in UTF-8, or a quote does not end.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(
+            file,
+            encoding="utf-8-sig",
+            dtype=str,
+            na_filter=False,
+            index_col=False,
+            usecols=lambda _: True,  # told which columns there are, pandas drops the cells beyond them
+        )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:  # ParserError and UnicodeDecodeError among them
+        raise DataError(
+            f"{file}: must be a readable CSV file in UTF-8, got: {error}; name a file with one run a row"
+        ) from None
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    r"""Return rows as CSV text; missing cells and None are empty, lists, mappings and booleans are JSON.
+
+    Args:
+        rows: Column name → value.
+        columns: In their order; () takes those of the rows, in order of appearance. Without any the text is empty.
+
+    >>> csv_text([{"lr": 0.1, "tags": ["가"]}, {"ok": True}])
+    'lr,tags,ok\n0.1,"[""가""]",\n,,true\n'
+    """
+    columns = columns or list(dict.fromkeys(name for row in rows for name in row))
+    if not columns:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return json_text(value) if isinstance(value, list | dict | bool) else value
