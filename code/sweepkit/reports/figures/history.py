@@ -81,7 +81,7 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
         if at:
             mark = {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75}
-            look = {"name": f"{state.value} ({len(at)})", "marker": mark, "yaxis": on}
+            look: dict[str, Any] = {"name": f"{state.value} ({len(at)})", "marker": mark, "yaxis": on}
             look |= {"legendgroup": state.value, "showlegend": index == 0}
             here = [rows[place] for place in at]
             traces.append(points(here, table, [place + 1 for place in at], [values[place] for place in at], **look))
