@@ -306,7 +306,7 @@ def ways() -> dict[str, list[tuple[str, str]]]:
     found = {}
     for way, opening in WAYS.items():
         part = text.split(opening, 1)[1]
-        part = re.split(r"\n(?:And back|Which configuration)|\n## ", part)[0]
+        part = re.split(r"\n(?:And back|Who leads|Which configuration)|\n## ", part)[0]
         steps = [pair for a, b, c, d in _STEP.findall(part) for pair in ((a, b), (c, d)) if pair[0]]
         found[way] = [(file, name) for file, name in steps if (PACKAGE / file).exists()]
     return found

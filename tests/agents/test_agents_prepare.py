@@ -19,7 +19,7 @@ from sweepkit.model.records import Attempt, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.sweep_config.read import from_config
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}
 ATTEMPT = Attempt(
@@ -75,12 +75,9 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
     paths = workplace.paths
     env = prepare(workplace, ATTEMPT, SLOT).env
     contract = wandb_environment(
-        run_id="abc",
-        group="my-sweep",
+        RunCard(run_id="abc", group="my-sweep", project="요약", entity="team"),
         param_path=paths.parameters("abc-2"),
         directory=paths.wandb_dir("abc", "abc-2"),
-        project="요약",
-        entity="team",
     )
     assert env.pop("MASTER_PORT") == env.pop("PET_MASTER_PORT")
     assert env == {

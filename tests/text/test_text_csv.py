@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.text.csv_text import csv_text, read_csv
+
+WORDS = words_of(__file__)
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=8)
 
@@ -40,7 +43,7 @@ def test_cells_are_text_as_they_are_written(tmp_path, text, rows):
 
 @pytest.mark.parametrize("text", ["온도\n1\n".encode("cp949"), 'a,b\n"x,2\n'])
 def test_what_is_no_table_in_utf_8_is_refused_with_its_name(tmp_path, text):
-    with pytest.raises(DataError, match=r"t\.csv: must be a readable CSV"):
+    with pytest.raises(DataError, match=WORDS["csv-must-be"]):
         read(tmp_path, text)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, parameters_text, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
 # What any W&B user writes; it knows nothing of us. It waits for a byte on stdin so that the test may look between.
@@ -43,11 +44,12 @@ PARAMS = {
 }
 
 
-def environment(directory, **more):
+def environment(directory, project=""):
     param_path = directory / "params.yaml"
     write_parameters(param_path, PARAMS)
     base = {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
-    ours = wandb_environment(run_id="run7", group="첫 스윕", param_path=param_path, directory=directory, **more)
+    card = RunCard(run_id="run7", group="첫 스윕", project=project)
+    ours = wandb_environment(card, param_path=param_path, directory=directory)
     return base | ours
 
 
@@ -92,22 +94,22 @@ def test_an_unmodified_script_gets_its_parameters_and_is_read_while_it_runs(tmp_
 
 
 def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_path):
-    found = wandb_environment(run_id="r", group="g", param_path=tmp_path / "p", directory=tmp_path)
+    found = wandb_environment(RunCard(run_id="r", group="g"), param_path=tmp_path / "p", directory=tmp_path)
     assert found["WANDB_MODE"] == "offline" and "WANDB_SWEEP_ID" not in found and "WANDB_PROJECT" not in found
     assert "WANDB_SWEEP_ID" in FOREIGN_VARIABLES
     # Without it W&B keeps rows back for 15 s, which no other test would see.
     assert 0 < float(found["WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"]) <= 0.2
-    online = {"project": "p", "entity": "e", "name": "n", "online": True}
-    found = wandb_environment(run_id="r", group="g", param_path="p", directory="d", **online)
+    card = RunCard(run_id="r", group="g", project="p", entity="e", name="n")
+    found = wandb_environment(card, param_path="p", directory="d", online=True)
     assert found["WANDB_MODE"] == "online" and "WANDB_ERROR_REPORTING" not in found
     assert (found["WANDB_PROJECT"], found["WANDB_ENTITY"], found["WANDB_NAME"]) == ("p", "e", "n")
     assert all(isinstance(value, str) for value in found.values())
 
 
 def test_a_script_s_own_project_and_id_give_way_only_to_a_project_of_the_sweep_d36(tmp_path):
-    asked = {"run_id": "r", "group": "g", "param_path": tmp_path / "p", "directory": tmp_path}
-    assert "WANDB_LAUNCH" not in wandb_environment(**asked)
-    assert wandb_environment(**asked, project="p")["WANDB_LAUNCH"] == "true"
+    card, asked = RunCard(run_id="r", group="g"), {"param_path": tmp_path / "p", "directory": tmp_path}
+    assert "WANDB_LAUNCH" not in wandb_environment(card, **asked)
+    assert wandb_environment(replace(card, project="p"), **asked)["WANDB_LAUNCH"] == "true"
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)

@@ -15,7 +15,6 @@ from sweepkit.tracking.wandb_run import start_run
 run = start_run({"lr": 0.5, "model": {"dim": 8}}, project="proj", directory=sys.argv[1])
 for step in (1, 2):
     run.log({"loss": 1.0 / step, "epoch": step}, step=step)
-run.summarize({"best": 0.5})
 run.finish(int(sys.argv[2]))
 run.finish()
 print(run.directory)
@@ -35,7 +34,7 @@ def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
     tail = WandbTail(tmp_path / "new")
     reports = tail.read()
     assert [(r.step, r.values["loss"], r.values["epoch"]) for r in reports] == [(1, 1.0, 1), (2, 0.5, 2)]
-    assert tail.exit_code == 4 and tail.summary["best"] == 0.5
+    assert tail.exit_code == 4
     assert (tail.run.group, tail.run.project, tail.run.run_id, tail.run.sweep_id) == ("첫 스윕", "proj", "r1", "")
     assert (tail.run.name, tail.run.tags) == ("trial_7", ("a", "나"))
     assert tail.run.config == {"lr": 0.5, "model": {"dim": 8}}

@@ -10,7 +10,7 @@ from sweepkit.training.results import Evaluation, best_of, finite, write_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # transformers' own, at import
-    from sweepkit.training.callbacks import Telling, evaluation_scores
+    from sweepkit.training.callbacks import ReportingCallback, evaluation_scores
 
 ARGS = SimpleNamespace(eval_strategy="steps")
 
@@ -27,7 +27,7 @@ class Tracker:
 def told(tmp_path):
     read, lines = ["learning_rate"], []
     file = tmp_path / "reports.jsonl"
-    telling = Telling(
+    telling = ReportingCallback(
         say=lines.append,
         used=lambda: list(read),
         reporter=ReportWriter.from_env({"SWEEPKIT_REPORT_FILE": str(file)}),

@@ -136,10 +136,11 @@ with WandbBackend() as backend:
         add(backend, sweep_id, f"more{n:03d}", "finished", [], n, summary={"acc": 0.5})
     add(backend, sweep_id, "early", "finished", [2.0], 10, created_at="2025-12-31T23:59:59.500000Z")
     from sweepkit.wandb.source import read_wandb
-    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.reader import fetch_sweep
     found = read_wandb("wandb:" + path)
     once = dict(backend.operations)
-    sweep, table, page = found.sweep, found.table, found.sweep.url
+    sweep, table = found.sweep, found.table
+    page = f"{backend.url}/{ENTITY}/{PROJECT}/sweeps/{sweep_id}"
     small = page.replace(sweep_id, backend.add_sweep(CONFIG))
     add(backend, small.rpartition("/")[2], "one", "finished", [8.0, 9.0], 3)
     acc = fetch_sweep(small, metric="acc", goal="maximize")
@@ -147,6 +148,7 @@ with WandbBackend() as backend:
         fetch_sweep(small, metric="acc")
     except SweepKitError as error:
         alone = str(error)
+    record = sweep.record
     runs = {r.run_id: [r.number, r.state, r.params, len(r.history), r.summary, r.outcome.get("exit_code")]
             for r in sweep.runs}
     best = {r.run_id: r.best_metrics for r in sweep.runs}
@@ -154,11 +156,11 @@ with WandbBackend() as backend:
     print(json.dumps({
         "runs": runs, "numbers": [r.number for r in sweep.runs], "names": len({r.run_id for r in sweep.runs}),
         "best": best["z-first"], "nan": repr(next(r.history for r in sweep.runs if r.run_id == "nan")),
-        "sweep": [sweep.path, sweep.sweep_id, sweep.name, sweep.state, sweep.metric, sweep.goal, sweep.expected],
-        "config": sweep.config, "text": json.loads(sweep.text), "page": page.removeprefix(backend.url),
+        "sweep": [sweep.path, record.name, record.state, record.metric, record.goal, record.meta.get("total")],
+        "config": sweep.config, "text": json.loads(record.text),
         "rows": {name: rows[name] for name in ("z-first", "failed", "crashed", "more007", "early")},
         "columns": [[c.name, c.numeric, c.low, c.high] for c in table.columns], "ranked": table.ranked()[0].run_id,
-        "acc": [acc.metric, acc.goal, [r.history for r in acc.runs]], "alone": alone,
+        "acc": [acc.record.metric, acc.record.goal, [r.history for r in acc.runs]], "alone": alone,
         "service": "WANDB_SERVICE" in os.environ,
         "once": once, "unknown": dict(backend.unknown), "left": sorted(str(p) for p in Path().rglob("*") if p.is_dir()),
     }))
@@ -180,9 +182,8 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert list(states.values()) == ["stopped", "pending", "running", "pending", "finished"]
     assert told["best"] == {"손실/val": 0.25, "acc": 0.75} and told["nan"] == "(nan, 3.0, inf)"
     path = f"{ENTITY}/{PROJECT}/sweep000"
-    assert told["sweep"] == [path, "sweep000", "요약 탐색", "running", "손실/val", "minimize", None]
+    assert told["sweep"] == [path, "요약 탐색", "running", "손실/val", "minimize", None]
     assert told["config"] == told["text"] and "settings" not in told["config"] and "controller" not in told["config"]
-    assert told["page"] == f"/{ENTITY}/{PROJECT}/sweeps/sweep000"
     # The table: no row has a value that it did not log.
     assert told["rows"]["z-first"][:4] == [1, 0.25, {"x": 0, "opt.lr": 0.01}, 25000.0]
     assert told["rows"]["failed"][:2] == [3, 9.0] and told["rows"]["early"][:2] == [0, 2.0]
@@ -202,7 +203,7 @@ FAULTS = """
 import urllib.request
 with WandbBackend() as backend:
     sweep_id, path = connected(backend)
-    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.reader import fetch_sweep
     def told(*args):
         try:
             return fetch_sweep(*args).path
@@ -237,7 +238,7 @@ def test_what_is_wrong_is_told_in_a_sentence_with_what_to_do(tmp_path):
 @pytest.mark.slow
 def test_without_a_key_it_ends_with_a_message_and_asks_nobody(tmp_path):
     code = """
-from sweepkit.wandb.api import fetch_sweep
+from sweepkit.wandb.reader import fetch_sweep
 try:
     fetch_sweep("team/p/ab")
 except SweepKitError as error:

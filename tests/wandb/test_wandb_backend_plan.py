@@ -177,29 +177,29 @@ def kinds(events):
 def test_runs_come_into_record_and_files_once(here):
     importer = Importer(here.server, here.target)
     here.server.runs = [run_of("a", history=(3.0, float("nan"))), run_of("b", RunState.FINISHED, (2.0,))]
-    assert kinds(importer.look()) == [RunStarted, RunReported, RunStarted, RunEnded]
-    assert importer.look() == [] and importer.running() == ["a"]
+    assert kinds(importer.poll()) == [RunStarted, RunReported, RunStarted, RunEnded]
+    assert importer.poll() == [] and importer.running() == ["a"]
     a, b = here.store.runs(here.sweep.sweep_id)
     assert (a.run_id, a.number, b.number, a.state, b.history) == ("a", 0, 1, RunState.RUNNING, (2.0,))
     assert a.outcome["device"] == "gpu 3" and b.outcome["host"] is None
     assert not here.paths.result("a").exists() and here.paths.result("b").exists()
     here.server.runs = [run_of("a", RunState.FAILED, (3.0,), reason="its program failed")]
-    assert kinds(importer.look()) == [RunEnded] and importer.running() == []
+    assert kinds(importer.poll()) == [RunEnded] and importer.running() == []
     assert here.paths.result("a").exists()
 
 
 def test_a_second_reader_finds_nothing_to_do_but_mends_a_missing_file(here):
     here.server.runs = [run_of("a", RunState.FINISHED, (1.0,))]
-    Importer(here.server, here.target).look()
+    Importer(here.server, here.target).poll()
     content = here.paths.result("a").read_bytes()
     here.paths.result("a").unlink()
     second = Importer(here.server, here.target)
-    assert second.missing_results() == 1 and second.look() == [] and here.paths.result("a").read_bytes() == content
+    assert second.missing_results() == 1 and second.poll() == [] and here.paths.result("a").read_bytes() == content
 
 
 def test_a_missing_metric_stays_missing(here):
     here.server.runs = [run_of("a", RunState.FINISHED)]
-    Importer(here.server, here.target).look()
+    Importer(here.server, here.target).poll()
     (run,) = here.store.runs(here.sweep.sweep_id)
     assert run.history == () and run.summary is None and run.best_metrics == {}
 
@@ -219,14 +219,14 @@ def test_the_collector_endures_a_server_that_is_away_and_says_so_once(here):
     told = []
     collector = Collector(Importer(here.server, here.target), told.append)
     here.server.fails = TrackingError("away")
-    assert not collector.look() and not collector.look() and collector.order(0.0) is None
+    assert not collector.poll() and not collector.poll() and collector.order(0.0) is None
     here.server.fails = None
     here.server.runs = [run_of("a")]
-    assert collector.look()
+    assert collector.poll()
     assert [event.text for event in told if isinstance(event, Notice)] == ["away; trying again", "W&B answers again"]
     assert collector.order(0.0) is Order.WORK
     here.server.record = dataclasses.replace(here.server.record, state=SweepState.CANCELLED)
-    collector.look()
+    collector.poll()
     assert collector.order(0.0) is Order.END and collector.order(float("inf")) is None
 
 

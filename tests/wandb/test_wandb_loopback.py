@@ -8,10 +8,11 @@ import sys
 import pytest
 from wandb_backend import ENTITY, PROJECT, WandbBackend
 
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
 WANDB = [sys.executable, "-m", "wandb"]
+CARD = RunCard(run_id="r9", group="스윕", project="proj")
 
 FUNCTION = """
 import json, wandb
@@ -73,9 +74,7 @@ def test_the_agent_command_of_the_real_client(tmp_path):
 @pytest.mark.heavy
 def test_a_run_of_ours_goes_online_and_its_file_is_read_all_the_same(tmp_path):
     write_parameters(tmp_path / "p.yaml", {"x": 3})
-    ours = wandb_environment(
-        run_id="r9", group="스윕", param_path=tmp_path / "p.yaml", directory=tmp_path, project="proj", online=True
-    )
+    ours = wandb_environment(CARD, param_path=tmp_path / "p.yaml", directory=tmp_path, online=True)
     with WandbBackend() as backend:
         client([sys.executable, "-c", SCRIPT], backend.environment(tmp_path) | ours, tmp_path)
     run = backend.runs["r9"]
@@ -88,9 +87,7 @@ def test_a_run_of_ours_goes_online_and_its_file_is_read_all_the_same(tmp_path):
 @pytest.mark.slow
 def test_an_offline_run_of_ours_can_be_synced_later_into_its_group(tmp_path):
     write_parameters(tmp_path / "p.yaml", {"x": 3})
-    ours = wandb_environment(
-        run_id="r9", group="스윕", param_path=tmp_path / "p.yaml", directory=tmp_path, project="proj"
-    )
+    ours = wandb_environment(CARD, param_path=tmp_path / "p.yaml", directory=tmp_path)
     assert not FOREIGN_VARIABLES & set(os.environ)
     client([sys.executable, "-c", SCRIPT], ours, tmp_path)
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")

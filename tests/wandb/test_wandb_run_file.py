@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 
 from sweepkit.model.records import Report
+from sweepkit.tracking.wandb_env import RunCard
 from sweepkit.tracking.wandb_log import Exit, LogDecoder, LoggedRow, RunInfo, Summary, decode
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile
+from sweepkit.wandb.run_file import RunEnd, RunFile
 from sweepkit.wandb.sender import UploadedCounts
 
 NOTHING = UploadedCounts()
-CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",), params={"x": 1, "opt": {"lr": 1e-05}})
+CARD = RunCard(run_id="r1", project="p", group="그룹", tags=("t",))
+PARAMS = {"x": 1, "opt": {"lr": 1e-05}}
 END = RunEnd(exit_code=255, tags=("stopped",), notes="stopped: 이유", facts={"state": "stopped"}, summary={"loss": 2.0})
 
 
@@ -60,7 +62,7 @@ def attempt(tmp_path):
 
 
 def made(tmp_path, *attempts, uploaded=NOTHING, end=END):
-    file = RunFile(tmp_path / "push", CARD, uploaded=uploaded)
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS, uploaded=uploaded)
     assert file.feed(attempts)
     file.end(end)
     return file.path
@@ -71,7 +73,7 @@ def test_reports_become_rows_with_the_programs_step_as_a_column(tmp_path, attemp
     assert rows(path)[0] == (0, {"loss": 2, "step": 10})
     assert rows(path)[1][0] == 1 and rows(path)[1][1]["loss"] == "NaN"  # W&B's own word for it
     (first, last) = decoded(path, RunInfo)
-    assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", CARD.params)
+    assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", PARAMS)
     assert (first.tags, last.tags, last.sweep_id) == (("t",), ("t", "stopped"), "")
     assert decoded(path, Exit) == [Exit(exit_code=255)]
     assert decoded(path, Summary)[-1].update == {"sweepkit": {"state": "stopped"}, "loss": 2.0}
@@ -104,7 +106,7 @@ def test_a_second_attempt_goes_on_behind_the_first(tmp_path, attempt):
 def test_the_file_of_a_killed_program_is_believed_once_it_is_quiet(tmp_path, attempt):
     now = [0.0]
     killed = attempt(1, wandb=[w.history({"loss": 3}, step=0)], ended=False)
-    file = RunFile(tmp_path / "push", CARD, clock=lambda: now[0])
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS, clock=lambda: now[0])
     assert not file.feed([killed])
     now[0] = 1e12
     assert file.feed([killed]) and file.rows == 1
@@ -117,12 +119,12 @@ def test_rows_of_another_hosts_attempt_come_from_the_record(tmp_path, attempt):
 
 def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):
     path = made(tmp_path, attempt(1))
-    assert rows(path) == [] and decoded(path, RunInfo)[0].config == CARD.params and decoded(path, Exit)
+    assert rows(path) == [] and decoded(path, RunInfo)[0].config == PARAMS and decoded(path, Exit)
 
 
 def test_reports_that_wait_for_an_empty_wandb_file_are_told_at_the_end(tmp_path, attempt):
     running = attempt(1, wandb=[], reports=[{"loss": 1}], over=False)
-    file = RunFile(tmp_path / "push", CARD)
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS)
     assert not file.feed([running]) and file.rows == 0
     assert file.feed([AttemptFiles(**{**_fields(running), "over": True})]) and file.rows == 1
 
@@ -164,8 +166,8 @@ def test_wandbs_own_protobuf_reads_what_is_written(values):
 
 
 def test_what_has_no_utf8_form_is_sent_as_a_question_mark(tmp_path):
-    card = RunCard(run_id="r1", tags=("\ud800",), params={"x\ud800": "\ud800"})
-    file = RunFile(tmp_path / "push", card)
+    card = RunCard(run_id="r1", tags=("\ud800",))
+    file = RunFile(tmp_path / "push", card, params={"x\ud800": "\ud800"})
     file.end(RunEnd(exit_code=1, notes="\ud800"))
     last = decoded(file.path, RunInfo)[-1]
     assert last.tags == ("?",) and last.config == {"x?": "?"}

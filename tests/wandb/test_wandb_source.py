@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,12 @@ from wandb_backend import API_KEY, ENTITY, PROJECT, BackendRun, WandbBackend
 
 from sweepkit.analysis.progress import Watched, metrics_of, stalled
 from sweepkit.errors import DataError
-from sweepkit.model.records import RunRecord, SweepState
+from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.monitor.monitor import polite_s
 from sweepkit.paths import CODE_DIR
 from sweepkit.sweep_config.sweep import Method
-from sweepkit.wandb.api import FetchedSweep
+from sweepkit.wandb import reader
 from sweepkit.wandb.source import check_metric, is_wandb, spec_of
 
 WORDS = words_of(__file__)
@@ -131,21 +132,9 @@ def test_the_analysis_scripts_read_a_sweep_at_wandb(tmp_path):
         assert code == 2 and WORDS["storage-is-for"] in err
 
 
-def fetched(config, metric="loss"):
-    return FetchedSweep(
-        path="e/p/s",
-        sweep_id="s",
-        name="이름",
-        url="",
-        text="",
-        config=config,
-        state=SweepState.RUNNING,
-        wandb_state="RUNNING",
-        metric=metric,
-        goal="minimize",
-        created_at=0.0,
-        expected=None,
-    )
+def fetched(config, metric="loss", expected=None):
+    there = types.SimpleNamespace(config=config, name="이름", state="RUNNING", expected_run_count=expected, _attrs={})
+    return reader.sweep_of("e/p/s", there, metric=metric, goal="minimize")
 
 
 def test_a_yaml_that_only_wandb_takes_is_read_parameter_by_parameter():
@@ -178,15 +167,15 @@ def test_a_metric_that_no_run_logged_is_refused_with_the_nearest_name():
 
 
 def test_a_sweep_at_wandb_that_nobody_works_on_is_stalled_and_says_which_agent_to_start():
-    sweep = replace(fetched(CONFIG), expected=10)
-    assert (sweep.record().sweep_id, sweep.record().meta["total"]) == ("e/p/s", 10)
-    told = stalled(Watched(sweep=sweep.record(), metric=None, total=10, rows=[], live=[], now=1000.0))
+    sweep = fetched(CONFIG, expected=10)
+    assert (sweep.record.sweep_id, sweep.record.meta["total"]) == ("e/p/s", 10)
+    told = stalled(Watched(sweep=sweep.record, metric=None, total=10, rows=[], live=[], now=1000.0))
     assert told == WORDS["nothing-has-run"]
 
 
 def test_several_metrics_of_a_sweep_are_its_objectives():
     several = [{"name": "loss"}, {"name": "acc", "goal": "maximize"}]
-    record = fetched({"method": "custom", "metrics": several}).record()
+    record = fetched({"method": "custom", "metrics": several}).record
     assert [(metric.name, metric.goal) for metric in metrics_of(record)] == [("loss", "minimize"), ("acc", "maximize")]
 
 

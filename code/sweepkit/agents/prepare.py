@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sweepkit.agents.isolation import isolating_environment
 from sweepkit.agents.launcher import AttemptSpec, warm_program
@@ -29,7 +28,7 @@ from sweepkit.paths import SweepPaths, python
 from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment, write_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +99,14 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         for name, value in place.inherited.items()
         if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES
     }
+    project = place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
+    sweep, naming = place.paths.root.name.removeprefix("sweep_"), place.spec.extensions.wandb
     env.update(
         wandb_environment(
+            run_card(place.spec, sweep, attempt.run, project=project, entity=place.spec.entity or ""),
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
-            project=place.spec.project or place.inherited.get("WANDB_PROJECT") or None,
-            entity=place.spec.entity,
-            **wandb_naming(place.spec, place.paths.root.name.removeprefix("sweep_"), attempt.run),
+            mode=None if naming is None else naming.mode,
         )
     )
     env.update(slot.environment(place.inherited))
@@ -139,17 +139,18 @@ def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def wandb_naming(spec: SweepSpec, sweep: str, run: RunRecord) -> dict[str, Any]:
+def run_card(spec: SweepSpec, sweep: str, run: RunRecord, *, project: str = "", entity: str = "") -> RunCard:
     """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise."""
     naming = spec.extensions.wandb or WandbNaming()
-    return {
-        "run_id": run.run_id,
-        "group": sweep if naming.group is None else naming.group.format(sweep=sweep),
-        "name": naming.name and naming.name.format(sweep=sweep, run_id=run.run_id, number=run.number),
-        "job_type": naming.job_type,
-        "tags": naming.tags,
-        "mode": naming.mode,
-    }
+    return RunCard(
+        run_id=run.run_id,
+        group=sweep if naming.group is None else naming.group.format(sweep=sweep),
+        project=project,
+        entity=entity,
+        name=(naming.name or "").format(sweep=sweep, run_id=run.run_id, number=run.number),
+        job_type=naming.job_type or "",
+        tags=tuple(naming.tags),
+    )
 
 
 def resolve_program(spec: SweepSpec, *, cwd: Path, code_dir: Path) -> Path | None:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import value_of
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative

@@ -64,7 +64,7 @@ def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[Ru
     if is_wandb(name):
         check_options(storage=options.storage)
         found = read_wandb(name)
-        return found.sweep.record(), found.runs
+        return found.sweep.record, found.runs
     storage = storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))
     check_storage_exists(storage)
     with open_store(storage) as store:

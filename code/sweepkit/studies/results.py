@@ -8,9 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of, values_of
+from sweepkit.analysis.ranking import best_configuration, front_runs, front_volume
 from sweepkit.files import write_atomically
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
@@ -43,11 +45,16 @@ class StudyResult:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Return the objectives, one or several."""
-        return self.spec.metrics or (() if self.spec.metric is None else (self.spec.metric,))
+        return self.spec.objectives
 
     def best(self) -> RunRecord | None:
         """Return the best trial by the one objective; None with several, or when no trial has a value."""
-        return best_run(self.runs, self.spec.metric)
+        best = self.best_configuration()
+        return None if best is None else best.first
+
+    def best_configuration(self) -> Configuration[RunRecord] | None:
+        """Return the best trial's configuration, whose value is the mean over its seeds where it has several trials."""
+        return best_configuration(self.runs, self.spec.metric, seed_parameter=self.spec.extensions.seed_parameter)
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
@@ -60,7 +67,9 @@ class StudyResult:
 
     def front(self) -> list[RunRecord]:
         """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
-        return front_runs(self.runs, self.spec.metrics) if self.spec.metrics else []
+        if not self.spec.metrics:
+            return []
+        return front_runs(self.runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -109,12 +118,12 @@ def _best_params(result: StudyResult) -> dict[str, Any]:
                 for run in result.front()
             ],
         }
-    best = result.best()
+    best = result.best_configuration()
     return {
-        "best_params": None if best is None else result.tuned(best),
-        "best_value": None if best is None else value_of(best, result.spec.metric),
-        "best_trial_number": None if best is None else best.number,
-        "best_run_id": None if best is None else best.run_id,
+        "best_params": None if best is None else result.tuned(best.first),
+        "best_value": None if best is None else best.value,
+        "best_trial_number": None if best is None else best.first.number,
+        "best_run_id": None if best is None else best.first.run_id,
         "metric": metrics[0].name if metrics else None,
         "direction": metrics[0].goal.value if metrics else None,
         **head,
@@ -132,7 +141,8 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
     stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
     stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
     if result.spec.metrics:
-        volume, reference = front_volume(result.runs, result.spec.metrics)
+        seed = result.spec.extensions.seed_parameter
+        volume, reference = front_volume(result.runs, result.spec.metrics, seed_parameter=seed)
         stats |= {"metrics": best["metrics"], "n_front": len(best["pareto_front"])}
         stats |= {"hypervolume": volume, "hypervolume_reference": reference}
         stats["pareto_front"] = best["pareto_front"]

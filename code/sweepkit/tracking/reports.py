@@ -1,4 +1,4 @@
-"""How a program tells its metrics without W&B: a JSON-lines file named by SWEEPKIT_REPORT_FILE.
+"""How a program reports its metrics without W&B: a JSON-lines file named by SWEEPKIT_REPORT_FILE.
 
 One JSON object a line: `{"eval/loss": 0.3, "epoch": 1, "_step": 10, "_time": 1700000000.0}`. Python's `NaN`, `Infinity`
 and `-Infinity` are allowed. Keys that begin with `_sweepkit` are messages of sweepkit's own tools, never metrics:
@@ -238,7 +238,7 @@ class ReportTail:
         return Report(seq=seq, values=values, step=step, time=written_at if at is None else at)
 
     def _not_a_number(self, name: str, value: object) -> None:
-        """Tell once per name, because a metric that is logged as text looks like one that is never logged."""
+        """Note it once per name, because a metric that is logged as text looks like one that is never logged."""
         if name not in self._dropped and len(self._dropped) < _MAX_PROBLEMS:
             self._dropped.add(name)
             self._note(f"line {self._line}: {name!r} is not a number and was dropped, got {repr(value)[:40]}")

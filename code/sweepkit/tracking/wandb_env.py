@@ -11,7 +11,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,34 +37,45 @@ FOREIGN_VARIABLES = frozenset(
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCard:
+    """How a run appears in W&B: what its environment and a server say of it. "" for the program's word.
+
+    Args:
+        run_id: The run's id, which becomes W&B's.
+        group: The group of the sweep's runs, usually its name.
+        project: W&B project. With one, a script's own `project`, `entity` and `id` are ignored with a warning, as at
+            W&B: two runs of one id would be one on the server.
+        entity: W&B entity; "" for the user's default.
+        name: Display name; "" for W&B's choice.
+        job_type: W&B's job type.
+        tags: W&B's tags, without commas; on a server they stand beside the program's own.
+    """
+
+    run_id: str
+    group: str = ""
+    project: str = ""
+    entity: str = ""
+    name: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
+
+
 def wandb_environment(
+    card: RunCard,
     *,
-    run_id: str,
-    group: str,
     param_path: str | os.PathLike[str],
     directory: str | os.PathLike[str],
-    project: str | None = None,
-    entity: str | None = None,
-    name: str | None = None,
-    job_type: str | None = None,
-    tags: Sequence[str] = (),
     mode: str | None = None,
     online: bool = False,
 ) -> dict[str, str]:
     """Return the variables that make `wandb.init()` of an unmodified script join this sweep.
 
     Args:
-        run_id: The run's id, which becomes W&B's.
-        group: The group of the sweep's runs, usually its name.
+        card: How the run appears.
         param_path: The file of `write_parameters`.
         directory: Where W&B makes its `wandb` folder. When it cannot, W&B silently takes the temporary folder
-            instead, where no WandbTail looks.
-        project: W&B project, or None for what the script says. With one, a script's own `project`, `entity` and `id`
-            are ignored with a warning, as at W&B: two runs of one id would be one on the server.
-        entity: W&B entity, or None for the user's default.
-        name: Display name, or None for W&B's choice.
-        job_type: W&B's job type, or None for what the script says.
-        tags: W&B's tags, without commas; () for what the script says.
+            instead, where no WandbTail searches.
         mode: "disabled" makes `wandb.init()` record nothing; "offline" has our trainer record its run whatever its
             configuration says; None leaves that to the programs.
         online: Send to a W&B server as it goes instead of writing to disk only.
@@ -71,8 +83,8 @@ def wandb_environment(
     variables = {
         "WANDB_MODE": "disabled" if mode == "disabled" else "online" if online else "offline",
         "WANDB_SWEEP_PARAM_PATH": os.fspath(param_path),
-        "WANDB_RUN_ID": run_id,
-        "WANDB_RUN_GROUP": group,
+        "WANDB_RUN_ID": card.run_id,
+        "WANDB_RUN_GROUP": card.group,
         "WANDB_DIR": os.fspath(directory),
         "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": str(FLUSH_INTERVAL_S),
     }
@@ -80,15 +92,15 @@ def wandb_environment(
         variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
     optional = {
         # Of what a sweep's agent does by WANDB_SWEEP_ID this is the half that leaves no trace in the run's record.
-        "WANDB_LAUNCH": "true" if project else None,
-        "WANDB_PROJECT": project,
-        "WANDB_ENTITY": entity,
-        "WANDB_NAME": name,
-        "WANDB_JOB_TYPE": job_type,
-        "WANDB_TAGS": ",".join(tags) or None,
-        ASKED_ENV: "offline" if mode == "offline" else None,
+        "WANDB_LAUNCH": "true" if card.project else "",
+        "WANDB_PROJECT": card.project,
+        "WANDB_ENTITY": card.entity,
+        "WANDB_NAME": card.name,
+        "WANDB_JOB_TYPE": card.job_type,
+        "WANDB_TAGS": ",".join(card.tags),
+        ASKED_ENV: "offline" if mode == "offline" else "",
     }
-    return variables | {key: value for key, value in optional.items() if value is not None}
+    return variables | {key: value for key, value in optional.items() if value}
 
 
 def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) -> None:

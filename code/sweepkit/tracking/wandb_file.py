@@ -33,7 +33,7 @@ from sweepkit.tracking.wandb_log import (
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
-_LOG_BYTES = 1 << 16  # so much of a script's output is looked at for where W&B writes
+_LOG_BYTES = 1 << 16  # so much of a script's output is searched for where W&B writes
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTILINE)
 _YOUNG_NS = 2_000_000_000
@@ -89,7 +89,7 @@ class WandbTail:
         summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
         exit_code: What the run was finished with, or None while it was not; the script may have ended without.
         preempting: The run was marked as preempting, and none was begun since: it wants to be resumed if it fails.
-        run: What `wandb.init` said, or None before it; its config includes later changes.
+        run: What `wandb.init` recorded, or None before it; its config includes later changes.
         problems: What was wrong with the files, in words; at most 20.
 
     Args:
@@ -135,7 +135,7 @@ class WandbTail:
 
         Costs one `stat`, and one per run found so far, when nothing changed.
         """
-        self._look()
+        self._find()
         reports: list[Report] = []
         for file in self._files:
             try:
@@ -153,15 +153,15 @@ class WandbTail:
                 self._apply(file, record, reports)
         return reports
 
-    def _look(self) -> None:
+    def _find(self) -> None:
         """Find new runs. W&B makes `wandb/offline-run-<time>-<id>/` and, a moment later, the file inside."""
         root = os.path.join(self.directory, "wandb")
         try:
             changed = os.stat(root).st_mtime_ns
         except OSError:
-            self._look_elsewhere()
+            self._find_in_log()
             return
-        # A folder's time has the grain of the kernel's tick, so an entry made just after a look may leave it as it
+        # A folder's time has the grain of the kernel's tick, so an entry made just after a poll may leave it as it
         # was: a time that is still young is never believed.
         settled = time.time_ns() - changed > _YOUNG_NS
         if settled and changed == self._folder_changed and not self._empty:
@@ -171,7 +171,7 @@ class WandbTail:
             if name not in self._known:
                 self._open(os.path.join(root, name), name)
 
-    def _look_elsewhere(self) -> None:
+    def _find_in_log(self) -> None:
         """Find the run in the folder that W&B's client names in the script's output."""
         if self._log is None or self._files or len(self._log_read) >= _LOG_BYTES:
             return

@@ -1,7 +1,9 @@
 """The bytes of a `.wandb` file as records: a LevelDB log of protobuf messages, decoded as they arrive.
 
-Knows nothing of files, folders or W&B's package. `import wandb.proto` would load all of W&B (measured: 667 modules,
-0.66 s of CPU, 60 MB) into an agent that needs six fields, so the fields are read here from protobuf's wire format.
+Knows nothing of files, folders or W&B's package: every agent reads these files, and must not import W&B for it. `import
+wandb.proto` would load all of W&B (measured: 667 modules, 0.66 s of CPU, 60 MB) into an agent that needs six fields, so
+they are read here by hand from protobuf's wire format. Who writes such a file (`sweepkit.wandb.log_writer`) does it
+with W&B's own classes.
 
 The log: 7 bytes `:W&B` 0xE1 0xBE version, then blocks of 32 KiB (the first one counts the header). A block holds
 chunks of crc32 (4 bytes, over the type byte and the data, zlib's polynomial), length (2), type (1: 1 whole, 2 first,
@@ -44,7 +46,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """What `wandb.init` said of the run; "" where it said nothing. `config` is nested, W&B's own keys left out."""
+    """What `wandb.init` recorded of the run; "" for what it left out. `config` is nested, W&B's own keys left out."""
 
     run_id: str
     project: str = ""
@@ -263,28 +265,22 @@ def _row(data: bytes) -> LoggedRow:
     return LoggedRow(items=_updates(data), step=step)
 
 
+_RUN_TEXTS = {1: "run_id", 3: "project", 6: "group", 7: "job_type", 8: "name", 12: "sweep_id"}
+
+
 def _run(data: bytes) -> RunInfo:
-    texts: dict[int, str] = {}
+    texts = {"run_id": ""}
     tags: list[str] = []
     config: dict[str, Any] = {}
     for number, raw in _fields(data):
         if number == 4:
             config = _updates(raw)
-        elif number in (1, 3, 6, 7, 8, 12):
-            texts[number] = _text(raw)
+        elif number in _RUN_TEXTS:
+            texts[_RUN_TEXTS[number]] = _text(raw)
         elif number == 10:
             tags.append(_text(raw))
     config.pop("_wandb", None)
-    return RunInfo(
-        run_id=texts.get(1, ""),
-        project=texts.get(3, ""),
-        group=texts.get(6, ""),
-        job_type=texts.get(7, ""),
-        sweep_id=texts.get(12, ""),
-        name=texts.get(8, ""),
-        tags=tuple(tags),
-        config=config,
-    )
+    return RunInfo(**texts, tags=tuple(tags), config=config)
 
 
 def decode(payload: bytes) -> Record | None:
@@ -317,15 +313,11 @@ def _exit(data: bytes) -> Exit:
     return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
-def _preempting(_: bytes) -> Preempting:
-    return Preempting()
-
-
 _RECORDS: dict[int, Callable[[bytes], Record]] = {
     2: _row,
     3: _summary,
     5: _config,
     17: _run,
     18: _exit,
-    23: _preempting,
+    23: lambda _: Preempting(),
 }

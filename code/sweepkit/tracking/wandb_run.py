@@ -40,10 +40,6 @@ class WandbRun:
         """
         self._run.log(dict(values), step=step, commit=True)
 
-    def summarize(self, values: Mapping[str, float]) -> None:
-        """Set summary values, which W&B shows in its table of runs instead of the last ones logged."""
-        self._run.summary.update(dict(values))
-
     def finish(self, exit_code: int = 0) -> None:
         """End the run with an exit code and write everything out; finishing twice is harmless."""
         self._run.finish(exit_code=exit_code)

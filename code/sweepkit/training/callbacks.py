@@ -11,7 +11,7 @@ from sweepkit.training.results import Evaluation
 from sweepkit.training.tasks.base import Reporter, Tracker
 
 
-class Telling(TrainerCallback):
+class ReportingCallback(TrainerCallback):
     """Collects every evaluation and tells it to whoever listens.
 
     Args:
@@ -38,7 +38,7 @@ class Telling(TrainerCallback):
         self.first_step_at: float | None = None
         self.diverged = False
         self._say, self._used, self._reporter, self._tracker = say, used, reporter, tracker
-        self._told: list[str] | None = None
+        self._reported: list[str] | None = None
         self._train: dict[str, float] = {}
         self._rows: list[tuple[int, dict[str, float]]] = []
 
@@ -52,7 +52,7 @@ class Telling(TrainerCallback):
         self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
         self._train, self.diverged = dict(state["train"]), state["diverged"]
         for step, row in state["rows"]:
-            self._tell(row, step)
+            self._report(row, step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Note when the first step begins: a benchmark of the start wants it."""
@@ -84,28 +84,28 @@ class Telling(TrainerCallback):
         self.history.append(Evaluation(step=state.global_step, epoch=state.epoch or 0.0, metrics=scores))
         row = {f"eval/{name}": value for name, value in scores.items()} | self._train | {"epoch": state.epoch or 0.0}
         self._train = {}
-        self._tell(row, state.global_step)
+        self._report(row, state.global_step)
         self._say(_line(row, state.global_step, state.max_steps))
         if not math.isfinite(scores.get("loss", 0.0)):
             self.diverged = True
             control.should_training_stop = True
         return control
 
-    def _tell(self, row: dict[str, float], step: int) -> None:
+    def _report(self, row: dict[str, float], step: int) -> None:
         """Tell one row to the agent and to W&B."""
         self._rows.append((step, row))
-        self._tell_used()
+        self._report_used()
         if self._reporter is not None:
             self._reporter.report(row, step)
         if self._tracker is not None:
             self._tracker.log(row, step)
 
-    def _tell_used(self) -> None:
+    def _report_used(self) -> None:
         """Say which sweep parameters were used, when that is news: a run that is stopped early has said it too."""
         used = self._used()
-        if self._reporter is not None and used != self._told:
+        if self._reporter is not None and used != self._reported:
             self._reporter.message(_sweepkit_read=used)
-            self._told = used
+            self._reported = used
 
 
 class EarlyStopping(TrainerCallback):

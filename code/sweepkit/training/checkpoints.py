@@ -174,9 +174,9 @@ def _define_special_tokens(tokenizer: Any, name: str) -> None:
     usual = {token for tokens in _SPECIAL_TOKENS.values() for token in tokens}
     for role, tokens in _SPECIAL_TOKENS.items():
         token_id = given.get(f"{role}_id")
-        told = tokenizer.convert_ids_to_tokens(token_id) if isinstance(token_id, int) else None
+        named = tokenizer.convert_ids_to_tokens(token_id) if isinstance(token_id, int) else None
         # An id that means an ordinary word is a default of the model's class, not of this vocabulary.
-        token = told if told in usual else next((token for token in tokens if token in vocabulary), None)
+        token = named if named in usual else next((token for token in tokens if token in vocabulary), None)
         if token is not None and getattr(tokenizer, role) is None:
             setattr(tokenizer, role, token)
 

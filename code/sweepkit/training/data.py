@@ -84,7 +84,7 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
         rule = "must have at least one row below its header" if is_csv(path) else "must have at least one row"
         raise DataError(f"{path}: {rule}, got none")
     for name, places in empty.items():
-        raise DataError(_told_empty(path, name, places, count))
+        raise DataError(_empty_texts(path, name, places, count))
 
 
 def _check(where: str, name: str, value: Any) -> None:
@@ -98,7 +98,7 @@ def _check(where: str, name: str, value: Any) -> None:
         raise DataError(f"{where}: {name} must be Unicode text, got half of a surrogate pair; remove it")
 
 
-def _told_empty(path: Path, name: str, places: list[str], count: int) -> str:
+def _empty_texts(path: Path, name: str, places: list[str], count: int) -> str:
     """Return what to say of a column's empty texts."""
     if len(places) == count > 1:
         hint = "fill them, or name another column in the configuration's data section"

@@ -73,7 +73,7 @@ def load(
         raise DataError(f"{train_file}: must have at least 2 rows to train on, got 1; add more")
     train, used = train.first(data.max_train_samples), val.first(data.max_val_samples)
     _check_size(config, len(used), len(val))
-    _tell_leak(train, used, say)
+    _warn_of_leak(train, used, say)
     return train, used
 
 
@@ -174,7 +174,7 @@ def _check_size(config: TrainingConfig, used: int, available: int) -> None:
     )
 
 
-def _tell_leak(train: TokenizedPairs, val: TokenizedPairs, say: Callable[[str], None]) -> None:
+def _warn_of_leak(train: TokenizedPairs, val: TokenizedPairs, say: Callable[[str], None]) -> None:
     """Say when validation dialogues are trained on."""
     both = int(np.isin(val.keys(), train.keys()).sum())
     if both:

@@ -24,7 +24,7 @@ _RESULT_NAME = "training_results.json"
 _SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
 
 
-class _Heard:
+class _RecordingReporter:
     """Hears the rows of a training, to compare them at its end, and passes everything on.
 
     Args:
@@ -92,7 +92,8 @@ def run(
     tracker = _tracker(recorded, directory, environ)
     file = directory / "results" / _RESULT_NAME
     surroundings: dict[str, Any] = {}
-    heard = _Heard(ReportWriter.from_env(environ), lambda: write_json(file.with_name(_SURROUNDINGS_NAME), surroundings))
+    aside = file.with_name(_SURROUNDINGS_NAME)
+    reporter = _RecordingReporter(ReportWriter.from_env(environ), lambda: write_json(aside, surroundings))
     exit_code = 1
     try:
         train = task(config.task)
@@ -101,14 +102,14 @@ def run(
         listeners = Listeners(
             say=_say,
             used=lambda: _used(names, recorded),
-            reporter=heard,
+            reporter=reporter,
             tracker=tracker,
             preemption=preemption,
         )
         outcome = train(recorded, directory, listeners)
         result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
         result["device"] = outcome.device
-        again = None if RUN_DIR_ENV in environ else _reproduction(config, written, heard.rows, result)
+        again = None if RUN_DIR_ENV in environ else _reproduction(config, written, reporter.rows, result)
         if again is not None:
             result["reproduction"] = again.as_dict()
         for name, text in outcome.files.items():
@@ -122,7 +123,7 @@ def run(
             tracker.finish(exit_code)
     if preemption is not None:
         preemption.discard()
-        heard.message(finished=True)
+        reporter.message(finished=True)
     _say(_last_line(outcome, result["duration_s"], file))
     if again is not None:
         _say(again.line)
@@ -216,8 +217,8 @@ def _last_line(outcome: Outcome, duration_s: float, file: Path) -> str:
     if outcome.diverged:
         return f"diverged: the loss is not finite at step {outcome.history[-1].step}, {duration_s:.1f} s; {file}"
     best = best_of(outcome.history, outcome.metric)
-    told = "nothing was evaluated"
+    best_words = "nothing was evaluated"
     if best is not None:
         name = outcome.metric if outcome.metric in best.metrics else "loss"
-        told = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
-    return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {told}; {file}"
+        best_words = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
+    return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {best_words}; {file}"

@@ -31,7 +31,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessAnswer:
-    """What a server said: `entity` when access is granted, else what to tell the user."""
+    """What a server answered: `entity` when access is granted, else a text for the user."""
 
     access: Access
     server: str
@@ -74,7 +74,7 @@ def has_key(server: str, *, keep: bool) -> bool:
 
 
 def no_key_text(server: str) -> str:
-    """Return what to tell a user who has no key for a server."""
+    """Return the text for a user who has no key for a server."""
     return f"needs a key of {server}, got none in WANDB_API_KEY or netrc; set WANDB_API_KEY or run `wandb login` once"
 
 

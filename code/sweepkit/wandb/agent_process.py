@@ -90,7 +90,7 @@ class PlacedProcess:
 
     Attributes:
         pid: Of the last one; 0 before the first.
-        child: The process, when this one has started it and has not seen its end.
+        child: The process, when this one has started it and has not noticed its end.
     """
 
     def __init__(self, command: Command, place: str) -> None:
@@ -103,7 +103,7 @@ class PlacedProcess:
 
     @property
     def runs(self) -> bool:
-        """Return whether it was begun and no end of it was seen."""
+        """Return whether it was begun and no end of it was noticed."""
         return self.child is not None or bool(self._adopted)
 
     @property

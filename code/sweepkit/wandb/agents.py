@@ -98,7 +98,7 @@ class WandbAgents:
         command: What is started.
         slots: Where.
         limits: How much.
-        order: What W&B wants, as heard at a moment of the monotonic clock or later; None while nobody knows.
+        order: What W&B wants, as known at a moment of the monotonic clock or later; None while nobody knows.
         emit: Takes what the user should know.
     """
 
@@ -183,8 +183,7 @@ class WandbAgents:
     def _start(self, agent: AgentSlot) -> None:
         share = self._share(agent)
         if share == 0:
-            if self._limit_holds(agent):
-                agent.closed = self._limit_text(agent)
+            agent.closed = self._limit_reached(agent)
             return  # another agent may die and leave its share
         command = self.command
         agent.share, agent.before, agent.signals, agent.died = share, command.run_ids(agent.slot), 0, False
@@ -250,7 +249,7 @@ class WandbAgents:
             agent.closed = NO_MORE
 
     def _await_leftovers(self, agent: AgentSlot, now: float) -> None:
-        """Let a run whose agent is gone end by itself: it tells W&B of its end without its agent."""
+        """Let a run whose agent is gone end by itself: it reports its end to W&B without its agent."""
         if now - agent.checked_at < _CHECK_S:
             return
         agent.checked_at = now
@@ -300,16 +299,13 @@ class WandbAgents:
         begun = len(self.command.run_ids(agent.slot) - agent.before)
         return agent.made + (begun if agent.share is None else agent.share)
 
-    def _limit_holds(self, agent: AgentSlot) -> bool:
-        """Return whether nothing can be left for a slot that has nothing now."""
-        if self.limits.runs_per_worker is not None and agent.made >= self.limits.runs_per_worker:
-            return True
-        return not any(other.busy for other in self.agent_slots)
-
-    def _limit_text(self, agent: AgentSlot) -> str:
-        if self.limits.runs_per_worker is not None and agent.made >= self.limits.runs_per_worker:
-            return f"--runs-per-worker {self.limits.runs_per_worker} reached"
-        return f"--count {self.limits.count} reached"
+    def _limit_reached(self, agent: AgentSlot) -> str:
+        """Return the limit by which nothing can be left for a slot that has nothing now, "" while something may be."""
+        own = self.limits.runs_per_worker
+        if own is not None and agent.made >= own:
+            return f"--runs-per-worker {own} reached"
+        busy = any(other.busy for other in self.agent_slots)
+        return "" if busy else f"--count {self.limits.count} reached"
 
     # -- words --------------------------------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from wandb.proto import wandb_internal_pb2 as pb
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.reports import ReportTail
 from sweepkit.tracking.wandb_file import WandbFile
+from sweepkit.wandb.log_writer import pb
 
 _SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
 _WRITTEN_BY_CLIENT = frozenset({"config.yaml", "wandb-summary.json"})  # W&B's client makes them anew when it sends

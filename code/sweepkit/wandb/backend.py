@@ -31,8 +31,15 @@ from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.agent_process import Command
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
-from sweepkit.wandb.backend_call import agent_environment, dry_run_text, lock_folder
-from sweepkit.wandb.backend_plan import agents_folder, check_sweep, notes_of, sent_config
+from sweepkit.wandb.backend_plan import (
+    agent_environment,
+    agents_folder,
+    check_sweep,
+    dry_run_text,
+    lock_folder,
+    notes_of,
+    sent_config,
+)
 from sweepkit.wandb.importer import Collector, Importer, ImportTarget
 from sweepkit.wandb.scheduler import SchedulerProcess
 
@@ -61,7 +68,7 @@ def run_backend(
         options: How it is run; see `check_options`.
         sweep: The sweep's YAML or its name; None joins one that is at W&B already.
         wandb_sweep: Which one is joined: entity/project/id or the URL of its page; None with `sweep`.
-        slots_of: What a plan's runs may occupy, and what to tell of it.
+        slots_of: What a plan's runs may occupy, and notices of it.
         limits: How much is done.
 
     Raises:
@@ -94,8 +101,8 @@ def run_backend(
 def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     """Return the plan of a sweep that is at W&B already, and its path."""
     from sweepkit.sweep_config.read import from_config
-    from sweepkit.wandb.api import fetch_sweep
     from sweepkit.wandb.client import sweep_path
+    from sweepkit.wandb.reader import fetch_sweep
     from sweepkit.wandb.sweeps import check_login
 
     if options.fresh or options.sampler:
@@ -105,7 +112,7 @@ def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     path = sweep_path(wandb_sweep, entity=os.environ.get("WANDB_ENTITY"), project=os.environ.get("WANDB_PROJECT"))
     check_login()
     fetched = fetch_sweep(path)
-    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.name)
+    spec = from_config(fetched.config, source=f"wandb:{path}", default_name=fetched.record.name)
     return plan_of(options, spec, searches=False), path
 
 
@@ -116,7 +123,7 @@ class _WandbLedSweep:
         session: Its record, files and view.
         joined_path: Where the sweep is at W&B, when others made it; None for one that this command makes or goes on
             with.
-        notes: What to tell first.
+        notes: Notices that come first.
     """
 
     def __init__(self, session: Session, *, joined_path: str | None, notes: Sequence[str] = ()) -> None:
@@ -148,7 +155,7 @@ class _WandbLedSweep:
         """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         importer = self._importer()
         collector = Collector(importer, self.session.on_event)
-        self._first_look(importer)
+        self._first_poll(importer)
         self.session.show(total=GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None)
         self.agents = WandbAgents(
             self._command, self.slots, limits=limits, order=collector.order, emit=self.session.on_event
@@ -157,7 +164,7 @@ class _WandbLedSweep:
         self.scheduler = SchedulerProcess(self._command, self.session.on_event) if leads else None
         self.session.start_showing()
         try:
-            self._tell_first()
+            self._notify_first()
             self._supervise(collector, importer)
             settled = self._settle(collector, importer)
         except BaseException:
@@ -174,7 +181,7 @@ class _WandbLedSweep:
     # -- the record and W&B -------------------------------------------------------------------------------------------
 
     def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
-        """Return the sweep, made or gone on with, and what to tell about it."""
+        """Return the sweep, made or gone on with, and notices of it."""
         opener = self.session.opener
         if self.joined_path is None:
             sweep, notes = opener.open()
@@ -232,12 +239,12 @@ class _WandbLedSweep:
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _first_look(self, importer: Importer) -> None:
+    def _first_poll(self, importer: Importer) -> None:
         """Take in what W&B has already; it must answer now."""
         importer.missing_results()
-        importer.look()
+        importer.poll()
 
-    def _tell_first(self) -> None:
+    def _notify_first(self) -> None:
         meta = self.session.sweep.meta["wandb"]
         for note in [
             *self.notes_first,
@@ -279,7 +286,7 @@ class _WandbLedSweep:
 
     def _loop(self, collector: Collector, *, over: bool) -> None:
         pause = threading.Event()
-        told, known = 0, len(self._command.placements(self.slots))
+        notified, known = 0, len(self._command.placements(self.slots))
         leads = self.scheduler is not None and not over
         while True:
             busy = self.agents.tick()
@@ -291,8 +298,8 @@ class _WandbLedSweep:
                     self.agents.end(self.scheduler.failed)
             if not busy and not leads:
                 return
-            if (level := self.agents.interrupt_level) > told:
-                told = level
+            if (level := self.agents.interrupt_level) > notified:
+                notified = level
                 self.session.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
             if (begun := len(self._command.placements(self.slots))) != known:
                 known = begun
@@ -301,11 +308,11 @@ class _WandbLedSweep:
             pause.wait(_TICK_S)
 
     def _settle(self, collector: Collector, importer: Importer) -> bool:
-        """Look until W&B counts no run of this host as running; return whether it came to that."""
+        """Poll until W&B counts no run of this host as running; return whether it came to that."""
         pause = threading.Event()
         tries = 2 if self.agents.interrupt_level else int(_SETTLE_S / 2)
         for _ in range(tries):
-            if collector.look() and not importer.running():
+            if collector.poll() and not importer.running():
                 return True
             pause.wait(2.0)
         return False

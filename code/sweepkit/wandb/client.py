@@ -1,4 +1,4 @@
-"""The W&B client as the readers of this room use it: connect, page, scan, and say in words what went wrong.
+"""The W&B client as the readers of this room use it: connect, page, scan, and put into words what went wrong.
 
 The client is asked through `wandb.Api` alone. Three of its habits are undone here: it asks at a terminal for a missing
 key (a reader must end with a message), it makes an empty folder for every run that it reads, and it answers a second
@@ -18,7 +18,7 @@ from sweepkit.wandb.access import describe_error, environment_kept, has_key, htt
 from sweepkit.wandb.rows import LoggedHistory, RawRun, SearchTarget, extend_history, seconds
 
 _TIMEOUT_S = 60  # of one question, the client's own retries included
-# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server said.
+# Otherwise the client would go on for minutes on its own, and a timeout would hide what the server answered.
 _PATIENCE = {
     "x_graphql_retry_max": 4,
     "x_graphql_retry_wait_min_seconds": 1.0,
@@ -87,9 +87,9 @@ def connect(text: str) -> "SweepClient":
         if not has_key(settings.base_url, keep=False):
             raise TrackingError(f"wandb {path}: {no_key_text(settings.base_url)}")
         entity, project, _ = path.split("/")
-        # Programs that are started later must not be told of this client's service process: theirs is another one.
+        # Programs that are started later must not inherit this client's service process: theirs is another one.
         with _patient(settings), environment_kept("WANDB_SERVICE"):
-            # Told so, the client does not ask the server for the user's own ones, which a service account lacks.
+            # With these the client does not ask the server for the user's own ones, which a service account lacks.
             return SweepClient(path, client.Api({"entity": entity, "project": project}, timeout=_TIMEOUT_S))
 
 
@@ -169,12 +169,12 @@ class SweepClient:
         *,
         until: Callable[[], bool] = lambda: False,
     ) -> dict[str, LoggedHistory]:
-        """Return what each run told, by its id: the rows after those that `before` knows of are read.
+        """Return what each run logged, by its id: the rows after those that `before` knows of are read.
 
         Args:
             runs: Which runs, in the order in which they are read.
             searched: Which metric is meant.
-            before: What they had told already.
+            before: What they had logged already.
             until: Asked from time to time; once it is true, the runs that are left are left out.
         """
 
@@ -197,7 +197,7 @@ class SweepClient:
 
 
 def rows_of(run: Any) -> int:
-    """Return how many rows a run logged; -1 when W&B does not say."""
+    """Return how many rows a run logged; -1 when W&B has no count."""
     count = run._attrs.get("historyLineCount")
     return count if isinstance(count, int) else -1
 

@@ -1,6 +1,6 @@
 """The runs of a W&B sweep in our record and our files, while it runs and afterwards: what all else here reads.
 
-Looking twice changes nothing; what was killed in the middle is made good by the next look.
+Polling twice changes nothing; what was killed in the middle is made good by the next poll.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ class Importer:
     """Puts what W&B has into the record and the files. Not for use by several threads at once.
 
     Attributes:
-        state: Where the sweep stands at W&B, None before the first look.
+        state: Where the sweep stands at W&B, None before the first poll.
 
     Args:
         server: W&B.
@@ -75,7 +75,7 @@ class Importer:
         self._change = 0
         self._states: dict[str, RunState] = {}
 
-    def look(self) -> list[Event]:
+    def poll(self) -> list[Event]:
         """Ask W&B, write what changed; return it as events.
 
         Raises:
@@ -89,7 +89,7 @@ class Importer:
         for run in changed:
             if run.state.done:
                 write_result(target.paths, run, seed=target.sweep.seed, surroundings=target.surroundings)
-        self._change, self.state = found.change, found.sweep.state  # written: the next look need not tell of it
+        self._change, self.state = found.change, found.sweep.state  # written: the next poll need not return it
         return [event for run in changed for event in self._events(run, slots.get(run.run_id))]
 
     def missing_results(self) -> int:
@@ -139,31 +139,31 @@ class Importer:
 
 
 class Collector:
-    """Looks every ten seconds, and soon when it is asked to, in a thread; a server that is away is asked again.
+    """Polls every ten seconds, and soon when it is asked to, in a thread; a server that is away is asked again.
 
     Args:
-        importer: What looks.
+        importer: What is polled.
         emit: Takes the events, in the collector's thread.
-        every_s: Seconds between looks.
+        every_s: Seconds between polls.
     """
 
     def __init__(self, importer: Importer, emit: Callable[[Event], None], *, every_s: float = EVERY_S) -> None:
         self._importer = importer
         self._emit = emit
         self._every_s = every_s
-        self._heard: tuple[float, SweepState] | None = None
+        self._known: tuple[float, SweepState] | None = None
         self._asked = threading.Event()
         self._stopped = threading.Event()
-        self._told = ""
+        self._fault = ""
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._keep, name="wandb-collector", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to poll."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a look under way is waited for. Raises what the thread could not endure."""
+        """End; a poll under way is waited for. Raises what ended the thread."""
         self._stopped.set()
         self._asked.set()
         if self._thread.is_alive():
@@ -176,32 +176,32 @@ class Collector:
             raise self._error
 
     def soon(self) -> None:
-        """Ask for a look within two seconds: something has begun or ended."""
+        """Ask for a poll within two seconds: something has begun or ended."""
         self._asked.set()
 
     def order(self, since: float) -> Order | None:
-        """Return what W&B wants, heard at `since` (monotonic clock) or later; None when nobody knows yet."""
-        heard = self._heard
-        if heard is not None and heard[0] >= since:
-            return _ORDERS[heard[1]]
+        """Return what W&B wants, as known at `since` (monotonic clock) or later; None when nobody knows yet."""
+        known = self._known
+        if known is not None and known[0] >= since:
+            return _ORDERS[known[1]]
         self.soon()
         return None
 
-    def look(self) -> bool:
-        """PollResult once, in the caller's thread while the collector does not run; return whether W&B answered."""
+    def poll(self) -> bool:
+        """Poll once, in the caller's thread while the collector does not run; return whether W&B answered."""
         asked_at = time.monotonic()
         try:
-            events = self._importer.look()
+            events = self._importer.poll()
         except TrackingError as error:
-            if str(error) != self._told:
-                self._told = str(error)
+            if str(error) != self._fault:
+                self._fault = str(error)
                 self._emit(Notice(text=f"{error}; trying again", warning=True))
             return False
-        if self._told:
-            self._told = ""
+        if self._fault:
+            self._fault = ""
             self._emit(Notice(text="W&B answers again"))
         if self._importer.state is not None:
-            self._heard = (asked_at, self._importer.state)
+            self._known = (asked_at, self._importer.state)
         for event in events:
             self._emit(event)
         return True
@@ -209,7 +209,7 @@ class Collector:
     def _keep(self) -> None:
         try:
             while not self._stopped.is_set():
-                self.look()
+                self.poll()
                 self._asked.wait(self._every_s)
                 self._stopped.wait(_SOON_S)  # what is asked for at once is asked of W&B once
                 self._asked.clear()

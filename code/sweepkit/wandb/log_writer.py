@@ -14,9 +14,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
+from wandb.proto import wandb_internal_pb2
 
 from sweepkit.tracking.wandb_log import MAGIC, SUPPORTED_VERSION
+
+pb: Any = wandb_internal_pb2  # its classes are made while it is imported: no type checker sees them
 
 _BLOCK_BYTES = 32 * 1024
 _CHUNK = struct.Struct("<IHB")

@@ -38,7 +38,7 @@ def push(options: RunOptions, name: str) -> int:
             live=False,
         )
         end = uploading.finish(options.wandb_wait, hurried=lambda: False)
-        return _told(options, sweep, end, access["server"])
+        return _report(options, sweep, end, access["server"])
     finally:
         uploading.close()
 
@@ -49,8 +49,8 @@ def _spec(sweep: SweepRecord) -> SweepSpec:
     )
 
 
-def _told(options: RunOptions, sweep: SweepRecord, end: Mapping[str, Any], server: str) -> int:
-    """Tell what came of it; return the exit code."""
+def _report(options: RunOptions, sweep: SweepRecord, end: Mapping[str, Any], server: str) -> int:
+    """Print what came of it; return the exit code."""
     counts = end["sweeps"].get(sweep.name, {"sent": 0, "unsent": [], "alive": 0})
     left = len(counts["unsent"])
     if options.json:

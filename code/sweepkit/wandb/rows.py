@@ -1,4 +1,4 @@
-"""What W&B tells of a sweep and its runs, in our words: states, parameters, histories. Pure.
+"""What W&B has of a sweep and its runs, in our words: states, parameters, histories. Pure.
 
 Three rules, each against a way to be wrong about a W&B sweep. What W&B does not have stays absent: a run that never
 logged the metric has no value, not 0. A run that was ended from W&B's side (early_terminate, or a person) is stopped,
@@ -49,7 +49,7 @@ _W_AND_B_KEYS = frozenset({"_wandb", "wandb_version"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRun:
-    """One run as W&B's API tells it.
+    """One run as W&B's API returns it.
 
     Args:
         name: Its id.
@@ -108,9 +108,9 @@ class SearchTarget:
 
 
 def run_state(state: str, *, stopped: bool = False) -> tuple[RunState, str]:
-    """Return our state of a run and why it is in it, "" when there is nothing to say.
+    """Return our state of a run and why it is in it, "" without a reason.
 
-    A state that this client does not know counts as running: W&B has not said that the run is over.
+    A state that this client does not know counts as running: W&B does not call the run over.
 
     >>> run_state("failed", stopped=True)[0].value, run_state("finished", stopped=True)[0].value
     ('stopped', 'finished')
@@ -160,31 +160,31 @@ def split_config(
 def extend_history(
     rows: Iterable[Mapping[str, Any]], searched: SearchTarget, before: LoggedHistory | None = None
 ) -> LoggedHistory:
-    """Return what rows tell, on top of what those before them told.
+    """Return what was logged up to the end of rows, from what was logged before them.
 
     Args:
         rows: Of W&B's history, in order of their steps; names that begin with "_" are W&B's own.
         searched: Which metric is meant.
-        before: What was told up to here.
+        before: What was logged up to here.
     """
     before = before or LoggedHistory()
     history, best, last = list(before.history), before.best, dict(before.last)
     record = _best(before.history, searched.maximize)
     step, first_at, last_at = before.last_step, before.first_at, before.last_at
     for row in rows:
-        told = {name: value for name, value in numbers(row).items() if not name.startswith("_")}
-        last.update(told)
+        logged = {name: value for name, value in numbers(row).items() if not name.startswith("_")}
+        last.update(logged)
         number = as_number(row.get("_step"))
         step = int(number) if number is not None and math.isfinite(number) else step
         at = as_time(row.get("_timestamp"))
         if at is not None:
             first_at, last_at = at if first_at is None else first_at, at
-        value = told.get(searched.metric) if searched.metric is not None else None
+        value = logged.get(searched.metric) if searched.metric is not None else None
         if value is None:
             continue
         history.append(float(value))
         if math.isfinite(value) and (record is None or (value > record if searched.maximize else value < record)):
-            record, best = value, told
+            record, best = value, logged
     return LoggedHistory(
         history=tuple(history), best=best, last=last, last_step=step, first_at=first_at, last_at=last_at
     )
@@ -195,7 +195,7 @@ def _best(values: Sequence[float], maximize: bool) -> float | None:
     return (max if maximize else min)(finite) if finite else None
 
 
-def run_record(raw: RawRun, told: LoggedHistory, searched: SearchTarget, *, number: int, sweep_id: str) -> RunRecord:
+def run_record(raw: RawRun, logged: LoggedHistory, searched: SearchTarget, *, number: int, sweep_id: str) -> RunRecord:
     """Return a run of W&B as a run of ours.
 
     `outcome` holds what W&B knows of its end: `wandb_state`, `exit_code`, `duration_s`, the `seed` when its
@@ -217,10 +217,10 @@ def run_record(raw: RawRun, told: LoggedHistory, searched: SearchTarget, *, numb
         params=params,
         state=state,
         reason=reason,
-        history=told.history,
+        history=logged.history,
         summary=None if value is None else float(value),
-        best_metrics=told.best,
-        last_metrics={**shown, **told.last},
+        best_metrics=logged.best,
+        last_metrics={**shown, **logged.last},
         attempts=0 if waits else 1,
         failures=int(state is RunState.FAILED),
         created_at=created,
@@ -244,9 +244,9 @@ def _outcome(raw: RawRun, others: Mapping[str, Any], duration_s: float | None) -
     return outcome
 
 
-def live_run(run: RunRecord, raw: RawRun, told: LoggedHistory) -> LiveRun:
-    """Return the attempt of a run that runs; W&B tells neither its host nor its process."""
-    step = as_step(raw.summary.get("_step")) if told.last_step < 0 else told.last_step
+def live_run(run: RunRecord, raw: RawRun, logged: LoggedHistory) -> LiveRun:
+    """Return the attempt of a run that runs; W&B knows neither its host nor its process."""
+    step = as_step(raw.summary.get("_step")) if logged.last_step < 0 else logged.last_step
     began = run.created_at if run.started_at is None else run.started_at
     return LiveRun(
         run_id=run.run_id,
@@ -261,8 +261,8 @@ def live_run(run: RunRecord, raw: RawRun, told: LoggedHistory) -> LiveRun:
         expired=False,  # W&B itself calls a silent run crashed
         reports=len(run.history),
         step=step,
-        first_report_at=told.first_at,
-        last_report_at=_time(raw, "_timestamp") if told.last_at is None else told.last_at,
+        first_report_at=logged.first_at,
+        last_report_at=_time(raw, "_timestamp") if logged.last_at is None else logged.last_at,
     )
 
 

@@ -1,7 +1,7 @@
 """One `.wandb` file per run that says all a W&B server shall know of it, made from what its attempts left on disk.
 
 A run's attempts each log where they may: into `.wandb` files of their own (offline), or to us alone. None of these can
-be sent as it is: one that was killed has no end, a retried run has several, a run that W&B never heard of has none,
+be sent as it is: one that was killed has no end, a retried run has several, a run that never logged to W&B has none,
 and none holds the run's state or why it was stopped. So a file of our own is written in which all of it stands once,
 in order; W&B's client sends that (`sweepkit.wandb.sender`).
 
@@ -23,45 +23,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
-
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
+from sweepkit.tracking.wandb_env import RunCard
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
+from sweepkit.wandb.log_writer import pb
 from sweepkit.wandb.sender import UploadedCounts
 
 # Of a record's kinds those that are passed on as they are.
 _PASSED = frozenset(
     "summary output config files stats artifact tbrecord alert telemetry metric output_raw".split()
 ) | frozenset("noop_link_artifact use_artifact environment".split())
-# Of a run's description the parts that are the program's to say; the others tie the run to another one.
+# Of a run's description the parts that are the program's; the others tie the run to another one.
 _KEPT = ("config", "summary", "settings", "telemetry", "git")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCard:
-    """What a W&B server is told of a run, whatever its program logged.
-
-    Args:
-        run_id: Its id there.
-        project, entity: Where it goes; "" takes the program's project, the key's own entity.
-        group: Of the sweep's runs.
-        name, job_type: "" for the program's own.
-        tags: To be set beside the program's own.
-        params: Its configuration, nested.
-        started_at: Seconds since the epoch, or None.
-    """
-
-    run_id: str
-    project: str = ""
-    entity: str = ""
-    group: str = ""
-    name: str = ""
-    job_type: str = ""
-    tags: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +46,9 @@ class RunEnd:
     Args:
         exit_code: 0 finished; 255 killed, as W&B calls what was stopped; else failed.
         tags: The state in a word, to filter by.
-        notes: Why, in words; "" when there is nothing to say.
+        notes: Why, in words; "" without a reason.
         facts: Kept in the run's summary under `sweepkit`.
-        summary: Values for the summary of a run whose program told W&B nothing.
+        summary: Values for the summary of a run whose program logged nothing to W&B.
     """
 
     exit_code: int
@@ -88,12 +63,14 @@ class RunFile:
 
     Args:
         folder: Of this run alone; made when missing. Holds the file and a `files` folder for W&B's client.
-        card: What is told of the run.
+        card: How it appears on the server, whatever its program logged.
+        params: Its configuration, nested, where the program logs none.
+        started_at: When it began, in seconds since the epoch, or None.
         uploaded: What the server has of it already, which is left out.
         clock: Seconds since the epoch, as files have them.
 
     Attributes:
-        path: The file. It exists once there is something to tell.
+        path: The file. It exists once there is something to send.
         rows: History rows taken, those left out included.
     """
 
@@ -102,12 +79,16 @@ class RunFile:
         folder: Path,
         card: RunCard,
         *,
+        params: Mapping[str, Any],
+        started_at: float | None = None,
         uploaded: UploadedCounts = UploadedCounts(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = folder / f"run-{card.run_id}.wandb"
         self.rows = 0
-        self.card = card
+        self._card = card
+        self._params = params
+        self._started_at = started_at
         self._clock = clock
         self._to_skip = {"history": uploaded.rows, "stats": uploaded.events}
         self._console_uploaded = uploaded.console > 0
@@ -211,7 +192,7 @@ class RunFile:
                     yield w.step_metric("step")
             if report.time:
                 values["_timestamp"] = report.time
-                values["_runtime"] = max(0.0, report.time - (self.card.started_at or report.time))
+                values["_runtime"] = max(0.0, report.time - (self._started_at or report.time))
             if reader.ordinal > 1:
                 values["sweepkit/attempt"] = reader.ordinal
             self._last_step += 1
@@ -224,12 +205,12 @@ class RunFile:
     def _describe_if_needed(self) -> None:
         if self._described is None:
             run = pb.RunRecord(host=w.utf8(os.uname().nodename), config={})
-            w.put(run.config.update, self.card.params)
+            w.put(run.config.update, self._params)
             self._describe(run)
 
     def _describe(self, own: Any) -> None:
         """Begin the file with a description made of our card and the run's own account of itself."""
-        card = self.card
+        card = self._card
         run = self._described = pb.RunRecord(
             run_id=card.run_id,
             entity=w.utf8(card.entity),
@@ -240,8 +221,8 @@ class RunFile:
             host=own.host,
             **{name: getattr(own, name) for name in _KEPT if own.HasField(name)},
         )
-        if card.started_at is not None:
-            run.start_time.FromNanoseconds(int(card.started_at * 1e9))
+        if self._started_at is not None:
+            run.start_time.FromNanoseconds(int(self._started_at * 1e9))
         with open(self.path, "wb") as file:
             file.write(self._encoder.begin() + self._encoder.frame(w.header().SerializeToString()))
         self._write(self._description(None))
@@ -250,7 +231,7 @@ class RunFile:
         """Return the run's description, as it is at its beginning or at its end."""
         record = pb.Record(run=self._described)
         record.run.notes = w.utf8("\n\n".join(filter(None, (self._notes, end.notes if end else ""))))
-        tags = [*self._tags, *self.card.tags, *(end.tags if end else ())]
+        tags = [*self._tags, *self._card.tags, *(end.tags if end else ())]
         record.run.tags.extend(map(w.utf8, dict.fromkeys(tags)))
         return record
 
@@ -271,7 +252,7 @@ class RunFile:
             return True
         return self._console_uploaded and kind in ("output", "output_raw")
 
-    # -- which of its two accounts an attempt is told by ---------------------------------------------------------------
+    # -- which of its two logs an attempt is sent from -----------------------------------------------------------------
 
     def _chosen(self) -> Mapping[str, str]:
         try:

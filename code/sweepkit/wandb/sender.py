@@ -65,7 +65,7 @@ class Sending:
     Attributes:
         path: The file.
         over: Nothing more is tried. `sent` says what came of it.
-        faults: What W&B said of what it did not send, in its words.
+        faults: W&B's messages on what it did not send, in its words.
     """
 
     def __init__(self, path: Path) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sweepkit.model.records import RunRecord
     from sweepkit.model.space import Parameter
     from sweepkit.sweep_config.sweep import SweepSpec
-    from sweepkit.wandb.api import FetchedSweep
+    from sweepkit.wandb.reader import FetchedSweep
 
 _PREFIX = "wandb:"
 _SHOWN = 20  # names of metrics in a message
@@ -53,7 +53,7 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
 
     Args:
         text: `wandb:` and entity/project/id, or the URL of the sweep's page.
-        metric: What to look at instead of what the sweep optimizes: any name that its runs logged.
+        metric: What to analyse instead of what the sweep optimizes: any name that its runs logged.
         goal: Its direction, "minimize" or "maximize"; a metric of the sweep has its own.
 
     Raises:
@@ -61,7 +61,7 @@ def read_wandb(text: str, *, metric: str | None = None, goal: str | None = None)
         DataError: No run logged that metric.
     """
     from sweepkit.analysis.table import from_runs
-    from sweepkit.wandb.api import fetch_sweep
+    from sweepkit.wandb.reader import fetch_sweep
 
     if sys.stderr.isatty():
         print(f"reading {text.removeprefix(_PREFIX)} from W&B …", file=sys.stderr)
@@ -85,7 +85,7 @@ def spec_of(sweep: "FetchedSweep") -> "tuple[SweepSpec, str]":
     from sweepkit.sweep_config.sweep import Method, SweepSpec
 
     try:
-        return replace(from_config(sweep.config, default_name=sweep.sweep_id), name=sweep.name), ""
+        return replace(from_config(sweep.config, default_name=sweep.sweep_id), name=sweep.record.name), ""
     except SpecError as error:
         refused = str(error.problems[0])
     method = sweep.config.get("method")
@@ -93,10 +93,10 @@ def spec_of(sweep: "FetchedSweep") -> "tuple[SweepSpec, str]":
     found = _parameters(tree) if isinstance(tree, Mapping) else []
     return (
         SweepSpec(
-            name=sweep.name,
+            name=sweep.record.name,
             method=Method(method) if method in tuple(Method) else Method.CUSTOM,
             space=Space(parameters=tuple(sorted(found, key=lambda parameter: parameter.path))),
-            text=sweep.text,
+            text=sweep.record.text,
         ),
         refused,
     )
@@ -124,9 +124,9 @@ def _with_metric(spec: "SweepSpec", sweep: "FetchedSweep", *, chosen: bool) -> "
     """Return the sweep with the metric whose history its runs carry."""
     from sweepkit.model.metric import Goal, Metric
 
-    if sweep.metric is None or not (chosen or (spec.metric is None and not spec.metrics)):
+    if sweep.record.metric is None or not (chosen or (spec.metric is None and not spec.metrics)):
         return spec
-    metric = Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE))
+    metric = Metric(name=sweep.record.metric, goal=Goal(sweep.record.goal or Goal.MINIMIZE))
     others = tuple(other for other in spec.metrics if other.name != metric.name)
     kept = (metric, *others) if len(others) < len(spec.metrics) and others else ()
     return replace(spec, metric=metric, metrics=kept)
@@ -156,10 +156,9 @@ def _notes(sweep: "FetchedSweep", refused: str) -> list[str]:
         )
     ended = [run for run in sweep.runs if run.state.done]
     without = [run for run in ended if not run.history and run.summary is None]
-    if sweep.metric is not None and without:
-        notes.append(
-            f"{len(without)} of {len(ended)} runs that ended never logged {sweep.metric}: they have no value, not 0"
-        )
+    metric = sweep.record.metric
+    if metric is not None and without:
+        notes.append(f"{len(without)} of {len(ended)} runs that ended never logged {metric}: they have no value, not 0")
     return notes
 
 

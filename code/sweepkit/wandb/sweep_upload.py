@@ -1,4 +1,4 @@
-"""What a W&B server is still to be told of one sweep, and telling it: run by run, as they go on or afterwards.
+"""What a W&B server still lacks of one sweep, and sending it: run by run, as they go on or afterwards.
 
 Everything is read from the record and from what the attempts left on disk, so any process can take over at any
 moment: what was sent stands in `wandb/sent.json` beside the sweep's files, and what was sent half is sent again,
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from sweepkit.agents.identity import host_name
-from sweepkit.agents.prepare import wandb_naming
+from sweepkit.agents.prepare import run_card
 from sweepkit.errors import TrackingError
 from sweepkit.files import write_atomically
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -22,19 +22,19 @@ from sweepkit.paths import SweepPaths
 from sweepkit.store.watch import Watch
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.attempt_reader import AttemptFiles
-from sweepkit.wandb.run_file import RunCard, RunEnd, RunFile
+from sweepkit.wandb.run_file import RunEnd, RunFile
 from sweepkit.wandb.sender import Sender, Sending, UploadedCounts
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0)
 _MANY = 1_000_000
-_KILLED = 255  # the exit code by which W&B tells a run that was ended from one that failed
+_KILLED = 255  # the exit code by which W&B distinguishes a run that was ended from one that failed
 _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGED: _KILLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadTarget:
-    """Where a sweep is sent, whatever its programs say: `server` is a URL; "" for `entity` takes the key's own."""
+    """Where a sweep is sent, whatever its programs name: `server` is a URL; "" for `entity` takes the key's own."""
 
     server: str
     project: str
@@ -69,7 +69,7 @@ class SweepUpload:
         sender: W&B's service.
         target: Where it goes.
         live: Runs are sent while they log; else those that have ended.
-        tell: Told once of each kind of fault.
+        warn: Called once for each kind of fault.
         clock: Seconds that never run backwards.
     """
 
@@ -83,7 +83,7 @@ class SweepUpload:
         sender: Sender,
         target: UploadTarget,
         live: bool,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._record = record
@@ -93,7 +93,7 @@ class SweepUpload:
         self._sender = sender
         self._target = target
         self._live = live
-        self._tell = tell
+        self._warn = warn
         self._clock = clock
         self._since = 0
         self._away_until = 0.0
@@ -101,7 +101,7 @@ class SweepUpload:
         self._here: dict[str, bool] = {}
         self._uploads: dict[str, _Upload] = {}
         self._alive: frozenset[str] = frozenset()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._sent: dict[str, Any] = {}
         self.read_sent()
         self.progress = 0  # grows whenever the server took something whole
@@ -202,9 +202,9 @@ class SweepUpload:
         upload.retry_at = self._clock() + _RETRY_S[min(upload.failures, len(_RETRY_S) - 1)]
         upload.failures += 1
         upload.file, upload.sending, upload.whole = None, None, False  # anew, from what the server has by then
-        if why not in self._told:
-            self._told.add(why)
-            self._tell(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
+        if why not in self._warned:
+            self._warned.add(why)
+            self._warn(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
 
     # -- what was sent ------------------------------------------------------------------------------------------------
 
@@ -252,19 +252,14 @@ class SweepUpload:
     # -- from the record ----------------------------------------------------------------------------------------------
 
     def _file(self, run: RunRecord, uploaded: UploadedCounts) -> RunFile:
-        naming = wandb_naming(self._spec, self._sweep.name, run)
-        card = RunCard(
-            run_id=run.run_id,
-            project=self._target.project,
-            entity=self._target.entity,
-            group=naming["group"],
-            name=naming["name"] or "",
-            job_type=naming["job_type"] or "",
-            tags=tuple(naming["tags"]),
+        target = self._target
+        return RunFile(
+            self._paths.wandb_push(run.run_id),
+            run_card(self._spec, self._sweep.name, run, project=target.project, entity=target.entity),
             params=run.params,
             started_at=run.started_at,
+            uploaded=uploaded,
         )
-        return RunFile(self._paths.wandb_push(run.run_id), card, uploaded=uploaded)
 
     def _attempts(self, run: RunRecord, live: frozenset[str]) -> list[AttemptFiles]:
         ids = [(ordinal, f"{run.run_id}-{ordinal}") for ordinal in range(1, run.attempts + 1)]
@@ -285,12 +280,12 @@ def _alive(run: RunRecord, live: frozenset[str]) -> bool:
 
 
 def _stamp(run: RunRecord) -> list[Any]:
-    """Return what differs when there is more to tell of a run."""
+    """Return what differs when there is more to send of a run."""
     return [run.attempts, run.state.value, run.change]
 
 
 def _run_end(run: RunRecord) -> RunEnd:
-    """Return what W&B is told of a run's end: state, reason and the facts that its own table has no column for."""
+    """Return what W&B gets of a run's end: state, reason and the facts that its own table has no column for."""
     state = run.state.value if run.state.done else "interrupted"
     status = run.outcome.get("exit_code")
     failed = status if isinstance(status, int) and 0 < status < _KILLED else 1

@@ -1,4 +1,4 @@
-"""A sweep at W&B: made from a configuration, asked for its state, and told to pause, go on, stop or cancel.
+"""A sweep at W&B: made from a configuration, asked for its state, and paused, resumed, stopped or cancelled.
 
 Everything goes through W&B's own client, with the key that it finds in its own places (environment, netrc). The client
 is imported late and only here; what it prints is taken in and comes back as warnings or as the text of an error.
@@ -33,7 +33,7 @@ class CreatedSweep:
     Args:
         path: Where it is: entity/project/id, which `wandb agent` takes.
         url: Its page, "" when the client does not know it.
-        warnings: What the server said of its configuration, one sentence each.
+        warnings: What the server warned of in its configuration, one sentence each.
     """
 
     path: str
@@ -45,7 +45,7 @@ def check_login() -> None:
     """Make sure that the server takes the user's key, without ever asking for one at the terminal.
 
     Raises:
-        TrackingError: wandb is not installed, it is told to work offline, there is no key, or the server refuses it.
+        TrackingError: wandb is not installed, it is set to work offline, there is no key, or the server refuses it.
     """
     mode = os.environ.get("WANDB_MODE", "online")
     if mode not in ("online", "run", "shared"):
@@ -74,7 +74,7 @@ def create_sweep(config: Mapping[str, Any], *, entity: str | None, project: str 
         TrackingError: The server refuses it or does not answer.
     """
     client = require_wandb(_OPTION)
-    with _captured_output() as said, environment_kept(*_LOCATION), _strings_stay_strings():
+    with _captured_output() as printed, environment_kept(*_LOCATION), _strings_stay_strings():
         try:
             chosen = project or client.util.auto_project_name(config.get("program"))
             sweep_id = client.sweep(dict(config), entity=entity, project=chosen)
@@ -86,18 +86,18 @@ def create_sweep(config: Mapping[str, Any], *, entity: str | None, project: str 
         # The client keeps here what the server answered.
         found = {name: os.environ.get(name) for name in _LOCATION}
     path = f"{found['WANDB_ENTITY'] or entity or ''}/{found['WANDB_PROJECT'] or chosen or ''}/{sweep_id}"
-    lines = said.getvalue().splitlines()
+    lines = printed.getvalue().splitlines()
     url = next((line.partition(": ")[2].strip() for line in lines if line.startswith("Sweep URL")), "")
     return CreatedSweep(path=path, url=url, warnings=_violations(lines))
 
 
 def set_sweep_state(path: str, command: str) -> None:
-    """Tell W&B to pause, resume, stop or cancel a sweep, for all of its agents.
+    """Ask W&B to pause, resume, stop or cancel a sweep, for all of its agents.
 
     It is `wandb sweep --COMMAND`, in a process of its own.
 
     Raises:
-        TrackingError: The server refuses; its reason is told.
+        TrackingError: The server refuses; its reason is given.
     """
     if command not in _COMMANDS:
         raise ValueError(f"command must be one of {_COMMANDS}, got {command!r}")
@@ -124,9 +124,9 @@ def _violations(lines: list[str]) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _captured_output() -> Iterator[io.StringIO]:
     """Take in what the client prints."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        yield said
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        yield printed
 
 
 @contextlib.contextmanager

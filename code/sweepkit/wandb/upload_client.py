@@ -44,11 +44,11 @@ class Uploading:
     """The process that sends. Made by `start`; `close` it.
 
     Attributes:
-        ended: What it told at its end, None before.
+        ended: What it reported at its end, None before.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._errors = tempfile.TemporaryFile()
         self._first: SimpleQueue[dict[str, str]] = SimpleQueue()
         self._over = threading.Event()
@@ -68,17 +68,17 @@ class Uploading:
     def _listen(self) -> None:
         for line in self._process.stdout or ():
             with contextlib.suppress(ValueError):
-                self._hear(json.loads(line))
+                self._take(json.loads(line))
         if self.ended is None:
             self.ended = {"sweeps": {}, "reason": f"the sending process ended: {self._last_words()}"}
         self._first.put({"access": "away", "text": f"W&B's client must start, got: {self.ended['reason']}"})
         self._over.set()
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _take(self, event: dict[str, Any]) -> None:
         if event["event"] == "access":
             self._first.put(event)
         elif event["event"] == "note":
-            self._tell(f"W&B: {event['text']}")
+            self._notify(f"W&B: {event['text']}")
         elif event["event"] == "end":
             self.ended = event
             self._over.set()
@@ -98,11 +98,11 @@ class Uploading:
         return event
 
     def go(self, *, storage: str, output_dir: str, sweeps: Sequence[Mapping[str, str]], live: bool) -> None:
-        """Say what to send: for each sweep its `name`, `entity` and `project`."""
+        """Order what to send: for each sweep its `name`, `entity` and `project`."""
         self._order(storage=storage, output_dir=output_dir, sweeps=list(sweeps), live=live)
 
     def finish(self, patience_s: float, *, hurried: Callable[[], bool]) -> dict[str, Any]:
-        """Let it send the rest and return what it told at its end.
+        """Let it send the rest and return what it reported at its end.
 
         Args:
             patience_s: How long it may wait for a server that takes nothing.
@@ -150,22 +150,22 @@ class Online:
     Args:
         options: How the sweeps are run.
         plans: The sweeps of the call.
-        tell: Shows a warning.
+        notify: Shows a warning.
     """
 
-    def __init__(self, options: RunOptions, plans: Sequence[Plan], tell: Callable[[str], None]) -> None:
+    def __init__(self, options: RunOptions, plans: Sequence[Plan], notify: Callable[[str], None]) -> None:
         self._plans = [plan for plan in plans if _wants_online(options, plan.spec)]
         self._patience_s = options.wandb_wait
-        self._tell = tell
+        self._notify = notify
         self._uploading: Uploading | None = None
 
     def start(self) -> None:
         """Start the process that sends: W&B's import takes a second, in which other things can be checked."""
         if self._plans:
-            self._uploading = Uploading(self._tell)
+            self._uploading = Uploading(self._notify)
 
     def begin(self) -> list[str]:
-        """Ask for access before anything is recorded; return what to tell. Raises TrackingError: no key, a bad one."""
+        """Ask for access before anything is recorded; return notices. Raises TrackingError: no key, a bad one."""
         event = self._uploading.access("--wandb online") if self._uploading else {"access": "granted"}
         if event["access"] != "away":
             return []
@@ -179,12 +179,12 @@ class Online:
             self._uploading.go(storage=plan.storage, output_dir=str(plan.output_dir), sweeps=sweeps, live=True)
 
     def finish(self, *, hurried: Callable[[], bool], preempted: bool) -> None:
-        """Wait until all is sent, a while longer than the server is of use; tell what is left and how to send it."""
+        """Wait until all is sent, a while longer than the server is of use; notify what is left and how to send it."""
         if self._uploading is None:
             return
         end = self._uploading.finish(_HURRY_S if preempted else self._patience_s, hurried=hurried)
         for line in _unsent_lines(end, [plan.spec.name for plan in self._plans]):
-            self._tell(line)
+            self._notify(line)
 
     def close(self) -> None:
         """End the process that sends."""
@@ -193,7 +193,7 @@ class Online:
 
 
 def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Return what to tell of the runs that are not at W&B, a line for each sweep; [] when all are."""
+    """Return notices of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
         return [f"W&B: {end['reason']}; send what is left: sweep_runner.py --push {name}" for name in names]
     lines = []

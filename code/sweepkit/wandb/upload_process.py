@@ -1,8 +1,8 @@
 """The process that sends sweeps to a W&B server: `python -m sweepkit.wandb.upload_process`, started by `wandb_online`.
 
 A process of its own, because no fault of a server, of its network or of W&B's client may reach the agent or a run. It
-reads the record and the runs' files, and writes beside them what was sent. It is told what to do by lines of JSON on
-stdin, and tells what it did on stdout:
+reads the record and the runs' files, and writes beside them what was sent. It takes orders as lines of JSON on
+stdin, and reports what it did on stdout:
 
     → (started)           ← {"event": "access", "access": "granted", …}   whether there is a key, and a server takes it
     → {"storage": …}      ← {"event": "note", "text": …}                  what to send; faults, each once
@@ -45,7 +45,7 @@ class _Orders:
     """What the parent asks, read in a thread. `changed` is set with each line.
 
     Attributes:
-        patience_s: How long to wait for a server at the end, once that was said; None before.
+        patience_s: How long to wait for a server at the end, once that was ordered; None before.
         stopped: End now.
     """
 
@@ -59,11 +59,11 @@ class _Orders:
 
     def _read(self) -> None:
         for line in sys.stdin:
-            self._obey(json.loads(line))
-        self._obey({"finish": _PATIENCE_S})  # the parent is gone
+            self._apply(json.loads(line))
+        self._apply({"finish": _PATIENCE_S})  # the parent is gone
         self._known.set()
 
-    def _obey(self, order: Mapping[str, Any]) -> None:
+    def _apply(self, order: Mapping[str, Any]) -> None:
         if "storage" in order:
             self._job = dict(order)
             self._known.set()
@@ -93,9 +93,9 @@ class _Uploader:
     def __init__(self, sender: Sender, job: Mapping[str, Any], record: Watch, orders: _Orders) -> None:
         self._sender = sender
         self._orders = orders
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         self._ours: set[str] = set()
-        self._looked: set[str] = set()
+        self._stepped: set[str] = set()
         self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
         self._locks = {
             item["name"]: _UploadLock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock)
@@ -120,7 +120,7 @@ class _Uploader:
             sender=self._sender,
             target=UploadTarget(server=self._sender.server, entity=item["entity"], project=item["project"]),
             live=bool(job["live"]),
-            tell=self._tell_fault,
+            warn=self._warn,
         )
 
     def run(self) -> str:
@@ -133,9 +133,7 @@ class _Uploader:
             self._step(finishing=finishing)
             if not finishing:
                 since = time.monotonic()
-            elif len(self._looked) == len(self._uploads) and not any(
-                upload.unsent_now() for upload in self._uploads.values()
-            ):
+            elif self._all_sent():
                 return ""
             now = sum(upload.progress for upload in self._uploads.values())
             if now != progress:
@@ -148,23 +146,24 @@ class _Uploader:
         return "it was stopped"
 
     def _all_sent(self) -> bool:
-        looked = len(self._looked) == len(self._uploads)
-        return looked and not any(upload.unsent_now() for upload in self._uploads.values())
+        """Return whether every sweep was stepped through just now, and nothing of it is left."""
+        stepped = len(self._stepped) == len(self._uploads)
+        return stepped and not any(upload.unsent_now() for upload in self._uploads.values())
 
     def _step(self, *, finishing: bool) -> None:
-        self._looked.clear()
+        self._stepped.clear()
         for name, upload in self._uploads.items():
             if not self._locks[name].take():
-                self._tell(f"{name} is, or was just, being sent to W&B by another process here; waiting for it")
+                self._notify(f"{name} is, or was just, being sent to W&B by another process here; waiting for it")
                 continue
             if name not in self._ours:
                 self._ours.add(name)
                 upload.read_sent()  # by whoever had it before
             try:
                 upload.step(finishing=finishing)
-                self._looked.add(name)
+                self._stepped.add(name)
             except (SweepKitError, OSError) as error:  # a full disk, a record that is away: tried again
-                self._tell(f"{name} cannot be sent to W&B for now: {error}")
+                self._notify(f"{name} cannot be sent to W&B for now: {error}")
 
     def _held_elsewhere(self) -> str:
         held = [name for name, lock in self._locks.items() if not lock.take()]
@@ -179,21 +178,21 @@ class _Uploader:
         held = self._held_elsewhere()
         return held or (f"the server refused what is left, {_TRIES} times" if min(tries) >= _TRIES else "")
 
-    def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _notify(self, text: str) -> None:
+        if text not in self._notified:
+            self._notified.add(text)
             _send_event(event="note", text=text)
 
-    def _tell_fault(self, text: str) -> None:
-        """Tell what W&B's client said, and first what is behind it when it is the key or the network."""
+    def _warn(self, text: str) -> None:
+        """Notify what W&B's client raised, and first what is behind it when it is the key or the network."""
         answer = self._sender.check()
         if answer.access is Access.GRANTED:
-            self._tell(text)
+            self._notify(text)
         else:
-            self._tell(f"{answer.text}; the runs go on, what they log is kept here")
+            self._notify(f"{answer.text}; the runs go on, what they log is kept here")
 
     def end(self, reason: str) -> None:
-        """Tell what came of it."""
+        """Report what came of it."""
         sweeps = {
             name: {"sent": upload.sent, "unsent": upload.unsent(), "alive": upload.alive}
             for name, upload in self._uploads.items()
@@ -232,13 +231,13 @@ class _UploadLock:
         return self._clock() >= self._from
 
     def give_back(self) -> None:
-        """Say that nothing of ours is under way any more."""
+        """Mark that nothing of ours is under way any more."""
         if self._held is not None:
             self._held.truncate(0)
 
 
 def _send_event(**event: Any) -> None:
-    """Tell the parent; one that is gone hears nothing."""
+    """Send the parent an event; one that is gone gets nothing."""
     try:
         sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
         sys.stdout.flush()

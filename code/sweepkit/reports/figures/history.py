@@ -4,7 +4,9 @@ from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.configurations import Configuration
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
     STATE_SYMBOLS,
@@ -21,7 +23,6 @@ from sweepkit.reports.figures.base import (
 )
 
 NAME, TITLE = "optimization_history", "Optimization history"
-_LOST = (RunState.FAILED, RunState.DIVERGED)
 
 
 def optimization_history(table: RunTable) -> Drawn:
@@ -65,7 +66,7 @@ def _value(row: Row, index: int) -> float | None:
 
 
 def _lost(rows: list[Row]) -> list[int]:
-    return [at for at, row in enumerate(rows, 1) if row.state in _LOST or not row.counts]
+    return [at for at, row in enumerate(rows, 1) if row.state.ended_badly or not row.counts]
 
 
 def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
     traces: list[dict[str, Any]] = []
     if index == 0 and (noise := seed_sd(table)) is not None:
         traces.append(_band(best, noise[0], on))
-    for state in (RunState.FINISHED, RunState.STOPPED):
+    for state in ENDED_WELL:
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
         if at:
             mark = {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75}
@@ -138,26 +139,31 @@ def _band(best: list[float | None], sd: float, on: str) -> dict[str, Any]:
 
 
 def _caption(table: RunTable, rows: list[Row]) -> str:
-    best = table.ranked_runs()[0]
-    at = rows.index(best) + 1
-    metric = table.metric
-    told = (
-        [f"Best: {number(best.value)} in run {best.number}, the {_ordinal(at)} to end of {len(rows)}."]
-        if metric
-        else []
-    )
+    words = [] if table.metric is None else [_best(rows, table.metric.goal, table.configurations()[0])]
     noise = seed_sd(table)
     if noise is not None:
-        told.append(
+        words.append(
             f"Runs of one configuration differ by a standard deviation of {number(noise[0])} "
             f"({noise[1]} degrees of freedom): steps inside the band are luck."
         )
     else:
-        told.append("No configuration was run with two seeds: how much of each step is luck is not known.")
+        words.append("No configuration was run with two seeds: how much of each step is luck is not known.")
     values = [row.value for row in rows if row.counts and row.value is not None]
     if log_sensible(values):
-        told.append("Logarithmic axis.")
-    return " ".join(told)
+        words.append("Logarithmic axis.")
+    return " ".join(words)
+
+
+def _best(rows: list[Row], goal: Goal, best: Configuration[Row]) -> str:
+    """Return the best of the runs that are shown; where configurations have seeds, what the best mean is, too."""
+    at, row = min(
+        ((at, row) for at, row in enumerate(rows, 1) if row.counts),
+        key=lambda item: (goal.sign * (item[1].value or 0.0), item[1].number),
+    )
+    several = len(best.runs) > 1
+    words = f"{'Best single run' if several else 'Best'}: {number(row.value)} in run {row.number}, "
+    words += f"the {_ordinal(at)} to end of {len(rows)}"
+    return words + (f"; the best mean is {number(best.value)} over {len(best.runs)} seeds." if several else ".")
 
 
 def _ordinal(number: int) -> str:
@@ -169,7 +175,7 @@ def _csv_rows(table: RunTable, rows: list[Row]) -> list[dict[str, Any]]:
     found = []
     bests = [best_so_far([_value(row, i) for row in rows], metric.goal) for i, metric in enumerate(table.metrics)]
     for place, row in enumerate(rows):
-        told = {"ended": place + 1, **plain_row(row, table)}
-        told |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
-        found.append(told)
+        words = {"ended": place + 1, **plain_row(row, table)}
+        words |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
+        found.append(words)
     return found

@@ -7,7 +7,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
@@ -62,8 +62,8 @@ def _slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
     name = f"{_NAME}_{index + 1}"
     if table.metric is None or not scored:
         return nothing(name, title, "No run with this parameter has ended with a value.")
-    data = [_points(table, column, scored, state) for state in (RunState.FINISHED, RunState.STOPPED)]
-    lost = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    data = [_points(table, column, scored, state) for state in ENDED_WELL]
+    lost = [row for row in rows if row.state.ended_badly]
     if lost:
         data.append(lost_points(lost, table, [place(row, column) for row in lost], yaxis="y2"))
     if (line := _median_line(column, scored)) is not None:

@@ -198,7 +198,13 @@ def _parallel(
 
 def _upright(axes: "Axes", at: int, ticks: Sequence[tuple[float, str]]) -> None:
     axes.axvline(at, color=_GREY, lw=0.8, zorder=0)
-    beside = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "zorder": 5, "bbox": _BEHIND}
+    beside: dict[str, Any] = {
+        "xytext": (3, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "zorder": 5,
+        "bbox": _BEHIND,
+    }
     for height, text in ticks:
         axes.annotate(text, (at, height), fontsize=7, color=_DARK, **beside)
 
@@ -221,7 +227,7 @@ def _history(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     x, y = [i for i, _ in known], np.array([value for _, value in known])
     axes.step(x, y, where="post", color=_RED, lw=1.8, label="best so far")
     if (noise := seed_sd(table)) is not None:
-        band = {"step": "post", "color": _RED, "alpha": 0.15, "label": "noise between seeds"}
+        band: dict[str, Any] = {"step": "post", "color": _RED, "alpha": 0.15, "label": "noise between seeds"}
         axes.fill_between(x, y - noise[0], y + noise[0], **band)
     if log_sensible([value for value in values if value is not None]):
         axes.set_yscale("log")

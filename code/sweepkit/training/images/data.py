@@ -163,8 +163,8 @@ def _save(building: Path, images: Images, rows: Iterable[Pixels], none: str) -> 
         pixels[at] = row
     pixels.flush()
     np.save(building / "labels.npy", images.labels)
-    told = {"classes": images.classes, "names": list(images.names), "test_rows": images.test_rows}
-    (building / "images.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    facts = {"classes": images.classes, "names": list(images.names), "test_rows": images.test_rows}
+    (building / "images.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
 
 def _opened(folder: Path, build: Any) -> Images:
@@ -175,11 +175,11 @@ def _opened(folder: Path, build: Any) -> Images:
             if not folder.is_dir():
                 with replacing_folder(folder) as building:
                     build(building)
-    told = json.loads((folder / "images.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "images.json").read_text(encoding="utf-8"))
     return Images(
         pixels=np.load(folder / "pixels.npy", mmap_mode="r"),
         labels=np.load(folder / "labels.npy"),
-        classes=tuple(told["classes"]),
-        names=told["names"],
-        test_rows=told["test_rows"],
+        classes=tuple(facts["classes"]),
+        names=facts["names"],
+        test_rows=facts["test_rows"],
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from sweepkit.training.images.telling import Story
+from sweepkit.training.images.reporting import FoldProgress
 from sweepkit.training.preemption import Preemption
 
 
@@ -17,20 +17,20 @@ class FoldKeeper(TrainerCallback):
 
     Args:
         preemption: Asks for it and keeps the state; None never asks.
-        story: Told so far; saved and restored with the folds.
+        progress: Told so far; saved and restored with the folds.
     """
 
-    def __init__(self, preemption: Preemption | None, story: Story) -> None:
-        self._preemption, self._story = preemption, story
+    def __init__(self, preemption: Preemption | None, progress: FoldProgress) -> None:
+        self._preemption, self._story = preemption, progress
         self._state: Mapping[str, Any] = {}
         self._steps = 0
 
     def restore(self) -> list[dict[str, Any]]:
-        """Return what `fold_done` was given for the folds done; their story is told again."""
+        """Return what `fold_done` was given for the folds done; their progress is told again."""
         saved = None if self._preemption is None else self._preemption.find()
         if saved is None:
             return []
-        self._story.restore(saved.state["story"])
+        self._story.restore(saved.state["progress"])
         return list(saved.state["done"])
 
     def fold_done(self, done: Sequence[Mapping[str, Any]], steps: int) -> None:
@@ -41,7 +41,7 @@ class FoldKeeper(TrainerCallback):
             steps: Optimizer steps of them all.
         """
         if self._preemption is not None:
-            self._state, self._steps = {"story": self._story.state(), "done": list(done)}, steps
+            self._state, self._steps = {"progress": self._story.state(), "done": list(done)}, steps
             self._preemption.begin()
 
     def over(self) -> None:

@@ -192,9 +192,9 @@ def _from_hub(load: Callable[..., Any], name: str, **options: Any) -> Any:
     except DataError as error:
         if Path(name).is_dir():
             raise
-        told = str(error).partition("; ")[0]
+        reason = str(error).partition("; ")[0]
         raise DataError(
-            f"{told}; download it once where there is a network, or name a folder, convnext, swin or vit"
+            f"{reason}; download it once where there is a network, or name a folder, convnext, swin or vit"
         ) from None
 
 
@@ -208,13 +208,13 @@ def checkpoint_scaling(name: str, channels: int) -> Scaling | None:
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
-        told: Mapping[str, Any] = _load(
+        processor: Mapping[str, Any] = _load(
             lambda given, **options: ImageProcessingMixin.get_image_processor_dict(given, **options)[0], resolve(name)
         )
     except DataError:  # a checkpoint without a processor's file
         return None
-    mean, std = told.get("image_mean"), told.get("image_std")
-    if not isinstance(mean, list) or not isinstance(std, list) or told.get("do_normalize") is False:
+    mean, std = processor.get("image_mean"), processor.get("image_std")
+    if not isinstance(mean, list) or not isinstance(std, list) or processor.get("do_normalize") is False:
         return None
     if len(mean) not in (1, channels) or len(std) != len(mean):
         return None

@@ -24,8 +24,8 @@ from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fet
 from sweepkit.training.images.data import Images, load
 from sweepkit.training.images.folds import Fold, Rows, sample, split
 from sweepkit.training.images.keeping import FoldKeeper
+from sweepkit.training.images.reporting import METRIC, FoldProgress, FoldReportingCallback
 from sweepkit.training.images.scores import scores, spread
-from sweepkit.training.images.telling import METRIC, FoldTelling, Story
 from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.tasks.base import Listeners, Outcome
 
@@ -133,32 +133,32 @@ def validate(
     images = load(config.data, cache_dir(os.environ))
     effort = Effort.of(config)
     folds = _folds(config, images)[: effort.folds]
-    story = Story(listeners, folds=len(folds), epochs=effort.epochs)
+    progress = FoldProgress(listeners, folds=len(folds), epochs=effort.epochs)
     save = config.training.save_model
-    keeper = FoldKeeper(listeners.preemption, story)
+    keeper = FoldKeeper(listeners.preemption, progress)
     done = [_Fitted.of(known) for known in keeper.restore()]
     resumed = {"resumed_at": sum(one.steps for one in done)} if done else {}
     for number, fold in enumerate(folds[len(done) :], len(done) + 1):
         folder = output_dir / "model" / (f"fold_{number}" if len(folds) > 1 else "")
-        telling = FoldTelling(story, fold=number, steps_before=sum(one.steps for one in done))
-        callbacks = (telling, keeper)
+        reporting = FoldReportingCallback(progress, fold=number, steps_before=sum(one.steps for one in done))
+        callbacks = (reporting, keeper)
         place = _Place(effort, output_dir, folder if save else None, callbacks, number - 1, listeners.say)
         done.append(_fit(config, images, fold, place, architecture))
-        if telling.last is not None:
-            story.fold_done(telling.last)
-        if story.diverged:
+        if reporting.last is not None:
+            progress.fold_done(reporting.last)
+        if progress.diverged:
             break
         keeper.fold_done([one.as_dict() for one in done], sum(one.steps for one in done))
     keeper.over()
     return Outcome(
-        history=tuple(story.history),
+        history=tuple(progress.history),
         metric=METRIC,
-        diverged=story.diverged,
+        diverged=progress.diverged,
         device=done[-1].device,
         train_rows=len(folds[0].train),
         val_rows=sum(len(fold.val) for fold in folds[: len(done)]),
         steps=sum(one.steps for one in done),
-        facts={**_facts(images, folds, done, story), **resumed},
+        facts={**_facts(images, folds, done, progress), **resumed},
         files={"predictions.csv": _predictions(images, folds, done)},
     )
 
@@ -296,9 +296,9 @@ def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int,
     )
 
 
-def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], story: Story) -> dict[str, Any]:
+def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], progress: FoldProgress) -> dict[str, Any]:
     """Return what stands in the result file beside the history."""
-    values = [one[METRIC] for one in story.fold_scores]
+    values = [one[METRIC] for one in progress.fold_scores]
     return {
         "folds": [
             {
@@ -309,7 +309,7 @@ def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], story
                 "val_rows": len(fold.val),
                 "out_of_memory": fitted.out_of_memory,
             }
-            for number, (found, fitted, fold) in enumerate(zip(story.fold_scores, done, folds, strict=False), 1)
+            for number, (found, fitted, fold) in enumerate(zip(progress.fold_scores, done, folds, strict=False), 1)
         ],
         f"{METRIC}_mean": sum(values) / len(values) if values else None,
         f"{METRIC}_std": spread(values) if values else None,

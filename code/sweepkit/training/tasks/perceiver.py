@@ -43,8 +43,8 @@ def train(recorded: RecordedConfig[PerceiverConfig], output_dir: Path, listeners
         from safetensors.torch import save_model
 
         save_model(model, str(folder / "model.safetensors"))
-        told = {"model": dataclasses.asdict(recorded.raw.model), "img_size": config.data.img_size}
-        write_json(folder / "config.json", {**told, "mean": used.mean, "std": used.std})
+        settings = {"model": dataclasses.asdict(recorded.raw.model), "img_size": config.data.img_size}
+        write_json(folder / "config.json", {**settings, "mean": used.mean, "std": used.std})
 
     return validate(
         config, output_dir, listeners, Architecture(make=make, logits=lambda m, pixels: m(pixels), save=save)

@@ -15,7 +15,7 @@ from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArgumen
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
-from sweepkit.training.callbacks import EarlyStopping, Telling
+from sweepkit.training.callbacks import EarlyStopping, ReportingCallback
 from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.dataset import load as load_data
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
@@ -107,7 +107,9 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     train_set, val_set = load_data(
         config, loaded.tokenizer, prompt=loaded.prompt, cache_dir=cache_dir(os.environ), say=listeners.say
     )
-    telling = Telling(say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker)
+    reporting = ReportingCallback(
+        say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker
+    )
     stopping = _early_stopping(config, listeners)
     scoring = _scoring(config, loaded, val_set, output_dir)
     if listeners.reporter is not None:  # what a score means must stand beside it, in a run that is stopped early too
@@ -120,23 +122,23 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         eval_dataset=cast(Any, val_set),  # any sized, indexable thing will do
         data_collator=_collator(loaded),
         compute_metrics=scoring,
-        callbacks=[telling, *stopping],
+        callbacks=[reporting, *stopping],
         say=listeners.say,
         adapt=config.training.on_out_of_memory == "adapt",
         preemption=listeners.preemption,
-        keeps=_keeps(telling, stopping, scoring),
+        keeps=_keeps(reporting, stopping, scoring),
         files=tuple(output_dir / "results" / name for name in (EXAMPLES_NAME, SAMPLE_NAME)),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    facts = {**loaded.facts, **_scored(scoring, telling), "out_of_memory": trainer.out_of_memory()}
+    facts = {**loaded.facts, **_scored(scoring, reporting), "out_of_memory": trainer.out_of_memory()}
     facts |= {} if trainer.resumed_at is None else {"resumed_at": trainer.resumed_at}
     for rule in stopping:
         facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
     outcome = Outcome(
-        history=tuple(telling.history),
+        history=tuple(reporting.history),
         metric=_METRIC,
-        diverged=telling.diverged,
+        diverged=reporting.diverged,
         device=environment.device_name(trainer.args.device),
         train_rows=len(train_set),
         val_rows=len(val_set),
@@ -148,9 +150,11 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     return outcome
 
 
-def _keeps(telling: Telling, stopping: Sequence[EarlyStopping], scoring: Scoring | None) -> dict[str, Stateful]:
+def _keeps(
+    reporting: ReportingCallback, stopping: Sequence[EarlyStopping], scoring: Scoring | None
+) -> dict[str, Stateful]:
     """Return what must be saved beside the model, by name; told first, so that it is told before anything new is."""
-    keeps: dict[str, Stateful] = {"telling": telling}
+    keeps: dict[str, Stateful] = {"reporting": reporting}
     keeps |= {f"stopping {number}": rule for number, rule in enumerate(stopping)}
     return keeps if scoring is None else {**keeps, "scoring": scoring}
 
@@ -177,9 +181,9 @@ def _scoring(config: TrainingConfig, loaded: Loaded, val_set: TokenizedPairs, ou
     return Scoring(config, loaded.tokenizer, val_set.references(), val_set.sources(), output_dir / "results")
 
 
-def _scored(scoring: Scoring | None, telling: Telling) -> dict[str, Any]:
+def _scored(scoring: Scoring | None, reporting: ReportingCallback) -> dict[str, Any]:
     """Return what the result file says of the scoring."""
     if scoring is None:
         return {}
-    at = telling.history[scoring.best_at].step if scoring.best_at < len(telling.history) else None
+    at = reporting.history[scoring.best_at].step if scoring.best_at < len(reporting.history) else None
     return {"rouge_tokenizer": scoring.tokenizer, "examples": {"file": EXAMPLES_NAME, "step": at}}

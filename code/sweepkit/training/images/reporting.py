@@ -35,7 +35,7 @@ class Epoch:
     train: Mapping[str, float]
 
 
-class Story:
+class FoldProgress:
     """Collects the evaluations of a validation and tells them.
 
     One fold: each epoch is reported with the metric, `eval/macro_f1`. Several: each *fold* is, with the mean over the
@@ -59,7 +59,7 @@ class Story:
         self.diverged = False
         self._listeners, self._folds, self._epochs = listeners, folds, epochs
         self._started = False
-        self._told: list[str] | None = None
+        self._reported: list[str] | None = None
         self._rows: list[tuple[dict[str, float], int]] = []
 
     def state(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Story:
         self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
         self.fold_scores = list(state["folds"])
         for row, step in state["rows"]:
-            self._tell(row, step)
+            self._report(row, step)
 
     def first_step(self) -> None:
         """Note when the first step of all begins: a benchmark of the start wants it."""
@@ -91,11 +91,11 @@ class Story:
         if self._folds == 1:
             self.history.append(Evaluation(step=one.step, epoch=one.epoch, metrics=one.scores))
             row = {f"eval/{name}": value for name, value in one.scores.items()}
-            self._tell({**row, **one.train, "epoch": one.epoch}, one.step)
+            self._report({**row, **one.train, "epoch": one.epoch}, one.step)
         else:
             where = f"fold {one.fold}/{self._folds}  {where}"
             row = {f"fold/{name}": value for name, value in one.scores.items()}
-            self._tell({**row, **one.train, "fold/index": one.fold, "fold/epoch": one.epoch}, one.step)
+            self._report({**row, **one.train, "fold/index": one.fold, "fold/epoch": one.epoch}, one.step)
         self._listeners.say(f"{where}  {_shown(one.scores)}")
 
     def fold_done(self, one: Epoch) -> None:
@@ -109,19 +109,19 @@ class Story:
         metrics[f"fold_{METRIC}"] = one.scores[METRIC]
         epochs = (one.fold - 1) * self._epochs + one.epoch
         self.history.append(Evaluation(step=one.step, epoch=epochs, metrics=metrics))
-        self._tell({**{f"eval/{name}": value for name, value in metrics.items()}, "epoch": epochs}, one.step)
+        self._report({**{f"eval/{name}": value for name, value in metrics.items()}, "epoch": epochs}, one.step)
         mean, deviation = metrics[METRIC], metrics[f"{METRIC}_std"]
         self._listeners.say(f"fold {one.fold}/{self._folds}  mean F1 {mean:.4f} ± {deviation:.4f} of {one.fold} folds")
 
-    def _tell(self, row: Mapping[str, float], step: int) -> None:
+    def _report(self, row: Mapping[str, float], step: int) -> None:
         """Report one row; before it which sweep parameters were used, when that is news."""
         reporter, tracker = self._listeners.reporter, self._listeners.tracker
         self._rows.append((dict(row), step))
         if reporter is not None:
             used = self._listeners.used()
-            if used != self._told:
+            if used != self._reported:
                 reporter.message(_sweepkit_read=used)
-                self._told = used
+                self._reported = used
             reporter.report(row, step)
         if tracker is not None:
             tracker.log(row, step)
@@ -136,11 +136,11 @@ def _shown(scores: Mapping[str, float]) -> str:
     return f"loss {scores['loss']:.4f}  F1 {scores[METRIC]:.4f}  accuracy {scores['accuracy']:.4f}"
 
 
-class FoldTelling(TrainerCallback):
-    """Turns what the Trainer of one fold says into epochs of the story; ends it when its loss is not finite.
+class FoldReportingCallback(TrainerCallback):
+    """Turns what the Trainer of one fold says into epochs of the progress; ends it when its loss is not finite.
 
     Args:
-        story: Where they are told.
+        progress: Where they are told.
         fold: From 1.
         steps_before: Optimizer steps of the folds before.
 
@@ -148,9 +148,9 @@ class FoldTelling(TrainerCallback):
         last: The newest epoch; None before the first.
     """
 
-    def __init__(self, story: Story, *, fold: int, steps_before: int) -> None:
+    def __init__(self, progress: FoldProgress, *, fold: int, steps_before: int) -> None:
         self.last: Epoch | None = None
-        self._story, self._fold, self._steps_before = story, fold, steps_before
+        self._story, self._fold, self._steps_before = progress, fold, steps_before
         self._train: dict[str, float] = {}
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
