@@ -1,6 +1,7 @@
 """Tables of runs: from the record, from foreign rows; their columns, their best so far."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from sweepkit.analysis.foreign import from_frame, from_rows
 from sweepkit.analysis.history import best_so_far, expected_best, seed_sd
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import DataError
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.sweep_config.read import from_config
@@ -134,7 +135,9 @@ def test_a_frame_becomes_its_table_again():
     assert [column.name for column in again.columns] == [column.name for column in one.columns]
     for name in ("number", "run_id", "state", "params", "value", "metrics", "duration_s", "attempts", "reason"):
         assert [getattr(row, name) for row in again.rows] == [getattr(row, name) for row in one.rows], name
-    assert from_frame(one.to_frame(), metric="f1").metric.goal is Goal.MAXIMIZE
+    assert from_frame(one.to_frame(), metric="m") == again
+    loss = from_frame(replace(one, metrics=(Metric(name="m", goal=Goal.MINIMIZE),)).to_frame(), metric="f1")
+    assert loss.metric == Metric(name="f1", goal=Goal.MAXIMIZE) and loss.rows[0].value == 0.5
 
 
 def test_a_frame_of_several_metrics_has_a_column_for_each():

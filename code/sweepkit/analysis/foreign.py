@@ -88,19 +88,18 @@ def from_frame(
         raise DataError(f"{where}: must hold at least one run, got none")
     plain = _cells(frame)
     headers = list(plain[0])
-    if "value" not in headers:  # a table of several metrics
-        metric = metric or own.get("metric")
-    value_at = _metric_column(headers, metric, where)
+    asked = metric or own.get("metric")
+    ours = asked == own.get("metric")  # its values stand in `value`, but for several metrics
+    value_at = _metric_column(headers, None if ours and "value" in headers else asked, where)
     chosen = _parameters(headers, value_at, parameters, where)
     columns = [(key, _column(short, [row[key] for row in plain])) for key, short in chosen]
     rows = [_row(index, row, value_at, columns) for index, row in enumerate(plain)]
     if len({row.number for row in rows}) < len(rows):  # two sweeps in one file
         rows = [replace(row, number=index) for index, row in enumerate(rows)]
-    meant = metric or own.get("metric", value_at)
-    known = own.get("goal") if meant == own.get("metric") else None
+    known = own.get("goal", Goal.MAXIMIZE) if ours else Goal.MAXIMIZE
     return RunTable(
         name=name,
-        metrics=(Metric(name=meant, goal=goal or Goal(known or Goal.MAXIMIZE)),),
+        metrics=(Metric(name=asked or value_at, goal=goal or Goal(known)),),
         columns=tuple(column for _, column in columns),
         rows=tuple(rows),
         method=own.get("method", ""),

@@ -11,7 +11,7 @@ from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
 from sweepkit.stats.student import Estimate
 from sweepkit.stats.words import difference_text, p_text, seeds_text, several
-from sweepkit.text.json_text import json_text
+from sweepkit.text.json_text import json_text, picked
 
 _METHODS = {
     DecidingTest.POOLED: "Student's t, standard deviation pooled over all models",
@@ -247,9 +247,7 @@ def comparison_plain(report: ComparisonReport) -> dict[str, Any]:
         "settings": {
             "alpha": settings.alpha,
             "rope": settings.margin,
-            "higher_is_better": settings.higher_is_better,
-            "paired": settings.paired,
-            "power": settings.power,
+            **picked(settings, "higher_is_better", "paired", "power"),
         },
         "pooled_sd": None if comparison.pool is None else comparison.pool.sd,
         "pooled_df": None if comparison.pool is None else comparison.pool.df,
@@ -267,11 +265,7 @@ def comparison_plain(report: ComparisonReport) -> dict[str, Any]:
 
 def _model_plain(model: ScoreSummary) -> dict[str, Any]:
     return {
-        "name": model.name,
-        "n": model.n,
-        "left_out": model.left_out,
-        "seeds": list(model.seeds),
-        "mean": model.mean,
+        **picked(model, "name", "n", "left_out", "seeds", "mean"),
         "std": model.sd,
         "max": model.most,
         "min": model.least,
@@ -281,9 +275,7 @@ def _model_plain(model: ScoreSummary) -> dict[str, Any]:
 
 def _pair_plain(pair: Pair, margin: float) -> dict[str, Any]:
     return {
-        "first": pair.first,
-        "second": pair.second,
-        "difference": pair.difference,
+        **picked(pair, "first", "second", "difference"),
         **_estimate_plain(pair.estimate),
         "p_holm": pair.p_holm,
         "chances_above_within_below_rope": None if pair.estimate is None else list(pair.estimate.shares(margin)),
@@ -293,8 +285,7 @@ def _pair_plain(pair: Pair, margin: float) -> dict[str, Any]:
         "welch": {**_estimate_plain(pair.welch), "p_holm": pair.welch_holm},
         "detectable": pair.detectable,
         "seeds_to_decide": pair.seeds,
-        "seed_error": pair.seed_error,
-        "example_error": pair.example_error,
+        **picked(pair, "seed_error", "example_error"),
         "conclusion": pair.kind.value,
         "verdict": pair.verdict,
     }
@@ -304,8 +295,7 @@ def _estimate_plain(estimate: Estimate | None) -> dict[str, Any]:
     if estimate is None:
         return {"t": None, "df": None, "standard_error": None, "p": None, "ci95": None}
     return {
-        "t": estimate.t,
-        "df": estimate.df,
+        **picked(estimate, "t", "df"),
         "standard_error": estimate.error,
         "p": estimate.p,
         "ci95": list(estimate.interval()),
@@ -314,9 +304,7 @@ def _estimate_plain(estimate: Estimate | None) -> dict[str, Any]:
 
 def _budget_plain(item: Budget) -> dict[str, Any]:
     return {
-        "model": item.model,
-        "steps": list(item.steps),
-        "epochs": item.epochs,
+        **picked(item, "model", "steps", "epochs"),
         "trainable_parameters": item.trainable,
         "seconds_per_run": item.seconds,
         "tuned_by": item.sweep,

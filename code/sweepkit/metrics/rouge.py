@@ -25,7 +25,7 @@ from sweepkit.metrics.tokenizers import (
 )
 
 References = Sequence[Sequence[str] | str]
-MULTI_REFERENCE = ("mean", "max")
+_MULTI_REFERENCE = ("mean", "max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +215,8 @@ def over_references(scores: Sequence[Rouge], multi_reference: str = "mean") -> R
 
 def check_multi_reference(multi_reference: str) -> None:
     """Raise ValueError unless it is "mean" or "max"."""
-    if multi_reference not in MULTI_REFERENCE:
-        raise ValueError(f"multi_reference must be one of {', '.join(MULTI_REFERENCE)}, got {multi_reference!r}")
+    if multi_reference not in _MULTI_REFERENCE:
+        raise ValueError(f"multi_reference must be one of {', '.join(_MULTI_REFERENCE)}, got {multi_reference!r}")
 
 
 def listed(references: References, tokenizer: str | SupportsTokenize) -> tuple[tuple[str, ...], ...]:

@@ -101,13 +101,8 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
 
 
-def _hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
-    """Return what each point tells of its run: number, state, metric, parameters."""
-    varying = table.varying()  # once: it looks at every run
-    return [_hover(row, table, varying) for row in rows]
-
-
 def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
+    """Return what a point says of its run: number, state, metric, parameters."""
     lines = [f"<b>run {row.number}</b> {safe(clipped(row.run_id, 40))} · {row.state.value}"]
     for index, metric in enumerate(table.metrics):
         lines.append(f"{safe(clipped(metric.name, 40))} = {number(row.objective(index))}")
@@ -118,7 +113,8 @@ def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
 
 def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[Any], **look: Any) -> dict[str, Any]:
     """Return the trace of runs as marks that say what they are under the pointer."""
-    hover = {"text": _hovers(rows, table), "hoverinfo": "text"}
+    varying = table.varying()  # once: it looks at every run
+    hover = {"text": [_hover(row, table, varying) for row in rows], "hoverinfo": "text"}
     return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | look
 
 
