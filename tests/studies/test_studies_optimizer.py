@@ -260,7 +260,8 @@ def test_nothing_is_known_before_a_trial():
 def test_a_study_of_ones_own_is_saved_without_our_parameters(tmp_path):
     optimizer = OptunaOptimizer(GUIDE)
     study = optuna.create_study(direction="maximize")
-    for value in (0.4, 0.5, float("nan")):
+    for other, value in enumerate((0.4, 0.5, float("nan")), 1):
+        study.enqueue_trial({"other": other})  # trials of equal parameters would be one configuration
         trial = study.ask()
         trial.suggest_int("other", 1, 3)
         study.tell(trial, value)
