@@ -12,8 +12,8 @@ from sweepkit.training.fingerprint import file_sha256
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A file that counts as large, and the list of the times it was really hashed."""
-    monkeypatch.setattr(fingerprint, "STAMP_FROM_BYTES", 0)
-    monkeypatch.setattr(fingerprint, "SETTLED_S", -3600)  # at rest as soon as written
+    monkeypatch.setattr(fingerprint, "_STAMP_FROM_BYTES", 0)
+    monkeypatch.setattr(fingerprint, "_SETTLED_S", -3600)  # at rest as soon as written
     hashed = []
     real = fingerprint.hash_now
     monkeypatch.setattr(fingerprint, "hash_now", lambda file: hashed.append(file) or real(file))
@@ -35,7 +35,7 @@ def test_is_the_hash_of_the_content_and_known_the_second_time(data, tmp_path):
 
 def test_small_files_are_not_remembered(data, tmp_path, monkeypatch):
     file, hashed = data
-    monkeypatch.setattr(fingerprint, "STAMP_FROM_BYTES", 4)
+    monkeypatch.setattr(fingerprint, "_STAMP_FROM_BYTES", 4)
     assert file_sha256(file, tmp_path / "memory") == file_sha256(file, tmp_path / "memory") == sha(b"one")
     assert len(hashed) == 2
     assert not (tmp_path / "memory").exists()
@@ -64,7 +64,7 @@ def test_a_file_put_in_its_place_is_seen(data, tmp_path):
 
 def test_a_file_that_changed_a_moment_ago_is_hashed_again(data, tmp_path, monkeypatch):
     file, hashed = data
-    monkeypatch.setattr(fingerprint, "SETTLED_S", 2.0)
+    monkeypatch.setattr(fingerprint, "_SETTLED_S", 2.0)
     monkeypatch.setattr(time, "time_ns", lambda: file.stat().st_ctime_ns + 2_000_000_000)
     file_sha256(file, tmp_path)
     file_sha256(file, tmp_path)
