@@ -1,0 +1,64 @@
+"""A sweep is opened into a value; the call that runs it tells what it hears before anything is shown."""
+
+import pytest
+
+from sweepkit.agents.slots import make_slots
+from sweepkit.errors import ConflictError
+from sweepkit.runner.call import Call
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.opening import SweepOpener
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.plan import make_plan
+from sweepkit.store.open import open_store
+
+SWEEP = "name: 연습\nprogram: p.py\nmethod: random\nparameters: {x: {min: 0.0, max: 1.0}}\n"
+
+
+@pytest.fixture
+def opener_of(tmp_path, monkeypatch):
+    """Return a function that makes the opener of the same sweep, with other options or another leader."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.py").write_text("")
+    (tmp_path / "s.yaml").write_text(SWEEP, encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    with open_store(str(tmp_path / "out" / "sweepkit.db")) as store:
+
+        def opener(leader=None, **options):
+            given = RunOptions(output_dir=tmp_path / "out", **options)
+            slots = make_slots(1, gpus=(), gpus_per_run=0, cpus_per_run=1)
+            return SweepOpener(given, make_plan(given, "s.yaml"), store, slots=slots, leader=leader)
+
+        yield opener
+
+
+def test_an_open_sweep_has_its_record_its_folder_and_the_recorded_sampler(opener_of):
+    first = opener_of(sampler="qmc", seed=7).open()
+    assert (first.sampler, first.sweep.seed, first.notes) == ("qmc", 7, ())
+    assert first.paths.logs.is_dir()
+    first.write_inputs()
+    assert (first.paths.root / "sweep.yaml").is_file()
+    again = opener_of().open()
+    assert (again.sampler, again.sweep.sweep_id) == ("qmc", first.sweep.sweep_id)
+    anew = opener_of(fresh=True).open()
+    assert anew.sampler is None and anew.sweep.sweep_id != first.sweep.sweep_id and anew.notes
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sweep_keeps_its_leader(opener_of, first):
+    opened = opener_of(Leader(at_wandb=first)).open()
+    assert ("wandb" in opened.sweep.meta) == first
+    with pytest.raises(ConflictError, match="--backend wandb"):
+        opener_of(Leader(at_wandb=not first)).open()
+
+
+def test_what_the_uploads_tell_before_anything_is_shown_is_told_with_the_first_notes(opener_of):
+    opener = opener_of()
+    warned = []
+
+    def uploads(options, plans, warn):
+        warned.append(warn)
+
+    with Call(opener.options, [opener.plan], slots=opener.slots, notes=["first"], uploads=uploads) as call:
+        warned[0]("W&B is away")
+        assert call.notes == ["first", "W&B is away"]
+        assert call.sessions == [] and call.finishes == []
