@@ -12,10 +12,10 @@ from pathlib import Path
 
 from sweepkit.agents.identity import agent_identity, surely_alive
 from sweepkit.agents.launcher import carriers
+from sweepkit.agents.results import log_tail
 from sweepkit.agents.slots import Slot
 
 MARKER_ENV = "SWEEPKIT_WANDB_AGENT"
-_LOG_TAIL_BYTES = 16_384
 _LONGEST_LINE = 240
 _GAVE_UP = re.compile(r"Detected \d+ (?:consecutive )?failed runs.*")
 _SAYS_NOTHING = re.compile(r"^\s*(?:\^+|~+|File .*|Traceback .*|wandb: Starting .*)?\s*$")
@@ -113,7 +113,7 @@ class PlacedProcess:
 
     def log_tail(self) -> str:
         """Return what was printed since it was started, the last 16 KiB."""
-        return _log_tail(self.log, self._log_from)
+        return log_tail(self.log, self._log_from)
 
     def start(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str]) -> None:
         """Start it.
@@ -202,17 +202,6 @@ def interrupt_pending(pid: int) -> bool:
     except OSError:
         return False
     return any(int(line.split()[1], 16) & bit for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
-
-
-def _log_tail(log: Path, start: int) -> str:
-    """Return what was written to a log after byte `start`, its last 16 KiB."""
-    try:
-        with open(log, "rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(start, end - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def give_up_reason(text: str) -> str:

@@ -6,12 +6,10 @@ read it as any other. Nothing of the search is decided here.
 """
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from sweepkit.agents.agent import Finish
@@ -22,6 +20,7 @@ from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.paths import python
 from sweepkit.reports.progress import Screen
+from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_plan, plan_of
@@ -131,6 +130,7 @@ class _WandbLedSweep:
         self.plan, self.spec, self.store, self.slots = session.plan, session.spec, session.store, session.slots
         self.joined_path = joined_path
         self.notes_first = list(notes)
+        self.interrupts = Interrupts()
 
     def check(self) -> None:
         """Refuse what can be refused before anything is recorded."""
@@ -155,7 +155,8 @@ class _WandbLedSweep:
         """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         importer = self._importer()
         collector = Collector(importer, self.session.on_event)
-        self._first_poll(importer)
+        importer.missing_results()
+        importer.poll()  # what W&B has already; it must answer now
         self.session.show(total=GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None)
         self.agents = WandbAgents(
             self._command, self.slots, limits=limits, order=collector.order, emit=self.session.on_event
@@ -176,7 +177,7 @@ class _WandbLedSweep:
             self.session.stop_showing()
         finish = self._finish(importer, settled)
         code = self.session.conclude(finish)
-        return 130 if self.agents.interrupt_level and not self.preempted else code
+        return 130 if self.agents.interrupt_level and not self.interrupts.preempted else code
 
     # -- the record and W&B -------------------------------------------------------------------------------------------
 
@@ -239,22 +240,14 @@ class _WandbLedSweep:
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
-    def _first_poll(self, importer: Importer) -> None:
-        """Take in what W&B has already; it must answer now."""
-        importer.missing_results()
-        importer.poll()
-
     def _notify_first(self) -> None:
         meta = self.session.sweep.meta["wandb"]
-        for note in [
-            *self.notes_first,
-            f"W&B leads this sweep: {meta.get('url') or meta['path']}",
-            *self.session.notes,
-        ]:
-            self.session.on_event(Notice(text=note))
+        where = f"W&B leads this sweep: {meta.get('url') or meta['path']}"
+        notes = [*self.notes_first, where, *self.session.notes]
         if self.spec.scheduler is not None and meta.get("joined"):
-            text = f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}"
-            self.session.on_event(Notice(text=text))
+            notes.append(f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}")
+        for note in notes:
+            self.session.on_event(Notice(text=note))
 
     def _supervise(self, collector: Collector, importer: Importer) -> None:
         """Let agents and scheduler run to their end."""
@@ -264,25 +257,12 @@ class _WandbLedSweep:
             self.agents.end("W&B has ended the sweep")
         elif self.scheduler is not None:
             self.scheduler.adopt()
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        self.preempted = False
-        try:
-            for number in previous:
-                signal.signal(number, self._on_signal)
-            collector.start()
-            self._loop(collector, over=over)
-        finally:
+        with self.interrupts.passed_to(self.agents):
             try:
-                collector.stop()
+                collector.start()
+                self._loop(collector, over=over)
             finally:
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGTERM and self.agents.interrupt_level < 1:
-            self.preempted = True
-            self.agents.interrupt()  # SIGTERM does not wait for the runs
-        self.agents.interrupt()
+                collector.stop()
 
     def _loop(self, collector: Collector, *, over: bool) -> None:
         pause = threading.Event()
@@ -324,7 +304,7 @@ class _WandbLedSweep:
         state = importer.state or SweepState.RUNNING
         reasons = [reason for reason in self.agents.reasons if reason != INTERRUPTED]
         if self.agents.interrupt_level:
-            reason = "preempted" if self.preempted else "interrupted"
+            reason = "preempted" if self.interrupts.preempted else "interrupted"
         elif state is SweepState.CANCELLED:
             reason = "cancelled at W&B"
         elif state is SweepState.FINISHED:
