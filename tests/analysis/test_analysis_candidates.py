@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweepkit.analysis.candidates import NEAR, choose_candidates, is_seed
+from sweepkit.analysis.candidates import NEAR, choose_candidates
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.table import RunTable, from_runs
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import is_seed
 from sweepkit.sweep_config.read import read_sweep_text
 
 
@@ -63,7 +64,7 @@ def test_the_seeds_of_one_configuration_are_one_candidate_with_the_mean():
     ]
     field = choose_candidates(swept(runs))
     assert numbers(field) == [2, 0]
-    assert [item.configuration.scores for item in field.candidates] == [(0.6,), (0.9, 0.1)]
+    assert [item.configuration.whole_scores for item in field.candidates] == [(0.6,), (0.9, 0.1)]
 
 
 def test_a_run_that_was_stopped_early_may_race_but_its_score_does_not_count():
@@ -74,8 +75,8 @@ def test_a_run_that_was_stopped_early_may_race_but_its_score_does_not_count():
         record(3, {"lr": 1e-1, "kind": "b", "seed": 1}, None),
     ]
     first, second = choose_candidates(swept(runs)).candidates
-    assert (first.configuration.scores, first.configuration.value) == ((), 0.9)
-    assert (second.configuration.scores, second.rank) == ((0.5,), 2)
+    assert (first.configuration.whole_scores, first.configuration.value) == ((), 0.9)
+    assert (second.configuration.whole_scores, second.rank) == ((0.5,), 2)
 
 
 def test_nearly_the_same_configurations_race_once():
@@ -127,9 +128,9 @@ def test_seeds_that_the_sweep_ran_of_each_configuration_are_scores_of_their_own(
         for place, value in enumerate(values)
     ]
     swept = from_runs(read_sweep_text(text), runs)
-    field = choose_candidates(swept, seed_parameter="seed")
+    field = choose_candidates(swept)
     assert [sorted(item.configuration.scores) for item in field.candidates] == [[0.6, 0.7], [0.1, 0.9]]
-    assert [row.number for row in swept.best_first()] == [0, 3, 2, 1]
+    assert [row.number for row in swept.best_first()] == [2, 3, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.analysis.foreign import from_rows
-from sweepkit.analysis.lead import Sureness, contenders, lead
+from sweepkit.analysis.lead import Sureness, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
 from sweepkit.analysis.summary import summary
 from sweepkit.model.metric import Goal
@@ -37,7 +37,7 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
         found = lead(single(1.0, 1.0 + lead_by, 0.5))
         assert found is not None and found.second is not None
         assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.interval is None
-        assert found.first.rows[0].number == 1 and found.second.rows[0].number == 0
+        assert found.first.runs[0].number == 1 and found.second.runs[0].number == 0
         told = " ".join(lead_sentences(found))
         assert WORDS["no-configuration-finished"] in told and "picked out of 3" in told
 
@@ -60,17 +60,17 @@ def test_the_noise_that_explains_a_lead_is_told():
 def test_goals_ties_and_too_few():
     assert lead(single(3.0, 1.0, goal=Goal.MINIMIZE)).first.value == 1.0
     tie = lead(single(1.0, 1.0))
-    assert verdict(tie) == "a tie" and tie.first.rows[0].number == 0
+    assert verdict(tie) == "a tie" and tie.first.runs[0].number == 0
     only = lead(single(1.0))
     assert only.second is None and lead_sentences(only) == [WORDS["it-is-the"]]
     nothing = table([{"value": "", "params.lr": 1, "state": "failed"}])
-    assert lead(nothing) is None and contenders(nothing) == []
+    assert lead(nothing) is None and nothing.configurations() == []
 
 
 def test_seeds_of_one_configuration_are_averaged():
     rows = [{"value": v, "params.lr": lr, "params.seed": s} for lr, s, v in ((1, 1, 0.9), (1, 2, 0.1), (2, 1, 0.6))]
     found = lead(table(rows))
-    assert found.first.value == 0.6 and found.second.value == 0.5 and len(found.second.rows) == 2
+    assert found.first.value == 0.6 and found.second.value == 0.5 and len(found.second.runs) == 2
     assert list(found.differs) == ["lr"]
 
 

@@ -9,9 +9,9 @@ from snapshots import words_of
 
 from sweepkit.analysis.pareto import dominates
 from sweepkit.analysis.progress import Watched, metrics_of, row_of, snapshot
-from sweepkit.analysis.ranking import best_run, front_runs, ranked, values_of
+from sweepkit.analysis.ranking import best_run, front_runs, ranked
 from sweepkit.model.metric import Goal, Metric
-from sweepkit.model.objectives import OUTCOME
+from sweepkit.model.objectives import OUTCOME, values_of
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
@@ -77,7 +77,8 @@ def test_the_front_comes_first_and_is_the_same_everywhere(items):
             if dominates(values_of(a, TWO), values_of(b, TWO), GOALS):
                 assert order.index(a.run_id) < order.index(b.run_id)
     tally = Tally(SPEC, runs, total=None, workers=1)
-    assert set(tally.front) == expected and (f"front of {len(expected)}" in tally.words()) == bool(expected)
+    assert {item.first.run_id for item in tally.front} == expected
+    assert (f"front of {len(expected)}" in tally.words()) == bool(expected)
     rows = list(csv.DictReader(io.StringIO(as_csv(SPEC, runs))))
     assert {row["run_id"] for row in rows if row["front"] == "true"} == expected
     picture = snapshot(

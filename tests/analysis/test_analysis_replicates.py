@@ -10,8 +10,8 @@ from snapshots import words_of
 from sweepkit.analysis.encoding import encode
 from sweepkit.analysis.history import seed_sd
 from sweepkit.analysis.progress import Watched, row_of, snapshot
-from sweepkit.analysis.ranking import best_run, best_standing, front_runs, ranked, standings
-from sweepkit.analysis.replicates import configurations, seed_notice, worse_configurations
+from sweepkit.analysis.ranking import best_configuration, best_run, front_runs, ranked, recorded_configurations
+from sweepkit.analysis.replicates import seed_notice, seed_runs, worse_configurations
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.events import RunSeen
@@ -69,7 +69,7 @@ RUNS = [
 
 
 def test_the_best_is_the_best_mean_of_those_with_all_their_seeds():
-    best = best_standing(RUNS, SPEC.metric)
+    best = best_configuration(RUNS, SPEC.metric)
     assert best.values == (pytest.approx(1.1),) and [item.run_id for item in best.runs] == ["r0", "r1", "r4"]
     assert best_run(RUNS, SPEC.metric).run_id == "r0" == front_runs(RUNS, SPEC.metric)[0].run_id
     order = [item.run_id for item in ranked(RUNS, SPEC.metric)]
@@ -85,7 +85,7 @@ def test_everything_that_names_the_best_names_the_same():
             info=item.proposal,
         )  # fmt: skip
         tally.take(RunSeen(view=view))
-    assert tally.best[0] == pytest.approx(1.1) and "best 1.1 (mean of configuration 0)" in tally.words()
+    assert tally.best.value == pytest.approx(1.1) and "best 1.1 (mean of configuration 0)" in tally.words()
     rows = [row_of(item, SPEC.metric) for item in RUNS]
     shot = snapshot(Watched(sweep=SWEEP, metric=SPEC.metric, total=12, rows=rows, live=(), now=20.0))
     assert (shot.best.run_id, shot.best.value, shot.best.configuration) == ("r0", pytest.approx(1.1), 0)
@@ -94,7 +94,7 @@ def test_everything_that_names_the_best_names_the_same():
     assert [(row.number, row.value, row.seeds) for row in table.ranked()] == [
         (0, pytest.approx(1.1), 3), (2, pytest.approx(1.8), 3), (6, 0.5, 1),
     ]  # fmt: skip
-    assert table.ranked_runs()[0].run_id == "r2"
+    assert [row.run_id for row in table.best_first()] == [item.run_id for item in ranked(RUNS, SPEC.metric)]
     assert summary(table)[1].startswith(WORDS["the-lowest-mean"])
     assert best_in_words(SPEC, RUNS) == "configuration 0, mean loss = 1.1 over 3 seeds, sd 0.1"
     row = best_row(SPEC, RUNS)
@@ -107,20 +107,20 @@ def test_everything_that_names_the_best_names_the_same():
 
 
 def test_a_line_tells_what_became_of_each_configuration():
-    found = configurations(SPEC, RUNS)
+    found = seed_runs(SPEC, RUNS)
     assert [item.number for item in found] == [0, 1, 2, 3]
     assert [item.note for item in found] == ["", "", WORDS["failed-out-of"], "seed 1 running"]
     assert [item.seconds for item in found] == [6.0, 6.0, 4.0, 2.0]
-    assert found[0].sd == pytest.approx(0.1) and found[2].sd is None and found[3].standing is None
+    assert found[0].sd == pytest.approx(0.1) and found[2].sd is None and found[3].worth is None
     alone = [replace(item, proposal={}, params={"x": float(item.number)}) for item in RUNS]
-    assert configurations(SPEC, alone) == []
+    assert seed_runs(SPEC, alone) == []
     assert as_csv(SPEC, RUNS).splitlines()[0].startswith("number,run_id,state,value,configuration,mean,params.x")
 
 
 def test_one_that_is_clearly_worse_says_so_in_its_line():
     runs = [*RUNS[:2], run(4, 0, 3, 1.1), run(5, 7, 1, 9.0), run(6, 7, 2, 9.1)]
     assert list(worse_configurations(SPEC, runs)) == [7]
-    assert configurations(SPEC, runs)[-1].note.startswith(WORDS["clearly-worse-than"])
+    assert seed_runs(SPEC, runs)[-1].note.startswith(WORDS["clearly-worse-than"])
 
 
 def test_the_analysis_averages_the_seeds_whatever_their_parameter_is_called():
@@ -141,7 +141,11 @@ def test_several_objectives_are_compared_by_their_mean_vectors():
     metrics = (Metric(name="a"), Metric(name="b"))
     values = [(0, (1.0, 3.0)), (0, (3.0, 1.0)), (1, (0.0, 9.0)), (1, (9.0, 0.0)), (2, (2.5, 1.0)), (2, (1.5, 2.8))]
     runs = [replace(run(i, c, i % 2), outcome={"objectives": {"a": a, "b": b}}) for i, (c, (a, b)) in enumerate(values)]
-    assert [item.values for item in standings(runs, metrics)] == [(2.0, 2.0), (4.5, 4.5), (2.0, pytest.approx(1.9))]
+    assert [item.values for item in recorded_configurations(runs, metrics)] == [
+        (2.0, 2.0),
+        (4.5, 4.5),
+        (2.0, pytest.approx(1.9)),
+    ]
     assert [item.number for item in front_runs(runs, metrics)] == [4]
     assert [item.number for item in ranked(runs, metrics)] == [4, 5, 0, 1, 2, 3]
 
@@ -154,7 +158,7 @@ def test_several_objectives_are_compared_by_their_mean_vectors():
 )
 def test_tally_monitor_table_and_ranking_agree(drawn):
     runs = [run(i, c, i, v, state) for i, (c, v, state) in enumerate(drawn)]
-    best = best_standing(runs, SPEC.metric)
+    best = best_configuration(runs, SPEC.metric)
     tally = Tally(SPEC, runs, total=None, workers=1)
     rows = [row_of(item, SPEC.metric) for item in runs]
     shot = snapshot(Watched(sweep=SWEEP, metric=SPEC.metric, total=None, rows=rows, live=(), now=99.0))
@@ -162,7 +166,9 @@ def test_tally_monitor_table_and_ranking_agree(drawn):
     if best is None:
         assert tally.best is None and shot.best is None and ordered == []
         return
-    assert [tally.best[0], shot.best.value, ordered[0].value] == pytest.approx([best.values[0]] * 3, abs=1e-9)
+    assert [tally.best.value, shot.best.value, ordered[0].value] == pytest.approx([best.values[0]] * 3, abs=1e-9)
     first = ranked(runs, SPEC.metric)[0].run_id
-    (place,) = [item for item in standings(runs, SPEC.metric) if first in {member.run_id for member in item.runs}]
+    (place,) = [
+        item for item in recorded_configurations(runs, SPEC.metric) if first in {member.run_id for member in item.runs}
+    ]
     assert place.contends and place.values[0] == best.values[0]

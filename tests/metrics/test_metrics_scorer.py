@@ -15,8 +15,8 @@ from sweepkit.metrics.tokenizers import describe, tokenizer_named
 
 WORDS = words_of(__file__)
 
-WORDS = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b .".split()), max_size=10).map(" ".join)
-EXAMPLES = st.lists(st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=3), WORDS), min_size=1, max_size=6)
+SAID = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b .".split()), max_size=10).map(" ".join)
+EXAMPLES = st.lists(st.tuples(SAID, st.lists(SAID, min_size=1, max_size=3), SAID), min_size=1, max_size=6)
 COLUMNS = ["rouge1_f1", "rouge2_f1", "rougeL_f1", "rouge_combined_f1", "length", "repetition_rate", "composite_score"]
 
 REFERENCES = ["민수는 내일 3시에 서울역에 간다.", ["지영이는 밥을 먹는다.", "지영이가 식사한다."], "비가 온다."]
@@ -223,14 +223,14 @@ def test_refuses_data_with_its_place():
 
 # -- the package rouge_score as the engine, and tokenizers of one's own -----------------------------------------------
 
-WORDS = st.lists(st.sampled_from(["비가", "온다", "내일", "#Person1#은", "rain", "it's", "3시", "."]), max_size=12).map(
+MIXED = st.lists(st.sampled_from(["비가", "온다", "내일", "#Person1#은", "rain", "it's", "3시", "."]), max_size=12).map(
     " ".join
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4), st.sampled_from(["unicode", "whitespace", "character"])
+    st.lists(st.tuples(MIXED, MIXED), min_size=1, max_size=4), st.sampled_from(["unicode", "whitespace", "character"])
 )
 def test_the_package_rouge_score_says_the_same_to_the_last_bit(pairs, tokenizer):
     predictions, references = [list(texts) for texts in zip(*pairs, strict=True)]
@@ -238,6 +238,16 @@ def test_the_package_rouge_score_says_the_same_to_the_last_bit(pairs, tokenizer)
         Scorer(references, tokenizer=tokenizer, engine=engine).score(predictions) for engine in ROUGE_ENGINES
     )
     assert ours.per_example == theirs.per_example and ours.as_dict() == theirs.as_dict()
+
+
+def test_the_package_scores_english_by_its_own_words():
+    from rouge_score.rouge_scorer import RougeScorer
+
+    told, wanted = "It's raining in Seoul, again.", "it is raining again at 3"
+    theirs = RougeScorer(["rouge1", "rouge2", "rougeL"]).score(wanted, told)
+    for engine in ROUGE_ENGINES:
+        found = Scorer([wanted], tokenizer="rouge_score", engine=engine).score([told]).rouge.as_dict()
+        assert {name: found[f"{name}_f1"] for name in theirs} == {name: f.fmeasure for name, f in theirs.items()}
 
 
 @pytest.mark.parametrize("tokenizer", ["kiwi", "mecab"])

@@ -9,7 +9,6 @@ from snapshots import words_of
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.rouge import (
-    TOKENIZERS,
     Rouge,
     lcs_length,
     listed,
@@ -20,12 +19,13 @@ from sweepkit.metrics.rouge import (
     rouge_prepared,
     rouge_tokens,
 )
+from sweepkit.metrics.tokenizers import TOKENIZERS
 
 WORDS = words_of(__file__)
 
 NEED_NOTHING = ("unicode", "whitespace", "character", "rouge_score")
-WORDS = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b".split()), max_size=12).map(" ".join)
-TEXTS = st.one_of(WORDS, st.text(max_size=30))
+SAID = st.lists(st.sampled_from("민수 3시에 만난다 #Person1#은 서울역 a b".split()), max_size=12).map(" ".join)
+TEXTS = st.one_of(SAID, st.text(max_size=30))
 
 
 class _Named:
@@ -102,7 +102,7 @@ def test_is_bit_equal_to_rouge_score_given_the_same_tokens(scorers, prediction, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(prediction=WORDS, references=st.lists(WORDS, min_size=1, max_size=4))
+@given(prediction=SAID, references=st.lists(SAID, min_size=1, max_size=4))
 def test_the_best_of_several_references_is_that_of_rouge_score(scorers, prediction, references):
     best = rouge_pairs([prediction], [references], "whitespace", "max")
     assert best == [_of(scorers["whitespace"].score_multi(references, prediction))]
@@ -160,7 +160,7 @@ def test_a_longer_beginning_of_the_reference_never_scores_less(reference, data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8), data=st.data())
+@given(pairs=st.lists(st.tuples(SAID, SAID), min_size=1, max_size=8), data=st.data())
 def test_the_order_of_the_examples_moves_no_score_of_one(pairs, data):
     order = data.draw(st.permutations(range(len(pairs))))
     scores = rouge_pairs([p for p, _ in pairs], [r for _, r in pairs])
@@ -169,7 +169,7 @@ def test_the_order_of_the_examples_moves_no_score_of_one(pairs, data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(predictions=st.lists(WORDS, max_size=5), reference=WORDS)
+@given(predictions=st.lists(SAID, max_size=5), reference=SAID)
 def test_a_counted_reference_is_not_used_up(predictions, reference):
     counted = prepare(reference.split())
     for prediction in predictions * 2:
@@ -180,7 +180,7 @@ def test_a_counted_reference_is_not_used_up(predictions, reference):
 
 
 @settings(max_examples=100, deadline=None)
-@given(prediction=WORDS, references=st.lists(WORDS, min_size=1, max_size=4), data=st.data())
+@given(prediction=SAID, references=st.lists(SAID, min_size=1, max_size=4), data=st.data())
 def test_mean_and_best_of_several_references(prediction, references, data):
     alone = rouge_pairs([prediction] * len(references), references)
     (mean,) = rouge_pairs([prediction], [references])
@@ -195,7 +195,7 @@ def test_mean_and_best_of_several_references(prediction, references, data):
 
 
 @settings(max_examples=50, deadline=None)
-@given(prediction=WORDS, reference=WORDS)
+@given(prediction=SAID, reference=SAID)
 def test_one_reference_is_the_same_bits_alone_or_in_a_list(prediction, reference):
     for how in ("mean", "max"):
         assert rouge_pairs([prediction], [[reference]], "unicode", how) == rouge_pairs([prediction], [reference])

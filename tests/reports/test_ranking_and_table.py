@@ -7,8 +7,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.analysis.ranking import best_run, ranked, value_of
+from sweepkit.analysis.ranking import best_run, ranked
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space

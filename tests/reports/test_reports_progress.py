@@ -81,7 +81,7 @@ def test_counts_best_and_remaining_time_are_those_of_the_newest_states(recorded,
     assert {state: tally.count(state) for state in S} == {state: list(newest.values()).count(state) for state in S}
     assert set(tally.running) == {run_id for run_id, state in newest.items() if state is S.RUNNING}
     assert tally.done == sum(state.done for state in newest.values())
-    assert (tally.best[0] if tally.best else None) == (goal.best(values) if values else None)
+    assert (tally.best.value if tally.best else None) == (goal.best(values) if values else None)
     if total is None or not durations:
         assert tally.eta_s() is None
     else:

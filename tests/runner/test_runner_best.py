@@ -1,5 +1,6 @@
 """A grid over a learning rate and a seed: every place that a user looks at names the same configuration."""
 
+from snapshots import words_of
 import csv
 import io
 import json
@@ -10,6 +11,8 @@ from ruamel.yaml import YAML
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.cli import analyze_sweep, monitor_sweep, sweep_runner
+
+WORDS = words_of(__file__)
 
 PROGRAM = """\
 import json, os, sys
@@ -65,3 +68,31 @@ def test_the_json_of_every_command_names_it_too(swept):
     assert (watched["value"], watched["params"]["lr"], watched["seeds"]) == (0.6, 0.2, 2)
     plan = json.loads(asked(swept, sweep_runner.main, "--confirm", "s", "--dry-run", "--json"))
     assert plan["entrants"][0]["params"] == {"lr": 0.2} and plan["entrants"][0]["scores"] == [0.6, 0.6]
+
+
+def test_what_is_printed_says_of_what_the_best_value_is(swept):
+    analysed = asked(swept, analyze_sweep.main, "s")
+    assert re.search(r"^best configuration: runs 2, 3, mean score = 0\.6 over 2 seeds\n  lr  0\.2\n", analysed, re.M)
+    assert re.findall(r"^ +(\d+)  (\d)  ", analysed, re.M) == [("1", "2"), ("1", "3"), ("2", "0"), ("2", "1")]
+    watched = asked(swept, monitor_sweep.main, "s", "--once")
+    assert "best 0.6 (mean over 2 seeds, run 2" in watched
+    assert re.search(WORDS["first-run-of"], watched, re.M)
+    report = (swept.folder / "out" / "sweep_s" / "report.html").read_text()
+    assert "Best single run: 0.9 in run 0" in report and WORDS["the-best-mean"] in report
+    shown = re.search(r"<tbody>.*?</tbody>", report[report.index('id="state"') :], re.S)[0]
+    assert re.findall(r"<tr [^>]*><td[^>]*>(\d)<", shown) == ["2", "3", "0", "1"]
+
+
+def test_seeds_that_are_drawn_with_their_configuration_leave_the_best_single_run(tmp_path):
+    made = Sweeper(tmp_path)
+    made.write(PROGRAM.replace('values["lr"], values["seed"]', '"0.1", values["seed"]'), "scored.py")
+    drawn = SWEEP.replace("grid", "random").replace("{values: [0.1, 0.2]}", "{min: 0.0, max: 1.0}") + "run_cap: 6\n"
+    made.write(drawn + "sweepkit: {seed: 1}\n")
+    done = made.call()
+    assert done.returncode == 0, done.stderr
+    best = json.loads(asked(made, analyze_sweep.main, "s", "--json"))["best"]
+    (run_id,) = best["run_ids"]
+    assert best["value"] == 0.9 and f"best: run {run_id}, score = 0.9\n" in done.stdout
+    assert f": run {run_id}.\n" in (made.folder / "out" / "sweep_s" / "best_config.yaml").read_text()
+    watched = json.loads(asked(made, monitor_sweep.main, "s", "--once", "--json"))["sweeps"][0]["best"]
+    assert watched["run_id"] == run_id and "seeds" not in watched

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.model.seeds import configuration_of, seed_of_run
+from sweepkit.model.seeds import seed_of_run
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.make import make_engine
 from sweepkit.search.seeded import SeededEngine, averaged_prior

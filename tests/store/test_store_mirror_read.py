@@ -7,10 +7,10 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from snapshots import words_of
 
-from sweepkit.analysis.ranking import value_of, values_of
 from sweepkit.errors import StoreError
 from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Goal
+from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.runs import RunState
 from sweepkit.store.mirror_read import read_study
 

@@ -14,7 +14,7 @@ from sweepkit.training.scoring import Scoring
 
 WORDS = words_of(__file__)
 
-WORDS = ["<pad>", "민수는", "3시에", "온다", "ㅋㅋㅋㅋㅋ", "#Person1#은", "“좋다”"]
+SAID = ["<pad>", "민수는", "3시에", "온다", "ㅋㅋㅋㅋㅋ", "#Person1#은", "“좋다”"]
 REFERENCES = [["민수는 3시에 온다", "민수는 온다"], ["#Person1#은 온다"]]
 SOURCES = ["#Person1#: 민수는 3시에 온다?", "#Person2#: 온다"]
 
@@ -26,7 +26,7 @@ class Tokenizer:
 
     def batch_decode(self, ids, *, skip_special_tokens):
         assert skip_special_tokens
-        return [" ".join(WORDS[number] for number in row if number) for row in ids]
+        return [" ".join(SAID[number] for number in row if number) for row in ids]
 
 
 def prediction(*rows):

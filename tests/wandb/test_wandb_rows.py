@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.analysis.ranking import value_of
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.sweep_config.read import from_config

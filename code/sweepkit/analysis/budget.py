@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sweepkit.analysis.trained import Trained
+from sweepkit.model.runs import ENDED_WELL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ def budgets(trainings: Sequence[Trained], runs_of_sweep: Mapping[str, int]) -> l
     """
     found = []
     for model in dict.fromkeys(item.model for item in trainings):
-        runs = [item for item in trainings if item.model == model and item.state in ("finished", "stopped")]
+        runs = [item for item in trainings if item.model == model and item.state in ENDED_WELL]
         if not runs:
             continue
         sweep = next((name for name in map(_sweep, runs) if name), None)
@@ -66,16 +67,16 @@ def budget_sentences(found: Sequence[Budget]) -> list[str]:
     """Return whether the models were given the same, a sentence each; [] for fewer than two models."""
     if len(found) < 2:
         return []
-    told = [_tuning(found)]
+    sentences = [_tuning(found)]
     steps = {item.model: item.steps for item in found if item.steps}
     if len(set(steps.values())) > 1:
         shown = ", ".join(f"{model} {_range(values)}" for model, values in steps.items())
-        told.append(f"The models were not trained for the same number of steps ({shown}).")
+        sentences.append(f"The models were not trained for the same number of steps ({shown}).")
     times = {item.model: item.seconds for item in found if item.seconds}
     if times and max(times.values()) > 1.5 * min(times.values()):
         slow, fast = max(times, key=lambda name: times[name]), min(times, key=lambda name: times[name])
-        told.append(f"A run of {slow} took {times[slow] / times[fast]:.1f} times as long as one of {fast}.")
-    return told
+        sentences.append(f"A run of {slow} took {times[slow] / times[fast]:.1f} times as long as one of {fast}.")
+    return sentences
 
 
 def _tuning(found: Sequence[Budget]) -> str:

@@ -10,14 +10,13 @@ alone), where a third of the variance between configurations is out of the model
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from sweepkit.analysis.encoding import Floats, encoded
-from sweepkit.analysis.lead import Contender, contenders
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.model.seeds import is_seed
+from sweepkit.model.configurations import Configuration
 
 RAW, MODELLED = 3, 2
 NEAR = 0.05  # Gower distance under which two configurations count as one
@@ -37,7 +36,7 @@ class Candidate:
         alike: Numbers of the runs of configurations that were left out as nearly the same.
     """
 
-    configuration: Contender
+    configuration: Configuration[Row]
     rank: int
     by_model: bool
     alike: tuple[int, ...] = ()
@@ -54,22 +53,19 @@ class Field:
     """
 
     candidates: tuple[Candidate, ...]
-    configurations: tuple[Contender, ...]
+    configurations: tuple[Configuration[Row], ...]
     model: str
 
 
-def choose_candidates(table: RunTable, *, seed: int = 0, seed_parameter: str | None = None) -> Field:
+def choose_candidates(table: RunTable, *, seed: int = 0) -> Field:
     """Return the configurations to confirm.
 
     Args:
         table: The sweep; it has a metric.
         seed: Of the model's draws, >= 0.
-        seed_parameter: A parameter that is no part of a configuration, beside those whose name says so.
     """
-    named = [replace(item, seed=item.seed or is_seed(item.name, seed_parameter)) for item in table.columns]
-    table = replace(table, columns=tuple(named))
-    columns = [column for column in named if not column.seed]
-    found = contenders(table)
+    columns = [column for column in table.columns if not column.seed]
+    found = table.configurations()
     varying = [c for c in columns if len({item.first.params.get(c.name) for item in found}) > 1]
     predicted, model = _predicted(table, found, varying, seed)
     taken: list[int] = []
@@ -106,20 +102,15 @@ def choose_candidates(table: RunTable, *, seed: int = 0, seed_parameter: str | N
     return Field(candidates=candidates, configurations=tuple(found), model=model)
 
 
-def _sign(table: RunTable) -> float:
-    metric = table.metric
-    return -1.0 if metric is not None and metric.goal.better(0.0, 1.0) else 1.0
-
-
 def _predicted(
-    table: RunTable, found: Sequence[Contender], columns: Sequence[Column], seed: int
+    table: RunTable, found: Sequence[Configuration[Row]], columns: Sequence[Column], seed: int
 ) -> tuple[Floats | None, str]:
     """Return what a model expects of every configuration (larger is better, NaN for one stopped early), and its name.
 
     None where no model predicts better than the mean of all, or there are too few configurations for one.
     """
-    whole = [index for index, item in enumerate(found) if item.scores]
-    y = _sign(table) * np.array([found[index].value for index in whole])
+    whole = [index for index, item in enumerate(found) if not item.stopped]
+    y = -table.metrics[0].goal.sign * np.array([found[index].value for index in whole])
     if len(whole) < _FEWEST or not columns or float(np.ptp(y)) <= 0:
         return None, ""
     rows = [found[index].first for index in whole]
@@ -146,7 +137,7 @@ def _model(x: "np.typing.NDArray[np.float32]", y: Floats, seed: int) -> tuple[Fl
     return max((means, r2, "a Gaussian process"), forest, key=lambda item: item[1])
 
 
-def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Contender]) -> bool:
+def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Configuration[Row]]) -> bool:
     """Return whether two runs have the same categories and nearly the same numbers: Gower distance under NEAR."""
     total = 0.0
     for column in columns:
@@ -163,7 +154,7 @@ def _near(a: Row, b: Row, columns: Sequence[Column], found: Sequence[Contender])
     return total < NEAR * len(columns)
 
 
-def _range(column: Column, found: Sequence[Contender]) -> tuple[float, float]:
+def _range(column: Column, found: Sequence[Configuration[Row]]) -> tuple[float, float]:
     """Return the range of a parameter: of the search, else of the runs."""
     if column.low is not None and column.high is not None and (column.low > 0 or not column.log):
         return column.low, column.high

@@ -6,13 +6,14 @@ differ in their seed only. Nothing is imputed, and what was left out is counted.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweepkit.analysis.table import Column, Row, RunTable, same_configuration
+from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.model.distributions import content_key
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import SEED_NAME
 
@@ -94,7 +95,7 @@ def encode(table: RunTable, *, objective: int = 0) -> Design:
     """Return the design of a table for its `objective`-th metric."""
     rows, values = _usable(table, objective)
     kept, dropped = _columns(table, rows)
-    groups_of_rows = same_configuration(rows, kept)
+    groups_of_rows = _alike(rows, kept)
     first = [rows[group[0]] for group in groups_of_rows]
     y = np.array([np.mean([values[index] for index in group]) for group in groups_of_rows], dtype=float)
     blocks, groups, start = [], [], 0
@@ -138,6 +139,18 @@ def encoded(column: Column, rows: Sequence[Row]) -> tuple[Floats, Bools]:
     if not active.all():
         block = np.hstack([block, (~active)[:, None].astype(float)])
     return block, active
+
+
+def _alike(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[int]]:
+    """Return the positions of the rows that agree in all these columns, grouped, in order of appearance.
+
+    A model cannot tell them apart, though they may be of several configurations: what cannot be a cause is left out.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, row in enumerate(rows):
+        known = tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
+        groups.setdefault(known, []).append(index)
+    return list(groups.values())
 
 
 def _usable(table: RunTable, objective: int) -> tuple[list[Row], list[float]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
+from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import RunState
 
@@ -204,14 +205,19 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         reason=text_of(lower["reason"]) if lower.get("reason") is not None else "",
         order=float(index),
+        configuration=tuple(
+            (column.name, content_key(params[column.name]))
+            for _, column in columns
+            if column.name in params and not column.seed
+        ),
     )
 
 
-def _state(told: Any, value: float | None) -> RunState:
+def _state(word: Any, value: float | None) -> RunState:
     """Return the state that another tool's word means; without one, a run with a value has finished."""
-    if told is None:
+    if word is None:
         return RunState.FAILED if value is None else RunState.FINISHED
-    word = str(told).lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
+    word = str(word).lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
     try:
         return _STATES.get(word) or RunState(word)
     except ValueError:

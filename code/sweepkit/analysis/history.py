@@ -5,11 +5,12 @@ al. 2020, "Showing Your Work Doesn't Always Work", ACL (its bias); the unbiased 
 """
 
 from collections.abc import Sequence
-from math import comb, inf, sqrt
+from math import comb, isfinite, sqrt
 
-from sweepkit.analysis.encoding import encode
-from sweepkit.analysis.table import Row, RunTable, same_configuration
+from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import mean
+from sweepkit.model.runs import RunState
 
 _LONGEST_CURVE = 1000
 
@@ -53,18 +54,15 @@ def expected_best(values: Sequence[float], goal: Goal) -> list[float]:
 
 
 def seed_sd(table: RunTable) -> tuple[float, int] | None:
-    """Return the pooled standard deviation of runs of one configuration, and its degrees of freedom.
+    """Return the pooled standard deviation of finished runs of one configuration, and its degrees of freedom.
 
-    None without two finished runs of one configuration. Seeds, ids and paths do not make a configuration another one.
+    None without two finished runs of one configuration.
     """
-    rows = table.finished()
-    kept = {group.name for group in encode(table).groups} if table.metrics else set()
-    columns = [column for column in table.columns if column.name in kept]
     squares, freedom = 0.0, 0
-    for group in same_configuration(rows, columns):
-        values = [float(rows[index].value or 0.0) for index in group]
+    for item in table.configurations():
+        values = [row.value for row in item.members if row.state is RunState.FINISHED and row.value is not None]
         if len(values) > 1:
-            mean = sum(values) / len(values)
-            squares += sum((value - mean) ** 2 for value in values)
+            middle = mean(values)
+            squares += sum((value - middle) * (value - middle) for value in values)  # ** would raise
             freedom += len(values) - 1
-    return (sqrt(squares / freedom), freedom) if freedom and squares < inf else None
+    return (sqrt(squares / freedom), freedom) if freedom and isfinite(squares) else None

@@ -10,15 +10,15 @@ _NAMED = 5
 
 def sentences(result: Importance, table: RunTable, *, note: str = "") -> list[str]:
     """Return the findings, the most important first, then what limits them."""
-    told = [_opening(result)]
+    lines = [_opening(result)]
     if result.gate is Gate.OPEN and result.estimator == "forest":
-        told.extend(_verdicts(result))
-        told.extend(_interactions(result))
-    told.extend(_together(result))
-    told.extend(_limits(result, table))
+        lines.extend(_verdicts(result))
+        lines.extend(_interactions(result))
+    lines.extend(_together(result))
+    lines.extend(_limits(result, table))
     if note:
-        told.append(note + ".")
-    return told
+        lines.append(note + ".")
+    return lines
 
 
 def _opening(result: Importance) -> str:
@@ -42,7 +42,7 @@ def _opening(result: Importance) -> str:
     if result.gate is Gate.NO_MODEL:
         return (
             f"The model does not predict {result.metric} for configurations that it has not seen (R² "
-            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is told "
+            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is lines "
             "apart from noise."
         )
     r2 = "" if result.r2 is None else f"; it predicts unseen configurations with R² {result.r2:.2f}"
@@ -59,7 +59,7 @@ def _opening(result: Importance) -> str:
 
 def _verdicts(result: Importance) -> list[str]:
 
-    told = []
+    lines = []
     clear = [share for share in result.shares if share.verdict is Verdict.CLEAR]
     weak = [share for share in result.shares if share.verdict is Verdict.WEAK]
     none = [share for share in result.shares if share.verdict is Verdict.NONE]
@@ -67,60 +67,60 @@ def _verdicts(result: Importance) -> list[str]:
         shown = ", ".join(
             f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear
         )
-        told.append(f"Clear: {shown}.")
+        lines.append(f"Clear: {shown}.")
     if weak:
-        told.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")
+        lines.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")
     if none:
         names = ", ".join(share.name for share in none[:_NAMED])
         more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
-        told.append(f"Not distinguishable from noise: {names}{more}.")
+        lines.append(f"Not distinguishable from noise: {names}{more}.")
     if not clear:
-        told.append("No parameter is clear: more runs, or wider ranges, would be needed to tell.")
-    return told
+        lines.append("No parameter is clear: more runs, or wider ranges, would be needed to tell.")
+    return lines
 
 
 def _interactions(result: Importance) -> list[str]:
-    told = []
+    lines = []
     for pair in result.interactions:
         if not pair.clear:
             continue
         size = f"{_percent(abs(pair.value))} of the variance"
         if pair.value < 0:
-            told.append(f"{pair.a} and {pair.b} interact: the best value of one depends on the other ({size}).")
+            lines.append(f"{pair.a} and {pair.b} interact: the best value of one depends on the other ({size}).")
         else:
-            told.append(f"{pair.a} and {pair.b} stand in for each other ({size}).")
-    return told
+            lines.append(f"{pair.a} and {pair.b} stand in for each other ({size}).")
+    return lines
 
 
 def _together(result: Importance) -> list[str]:
     return [
-        f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be told apart; shuffled "
+        f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be lines apart; shuffled "
         f"together they account for {_percent(pair.value)}."
         for pair in result.together
     ]
 
 
 def _limits(result: Importance, table: RunTable) -> list[str]:
-    told = []
+    lines = []
     if result.left_out:
         shown = ", ".join(f"{count} {why}" for why, count in result.left_out.items())
-        told.append(f"Left out, because only runs at full budget can be compared: {shown}.")
+        lines.append(f"Left out, because only runs at full budget can be compared: {shown}.")
     stopped = result.left_out.get("stopped early", 0)
     if stopped > result.runs / 3 and result.n:
-        told.append(
+        lines.append(
             f"{stopped} of {stopped + result.runs} runs were stopped early: what made them bad enough to be "
             "stopped is not "
             "seen here."
         )
     if result.dropped:
-        told.append(f"Not considered: {_dropped(result.dropped)}.")
+        lines.append(f"Not considered: {_dropped(result.dropped)}.")
     if result.runs > result.n:
-        told.append(f"{_count(result.runs, 'run')} of {_count(result.n, 'configuration')}: runs of one are averaged.")
+        lines.append(f"{_count(result.runs, 'run')} of {_count(result.n, 'configuration')}: runs of one are averaged.")
     if table.method and not table.exchangeable and result.n:
-        told.append(
+        lines.append(
             f"The engine ({table.method}) chose where to look: this is importance inside the region that it visited."
         )
-    return told
+    return lines
 
 
 def _dropped(dropped: Mapping[str, str]) -> str:

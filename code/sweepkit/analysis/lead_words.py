@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sweepkit.analysis.lead import Contender, Lead, Sureness
+from sweepkit.analysis.lead import Lead, Sureness
+from sweepkit.analysis.table import Row
+from sweepkit.model.configurations import Configuration
 
 _LISTED = 6  # parameters in which two configurations differ, spelled out
 # Two runs of one configuration differ by more in 1 of 20 cases, in standard deviations between seeds.
@@ -15,14 +17,14 @@ def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
 
     Args:
         found: How they stand by the sweep's own runs.
-        confirmed: Fresh seeds have told more since: how sure the sweep alone could be is left out.
+        confirmed: Fresh seeds have sentences more since: how sure the sweep alone could be is left out.
     """
-    told = [_alone(found)] if found.second is None else [_second(found), *([] if confirmed else _how_sure(found))]
+    sentences = [_alone(found)] if found.second is None else [_second(found), *([] if confirmed else _how_sure(found))]
     stopped = [name for name, item in (("best", found.first), ("second", found.second)) if item and item.stopped]
     if stopped:
         which = "Both were" if len(stopped) == 2 else f"The {stopped[0]} was"
-        told.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
-    return told
+        sentences.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
+    return sentences
 
 
 def verdict(found: Lead) -> str:
@@ -37,9 +39,9 @@ def verdict(found: Lead) -> str:
     }[found.sureness]
 
 
-def called(item: Contender) -> str:
+def called(item: Configuration[Row]) -> str:
     """Return how to call a configuration: its run, or its runs."""
-    rows = item.rows
+    rows = item.runs
     if len(rows) == 1:
         return f"run {rows[0].number} ({rows[0].run_id})"
     listed = ", ".join(str(row.number) for row in rows[:8])
@@ -47,9 +49,9 @@ def called(item: Contender) -> str:
     return f"runs {listed}{more}"
 
 
-def label_of(item: Contender, confirmed: Mapping[str, str]) -> str:
+def label_of(item: Configuration[Row], confirmed: Mapping[str, str]) -> str:
     """Return what a configuration's score is worth: what its confirmation said, by run id, or that it has none."""
-    return next((confirmed[row.run_id] for row in item.rows if row.run_id in confirmed), "unconfirmed")
+    return next((confirmed[row.run_id] for row in item.runs if row.run_id in confirmed), "unconfirmed")
 
 
 def differences_text(differs: Mapping[str, tuple[float | str | None, float | str | None]]) -> str:
@@ -72,7 +74,7 @@ def _shown(value: float | str | None) -> str:
 
 
 def _alone(found: Lead) -> str:
-    runs = len(found.first.rows)
+    runs = len(found.first.runs)
     only = "It is the only run with a value" if runs == 1 else f"Its {runs} runs are the only ones with a value"
     return f"{only}: nothing to compare with."
 
@@ -80,7 +82,7 @@ def _alone(found: Lead) -> str:
 def _second(found: Lead) -> str:
     second = found.second
     assert second is not None
-    mean = "mean " if max(len(found.first.rows), len(second.rows)) > 1 else ""
+    mean = "mean " if max(len(found.first.runs), len(second.runs)) > 1 else ""
     head = f"The second best is {called(second)} with {mean}{second.value:.5g}"
     if found.difference == 0:
         lead = "a tie"
@@ -99,19 +101,19 @@ def _how_sure(found: Lead) -> Sequence[str]:
     assert found.sd is not None and found.interval is not None
     sd, freedom = found.sd
     low, high = found.interval
-    told = [
+    sentences = [
         f"Runs of one configuration scatter with a standard deviation of {sd:.2g} ({freedom} degree"
         f"{'' if freedom == 1 else 's'} of freedom). The 95 % interval of the lead, which allows for picking two of "
         f"{found.configurations} configurations, is [{low:+.2g}, {high:+.2g}]."
     ]
     if found.sureness is Sureness.BEYOND:
-        told.append(
+        sentences.append(
             "It is above 0: the best is better than the second beyond what seeds explain. Its score is still the "
             "largest of many and flatters it, until fresh seeds confirm it."
         )
     else:
-        told.append("It holds 0: no conclusion, seeds alone explain such a lead.")
-    return told
+        sentences.append("It holds 0: no conclusion, seeds alone explain such a lead.")
+    return sentences
 
 
 def _unconfirmed(found: Lead) -> list[str]:
@@ -121,11 +123,11 @@ def _unconfirmed(found: Lead) -> list[str]:
             "Unconfirmed: runs of one configuration agree to the last digit, so the seed does not reach the program, "
             "or nothing in it is random; what another seed would do is not known."
         ]
-    told = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
+    sentences = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
     if found.difference > 0:
-        told.append(
+        sentences.append(
             f"Luck alone makes such a lead if seeds scatter with a standard deviation of "
             f"{found.difference / _TWO_RUNS:.2g} or more; even with less, since the two were picked out of "
             f"{found.configurations}."
         )
-    return told
+    return sentences

@@ -172,7 +172,7 @@ def _loss(point: Point, goals: Sequence[Goal]) -> tuple[float, ...]:
 
 
 def _signed(value: float, goal: Goal) -> float:
-    return value if goal is Goal.MINIMIZE else -value
+    return goal.sign * value
 
 
 def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

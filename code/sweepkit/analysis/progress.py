@@ -11,19 +11,18 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
-from sweepkit.analysis.pareto import front
-from sweepkit.analysis.ranking import value_of, values_of
+from sweepkit.analysis.ranking import front_of
+from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.numbers import mean
+from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import Decision, RunState
-from sweepkit.model.seeds import by_configuration, configuration_key
+from sweepkit.model.runs import ENDED_WELL, Decision, RunState
 from sweepkit.model.watched import LiveRun
-from sweepkit.stats.groups import mean
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
 IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so many seconds
-_COUNTS = (RunState.FINISHED, RunState.STOPPED)
 # Between the end of the last run and the word of its runner that the sweep is finished there are moments.
 _SAYS_SO_WITHIN_S = 10.0
 
@@ -36,8 +35,8 @@ class WatchedRun:
         number, run_id, params, state, reason, attempts, failures: As recorded.
         value: Its best finite value of the metric, or None.
         values: With several objectives its value of each, or () while one is unknown.
-        configuration: What its configuration is known by (`model.seeds.configuration_key`).
-        seeds: How many runs `value` is the mean of: more than 1 only in `Snapshot.best`.
+        configuration: What its configuration is known by (`model.configurations.configuration_key`).
+        seeds: How many runs `value` is the mean of: more than 1 only in `Snapshot.best` and `front`.
         newest: Its newest value of the metric, finite or not, or None.
         begun_at: When it was last begun (made, before it began), seconds since the epoch.
         ended_at: When it ended; None before.
@@ -191,9 +190,9 @@ def row_of(
     """Return a run in short."""
     duration_s = None
     if run.state.done:
-        told = run.outcome.get("duration_s")
-        if isinstance(told, int | float):
-            duration_s = float(told)
+        measured = run.outcome.get("duration_s")
+        if isinstance(measured, int | float):
+            duration_s = float(measured)
         elif run.started_at is not None and run.ended_at is not None:
             duration_s = max(0.0, run.ended_at - run.started_at)
     reports = run.outcome.get("reports") if run.state.done else None
@@ -231,8 +230,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     ended = _ended(watched, counts)
     ends = [row.ended_at for row in rows if row.ended_at is not None]
     until = max(ends) if ended and ends else watched.now
-    entries = _entries(valued)
-    curve = _curve(entries, watched.metric)
+    found = _configurations(valued, watched.metric)
     workers = sum(not live.expired for live in watched.live)
     return Snapshot(
         name=sweep.name,
@@ -243,10 +241,10 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         elapsed_s=max(0.0, until - sweep.created_at),
         total=watched.total,
         counts=dict(counts),
-        best=_best(entries, watched.metric),
-        mean=_mean(values),
+        best=_best(found, watched.metric),
+        mean=mean(values) if values else None,
         valued=len(values),
-        curve=curve,
+        curve=_curve(found, watched.metric),
         running=_running(watched),
         workers=workers,
         eta_s=None if ended else _eta_s(watched, workers),
@@ -259,14 +257,21 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
 
 
 def _front(rows: Iterable[WatchedRun], metrics: Sequence[Metric]) -> tuple[WatchedRun, ...]:
-    found = [row for row in rows if row.state in _COUNTS and row.values]
-    goals = [metric.goal for metric in metrics]
-    members = [found[i] for i in front([row.values for row in found], goals)] if metrics else []
-    return tuple(sorted(members, key=lambda row: row.values[0], reverse=bool(goals) and goals[0] is Goal.MAXIMIZE))
+    """Return the configurations that no other one beats on several objectives, each as the run that stands for it."""
+    if not metrics:
+        return ()
+    found = configurations(
+        sorted((row for row in rows if row.state.ended_well), key=_number),
+        key=lambda row: row.configuration,
+        state=lambda row: row.state,
+        values=lambda row: row.values or None,
+    )
+    members = front_of(found, metrics, _number)
+    return tuple(replace(item.first, values=item.values, seeds=len(item.runs)) for item in members)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return mean(values) if values else None
+def _number(row: WatchedRun) -> int:
+    return row.number
 
 
 def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
@@ -283,7 +288,7 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
 
 def _valued(rows: Iterable[WatchedRun]) -> list[WatchedRun]:
     """Return the runs whose value counts, in the order in which they ended."""
-    found = [row for row in rows if row.state in _COUNTS and row.value is not None]
+    found = [row for row in rows if row.state.ended_well and row.value is not None]
     return sorted(found, key=lambda row: (_end(row), row.number))
 
 
@@ -291,49 +296,38 @@ def _end(row: WatchedRun) -> float:
     return row.begun_at if row.ended_at is None else row.ended_at
 
 
-def _entries(valued: Sequence[WatchedRun]) -> list[tuple[int, int, WatchedRun]]:
-    """Return what may be the best: how many runs with a value had ended by then, its first run's number, its row.
+def _configurations(valued: Sequence[WatchedRun], metric: Metric | None) -> list[tuple[int, Configuration[WatchedRun]]]:
+    """Return what may be the best, in order of its end: how many runs with a value had ended by then, and it.
 
-    Of configurations with one run each they are the runs. Of those with several, if they contend, it is the row of the
-    first that counts with the mean as its value, when the last of them had ended.
+    A configuration has ended with the last of its runs that count. Its runs stand in the order of their numbers.
     """
-    groups = by_configuration(
-        list(enumerate(valued, 1)), lambda item: item[1].configuration, lambda item: item[1].state
+    if metric is None:
+        return []
+    place = {row.number: done for done, row in enumerate(valued, 1)}
+    found = configurations(
+        sorted(valued, key=_number),
+        key=lambda row: row.configuration,
+        state=lambda row: row.state,
+        values=lambda row: None if row.value is None else (row.value,),
     )
-    found = [
-        (
-            group.counted[-1][0],
-            min(row.number for _, row in group.members),
-            _mean_of([row for _, row in group.counted]),
-        )
-        for group in groups
-        if group.contends
-    ]
-    return sorted(found, key=lambda item: item[:2])
+    ended = [(max(place[row.number] for row in item.runs), item) for item in found if item.contends]
+    return sorted(ended, key=lambda pair: pair[0])
 
 
-def _best(entries: Sequence[tuple[int, int, WatchedRun]], metric: Metric | None) -> WatchedRun | None:
-    """Return the best of them, of equals the one that was begun first, as `ranking.best_standing`."""
-    if metric is None or not entries:
+def _best(found: Sequence[tuple[int, Configuration[WatchedRun]]], metric: Metric | None) -> WatchedRun | None:
+    if metric is None or not found:
         return None
-    sign = -1.0 if metric.goal is Goal.MAXIMIZE else 1.0
-    return min(entries, key=lambda item: (sign * (item[2].value or 0.0), item[1]))[2]
+    best = best_first([item for _, item in found], [metric], _number)[0]
+    ended_at = max(best.runs, key=_end).ended_at
+    return replace(best.first, value=best.value, ended_at=ended_at, seeds=len(best.runs))
 
 
-def _mean_of(rows: Sequence[WatchedRun]) -> WatchedRun:
-    if len(rows) == 1:
-        return rows[0]
-    first = min(rows, key=lambda row: row.number)
-    value = _mean([row.value for row in rows if row.value is not None])
-    return replace(first, value=value, ended_at=rows[-1].ended_at, seeds=len(rows))
-
-
-def _curve(entries: Sequence[tuple[int, int, WatchedRun]], metric: Metric | None) -> tuple[Improvement, ...]:
+def _curve(found: Sequence[tuple[int, Configuration[WatchedRun]]], metric: Metric | None) -> tuple[Improvement, ...]:
     points: list[Improvement] = []
-    for done, _, row in entries:
-        assert row.value is not None and metric is not None  # a value is a metric's
-        if not points or metric.goal.better(row.value, points[-1].value):
-            points.append(Improvement(done=done, run_id=row.run_id, value=row.value, at=_end(row)))
+    for done, item in found:
+        if metric is not None and (not points or metric.goal.better(item.value, points[-1].value)):
+            at = max(map(_end, item.runs))
+            points.append(Improvement(done=done, run_id=item.first.run_id, value=item.value, at=at))
     return tuple(points)
 
 
@@ -360,7 +354,7 @@ def _running(watched: Watched) -> tuple[RunningRun, ...]:
 
 
 def _failures(rows: Iterable[WatchedRun], limit: int) -> tuple[WatchedRun, ...]:
-    found = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    found = [row for row in rows if row.state.ended_badly]
     return tuple(sorted(found, key=lambda row: (_end(row), row.number), reverse=True)[:limit])
 
 
@@ -472,5 +466,5 @@ def _failed(item: Snapshot) -> str:
 def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
-    good = sum(item.counts.get(state, 0) for state in _COUNTS)
+    good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
     return f"{item.name}: none of its {item.done} runs finished well" if item.done and not good else ""

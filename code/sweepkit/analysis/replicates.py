@@ -6,34 +6,35 @@ Pure. Everything is worked out from the recorded runs, as the engine does (`sear
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweepkit.analysis.ranking import Standing, configuration_numbers, ranked, standings, value_of
+from sweepkit.analysis.ranking import configuration_numbers, ranked, recorded_configurations
+from sweepkit.model.configurations import Configuration, configuration_of, finished_scores
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import configuration_of, seed_of_run
+from sweepkit.model.seeds import seed_of_run
 from sweepkit.stats.groups import sd
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class SeedRuns:
     """One configuration and the runs of its seeds.
 
     Args:
         number: 0-based, in order of proposal.
         runs: One for each seed that it got, by number.
-        standing: What it is worth; None while no seed of it has a value.
+        worth: What it is worth; None while no seed of it has a value.
         note: What became of it, in words; "" when all its seeds finished.
     """
 
     number: int
     runs: tuple[RunRecord, ...]
-    standing: Standing | None
+    worth: Configuration[RunRecord] | None
     note: str
 
     @property
     def sd(self) -> float | None:
         """Return the standard deviation of the first objective between seeds, None under two that count."""
-        scores = [] if self.standing is None else [values[0] for values in self.standing.each]
+        scores = () if self.worth is None else self.worth.scores
         return sd(scores) if len(scores) > 1 else None
 
     @property
@@ -43,21 +44,21 @@ class Configuration:
         return sum(took) if took else None
 
 
-def configurations(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[Configuration]:
+def seed_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[SeedRuns]:
     """Return the configurations of a sweep in which some have several runs, best first; [] of any other."""
     seed = spec.extensions.seed_parameter
     numbers = configuration_numbers(runs, seed)
     groups: dict[int, list[RunRecord]] = {}
     for run in ranked(runs, spec.objectives, seed_parameter=seed) if numbers else ():
         groups.setdefault(numbers[run.run_id], []).append(run)
-    found = standings(runs, spec.objectives, seed_parameter=seed)
+    found = recorded_configurations(runs, spec.objectives, seed_parameter=seed)
     by_run = {run.run_id: item for item in found for run in item.members}
     worse = worse_configurations(spec, runs)
     return [
-        Configuration(
+        SeedRuns(
             number=number,
             runs=tuple(sorted(members, key=lambda run: run.number)),
-            standing=next((by_run[run.run_id] for run in members if run.run_id in by_run), None),
+            worth=next((by_run[run.run_id] for run in members if run.run_id in by_run), None),
             note=_note(spec, members, worse.get(number, "")),
         )
         for number, members in groups.items()
@@ -71,12 +72,12 @@ def worse_configurations(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[int
         return {}
     from sweepkit.stats.seed_race import clearly_worse
 
-    scores: dict[int, list[float]] = {}
-    for run in sorted(runs, key=lambda run: run.number):
-        number, value = configuration_of(run), value_of(run, spec.metric)
-        if number is not None and run.state is RunState.FINISHED and value is not None:
-            scores.setdefault(number, []).append(value)
-    return clearly_worse(dict(sorted(scores.items())), spec.metric.goal, min_seeds=seeds.min_seeds)
+    groups: dict[int, list[RunRecord]] = {}
+    for run in runs:
+        if (number := configuration_of(run)) is not None:
+            groups.setdefault(number, []).append(run)
+    scores = {number: found for number in sorted(groups) if (found := finished_scores(groups[number], spec.metric))}
+    return clearly_worse(scores, spec.metric.goal, min_seeds=seeds.min_seeds)
 
 
 def _note(spec: SweepSpec, runs: Sequence[RunRecord], worse: str) -> str:
@@ -96,7 +97,7 @@ def seed_notice(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     """Return a warning when a program seems to ignore its seed: every configuration scores the same with all seeds."""
     several = [
         item.each
-        for item in standings(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+        for item in recorded_configurations(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
         if len(item.each) > 1
     ]
     if len(several) < 2 or any(len(set(each)) > 1 for each in several):

@@ -31,28 +31,28 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
         table: The sweep.
         confirmed: Its best were run again with fresh seeds, and what those say is shown as well.
     """
-    told = [counted(table)]
+    lines = [counted(table)]
     metric = table.metric
     if metric is None:
-        return [*told, "The sweep names no metric: its runs are not ranked."]
+        return [*lines, "The sweep names no metric: its runs are not ranked."]
     found = lead(table)
     if found is None:
-        told.append(f"No run has a value of {metric.name} yet." if table.rows else "")
-        return [sentence for sentence in told if sentence]
+        lines.append(f"No run has a value of {metric.name} yet." if table.rows else "")
+        return [sentence for sentence in lines if sentence]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
-    mean = "mean " if len(found.first.rows) > 1 else ""
-    told.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
+    mean = "mean " if len(found.first.runs) > 1 else ""
+    lines.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
     if len(table.metrics) > 1:
-        told.append("The sweep has several objectives; this compares by the first of them alone.")
-    told += lead_sentences(found, confirmed=confirmed)
+        lines.append("The sweep has several objectives; this compares by the first of them alone.")
+    lines += lead_sentences(found, confirmed=confirmed)
     if confirmed:
-        told.append("The best were run again with fresh seeds; what those say goes before the sweep's own ranking.")
+        lines.append("The best were run again with fresh seeds; what those say goes before the sweep's own ranking.")
     elif found.configurations > 1:
-        told.append(
+        lines.append(
             f"It is the best of {found.configurations}, chosen by the same number that is shown: expect less of it on "
             "new data and with another seed until it is confirmed."
         )
-    return told
+    return lines
 
 
 def counted(table: RunTable) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from sweepkit.analysis.ranking import values_of
-from sweepkit.model.distributions import Kind, content_key
+from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
+from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import ConfigurationRuns, by_configuration, configuration_of, is_seed
+from sweepkit.model.seeds import is_seed
 from sweepkit.model.space import Parameter, Space
-from sweepkit.stats.groups import mean
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _LOG_KINDS = frozenset(kind for kind in Kind if "log" in kind.value)
 _DECADES = 99.0  # choices and foreign columns that span this ratio are shown on a logarithmic axis
 _DECADE = 9.99
 _ROUNDED = 1.3  # steps as 1, 3, 10 and 1, 2, 5, 10: up to 1.25 from one ratio to the next
-_COUNTS = (RunState.FINISHED, RunState.STOPPED)
 ATTRS = "sweepkit"  # what a frame knows of its table stands under this key of its `attrs`
 
 
@@ -71,12 +70,12 @@ class Row:
         metrics: Further finite numbers, by name.
         duration_s: Of its last attempt, None when nobody knows.
         attempts: Made so far.
-        reports: Values of the metric that it told; 0 when nobody knows.
+        reports: Values of the metric that it reported; 0 when nobody knows.
         seed: The seed that it trained with, None when nobody knows.
         reason: Why it is in that state; may be "".
         order: Position in time: runs are compared by when they ended; ties by number.
         facts: Host, device and so on, as recorded.
-        configuration: Which configuration it is one seed of, where the engine deals them; None otherwise.
+        configuration: What its configuration is known by (`model.configurations.configuration_key`).
         seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
     """
 
@@ -94,13 +93,17 @@ class Row:
     reason: str = ""
     order: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
-    configuration: int | None = None
+    configuration: Hashable | None = None
     seeds: int = 1
+
+    def objective(self, index: int) -> float | None:
+        """Return the value of a metric by its place in the table's."""
+        return self.value if index == 0 else self.objectives[index] if self.objectives else None
 
     @property
     def counts(self) -> bool:
         """Return whether it ended with a value: by itself, or by a stopping rule."""
-        return self.state in _COUNTS and self.value is not None
+        return self.state.ended_well and self.value is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,43 +141,28 @@ class RunTable:
                 return column
         raise KeyError(name)
 
+    def configurations(self) -> list[Configuration[Row]]:
+        """Return the configurations that ended with a value, best first (`model.configurations.best_first`)."""
+        found = configurations(
+            sorted((row for row in self.rows if row.counts), key=_number),
+            key=lambda row: row.configuration,
+            state=lambda row: row.state,
+            values=lambda row: row.objectives,
+        )
+        return best_first(found, self.metrics, _number)
+
     def ranked(self) -> list[Row]:
-        """Return the configurations that ended with a value, best first; equal ones by number.
-
-        Of one with several runs it is the row of the first that counts, with the means; those that do not contend
-        come after (`model.seeds.by_configuration`).
-        """
-        groups = self.configurations()
-        return self._in_order([(not g.contends, g.members[0].number, _mean_row(g.counted)) for g in groups])
-
-    def configurations(self) -> list[ConfigurationRuns[Row]]:
-        """Return the runs that ended with a value by their configuration, in order of its first run."""
-        columns = [column for column in self.columns if not (column.seed or is_seed(column.name))]
-
-        def key(row: Row) -> Hashable | None:
-            if row.configuration is not None or not self.columns:
-                return row.configuration
-            return _content(row, columns)
-
-        return by_configuration([row for row in self.rows if row.counts], key, lambda row: row.state)
-
-    def ranked_runs(self) -> list[Row]:
-        """Return the runs that ended with a value, best first, whatever their configuration; equal ones by number."""
-        return self._in_order([(False, row.number, row) for row in self.rows if row.counts])
+        """Return the configurations as rows: of one with several runs that of the first that counts, with the means."""
+        return [
+            replace(item.first, value=item.value, objectives=item.values, seeds=len(item.runs))
+            for item in self.configurations()
+        ]
 
     def best_first(self) -> list[Row]:
-        """Return all runs, best first; those without a value, or that have not ended, come last by number."""
-        best = self.ranked_runs()
+        """Return all runs, those of the best configuration first; those whose value does not count come last."""
+        best = [row for item in self.configurations() for row in item.members]
         placed = {row.number for row in best}
         return [*best, *(row for row in self.rows if row.number not in placed)]
-
-    def _in_order(self, rows: "Sequence[tuple[bool, int, Row]]") -> list[Row]:
-        metric = self.metric
-        if metric is None:
-            return []
-        sign = -1.0 if metric.goal.better(1.0, 0.0) else 1.0
-        ordered = sorted(rows, key=lambda item: (item[0], sign * (item[2].value or 0.0), item[1]))
-        return [row for _, _, row in ordered]
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
@@ -206,8 +194,7 @@ class RunTable:
         yield "state", [row.state.value for row in rows], "string"
         if len(self.metrics) > 1:
             for place, metric in enumerate(self.metrics):
-                values = [row.objectives[place] if row.objectives else None for row in rows]
-                yield f"objective.{metric.name}", values, "Float64"
+                yield f"objective.{metric.name}", [row.objective(place) for row in rows], "Float64"
         else:
             yield "value", [row.value for row in rows], "Float64"
         for column in self.columns:
@@ -232,13 +219,8 @@ class RunTable:
         return found or list(self.columns)
 
 
-def _mean_row(group: Sequence[Row]) -> Row:
-    if len(group) == 1:
-        return group[0]
-    vectors = [row.objectives for row in group if row.objectives is not None]
-    means = tuple(mean(column) for column in zip(*vectors, strict=True)) if len(vectors) == len(group) else None
-    value = mean([row.value for row in group if row.value is not None])
-    return replace(group[0], value=value, objectives=means, seeds=len(group))
+def _number(row: Row) -> int:
+    return row.number
 
 
 def _numbers_dtype(values: Sequence[Any]) -> str:
@@ -252,7 +234,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
 
     With several metrics a run's objectives are what `model.objectives.objectives_of` says.
     """
-    metrics = spec.metrics or ((spec.metric,) if spec.metric else ())
+    metrics, seed_parameter = spec.objectives, spec.extensions.seed_parameter
     flat = [_flatten(spec.space, run.params) for run in runs]
     names = list(dict.fromkeys([*(p.name for p in spec.space.parameters), *(name for row in flat for name in row)]))
     by_name = {parameter.name: parameter for parameter in spec.space.parameters}
@@ -260,11 +242,11 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
     for name in names:
         values = [row[name] for row in flat if name in row]
         column = _column(name, by_name.get(name), values, missing=len(values) < len(flat))
-        columns.append(replace(column, seed=is_seed(name, spec.extensions.seed_parameter)))
+        columns.append(replace(column, seed=is_seed(name, seed_parameter)))
     rows = []
     for run, named in zip(runs, flat, strict=True):
         params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
-        rows.append(_row(run, params, metrics))
+        rows.append(_row(run, params, metrics, seed_parameter))
     sampler = spec.extensions.sampler
     return RunTable(
         name=spec.name,
@@ -316,7 +298,7 @@ def _wide(values: Sequence[float]) -> bool:
 
     Evenly is also 1, 3, 10, 30, as people round steps of a decade.
 
-    >>> wide([1e-5, 1e-3]), wide([4, 8, 16, 32]), wide([1e-4, 3e-4, 1e-3, 3e-3]), wide([1, 2, 3]), wide([0, 1e6])
+    >>> _wide([1e-5, 1e-3]), _wide([4, 8, 16, 32]), _wide([1e-4, 3e-4, 1e-3, 3e-3]), _wide([1, 2, 3]), _wide([0, 1e6])
     (True, True, True, False, False)
     """
     points = sorted(set(values))
@@ -330,13 +312,13 @@ def _wide(values: Sequence[float]) -> bool:
 
 def numbers_column(name: str, values: Sequence[float], *, missing: bool) -> Column:
     """Return the column of numbers of which nothing but the values is known."""
-    return Column(name=name, numeric=True, log=_wide(values), conditional=missing)
+    return Column(name=name, numeric=True, log=_wide(values), conditional=missing, seed=is_seed(name))
 
 
 def levels_column(name: str, values: Sequence[Any], *, missing: bool, first: Sequence[Any] = ()) -> Column:
     """Return the column of categories: `first` in their order, then the others as they appear."""
     levels = tuple(dict.fromkeys(text_of(value) for value in [*first, *values]))
-    return Column(name=name, numeric=False, conditional=missing, levels=levels)
+    return Column(name=name, numeric=False, conditional=missing, levels=levels, seed=is_seed(name))
 
 
 def _column(name: str, parameter: Parameter | None, values: Sequence[Any], *, missing: bool) -> Column:
@@ -366,8 +348,10 @@ def _bounds(parameter: Parameter) -> tuple[float, float] | None:
     return None if bounds is None else (float(bounds[0]), float(bounds[1]))
 
 
-def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Metric]) -> Row:
-    told = {**run.last_metrics, **run.best_metrics}
+def _row(
+    run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Metric], seed_parameter: str | None
+) -> Row:
+    reported = {**run.last_metrics, **run.best_metrics}
     objectives = values_of(run, metrics)
     duration = run.outcome.get("duration_s")
     seed = run.outcome.get("seed")
@@ -378,7 +362,7 @@ def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Me
         params=params,
         value=objectives[0] if objectives else None,
         objectives=objectives,
-        metrics={name: float(item) for name, item in told.items() if math.isfinite(item)},
+        metrics={name: float(item) for name, item in reported.items() if math.isfinite(item)},
         duration_s=float(duration) if is_number(duration) else None,
         attempts=run.attempts,
         reports=len(run.history),
@@ -386,17 +370,5 @@ def _row(run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Me
         reason=run.reason,
         order=run.ended_at if run.ended_at is not None else math.inf,
         facts=run.outcome,
-        configuration=configuration_of(run),
+        configuration=configuration_key(run, seed_parameter),
     )
-
-
-def _content(row: Row, columns: Sequence[Column]) -> Hashable:
-    return tuple(content_key(row.params[c.name]) if c.name in row.params else None for c in columns)
-
-
-def same_configuration(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[int]]:
-    """Return the positions of the rows that agree in all these columns, grouped, in order of appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(_content(row, columns), []).append(index)
-    return list(groups.values())

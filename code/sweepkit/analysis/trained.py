@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.runs import ENDED_WELL
 from sweepkit.stats.groups import ModelScores
 
 _LOWER = ("loss", "perplexity", "error", "wer", "cer", "mse", "mae", "rmse", "repetition_rate")
@@ -103,7 +104,7 @@ def group(trainings: Sequence[Trained], metric: str, *, last: bool = False) -> G
     """
     name = short_name(metric)
     _check_twice(trainings)
-    done = [item for item in trainings if item.state in ("finished", "stopped")]
+    done = [item for item in trainings if item.state in ENDED_WELL]
     known = sorted({key for item in done for key in (*item.best, *item.last)} - {"step", "epoch"})
     if done and name not in known:
         raise SweepKitError(f"--metric: must be one of {', '.join(known) or '(none was found)'}, got {metric!r}")
@@ -143,7 +144,7 @@ def _left_out(trainings: Sequence[Trained]) -> list[str]:
     return [
         f"{item.model} seed {item.seed}: {item.state}, left out" + (f" ({item.reason})" if item.reason else "")
         for item in trainings
-        if item.state not in ("finished", "stopped")
+        if item.state not in ENDED_WELL
     ]
 
 

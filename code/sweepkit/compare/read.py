@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import value_of
+from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
@@ -123,14 +124,10 @@ def _read_examples(file: Path) -> Examples | None:
     columns = {
         name: [row[name] for row in rows]
         for name, value in rows[0].items()
-        if _is_number(value) and name != "index" and all(_is_number(row.get(name)) for row in rows)
+        if is_number(value) and name != "index" and all(is_number(row.get(name)) for row in rows)
     }
     told = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
     return Examples(key=hashlib.sha256(told.encode("utf-8", "replace")).hexdigest(), columns=columns)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # -- a recorded sweep -------------------------------------------------------------------------------------------------
@@ -202,7 +199,7 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
 # -- a CSV ------------------------------------------------------------------------------------------------------------
 
 
-def read_table_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
+def csv_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
     """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
 
     Args:

@@ -19,6 +19,7 @@ from sweepkit.compare.text import (
     comparison_text,
 )
 from sweepkit.files import write_atomically
+from sweepkit.model.runs import ENDED_WELL
 from sweepkit.reports.files import relative
 from sweepkit.stats.comparison import ComparisonSettings, DecidingTest, compare
 from sweepkit.text.json_text import json_text
@@ -53,7 +54,7 @@ def make_report(
         alpha=options.alpha, margin=options.rope, higher_is_better=not lower, paired=options.paired
     )
     comparison = compare(grouped.groups, settings)
-    done = [item for item in trainings if item.state in ("finished", "stopped")]
+    done = [item for item in trainings if item.state in ENDED_WELL]
     warnings = [f"{text}: the scores do not mean the same thing, no pair is tested" for text in grouped.mismatches]
     if warnings:
         comparison = dataclasses.replace(comparison, pairs=(), method=DecidingTest.NONE)

@@ -196,7 +196,9 @@ def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[st
     for place, item in enumerate(setup.entrants, 1):
         values = "  ".join(f"{name}={short(value)}" for name, value in dotted(item.params).items())
         why = f"by {setup.model.split(',')[0]}" if item.by_model else "by score"
-        print(f"  {place}. run {item.number} ({item.run_id}), {setup.metric} = {item.value:.5g}, {why}: {values}")
+        mean, over = ("mean ", f" over {len(item.scores)} seeds") if len(item.scores) > 1 else ("", "")
+        worth = f"{mean}{setup.metric} = {item.value:.5g}{over}"
+        print(f"  {place}. run {item.number} ({item.run_id}), {worth}, {why}: {values}")
     chosen = ", ".join(f"{name}={short(value)}" for name, value in holdout.items())
     print(f"then one look at the hold-out set: {chosen}" if chosen else "no hold-out set is named (sweepkit.holdout)")
     return 0

@@ -190,7 +190,7 @@ def new_setup(asked: ConfirmOptions, store: "Store", parent: SweepRecord, plan: 
     named_path = None if named is None else parameter_path(named, spec.space)
     alike = [item.path for item in spec.space.parameters if is_seed(item.name)]
     own = own_seed_path(spec.space, named_path, alike)
-    field_ = choose_candidates(from_runs(spec, runs), seed=parent.seed, seed_parameter=named)
+    field_ = choose_candidates(from_runs(spec, runs), seed=parent.seed)
     if not field_.candidates:
         raise SweepKitError(
             f"--confirm {parent.name}: needs runs that ended with a value of {spec.metric.name}, got none of "
@@ -204,7 +204,7 @@ def new_setup(asked: ConfirmOptions, store: "Store", parent: SweepRecord, plan: 
         metric=spec.metric.name,
         goal=spec.metric.goal.value,
         entrants=_entrants(chosen, {run.number: run for run in runs}, own),
-        everyone=tuple(item.scores for item in field_.configurations if item.scores),
+        everyone=tuple(item.scores for item in field_.configurations if not item.stopped),
         configurations=len(field_.configurations),
         budget=budget,
         rounds=tuple((item.keep, item.each) for item in rounds),
@@ -229,7 +229,7 @@ def _entrants(
                 params=dict(run.params) if seed_path is None else without_value(run.params, seed_path),
                 rank=item.rank,
                 by_model=item.by_model,
-                scores=item.configuration.scores,
+                scores=item.configuration.whole_scores,
                 value=item.configuration.value,
                 alike=item.alike,
             )

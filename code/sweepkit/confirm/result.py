@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def score_of(run: RunView | RunRecord, metric: Metric | None, sign: float) -> float | None:
     """Return what a run scored, more being better; None of one that did not run to its end or has no value."""
-    from sweepkit.analysis.ranking import value_of
+    from sweepkit.model.objectives import value_of
 
     value = value_of(run, metric) if run.state is RunState.FINISHED else None
     return None if value is None else sign * value

@@ -18,34 +18,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sweepkit.errors import DataError
 from sweepkit.metrics.tokenizers import (
-    TOKENIZERS,
     SupportsTokenize,
-    Tokenize,
     Tokens,
     refuse_hangul,
     tokenizer_named,
 )
-
-__all__ = [
-    "MULTI_REFERENCE",
-    "ROUGE_ENGINES",
-    "TOKENIZERS",
-    "Prepared",
-    "References",
-    "Rouge",
-    "Tokenize",
-    "Tokens",
-    "check_multi_reference",
-    "engine_named",
-    "lcs_length",
-    "listed",
-    "mean_rouge",
-    "over_references",
-    "prepare",
-    "rouge_pairs",
-    "rouge_prepared",
-    "rouge_tokens",
-]
 
 References = Sequence[Sequence[str] | str]
 MULTI_REFERENCE = ("mean", "max")
@@ -258,14 +235,17 @@ def listed(references: References, tokenizer: str | SupportsTokenize) -> tuple[t
 
 
 def rouge_pairs(
-    predictions: Sequence[str], references: References, tokenizer: str = "unicode", multi_reference: str = "mean"
+    predictions: Sequence[str],
+    references: References,
+    tokenizer: str | SupportsTokenize = "unicode",
+    multi_reference: str = "mean",
 ) -> list[Rouge]:
     """Return the scores of each prediction against its reference or references, in order.
 
     Args:
         predictions: Generated texts; an empty one scores 0 and counts.
         references: As many, in the same order: a text, or several.
-        tokenizer: A name in TOKENIZERS.
+        tokenizer: A name in TOKENIZERS, or an object with `tokenize(text)`, as `rouge_score` takes it.
         multi_reference: "mean" or "max" over an example's references; see `over_references`.
 
     Raises:

@@ -10,6 +10,11 @@ class Goal(StrEnum):
     MINIMIZE = "minimize"
     MAXIMIZE = "maximize"
 
+    @property
+    def sign(self) -> float:
+        """Return what a value is multiplied with so that less is better: 1 or -1."""
+        return 1.0 if self is Goal.MINIMIZE else -1.0
+
     def better(self, a: float, b: float) -> bool:
         """Return whether `a` is strictly better than `b`."""
         return a < b if self is Goal.MINIMIZE else a > b

@@ -1,4 +1,4 @@
-"""What a run is worth on several objectives: one vector, decided in one place. Pure."""
+"""What a run is worth: its value of a metric, or one vector on several objectives, decided in one place. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,43 @@ from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
 
+# What is optimized: nothing, one metric, or several (`SweepSpec.objectives`).
+Objectives = Metric | Sequence[Metric] | None
+
 # W&B's own key for the seconds that a run has taken. As an objective it is the whole run's duration, whatever it logs.
 RUNTIME = "_runtime"
 OUTCOME = "objectives"  # the key of a run's recorded outcome under which its vector stands, by metric name
+
+
+def metrics_in(objectives: Objectives) -> tuple[Metric, ...]:
+    """Return the metrics that are optimized; () when nothing is."""
+    if objectives is None:
+        return ()
+    return (objectives,) if isinstance(objectives, Metric) else tuple(objectives)
+
+
+def finite_values(run: RunRecord | RunView) -> list[float]:
+    """Return the finite values of a run's metric: those that it reported, in order, then its summary."""
+    values = [*run.history, *([] if run.summary is None else [run.summary])]
+    return [float(value) for value in values if math.isfinite(value)]
+
+
+def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
+    """Return a run's value: the best finite one over its history and summary, as W&B's engine counts it.
+
+    None when there is no metric, or the run has no finite value of it.
+    """
+    finite = finite_values(run)
+    return metric.goal.best(finite) if metric is not None and finite else None
+
+
+def values_of(run: RunRecord | RunView, objectives: Objectives) -> tuple[float, ...] | None:
+    """Return a run's value of each objective: `value_of` for one, `objectives_of` for several; None when unknown."""
+    metrics = metrics_in(objectives)
+    if len(metrics) > 1:
+        return objectives_of(run, metrics)
+    value = value_of(run, metrics[0]) if metrics else None
+    return None if value is None else (value,)
 
 
 def objectives_of(run: RunRecord | RunView, metrics: Sequence[Metric]) -> tuple[float, ...] | None:

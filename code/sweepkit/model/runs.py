@@ -21,6 +21,20 @@ class RunState(StrEnum):
         """Return whether no further attempt will be made by itself."""
         return self not in (RunState.PENDING, RunState.RUNNING)
 
+    @property
+    def ended_well(self) -> bool:
+        """Return whether its value counts: it ended by itself, or a stopping rule ended it."""
+        return self in ENDED_WELL
+
+    @property
+    def ended_badly(self) -> bool:
+        """Return whether it ended and its value does not count."""
+        return self in ENDED_BADLY
+
+
+ENDED_WELL = (RunState.FINISHED, RunState.STOPPED)
+ENDED_BADLY = (RunState.FAILED, RunState.DIVERGED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:

@@ -5,19 +5,17 @@ as W&B has both.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from sweepkit.model.distributions import content_key
 from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.records import RunRecord
-from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.runs import RunView
 from sweepkit.model.space import Path, Space
 
 # The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
 RUN_SEED = "run_seed"  # the seed that the run's program gets
 CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based
-T = TypeVar("T")
 
 # What a parameter is called that is a seed: its last part, whatever stands before it.
 SEED_NAME = r"(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)"
@@ -91,13 +89,6 @@ def seed_of(params: Mapping[str, Any], name: str | None) -> int | None:
     return int(value) if whole else None
 
 
-def configuration_of(run: RunRecord | RunView) -> int | None:
-    """Return which configuration a run is one seed of; None in a sweep without `seeds_per_run`."""
-    info = run.info if isinstance(run, RunView) else run.proposal
-    found = info.get(CONFIGURATION)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
 def is_seed(name: str, seed_parameter: str | None = None) -> bool:
     """Return whether a parameter is a seed, which is no part of a configuration.
 
@@ -127,68 +118,6 @@ def without_seeds(params: Mapping[str, Any], seed_parameter: str | None = None, 
         for key, value in params.items()
         if isinstance(value, Mapping) or not is_seed(f"{prefix}{key}", seed_parameter)
     }
-
-
-def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = None) -> Hashable | None:
-    """Return what is the same for all runs of one configuration, whatever their seeds, and for no other run.
-
-    Returns:
-        The configuration's number, an int, where the engine deals its seeds (`sweepkit.seeds_per_run`), else its
-        parameters without those that are seeds; None for a run without parameters, which is one of its own.
-    """
-    number = configuration_of(run)
-    if number is not None:
-        return number
-    return (content_key(without_seeds(run.params, seed_parameter)),) if run.params else None
-
-
-class ConfigurationRuns(NamedTuple, Generic[T]):
-    """The runs of one configuration.
-
-    Attributes:
-        key: As `configuration_key` has it; None for a run of its own.
-        members: All of them, in order of appearance.
-        counted: Those that it is judged by.
-        contends: It may be the best one.
-    """
-
-    key: Hashable | None
-    members: list[T]
-    counted: list[T]
-    contends: bool
-
-
-def by_configuration(
-    items: Iterable[T], key: Callable[[T], Hashable | None], state: Callable[[T], RunState]
-) -> list[ConfigurationRuns[T]]:
-    """Return items grouped by their configuration, in order of appearance: the one rule of what is compared with what.
-
-    Where the engine deals the seeds a configuration is judged by the mean over all of them, and those contend that have
-    the most finished ones: a mean of fewer has more luck in it, and what got no further seed is worse. Elsewhere it is
-    judged by its runs of full budget, the finished ones, and only without any by those that were stopped early; each
-    contends, since how many runs it has is chance or the space's.
-
-    Args:
-        items: Runs in any form.
-        key: What an item's configuration is known by, see `configuration_key`; None for an item of its own.
-        state: Where an item stands.
-    """
-    groups: dict[tuple[bool, Hashable], list[T]] = {}
-    for place, item in enumerate(items):
-        known = key(item)
-        groups.setdefault((known is None, place if known is None else known), []).append(item)
-    finished = {known: [item for item in group if state(item) is RunState.FINISHED] for known, group in groups.items()}
-    dealt = {known for known in groups if not known[0] and isinstance(known[1], int)}
-    most = max((len(finished[known]) for known in dealt), default=0)
-    return [
-        ConfigurationRuns(
-            key=None if known[0] else known[1],
-            members=group,
-            counted=group if known in dealt else finished[known] or group,
-            contends=known not in dealt or len(finished[known]) == most,
-        )
-        for known, group in groups.items()
-    ]
 
 
 def seed_of_run(run: RunRecord | RunView, name: str | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
-from sweepkit.reports.progress import clock, configuration
+from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.text.json_text import picked
 
@@ -82,7 +82,8 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
         lines.append(_metric_line(item))
     lines += _front_lines(item)
     if item.best is not None:
-        lines.append(_line(f"best run {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
+        which = "best run" if item.best.seeds == 1 else "first run of the best configuration"
+        lines.append(_line(f"{which}, {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
     if item.curve:
         lines.append(_curve_line(item, width))
     failures = _failure_lines(item)
@@ -140,10 +141,8 @@ def _counts(item: Snapshot) -> "Text":
 
 def _of(row: WatchedRun, *, number: bool = False) -> str:
     """Return whose value the best one is: a run's, or the mean of a configuration's seeds."""
-    if isinstance(row.configuration, int):
-        return f"mean of configuration {row.configuration}"
     run = f"run {row.number} {row.run_id}" if number else f"run {row.run_id}"
-    return run if row.seeds == 1 else f"mean over {row.seeds} seeds, {run} the first"
+    return whose(row.configuration, row.seeds, run)
 
 
 def _metric_line(item: Snapshot) -> "Text":
@@ -165,6 +164,7 @@ def _front_lines(item: Snapshot) -> "list[RenderableType]":
     lines: list[RenderableType] = [_line(f"front of {len(item.front)} on {goals}", "bold green")]
     for row in item.front[:_MOST_OF_FRONT]:
         values = "  ".join(f"{value:.5g}" for value in row.values)
+        values += f", mean over {row.seeds} seeds" if row.seeds > 1 else ""
         lines.append(_line(f"  run {row.number} {row.run_id}: {values}  {configuration(row.params)}", "green"))
     if len(item.front) > _MOST_OF_FRONT:
         lines.append(_line(f"  … and {len(item.front) - _MOST_OF_FRONT} more of the front", "dim"))
@@ -433,7 +433,11 @@ def _plain_front(item: Snapshot) -> dict[str, Any]:
     return {
         "metrics": [picked(metric, "name", "goal") for metric in item.metrics],
         "front": [
-            {**picked(row, "run_id", "number", "params"), "values": dict(zip(names, row.values, strict=True))}
+            {
+                **picked(row, "run_id", "number", "params"),
+                "values": dict(zip(names, row.values, strict=True)),
+                **(picked(row, "seeds") if row.seeds > 1 else {}),
+            }
             for row in item.front
         ],
     }

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_standing, front_runs, values_of
+from sweepkit.analysis.ranking import best_configuration, recorded_front
 from sweepkit.files import write_atomically
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
-from sweepkit.reports.table import as_csv, values_text
+from sweepkit.reports.table import as_csv, worth_text
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -43,12 +44,12 @@ def write_best_config(
     """
     if spec.metrics:
         return _write_best_configs(paths, spec, runs, base_config)
-    best = best_standing(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
+    best = best_configuration(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
     if best is None:
         return None
-    text = _config_text(paths, spec, best.run, base_config)
+    text = _config_text(paths, spec, best.first, base_config)
     words = best_in_words(spec, runs)
-    of = f"{words}; here with the seed of its run {best.run.run_id}" if best.several else f"run {best.run.run_id}"
+    of = f"{words}; here with the seed of its run {best.first.run_id}" if best.several else f"run {best.first.run_id}"
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
     return paths.best_config
 
@@ -70,15 +71,16 @@ def _write_best_configs(
     paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord], base_config: Path | None
 ) -> Path | None:
     """Write one file for each run of the front, and take away those of runs that left it; return their folder."""
-    members = front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
+    members = recorded_front(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if not members:
         return None
     paths.best_configs.mkdir(parents=True, exist_ok=True)
     kept = set()
-    for run in members:
+    for item in members:
+        run = item.first
         file = paths.best_configs / f"run_{run.run_id}.yaml"
         kept.add(file)
-        head = f"# On the front of sweep {paths.root.name}: run {run.run_id}, {values_text(run, spec)}.\n"
+        head = f"# On the front of sweep {paths.root.name}: run {run.run_id}, {worth_text(item, spec)}.\n"
         write_atomically(file, head + _config_text(paths, spec, run, base_config))
     for file in set(paths.best_configs.glob("run_*.yaml")) - kept:
         file.unlink(missing_ok=True)

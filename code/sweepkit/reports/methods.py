@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sweepkit.analysis.importance_result import Importance
-from sweepkit.analysis.lead import contenders, lead
+from sweepkit.analysis.lead import lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.model.distributions import Distribution
@@ -40,18 +40,18 @@ def methods(
         points: Of the grid, None where there is none.
         versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
-    told = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
-    told += [_seeds(table), _test(table)]
+    words = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
+    words += [_seeds(table), _test(table)]
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
-        told.append(
+        words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
             "grouped out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of "
             "the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
         )
     listed = [f"{name} {version}" for name, version in (versions or {}).items() if name not in _NO_VERSION]
     if listed:
-        told.append(f"Versions: {', '.join(listed)}.")
-    return [sentence for sentence in told if sentence]
+        words.append(f"Versions: {', '.join(listed)}.")
+    return [sentence for sentence in words if sentence]
 
 
 def _when(runs: Sequence[RunRecord]) -> str:
@@ -70,13 +70,13 @@ def _space(spec: SweepSpec) -> str:
     if not parameters and not fixed:
         return "Search space: suggested by a function, run by run." if spec.extensions.search_space else ""
     noun = "parameter" if len(parameters) == 1 else "parameters"
-    told = f"Search space of {len(parameters)} {noun}: {'; '.join(_parameter(item) for item in parameters)}."
+    words = f"Search space of {len(parameters)} {noun}: {'; '.join(_parameter(item) for item in parameters)}."
     if fixed:
-        told += f" Fixed: {'; '.join(f'{item.name} = {short(item.distribution.support_value(0))}' for item in fixed)}."
+        words += f" Fixed: {'; '.join(f'{item.name} = {short(item.distribution.support_value(0))}' for item in fixed)}."
     if spec.space.conditions:
         names = ", ".join(".".join(condition.path) for condition in spec.space.conditions)
-        told += f" Only under conditions: {names}."
-    return told
+        words += f" Only under conditions: {names}."
+    return words
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -102,10 +102,10 @@ def _engine(spec: SweepSpec, table: RunTable, seed: int | None) -> str:
     goals = " and ".join(f"{metric.name} ({metric.goal.value}d)" for metric in table.metrics) or "no metric"
     engine = table.method or spec.method.value
     seeded = f", seed {seed}" if seed is not None else ""
-    told = f"Engine: {engine} (method {spec.method.value}){seeded}; optimized: {goals}."
+    words = f"Engine: {engine} (method {spec.method.value}){seeded}; optimized: {goals}."
     if spec.extensions.prior_runs:
-        told += f" It was told runs of {', '.join(spec.extensions.prior_runs)} first."
-    return told
+        words += f" It was told runs of {', '.join(spec.extensions.prior_runs)} first."
+    return words
 
 
 def _budget(spec: SweepSpec, table: RunTable, points: int | None) -> str:
@@ -136,15 +136,15 @@ def _stopping(spec: SweepSpec, table: RunTable) -> list[str]:
     rule = spec.early_terminate or spec.extensions.early_terminate
     if not table.metrics:
         return ["Stopping: no rule, for the sweep names no metric."]
-    told = "Stopping: no rule" if rule is None or rule.type == "none" else f"Stopping: {_rule(rule)}"
+    words = "Stopping: no rule" if rule is None or rule.type == "none" else f"Stopping: {_rule(rule)}"
     stopped = sum(row.state is RunState.STOPPED for row in table.rows)
     diverged = sum(row.state is RunState.DIVERGED for row in table.rows)
     if rule is not None and rule.type == "none":
-        return [f"{told}."]
+        return [f"{words}."]
     ends = f"; it ended {stopped} run{'' if stopped == 1 else 's'}" if rule is not None else ""
     if not spec.program:  # read from elsewhere: what watched its runs is not known
         return [f"{stopped} runs were stopped early."] if stopped else []
-    return [f"{told}{ends}. Runs whose metric diverges are ended at once: {diverged}."]
+    return [f"{words}{ends}. Runs whose metric diverges are ended at once: {diverged}."]
 
 
 def _rule(rule: EarlyTerminate) -> str:
@@ -158,20 +158,20 @@ def _rule(rule: EarlyTerminate) -> str:
 
 def _seeds(table: RunTable) -> str:
     """Return how many runs each configuration had, and with which seeds they trained as far as that is known."""
-    found = contenders(table)
+    found = table.configurations()
     if not found:
         return ""
-    counts = [len(item.rows) for item in found]
+    counts = [len(item.runs) for item in found]
     repeated = sum(count > 1 for count in counts)
     if not repeated:
-        told = f"Seeds: one run for each of {len(found)} configurations" if len(found) > 1 else "Seeds: one run"
+        words = f"Seeds: one run for each of {len(found)} configurations" if len(found) > 1 else "Seeds: one run"
     else:
-        told = f"Seeds: {repeated} of {len(found)} configurations were run more than once, up to {max(counts)} times"
+        words = f"Seeds: {repeated} of {len(found)} configurations were run more than once, up to {max(counts)} times"
     seeds = sorted({row.seed for row in table.rows if row.seed is not None})
     if seeds:
         listed = ", ".join(map(str, seeds[:_SEEDS])) + (", …" if len(seeds) > _SEEDS else "")
-        told += f"; the program was given SEED {listed}"
-    return f"{told}."
+        words += f"; the program was given SEED {listed}"
+    return f"{words}."
 
 
 def _test(table: RunTable) -> str:

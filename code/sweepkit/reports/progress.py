@@ -4,15 +4,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
-from sweepkit.analysis.pareto import dominates
-from sweepkit.analysis.ranking import BestSoFar, values_of
+from sweepkit.analysis.ranking import AnyRun, BestSoFar
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
-from sweepkit.model.runs import RunState, RunView
-from sweepkit.model.seeds import configuration_of
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short, values_row, values_text
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
@@ -48,8 +48,7 @@ class Tally:
         self._counts = Counter(self._states.values())
         self.running: dict[str, RunStarted] = {}
         self.newest: dict[str, RunReported] = {}
-        self.front: dict[str, tuple[float, ...]] = {}  # of several objectives: the values of each run on it
-        self._best = None if spec.metric is None else BestSoFar(spec.metric, spec.extensions.seed_parameter)
+        self._best = BestSoFar(spec.objectives, spec.extensions.seed_parameter)
         self._duration_s, self._durations = 0.0, 0
         for run in runs:
             self._consider(run)
@@ -85,27 +84,19 @@ class Tally:
         self._duration_s += seconds
         self._durations += 1
 
-    def _consider(self, run: RunRecord | RunView) -> None:
-        if run.state not in (RunState.FINISHED, RunState.STOPPED):
-            return
-        if self.spec.metrics:
-            self._consider_for_front(run)
-            return
-        if self._best is not None:
+    def _consider(self, run: AnyRun) -> None:
+        if run.state.ended_well:
             self._best.take(run)
 
-    def _consider_for_front(self, run: RunRecord | RunView) -> None:
-        values = values_of(run, self.spec.metrics)
-        goals = [metric.goal for metric in self.spec.metrics]
-        if values is None or any(dominates(other, values, goals) for other in self.front.values()):
-            return
-        kept = {key: other for key, other in self.front.items() if not dominates(values, other, goals)}
-        self.front = {**kept, run.run_id: values}
+    @property
+    def best(self) -> Configuration[AnyRun] | None:
+        """Return the best configuration by the one metric; None before there is one."""
+        return self._best.best
 
     @property
-    def best(self) -> tuple[float, list[RunRecord | RunView]] | None:
-        """Return the best value and the runs it is of; several, where it is their mean; None before there is one."""
-        return None if self._best is None else self._best.best
+    def front(self) -> list[Configuration[AnyRun]]:
+        """Return the configurations that no other one beats on several objectives; [] with one."""
+        return self._best.front
 
     def count(self, *states: RunState) -> int:
         """Return how many runs are in those states."""
@@ -129,25 +120,31 @@ class Tally:
         for state in (RunState.RUNNING, RunState.STOPPED, RunState.DIVERGED, RunState.FAILED):
             if number := self.count(state):
                 parts.append(f"{number} {state.value}")
-        if self.best:
-            value, runs = self.best
-            parts.append(f"best {value:.5g} ({_best_of(runs)})")
-        if self.front:
-            parts.append(f"front of {len(self.front)}")
+        if best := self.best:
+            of = whose(best.key, len(best.runs), f"run {best.first.run_id}")
+            parts.append(f"best {best.value:.5g} ({of})")
+        if front := self.front:
+            parts.append(f"front of {len(front)}")
         eta = self.eta_s()
         if eta is not None and self.done < (self.total or 0):
             parts.append(f"{clock(eta)} left")
         return ", ".join(parts)
 
 
-def _best_of(runs: Sequence[RunRecord | RunView]) -> str:
-    """Return what the best value is of: a run's, or the mean over the runs of a configuration."""
-    which = configuration_of(runs[0])
-    if which is not None:
-        return f"mean of configuration {which}"
-    if len(runs) == 1:
-        return f"run {runs[0].run_id}"
-    return f"mean over {len(runs)} seeds, run {runs[0].run_id} the first"
+def whose(configuration: Hashable | None, seeds: int, run: str) -> str:
+    """Return whose value the best one is: a run's, or the mean over the runs of a configuration.
+
+    Args:
+        configuration: What it is known by (`model.configurations.configuration_key`).
+        seeds: How many of its runs count.
+        run: The first of them in words.
+
+    >>> whose(("lr=1",), 1, "run a"), whose(("lr=1",), 2, "run a"), whose(3, 2, "run a")
+    ('run a', 'mean over 2 seeds, run a the first', 'mean of configuration 3')
+    """
+    if isinstance(configuration, int):
+        return f"mean of configuration {configuration}"
+    return run if seeds == 1 else f"mean over {seeds} seeds, {run} the first"
 
 
 def clock(seconds: float) -> str:
@@ -172,7 +169,7 @@ def configuration(params: Mapping[str, Any]) -> str:
 def _ending(event: RunEnded, spec: SweepSpec) -> str:
     """Return the line that tells how a run ended."""
     run = event.run
-    text = values_text(run, spec)
+    text = values_text(values_of(run, spec.objectives), spec)
     shown = f"  {text}" if text else ""
     state = "again" if run.state is RunState.PENDING else run.state.value
     reason = "" if run.state is RunState.FINISHED else f"  {run.reason}"

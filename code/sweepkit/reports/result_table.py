@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from sweepkit.analysis.lead import Contender
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import STATE_STYLES, short
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
-    """Return the table of the runs, best first.
+    """Return the table of the runs, those of the best configuration first; `rank` is the configuration's.
 
     Args:
         table: The runs.
@@ -33,7 +33,7 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
         shown.add_column(Text(column.name), justify="right", overflow="fold")
     shown.add_column("seconds", justify="right", no_wrap=True)
     shown.add_column("reason", overflow="fold")
-    places = {row.number: rank for rank, row in enumerate(table.ranked_runs(), 1)}
+    places = {row.number: rank for rank, item in enumerate(table.configurations(), 1) for row in item.members}
     for row in table.best_first()[:limit]:
         shown.add_row(
             str(places.get(row.number, "")),
@@ -49,12 +49,18 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
 
 
 def _value(row: Row, index: int) -> str:
-    value = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+    value = row.objective(index)
     return "" if value is None else f"{value:.5g}"
 
 
-def best_lines(best: Contender, table: RunTable) -> list[str]:
+def shown_params(best: Configuration[Row], table: RunTable) -> dict[str, float | str]:
+    """Return the parameters of a configuration in the space's order; without its seeds where it has several runs."""
+    alone, held = len(best.runs) == 1, best.first.params
+    return {c.name: held[c.name] for c in table.columns if c.name in held and (alone or not c.seed)}
+
+
+def best_lines(best: Configuration[Row], table: RunTable) -> list[str]:
     """Return the best configuration, a parameter a line, in the space's order."""
-    names = [column.name for column in table.columns if column.name in best.params]
-    width = max((min(48, len(name)) for name in names), default=0)
-    return [f"  {name:<{width}}  {short(best.params[name])}" for name in names]
+    shown = shown_params(best, table)
+    width = max((min(48, len(name)) for name in shown), default=0)
+    return [f"  {name:<{width}}  {short(value)}" for name, value in shown.items()]

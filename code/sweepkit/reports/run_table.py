@@ -125,7 +125,7 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
         f'<td class="{row.state.value}">{row.state.value}</td>',
     ]
     for index in range(len(table.metrics)):
-        value = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+        value = row.objective(index)
         cells.append(_cell("" if value is None else f"{value:.5g}", value))
     for name in names:
         if name in row.params:
@@ -136,14 +136,14 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
     cells.append(_cell(str(row.attempts), row.attempts))
     reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
-    told = html.escape(reason)
-    cells.append(f'<td class="reason" title="{told}">{told}</td>' if reason else '<td class="reason"></td>')
+    escaped = html.escape(reason)
+    cells.append(f'<td class="reason" title="{escaped}">{escaped}</td>' if reason else '<td class="reason"></td>')
     return f'<tr data-state="{row.state.value}">{"".join(cells)}</tr>'
 
 
 def _cell(text: str, value: float | None = None) -> str:
     """Return a cell; `value` is what it is sorted by, its text without one."""
-    told = html.escape(text)
-    title = f' title="{told}"' if len(text) > 40 else ""
+    escaped = html.escape(text)
+    title = f' title="{escaped}"' if len(text) > 40 else ""
     order = "" if value is None else f' data-v="{value!r}"'
-    return f"<td{order}{title}>{told}</td>"
+    return f"<td{order}{title}>{escaped}</td>"

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import best_standing
-from sweepkit.analysis.replicates import Configuration, configurations
+from sweepkit.analysis.ranking import best_configuration
+from sweepkit.analysis.replicates import SeedRuns, seed_runs
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
 from sweepkit.reports.table import as_rich, dotted, short
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def sweep_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "tuple[Table, int]":
     """Return the table of a sweep for a terminal, and how many lines it leaves out: of configurations, else of runs."""
-    found = configurations(spec, runs)
+    found = seed_runs(spec, runs)
     if found:
         return _seeds_rich(spec, found, limit=limit), max(0, len(found) - limit)
     return as_rich(spec, runs, limit=limit), max(0, len(runs) - limit)
 
 
-def _seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int = 30) -> "Table":
+def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) -> "Table":
     """Return the table for a terminal, at most `limit` configurations."""
     from rich.table import Table
     from rich.text import Text
@@ -42,8 +42,8 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int =
     seeds = spec.extensions.seeds_per_run
     for item in found[:limit]:
         flat = dotted(item.runs[0].params)
-        means = [] if item.standing is None else [f"{value:.5g}" for value in item.standing.values]
-        counted = 0 if item.standing is None else len(item.standing.runs)
+        means = [] if item.worth is None else [f"{value:.5g}" for value in item.worth.values]
+        counted = 0 if item.worth is None else len(item.worth.runs)
         table.add_row(
             str(item.number),
             f"{counted}/{len(seeds.seeds)}" if seeds is not None else str(counted),
@@ -56,7 +56,7 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[Configuration], *, limit: int =
     return table
 
 
-def _names(spec: SweepSpec, found: Sequence[Configuration]) -> list[str]:
+def _names(spec: SweepSpec, found: Sequence[SeedRuns]) -> list[str]:
     """Return the parameters in which configurations differ; the seed is none of them."""
     flat = [dotted(item.runs[0].params) for item in found]
     seed = spec.extensions.seed_parameter
@@ -66,12 +66,12 @@ def _names(spec: SweepSpec, found: Sequence[Configuration]) -> list[str]:
 
 def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     """Return what is best and what that is: a single run, or a configuration's mean over its seeds; "" without one."""
-    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
     if best is None or spec.metric is None:
         return ""
     if not best.several:
-        return f"run {best.run.run_id}, {spec.metric.name} = {best.values[0]:.5g}"
-    item = next(item for item in configurations(spec, runs) if item.standing == best)
+        return f"run {best.first.run_id}, {spec.metric.name} = {best.values[0]:.5g}"
+    item = next(item for item in seed_runs(spec, runs) if item.worth == best)
     spread = "" if item.sd is None else f", sd {item.sd:.2g}"
     count = f"{len(best.runs)} seed{'s' if len(best.runs) != 1 else ''}"
     return f"configuration {item.number}, mean {spec.metric.name} = {best.values[0]:.5g} over {count}{spread}"
@@ -79,18 +79,18 @@ def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
 
 def best_parameters(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Return the best configuration as people are shown it: without the seed where it has several; {} without one."""
-    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
     if best is None:
         return {}
-    return without_seeds(best.run.params, spec.extensions.seed_parameter) if best.several else dict(best.run.params)
+    return without_seeds(best.first.params, spec.extensions.seed_parameter) if best.several else dict(best.first.params)
 
 
 def best_row(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Return what `--json` adds to the best run: its configuration's mean and seeds; {} of runs with one seed each."""
-    best = best_standing(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
+    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
     if best is None or not best.several:
         return {}
-    item = next(one for one in configurations(spec, runs) if one.standing == best)
+    item = next(one for one in seed_runs(spec, runs) if one.worth == best)
     name = spec.extensions.seed_parameter
     seeds = [
         {"seed": seed_of_run(run, name), "run_id": run.run_id, "value": values[0]}

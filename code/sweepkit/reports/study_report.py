@@ -11,20 +11,22 @@ from pathlib import Path
 from statistics import stdev
 
 from sweepkit.analysis.importance_result import Importance
-from sweepkit.analysis.lead import Contender, contenders, lead
+from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, label_of
 from sweepkit.analysis.summary import Reasons, reasons, saved, summary
-from sweepkit.analysis.table import RunTable
+from sweepkit.analysis.table import Row, RunTable
 from sweepkit.files import write_atomically
-from sweepkit.model.runs import RunState
+from sweepkit.model.configurations import Configuration
+from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.reports.figures.base import Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
 from sweepkit.reports.figures.study import reading_order, study_figures
+from sweepkit.reports.result_table import shown_params
 from sweepkit.reports.run_table import TABLE_CSS, TABLE_JS, table_html
 from sweepkit.reports.table import short
 
-CONFIRMATION = "confirmation"  # the section that stands right after the best configuration
+CONFIRMATION = "confirmation"  # the section right after the best configuration
 _TOP = 5
 _LISTED = 20
 
@@ -141,7 +143,7 @@ def _tiles(table: RunTable) -> str:
     tiles = [("runs", str(len(table.rows)))]
     found = lead(table)
     if found is not None:
-        mean = "mean " if len(found.first.rows) > 1 else ""
+        mean = "mean " if len(found.first.runs) > 1 else ""
         tiles.insert(0, (f"best {mean}{found.metric.name}", number(found.first.value)))
     for state in RunState:
         count = sum(row.state is state for row in table.rows)
@@ -152,14 +154,12 @@ def _tiles(table: RunTable) -> str:
 
 
 def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
-    """Return the best configuration, and the five best with what each is worth: at a glance."""
-    ranked = contenders(table)
+    """Return the best configuration, and the five best with what each is worth: a single look."""
+    ranked = table.configurations()
     if not ranked or table.metric is None:
         return Section(anchor="best", title="Best configuration", body="")
     best = ranked[0]
-    alone = len(best.rows) == 1
-    names = [column.name for column in table.columns if alone or not column.seed]
-    values = [(name, short(best.params[name])) for name in names if name in best.params]
+    values = [(name, short(value)) for name, value in shown_params(best, table).items()]
     body = [f'<div class="box">{_pairs(values)}</div>']
     if len(ranked) > 1:
         heads = ("rank", "run", "value", "")
@@ -171,12 +171,12 @@ def _best(table: RunTable, confirmed: Mapping[str, str]) -> Section:
     return Section(anchor="best", title=f"Best configuration{by}", body="".join(body))
 
 
-def _rank_row(rank: int, item: Contender, worth: str) -> str:
+def _rank_row(rank: int, item: Configuration[Row], worth: str) -> str:
     """Return a configuration's line: its runs, its value, what that is worth."""
     value = number(item.value)
-    if len(item.rows) > 1:
-        value += f" ± {stdev(item.values):.2g}"
-        worth = f"mean ± sd of {len(item.rows)} seeds, {worth}"
+    if len(item.runs) > 1:
+        value += f" ± {stdev(item.scores):.2g}"
+        worth = f"mean ± sd of {len(item.runs)} seeds, {worth}"
     if item.stopped:
         worth += ", stopped early"
     cells = (str(rank), called(item).removeprefix("run "), value, worth)
@@ -202,13 +202,13 @@ def _stopped(table: RunTable) -> Section:
     groups = reasons(table, [RunState.STOPPED])
     if not groups:
         return Section(anchor="stopped", title="Stopped early", body="")
-    sparing = saved(table)
-    lead = f"<p>{html.escape(sparing)}</p>" if sparing else ""
+    text = saved(table)
+    lead = f"<p>{html.escape(text)}</p>" if text else ""
     return Section(anchor="stopped", title="Stopped early, and why", body=lead + _grouped(groups))
 
 
 def _failures(table: RunTable) -> Section:
-    groups = reasons(table, [RunState.FAILED, RunState.DIVERGED])
+    groups = reasons(table, ENDED_BADLY)
     if not groups:
         return Section(anchor="failures", title="Failures", body="")
     return Section(anchor="failures", title="Failures", body=_grouped(groups))

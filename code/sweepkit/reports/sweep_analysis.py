@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.encoding import causes
-from sweepkit.analysis.lead import Contender, Lead, contenders
+from sweepkit.analysis.lead import Lead
 from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
-from sweepkit.analysis.pareto import front
+from sweepkit.analysis.ranking import front_of
 from sweepkit.analysis.summary import counted, reasons, saved
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.confirmation import confirmation_text, from_plain, labels_of, read_confirmation
 from sweepkit.reports.files import relative
@@ -40,7 +41,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
         if limit is not None and len(table.rows) > limit:
             lines.append(f"… and {len(table.rows) - limit} more; --limit 0 shows all")
     lines += ["", *_conclusion(source, found), *filter(None, [saved(table)])]
-    for group in reasons(table, [RunState.FAILED, RunState.DIVERGED]):
+    for group in reasons(table, ENDED_BADLY):
         lines.append(f"{len(group.rows)} without a value: {group.reason}")
     return "\n".join(lines)
 
@@ -61,8 +62,9 @@ def _conclusion(source: Source, found: Lead | None) -> list[str]:
         return ["The sweep names no metric: its runs cannot be ranked."]
     if found is None:
         return [f"No run has a value of {metric.name}: there is no best configuration."]
-    mean = "mean " if len(found.first.rows) > 1 else ""
-    lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}"]
+    seeds = len(found.first.runs)
+    mean, over = ("mean ", f" over {seeds} seeds") if seeds > 1 else ("", "")
+    lines = [f"best configuration: {called(found.first)}, {mean}{metric.name} = {found.first.value:.5g}{over}"]
     lines += [*best_lines(found.first, source.table), *_how_to_train(source)]
     if len(source.table.metrics) > 1:
         lines.append(f"Several objectives: this compares by {metric.name} alone; {_front(source.table)}.")
@@ -104,9 +106,7 @@ def _front(table: RunTable) -> str:
 
 def _front_rows(table: RunTable) -> list[Row]:
     """Return the rows of the table that no other one beats on all objectives; the best on the first one leads."""
-    rows = [row for row in table.ranked() if row.objectives is not None]
-    kept = front([row.objectives or () for row in rows], [metric.goal for metric in table.metrics])
-    return [rows[index] for index in kept]
+    return [item.first for item in front_of(table.configurations(), table.metrics, lambda row: row.number)]
 
 
 def top_lines(source: Source, most: int) -> list[str]:
@@ -114,9 +114,10 @@ def top_lines(source: Source, most: int) -> list[str]:
     confirmed = labels_of(source.folder)
     columns = causes(source.table)
     lines = []
-    for rank, item in enumerate(contenders(source.table)[:most], 1):
-        shown = "  ".join(f"{c.name}={short(item.params[c.name])}" for c in columns if c.name in item.params)
-        seeds = f"  mean of {len(item.rows)} seeds" if len(item.rows) > 1 else ""
+    for rank, item in enumerate(source.table.configurations()[:most], 1):
+        params = item.first.params
+        shown = "  ".join(f"{c.name}={short(params[c.name])}" for c in columns if c.name in params)
+        seeds = f"  mean of {len(item.runs)} seeds" if len(item.runs) > 1 else ""
         lines.append(f"{rank}. {called(item)}  {item.value:.5g}{seeds}  {label_of(item, confirmed)}  {shown}")
     return lines
 
@@ -152,11 +153,13 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
     return shown
 
 
-def _contender(item: Contender) -> dict[str, Any]:
+def _contender(item: Configuration[Row]) -> dict[str, Any]:
     return {
-        **picked(item, "value", "values", "params"),
-        "run_ids": [row.run_id for row in item.rows],
-        "numbers": [row.number for row in item.rows],
+        "value": item.value,
+        "values": list(item.scores),
+        **picked(item.first, "params"),
+        "run_ids": [row.run_id for row in item.runs],
+        "numbers": [row.number for row in item.runs],
         "stopped_early": item.stopped,
     }
 

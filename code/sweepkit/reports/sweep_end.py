@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume
+from sweepkit.analysis.ranking import best_run, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import relative
 from sweepkit.reports.progress import configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
-from sweepkit.reports.table import front_lines, rows, values_row
+from sweepkit.reports.table import front_lines, front_rows, rows, values_row
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -71,10 +71,8 @@ class SweepEnd:
         metrics, seed = self.spec.metrics, self.spec.extensions.seed_parameter
         if not metrics:
             return {}
-        members = front_runs(self.runs, metrics, seed_parameter=seed)
         volume, reference = front_volume(self.runs, metrics, seed_parameter=seed)
-        front = [{"run_id": run.run_id, **values_row(run, self.spec), "params": dict(run.params)} for run in members]
-        return {"front": front, "hypervolume": volume, "reference": reference}
+        return {"front": front_rows(self.spec, self.runs), "hypervolume": volume, "reference": reference}
 
 
 def show_end(end: SweepEnd) -> None:

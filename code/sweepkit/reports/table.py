@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import (
     configuration_numbers,
-    front_runs,
     front_volume,
     ranked,
-    standings,
-    value_of,
-    values_of,
+    recorded_configurations,
+    recorded_front,
 )
+from sweepkit.model.configurations import Configuration
+from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -75,11 +75,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     means = _means(spec, runs)
     seed = spec.extensions.seed_parameter
     numbers = configuration_numbers(runs, seed)
-    front = (
-        {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)}
-        if spec.metrics
-        else set()
-    )
+    front = _front_ids(spec, runs)
     return [
         {
             "number": run.number,
@@ -102,17 +98,22 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def _front(spec: SweepSpec, runs: Sequence[RunRecord]) -> set[str]:
-    """Return the runs of the front of several objectives; empty with one."""
-    seed = spec.extensions.seed_parameter
-    return {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=seed)} if spec.metrics else set()
+def _front_ids(spec: SweepSpec, runs: Sequence[RunRecord]) -> set[str]:
+    """Return the runs of the configurations on the front of several objectives; empty with one."""
+    return {run.run_id for item in _front(spec, runs) for run in item.runs}
+
+
+def _front(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[Configuration[RunRecord]]:
+    if not spec.metrics:
+        return []
+    return recorded_front(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
 
 
 def _means(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, float]:
     """Return the mean of a run's configuration by run id; {} where each has one run."""
     if spec.metric is None:
         return {}
-    found = standings(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
+    found = recorded_configurations(runs, spec.metric, seed_parameter=spec.extensions.seed_parameter)
     if not any(item.several for item in found):
         return {}
     return {run.run_id: item.values[0] for item in found for run in item.members}
@@ -126,9 +127,8 @@ def values_row(run: RunRecord | RunView, spec: SweepSpec) -> dict[str, Any]:
     return {"values": {metric.name: value for metric, value in zip(spec.metrics, values, strict=True)}}
 
 
-def values_text(run: RunRecord | RunView, spec: SweepSpec) -> str:
-    """Return a run's value for a line of text, or `name=value` of each objective; "" when unknown."""
-    values = values_of(run, spec.objectives)
+def values_text(values: Sequence[float] | None, spec: SweepSpec) -> str:
+    """Return a value for a line of text, or `name=value` of each objective; "" when unknown."""
     if values is None:
         return ""
     if len(values) == 1:
@@ -136,9 +136,29 @@ def values_text(run: RunRecord | RunView, spec: SweepSpec) -> str:
     return "  ".join(f"{metric.name}={value:.5g}" for metric, value in zip(spec.metrics, values, strict=True))
 
 
+def worth_text(item: Configuration[RunRecord], spec: SweepSpec) -> str:
+    """Return what a configuration is worth and what that is: a run's values, or the mean over its seeds."""
+    text = values_text(item.values, spec)
+    return f"{text}, mean over {len(item.runs)} seeds" if len(item.runs) > 1 else text
+
+
+def front_rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Return the front of several objectives as `--json` shows it; `values` are means where there are `seeds`."""
+    names = [metric.name for metric in spec.metrics]
+    return [
+        {
+            "run_id": item.first.run_id,
+            "values": dict(zip(names, item.values, strict=True)),
+            **({"seeds": len(item.runs)} if len(item.runs) > 1 else {}),
+            "params": dict(item.first.params),
+        }
+        for item in _front(spec, runs)
+    ]
+
+
 def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) -> list[str]:
     """Return the front of several objectives in words, at most `limit` runs of it; [] before there is one."""
-    members = front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
+    members = _front(spec, runs)
     volume, reference = front_volume(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)
     if volume is None or reference is None:
         return []
@@ -146,7 +166,7 @@ def front_lines(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 10) 
     corner = ", ".join(f"{value:.5g}" for value in reference)
     number = f"{len(members)} run{'s' if len(members) != 1 else ''}"
     lines = [f"front: {number} that no other beats on {goals}; hypervolume {volume:.5g} up to ({corner})"]
-    lines += [f"  run {run.run_id}  {values_text(run, spec)}" for run in members[:limit]]
+    lines += [f"  run {item.first.run_id}  {worth_text(item, spec)}" for item in members[:limit]]
     return lines + ([f"  … and {len(members) - limit} more"] if len(members) > limit else [])
 
 
@@ -174,11 +194,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
     from rich.text import Text
 
     metrics = [metric.name for metric in spec.objectives]
-    front = (
-        {run.run_id for run in front_runs(runs, spec.metrics, seed_parameter=spec.extensions.seed_parameter)}
-        if spec.metrics
-        else set()
-    )
+    front = _front_ids(spec, runs)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right")
     table.add_column("run", no_wrap=True)

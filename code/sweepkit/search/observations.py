@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import isfinite
 
 from sweepkit.model.metric import Impute, Metric
-from sweepkit.model.objectives import objectives_of
+from sweepkit.model.objectives import finite_values, objectives_of, value_of
 from sweepkit.model.runs import RunState, RunView
 
 
@@ -49,7 +49,7 @@ def observe(runs: Sequence[RunView], metric: Metric) -> tuple[Observation, ...]:
     Imputed "best" and "latest" are the run's own, "worst" is over all runs that ended; where a run has no finite
     value of its own, the worst stands in. NaN and infinities never count.
     """
-    ended = [value for run in runs if run.state.done for value in _finite(run)]
+    ended = [value for run in runs if run.state.done for value in finite_values(run)]
     worst = metric.goal.worst(ended) if ended else None
     return tuple(_observation(run, metric, worst) for run in runs)
 
@@ -64,14 +64,11 @@ def observe_several(runs: Sequence[RunView], metrics: Sequence[Metric]) -> tuple
     The worst is that of each objective over the vectors of all runs that finished or were stopped; before there is
     one such a run is not told.
     """
-    vectors = [objectives_of(run, metrics) if run.state in _HAVE_VECTORS else None for run in runs]
+    vectors = [objectives_of(run, metrics) if run.state.ended_well else None for run in runs]
     known = [vector for vector in vectors if vector is not None]
     columns = zip(*known, strict=True)
     worst = tuple(metric.goal.worst(column) for metric, column in zip(metrics, columns, strict=bool(known)))
     return tuple(_several(run, vector or worst) for run, vector in zip(runs, vectors, strict=True))
-
-
-_HAVE_VECTORS = (RunState.FINISHED, RunState.STOPPED)
 
 
 def _several(run: RunView, values: tuple[float, ...]) -> Observation:
@@ -97,7 +94,7 @@ def _observation(run: RunView, metric: Metric, worst: float | None) -> Observati
 def _while_running(run: RunView, metric: Metric, worst: float | None) -> float | None:
     if metric.impute_while_running is None:
         return None
-    best = best_value(run, metric)
+    best = value_of(run, metric)
     if best is None and metric.impute_while_running is Impute.WORST:
         return worst
     return best
@@ -110,14 +107,8 @@ def _ended_value(run: RunView, metric: Metric, worst: float | None) -> float | N
     elif run.state is RunState.FAILED:
         own = _IMPUTED[metric.impute](run, metric)
     else:
-        own = best_value(run, metric)  # a run without any has nothing of its own to impute from either
+        own = value_of(run, metric)  # a run without any has nothing of its own to impute from either
     return worst if own is None else own
-
-
-def best_value(run: RunView, metric: Metric) -> float | None:
-    """Return a run's best finite value over its history and summary, None without one."""
-    values = _finite(run)
-    return metric.goal.best(values) if values else None
 
 
 def _latest(run: RunView, metric: Metric) -> float | None:
@@ -131,13 +122,6 @@ def _nothing(run: RunView, metric: Metric) -> float | None:
 
 _IMPUTED: dict[Impute, Callable[[RunView, Metric], float | None]] = {
     Impute.WORST: _nothing,
-    Impute.BEST: best_value,
+    Impute.BEST: value_of,
     Impute.LATEST: _latest,
 }
-
-
-def _finite(run: RunView) -> list[float]:
-    values = [float(value) for value in run.history if isfinite(value)]
-    if run.summary is not None and isfinite(run.summary):
-        values.append(float(run.summary))
-    return values

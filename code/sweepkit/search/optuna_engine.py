@@ -234,7 +234,7 @@ def _winsorised(values: list[float], goal: Goal) -> list[float]:
     has exploded, 1000 times as far as the better quartile, the better quartile takes its place. The order of the
     others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
     """
-    sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+    sign = goal.sign
     losses = [min(max(sign * value, -1e100), 1e100) for value in values]
     quartile, median, _ = statistics.quantiles(losses, n=4, method="inclusive")
     best = min(losses)

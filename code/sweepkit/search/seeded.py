@@ -16,18 +16,16 @@ from dataclasses import replace
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.model.configurations import configuration_of, finished_scores
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Metric
-from sweepkit.model.objectives import objectives_of
+from sweepkit.model.numbers import mean
+from sweepkit.model.objectives import objectives_of, value_of
 from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
-from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of, parameter_path, with_value, without_value
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, parameter_path, with_value, without_seeds, without_value
 from sweepkit.model.space import Path
 from sweepkit.search.base import Engine
-from sweepkit.search.observations import best_value
-from sweepkit.stats.groups import mean
 from sweepkit.sweep_config.sweep import Seeds, SweepSpec
-
-_CLOSING = (RunState.FAILED, RunState.DIVERGED, RunState.STOPPED)
 
 
 class SeededEngine:
@@ -90,7 +88,7 @@ class SeededEngine:
     def _left(self, configuration: int) -> list[int]:
         """Return the seeds that a configuration may still get; () once a seed of it ended badly."""
         runs = self._runs[configuration].values()
-        if any(run.state in _CLOSING for run in runs):
+        if any(run.state.done and run.state is not RunState.FINISHED for run in runs):
             return []
         used = {run.info.get(RUN_SEED) for run in runs}
         return [seed for seed in self._seeds.seeds if seed not in used]
@@ -111,10 +109,8 @@ class SeededEngine:
 
         metric = self._objectives[0]
         for configuration in self._changed:
-            finished = [run for run in self._in_order(configuration) if run.state is RunState.FINISHED]
-            values = [value for run in finished if (value := best_value(run, metric)) is not None]
             self._scores.pop(configuration, None)
-            if values:
+            if values := finished_scores(self._runs[configuration].values(), metric):
                 self._scores[configuration] = values
         before, by_number = self._worse, dict(sorted(self._scores.items()))
         self._worse = clearly_worse(by_number, metric.goal, min_seeds=self._seeds.min_seeds)
@@ -194,14 +190,14 @@ def _averaged(
     states = {run.state for run in runs}
     order = (RunState.DIVERGED, RunState.STOPPED, RunState.FINISHED, RunState.FAILED)
     state = state or next((item for item in order if item in states), RunState.RUNNING)
-    counted = [run for run in runs if run.state in (RunState.FINISHED, RunState.STOPPED)]
+    counted = [run for run in runs if run.state.ended_well]
     if len(objectives) > 1:
         vectors = [vector for run in counted if (vector := objectives_of(run, objectives)) is not None]
         means = tuple((mean(column),) for column in zip(*vectors, strict=True))
         return replace(view, state=state, history=(), summary=None, objectives=means, summaries=())
     if state is RunState.FAILED:  # what it was worth is imputed from its own history, as `metric.impute` says
         return replace(view, state=state, history=runs[-1].history, summary=runs[-1].summary)
-    values = [value for run in counted for item in objectives if (value := best_value(run, item)) is not None]
+    values = [value for run in counted for item in objectives if (value := value_of(run, item)) is not None]
     return replace(view, state=state, history=(mean(values),) if values else (), summary=None)
 
 
@@ -222,11 +218,11 @@ def seed_path(spec: SweepSpec) -> Path | None:
 
 def averaged_prior(prior: Sequence[RunView], spec: SweepSpec) -> list[RunView]:
     """Return ended runs of other sweeps as one view for each configuration, in order of appearance, numbered anew."""
-    path = seed_path(spec)
+    path, name = seed_path(spec), spec.extensions.seed_parameter
     groups: dict[Any, list[RunView]] = {}
-    bare = [dict(run.params) if path is None else without_value(run.params, path) for run in prior]
-    for run, params in zip(prior, bare, strict=True):
-        groups.setdefault(content_key(params), []).append(replace(run, params=params))
+    for run in prior:  # the numbers that configurations had in other sweeps say nothing here
+        bare = dict(run.params) if path is None else without_value(run.params, path)
+        groups.setdefault(content_key(without_seeds(bare, name)), []).append(replace(run, params=bare))
     return [
         _averaged(replace(runs[0], number=number), runs, spec.objectives, state=None)
         for number, runs in enumerate(groups.values())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
-from sweepkit.compare.read import read_results, read_table_groups, sweep_groups
+from sweepkit.compare.read import csv_groups, read_results, sweep_groups
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -26,7 +26,7 @@ def read_groups(options: TTestOptions) -> tuple[list[Trained], str, str | None, 
     """
     metric, goal, by = options.statistics.metric, options.statistics.goal, options.by or ""
     if options.csv:
-        return read_table_groups(options.csv, by, metric or "", options.seed_column), metric or "", goal, []
+        return csv_groups(options.csv, by, metric or "", options.seed_column), metric or "", goal, []
     if options.sweep:
         return _read_sweep(options.sweep, by, options)
     trainings = read_results(options.results)

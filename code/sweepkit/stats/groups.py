@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sweepkit.model.numbers import mean
 from sweepkit.stats.words import several
 
 _SAME = 1e-12  # a spread below this part of the values is rounding, not noise
@@ -65,15 +66,6 @@ def groups_of(scores: Mapping[str, Sequence[float]]) -> list[ModelScores]:
         ModelScores(name=name, scores={str(place): float(value) for place, value in enumerate(values, start=1)})
         for name, values in scores.items()
     ]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one value, of such, too, whose sum is too great for a float."""
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        scaled = 4 * math.fsum(value / 4 / len(values) for value in values)  # infinite by rounding at the very end only
-        return min(max(scaled, min(values)), max(values))
 
 
 def sd(values: Sequence[float]) -> float:

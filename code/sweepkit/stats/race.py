@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sweepkit.stats.groups import mean
+from sweepkit.model.numbers import mean
 from sweepkit.stats.student import Pool, pool, quantile
 from sweepkit.stats.words import chance_text
 

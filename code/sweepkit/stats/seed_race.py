@@ -17,7 +17,7 @@ saved.
 from collections.abc import Mapping, Sequence
 
 from sweepkit.model.metric import Goal
-from sweepkit.stats.groups import mean
+from sweepkit.model.numbers import mean
 from sweepkit.stats.student import pool, pooled
 
 _ALPHA = 0.05
@@ -48,7 +48,7 @@ def clearly_worse(
     shared = pool(list(scores.values()))
     if shared is None or shared.df < _LEAST_DF:
         return {}
-    best = min(means, key=lambda key: (-means[key] if goal is Goal.MAXIMIZE else means[key], key))
+    best = min(means, key=lambda key: (goal.sign * means[key], key))
     found = {}
     for key, value in means.items():
         estimate = pooled(scores[key], scores[best], shared)

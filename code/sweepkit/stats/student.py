@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
 
-from sweepkit.stats.groups import mean, sd
+from sweepkit.model.numbers import mean
+from sweepkit.stats.groups import sd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class Hyperband:
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         check_bands(rule)
         self._rule = rule
-        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._sign = goal.sign
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""

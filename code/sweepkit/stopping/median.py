@@ -55,7 +55,7 @@ class Median:
             stop=stop,
             reason=f"median: {number(best)}, the best by report {reports}, {verdict} {number(middle)}, "
             f"the median of the averages of {len(averages)} runs",
-            margin=middle - best if self._goal is Goal.MINIMIZE else best - middle,
+            margin=self._goal.sign * (middle - best),
         )
 
 
@@ -63,7 +63,7 @@ def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> list[float
     """Return the mean of the first `reports` finite values of every other run that ended well and has so many."""
     averages = []
     for other in runs:
-        if other.number == run.number or other.state not in (RunState.FINISHED, RunState.STOPPED):
+        if other.number == run.number or not other.state.ended_well:
             continue
         if len(other.history) < reports:
             continue

@@ -27,7 +27,7 @@ class Patient:
 
     def __init__(self, rule: EarlyTerminate, goal: Goal, wrapped: StoppingRule | None) -> None:
         self._rule = rule
-        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._sign = goal.sign
         self._wrapped = wrapped
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:

@@ -33,7 +33,7 @@ class SuccessiveHalving:
     def __init__(self, rule: EarlyTerminate, goal: Goal, name: str = "successive_halving") -> None:
         self._rule = rule
         self._factor = rule.reduction_factor or _FACTOR
-        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._sign = goal.sign
         self._name = name
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:

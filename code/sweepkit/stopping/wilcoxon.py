@@ -37,7 +37,7 @@ class Wilcoxon:
 
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         self._rule = rule
-        self._sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+        self._sign = goal.sign
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweepkit.errors import StoreError
+from sweepkit.model.configurations import configuration_of
 from sweepkit.model.distributions import Distribution, Kind, as_choice
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import CONFIGURATION, RUN_SEED, configuration_of
+from sweepkit.model.seeds import CONFIGURATION, RUN_SEED
 from sweepkit.model.space import Parameter, Space
 from sweepkit.store.base import RunRecord, Store, SweepRecord
 from sweepkit.store.mirror_suggested import suggested, without_suggested
@@ -326,7 +327,7 @@ def outcome(run: RunRecord, metrics: Sequence[Metric]) -> tuple[_State, list[flo
     so `best_trials` is the sweep's front.
     """
     if len(metrics) > 1 and run.state.done:
-        well = run.state in (RunState.FINISHED, RunState.STOPPED)
+        well = run.state.ended_well
         vector = objectives_of(run, metrics) if well else None
         return ("FAIL", None) if vector is None else ("COMPLETE", list(vector))
     goal = metrics[0].goal

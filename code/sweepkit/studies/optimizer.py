@@ -205,9 +205,9 @@ class OptunaOptimizer:
         self._result = ended.result
         self._best_text = None if ended.config is None else ended.config.read_text(encoding="utf-8")
         self.study = load_study(self.storage, ended.result.name)
-        best = ended.result.best()
-        self.best_params = None if best is None else ended.result.tuned(best)
-        self.best_value = None if best is None else (ended.result.values(best) or (None,))[0]
+        best = ended.result.best_configuration()
+        self.best_params = None if best is None else ended.result.tuned(best.first)
+        self.best_value = None if best is None else best.value
         return self.study
 
     def _sweep(self, base_config: str) -> dict[str, Any]:
@@ -244,9 +244,9 @@ class OptunaOptimizer:
         if self._result is not None or self.study is None or self.best_params is not None:
             return
         result = self._results()
-        best = result.best()
+        best = result.best_configuration()
         if best is not None:
-            self.best_params, self.best_value = result.tuned(best), (result.values(best) or (None,))[0]
+            self.best_params, self.best_value = result.tuned(best.first), best.value
 
     def _results(self) -> StudyResult:
         """Return the trials: of `optimize`, else of the study that was set."""

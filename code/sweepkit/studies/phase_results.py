@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from sweepkit.analysis.ranking import value_of
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
-from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
 from sweepkit.studies.yaml.optuna_values import Phase, PhaseKind
 
@@ -83,18 +82,14 @@ def best_first(runs: Iterable[RunRecord], metric: Metric) -> list[tuple[RunRecor
     Those without a value are left out; of equal ones the one that was given first leads. The runs may be of several
     sweeps, in each of which they are numbered anew.
     """
-    ended = (run for run in runs if run.state in (RunState.FINISHED, RunState.STOPPED))
+    ended = (run for run in runs if run.state.ended_well)
     valued = [(run, value) for run in ended if (value := value_of(run, metric)) is not None]
-    return sorted(valued, key=lambda item: _sign(metric) * item[1])
+    return sorted(valued, key=lambda item: metric.goal.sign * item[1])
 
 
 def by_mean(confirmed: Iterable[ConfirmedConfiguration], metric: Metric) -> tuple[ConfirmedConfiguration, ...]:
     """Return confirmed configurations in order of their mean over seeds, best first; those without values last."""
-    return tuple(sorted(confirmed, key=lambda item: _sign(metric) * fmean(item.values) if item.values else math.inf))
-
-
-def _sign(metric: Metric) -> float:
-    return -1.0 if metric.goal.better(1.0, 0.0) else 1.0
+    return tuple(sorted(confirmed, key=lambda item: metric.goal.sign * fmean(item.values) if item.values else math.inf))
 
 
 def best_configuration(results: Sequence[PhaseResult], metric: Metric) -> tuple[Mapping[str, Any], str]:

@@ -1,21 +1,24 @@
 """The files that an optimization leaves: its best parameters, every trial, its numbers, a configuration, figures."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_runs, front_volume, value_of, values_of
+from sweepkit.analysis.ranking import best_configuration, front_runs, front_volume
 from sweepkit.files import write_atomically
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.csv_text import csv_text
 from sweepkit.text.json_text import json_text
 
 _BEST_NAME = "best_params.json"
@@ -42,11 +45,16 @@ class StudyResult:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Return the objectives, one or several."""
-        return self.spec.metrics or (() if self.spec.metric is None else (self.spec.metric,))
+        return self.spec.objectives
 
     def best(self) -> RunRecord | None:
         """Return the best trial by the one objective; None with several, or when no trial has a value."""
-        return best_run(self.runs, self.spec.metric)
+        best = self.best_configuration()
+        return None if best is None else best.first
+
+    def best_configuration(self) -> Configuration[RunRecord] | None:
+        """Return the best trial's configuration, whose value is the mean over its seeds where it has several trials."""
+        return best_configuration(self.runs, self.spec.metric, seed_parameter=self.spec.extensions.seed_parameter)
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
@@ -59,7 +67,9 @@ class StudyResult:
 
     def front(self) -> list[RunRecord]:
         """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
-        return front_runs(self.runs, self.spec.metrics) if self.spec.metrics else []
+        if not self.spec.metrics:
+            return []
+        return front_runs(self.runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
 
 
 def folder_of(output_dir: Path, name: str) -> Path:
@@ -108,12 +118,12 @@ def _best_params(result: StudyResult) -> dict[str, Any]:
                 for run in result.front()
             ],
         }
-    best = result.best()
+    best = result.best_configuration()
     return {
-        "best_params": None if best is None else result.tuned(best),
-        "best_value": None if best is None else value_of(best, result.spec.metric),
-        "best_trial_number": None if best is None else best.number,
-        "best_run_id": None if best is None else best.run_id,
+        "best_params": None if best is None else result.tuned(best.first),
+        "best_value": None if best is None else best.value,
+        "best_trial_number": None if best is None else best.first.number,
+        "best_run_id": None if best is None else best.first.run_id,
         "metric": metrics[0].name if metrics else None,
         "direction": metrics[0].goal.value if metrics else None,
         **head,
@@ -131,7 +141,8 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
     stats |= {key: sum(state in counted for state in states) for key, counted in _COUNTED.items()}
     stats["n_unfinished"] = len(states) - sum(stats[key] for key in _COUNTED)
     if result.spec.metrics:
-        volume, reference = front_volume(result.runs, result.spec.metrics)
+        seed = result.spec.extensions.seed_parameter
+        volume, reference = front_volume(result.runs, result.spec.metrics, seed_parameter=seed)
         stats |= {"metrics": best["metrics"], "n_front": len(best["pareto_front"])}
         stats |= {"hypervolume": volume, "hypervolume_reference": reference}
         stats["pareto_front"] = best["pareto_front"]
@@ -177,37 +188,33 @@ def _trials_csv(result: StudyResult, runs: Sequence[RunRecord]) -> str:
     `value` is the best finite value, as `best_params.json` counts it. With several objectives there are
     `values_<metric>` in its place. Our own columns come last.
     """
-    import pandas as pd
-
     names = [p.name for p in result.spec.space.parameters]
     names += sorted({name for run in runs for name in dotted(run.params)} - set(names))
-    valued = [f"values_{metric.name}" for metric in result.metrics] if result.spec.metrics else ["value"]
-    head = ["number", *valued, "datetime_start", "datetime_complete", "duration"]
-    head += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
-    rows = [_row(result, run, names, len(valued)) for run in runs]
-    return str(pd.DataFrame(rows, columns=head, dtype=object).to_csv(index=False, lineterminator="\n"))
+    columns = ["number", *_valued(result), "datetime_start", "datetime_complete", "duration"]
+    columns += [f"params_{name}" for name in names] + ["state", "run_id", "reports", "reason"]
+    return csv_text([_row(result, run) for run in runs], columns)
 
 
-def _row(result: StudyResult, run: RunRecord, names: Sequence[str], n_values: int) -> list[Any]:
-    params: Mapping[str, Any] = dotted(run.params)
+def _valued(result: StudyResult) -> list[str]:
+    """Return the columns of the objectives."""
+    return [f"values_{metric.name}" for metric in result.spec.metrics] or ["value"]
+
+
+def _row(result: StudyResult, run: RunRecord) -> dict[str, Any]:
     duration = _duration_s(run)
-    return [
-        run.number,
-        *(result.values(run) or [None] * n_values),
-        _time(run.started_at),
-        _time(run.ended_at),
-        None if duration is None else round(duration, 3),
-        *(_cell(params[name]) if name in params else None for name in names),
-        _state(result, run),
-        run.run_id,
-        len(run.history),
-        run.reason,
-    ]
-
-
-def _cell(value: Any) -> Any:
-    """Return a value as a cell; what CSV has no word for as JSON."""
-    return json_text(value) if isinstance(value, list | dict | bool) or value is None else value
+    params = {f"params_{name}": "null" if value is None else value for name, value in dotted(run.params).items()}
+    return {
+        "number": run.number,
+        **dict(zip(_valued(result), result.values(run) or (), strict=False)),
+        "datetime_start": _time(run.started_at),
+        "datetime_complete": _time(run.ended_at),
+        "duration": None if duration is None else round(duration, 3),
+        **params,
+        "state": _state(result, run),
+        "run_id": run.run_id,
+        "reports": len(run.history),
+        "reason": run.reason,
+    }
 
 
 def write_optimized(folder: Path, text: str, *, now: datetime) -> Path:

@@ -110,25 +110,30 @@ def hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
 def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
     lines = [f"<b>run {row.number}</b> {safe(clipped(row.run_id, 40))} · {row.state.value}"]
     for index, metric in enumerate(table.metrics):
-        told = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
-        lines.append(f"{safe(clipped(metric.name, 40))} = {number(told)}")
+        lines.append(f"{safe(clipped(metric.name, 40))} = {number(row.objective(index))}")
     columns = [column for column in varying if column.name in row.params][:20]
     lines.extend(f"{safe(clipped(c.name, 40))} = {safe(clipped(short(row.params[c.name]), 40))}" for c in columns)
     return "<br>".join(lines)
 
 
-def lost_mark(count: int) -> dict[str, Any]:
-    """Return the look of the crosses at the foot, for runs without a value: many of them are fainter, no solid bar."""
-    line = {"width": 2, "color": "--failed"}
-    return {"symbol": "x-thin", "size": 7, "line": line, "color": "--failed", "opacity": max(0.2, min(1.0, 40 / count))}
+def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[Any], **look: Any) -> dict[str, Any]:
+    """Return the trace of runs as marks that say what they are under the pointer."""
+    hover = {"text": hovers(rows, table), "hoverinfo": "text"}
+    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | look
+
+
+def lost_points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], *, yaxis: str) -> dict[str, Any]:
+    """Return the crosses at the foot, for runs without a value: many of them are fainter, no solid bar."""
+    mark = {"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": "--failed"}, "color": "--failed"}
+    mark |= {"opacity": max(0.2, min(1.0, 40 / len(rows)))}
+    return points(rows, table, x, [0] * len(rows), name=f"no value ({len(rows)})", marker=mark, yaxis=yaxis)
 
 
 def plain_row(row: Row, table: RunTable) -> dict[str, Any]:
     """Return a run as a row of a CSV: what it is, its objectives, its parameters."""
-    told: dict[str, Any] = {"number": row.number, "run_id": row.run_id, "state": row.state.value}
-    for index, metric in enumerate(table.metrics):
-        told[metric.name] = row.value if index == 0 else (row.objectives[index] if row.objectives else None)
-    return told | {f"params.{column.name}": row.params.get(column.name) for column in table.columns}
+    found: dict[str, Any] = {"number": row.number, "run_id": row.run_id, "state": row.state.value}
+    found |= {metric.name: row.objective(index) for index, metric in enumerate(table.metrics)}
+    return found | {f"params.{column.name}": row.params.get(column.name) for column in table.columns}
 
 
 def log_sensible(values: Sequence[float]) -> bool:

@@ -4,24 +4,25 @@ from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.configurations import Configuration
+from sweepkit.model.metric import Goal
+from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_COLOURS,
     STATE_SYMBOLS,
     Drawn,
     axis,
-    hovers,
     layout,
     log_sensible,
-    lost_mark,
+    lost_points,
     nothing,
     number,
     plain_row,
+    points,
     value_axis,
 )
 
 NAME, TITLE = "optimization_history", "Optimization history"
-_LOST = (RunState.FAILED, RunState.DIVERGED)
 
 
 def optimization_history(table: RunTable) -> Drawn:
@@ -43,7 +44,7 @@ def optimization_history(table: RunTable) -> Drawn:
         extra[f"yaxis{suffix}"] = value_axis(shown, table.metrics[index].name) | {"domain": [max(0.0, low), top]}
     if lost := _lost(rows):
         place = str(count + 1)
-        data.append(_rug(table, rows, lost, f"y{place}"))
+        data.append(lost_points([rows[at - 1] for at in lost], table, lost, yaxis=f"y{place}"))
         extra[f"yaxis{place}"] = axis(domain=[0, 0.045], visible=False, range=[-1, 1], fixedrange=True)
     extra["xaxis"] = axis(
         "runs, in the order in which they ended", range=[0.5 - 0.02 * len(rows), len(rows) * 1.02 + 0.5]
@@ -61,13 +62,11 @@ def optimization_history(table: RunTable) -> Drawn:
 
 
 def _value(row: Row, index: int) -> float | None:
-    if not row.counts:
-        return None
-    return row.value if index == 0 else (row.objectives[index] if row.objectives else None)
+    return row.objective(index) if row.counts else None
 
 
 def _lost(rows: list[Row]) -> list[int]:
-    return [at for at, row in enumerate(rows, 1) if row.state in _LOST or not row.counts]
+    return [at for at, row in enumerate(rows, 1) if row.state.ended_badly or not row.counts]
 
 
 def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]:
@@ -79,29 +78,14 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
     traces: list[dict[str, Any]] = []
     if index == 0 and (noise := seed_sd(table)) is not None:
         traces.append(_band(best, noise[0], on))
-    for state in (RunState.FINISHED, RunState.STOPPED):
+    for state in ENDED_WELL:
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
         if at:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": f"{state.value} ({len(at)})",
-                    "x": [place + 1 for place in at],
-                    "y": [values[place] for place in at],
-                    "text": hovers([rows[place] for place in at], table),
-                    "hoverinfo": "text",
-                    "marker": {
-                        "color": STATE_COLOURS[state],
-                        "symbol": STATE_SYMBOLS[state],
-                        "size": 7,
-                        "opacity": 0.75,
-                    },
-                    "yaxis": on,
-                    "legendgroup": state.value,
-                    "showlegend": index == 0,
-                }
-            )
+            mark = {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75}
+            look: dict[str, Any] = {"name": f"{state.value} ({len(at)})", "marker": mark, "yaxis": on}
+            look |= {"legendgroup": state.value, "showlegend": index == 0}
+            here = [rows[place] for place in at]
+            traces.append(points(here, table, [place + 1 for place in at], [values[place] for place in at], **look))
     line = {"type": "scatter", "mode": "lines", "yaxis": on, "showlegend": index == 0}
     known = [(place + 1, value) for place, value in enumerate(best) if value is not None]
     traces.append(
@@ -154,41 +138,32 @@ def _band(best: list[float | None], sd: float, on: str) -> dict[str, Any]:
     }
 
 
-def _rug(table: RunTable, rows: list[Row], lost: list[int], on: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"no value ({len(lost)})",
-        "x": lost,
-        "y": [0] * len(lost),
-        "text": hovers([rows[at - 1] for at in lost], table),
-        "hoverinfo": "text",
-        "marker": lost_mark(len(lost)),
-        "yaxis": on,
-    }
-
-
 def _caption(table: RunTable, rows: list[Row]) -> str:
-    best = table.ranked_runs()[0]
-    at = rows.index(best) + 1
-    metric = table.metric
-    told = (
-        [f"Best: {number(best.value)} in run {best.number}, the {_ordinal(at)} to end of {len(rows)}."]
-        if metric
-        else []
-    )
+    words = [] if table.metric is None else [_best(rows, table.metric.goal, table.configurations()[0])]
     noise = seed_sd(table)
     if noise is not None:
-        told.append(
+        words.append(
             f"Runs of one configuration differ by a standard deviation of {number(noise[0])} "
             f"({noise[1]} degrees of freedom): steps inside the band are luck."
         )
     else:
-        told.append("No configuration was run with two seeds: how much of each step is luck is not known.")
+        words.append("No configuration was run with two seeds: how much of each step is luck is not known.")
     values = [row.value for row in rows if row.counts and row.value is not None]
     if log_sensible(values):
-        told.append("Logarithmic axis.")
-    return " ".join(told)
+        words.append("Logarithmic axis.")
+    return " ".join(words)
+
+
+def _best(rows: list[Row], goal: Goal, best: Configuration[Row]) -> str:
+    """Return the best of the runs that are shown; where configurations have seeds, what the best mean is, too."""
+    at, row = min(
+        ((at, row) for at, row in enumerate(rows, 1) if row.counts),
+        key=lambda item: (goal.sign * (item[1].value or 0.0), item[1].number),
+    )
+    several = len(best.runs) > 1
+    words = f"{'Best single run' if several else 'Best'}: {number(row.value)} in run {row.number}, "
+    words += f"the {_ordinal(at)} to end of {len(rows)}"
+    return words + (f"; the best mean is {number(best.value)} over {len(best.runs)} seeds." if several else ".")
 
 
 def _ordinal(number: int) -> str:
@@ -200,7 +175,7 @@ def _csv_rows(table: RunTable, rows: list[Row]) -> list[dict[str, Any]]:
     found = []
     bests = [best_so_far([_value(row, i) for row in rows], metric.goal) for i, metric in enumerate(table.metrics)]
     for place, row in enumerate(rows):
-        told = {"ended": place + 1, **plain_row(row, table)}
-        told |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
-        found.append(told)
+        words = {"ended": place + 1, **plain_row(row, table)}
+        words |= {f"best_so_far.{metric.name}": bests[i][place] for i, metric in enumerate(table.metrics)}
+        found.append(words)
     return found

@@ -9,11 +9,11 @@ from sweepkit.model.metric import Goal
 from sweepkit.reports.figures.base import (
     Drawn,
     clipped,
-    hovers,
     layout,
     log_sensible,
     nothing,
     plain_row,
+    points,
     safe,
     value_axis,
 )
@@ -48,14 +48,12 @@ def pareto_front(table: RunTable) -> Drawn:
 
 
 def _marks(table: RunTable, rows: Sequence[Row], *, on_front: bool) -> dict[str, Any]:
-    colour = "--best" if on_front else "--muted"
-    return {
-        "mode": "markers",
-        "name": f"on the front ({len(rows)})" if on_front else f"beaten ({len(rows)})",
-        "text": hovers(rows, table),
-        "hoverinfo": "text",
-        "marker": {"color": colour, "size": 9 if on_front else 6, "opacity": 1.0 if on_front else 0.55},
-    }
+    """Return the trace of the runs by their first two objectives."""
+    mark = (
+        {"color": "--best", "size": 9, "opacity": 1.0} if on_front else {"color": "--muted", "size": 6, "opacity": 0.55}
+    )
+    name = f"on the front ({len(rows)})" if on_front else f"beaten ({len(rows)})"
+    return points(rows, table, _at(rows, 0), _at(rows, 1), name=name, marker=mark)
 
 
 def _at(rows: Sequence[Row], index: int) -> list[float]:
@@ -76,11 +74,7 @@ def _flat(table: RunTable, best: Sequence[Row], rest: Sequence[Row]) -> tuple[li
         "hoverinfo": "skip",
         "showlegend": False,
     }
-    traces = [
-        {"type": "scatter", "x": _at(rows, 0), "y": _at(rows, 1)} | _marks(table, rows, on_front=rows is best)
-        for rows in (rest, best)
-        if rows
-    ]
+    traces = [_marks(table, rows, on_front=rows is best) for rows in (rest, best) if rows]
     first, second = table.metrics
     figure = layout(
         xaxis=value_axis(_at(everything, 0), f"{first.name}, {first.goal.value}d"),
@@ -95,9 +89,8 @@ def _solid(table: RunTable, best: Sequence[Row], rest: Sequence[Row]) -> tuple[l
     for rows in (rest, best):
         if rows:
             marks = _marks(table, rows, on_front=rows is best)
-            marks["marker"] = marks["marker"] | {"size": 5 if rows is best else 3}
-            at = {"x": _at(rows, 0), "y": _at(rows, 1), "z": _at(rows, 2)}
-            traces.append({"type": "scatter3d"} | at | marks)
+            marks["marker"] |= {"size": 5 if rows is best else 3}
+            traces.append(marks | {"type": "scatter3d", "z": _at(rows, 2)})
     scene: dict[str, Any] = {"bgcolor": "rgba(0,0,0,0)", "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 0.9}}}
     for index, letter in enumerate("xyz"):
         metric = table.metrics[index]

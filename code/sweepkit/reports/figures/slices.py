@@ -7,18 +7,18 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
     Drawn,
     clipped,
-    hovers,
     layout,
-    lost_mark,
+    lost_points,
     nothing,
     number,
     parameter_axis,
     place,
+    points,
     value_axis,
 )
 
@@ -62,10 +62,10 @@ def _slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
     name = f"{_NAME}_{index + 1}"
     if table.metric is None or not scored:
         return nothing(name, title, "No run with this parameter has ended with a value.")
-    data = [_points(table, column, scored, state) for state in (RunState.FINISHED, RunState.STOPPED)]
-    lost = [row for row in rows if row.state in (RunState.FAILED, RunState.DIVERGED)]
+    data = [_points(table, column, scored, state) for state in ENDED_WELL]
+    lost = [row for row in rows if row.state.ended_badly]
     if lost:
-        data.append(_rug(table, column, lost))
+        data.append(lost_points(lost, table, [place(row, column) for row in lost], yaxis="y2"))
     if (line := _median_line(column, scored)) is not None:
         data.append(line)
     values = [row.value for row in scored if row.value is not None]
@@ -96,35 +96,14 @@ def _points(table: RunTable, column: Column, scored: Sequence[Row], state: RunSt
     if not rows:
         return {}
     top = {row.run_id for row in table.ranked()[: _top_count(table)]}
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": state.value,
-        "x": [place(row, column) for row in rows],
-        "y": [row.value for row in rows],
-        "text": hovers(rows, table),
-        "hoverinfo": "text",
-        "marker": {
-            "color": ["--best" if row.run_id in top else "--finished" for row in rows],
-            "symbol": STATE_SYMBOLS[state],
-            "size": [9 if row.run_id in top else 6 for row in rows],
-            "opacity": 0.8 if state is RunState.FINISHED else 0.5,
-        },
+    mark = {
+        "color": ["--best" if row.run_id in top else "--finished" for row in rows],
+        "symbol": STATE_SYMBOLS[state],
+        "size": [9 if row.run_id in top else 6 for row in rows],
+        "opacity": 0.8 if state is RunState.FINISHED else 0.5,
     }
-
-
-def _rug(table: RunTable, column: Column, lost: Sequence[Row]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "no value",
-        "x": [place(row, column) for row in lost],
-        "y": [0] * len(lost),
-        "yaxis": "y2",
-        "text": hovers(lost, table),
-        "hoverinfo": "text",
-        "marker": lost_mark(len(lost)),
-    }
+    x = [place(row, column) for row in rows]
+    return points(rows, table, x, [row.value for row in rows], name=state.value, marker=mark)
 
 
 def _top_count(table: RunTable) -> int:

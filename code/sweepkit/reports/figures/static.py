@@ -7,6 +7,7 @@ of the usual fonts is installed; characters that no font at hand has are written
 import functools
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,10 @@ from sweepkit.reports.figures.base import clipped, log_sensible, number
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
 from sweepkit.reports.figures.slices import learning_rate, median_line, top_range
+from sweepkit.reports.figures.study import reading_order
 from sweepkit.reports.table import short
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -33,7 +34,8 @@ _BATCH = re.compile(r"(^|[._/])(per_device_(train_)?|train_)?batch_?size$|(^|[._
 _ACCUMULATION = re.compile(r"(grad(ient)?_)?accum(ulation|ulate)?(_steps|_grad_batches)?$", re.IGNORECASE)
 _BLUE, _LIGHT, _GREY, _RED, _DARK = "#2f6db5", "#8fb4dd", "#b9bfc6", "#b3261e", "#4a545d"
 _BEHIND = {"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.5}
-_STATES = {RunState.FINISHED: _BLUE, RunState.STOPPED: "#b7791f"}
+_COLOURS = {RunState.FINISHED.value: _BLUE, RunState.STOPPED.value: "#b7791f"}
+_MARKS = {RunState.FINISHED.value: "o", RunState.STOPPED.value: "D"}
 _DPI = 110
 _CELLS = 8
 _BINS = 4
@@ -77,12 +79,6 @@ def _label(text: object, longest: int = 28) -> str:
     cut = clipped(str(text), longest)
     shown = [c if ord(c) in _glyphs() else c.encode("ascii", "backslashreplace").decode() for c in cut]
     return "".join(shown).replace("$", r"\$")
-
-
-def _frame(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame(list(rows))
 
 
 def _picture(path: Path, size: tuple[float, float], draw: "Callable[[Figure], Sequence[dict[str, Any]]]") -> Path:
@@ -130,27 +126,26 @@ def correlation_matrix(found: Associations, path: Path) -> Path:
 
 
 def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]:
+    import pandas as pd
     import seaborn as sns
 
     axes = figure.subplots()
-    names = list(found.names)
-    if names:
-        both = [(a, b, c.value) for c in found.cells if c.shown for a, b in ((c.a, c.b), (c.b, c.a))]
-        wide = _frame([{"a": a, "b": b, "value": value} for a, b, value in both] or [{"a": "", "b": "", "value": 0.0}])
-        matrix = wide.pivot(index="a", columns="b", values="value").reindex(index=names, columns=names).astype(float)
-        shown = [_label(name, 24) for name in names]
-        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "square": True, "linewidths": 0.5, "linecolor": "#e3e6ea"}
-        sns.heatmap(
-            matrix, annot=True, fmt=".2f", annot_kws={"fontsize": 8}, cbar_kws={"shrink": 0.7}, ax=axes, **style
-        )
+    if names := list(found.names):
+        matrix = pd.DataFrame(index=names, columns=names, dtype=float)
         for cell in found.cells:
-            for i, j in () if cell.shown else ((cell.a, cell.b), (cell.b, cell.a)):
-                place = (names.index(j) + 0.5, names.index(i) + 0.5)
-                axes.text(*place, "·", ha="center", va="center", color=_GREY)
-        axes.set(xlabel="", ylabel="")
+            for a, b in ((cell.a, cell.b), (cell.b, cell.a)):
+                if cell.shown:
+                    matrix.loc[a, b] = cell.value
+                else:
+                    axes.plot(names.index(b) + 0.5, names.index(a) + 0.5, ".", ms=3, color=_GREY)
+        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "square": True, "cbar_kws": {"shrink": 0.7}}
+        style |= {"annot": True, "fmt": ".2f", "annot_kws": {"fontsize": 8}}
+        shown = [_label(name, 24) for name in names]
+        style |= {"linewidths": 0.5, "linecolor": "#e3e6ea", "xticklabels": shown, "yticklabels": shown}
+        sns.heatmap(matrix, ax=axes, **style)
+        axes.tick_params("x", rotation=45, rotation_mode="xtick")
+        axes.tick_params("y", rotation=0)
         axes.spines[:].set_visible(True)
-        axes.set_xticks([i + 0.5 for i in range(len(names))], shown, rotation=45, ha="right")
-        axes.set_yticks([i + 0.5 for i in range(len(names))], shown, rotation=0)
     axes.set_title(
         f"{found.n} finished runs; dots: no more than chance (a correlation beyond {found.line:.2f} is more)\n"
         "Spearman; with a category: correlation ratio; two categories: Cramer's V"
@@ -165,9 +160,8 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
 
 def parallel_picture(table: RunTable, importance: Importance | None, path: Path) -> Path:
     """Write parallel coordinates, the best tenth drawn last."""
-    order = importance.top(len(importance.shares)) if importance is not None and importance.gate is Gate.OPEN else []
     rows = list(reversed(table.ranked()))
-    columns = picked(table, order) if rows else []
+    columns = picked(table, reading_order(importance)) if rows else []
     size = (max(8.0, 1.5 * (len(columns) + 1)), 5.5)
     return _picture(path, size, lambda figure: _parallel(figure, table, columns, rows))
 
@@ -204,7 +198,13 @@ def _parallel(
 
 def _upright(axes: "Axes", at: int, ticks: Sequence[tuple[float, str]]) -> None:
     axes.axvline(at, color=_GREY, lw=0.8, zorder=0)
-    beside = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "zorder": 5, "bbox": _BEHIND}
+    beside: dict[str, Any] = {
+        "xytext": (3, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "zorder": 5,
+        "bbox": _BEHIND,
+    }
     for height, text in ticks:
         axes.annotate(text, (at, height), fontsize=7, color=_DARK, **beside)
 
@@ -222,12 +222,12 @@ def _history(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
         return []
     values = [row.value if row.counts else None for row in rows]
     best = best_so_far(values, table.metric.goal)
-    _scatter(axes, [(i, value, row.state) for i, (row, value) in enumerate(zip(rows, values, strict=True), 1)])
+    _scatter(axes, range(1, len(rows) + 1), rows)
     known = [(i, value) for i, value in enumerate(best, 1) if value is not None]
     x, y = [i for i, _ in known], np.array([value for _, value in known])
     axes.step(x, y, where="post", color=_RED, lw=1.8, label="best so far")
     if (noise := seed_sd(table)) is not None:
-        band = {"step": "post", "color": _RED, "alpha": 0.15, "label": "noise between seeds"}
+        band: dict[str, Any] = {"step": "post", "color": _RED, "alpha": 0.15, "label": "noise between seeds"}
         axes.fill_between(x, y - noise[0], y + noise[0], **band)
     if log_sensible([value for value in values if value is not None]):
         axes.set_yscale("log")
@@ -236,15 +236,16 @@ def _history(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     return [{"run": row.run_id, "value": v, "best_so_far": b} for row, v, b in zip(rows, values, best, strict=True)]
 
 
-def _scatter(axes: "Axes", points: Sequence[tuple[float, float | None, RunState]]) -> None:
-    """Draw runs by their state; those without a value are left out."""
+def _scatter(axes: "Axes", x: Sequence[float], rows: Sequence[Row]) -> None:
+    """Draw the values of runs by their state; runs without a value are left out."""
     import seaborn as sns
 
-    frame = _frame([{"x": x, "y": y, "state": state.value} for x, y, state in points if y is not None])
-    palette = {state.value: colour for state, colour in _STATES.items()}
-    marks = {RunState.FINISHED.value: "o", RunState.STOPPED.value: "D"}
-    style = {"hue": "state", "style": "state", "palette": palette, "markers": marks, "hue_order": [*marks]}
-    sns.scatterplot(frame, x="x", y="y", s=26, alpha=0.75, ax=axes, **style)
+    points = [(place, row) for place, row in zip(x, rows, strict=True) if row.counts]
+    states = [row.state.value for _, row in points]
+    marks = {state: mark for state, mark in _MARKS.items() if state in states}
+    look = {"hue": states, "style": states, "hue_order": [*marks], "palette": _COLOURS, "markers": marks}
+    at = {"x": [place for place, _ in points], "y": [row.value for _, row in points]}
+    sns.scatterplot(**at, **look, s=26, alpha=0.75, ax=axes)
 
 
 # -- the four panels ---------------------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def _learning_rate(axes: "Axes", table: RunTable) -> list[dict[str, Any]]:
     scored = [row for row in rows if row.counts]
     if column is None or not scored or table.metric is None:
         return _empty(axes, "no learning rate that varies")
-    _scatter(axes, [(float(row.params[column.name]), row.value, row.state) for row in scored])
+    _scatter(axes, [float(row.params[column.name]) for row in scored], scored)
     lost = [float(row.params[column.name]) for row in rows if not row.counts and row.state.done]
     if lost:
         axes.plot(lost, [0.015] * len(lost), "x", color=_RED, transform=axes.get_xaxis_transform(), label="no value")
@@ -303,6 +304,7 @@ def _learning_rate(axes: "Axes", table: RunTable) -> list[dict[str, Any]]:
 
 def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dict[str, Any]]:
     """Draw the median of the metric over two parameters: batch size and accumulation, else the two that matter most."""
+    import pandas as pd
     import seaborn as sns
 
     pair = _heat_pair(table, importance)
@@ -312,25 +314,20 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     if not rows:
         return _empty(axes, f"no finished run has both {_label(pair[0].name)} and {_label(pair[1].name)}")
     (x, across), (y, up) = _binned(pair[0], rows), _binned(pair[1], rows)
-    runs = _frame([{"x": a, "y": b, "value": float(row.value or 0.0)} for row, a, b in zip(rows, x, y, strict=True)])
-    cells = runs.groupby(["y", "x"])["value"].agg(["median", "size"]).unstack()
-    cells = cells.reindex(range(len(up))).reindex(columns=range(len(across)), level=1)
-    counts = cells["size"].fillna(0).astype(int)
-    medians = cells["median"].where(counts >= 2)
-    words = [[_told(medians.loc[i, j], counts.loc[i, j]) for j in counts.columns] for i in counts.index]
-    sns.heatmap(
-        medians,
-        annot=np.array(words),
-        fmt="",
-        cmap="viridis",
-        annot_kws={"fontsize": 8},
-        xticklabels=[_label(text, 12) for text in across],
-        yticklabels=[_label(text, 12) for text in up],
-        ax=axes,
-    )
+    runs = pd.DataFrame({"x": x, "y": y, "value": [float(row.value or 0.0) for row in rows]})
+    grid = pd.MultiIndex.from_product([range(len(up)), range(len(across))], names=["y", "x"])
+    cells = runs.groupby(["y", "x"])["value"].agg(["median", "size"]).reindex(grid)
+    counts = cells["size"].unstack().fillna(0).astype(int)
+    medians = cells["median"].unstack().where(counts > 1)
+    words = [[f"{medians.loc[i, j]:.4g}\nn {counts.loc[i, j]}" for j in counts.columns] for i in counts.index]
+    style = {"fmt": "", "cmap": "viridis", "annot_kws": {"fontsize": 8}, "annot": np.array(words)}
+    names = {"xticklabels": [_label(text, 16) for text in across], "yticklabels": [_label(text, 16) for text in up]}
+    sns.heatmap(medians, ax=axes, **style, **names)
     for i, j in np.argwhere(counts.to_numpy() == 1):  # without a median there is no cell that could hold the word
         axes.text(j + 0.5, i + 0.5, "n 1", ha="center", va="center", fontsize=8, color=_DARK)
     axes.invert_yaxis()
+    axes.tick_params("y", rotation=0)
+    axes.spines[:].set_visible(True)
     axes.set(xlabel=_label(pair[0].name), ylabel=_label(pair[1].name))
     axes.set_title("median of the finished runs (blank: fewer than 2)", fontsize=10)
     return [
@@ -338,11 +335,6 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
         for i in counts.index
         for j in counts.columns
     ]
-
-
-def _told(median: float, count: int) -> str:
-    """Return what stands in a cell of the heat map that has a colour."""
-    return f"{median:.4g}\nn {count}"
 
 
 def _heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column] | None:
@@ -359,6 +351,8 @@ def _heat_pair(table: RunTable, importance: Importance) -> tuple[Column, Column]
 
 def _binned(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
     """Return the cell of each run along a parameter, and the cells' names: its values, or bins of equal counts."""
+    import pandas as pd
+
     values = [row.params[column.name] for row in rows]
     if not column.numeric:
         levels = [level for level in column.levels if level in set(values)]
@@ -367,9 +361,8 @@ def _binned(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
     distinct = sorted(set(numbers))
     if len(distinct) <= _CELLS:
         return [distinct.index(value) for value in numbers], [short(value) for value in distinct]
-    edges = np.quantile(numbers, np.linspace(0, 1, _BINS + 1))
-    at = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, _BINS - 1)
-    return at.tolist(), [f"{a:.2g}-{b:.2g}" for a, b in zip(edges, edges[1:], strict=False)]
+    at, edges = pd.qcut(numbers, _BINS, labels=False, retbins=True, duplicates="drop")
+    return at.tolist(), [f"{a:.2g}-{b:.2g}" for a, b in pairwise(edges)]
 
 
 def _distribution(axes: "Axes", table: RunTable) -> list[dict[str, Any]]:
