@@ -1,6 +1,5 @@
 """A grid over a learning rate and a seed: every place that a user looks at names the same configuration."""
 
-from snapshots import words_of
 import csv
 import io
 import json
@@ -8,6 +7,7 @@ import re
 
 import pytest
 from ruamel.yaml import YAML
+from snapshots import words_of
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.cli import analyze_sweep, monitor_sweep, sweep_runner

@@ -453,9 +453,9 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
     from dataclasses import replace
 
     from sweepkit.paths import CODE_DIR, find_config
+    from sweepkit.runner.opening import SweepOpener
     from sweepkit.runner.options import RunOptions
     from sweepkit.runner.plan import make_join_plan, make_plan
-    from sweepkit.runner.session import Session
 
     base = find_config("quick_test").read_text(encoding="utf-8")
     sweeper.write(base, "my_base.yaml")
@@ -478,10 +478,9 @@ def test_a_base_configuration_that_is_not_on_this_host_comes_from_the_record(swe
         (sweeper.folder / "my_base.yaml").write_text("other: 1\n")
         joined = make_join_plan(options, record)
         assert joined.program == str(CODE_DIR / "trainer.py") and joined.trains
-        session = Session(options, joined, store, slots=())
-        session.check()
-        session.begin(record)
-        session.write_inputs()
+        opener = SweepOpener(options, joined, store, slots=())
+        opener.check_others()
+        opener.take_up(record).write_inputs()
         assert joined.base_config.read_text(encoding="utf-8") == base
         assert joined.base_config.is_relative_to(sweeper.folder / "out")
 

@@ -270,6 +270,19 @@ def test_a_study_of_ones_own_is_saved_without_our_parameters(tmp_path):
     assert (stats["n_completed"], stats["n_failed"], stats["best_value"]) == (2, 1, 0.5)
 
 
+def test_the_best_trial_of_a_study_of_ones_own_is_a_single_one(tmp_path):
+    optimizer = OptunaOptimizer(GUIDE)
+    study = optuna.create_study(direction="maximize")
+    for value in (0.1, 0.5):  # the same configuration twice: Optuna names the better trial, and no mean
+        trial = study.ask()
+        trial.suggest_int("other", 1, 1)
+        study.tell(trial, value)
+    optimizer.study = study
+    assert optimizer.get_best_value() == study.best_value == 0.5
+    optimizer.save_results(tmp_path)
+    assert json.loads((tmp_path / "best_params.json").read_text())["best_trial_number"] == study.best_trial.number == 1
+
+
 def test_data_sets_in_their_usual_forms_become_the_same_file(tmp_path):
     import pandas
 

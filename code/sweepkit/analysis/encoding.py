@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.distributions import content_key
 from sweepkit.model.runs import RunState
-from sweepkit.model.seeds import SEED_NAME
+from sweepkit.model.seeds import is_seed
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Names (their last part) that are a seed, identify a run, or say where its files lie.
+# Names (their last part) that identify a run, or say where its files lie.
 _BOOKKEEPING = re.compile(
-    rf"^({SEED_NAME}|(run|trial|exp|experiment|job|sweep)_?(id|name)|id|"
+    r"^((run|trial|exp|experiment|job|sweep)_?(id|name)|id|"
     r"uuid|.*_(dir|directory|path|folder|file|prefix)|(dir|path|folder|outdir|logdir|project|entity|group|tags|notes))$",
     re.IGNORECASE,
 )
@@ -82,7 +82,7 @@ def bookkeeping(name: str) -> bool:
     >>> bookkeeping("trainer.seed"), bookkeeping("output_dir"), bookkeeping("seed_layers")
     (True, True, False)
     """
-    return _BOOKKEEPING.match(name.replace("/", ".").rpartition(".")[2]) is not None
+    return is_seed(name) or _BOOKKEEPING.match(name.replace("/", ".").rpartition(".")[2]) is not None
 
 
 def causes(table: RunTable) -> list[Column]:

@@ -166,8 +166,10 @@ class BestSoFar:
         at = (run.number,) if key is None else (key, None)
         group = self._groups.setdefault(at, {})
         known = group.get(run.number)
+        if known is not None and known[1] == values and known[0].state is run.state:
+            return  # its end is reported twice
         if known is not None and len(values) == 1 and self._goals[0].better(known[1][0], values[0]):
-            return  # its end is reported twice: the value stays what it was best
+            return  # its value stays what it was best
         group[run.number] = (run, values)
         if len(self._metrics) > 1:
             self._take_for_front(self._configuration(at), again=known is not None)

@@ -166,8 +166,7 @@ def _run(
     leader = Leader(make_engine=lambda sweep: _race_engine(plan, sweep.seed), ranks=False)
     with Call(options, [plan], slots=slots, notes=notes, uploads=uploads, leader=leader) as call:
         code = call.run()
-        session = call.sessions[0]
-        record, finish = session.sweep, session.finish
+        record, finish = call.sessions[0].sweep, call.finishes[0]
         if not options.json and not finish.complete:
             print(f"{record.name}: not complete, {finish.reason}; the same command continues")
         return code, record, _end_of(call.store, record, plan)

@@ -4,9 +4,9 @@ A configuration is a run's parameters without its seeds. The best single run of 
 so it is configurations that are compared, by the mean over their runs where they have several.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Metric
@@ -21,8 +21,7 @@ T = TypeVar("T")
 
 def configuration_of(run: RunRecord | RunView) -> int | None:
     """Return which configuration a run is one seed of; None in a sweep without `seeds_per_run`."""
-    info = run.info if isinstance(run, RunView) else run.proposal
-    found = info.get(CONFIGURATION)
+    found = _noted(run).get(CONFIGURATION)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
@@ -35,12 +34,17 @@ def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = Non
 
     Returns:
         The configuration's number, an int, where the engine deals its seeds (`sweepkit.seeds_per_run`), else its
-        parameters without those that are seeds; None for a run without parameters, which is one of its own.
+        parameters without those that are seeds; None for a run that is one of its own: without parameters, or noted so.
     """
     number = configuration_of(run)
     if number is not None:
         return number
-    return (content_key(without_seeds(run.params, seed_parameter)),) if run.params else None
+    alone = not run.params or CONFIGURATION in _noted(run)
+    return None if alone else (content_key(without_seeds(run.params, seed_parameter)),)
+
+
+def _noted(run: RunRecord | RunView) -> Mapping[str, Any]:
+    return run.info if isinstance(run, RunView) else run.proposal
 
 
 def finished_scores(runs: Iterable[RunRecord | RunView], metric: Metric) -> list[float]:

@@ -15,11 +15,10 @@ from sweepkit.model.space import Path, Space
 
 # The keys of a proposal of `search.seeded`; "seed" is taken: other engines note the seed of the search under it.
 RUN_SEED = "run_seed"  # the seed that the run's program gets
-CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based
+CONFIGURATION = "configuration"  # which configuration the run is one seed of, 0-based; None: of its own, it alone
 
 # What a parameter is called that is a seed: its last part, whatever stands before it.
-SEED_NAME = r"(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)"
-_SEED = re.compile(rf"^(.*_)?{SEED_NAME}$", re.IGNORECASE)
+_SEED = re.compile(r"^(.*_)?(random_?|data_?|np_?|torch_?|global_?)?(seed|random_state)$", re.IGNORECASE)
 
 MOST_SEED = 2**32 - 1  # the largest that numpy and torch both take
 

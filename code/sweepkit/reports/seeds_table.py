@@ -1,6 +1,5 @@
 """The table of a sweep whose configurations have several runs: a line for each of them, best mean first."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ from sweepkit.analysis.ranking import best_configuration
 from sweepkit.analysis.replicates import SeedRuns, seed_runs
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
-from sweepkit.reports.table import as_rich, dotted, short
+from sweepkit.reports.table import as_rich, dotted, parameter_names, short
 from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
     for metric in spec.objectives:
         table.add_column(f"mean {metric.name}", justify="right", no_wrap=True)
     table.add_column("sd", justify="right", no_wrap=True)
-    names = _names(spec, found)
+    first, seed = [item.runs[0] for item in found], spec.extensions.seed_parameter
+    names = parameter_names(first, lambda name: is_seed(name, seed))
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right", no_wrap=True)
@@ -54,14 +54,6 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
             Text(item.note),
         )
     return table
-
-
-def _names(spec: SweepSpec, found: Sequence[SeedRuns]) -> list[str]:
-    """Return the parameters in which configurations differ; the seed is none of them."""
-    flat = [dotted(item.runs[0].params) for item in found]
-    seed = spec.extensions.seed_parameter
-    names = [name for name in dict.fromkeys(name for row in flat for name in row) if not is_seed(name, seed)]
-    return [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1] or names
 
 
 def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:

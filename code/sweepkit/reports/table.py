@@ -1,7 +1,7 @@
 """The table of a sweep's runs, as rows, CSV and terminal text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.ranking import (
@@ -58,10 +58,15 @@ def short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def parameter_names(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[str]:
-    """Return the dotted parameter names that vary over the runs, in the space's order; all when none varies."""
+def parameter_names(runs: Sequence[RunRecord], leave_out: Callable[[str], bool] = lambda _: False) -> list[str]:
+    """Return the dotted parameter names that vary over the runs, in the space's order; all when none varies.
+
+    Args:
+        runs: The runs.
+        leave_out: Whether a name is passed over.
+    """
     flat = [dotted(run.params) for run in runs]
-    names = list(dict.fromkeys(name for row in flat for name in row))
+    names = [name for name in dict.fromkeys(name for row in flat for name in row) if not leave_out(name)]
     varying = [name for name in names if len({json.dumps(row.get(name), default=str) for row in flat}) > 1]
     return varying or names
 
@@ -203,7 +208,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         table.add_column("front", no_wrap=True)
     for metric in metrics:
         table.add_column(metric, justify="right", no_wrap=True)
-    names = parameter_names(spec, runs)
+    names = parameter_names(runs)
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right", no_wrap=True)

@@ -14,12 +14,15 @@ from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError
 from sweepkit.model.events import Notice
+from sweepkit.model.runs import RunView
 from sweepkit.reports.progress import Screen
 from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
+from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan
-from sweepkit.runner.session import Session
+from sweepkit.runner.prior import prior_views
+from sweepkit.runner.session import Session, open_session
 from sweepkit.store.open import open_store
 
 
@@ -30,7 +33,7 @@ class Uploads(Protocol):
         """Begin what takes a while."""
 
     def begin(self) -> Sequence[str]:
-        """Ask for access before anything is recorded; return what to tell. Raises TrackingError without any."""
+        """Ask for access before anything is recorded; return notices. Raises TrackingError without any."""
         ...
 
     def go(self, names: Mapping[str, str]) -> None:
@@ -55,9 +58,13 @@ class Call:
         plans: The sweeps, of different names; they share one record.
         slots: What runs may occupy; see `slots_of`.
         schedule: When workers may begin.
-        notes: What to tell first.
+        notes: Notices that come first.
         uploads: Makes what sends runs elsewhere while they log; None sends nothing.
         leader: Who says which configurations are run; None for each sweep's own engine.
+
+    Attributes:
+        sessions: The sweeps, once they are open; [] before.
+        finishes: How each of them ended, once all have; [] before.
     """
 
     def __init__(
@@ -78,15 +85,17 @@ class Call:
         self.launcher: LocalLauncher | None = None
         self.cold = options.cold
         self.interrupts = Interrupts()
-        screen = Screen() if sys.stdout.isatty() and not options.json else None
+        self.screen = Screen() if sys.stdout.isatty() and not options.json else None
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
-        self.sessions = [
-            Session(options, plan, self.store, slots=slots, screen=screen, named=len(plans) > 1, leader=leader)
-            for plan in plans
-        ]
+        self.openers = [SweepOpener(options, plan, self.store, slots=slots, leader=leader) for plan in plans]
+        self.sessions: list[Session] = []
+        self.finishes: list[Finish] = []
 
     def _warn(self, text: str) -> None:
-        self.sessions[0].on_event(Notice(text=text, warning=True))
+        if self.sessions:
+            self.sessions[0].on_event(Notice(text=text, warning=True))
+        else:
+            self.notes.append(text)  # nothing is shown yet
 
     def __enter__(self) -> "Call":
         return self
@@ -104,11 +113,13 @@ class Call:
         """Run the sweeps; return the exit code."""
         if self.uploads is not None:
             self.uploads.start()
-        for session in self.sessions:
-            session.check()  # may refuse: nothing is recorded yet
+        priors = [self._check(opener) for opener in self.openers]  # may refuse: nothing is recorded yet
         self.notes += self.uploads.begin() if self.uploads is not None else ()  # likewise
-        for session in self.sessions:
-            session.open()
+        named = len(self.openers) > 1
+        self.sessions = [
+            open_session(opener, prior, screen=self.screen, named=named)
+            for opener, prior in zip(self.openers, priors, strict=True)
+        ]
         if self.uploads is not None:
             self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
         first = self.sessions[0]
@@ -127,13 +138,21 @@ class Call:
             gate=make_gate(self.slots, least_gb=self._least_gb()),
             notify=first.on_event,
         )
-        finishes = self._work(pool)
-        for session in self.sessions:
-            session.hurried = pool.interrupt_level > 1
-        codes = [session.conclude(finish) for session, finish in zip(self.sessions, finishes, strict=True)]
+        self.finishes = self._work(pool)
+        hurried = pool.interrupt_level > 1
+        codes = [
+            session.conclude(finish, hurried=hurried)
+            for session, finish in zip(self.sessions, self.finishes, strict=True)
+        ]
         if pool.interrupt_level and not self.interrupts.preempted:
             return 130
         return max(codes)
+
+    def _check(self, opener: SweepOpener) -> list[RunView]:
+        """Refuse what can be refused before anything is recorded; return the runs that an engine is told first."""
+        prior = prior_views(opener.plan, self.store)
+        opener.check_others()
+        return prior
 
     def _least_gb(self) -> float | None:
         wanted = [session.spec.extensions.min_free_gpu_memory_gb for session in self.sessions]
@@ -168,7 +187,7 @@ class Call:
 
 
 def slots_of(options: SlotOptions, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
-    """Return the slots that `parallel_sweep_runner.py` is asked for, and what to tell of them.
+    """Return the slots that `parallel_sweep_runner.py` is asked for, and notices of them.
 
     Raises:
         SweepKitError: A GPU cannot be seen, or there are more workers than the GPUs have room for.

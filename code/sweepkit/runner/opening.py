@@ -1,20 +1,58 @@
 """Open a sweep in the database: make it, go on with it, extend it, or work along on one that others run."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import ConflictError
+from sweepkit.files import write_atomically
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.paths import slug
+from sweepkit.paths import SweepPaths, slug
+from sweepkit.reports.files import write_spec
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.store.base import Store
 from sweepkit.sweep_config.change import compare
 from sweepkit.sweep_config.read import read_sweep_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSweep:
+    """A sweep of a call whose record is open.
+
+    Args:
+        options: How it is run.
+        plan: The sweep.
+        store: The database.
+        slots: What its runs may occupy.
+        leader: Who says which configurations are run.
+        sweep: Its record.
+        paths: Its files, in a folder that is there.
+        notes: Notices that come first.
+        sampler: What searches in place of the method's own engine: the option's, else the recorded one; None without
+            any.
+    """
+
+    options: RunOptions
+    plan: Plan
+    store: Store
+    slots: tuple[Slot, ...]
+    leader: Leader
+    sweep: SweepRecord
+    paths: SweepPaths
+    notes: tuple[str, ...]
+    sampler: str | None
+
+    def write_inputs(self) -> None:
+        """Write the sweep's YAML; and its base configuration, when it was begun elsewhere and that is not here."""
+        write_spec(self.paths, self.plan.spec)
+        if self.plan.joins is not None and self.plan.trains and self.plan.base_config.parent == self.paths.root:
+            write_atomically(self.plan.base_config, self.plan.joins.meta["base_config_text"])
 
 
 class SweepOpener:
@@ -25,26 +63,21 @@ class SweepOpener:
         plan: The sweep.
         store: The database.
         slots: What its runs may occupy.
-        at_wandb: W&B's server leads it.
-
-    Attributes:
-        sampler: What searches in place of the method's own engine: the option's, once open else the recorded one; None
-            without any.
+        leader: Who says which configurations are run; None for the engine that its method or sampler names.
     """
 
     def __init__(
-        self, options: RunOptions, plan: Plan, store: Store, *, slots: tuple[Slot, ...], at_wandb: bool = False
+        self, options: RunOptions, plan: Plan, store: Store, *, slots: tuple[Slot, ...], leader: Leader | None = None
     ) -> None:
         self.options = options
         self.plan = plan
         self.spec = plan.spec
         self.store = store
         self.slots = slots
-        self.at_wandb = at_wandb
-        self.sampler = options.sampler
+        self.leader = leader or Leader()
 
-    def open(self) -> tuple[SweepRecord, list[str]]:
-        """Return the sweep to work on, made, continued, extended or joined, and what to tell about it.
+    def open(self) -> OpenSweep:
+        """Return the sweep to work on: made, continued, extended or joined.
 
         Raises:
             ConflictError: It is recorded as another one, or another one has its place.
@@ -62,10 +95,37 @@ class SweepOpener:
         if self.options.retry_failed:
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
-        meta = {**self.plan.meta(self.sampler), self._runners_key(): self._runners(sweep.meta)}
-        return self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta), notes
+        sampler = self._sampler(sweep)
+        meta = {**self.plan.meta(sampler), self._runners_key(): self._runners(sweep.meta)}
+        sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
+        return self.take_up(sweep, notes)
 
-    def _join(self, sweep: SweepRecord) -> tuple[SweepRecord, list[str]]:
+    def take_up(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> OpenSweep:
+        """Return a recorded sweep as one to work on; make its files' folder.
+
+        Args:
+            sweep: Its record, as it stands.
+            notes: Notices that come first.
+        """
+        paths = SweepPaths(self.plan.output_dir, sweep.name)
+        paths.logs.mkdir(parents=True, exist_ok=True)
+        return OpenSweep(
+            options=self.options,
+            plan=self.plan,
+            store=self.store,
+            slots=self.slots,
+            leader=self.leader,
+            sweep=sweep,
+            paths=paths,
+            notes=tuple(notes),
+            sampler=self._sampler(sweep),
+        )
+
+    def _sampler(self, sweep: SweepRecord) -> str | None:
+        """Return what searches in place of the method's own engine: the option's, else the recorded one."""
+        return self.options.sampler if self.options.sampler is not None else sweep.meta.get("sampler")
+
+    def _join(self, sweep: SweepRecord) -> OpenSweep:
         """Work along: nothing of the record is changed."""
         self._check_leader(sweep)
         if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
@@ -82,10 +142,10 @@ class SweepOpener:
         }
         if given := [option for option, is_given in asked.items() if is_given]:
             raise ConflictError(f"--join {sweep.name}: takes all of the search from the record; leave {given[0]} out")
-        self.sampler = sweep.meta.get("sampler")
         counts = self.store.counts(sweep.sweep_id)
         done = sum(number for state, number in counts.items() if state.done)
-        return sweep, [f"working along on {sweep.name}: {done} of {sum(counts.values())} recorded runs are done"]
+        total = sum(counts.values())
+        return self.take_up(sweep, [f"working along on {sweep.name}: {done} of {total} recorded runs are done"])
 
     # -- other runners of this host -----------------------------------------------------------------------------------
 
@@ -111,9 +171,13 @@ class SweepOpener:
     def check_others(self) -> None:
         """Refuse to be a second runner of the sweep on this host with other options: which of them would hold?
 
+        Who works along may have other options.
+
         Raises:
             ConflictError: Another process runs it here, with other options.
         """
+        if self.plan.joins is not None:
+            return
         family = self.store.sweeps(family=self.spec.name)
         if not family or self.options.fresh:
             return
@@ -131,8 +195,9 @@ class SweepOpener:
 
     def _check_leader(self, sweep: SweepRecord) -> None:
         """Refuse to lead a sweep that W&B leads, and the other way round: two would propose configurations."""
-        if ("wandb" in sweep.meta) != self.at_wandb:
-            leader, option = ("this program", "leave it out") if self.at_wandb else ("W&B", "give it here too")
+        at_wandb = self.leader.at_wandb
+        if ("wandb" in sweep.meta) != at_wandb:
+            leader, option = ("this program", "leave it out") if at_wandb else ("W&B", "give it here too")
             raise ConflictError(
                 f"sweep {sweep.name}: is recorded as one that {leader} leads, so --backend wandb must stay as it was; "
                 f"{option}, or start anew with --fresh"
@@ -158,7 +223,7 @@ class SweepOpener:
             goal=metric.goal.value if metric else None,
             family=self.spec.name,
             generation=generation,
-            meta={**self.plan.meta(self.sampler), **({"wandb": {}} if self.at_wandb else {})},
+            meta={**self.plan.meta(self.options.sampler), **({"wandb": {}} if self.leader.at_wandb else {})},
         )
         return sweep
 
@@ -200,14 +265,12 @@ class SweepOpener:
                 + "\n  ".join(differences)
                 + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
             )
-        if self.sampler is None:
-            self.sampler = sweep.meta.get("sampler")
         counts = self.store.counts(sweep.sweep_id)
         if counts:
             done = sum(number for state, number in counts.items() if state.done)
             notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
         if change.kind == "extends":
-            if self.at_wandb:
+            if self.leader.at_wandb:
                 raise ConflictError(
                     f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
                     "undo the change, or start anew with --fresh"

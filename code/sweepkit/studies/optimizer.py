@@ -20,6 +20,7 @@ from typing import Any
 
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.metric import Goal
+from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import OUTPUT_DIR
 from sweepkit.studies.inputs import config_of, with_data, write_config
 from sweepkit.studies.options import StudyOptions
@@ -257,7 +258,8 @@ class OptunaOptimizer:
         from sweepkit.store.mirror_read import run_of_trial
 
         runs = [run_of_trial(trial, [self.metric]) for trial in self.study.trials]
-        runs = [replace(run, params=self._nested(run.params)) for run in runs]
+        alone = {CONFIGURATION: None}  # Optuna's best trial is the best single one, whatever others repeat
+        runs = [replace(run, params=self._nested(run.params), proposal={**run.proposal, **alone}) for run in runs]
         return StudyResult(name=self.study_name, spec=self.spec, runs=sorted(runs, key=lambda run: run.number))
 
     def _nested(self, params: Mapping[str, Any]) -> dict[str, Any]:

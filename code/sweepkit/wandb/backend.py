@@ -9,8 +9,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from sweepkit.agents.agent import Finish
 from sweepkit.agents.results import describe_surroundings
@@ -22,6 +22,7 @@ from sweepkit.paths import python
 from sweepkit.reports.progress import Screen
 from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
+from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_plan, plan_of
 from sweepkit.runner.session import Session
@@ -88,13 +89,16 @@ def run_backend(
     from sweepkit.wandb.sweeps import check_login
 
     check_login()
-    screen = Screen() if sys.stdout.isatty() and not options.json else None
     with open_store(plan.storage) as store:
-        session = Session(options, plan, store, slots=slots, screen=screen, leader=Leader(at_wandb=True))
-        led = _WandbLedSweep(session, joined_path=path, notes=notes)
-        led.check()
-        with led.opened():
-            return led.work(limits)
+        opener = SweepOpener(options, plan, store, slots=slots, leader=Leader(at_wandb=True))
+        if path is None:
+            opener.check_others()
+        opened = _open_sweep(opener, path)
+        with lock_folder(opened.paths.root, opened.sweep.name):  # as long as this runner leads it
+            if not opened.sweep.meta["wandb"].get("path"):
+                opened = _create_at_wandb(opened)
+            opened.write_inputs()
+            return _led(opened, limits, notes).work()
 
 
 def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
@@ -115,59 +119,118 @@ def _joined_plan(options: RunOptions, wandb_sweep: str) -> tuple[Plan, str]:
     return plan_of(options, spec, searches=False), path
 
 
-class _WandbLedSweep:
-    """One sweep that W&B leads: `check`, then `work` inside `opened`.
+# -- the record and W&B -----------------------------------------------------------------------------------------------
+
+
+def _open_sweep(opener: SweepOpener, joined_path: str | None) -> OpenSweep:
+    """Return the sweep, made or gone on with.
 
     Args:
-        session: Its record, files and view.
-        joined_path: Where the sweep is at W&B, when others made it; None for one that this command makes or goes on
-            with.
+        opener: Of its record.
+        joined_path: Where it is at W&B, when others made it; None for one that this command makes or goes on with.
+    """
+    store, spec = opener.store, opener.spec
+    if joined_path is None:
+        opened = opener.open()
+        return replace(opened, notes=(*opened.notes, *notes_of(spec)))
+    known = [item for item in store.sweeps() if item.meta.get("wandb", {}).get("path") == joined_path]
+    if known:
+        sweep = store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason="")
+    else:
+        sweep = opener.create(store.sweeps(family=spec.name))
+        sweep = store.update_sweep(sweep.sweep_id, meta={"wandb": {"path": joined_path, "joined": True}})
+    return opener.take_up(sweep, spec.warnings)
+
+
+def _create_at_wandb(opened: OpenSweep) -> OpenSweep:
+    """Make the sweep at W&B; return it with its place there in the record."""
+    from sweepkit.wandb.sweeps import create_sweep
+
+    spec = opened.plan.spec
+    config = sent_config(opened.plan, sampler=opened.sampler)
+    made = create_sweep(
+        config,
+        entity=os.environ.get("WANDB_ENTITY") or spec.entity,
+        project=os.environ.get("WANDB_PROJECT") or spec.project,
+    )
+    where = {"path": made.path, "url": made.url, "scheduler": "scheduler" in config}
+    sweep = opened.store.update_sweep(opened.sweep.sweep_id, meta={"wandb": where})
+    return replace(opened, sweep=sweep, notes=(*opened.notes, *made.warnings))
+
+
+def _make_command(opened: OpenSweep) -> Command:
+    plan, meta = opened.plan, opened.sweep.meta["wandb"]
+    spec = plan.spec
+    joined = bool(meta.get("joined"))
+    source = spec.scheduler.source if spec.scheduler else None
+    beside = source is not None and Path(spec.directory or ".", source).is_file()
+    wandb = (python(), "-m", "wandb")
+    batch = str(len(opened.slots))
+    return Command(
+        agent=(*wandb, "agent"),
+        sweep=meta["path"],
+        cwd=str(agents_folder(plan) if joined else plan.cwd),
+        env=agent_environment(plan, opened.paths, meta["path"]),
+        folder=opened.paths.root,
+        scheduler=(*wandb, "sweep-scheduler", "--batch-size", batch, "--poll-interval", "5"),
+        scheduler_cwd=spec.directory if beside else str(plan.cwd),
+    )
+
+
+def _led(opened: OpenSweep, limits: Limits, notes: Sequence[str]) -> "_WandbLedSweep":
+    """Return a sweep that is at W&B, ready to work, with what W&B has of it already: it must answer now."""
+    from sweepkit.wandb.reader import open_wandb_watch
+
+    plan, command = opened.plan, _make_command(opened)
+    target = ImportTarget(
+        store=opened.store,
+        sweep=opened.sweep,
+        paths=opened.paths,
+        surroundings=describe_surroundings(os.path.dirname(plan.program)),
+        placements=lambda: command.placements(opened.slots),
+    )
+    importer = Importer(open_wandb_watch(command.sweep), target)
+    importer.missing_results()
+    importer.poll()
+    total = GridEngine(plan.spec.space).total() if plan.spec.method is Method.GRID else None
+    screen = Screen() if sys.stdout.isatty() and not opened.options.json else None
+    session = Session(opened, total=total, screen=screen)  # counts what was found
+    return _WandbLedSweep(session, command, importer, limits=limits, notes=notes)
+
+
+class _WandbLedSweep:
+    """The agents of a sweep that W&B leads, and what comes of them.
+
+    Args:
+        session: Its files and view.
+        command: How its agents are started.
+        importer: Takes in what W&B has of it.
+        limits: How much is done.
         notes: Notices that come first.
     """
 
-    def __init__(self, session: Session, *, joined_path: str | None, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, session: Session, command: Command, importer: Importer, *, limits: Limits, notes: Sequence[str] = ()
+    ) -> None:
         self.session = session
-        self.plan, self.spec, self.store, self.slots = session.plan, session.spec, session.store, session.slots
-        self.joined_path = joined_path
-        self.notes_first = list(notes)
+        self.command = command
+        self.importer = importer
+        self.notes = list(notes)
         self.interrupts = Interrupts()
-
-    def check(self) -> None:
-        """Refuse what can be refused before anything is recorded."""
-        if self.joined_path is None:
-            self.session.opener.check_others()
-
-    def opened(self) -> IO[str]:
-        """Make or continue the sweep here and at W&B; return a context that lasts as long as this runner leads it."""
-        session = self.session
-        session.begin(*self._open_sweep())
-        held = lock_folder(session.paths.root, session.sweep.name)
-        try:
-            if not session.sweep.meta["wandb"].get("path"):
-                self._create_at_wandb()
-            session.write_inputs()
-        except BaseException:
-            held.close()
-            raise
-        return held
-
-    def work(self, limits: Limits) -> int:
-        """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
-        importer = self._importer()
-        collector = Collector(importer, self.session.on_event)
-        importer.missing_results()
-        importer.poll()  # what W&B has already; it must answer now
-        self.session.show(total=GridEngine(self.spec.space).total() if self.spec.method is Method.GRID else None)
+        self.collector = Collector(importer, session.on_event)
         self.agents = WandbAgents(
-            self._command, self.slots, limits=limits, order=collector.order, emit=self.session.on_event
+            command, session.slots, limits=limits, order=self.collector.order, emit=session.on_event
         )
-        leads = self.session.sweep.meta["wandb"].get("scheduler", False)
-        self.scheduler = SchedulerProcess(self._command, self.session.on_event) if leads else None
+        leads = session.sweep.meta["wandb"].get("scheduler", False)
+        self.scheduler = SchedulerProcess(command, session.on_event) if leads else None
+
+    def work(self) -> int:
+        """Run agents until W&B, the limits or Ctrl-C end them; return the exit code."""
         self.session.start_showing()
         try:
             self._notify_first()
-            self._supervise(collector, importer)
-            settled = self._settle(collector, importer)
+            self._supervise()
+            settled = self._settle()
         except BaseException:
             self.agents.interrupt_level = 3
             self.agents.tick()
@@ -175,83 +238,23 @@ class _WandbLedSweep:
             raise
         finally:
             self.session.stop_showing()
-        finish = self._finish(importer, settled)
+        finish = self._finish(settled)
         code = self.session.conclude(finish)
         return 130 if self.agents.interrupt_level and not self.interrupts.preempted else code
-
-    # -- the record and W&B -------------------------------------------------------------------------------------------
-
-    def _open_sweep(self) -> tuple[SweepRecord, list[str]]:
-        """Return the sweep, made or gone on with, and notices of it."""
-        opener = self.session.opener
-        if self.joined_path is None:
-            sweep, notes = opener.open()
-            return sweep, [*notes, *notes_of(self.spec)]
-        warnings = list(self.spec.warnings)
-        known = [item for item in self.store.sweeps() if item.meta.get("wandb", {}).get("path") == self.joined_path]
-        if known:
-            return self.store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason=""), warnings
-        sweep = opener.create(self.store.sweeps(family=self.spec.name))
-        mine = {"path": self.joined_path, "joined": True}
-        return self.store.update_sweep(sweep.sweep_id, meta={"wandb": mine}), warnings
-
-    def _create_at_wandb(self) -> None:
-        from sweepkit.wandb.sweeps import create_sweep
-
-        config = sent_config(self.plan, sampler=self.session.opener.sampler)
-        made = create_sweep(
-            config,
-            entity=os.environ.get("WANDB_ENTITY") or self.spec.entity,
-            project=os.environ.get("WANDB_PROJECT") or self.spec.project,
-        )
-        where = {"path": made.path, "url": made.url, "scheduler": "scheduler" in config}
-        self.session.sweep = self.store.update_sweep(self.session.sweep.sweep_id, meta={"wandb": where})
-        self.session.notes += made.warnings
-
-    def _importer(self) -> Importer:
-        from sweepkit.wandb.reader import open_wandb_watch
-
-        self._command = self._make_command()
-        target = ImportTarget(
-            store=self.store,
-            sweep=self.session.sweep,
-            paths=self.session.paths,
-            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
-            placements=lambda: self._command.placements(self.slots),
-        )
-        return Importer(open_wandb_watch(self._command.sweep), target)
-
-    def _make_command(self) -> Command:
-        meta = self.session.sweep.meta["wandb"]
-        joined = bool(meta.get("joined"))
-        source = self.spec.scheduler.source if self.spec.scheduler else None
-        beside = source is not None and Path(self.spec.directory or ".", source).is_file()
-        wandb = (python(), "-m", "wandb")
-        batch = str(len(self.slots))
-        return Command(
-            agent=(*wandb, "agent"),
-            sweep=meta["path"],
-            cwd=str(agents_folder(self.plan) if joined else self.plan.cwd),
-            env=agent_environment(self.plan, self.session.paths, meta["path"]),
-            folder=self.session.paths.root,
-            scheduler=(*wandb, "sweep-scheduler", "--batch-size", batch, "--poll-interval", "5"),
-            scheduler_cwd=self.spec.directory if beside else str(self.plan.cwd),
-        )
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     def _notify_first(self) -> None:
         meta = self.session.sweep.meta["wandb"]
-        where = f"W&B leads this sweep: {meta.get('url') or meta['path']}"
-        notes = [*self.notes_first, where, *self.session.notes]
-        if self.spec.scheduler is not None and meta.get("joined"):
+        notes = [*self.notes, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.session.notes]
+        if self.session.spec.scheduler is not None and meta.get("joined"):
             notes.append(f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}")
         for note in notes:
             self.session.on_event(Notice(text=note))
 
-    def _supervise(self, collector: Collector, importer: Importer) -> None:
+    def _supervise(self) -> None:
         """Let agents and scheduler run to their end."""
-        over = importer.state in (SweepState.FINISHED, SweepState.CANCELLED)
+        over = self.importer.state in (SweepState.FINISHED, SweepState.CANCELLED)
         self.agents.adopt()
         if over:
             self.agents.end("W&B has ended the sweep")
@@ -259,14 +262,14 @@ class _WandbLedSweep:
             self.scheduler.adopt()
         with self.interrupts.passed_to(self.agents):
             try:
-                collector.start()
-                self._loop(collector, over=over)
+                self.collector.start()
+                self._loop(over=over)
             finally:
-                collector.stop()
+                self.collector.stop()
 
-    def _loop(self, collector: Collector, *, over: bool) -> None:
+    def _loop(self, *, over: bool) -> None:
         pause = threading.Event()
-        notified, known = 0, len(self._command.placements(self.slots))
+        notified, known = 0, len(self.command.placements(self.session.slots))
         leads = self.scheduler is not None and not over
         while True:
             busy = self.agents.tick()
@@ -281,27 +284,27 @@ class _WandbLedSweep:
             if (level := self.agents.interrupt_level) > notified:
                 notified = level
                 self.session.on_event(Notice(text=_INTERRUPT_WORDS[level], warning=True))
-            if (begun := len(self._command.placements(self.slots))) != known:
+            if (begun := len(self.command.placements(self.session.slots))) != known:
                 known = begun
-                collector.soon()
-            collector.check()
+                self.collector.soon()
+            self.collector.check()
             pause.wait(_TICK_S)
 
-    def _settle(self, collector: Collector, importer: Importer) -> bool:
+    def _settle(self) -> bool:
         """Poll until W&B counts no run of this host as running; return whether it came to that."""
         pause = threading.Event()
         tries = 2 if self.agents.interrupt_level else int(_SETTLE_S / 2)
         for _ in range(tries):
-            if collector.poll() and not importer.running():
+            if self.collector.poll() and not self.importer.running():
                 return True
             pause.wait(2.0)
         return False
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
-    def _finish(self, importer: Importer, settled: bool) -> Finish:
+    def _finish(self, settled: bool) -> Finish:
         """Record where the sweep stands at W&B; return how this call ended."""
-        state = importer.state or SweepState.RUNNING
+        state = self.importer.state or SweepState.RUNNING
         reasons = [reason for reason in self.agents.reasons if reason != INTERRUPTED]
         if self.agents.interrupt_level:
             reason = "preempted" if self.interrupts.preempted else "interrupted"
@@ -313,7 +316,7 @@ class _WandbLedSweep:
             reason = "; ".join(reasons) or "no agent is left"
         if not settled:
             reason += "; W&B still counts runs as running: the same command later collects them"
-        self.store.update_sweep(
+        self.session.store.update_sweep(
             self.session.sweep.sweep_id, state=state, reason=reason if state.value != "running" else ""
         )
         failed = bool(self.scheduler and self.scheduler.failed)

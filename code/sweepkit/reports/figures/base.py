@@ -101,7 +101,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
 
 
-def hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
+def _hovers(rows: Sequence[Row], table: RunTable) -> list[str]:
     """Return what each point tells of its run: number, state, metric, parameters."""
     varying = table.varying()  # once: it looks at every run
     return [_hover(row, table, varying) for row in rows]
@@ -118,7 +118,7 @@ def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
 
 def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[Any], **look: Any) -> dict[str, Any]:
     """Return the trace of runs as marks that say what they are under the pointer."""
-    hover = {"text": hovers(rows, table), "hoverinfo": "text"}
+    hover = {"text": _hovers(rows, table), "hoverinfo": "text"}
     return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | look
 
 
