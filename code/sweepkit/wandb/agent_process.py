@@ -1,6 +1,7 @@
 """The processes of `wandb` commands: what is started where, with which files and marker, and how it ended."""
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -62,6 +63,11 @@ class Command:
     def marker(self, place: str) -> str:
         """Return `NAME=value` that every process of a place has in its environment."""
         return f"{MARKER_ENV}={self.folder}#{place}"
+
+    def temp_name(self, place: str) -> str:
+        """Return the name of a place's temporary folder: another folder's runner may work on the same sweep here."""
+        folder = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]
+        return f"{self.sweep.rpartition('/')[2]}-{folder}-{place}"
 
     def environment(self, place: str) -> dict[str, str]:
         """Return the environment of a place, without what is its slot's own."""
