@@ -286,3 +286,11 @@ def test_how_a_process_ended_in_words(code, text, words):
 def test_why_an_agent_gave_up():
     assert give_up_reason("…ERROR - Detected 5 consecutive failed runs, shutting down.\nx").startswith("Detected 5")
     assert give_up_reason("Detected nothing") == ""
+
+
+def test_two_folders_that_work_on_one_sweep_have_temporary_files_of_their_own(tmp_path):
+    here, there = (
+        Command(agent=("a",), sweep="e/p/s", cwd="/", env={}, folder=tmp_path / name) for name in ("here", "there")
+    )
+    assert here.temp_name("agent-0") == here.temp_name("agent-0") != here.temp_name("agent-1")
+    assert here.temp_name("agent-0") != there.temp_name("agent-0")

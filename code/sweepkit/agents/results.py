@@ -43,12 +43,11 @@ def _commit(folder: str) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def log_tail(path: Path) -> str:
-    """Return the last 16 KiB of a log, "" when there is none."""
+def log_tail(path: Path, start: int = 0) -> str:
+    """Return the last 16 KiB of a log, of what was written after byte `start`; "" when there is none."""
     try:
         with open(path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            file.seek(max(start, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

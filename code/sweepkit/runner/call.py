@@ -1,10 +1,9 @@
 """One call of a runner: the sweeps that it runs share one record, one set of slots, one fork server, one terminal."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Protocol
 
 from sweepkit.agents.agent import Finish, release_all
@@ -17,6 +16,7 @@ from sweepkit.errors import ConflictError
 from sweepkit.model.events import Notice
 from sweepkit.model.runs import RunView
 from sweepkit.reports.progress import Screen
+from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions, SlotOptions
@@ -84,7 +84,7 @@ class Call:
         self.notes = list(notes)
         self.launcher: LocalLauncher | None = None
         self.cold = options.cold
-        self.preempted = False
+        self.interrupts = Interrupts()
         self.screen = Screen() if sys.stdout.isatty() and not options.json else None
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.openers = [SweepOpener(options, plan, self.store, slots=slots, leader=leader) for plan in plans]
@@ -144,7 +144,7 @@ class Call:
             session.conclude(finish, hurried=hurried)
             for session, finish in zip(self.sessions, self.finishes, strict=True)
         ]
-        if pool.interrupt_level and not self.preempted:
+        if pool.interrupt_level and not self.interrupts.preempted:
             return 130
         return max(codes)
 
@@ -159,34 +159,24 @@ class Call:
         return max((item for item in wanted if item is not None), default=None)
 
     def _work(self, pool: WorkerPool) -> list[Finish]:
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def on_signal(number: int, _: FrameType | None) -> None:
-            if number == signal.SIGTERM and pool.interrupt_level < 1:
-                self.preempted = True
-                pool.interrupt()  # SIGTERM does not wait for the runs
-            pool.interrupt()
-
-        try:
-            for number in previous:
-                signal.signal(number, on_signal)
-            self._tell_notes()
-            finishes = pool.run()
-            level = pool.interrupt_level
-            if self.uploads is not None:
-                self.uploads.finish(hurried=lambda: pool.interrupt_level > level, preempted=self.preempted)
-            return finishes
-        except BaseException:
-            if self.launcher is not None:
-                self.launcher.close()
-            for agent in pool.agents:
-                release_all(agent)
-            raise
-        finally:
-            for session in self.sessions:
-                session.stop_showing()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        with self.interrupts.passed_to(pool):
+            try:
+                self._tell_notes()
+                finishes = pool.run()
+                level = pool.interrupt_level
+                if self.uploads is not None:
+                    preempted = self.interrupts.preempted
+                    self.uploads.finish(hurried=lambda: pool.interrupt_level > level, preempted=preempted)
+                return finishes
+            except BaseException:
+                if self.launcher is not None:
+                    self.launcher.close()
+                for agent in pool.agents:
+                    release_all(agent)
+                raise
+            finally:
+                for session in self.sessions:
+                    session.stop_showing()
 
     def _tell_notes(self) -> None:
         for note in self.notes:

@@ -1,6 +1,7 @@
 """The processes of `wandb` commands: what is started where, with which files and marker, and how it ended."""
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from sweepkit.agents.identity import agent_identity, surely_alive
 from sweepkit.agents.launcher import carriers
+from sweepkit.agents.results import log_tail
 from sweepkit.agents.slots import Slot
 
 MARKER_ENV = "SWEEPKIT_WANDB_AGENT"
-_LOG_TAIL_BYTES = 16_384
 _LONGEST_LINE = 240
 _GAVE_UP = re.compile(r"Detected \d+ (?:consecutive )?failed runs.*")
 _SAYS_NOTHING = re.compile(r"^\s*(?:\^+|~+|File .*|Traceback .*|wandb: Starting .*)?\s*$")
@@ -62,6 +63,11 @@ class Command:
     def marker(self, place: str) -> str:
         """Return `NAME=value` that every process of a place has in its environment."""
         return f"{MARKER_ENV}={self.folder}#{place}"
+
+    def temp_name(self, place: str) -> str:
+        """Return the name of a place's temporary folder: another folder's runner may work on the same sweep here."""
+        folder = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]
+        return f"{self.sweep.rpartition('/')[2]}-{folder}-{place}"
 
     def environment(self, place: str) -> dict[str, str]:
         """Return the environment of a place, without what is its slot's own."""
@@ -113,7 +119,7 @@ class PlacedProcess:
 
     def log_tail(self) -> str:
         """Return what was printed since it was started, the last 16 KiB."""
-        return _log_tail(self.log, self._log_from)
+        return log_tail(self.log, self._log_from)
 
     def start(self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str]) -> None:
         """Start it.
@@ -202,17 +208,6 @@ def interrupt_pending(pid: int) -> bool:
     except OSError:
         return False
     return any(int(line.split()[1], 16) & bit for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
-
-
-def _log_tail(log: Path, start: int) -> str:
-    """Return what was written to a log after byte `start`, its last 16 KiB."""
-    try:
-        with open(log, "rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(start, end - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def give_up_reason(text: str) -> str:

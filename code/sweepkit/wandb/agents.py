@@ -197,10 +197,9 @@ class WandbAgents:
     def _isolation(self, agent: AgentSlot) -> dict[str, str]:
         """Return what keeps a slot's runs apart from those beside them: temporary files, compilers' caches, ports."""
         cache = self.command.folder.parent / "cache"
-        return isolating_environment(self._temp_name(agent), agent.slot.index, cache=cache, inherited=self.command.env)
-
-    def _temp_name(self, agent: AgentSlot) -> str:
-        return f"{self.command.sweep.rpartition('/')[2]}-{agent.process.place}"
+        return isolating_environment(
+            self.command.temp_name(agent.process.place), agent.slot.index, cache=cache, inherited=self.command.env
+        )
 
     def _poll(self, agent: AgentSlot, now: float) -> None:
         ended, code = agent.process.poll()
@@ -228,7 +227,7 @@ class WandbAgents:
             agent.not_before = time.monotonic() + min(_LONGEST_REST_S, 2.0 ** (agent.deaths - 1))
             return self._notify(agent, f"its agent {words}; another one is started", warning=True)
         agent.deaths = 0
-        remove_temp_dir(self._temp_name(agent))
+        remove_temp_dir(self.command.temp_name(agent.process.place))
         if code == 0 and (why := give_up_reason(text)):
             return self._give_up(agent, f"W&B's agent gave up: {why} See {agent.process.log}")
         if not full:
@@ -256,7 +255,7 @@ class WandbAgents:
         pids = self._processes(agent)
         if not pids:
             agent.lingering = False
-            remove_temp_dir(self._temp_name(agent))
+            remove_temp_dir(self.command.temp_name(agent.process.place))
         elif self.interrupt_level >= 2:
             for pid in pids:
                 send(pid, signal.SIGTERM)

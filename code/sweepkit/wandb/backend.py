@@ -6,13 +6,11 @@ read it as any other. Nothing of the search is decided here.
 """
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from sweepkit.agents.agent import Finish
 from sweepkit.agents.results import describe_surroundings
@@ -22,6 +20,7 @@ from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.paths import python
 from sweepkit.reports.progress import Screen
+from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
@@ -217,7 +216,7 @@ class _WandbLedSweep:
         self.command = command
         self.importer = importer
         self.notes = list(notes)
-        self.preempted = False
+        self.interrupts = Interrupts()
         self.collector = Collector(importer, session.on_event)
         self.agents = WandbAgents(
             command, session.slots, limits=limits, order=self.collector.order, emit=session.on_event
@@ -241,21 +240,17 @@ class _WandbLedSweep:
             self.session.stop_showing()
         finish = self._finish(settled)
         code = self.session.conclude(finish)
-        return 130 if self.agents.interrupt_level and not self.preempted else code
+        return 130 if self.agents.interrupt_level and not self.interrupts.preempted else code
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     def _notify_first(self) -> None:
         meta = self.session.sweep.meta["wandb"]
-        for note in [
-            *self.notes,
-            f"W&B leads this sweep: {meta.get('url') or meta['path']}",
-            *self.session.notes,
-        ]:
-            self.session.on_event(Notice(text=note))
+        notes = [*self.notes, f"W&B leads this sweep: {meta.get('url') or meta['path']}", *self.session.notes]
         if self.session.spec.scheduler is not None and meta.get("joined"):
-            text = f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}"
-            self.session.on_event(Notice(text=text))
+            notes.append(f"its scheduler must run, once: wandb sweep-scheduler {meta['path']}")
+        for note in notes:
+            self.session.on_event(Notice(text=note))
 
     def _supervise(self) -> None:
         """Let agents and scheduler run to their end."""
@@ -265,24 +260,12 @@ class _WandbLedSweep:
             self.agents.end("W&B has ended the sweep")
         elif self.scheduler is not None:
             self.scheduler.adopt()
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            for number in previous:
-                signal.signal(number, self._on_signal)
-            self.collector.start()
-            self._loop(over=over)
-        finally:
+        with self.interrupts.passed_to(self.agents):
             try:
-                self.collector.stop()
+                self.collector.start()
+                self._loop(over=over)
             finally:
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGTERM and self.agents.interrupt_level < 1:
-            self.preempted = True
-            self.agents.interrupt()  # SIGTERM does not wait for the runs
-        self.agents.interrupt()
+                self.collector.stop()
 
     def _loop(self, *, over: bool) -> None:
         pause = threading.Event()
@@ -324,7 +307,7 @@ class _WandbLedSweep:
         state = self.importer.state or SweepState.RUNNING
         reasons = [reason for reason in self.agents.reasons if reason != INTERRUPTED]
         if self.agents.interrupt_level:
-            reason = "preempted" if self.preempted else "interrupted"
+            reason = "preempted" if self.interrupts.preempted else "interrupted"
         elif state is SweepState.CANCELLED:
             reason = "cancelled at W&B"
         elif state is SweepState.FINISHED:

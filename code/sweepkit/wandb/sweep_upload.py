@@ -8,7 +8,7 @@ which adds nothing twice (`sweepkit.wandb.run_file`).
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,7 @@ class _Upload:
     retry_at: float = 0.0
 
 
+@dataclass(kw_only=True)
 class SweepUpload:
     """Sends one sweep. Call `step` again and again; `unsent` says what is left.
 
@@ -71,30 +72,24 @@ class SweepUpload:
         live: Runs are sent while they log; else those that have ended.
         warn: Called once for each kind of fault.
         clock: Seconds that never run backwards.
+
+    Attributes:
+        progress: Grows whenever the server took something whole.
     """
 
-    def __init__(
-        self,
-        record: Watch,
-        sweep: SweepRecord,
-        *,
-        spec: SweepSpec,
-        paths: SweepPaths,
-        sender: Sender,
-        target: UploadTarget,
-        live: bool,
-        warn: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._record = record
-        self._sweep = sweep
-        self._spec = spec
-        self._paths = paths
-        self._sender = sender
-        self._target = target
-        self._live = live
-        self._warn = warn
-        self._clock = clock
+    record: Watch
+    sweep: SweepRecord
+    spec: SweepSpec
+    paths: SweepPaths
+    sender: Sender
+    target: UploadTarget
+    live: bool
+    warn: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    progress: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing known but what was sent."""
         self._since = 0
         self._away_until = 0.0
         self._runs: dict[str, RunRecord] = {}
@@ -102,9 +97,7 @@ class SweepUpload:
         self._uploads: dict[str, _Upload] = {}
         self._alive: frozenset[str] = frozenset()
         self._warned: set[str] = set()
-        self._sent: dict[str, Any] = {}
         self.read_sent()
-        self.progress = 0  # grows whenever the server took something whole
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -118,7 +111,7 @@ class SweepUpload:
             SweepKitError: The record cannot be read.
             OSError: A file cannot be written.
         """
-        found = self._record.poll(self._sweep.sweep_id, self._since)
+        found = self.record.poll(self.sweep.sweep_id, self._since)
         if found is None:
             return
         self._since = found.change
@@ -136,14 +129,14 @@ class SweepUpload:
             return False
         if run.state.done or run.run_id in self._uploads:
             return True
-        return (self._live and _alive(run, live)) or (finishing and run.attempts > 0 and not _alive(run, live))
+        return (self.live and _alive(run, live)) or (finishing and run.attempts > 0 and not _alive(run, live))
 
     def _is_here(self, run: RunRecord) -> bool:
         """Return whether it is ours to send: while a sweep runs each host sends the runs that it made last."""
-        if not self._live:
+        if not self.live:
             return True
         if run.run_id not in self._here or not run.state.done:
-            attempts = self._record.attempts(run.run_id)
+            attempts = self.record.attempts(run.run_id)
             self._here[run.run_id] = bool(attempts) and attempts[-1].host == host_name()
         return self._here[run.run_id]
 
@@ -166,13 +159,13 @@ class SweepUpload:
 
     def _open_file(self, upload: _Upload) -> RunFile | None:
         """Ask the server what it has of a run, and begin a file of the rest; None while it does not answer."""
-        if self._clock() < max(upload.retry_at, self._away_until):
+        if self.clock() < max(upload.retry_at, self._away_until):
             return None
-        project = self._target.project
+        project = self.target.project
         try:
-            uploaded = self._sender.uploaded(entity=self._target.entity, project=project, run_id=upload.run.run_id)
+            uploaded = self.sender.uploaded(entity=self.target.entity, project=project, run_id=upload.run.run_id)
         except TrackingError as error:
-            self._away_until = self._clock() + _RETRY_S[0]
+            self._away_until = self.clock() + _RETRY_S[0]
             self._postpone(upload, str(error))
             return None
         upload.file = self._file(upload.run, uploaded)
@@ -185,7 +178,7 @@ class SweepUpload:
         """Begin to send what there is, or see what came of it."""
         sending = upload.sending
         if sending is None:
-            if upload.whole or (self._live and file.path.exists()):
+            if upload.whole or (self.live and file.path.exists()):
                 self._begin(upload, file)
         elif sending.over and sending.sent and upload.whole:
             self._note_sent(upload)
@@ -194,17 +187,17 @@ class SweepUpload:
 
     def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
-            upload.sending = self._sender.send(file.path, live=not upload.whole)
+            upload.sending = self.sender.send(file.path, live=not upload.whole)
         except TrackingError as error:
             self._postpone(upload, str(error))
 
     def _postpone(self, upload: _Upload, why: str) -> None:
-        upload.retry_at = self._clock() + _RETRY_S[min(upload.failures, len(_RETRY_S) - 1)]
+        upload.retry_at = self.clock() + _RETRY_S[min(upload.failures, len(_RETRY_S) - 1)]
         upload.failures += 1
         upload.file, upload.sending, upload.whole = None, None, False  # anew, from what the server has by then
         if why not in self._warned:
             self._warned.add(why)
-            self._warn(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
+            self.warn(f"run {upload.run.run_id} is not at W&B yet, it will be tried again: {why}")
 
     # -- what was sent ------------------------------------------------------------------------------------------------
 
@@ -238,24 +231,24 @@ class SweepUpload:
         self._sent[upload.run.run_id] = _stamp(upload.run)
         del self._uploads[upload.run.run_id]
         self.progress += 1
-        kept = {"target": self._target.key, "runs": self._sent}
-        write_atomically(self._paths.wandb_sent, json.dumps(kept, indent=1) + "\n")
+        kept = {"target": self.target.key, "runs": self._sent}
+        write_atomically(self.paths.wandb_sent, json.dumps(kept, indent=1) + "\n")
 
     def read_sent(self) -> None:
         """Learn what was sent to this target: nothing when it went elsewhere, or cannot be read."""
         try:
-            kept = json.loads(self._paths.wandb_sent.read_text(encoding="utf-8"))
-            self._sent = dict(kept["runs"]) if kept["target"] == self._target.key else {}
+            kept = json.loads(self.paths.wandb_sent.read_text(encoding="utf-8"))
+            self._sent: dict[str, Any] = dict(kept["runs"]) if kept["target"] == self.target.key else {}
         except (OSError, ValueError, KeyError, TypeError):
             self._sent = {}
 
     # -- from the record ----------------------------------------------------------------------------------------------
 
     def _file(self, run: RunRecord, uploaded: UploadedCounts) -> RunFile:
-        target = self._target
+        target = self.target
         return RunFile(
-            self._paths.wandb_push(run.run_id),
-            run_card(self._spec, self._sweep.name, run, project=target.project, entity=target.entity),
+            self.paths.wandb_push(run.run_id),
+            run_card(self.spec, self.sweep.name, run, project=target.project, entity=target.entity),
             params=run.params,
             started_at=run.started_at,
             uploaded=uploaded,
@@ -266,9 +259,9 @@ class SweepUpload:
         return [
             AttemptFiles(
                 ordinal=ordinal,
-                wandb_dir=self._paths.wandb_dir(run.run_id, attempt_id),
-                reports=self._paths.reports(attempt_id),
-                recorded=partial(self._record.reports, run.run_id, attempt_id=attempt_id),
+                wandb_dir=self.paths.wandb_dir(run.run_id, attempt_id),
+                reports=self.paths.reports(attempt_id),
+                recorded=partial(self.record.reports, run.run_id, attempt_id=attempt_id),
                 over=run.state.done or attempt_id not in live,
             )
             for ordinal, attempt_id in ids

@@ -113,8 +113,8 @@ class _Uploader:
             sweep.text, source=sweep.name, directory=sweep.meta.get("directory") or "", default_name=sweep.family
         )
         return SweepUpload(
-            record,
-            sweep,
+            record=record,
+            sweep=sweep,
             spec=spec,
             paths=SweepPaths(Path(job["output_dir"]), sweep.name),
             sender=self._sender,
