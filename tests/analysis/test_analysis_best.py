@@ -84,7 +84,7 @@ def test_every_place_names_the_same_configuration_and_its_value(drawn):
     members = {run.run_id for run in best.members}
     assert ranked(runs, spec.metric, seed_parameter=seed)[0].run_id in members  # runs.csv
     assert rows(spec, runs)[0]["run_id"] in members
-    assert bare(spec, best_parameters(spec, runs)) == name  # the runner's last lines
+    assert bare(spec, best_parameters(spec, best)) == name  # the runner's last lines
     assert (tally.best.value, bare(spec, tally.best.first.params)) == (value, name)  # its progress
     assert table.ranked()[0].run_id in members and table.ranked()[0].value == value  # figures
     leader = table.configurations()[0]  # report, analysis

@@ -18,7 +18,7 @@ from sweepkit.analysis.progress import (
     usual_interval_s,
     verdict,
 )
-from sweepkit.analysis.ranking import best_run
+from sweepkit.analysis.ranking import best_configuration
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import SweepState
 from sweepkit.model.runs import Decision, RunState
@@ -46,7 +46,7 @@ def test_counts_best_mean_and_curve_agree_with_the_runs(described, goal):
     item = snapshot(watched(runs, metric=metric))
     assert sum(item.counts.values()) == len(runs)
     assert item.done == sum(r.state.done for r in runs)
-    best = best_run(runs, metric)
+    best = best_configuration(runs, metric)
     rows = [row_of(r, metric) for r in runs if r.state in (RunState.FINISHED, RunState.STOPPED)]
     able = [row.value for row in rows if row.value is not None]
     assert (item.best is None) == (best is None) == (not able)

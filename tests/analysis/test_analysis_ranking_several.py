@@ -9,7 +9,7 @@ from snapshots import words_of
 
 from sweepkit.analysis.pareto import dominates
 from sweepkit.analysis.progress import Watched, metrics_of, row_of, snapshot
-from sweepkit.analysis.ranking import best_run, front_runs, ranked
+from sweepkit.analysis.ranking import best_configuration, front_runs, ranked
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import OUTCOME, values_of
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
@@ -70,7 +70,8 @@ def test_the_front_comes_first_and_is_the_same_everywhere(items):
     }
     assert {run.run_id for run in members} == expected
     assert ranked(runs, TWO)[: len(members)] == members
-    assert best_run(runs, TWO) == (members[0] if members else None)
+    best = best_configuration(runs, TWO)
+    assert (None if best is None else best.first) == (members[0] if members else None)
     order = [run.run_id for run in ranked(runs, TWO)]
     for a in ended:
         for b in ended:

@@ -10,7 +10,7 @@ from snapshots import words_of
 from sweepkit.analysis.encoding import encode
 from sweepkit.analysis.history import seed_sd
 from sweepkit.analysis.progress import Watched, row_of, snapshot
-from sweepkit.analysis.ranking import best_configuration, best_run, front_runs, ranked, recorded_configurations
+from sweepkit.analysis.ranking import best_configuration, front_runs, ranked, recorded_configurations
 from sweepkit.analysis.replicates import seed_notice, seed_runs, worse_configurations
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
@@ -71,10 +71,10 @@ RUNS = [
 def test_the_best_is_the_best_mean_of_those_with_all_their_seeds():
     best = best_configuration(RUNS, SPEC.metric)
     assert best.values == (pytest.approx(1.1),) and [item.run_id for item in best.runs] == ["r0", "r1", "r4"]
-    assert best_run(RUNS, SPEC.metric).run_id == "r0" == front_runs(RUNS, SPEC.metric)[0].run_id
+    assert best_configuration(RUNS, SPEC.metric).first.run_id == "r0" == front_runs(RUNS, SPEC.metric)[0].run_id
     order = [item.run_id for item in ranked(RUNS, SPEC.metric)]
     assert order == ["r0", "r1", "r4", "r2", "r3", "r5", "r6", "r7", "r8"]
-    assert best_run(RUNS[6:], SPEC.metric).run_id == "r6"
+    assert best_configuration(RUNS[6:], SPEC.metric).first.run_id == "r6"
 
 
 def test_everything_that_names_the_best_names_the_same():
@@ -96,14 +96,15 @@ def test_everything_that_names_the_best_names_the_same():
     ]  # fmt: skip
     assert [row.run_id for row in table.best_first()] == [item.run_id for item in ranked(RUNS, SPEC.metric)]
     assert summary(table)[1].startswith(WORDS["the-lowest-mean"])
-    assert best_in_words(SPEC, RUNS) == "configuration 0, mean loss = 1.1 over 3 seeds, sd 0.1"
-    row = best_row(SPEC, RUNS)
+    best = best_configuration(RUNS, SPEC.metric, seed_parameter="rng")
+    assert best_in_words(SPEC, RUNS, best) == "configuration 0, mean loss = 1.1 over 3 seeds, sd 0.1"
+    row = best_row(SPEC, RUNS, best)
     assert (row["configuration"], row["value"], [item["seed"] for item in row["seeds"]]) == (
         0,
         pytest.approx(1.1),
         [1, 2, 3],
     )
-    assert best_parameters(SPEC, RUNS) == {"x": 0.0}
+    assert best_parameters(SPEC, best) == {"x": 0.0}
 
 
 def test_a_line_tells_what_became_of_each_configuration():

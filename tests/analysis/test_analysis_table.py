@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweepkit.analysis.foreign import from_frame, from_rows
@@ -178,6 +178,7 @@ cells = st.one_of(st.text(max_size=6), st.integers(), st.floats(), st.booleans()
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"params.a": cells, "params.b": cells, "value": cells}), min_size=1, max_size=8))
+@example([{"params.a": 2**63 + 1, "params.b": 2**53 + 1, "value": 1}, {"params.a": None, "params.b": 0.5, "value": 2}])
 def test_any_cells_make_a_table(rows):
     found = from_rows(rows)
     assert len({row.number for row in found.rows}) == len(rows)

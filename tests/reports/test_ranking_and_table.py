@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepkit.analysis.ranking import best_run, ranked
+from sweepkit.analysis.ranking import best_configuration, ranked
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord
@@ -42,12 +42,12 @@ def test_the_best_comes_first_and_only_runs_that_ended_well_can_win(described, g
     metric = Metric(name="m", goal=goal)
     order = ranked(runs, metric)
     assert sorted(r.number for r in order) == list(range(len(runs)))
-    best = best_run(runs, metric)
+    best = best_configuration(runs, metric)
     able = [r for r in runs if r.state in (RunState.FINISHED, RunState.STOPPED) and value_of(r, metric) is not None]
     if not able:
         assert best is None
     else:
-        assert value_of(best, metric) == goal.best([value_of(r, metric) for r in able])
+        assert value_of(best.first, metric) == goal.best([value_of(r, metric) for r in able])
 
 
 def test_a_value_is_the_best_finite_one_of_history_and_summary():

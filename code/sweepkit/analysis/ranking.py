@@ -1,7 +1,7 @@
 """Which run is best, and the order of a table: `model.configurations` over the recorded runs of a sweep. Pure."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sweepkit.analysis.pareto import default_reference, dominates, hypervolume, layers
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
@@ -65,10 +65,10 @@ def ranked(runs: Sequence[RunRecord], objectives: Objectives, *, seed_parameter:
     configurations that contend first.
     """
     metrics = metrics_in(objectives)
-    found = recorded_configurations(runs, metrics, seed_parameter=seed_parameter)
-    if not any(item.several for item in found):
-        states = (*ENDED_WELL, RunState.RUNNING)
-        found = recorded_configurations(runs, metrics, states, seed_parameter=seed_parameter)
+    found = recorded_configurations(runs, metrics, (*ENDED_WELL, RunState.RUNNING), seed_parameter=seed_parameter)
+    if any(item.several for item in found):  # a mean is of runs that have ended
+        ended = recorded_configurations(runs, metrics, seed_parameter=seed_parameter)
+        found = ended if any(item.several for item in ended) else found
     layered: list[Configuration[RunRecord]] = []
     for contends in (True, False):
         left = [item for item in found if item.contends is contends]
@@ -88,14 +88,6 @@ def best_configuration(
     """
     found = recorded_configurations(runs, objectives, seed_parameter=seed_parameter)
     return next(iter(best_first(found, metrics_in(objectives), _number)), None)
-
-
-def best_run(
-    runs: Sequence[RunRecord], objectives: Objectives, *, seed_parameter: str | None = None
-) -> RunRecord | None:
-    """Return the run of `best_configuration`, of several the first one that counts; None when there is none."""
-    best = best_configuration(runs, objectives, seed_parameter=seed_parameter)
-    return None if best is None else best.first
 
 
 def front_of(
@@ -137,6 +129,14 @@ def front_volume(
     return hypervolume(points, reference, goals), reference
 
 
+class _Ended(NamedTuple):
+    """A run that ended well, its values, and what its configuration is known by."""
+
+    run: AnyRun
+    values: tuple[float, ...]
+    key: Hashable | None
+
+
 class BestSoFar:
     """The best of a sweep, kept from its runs as they end: what `best_configuration` and `recorded_front` say of all.
 
@@ -152,9 +152,10 @@ class BestSoFar:
         self._metrics = metrics_in(objectives)
         self._goals = [metric.goal for metric in self._metrics]
         self._seed_parameter = seed_parameter
-        self._groups: dict[Hashable, dict[int, tuple[AnyRun, tuple[float, ...]]]] = {}
+        self._groups: dict[Hashable, dict[int, _Ended]] = {}
         self._order: tuple[int, float, int] | None = None
         self._at: Hashable = None
+        self._best: Configuration[AnyRun] | None = None
         self._front: list[Configuration[AnyRun]] | None = []  # None: to be worked out anew
 
     def take(self, run: AnyRun) -> None:
@@ -166,19 +167,23 @@ class BestSoFar:
         at = (run.number,) if key is None else (key, None)
         group = self._groups.setdefault(at, {})
         known = group.get(run.number)
-        if known is not None and known[1] == values and known[0].state is run.state:
+        if known is not None and known.values == values and known.run.state is run.state:
             return  # its end is reported twice
-        if known is not None and len(values) == 1 and self._goals[0].better(known[1][0], values[0]):
+        if known is not None and len(values) == 1 and self._goals[0].better(known.values[0], values[0]):
             return  # its value stays what it was best
-        group[run.number] = (run, values)
+        group[run.number] = _Ended(run, values, key)
+        item = self._configuration(at)
         if len(self._metrics) > 1:
-            self._take_for_front(self._configuration(at), again=known is not None)
-            return
-        order = self._order_of(at)
-        if self._order is None or order > self._order:
-            self._order, self._at = order, at
+            self._take_for_front(item, again=known is not None)
+        elif self._order is None or self._order_of(at, item) > self._order:
+            self._lead(at, item)
         elif at == self._at:
-            self._order, self._at = max(((self._order_of(one), one) for one in self._groups), key=lambda item: item[0])
+            found = {one: self._configuration(one) for one in self._groups}
+            best = max(found, key=lambda one: self._order_of(one, found[one]))
+            self._lead(best, found[best])
+
+    def _lead(self, at: Hashable, item: Configuration[AnyRun]) -> None:
+        self._at, self._best, self._order = at, item, self._order_of(at, item)
 
     def _take_for_front(self, item: Configuration[AnyRun], *, again: bool) -> None:
         if self._front is None or again or item.several:
@@ -191,26 +196,23 @@ class BestSoFar:
         (found,) = self._configurations([self._groups[at]])
         return found
 
-    def _configurations(
-        self, groups: Sequence[dict[int, tuple[AnyRun, tuple[float, ...]]]]
-    ) -> list[Configuration[AnyRun]]:
+    def _configurations(self, groups: Sequence[dict[int, _Ended]]) -> list[Configuration[AnyRun]]:
         held = {number: item for group in groups for number, item in group.items()}
         return configurations(
-            [held[number][0] for number in sorted(held)],
-            key=lambda run: configuration_key(run, self._seed_parameter),
+            [held[number].run for number in sorted(held)],
+            key=lambda run: held[run.number].key,
             state=lambda run: run.state,
-            values=lambda run: held[run.number][1],
+            values=lambda run: held[run.number].values,
         )
 
-    def _order_of(self, at: Hashable) -> tuple[int, float, int]:
-        found = self._configuration(at)
-        finished = sum(run.state is RunState.FINISHED for run in found.runs) if found.dealt else 0
-        return finished, -self._goals[0].sign * found.value, -min(self._groups[at])
+    def _order_of(self, at: Hashable, item: Configuration[AnyRun]) -> tuple[int, float, int]:
+        finished = sum(run.state is RunState.FINISHED for run in item.runs) if item.dealt else 0
+        return finished, -self._goals[0].sign * item.value, -min(self._groups[at])
 
     @property
     def best(self) -> Configuration[AnyRun] | None:
         """Return the best configuration by the one metric; None before any, and with several objectives."""
-        return None if self._order is None else self._configuration(self._at)
+        return self._best
 
     @property
     def front(self) -> list[Configuration[AnyRun]]:

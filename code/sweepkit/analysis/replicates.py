@@ -48,8 +48,10 @@ def seed_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[SeedRuns]:
     """Return the configurations of a sweep in which some have several runs, best first; [] of any other."""
     seed = spec.extensions.seed_parameter
     numbers = configuration_numbers(runs, seed)
+    if not numbers:
+        return []
     groups: dict[int, list[RunRecord]] = {}
-    for run in ranked(runs, spec.objectives, seed_parameter=seed) if numbers else ():
+    for run in ranked(runs, spec.objectives, seed_parameter=seed):
         groups.setdefault(numbers[run.run_id], []).append(run)
     found = recorded_configurations(runs, spec.objectives, seed_parameter=seed)
     by_run = {run.run_id: item for item in found for run in item.members}

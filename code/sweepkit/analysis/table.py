@@ -8,11 +8,13 @@ import json
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
 from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
+from sweepkit.model.numbers import fits_float
 from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -106,7 +108,7 @@ class Row:
         return self.state.ended_well and self.value is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what every figure asks for is worked out once
 class RunTable:
     """A sweep's runs by number.
 
@@ -143,6 +145,14 @@ class RunTable:
 
     def configurations(self) -> list[Configuration[Row]]:
         """Return the configurations that ended with a value, best first (`model.configurations.best_first`)."""
+        return list(self._configurations)
+
+    def ranked(self) -> list[Row]:
+        """Return the configurations as rows: of one with several runs that of the first that counts, with the means."""
+        return list(self._ranked)
+
+    @cached_property
+    def _configurations(self) -> list[Configuration[Row]]:
         found = configurations(
             sorted((row for row in self.rows if row.counts), key=_number),
             key=lambda row: row.configuration,
@@ -151,11 +161,11 @@ class RunTable:
         )
         return best_first(found, self.metrics, _number)
 
-    def ranked(self) -> list[Row]:
-        """Return the configurations as rows: of one with several runs that of the first that counts, with the means."""
+    @cached_property
+    def _ranked(self) -> list[Row]:
         return [
             replace(item.first, value=item.value, objectives=item.values, seeds=len(item.runs))
-            for item in self.configurations()
+            for item in self._configurations
         ]
 
     def best_first(self) -> list[Row]:
@@ -168,8 +178,9 @@ class RunTable:
         """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
 
         The columns are those of `runs.csv`: number, run_id, state, `value` or with several metrics `objective.NAME` of
-        each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64 or Float64, categories
-        categorical in the order of the space, the rest is text. NA is what a run does not have: a null is "null".
+        each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64 or Float64, as they are
+        where neither holds them exactly, categories categorical in the order of the space, the rest is text. NA is what
+        a run does not have: a null is "null".
 
         Example:
             >>> frame = table.to_frame()                                    # doctest: +SKIP
@@ -224,9 +235,11 @@ def _number(row: Row) -> int:
 
 
 def _numbers_dtype(values: Sequence[Any]) -> str:
-    """Return the dtype of numbers, None among them: whole ones of 64 bits, or any."""
-    whole = all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in values)
-    return "Int64" if whole else "Float64"
+    """Return the dtype that holds numbers, None among them, exactly: of 64 bits, else Python's own."""
+    numbers = [value for value in values if value is not None]
+    if all(isinstance(value, int) and abs(value) < 2**63 for value in numbers):
+        return "Int64"
+    return "Float64" if all(fits_float(value) and float(value) == value for value in numbers) else "object"
 
 
 def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:

@@ -133,23 +133,23 @@ def configurations(
     >>> [(item.key, item.value, len(item.runs)) for item in found]
     [('a', 0.5, 2), ('b', 0.6, 2)]
     """
-    groups: dict[Hashable, list[tuple[T, tuple[float, ...]]]] = {}
+    groups: dict[tuple[Hashable | None, int], list[tuple[T, tuple[float, ...]]]] = {}
     for place, run in enumerate(runs):
         if (own := values(run)) is not None:
             known = key(run)
             groups.setdefault((None, place) if known is None else (known, 0), []).append((run, own))
     finished = [[item for item in group if state(item[0]) is RunState.FINISHED] for group in groups.values()]
-    dealt = [isinstance(key(group[0][0]), int) for group in groups.values()]
+    dealt = [isinstance(known, int) for known, _ in groups]
     most = max((len(whole) for whole, is_dealt in zip(finished, dealt, strict=True) if is_dealt), default=0)
     return [
         _judged(
-            key(group[0][0]),
+            known,
             group,
             group if is_dealt else whole or group,
             contends=not is_dealt or len(whole) == most,
             stopped=not whole,
         )
-        for group, whole, is_dealt in zip(groups.values(), finished, dealt, strict=True)
+        for ((known, _), group), whole, is_dealt in zip(groups.items(), finished, dealt, strict=True)
     ]
 
 

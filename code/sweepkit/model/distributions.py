@@ -364,6 +364,10 @@ def as_choice(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+# Looked at first: whether a value is a mapping takes many times as long to find out.
+SCALARS = (str, int, float, bool, type(None))
+
+
 def content_key(value: Any) -> Hashable:
     """Return a key that is equal for values that W&B's grid takes for one.
 
@@ -379,6 +383,8 @@ def content_key(value: Any) -> Hashable:
 
 def _nested_key(value: Any) -> Hashable:
     """Return the key of a value inside a container: its type's name and its content."""
+    if isinstance(value, SCALARS):
+        return type(value).__name__, repr(value)
     if isinstance(value, Mapping):
         return "map", tuple(sorted((str(key), _nested_key(item)) for key, item in value.items()))
     if isinstance(value, (list, tuple)):

@@ -4,10 +4,12 @@ A name with dots means a nested parameter where the sweep's space nests such, an
 as W&B has both.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from sweepkit.model.distributions import SCALARS
 from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
@@ -88,6 +90,7 @@ def seed_of(params: Mapping[str, Any], name: str | None) -> int | None:
     return int(value) if whole else None
 
 
+@functools.lru_cache(maxsize=4096)  # asked for every parameter of every run, of which there are few names
 def is_seed(name: str, seed_parameter: str | None = None) -> bool:
     """Return whether a parameter is a seed, which is no part of a configuration.
 
@@ -112,11 +115,13 @@ def without_seeds(params: Mapping[str, Any], seed_parameter: str | None = None, 
     >>> without_seeds({"lr": 1, "training": {"seed": 7, "epochs": 2}})
     {'lr': 1, 'training': {'epochs': 2}}
     """
-    return {
-        key: without_seeds(value, seed_parameter, f"{prefix}{key}.") if isinstance(value, Mapping) else value
-        for key, value in params.items()
-        if isinstance(value, Mapping) or not is_seed(f"{prefix}{key}", seed_parameter)
-    }
+    kept: dict[str, Any] = {}
+    for key, value in params.items():
+        if not isinstance(value, SCALARS) and isinstance(value, Mapping):
+            kept[key] = without_seeds(value, seed_parameter, f"{prefix}{key}.")
+        elif not is_seed(f"{prefix}{key}", seed_parameter):
+            kept[key] = value
+    return kept
 
 
 def seed_of_run(run: RunRecord | RunView, name: str | None) -> int | None:

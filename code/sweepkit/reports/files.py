@@ -48,7 +48,7 @@ def write_best_config(
     if best is None:
         return None
     text = _config_text(paths, spec, best.first, base_config)
-    words = best_in_words(spec, runs)
+    words = best_in_words(spec, runs, best)
     of = f"{words}; here with the seed of its run {best.first.run_id}" if best.several else f"run {best.first.run_id}"
     write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
     return paths.best_config

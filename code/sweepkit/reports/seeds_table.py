@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.ranking import best_configuration
 from sweepkit.analysis.replicates import SeedRuns, seed_runs
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.records import RunRecord
 from sweepkit.model.seeds import is_seed, seed_of_run, without_seeds
 from sweepkit.reports.table import as_rich, dotted, parameter_names, short
@@ -56,11 +56,15 @@ def _seeds_rich(spec: SweepSpec, found: Sequence[SeedRuns], *, limit: int = 30) 
     return table
 
 
-def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
-    """Return what is best and what that is: a single run, or a configuration's mean over its seeds; "" without one."""
-    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
-    if best is None or spec.metric is None:
-        return ""
+def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord], best: Configuration[RunRecord]) -> str:
+    """Return what the best configuration is worth, and what that is: a single run, or a mean over its seeds.
+
+    Args:
+        spec: The sweep, of one metric.
+        runs: All of its runs.
+        best: The best of them (`analysis.ranking.best_configuration`).
+    """
+    assert spec.metric is not None, "of several metrics there is a front"
     if not best.several:
         return f"run {best.first.run_id}, {spec.metric.name} = {best.values[0]:.5g}"
     item = next(item for item in seed_runs(spec, runs) if item.worth == best)
@@ -69,18 +73,14 @@ def best_in_words(spec: SweepSpec, runs: Sequence[RunRecord]) -> str:
     return f"configuration {item.number}, mean {spec.metric.name} = {best.values[0]:.5g} over {count}{spread}"
 
 
-def best_parameters(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """Return the best configuration as people are shown it: without the seed where it has several; {} without one."""
-    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
-    if best is None:
-        return {}
+def best_parameters(spec: SweepSpec, best: Configuration[RunRecord]) -> dict[str, Any]:
+    """Return the best configuration as people are shown it: without the seed where it has several."""
     return without_seeds(best.first.params, spec.extensions.seed_parameter) if best.several else dict(best.first.params)
 
 
-def best_row(spec: SweepSpec, runs: Sequence[RunRecord]) -> dict[str, Any]:
+def best_row(spec: SweepSpec, runs: Sequence[RunRecord], best: Configuration[RunRecord]) -> dict[str, Any]:
     """Return what `--json` adds to the best run: its configuration's mean and seeds; {} of runs with one seed each."""
-    best = best_configuration(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
-    if best is None or not best.several:
+    if not best.several:
         return {}
     item = next(one for one in seed_runs(spec, runs) if one.worth == best)
     name = spec.extensions.seed_parameter

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.ranking import best_run, front_volume
+from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
+from sweepkit.model.configurations import Configuration
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import relative
@@ -52,19 +53,23 @@ class SweepEnd:
             "complete": self.complete,
             "reason": self.reason,
             "counts": dict(Counter(run.state.value for run in self.runs)),
-            "best": self._best(),
+            "best": self._best_row(),
             **self._front(),
             "runs": rows(self.spec, self.runs),
             "directory": str(self.paths.root),
             "report": None if self.report is None else str(self.report),
         }
 
-    def _best(self) -> dict[str, Any] | None:
-        best = best_run(self.runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
+    def best(self) -> Configuration[RunRecord] | None:
+        """Return the best configuration; None before any run has a value."""
+        return best_configuration(self.runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
+
+    def _best_row(self) -> dict[str, Any] | None:
+        best = self.best()
         if best is None:
             return None
-        values = {**values_row(best, self.spec), **best_row(self.spec, self.runs)}
-        return {"run_id": best.run_id, **values, "params": dict(best.params)}
+        values = {**values_row(best.first, self.spec), **best_row(self.spec, self.runs, best)}
+        return {"run_id": best.first.run_id, **values, "params": dict(best.first.params)}
 
     def _front(self) -> dict[str, Any]:
         """Return the front of a sweep with several objectives and its hypervolume; {} of any other."""
@@ -98,10 +103,11 @@ def _best_lines(end: SweepEnd) -> list[str]:
     spec = end.spec
     if spec.metrics:
         return front_lines(spec, end.runs)
-    best = best_run(end.runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)
-    if best is None or spec.metric is None:
+    best = end.best() if spec.metric is not None else None
+    if best is None:
         return []
-    return [f"best: {best_in_words(spec, end.runs)}", f"      {configuration(best_parameters(spec, end.runs))}"]
+    words, params = best_in_words(spec, end.runs, best), best_parameters(spec, best)
+    return [f"best: {words}", f"      {configuration(params)}"]
 
 
 def _places(end: SweepEnd) -> list[str]:

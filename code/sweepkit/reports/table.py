@@ -79,7 +79,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """
     means = _means(spec, runs)
     seed = spec.extensions.seed_parameter
-    numbers = configuration_numbers(runs, seed)
+    numbers = configuration_numbers(runs, seed) if means else {}
     front = _front_ids(spec, runs)
     return [
         {
