@@ -57,10 +57,7 @@ def _plans(command: RunnerCommand) -> "list[Plan]":
 
 def _joined(options: RunOptions, name: str) -> "Plan":
     from sweepkit.agents.control import find_sweep_record
-    from sweepkit.runner.plan import check_storage_exists, make_join_plan, storage_of
-    from sweepkit.store.open import open_store
+    from sweepkit.runner.plan import make_join_plan, open_recorded, storage_of
 
-    storage = storage_of(options)
-    check_storage_exists(storage)
-    with open_store(storage) as store:
+    with open_recorded(storage_of(options)) as store:
         return make_join_plan(options, find_sweep_record(store, name))

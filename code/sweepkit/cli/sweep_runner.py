@@ -62,12 +62,9 @@ def run_at_wandb(command: RunnerCommand, *, slots_of: "Callable[[Plan], tuple[tu
 def _control(options: RunOptions, control: str, name: str) -> int:
     """Ask something of a sweep that runs elsewhere; tell where it stands now."""
     from sweepkit.agents.control import SweepCommand, ask, find_sweep_record
-    from sweepkit.runner.plan import check_storage_exists, storage_of
-    from sweepkit.store.open import open_store
+    from sweepkit.runner.plan import open_recorded, storage_of
 
-    storage = storage_of(options)
-    check_storage_exists(storage)
-    with open_store(storage) as store:
+    with open_recorded(storage_of(options)) as store:
         if (led := find_sweep_record(store, name)).meta.get("wandb", {}).get("path"):
             from sweepkit.wandb.backend import control_at_wandb
 

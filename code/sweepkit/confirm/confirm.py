@@ -43,7 +43,7 @@ from sweepkit.reports.files import relative, write_config
 from sweepkit.runner.call import Call, MakeUploads
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.plan import Plan, check_storage_exists, storage_of
+from sweepkit.runner.plan import Plan, open_recorded, storage_of
 from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.search.race import Pair, RaceEngine
 from sweepkit.store.open import open_store
@@ -72,9 +72,7 @@ def confirm(
     Raises:
         SweepKitError: There is no such sweep, or nothing to confirm; another budget than recorded.
     """
-    storage = storage_of(options)
-    check_storage_exists(storage)
-    with open_store(storage) as store:
+    with open_recorded(storage_of(options)) as store:
         parent = find_sweep_record(store, asked.sweep)
         own = plan_of_parent(options, parent)
         record = _recorded(store, confirmation_name(parent.name), parent, options)

@@ -18,6 +18,7 @@ from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from sweepkit.search.define_by_run import SpaceFunction
+    from sweepkit.store.sql import SqlStore
 
 TRAINER = CODE_DIR / "trainer.py"
 
@@ -68,13 +69,20 @@ def storage_of(options: RunOptions) -> str:
     return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
 
 
-def check_storage_exists(storage: str) -> None:
-    """Refuse a record that is not there: looking for a sweep must not make one. Raises StoreError."""
+def open_recorded(storage: str) -> "SqlStore":
+    """Return the database at a place, which must be there: looking for a sweep must not make one.
+
+    Raises:
+        StoreError: It is not there, or cannot be used.
+    """
+    from sweepkit.store.open import open_store
+
     path = storage.removeprefix("sqlite:///") if storage.startswith("sqlite:///") else storage
     if "://" not in path and not Path(path).is_file():
         raise StoreError(
             f"--storage {path}: must be the record of a sweep, got no such file; --output-dir or --storage name it"
         )
+    return open_store(storage)
 
 
 def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan:

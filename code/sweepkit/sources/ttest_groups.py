@@ -12,9 +12,8 @@ from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.table import dotted, short
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.plan import check_storage_exists, storage_of
+from sweepkit.runner.plan import open_recorded, storage_of
 from sweepkit.sources.optuna_source import is_study_name, read_named
-from sweepkit.store.open import open_store
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 
@@ -65,9 +64,7 @@ def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[Ru
         check_options(storage=options.storage)
         found = read_wandb(name)
         return found.sweep.record, found.runs
-    storage = storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))
-    check_storage_exists(storage)
-    with open_store(storage) as store:
+    with open_recorded(storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))) as store:
         sweep = find_sweep_record(store, name)
         return sweep, store.runs(sweep.sweep_id)
 

@@ -10,8 +10,8 @@ from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
-from sweepkit.runner.plan import Plan, base_config_of, check_storage_exists
-from sweepkit.store.open import open_store, parse_url, shown_url
+from sweepkit.runner.plan import Plan, base_config_of, open_recorded
+from sweepkit.store.open import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
 from sweepkit.studies.phases import run_phases
 from sweepkit.studies.plan import final_text
@@ -104,8 +104,7 @@ def run_study_of_phases(
 
 def check_recorded(plan: Plan) -> None:
     """Refuse to resume a study that is not there. Raises ConflictError, or StoreError without its database."""
-    check_storage_exists(plan.storage)
-    with open_store(plan.storage) as store:
+    with open_recorded(plan.storage) as store:
         if not store.sweeps(family=plan.spec.name):
             known = ", ".join(sorted({sweep.family for sweep in store.sweeps()})) or "none"
             raise ConflictError(

@@ -9,8 +9,7 @@ from sweepkit.agents.control import find_sweep_record
 from sweepkit.errors import TrackingError
 from sweepkit.model.records import SweepRecord
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.plan import check_storage_exists, storage_of
-from sweepkit.store.open import open_store
+from sweepkit.runner.plan import open_recorded, storage_of
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.wandb.upload_client import Uploading, stdout_line, target_of
@@ -23,8 +22,7 @@ def push(options: RunOptions, name: str) -> int:
         SweepKitError: There is no such sweep, no key, the server refuses it or does not answer.
     """
     storage = storage_of(options)
-    check_storage_exists(storage)
-    with open_store(storage) as store:
+    with open_recorded(storage) as store:
         sweep = find_sweep_record(store, name)
     uploading = Uploading(lambda text: print(text, file=sys.stderr))
     try:
