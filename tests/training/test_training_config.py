@@ -319,3 +319,12 @@ def test_a_number_of_the_command_line_is_not_told_to_lose_quotes_it_never_had():
     with pytest.raises(SpecError) as raised:
         apply(TrainingConfig(), {"learning_rate": "-1"}, from_text=True)
     assert str(raised.value) == WORDS["rate-must-be-above"]
+
+
+def test_what_scores_can_be_computed_with_is_what_the_scorer_knows():
+    from sweepkit.metrics.rouge import ROUGE_ENGINES
+    from sweepkit.metrics.tokenizers import TOKENIZERS
+    from sweepkit.training.config.training_sections import MetricsSection
+
+    choices = {item.name: item.metadata.get("choices") for item in dataclasses.fields(MetricsSection)}
+    assert set(choices["rouge"]) == set(ROUGE_ENGINES) and set(choices["rouge_tokenizer"]) == set(TOKENIZERS)
