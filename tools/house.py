@@ -185,13 +185,6 @@ def room(module: str) -> str:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def folder(module: str) -> str:
-    """Return the folder of a module, nested ones apart: `training/models` is one, `training` another."""
-    parts = module.split(".")[1:]
-    path = modules()[module]
-    return "/".join(parts if path.name == "__init__.py" else parts[:-1]) or "sweepkit"
-
-
 def folder_graph() -> dict[str, set[str]]:
     """Return which folders each folder imports; a nested folder belongs to the one right below the package."""
     graph: dict[str, set[str]] = defaultdict(set)

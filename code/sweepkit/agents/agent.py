@@ -2,7 +2,7 @@
 
 Any number of agents may work on one sweep; what they know of each other is the record. An agent may be killed at any
 line: the next one continues from the record (`reclaim`), repeats nothing that finished and loses nothing.
-The workers, which may serve several agents, are in `pool`.
+The workers, which may serve several agents, are in `worker_pool`.
 """
 
 import contextlib
