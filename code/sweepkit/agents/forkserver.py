@@ -21,6 +21,8 @@ Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"even
 `{"event": "stale", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb", "cpu_s", "duration_s"}`.
 """
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import ctypes
@@ -29,20 +31,22 @@ import gc
 import importlib
 import json
 import os
-import random
 import select
 import signal
 import socket
 import sys
 import threading
 import time
-import types
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.agents.warm.preload import is_local, modules_of_program
+from sweepkit.agents.warm.program import close_all_files, execute, run, set_environment, unseeded_generators
+from sweepkit.agents.warm.shelf import Mismatch, Shelf
+from sweepkit.agents.warm.watch import ImportWatch
 from sweepkit.environ import ATTEMPT_ENV
 
 _PR_SET_PDEATHSIG = 1
@@ -51,16 +55,23 @@ _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def serve(control_fd: int) -> NoReturn:
+def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str]) -> NoReturn:
     """Serve attempts until the control socket closes, then kill what is left and exit.
 
     Args:
         control_fd: An inherited, connected stream socket to the agent.
+        base: Names of the modules that a bare interpreter has.
+        own: Names under which this server's own modules are loaded; they are no program's.
+        asked: Variables of the environment that stand here because the program sets them before it imports.
     """
-    _ForkServer(socket.socket(fileno=control_fd)).loop()
+    watch = ImportWatch()
+    for name in own:
+        sys.modules.pop(name, None)
+    watch.before = frozenset(sys.modules).difference(base)
+    _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Living:
     """An attempt that runs: its id, the file that its end is written to, when it began (monotonic seconds)."""
 
@@ -72,7 +83,7 @@ class _Living:
 class _ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, watch: ImportWatch, base: Iterable[str], asked: Iterable[str]) -> None:
         self.control = control
         self.attempts: dict[int, _Living] = {}
         self.buffer = b""
@@ -84,7 +95,15 @@ class _ForkServer:
         for end in (self.wake_read, self.wake_write):
             end.setblocking(False)
         self.modules_read.setblocking(False)
-        self.path = [entry for entry in sys.path if entry]
+        self.watch = watch
+        self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
+        self.generators: list[Any] = []
+        self.asked = frozenset(asked)
+        self.passed_on = False
+        self.request: dict[str, Any] = {}
+        self.log_start = 0
+        self.umask = os.umask(0)
+        os.umask(self.umask)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._take_signals()
 
@@ -114,7 +133,9 @@ class _ForkServer:
                 self._drain(self.wake_read)
             self.reap()
             if self.modules_read.fileno() in ready:
-                self._learn()
+                self._hear()
+            if self.passed_on and not self.attempts:
+                self.die()
             if self.control.fileno() in ready:
                 self._receive()
 
@@ -151,8 +172,14 @@ class _ForkServer:
     def warm(self, request: dict[str, Any]) -> None:
         """Import what the program imports, and find out whether the result may be forked."""
         began = time.perf_counter()
-        found = modules_of_program(request["script"], request.get("module"), self.path)
-        imported = self._import([*found, *request.get("extra", [])])
+        self.watch.avoid = self.watch.avoid.union(request.get("avoid", ()))
+        imported = 0
+        try:
+            found = modules_of_program(request["script"], request.get("module"), self.shelf.path)
+            imported = self._import([*found, *request.get("extra", [])])
+        except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
+            self.cold_reason = self.cold_reason or "its imports could not be worked out"
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
         self.send(
             {
                 "event": "ready",
@@ -161,30 +188,46 @@ class _ForkServer:
                 "cold": self.cold_reason,
             }
         )
+        if spoiled := self.shelf.spoiled():
+            first = next(iter(spoiled))
+            self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
 
     def _import(self, names: Iterable[str]) -> int:
         """Import modules, `module:attribute` too (lazy packages load on access); return how many are new."""
+        self.shelf.take_back()
         before = len(sys.modules)
-        for name in names:
-            module, _, attribute = name.partition(":")
-            # A failing import is the program's business: it will fail there in the same way, with its own traceback.
-            with contextlib.suppress(BaseException):
-                loaded = importlib.import_module(module)
-                if attribute:
-                    getattr(loaded, attribute)
-        if len(sys.modules) != before:
+        self.watch.start()
+        try:
+            for name in names:
+                module, _, attribute = name.partition(":")
+                # A failing import is the program's business: it fails there in the same way, with its own traceback.
+                with contextlib.suppress(BaseException):
+                    loaded = importlib.import_module(module)
+                    if attribute:
+                        getattr(loaded, attribute)
+        finally:
+            self.watch.stop()
+        imported = len(sys.modules) - before
+        if imported:
             self._settle()
-        return len(sys.modules) - before
+        self.shelf.put()
+        if imported:
+            self.shelf.prepare(name.partition(":")[0] for name in names)
+            self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
+            gc.collect()
+            gc.freeze()
+        return imported
 
     def _settle(self) -> None:
-        """After imports: keep pages shared, remember our own sources, check that forking is still safe."""
-        gc.collect()
-        gc.freeze()
+        """After imports: remember our own sources, check that forking is still safe."""
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if file and is_local(file):
                 self.sources[file] = _stamp(file)
         self.cold_reason = self.cold_reason or self._why_not_fork()
+        # What ends with this process is not a fork's to end.
+        for finalizer in list(getattr(weakref.finalize, "_registry", {}).values()):
+            finalizer.atexit = False
 
     def _why_not_fork(self) -> str | None:
         """Return why a fork of this process would be unsafe, or None."""
@@ -206,21 +249,41 @@ class _ForkServer:
     def _stale(self) -> bool:
         return any(_stamp(file) != stamp for file, stamp in self.sources.items())
 
-    def _learn(self) -> None:
-        """Import what an ended attempt had loaded beyond us: dynamic imports that no reading of the source finds."""
+    def _hear(self) -> None:
+        """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
         with contextlib.suppress(BlockingIOError):
-            names = self.modules_read.recv(1 << 20).decode().split()
-            if self.cold_reason is None:
-                self._import(names)
+            message = json.loads(self.modules_read.recv(1 << 20))
+            if "loaded" in message and self.cold_reason is None and not self.passed_on:
+                self._import([name for name in message["loaded"] if name not in self.watch.avoid])
+            elif "mismatch" in message and not self.passed_on:
+                self._learn(Mismatch(*message["mismatch"]))
+
+    def _learn(self, wrong: Mismatch) -> None:
+        """Let the next server import with the variable as the program sets it, or leave to the runs what relies on it."""
+        if wrong.kind == "env" and wrong.variable not in self.asked:
+            self._pass_on({"avoid": [], "env": {wrong.variable: wrong.value}, "reason": wrong.reason})
+            return
+        culprits = self.shelf.readers(wrong.variable) if wrong.kind == "env" else {}
+        culprits[wrong.module] = wrong.kind
+        self._pass_on({"avoid": sorted(self.shelf.dependents(culprits)), "env": {}, "reason": wrong.reason})
+
+    def _pass_on(self, learned: dict[str, Any]) -> None:
+        """Hand what was learned to the next server: from here on this one only sees its attempts to their end."""
+        self.passed_on = True
+        self.send({"event": "learned", **learned})
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
     def start(self, request: dict[str, Any]) -> None:
         """Fork an attempt, warm if it asks for that and it is safe."""
+        if self.passed_on:
+            return  # the next server is asked for it
         warm = request.get("warm") if self.cold_reason is None else None
         if warm and self._stale():
+            self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -245,15 +308,47 @@ class _ForkServer:
             os.chdir(request["cwd"])
             if warm is None:
                 self.modules_write.close()
-                _execute(request["argv"], request["env"])
+                execute(request["argv"], request["env"])
+            self.request, self.log_start = request, os.fstat(1).st_size
+            set_environment(request["env"])
+            atexit.register(self._say_what_was_loaded, self.shelf.names())
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
-        _set_environment(request["env"])
-        known = frozenset(sys.modules)
-        status = _run_program(warm, self.path)
-        _send_modules(self.modules_write, known)
-        os._exit(status)
+        run(warm, request["argv"], self.shelf, self.generators)
+
+    def _say_what_was_loaded(self, known: frozenset[str]) -> None:
+        """Let the server know which installed modules this attempt loaded beyond it, in their order."""
+        names = [
+            name
+            for name, module in list(sys.modules.items())
+            if name not in known
+            and name.partition(".")[0] != "__main__"
+            and (file := getattr(module, "__file__", None))
+            and not is_local(file, besides_sweepkit=True)
+            and getattr(getattr(module, "__spec__", None), "name", None) == name
+        ]
+        if names:
+            self._tell({"loaded": names[:2000]})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self.modules_write.setblocking(False)
+            self.modules_write.send(json.dumps(message).encode())
+
+    def _afresh(self, wrong: Mismatch) -> NoReturn:
+        """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""
+        request = self.request
+        self._tell({"mismatch": wrong})
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.umask(self.umask)
+        _redirect(request["log"])
+        with contextlib.suppress(OSError):
+            os.ftruncate(1, self.log_start)  # it says everything once more
+        os.write(1, f"sweepkit: begun again in a fresh process: {wrong.reason}\n".encode())
+        os.chdir(request["cwd"])
+        close_all_files()
+        execute(request["argv"], request["env"])
 
     def _forget_the_server(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -386,119 +481,3 @@ def _redirect(log: str) -> None:
     os.dup2(out, 2)
     os.close(null)
     os.close(out)
-
-
-def _set_environment(env: dict[str, str]) -> None:
-    """Make `env` the whole environment, by its few differences: each variable set costs a fork some page copies."""
-    for name in [name for name in os.environ if name not in env]:
-        del os.environ[name]
-    for name, value in env.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
-
-
-def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
-    """Replace this fork by a fresh process (cold start)."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    try:
-        os.execvpe(argv[0], argv, env)
-    except OSError as error:
-        os.write(2, f"sweepkit: cannot execute {argv[0]!r}: {error.strerror}\n".encode())
-        os._exit(127)
-
-
-def _run_program(warm: dict[str, Any], path: list[str]) -> int:
-    """Run the script or module as `__main__`, as a fresh interpreter would; return its exit status.
-
-    Ends as an interpreter does (threads joined, exit handlers, streams flushed), except that modules are not torn
-    down: the process ends at once, and destructors of global objects do not run.
-    """
-    _fresh_randomness()
-    try:
-        _prepare_main(warm, path)
-        status = 0
-    except SystemExit as stop:
-        status = _exit_status(stop.code)
-    except KeyboardInterrupt:
-        status = 130
-    except BaseException:
-        _print_traceback()
-        status = 1
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]  # joins non-daemon threads, as at interpreter exit
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):
-            stream.flush()
-    return status
-
-
-def _prepare_main(warm: dict[str, Any], path: list[str]) -> None:
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if warm.get("module"):
-        import runpy
-
-        sys.path[:] = [os.getcwd(), *path]
-        sys.argv[:] = [warm["module"], *warm["args"]]
-        runpy.run_module(warm["module"], run_name="__main__", alter_sys=True)
-        return
-    script = warm["script"]
-    sys.path[:] = [str(Path(script).resolve().parent), *path]
-    sys.argv[:] = [script, *warm["args"]]
-    main = types.ModuleType("__main__")
-    main.__file__ = script
-    main.__builtins__ = __builtins__  # type: ignore[attr-defined]
-    sys.modules["__main__"] = main
-    with open(script, "rb") as file:
-        code = compile(file.read(), script, "exec")
-    exec(code, main.__dict__)
-
-
-def _exit_status(code: object) -> int:
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xFF
-    sys.stderr.write(f"{code}\n")
-    return 1
-
-
-def _print_traceback() -> None:
-    """Print the traceback without our own frames, as a fresh interpreter would."""
-    kind, value, trace = sys.exc_info()
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
-        trace = trace.tb_next
-    if value is not None and kind is not None:
-        sys.excepthook(kind, value.with_traceback(trace), trace)
-
-
-def _fresh_randomness() -> None:
-    """Undo what a fork shares and a fresh process would not: generator states, thread counts, the TMPDIR in use."""
-    if (tempfile := sys.modules.get("tempfile")) is not None:
-        tempfile.tempdir = None  # type: ignore[attr-defined]
-    random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and "numpy.random" in sys.modules:
-        numpy.random.seed()
-    torch = sys.modules.get("torch")
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    if torch is not None and threads.isdigit():
-        torch.set_num_threads(int(threads))
-
-
-def _send_modules(modules_write: socket.socket, known: frozenset[str]) -> None:
-    """Let the server know which installed modules this attempt loaded beyond it, in their order."""
-    names = [
-        name
-        for name, module in list(sys.modules.items())
-        if name not in known
-        and name.partition(".")[0] != "__main__"
-        and (file := getattr(module, "__file__", None))
-        and not is_local(file, besides_sweepkit=True)
-        and getattr(getattr(module, "__spec__", None), "name", None) == name
-    ]
-    if names:
-        with contextlib.suppress(OSError):
-            modules_write.setblocking(False)
-            modules_write.send(" ".join(names)[:100_000].encode())

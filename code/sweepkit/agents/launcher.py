@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from sweepkit.agents.forkserver import kill_group
 from sweepkit.agents.identity import runs_now
+from sweepkit.agents.warm.preload import assigned_variables
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
@@ -28,10 +29,20 @@ _OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
-_BOOT = (
-    "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
-    "from sweepkit.agents.forkserver import serve; serve({fd})"
-)
+_LESSONS = 5  # so often may a program show that its imports rely on something else than we thought
+# Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and its
+# `sys.path` know nothing of them.
+_BOOT = """
+import sys
+base = frozenset(sys.modules)
+sys.path[:] = [entry for entry in sys.path if entry]
+from types import ModuleType
+for name, folder in (("sweepkit", {room!r}), ("sweepkit.agents", {room!r} + "/agents")):
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from sweepkit.agents.forkserver import serve
+serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sweepkit"], {asked!r})
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +185,37 @@ class AttemptLauncher(Protocol):
         ...
 
 
+class Learned:
+    """What forks of one program told about its imports, for the next fork server.
+
+    Attributes:
+        env: Variables as the program sets them before it imports; None where it takes one away.
+        avoid: Modules that each run must import for itself.
+        lessons: How often a server was replaced for it.
+    """
+
+    def __init__(self) -> None:
+        self.env: dict[str, str | None] = {}
+        self.avoid: set[str] = set()
+        self.lessons = 0
+
+    def guess(self, program: WarmProgram | None) -> None:
+        """Begin with the variables that the script's text shows to be set."""
+        if program is not None and program.script is not None:
+            self.env.update(assigned_variables(program.script))
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Take what a fork server says (event "learned")."""
+        self.lessons += 1
+        self.env.update(message["env"])
+        self.avoid.update(message["avoid"])
+
+    def apply(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment in which a server imports."""
+        merged = {**env, **self.env}
+        return {name: value for name, value in merged.items() if value is not None}
+
+
 class LocalLauncher:
     """Start attempts on this host through one fork server; thread-safe.
 
@@ -200,7 +242,9 @@ class LocalLauncher:
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._env = {**os.environ, **(env or {}), _OWNER_ENV: owner}
+        self._env = {**(env or {}), _OWNER_ENV: owner}
+        self._first: AttemptSpec | None = None  # the server imports in the environment of a run
+        self._learned = Learned()
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -212,20 +256,22 @@ class LocalLauncher:
         self._silent_ends = 0  # fork servers in a row that died before they said anything
         self._broken = ""
         self._closed = False
-        self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
-        self._start_server()
+        self._servers: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
 
     # -- the server's life ----------------------------------------------------------------------------------------
 
     def _start_server(self) -> None:
+        assert self._first is not None
         ours, theirs = socket.socketpair()
         self._generation += 1
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        boot = _BOOT.format(room=str(CODE_DIR / "sweepkit"), fd=theirs.fileno(), asked=sorted(self._learned.env))
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                [python(), "-X", "utf8", "-c", _BOOT.format(code=str(CODE_DIR), fd=theirs.fileno())],
+                [python(), "-c", boot],
                 pass_fds=[theirs.fileno()],
-                env=self._env,
+                env=self._learned.apply({**self._first.env, **self._env}),
+                cwd=self._first.cwd if os.path.isdir(self._first.cwd) else None,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -233,6 +279,7 @@ class LocalLauncher:
             )
         theirs.close()
         self._control = ours
+        self._servers.append((ours, self._process))
         self._warmed = set()
         reader = threading.Thread(target=self._read, args=(ours, self._process, self._generation), daemon=True)
         reader.start()
@@ -241,14 +288,14 @@ class LocalLauncher:
         """Turn the server's messages into events, until its socket closes."""
         with contextlib.suppress(OSError), control.makefile("rb") as lines:
             for line in lines:
-                self._handle(json.loads(line))
+                self._handle(json.loads(line), generation)
         process.wait()
         with self._lock:
             if generation == self._generation and not self._closed:
                 control.close()
                 self._lost_server()
 
-    def _handle(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any], generation: int) -> None:
         event = message["event"]
         self._silent_ends = 0
         if event == "ready":
@@ -257,13 +304,15 @@ class LocalLauncher:
             elif message["imported"]:
                 self._notify(f"warm after {message['seconds']} s: {message['imported']} modules are imported once")
             return
+        if event in ("stale", "learned"):
+            with self._lock:
+                if generation == self._generation and not self._closed:
+                    self._notify(self._what_changed(message))
+                    self._replace_server()
+            return
         attempt = str(message["id"])
         with self._lock:
             queue = self._queues.get(attempt)
-            if event == "stale":
-                self._notify("the toolkit's own modules changed on disk: importing them again")
-                self._replace_server()
-                return
             if queue is None:
                 return
             if event == "started":
@@ -280,9 +329,20 @@ class LocalLauncher:
         self._pending.pop(attempt, None)
         self._exit_files.pop(attempt, None)
 
+    def _what_changed(self, message: dict[str, Any]) -> str:
+        """Take what a server says why there must be another one; return it in words."""
+        if message["event"] == "stale":
+            return "the toolkit's own modules changed on disk: importing them again"
+        self._learned.take(message)
+        if self._learned.lessons > _LESSONS and not self._cold:
+            self._cold = True
+            return f"starting every run in a fresh process: {message['reason']}"
+        if message["env"]:
+            return f"importing once more, with what the program sets before it imports: {message['reason']}"
+        return f"importing once more, without what must be imported anew in each run: {message['reason']}"
+
     def _replace_server(self) -> None:
         """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
-        self._retired.append((self._control, self._process))
         self._start_server()
         for spec in list(self._pending.values()):
             self._send_start(spec)
@@ -341,6 +401,10 @@ class LocalLauncher:
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
             spec.log.touch()  # it may be followed before the process exists
+            if self._first is None:
+                self._first = spec
+                self._learned.guess(spec.warm)
+                self._start_server()
             self._send_start(spec)
         return queue
 
@@ -361,7 +425,15 @@ class LocalLauncher:
             request["warm"] = {"script": warm.script, "module": warm.module, "args": list(warm.args)}
             if (program := (warm.script, warm.module)) not in self._warmed:
                 self._warmed.add(program)
-                lines.append({"op": "warm", "script": warm.script, "module": warm.module, "extra": list(self._preload)})
+                lines.append(
+                    {
+                        "op": "warm",
+                        "script": warm.script,
+                        "module": warm.module,
+                        "extra": list(self._preload),
+                        "avoid": sorted(self._learned.avoid),
+                    }
+                )
         data = b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, request])
         with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
             self._control.sendall(data)
@@ -383,7 +455,7 @@ class LocalLauncher:
         """End the server and with it every attempt that still runs."""
         with self._lock:
             self._closed = True
-            servers = [(self._control, self._process), *self._retired]
+            servers = list(self._servers)
         for control, process in servers:
             with contextlib.suppress(OSError):
                 control.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sweepkit.agents import preload
-from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.agents.warm.preload import is_local, modules_of_program
 
 
 @pytest.fixture
