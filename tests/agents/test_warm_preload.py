@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sweepkit.agents import preload
+from sweepkit.agents.warm import preload
 from sweepkit.agents.warm.preload import is_local, modules_of_program
 
 

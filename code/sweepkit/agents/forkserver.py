@@ -52,6 +52,8 @@ from sweepkit.environ import ATTEMPT_ENV
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+# What the interpreter, the loader and the C library read once, when a process begins.
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -259,7 +261,7 @@ class _ForkServer:
                 self._learn(Mismatch(*message["mismatch"]))
 
     def _learn(self, wrong: Mismatch) -> None:
-        """Let the next server import with the variable as the program sets it, or leave to the runs what relies on it."""
+        """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
         if wrong.kind == "env" and wrong.variable not in self.asked:
             self._pass_on({"avoid": [], "env": {wrong.variable: wrong.value}, "reason": wrong.reason})
             return
@@ -278,7 +280,7 @@ class _ForkServer:
         """Fork an attempt, warm if it asks for that and it is safe."""
         if self.passed_on:
             return  # the next server is asked for it
-        warm = request.get("warm") if self.cold_reason is None else None
+        warm = request.get("warm") if self.cold_reason is None and self._began_alike(request["env"]) else None
         if warm and self._stale():
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
@@ -295,6 +297,15 @@ class _ForkServer:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(request["id"], request["exit_file"], time.monotonic())
         self.send({"event": "started", "id": request["id"], "pid": pid, "warm": bool(warm)})
+
+    def _began_alike(self, env: dict[str, str]) -> bool:
+        """Return whether an interpreter and its libraries would begin in this environment as this process began."""
+        began = self.shelf.environ
+        return all(
+            env.get(name) == began.get(name)
+            for name in {*env, *began}
+            if name.startswith(_READ_AT_START) and name not in self.asked
+        )
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
         """Turn this fork into the attempt. Never returns."""
@@ -329,9 +340,9 @@ class _ForkServer:
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         ]
         if names:
-            self._tell({"loaded": names[:2000]})
+            self._report({"loaded": names[:2000]})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _report(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             self.modules_write.setblocking(False)
             self.modules_write.send(json.dumps(message).encode())
@@ -339,7 +350,7 @@ class _ForkServer:
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""
         request = self.request
-        self._tell({"mismatch": wrong})
+        self._report({"mismatch": wrong})
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.umask(self.umask)
         _redirect(request["log"])

@@ -30,8 +30,8 @@ _OWNER_ENV = "SWEEPKIT_OWNER"
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
 _LESSONS = 5  # so often may a program show that its imports rely on something else than we thought
-# Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and its
-# `sys.path` know nothing of them.
+# Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and
+# its `sys.path` know nothing of them.
 _BOOT = """
 import sys
 base = frozenset(sys.modules)
@@ -212,7 +212,7 @@ class Learned:
 
     def apply(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment in which a server imports."""
-        merged = {**env, **self.env}
+        merged = {**env, **self.env, ATTEMPT_ENV: None}  # it is no attempt's process
         return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -1,1 +1,1 @@
-"""What turns a fork of a preloaded interpreter into a fresh process: only the standard library, Python 3.9 and later."""
+"""How a fork of a preloaded interpreter becomes a fresh process: the standard library alone, Python 3.9 and later."""

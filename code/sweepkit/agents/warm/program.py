@@ -1,8 +1,4 @@
-"""A fork becomes the program: what a fresh interpreter would do between its start and its end.
-
-The child leaves through the interpreter's own finalization: it raises `SystemExit`, or lets `KeyboardInterrupt` go,
-up to the top of the process, and Python joins threads, runs exit handlers, flushes and closes what is left.
-"""
+"""A fork becomes the program: what a fresh interpreter would do between its start and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ import types
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from sweepkit.agents.warm.ending import exit_status, leave
 from sweepkit.agents.warm.shelf import Shelf
 
 
@@ -56,30 +53,29 @@ def run(program: dict[str, Any], argv: list[str], shelf: Shelf, generators: Iter
         argv: The whole command line, for `sys.orig_argv`.
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
-
-    Raises:
-        SystemExit: How it ended.
-        KeyboardInterrupt: It raised that and did not catch it.
     """
     renew(shelf, generators)
     _command_line(program, argv)
     main = _new_main()
+    shared = [*shelf.modules.values(), *(sys.modules[name] for name in shelf.base if name in sys.modules)]
     shelf.forked()
     try:
         if program.get("module"):
             _run_module(program["module"])
         else:
             _run_script(program["script"], main)
-    except SystemExit:
-        raise
+    except SystemExit as stop:
+        status, by_signal = exit_status(stop.code), 0
+    except KeyboardInterrupt as error:
+        _print_traceback(error)
+        status, by_signal = 1, signal.SIGINT
     except BaseException as error:
         _print_traceback(error)
-        if isinstance(error, KeyboardInterrupt):
-            # The interpreter ends itself by SIGINT after its finalization; it must not print a second time.
-            sys.excepthook = lambda *_: None
-            raise KeyboardInterrupt from None
-        raise SystemExit(1) from None
-    raise SystemExit(0)
+        status, by_signal = 1, 0
+    else:
+        status, by_signal = 0, 0
+    del main
+    leave(status, shared, by_signal=by_signal)
 
 
 def _command_line(program: dict[str, Any], argv: list[str]) -> None:
@@ -123,7 +119,7 @@ def _print_traceback(error: BaseException) -> None:
 
 def renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
-    modules = {**shelf.modules, **sys.modules}
+    modules = shelf.modules  # nothing was handed over yet
     if (tempfile := modules.get("tempfile")) is not None:
         tempfile.tempdir = None  # type: ignore[attr-defined]
     random.seed()

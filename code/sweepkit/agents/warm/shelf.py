@@ -57,7 +57,7 @@ class Group(NamedTuple):
 
     modules: tuple[tuple[str, types.ModuleType], ...]
     tops: frozenset  # of str: their top-level names
-    env: dict[str, tuple[str, str | None]]  # variable: (module that read it, value it saw)
+    env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
     unlike: tuple[str, str] | None  # (module, what)
@@ -197,14 +197,14 @@ class Shelf:
             module, what = group.unlike
             return Mismatch(what, module, "", None, self.says(module, what))
         now = os.environ
-        for variable, (module, value) in group.env.items():
-            if now.get(variable) != value:
+        for variable, module, value in group.env:
+            if now.get(variable) != value and module in self.modules:
                 return self._variable(module, variable, now.get(variable))
         for module, prefix in group.prefixes:
-            for variable in {*now, *self.environ}:
+            for variable in {*now, *self.environ} if module in self.modules else ():
                 if variable.startswith(prefix) and now.get(variable) != self.environ.get(variable):
                     return self._variable(module, variable, now.get(variable))
-        if group.cwd is not None and os.getcwd() != group.cwd[1]:
+        if group.cwd is not None and group.cwd[0] in self.modules and os.getcwd() != group.cwd[1]:
             return Mismatch(
                 "cwd", group.cwd[0], "", None, f"{group.cwd[0]} reads the working directory when it is imported"
             )
@@ -219,7 +219,7 @@ class Shelf:
         for variable in {*now, *self.environ}:
             if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
                 for name, module in group.modules:
-                    if is_extension(module) and not _of_python(module):
+                    if name in self.modules and is_extension(module) and not _of_python(module):
                         return Mismatch(
                             "env",
                             name,
@@ -296,7 +296,7 @@ class Shelf:
     def _make_group(self, name: str) -> Group:
         reach = self._reach(name)
         modules = tuple((other, module) for other, module in self.modules.items() if other in reach)
-        env: dict[str, tuple[str, str | None]] = {}
+        env: list[tuple[str, str, str | None]] = []
         prefixes: list[tuple[str, str]] = []
         cwd = unlike = None
         for other, _ in modules:
@@ -306,14 +306,13 @@ class Shelf:
             if seen.whole_env and other in _PREFIXES:
                 prefixes.append((other, _PREFIXES[other]))
             else:
-                for variable, value in seen.env.items():
-                    env.setdefault(variable, (other, value))
+                env.extend((variable, other, value) for variable, value in seen.env.items())
             if seen.cwd is not None and cwd is None:
                 cwd = (other, seen.cwd)
             if unlike is None and (what := self._unlike(other)):
                 unlike = (other, what)
         tops = frozenset(other.partition(".")[0] for other, _ in modules)
-        return Group(modules, tops, env, tuple(prefixes), cwd, unlike)
+        return Group(modules, tops, tuple(env), tuple(prefixes), cwd, unlike)
 
     def _unlike(self, name: str) -> str:
         seen = self.watch.of.get(name)
