@@ -1,0 +1,142 @@
+"""A run never runs twice at once and nothing of it outlives it, whoever is frozen or killed: by the programs' journal.
+
+pytest -m heavy tests/chaos/test_chaos_descent.py       all of it, with the lease that users have, too
+"""
+
+import itertools
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import sweeping
+from sweeping import PROGRAMS
+
+from sweepkit.agents import descent
+from sweepkit.environ import ATTEMPT_ENV
+from sweepkit.model.runs import RunState
+from sweepkit.store.open import open_store
+
+KINDS = {"program", "pool", "daemon", "executed"}
+SHORT_LEASE_S, LEASE_S = 6.0, 60.0
+SWEEP = f"""\
+program: {PROGRAMS / "brood.py"}
+method: grid
+parameters: {{number: {{values: [0]}}}}
+"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+class Sweep:
+    """A sweep of one run, and who takes part in it."""
+
+    def __init__(self, sweeper, storage, lease_s, monkeypatch):
+        self.sweeper, self.storage = sweeper, storage
+        sweeper.write(SWEEP)
+        if lease_s != LEASE_S:
+            sweeper.env |= {"LEASE_S": str(lease_s), "PYTHONPATH": str(Path(sweeping.CODE_DIR))}
+            monkeypatch.setattr(sweeping, "PARALLEL", Path(__file__).parents[1] / "support" / "short_lease.py")
+
+    def agent(self, *options):
+        return self.sweeper.parallel(*options, "--storage", str(self.storage), "--num-workers", "1", "--json")
+
+    def journal(self):
+        """Return the lines of the journal: attempt, who, pid; the last may be half."""
+        path = self.sweeper.folder / "journal"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(name, who, int(pid)) for name, who, pid in (line.split() for line in lines)]
+
+    def await_attempt(self, ordinal, process):
+        """Wait until all of an attempt's processes journal; return its id and their pids."""
+        deadline = time.monotonic() + 200
+        while True:
+            mine = {who: (name, pid) for name, who, pid in self.journal() if name.endswith(f"-{ordinal}")}
+            if set(mine) == KINDS:
+                return next(name for name, _ in mine.values()), [pid for _, pid in mine.values()]
+            assert time.monotonic() < deadline and process.poll() is None, (mine, process.communicate(timeout=5))
+            time.sleep(0.02)
+
+    def servers(self, agent):
+        """Return the undertaker and the fork server of an agent."""
+        (undertaker,) = psutil.Process(agent.pid).children()
+        (server,) = undertaker.children()
+        return [undertaker.pid, server.pid]
+
+    def judge(self):
+        """Fail unless the second attempt began when all of the first had ended, and nothing is left of either."""
+        names = [name for name, _, _ in self.journal()]
+        attempts = [name for name, _ in itertools.groupby(names)]
+        assert len(attempts) == 2 and attempts[0].endswith("-1") and attempts[1].endswith("-2"), attempts
+        left = [pid for name in attempts for pid in descent.family(name, ATTEMPT_ENV)]
+        left += [pid for pid in {pid for _, _, pid in self.journal()} if psutil.pid_exists(pid)]
+        assert left == []
+        with open_store(self.storage) as store:
+            (run,) = store.runs(store.sweep("s").sweep_id)
+        assert (run.state, run.attempts) == (RunState.FINISHED, 2)
+
+
+def freeze_and_thaw(sweep, frozen, *options):
+    """Freeze who is named for longer than the lease, let a second agent come, thaw when that has begun."""
+    first = sweep.agent("--single-parallel", "s.yaml", *options)
+    _, programs = sweep.await_attempt(1, first)
+    pids = {"agent": [first.pid], "servers": sweep.servers(first), "programs": programs}
+    victims = [pid for who in frozen for pid in pids[who]]
+    for pid in victims:
+        os.kill(pid, signal.SIGSTOP)
+    second = sweep.agent("--join", "s", *options)
+    sweep.await_attempt(2, second)
+    for pid in victims:
+        descent.send(pid, signal.SIGCONT)
+    assert sweep.sweeper.ended(second)["s"]["counts"] == {"finished": 1}
+    assert sweep.sweeper.ended(first)["s"]["counts"] == {"finished": 1}
+    sweep.judge()
+
+
+def kill_together(sweep, *options):
+    """Kill the agent, its fork server and the undertaker at once; continue the sweep."""
+    first = sweep.agent("--single-parallel", "s.yaml", *options)
+    sweep.await_attempt(1, first)
+    victims = [first.pid, *sweep.servers(first)]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # none of them can do anything between
+        for pid in victims:
+            os.kill(pid, number)
+    first.communicate()
+    sweep.sweeper.processes.remove(first)
+    second = sweep.agent("--single-parallel", "s.yaml", *options)
+    assert sweep.sweeper.ended(second)["s"]["counts"] == {"finished": 1}
+    sweep.judge()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def storage(request, tmp_path):
+    """Where the record is kept."""
+    return tmp_path / "record.db" if request.param == "sqlite" else request.getfixturevalue("postgres_database")
+
+
+FREEZES = {"agent": ["agent"], "agent+server": ["agent", "servers"], "all": ["agent", "servers", "programs"]}
+heavy = pytest.mark.heavy
+
+
+@pytest.mark.parametrize(
+    ("frozen", "cold", "lease_s"),
+    [
+        pytest.param("agent", (), SHORT_LEASE_S, id="agent"),
+        pytest.param("agent+server", (), SHORT_LEASE_S, id="agent+server", marks=heavy),
+        pytest.param("all", (), SHORT_LEASE_S, id="all", marks=heavy),
+        pytest.param("agent", ("--cold",), SHORT_LEASE_S, id="agent-cold", marks=heavy),
+        pytest.param("agent+server", ("--cold",), SHORT_LEASE_S, id="agent+server-cold", marks=heavy),
+        pytest.param("all", ("--cold",), SHORT_LEASE_S, id="all-cold", marks=heavy),
+        pytest.param("agent", (), LEASE_S, id="agent-60s", marks=heavy),
+        pytest.param("agent+server", (), LEASE_S, id="agent+server-60s", marks=heavy),
+        pytest.param("all", (), LEASE_S, id="all-60s", marks=heavy),
+    ],
+)
+def test_a_frozen_agents_run_does_not_run_twice_at_once(sweeper, storage, monkeypatch, frozen, cold, lease_s):
+    freeze_and_thaw(Sweep(sweeper, storage, lease_s, monkeypatch), FREEZES[frozen], *cold)
+
+
+@pytest.mark.parametrize("cold", [(), pytest.param(("--cold",), marks=heavy)], ids=["warm", "cold"])
+def test_nothing_of_a_killed_attempt_lives_when_its_run_begins_again(sweeper, storage, monkeypatch, cold):
+    kill_together(Sweep(sweeper, storage, LEASE_S, monkeypatch), *cold)
