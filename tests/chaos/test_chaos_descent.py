@@ -70,7 +70,7 @@ class Sweep:
         attempts = [name for name, _ in itertools.groupby(names)]
         assert len(attempts) == 2 and attempts[0].endswith("-1") and attempts[1].endswith("-2"), attempts
         left = [pid for name in attempts for pid in descent.family(name, ATTEMPT_ENV)]
-        left += [pid for pid in {pid for _, _, pid in self.journal()} if psutil.pid_exists(pid)]
+        left += [pid for pid in {pid for _, _, pid in self.journal()} if descent.start_time(pid)]
         assert left == []
         with open_store(self.storage) as store:
             (run,) = store.runs(store.sweep("s").sweep_id)

@@ -43,10 +43,10 @@ def _mark_of(name: str) -> int:
     return value >> 3 | 1 << 61
 
 
-def bear(name: str) -> bool:
-    """Mark this process and all that will descend from it; return whether that could be done."""
+def mark(name: str, pid: int = 0) -> bool:
+    """Mark a process, this one by default, and all that will descend from it; return whether that could be done."""
     try:
-        resource.setrlimit(_RLIMIT_LOCKS, (_mark_of(name), resource.getrlimit(_RLIMIT_LOCKS)[1]))
+        resource.prlimit(pid, _RLIMIT_LOCKS, (_mark_of(name), resource.prlimit(pid, _RLIMIT_LOCKS)[1]))
     except (ValueError, OSError):
         return False
     return True
@@ -68,9 +68,17 @@ def _belongs(pid: int, name: str, variable: str) -> bool:
 
 
 def family(name: str, variable: str) -> list[int]:
-    """Return the living processes of this host, but not this one, that are `name`'s; see `_belongs`."""
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return [pid for pid in pids if pid != os.getpid() and _belongs(pid, name, variable) and _lives(pid)]
+    """Return the living processes of this host, but not this one, that are `name`'s, and those that descend from them.
+
+    A sweep within a run marks its own.
+    """
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
+    found = {pid for pid in pids if _belongs(pid, name, variable)}
+    fresh = found
+    while fresh:
+        fresh = {pid for pid in pids if pid not in found and _parent(pid) in fresh}
+        found |= fresh
+    return [pid for pid in found if _lives(pid)]
 
 
 def kill_family(name: str, variable: str, *, patience_s: float = 5.0) -> tuple[int, list[int]]:
@@ -115,6 +123,10 @@ def go_on(halted: Mapping[int, str]) -> None:
 def _stat(pid: int) -> list[bytes]:
     """Return the fields of /proc/PID/stat from the state on, [] when there is no such process."""
     return _read(pid, "stat").rpartition(b")")[2].split()
+
+
+def _parent(pid: int) -> int:
+    return int((_stat(pid) or (b"", b"0"))[1])
 
 
 def start_time(pid: int) -> str:

@@ -62,7 +62,7 @@ def serve(control_fd: int) -> NoReturn:
         control_fd: An inherited, connected stream socket to the agent.
     """
     if owner := os.environ.pop(descent.OWNER_ENV, ""):
-        descent.bear(owner)
+        descent.mark(owner)
     descent.split_from_undertaker(control_fd)
     _ForkServer(socket.socket(fileno=control_fd)).loop()
 
@@ -306,7 +306,7 @@ class _ForkServer:
         try:
             os.setsid()
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            descent.bear(request["id"])
+            descent.mark(request["id"])
             if os.getppid() != parent or _is_over(request.get("lease_end")):
                 os.kill(os.getpid(), signal.SIGKILL)  # frozen before it could be found by its mark
             self._forget_the_server()

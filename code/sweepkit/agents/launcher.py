@@ -455,13 +455,6 @@ def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
 
 
 def carriers(marker: str) -> list[int]:
-    """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
-    import psutil  # type: ignore[import-untyped]
-
+    """Return the processes of this host, but not this one, that have `NAME=value` or bear its mark, and their heirs."""
     name, _, value = marker.partition("=")
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile, or belongs to somebody else
-            if process.pid != os.getpid() and process.environ().get(name) == value:
-                found.append(process.pid)
-    return found
+    return descent.family(value, name)
