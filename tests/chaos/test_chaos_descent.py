@@ -24,23 +24,23 @@ SHORT_LEASE_S, LEASE_S = 6.0, 60.0
 SWEEP = f"""\
 program: {PROGRAMS / "brood.py"}
 method: grid
-parameters: {{number: {{values: [0]}}}}
+parameters: {{number: {{values: [NUMBERS]}}}}
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 class Sweep:
-    """A sweep of one run, and who takes part in it."""
+    """A sweep, of one run mostly, and who takes part in it."""
 
-    def __init__(self, sweeper, storage, lease_s, monkeypatch):
+    def __init__(self, sweeper, storage, lease_s, monkeypatch, *, numbers="0"):
         self.sweeper, self.storage = sweeper, storage
-        sweeper.write(SWEEP)
+        sweeper.write(SWEEP.replace("NUMBERS", numbers))
         if lease_s != LEASE_S:
             sweeper.env |= {"LEASE_S": str(lease_s), "PYTHONPATH": str(Path(sweeping.CODE_DIR))}
             monkeypatch.setattr(sweeping, "PARALLEL", Path(__file__).parents[1] / "support" / "short_lease.py")
 
-    def agent(self, *options):
-        return self.sweeper.parallel(*options, "--storage", str(self.storage), "--num-workers", "1", "--json")
+    def agent(self, *options, workers=1):
+        return self.sweeper.parallel(*options, "--storage", str(self.storage), "--num-workers", str(workers), "--json")
 
     def journal(self):
         """Return the lines of the journal: attempt, who, pid; the last may be half."""
@@ -57,6 +57,20 @@ class Sweep:
                 return next(name for name, _ in mine.values()), [pid for _, pid in mine.values()]
             assert time.monotonic() < deadline and process.poll() is None, (mine, process.communicate(timeout=5))
             time.sleep(0.02)
+
+    def await_runs(self, count, process):
+        """Wait until all processes of so many first attempts journal; return their pids by number and kind."""
+        names = set()
+        while len(names) < count:
+            names = {name for name, _, _ in self.journal()}
+            assert process.poll() is None
+            time.sleep(0.02)
+        while not all({who for name, who, _ in self.journal() if name == mine} == KINDS for mine in names):
+            assert process.poll() is None
+            time.sleep(0.02)
+        with open_store(self.storage) as store:
+            numbers = {f"{run.run_id}-1": run.number for run in store.runs(store.sweep("s").sweep_id)}
+        return {numbers[mine]: {who: pid for name, who, pid in self.journal() if name == mine} for mine in names}
 
     def servers(self, agent):
         """Return the undertaker and the fork server of an agent."""
@@ -135,6 +149,25 @@ heavy = pytest.mark.heavy
 )
 def test_a_frozen_agents_run_does_not_run_twice_at_once(sweeper, storage, monkeypatch, frozen, cold, lease_s):
     freeze_and_thaw(Sweep(sweeper, storage, lease_s, monkeypatch), FREEZES[frozen], *cold)
+
+
+@pytest.mark.parametrize("cold", [(), pytest.param(("--cold",), marks=heavy)], ids=["warm", "cold"])
+def test_a_run_takes_its_daemons_along_and_not_its_neighbours(sweeper, storage, monkeypatch, cold):
+    sweep = Sweep(sweeper, storage, LEASE_S, monkeypatch, numbers="0, 1")
+    sweeper.env["GATES"] = str(sweeper.folder)
+    agent = sweep.agent("--single-parallel", "s.yaml", *cold, workers=2)
+    runs = sweep.await_runs(2, agent)
+    assert sorted(runs) == [0, 1]
+    (sweeper.folder / "0").touch()
+    assert any('"run_ended"' in line for line in agent.stdout)
+    # At once: an end is told when nothing is left.
+    assert [{who for who, pid in runs[number].items() if descent.start_time(pid)} for number in (0, 1)] == [
+        set(),
+        KINDS,
+    ]
+    (sweeper.folder / "1").touch()
+    assert sweep.sweeper.ended(agent)["s"]["counts"] == {"finished": 2}
+    assert not any(descent.start_time(pid) for pid in runs[1].values())
 
 
 @pytest.mark.parametrize("cold", [(), pytest.param(("--cold",), marks=heavy)], ids=["warm", "cold"])

@@ -1,7 +1,8 @@
 """A run with children of every kind that all journal, until it is over: the judge of what lives beside what.
 
 Appends `<attempt> <who> <pid>` to the file named by JOURNAL, one atomic write each, in the order in which it happened.
-The first attempt of a run goes on for ever, a later one ends after a few lines.
+The first attempt of a run goes on for ever, or until a file of its parameter `number` is in the folder GATES; a later
+one ends after a few lines.
 """
 
 import multiprocessing
@@ -25,8 +26,10 @@ def note(who):
         file.write(f"{attempt} {who} {os.getpid()}\n".encode())
 
 
-def beat(who, times=sys.maxsize):
+def beat(who, times=sys.maxsize, gate=""):
     for _ in range(times):
+        if gate and os.path.exists(gate):
+            return
         note(who)
         time.sleep(PERIOD_S)
 
@@ -51,5 +54,6 @@ if __name__ == "__main__":
     daemon("daemon", beat)
     daemon("executed", executed)
     first = attempt.endswith("-1")
-    beat("program", times=sys.maxsize if first else 50)
+    gate = os.path.join(os.environ.get("GATES", ""), sys.argv[1].rpartition("=")[2])
+    beat("program", times=sys.maxsize if first else 50, gate=gate)
     os._exit(0)
