@@ -12,7 +12,7 @@ import pytest
 from launching import Bench, wait_until
 
 from sweepkit.agents import descent
-from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, kill_leftovers
+from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, kill_leftovers, written_end
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import CODE_DIR
 
@@ -258,12 +258,18 @@ def test_what_is_left_when_all_are_killed_is_ended_before_a_run_begins_again(oth
         assert brood.living() == []
 
 
-def test_a_frozen_fork_server_of_a_dead_agent_is_not_waited_for(other_agent):
+@pytest.mark.parametrize("killed", [["process"], ["process", "undertaker"]], ids="+".join)
+def test_a_frozen_fork_server_of_a_dead_agent_tells_what_it_saw_and_ends(other_agent, killed):
     agent = other_agent(warm=True)
-    agent.kill(agent.process.pid, agent.undertaker.pid)
     os.kill(agent.server.pid, signal.SIGSTOP)
+    one, _ = agent.broods
+    one.end()
+    wait_until(lambda: not runs(one.pid), "a program to end")
+    agent.kill(*(getattr(agent, victim).pid for victim in killed))
+    agent.process.wait()
     await_fork_server(agent.owner)
-    assert not runs(agent.server.pid)
+    assert agent.living() == [] and not runs(agent.server.pid) and not runs(agent.undertaker.pid)
+    assert written_end(agent.bench.folder / f"{one.attempt}.exit.json").status == 0
 
 
 @kinds

@@ -151,6 +151,22 @@ def test_a_frozen_agents_run_does_not_run_twice_at_once(sweeper, storage, monkey
     freeze_and_thaw(Sweep(sweeper, storage, lease_s, monkeypatch), FREEZES[frozen], *cold)
 
 
+def test_a_frozen_agent_that_nobody_relieves_loses_nothing(sweeper, monkeypatch):
+    sweep = Sweep(sweeper, sweeper.folder / "record.db", SHORT_LEASE_S, monkeypatch)
+    sweeper.env["GATES"] = str(sweeper.folder)
+    agent = sweep.agent("--single-parallel", "s.yaml")
+    _, pids = sweep.await_attempt(1, agent)
+    agent.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 60
+    while not all(map(descent.is_stopped, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    agent.send_signal(signal.SIGCONT)
+    (sweeper.folder / "0").touch()
+    assert sweeper.ended(agent)["s"]["counts"] == {"finished": 1}
+    assert {name[-2:] for name, _, _ in sweep.journal()} == {"-1"}
+
+
 @pytest.mark.parametrize("cold", [(), pytest.param(("--cold",), marks=heavy)], ids=["warm", "cold"])
 def test_a_run_takes_its_daemons_along_and_not_its_neighbours(sweeper, storage, monkeypatch, cold):
     sweep = Sweep(sweeper, storage, LEASE_S, monkeypatch, numbers="0, 1")

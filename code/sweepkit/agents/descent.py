@@ -292,12 +292,19 @@ def _undertake(agent: int, server: int) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: send(server, signal.SIGTERM))
         if _ends_before(server, agent):
+            end_frozen(server)
             await_end(server, _PATIENCE_S)
         _bury()
     except BaseException as error:
         sys.stderr.write(f"sweepkit: the fork server's undertaker failed: {error!r}\n")
     finally:
         os._exit(0)
+
+
+def end_frozen(server: int) -> None:
+    """Have a fork server end in order, frozen or not: it writes down what it saw, and starts nothing more."""
+    send(server, signal.SIGTERM)
+    send(server, signal.SIGCONT)
 
 
 def _ends_before(server: int, agent: int) -> bool:

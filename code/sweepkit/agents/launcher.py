@@ -443,14 +443,16 @@ def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
 
     Args:
         owner: The dead agent's identity.
-        timeout_s: How long to wait; the server itself gives up after ten seconds. Then it is killed, and at once when
-            it is frozen: it must not start what it was asked to, once somebody thaws it.
+        timeout_s: How long to wait; the server itself gives up after ten seconds. Then it is killed. One that is frozen
+            is thawed to end: thawed by somebody else it might start first what it was asked to.
     """
     deadline = time.monotonic() + timeout_s
     while pids := descent.family(owner, descent.OWNER_ENV):
-        if time.monotonic() > deadline or all(map(descent.is_stopped, pids)):
+        if time.monotonic() > deadline:
             descent.kill_family(owner, descent.OWNER_ENV)
             return
+        for pid in filter(descent.is_stopped, pids):
+            descent.end_frozen(pid)
         descent.await_end(pids[0], 1.0)
 
 
