@@ -6,21 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from queue import Empty
 
 import psutil
 import pytest
+from launching import WAIT_S, Bench, alive, wait_until
 from snapshots import words_of
 
-from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.agents.launcher import LocalLauncher, Started, kill_leftovers, warm_program
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
 WORDS = words_of(__file__)
-
-WAIT_S = 20
 
 
 @pytest.fixture
@@ -32,71 +29,9 @@ def launcher(tmp_path):
     made.close()
 
 
-class Bench:
-    """Write a program, run it, read its output."""
-
-    def __init__(self, folder, launcher):
-        self.folder, self.launcher, self.count = folder, launcher, 0
-
-    def write(self, source, name="program.py"):
-        path = self.folder / name
-        path.write_text(textwrap.dedent(source), encoding="utf-8")
-        return path
-
-    def submit(self, program, *args, warm=True, env=None, argv=None):
-        self.count += 1
-        attempt = f"run{self.count}-1"
-        argv = argv or (sys.executable, str(program), *args)
-        log = self.folder / f"{attempt}.log"
-        queue = self.launcher.submit(
-            AttemptSpec(
-                attempt_id=attempt,
-                argv=argv,
-                env={**os.environ, "SWEEPKIT_ATTEMPT_ID": attempt, **(env or {})},
-                cwd=str(self.folder),
-                log=log,
-                exit_file=self.folder / f"{attempt}.exit.json",
-                warm=warm_program(argv) if warm else None,
-            )
-        )
-        return attempt, queue, log
-
-    def next_of(self, queue):
-        try:
-            return queue.get(timeout=WAIT_S)
-        except Empty:
-            said = (self.folder / "forkserver.log").read_text(encoding="utf-8")
-            pytest.fail(f"nothing in {WAIT_S} s; notes: {self.launcher.notes}; the fork server said: {said!r}")
-
-    def run(self, program, *args, **options):
-        _, queue, log = self.submit(program, *args, **options)
-        started, exited = self.next_of(queue), self.next_of(queue)
-        assert isinstance(started, Started) and isinstance(exited, Exited)
-        return started, exited, log.read_text(encoding="utf-8")
-
-
 @pytest.fixture
 def bench(tmp_path, launcher):
     return Bench(tmp_path, launcher)
-
-
-def alive(marker):
-    """Return the processes whose environment carries the attempt's id."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SWEEPKIT_ATTEMPT_ID") == marker:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
-        time.sleep(0.01)
 
 
 SELF_PORTRAIT = """\
@@ -411,9 +346,7 @@ def test_a_fork_server_that_cannot_start_ends_the_call_with_what_it_said(tmp_pat
 
 
 def test_a_module_that_kills_the_fork_server_costs_the_warm_start_only(tmp_path):
-    (tmp_path / "breaks.py").write_text(
-        "import os, sys\nif sys.argv == ['-c']: os._exit(9)\n"
-    )
+    (tmp_path / "breaks.py").write_text("import os, sys\nif sys.argv == ['-c']: os._exit(9)\n")
     notes = []
     launcher = LocalLauncher(
         log=tmp_path / "forkserver.log", preload=("breaks",), env={"PYTHONPATH": str(tmp_path)}, notify=notes.append

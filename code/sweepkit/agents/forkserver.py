@@ -4,8 +4,11 @@ It is the parent of all attempts of one agent and holds their life in its hand:
 
 * it imports what the program needs once; an attempt is a fork that runs the program as `__main__` (warm start);
 * each attempt is the leader of its own session, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
-  this process is a subreaper and kills whatever an ended attempt left;
-* when its agent is gone, whatever killed it, the control socket closes and every attempt is killed.
+  this process is a subreaper and kills whatever an ended attempt left (`descent` tells whose it is);
+* when its agent is gone, whatever killed it, the control socket closes and every attempt is killed;
+* when this process itself is killed, its parent, the undertaker, kills what it left;
+* when its agent is silent for longer than an attempt's lease, the attempt stands still until the lease is renewed:
+  somebody else may have the run by then.
 
 The standard library's forkserver was tried first. It cannot tell whether what it preloaded is safe to fork, redirects
 no output, starts no sessions, and leaves grandchildren alone, so this is a server of our own with the same idea.
@@ -14,11 +17,12 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 
 Protocol: one JSON object a line.
 
-In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "warm": null | {"script", "module", "args"}}`,
-`{"op": "warm", "script", "module", "extra"}`.
+In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
+"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra"}`.
 
-Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "warm"}`,
-`{"event": "stale", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb", "cpu_s", "duration_s"}`.
+Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
+"warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
+"cpu_s", "duration_s"}`.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sweepkit.agents import descent
+from sweepkit.agents.warm.known import let_forks_have_their_own
 from sweepkit.agents.warm.preload import is_local, modules_of_program
 from sweepkit.agents.warm.program import close_all_files, execute, run, set_environment, unseeded_generators
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
@@ -50,7 +56,6 @@ from sweepkit.agents.warm.watch import ImportWatch
 from sweepkit.environ import ATTEMPT_ENV
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
 # What the interpreter, the loader and the C library read once, when a process begins.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
@@ -66,6 +71,9 @@ def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Itera
         own: Names under which this server's own modules are loaded; they are no program's.
         asked: Variables of the environment that stand here because the program sets them before it imports.
     """
+    if owner := os.environ.pop(descent.OWNER_ENV, ""):
+        descent.mark(owner)
+    descent.split_from_undertaker(control_fd)
     watch = ImportWatch()
     for name in own:
         sys.modules.pop(name, None)
@@ -73,13 +81,31 @@ def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Itera
     _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
 
 
-@dataclass(frozen=True)
+# What an ended attempt left is killed at once; its end is told when that is gone, or after so long: stuck in a driver.
+_STRAYS_S = 30.0
+
+
+@dataclass
 class _Living:
-    """An attempt that runs: its id, the file that its end is written to, when it began (monotonic seconds)."""
+    """An attempt that runs, or has ended and left processes. Times are monotonic seconds.
+
+    Args:
+        attempt: Its id.
+        exit_file: The file that its end is written to.
+        began: When it began.
+        lease_end: Until when it may run, unless it is renewed; None for ever.
+        halted: Its processes that stand still because that time is over, see `descent.halt_family`.
+        facts: How it ended.
+        told_by: When its end must be told, whatever is left.
+    """
 
     attempt: str
     exit_file: str
     began: float
+    lease_end: float | None
+    halted: dict[int, str] | None = None
+    facts: dict[str, Any] | None = None
+    told_by: float = 0.0
 
 
 class _ForkServer:
@@ -88,6 +114,9 @@ class _ForkServer:
     def __init__(self, control: socket.socket, watch: ImportWatch, base: Iterable[str], asked: Iterable[str]) -> None:
         self.control = control
         self.attempts: dict[int, _Living] = {}
+        self.ended: list[_Living] = []
+        self.block = descent.EnvironmentBlock()
+        self.offspring = descent.Offspring(ATTEMPT_ENV)
         self.buffer = b""
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
@@ -106,7 +135,6 @@ class _ForkServer:
         self.log_start = 0
         self.umask = os.umask(0)
         os.umask(self.umask)
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._take_signals()
 
     def _take_signals(self) -> None:
@@ -130,16 +158,39 @@ class _ForkServer:
         for end in (self.control, self.wake_read, self.modules_read):
             poll.register(end, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = {descriptor for descriptor, _ in poll.poll(self._idle_ms())}
             if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
             if self.modules_read.fileno() in ready:
                 self._hear()
-            if self.passed_on and not self.attempts:
+            if self.passed_on and not self.attempts and not self.ended:
                 self.die()
             if self.control.fileno() in ready:
                 self._receive()
+            else:  # what was sent while we imported may be a lease
+                self._enforce_leases()
+
+    def _idle_ms(self) -> float | None:
+        """Return how long nothing is to be done unless somebody asks; None for ever."""
+        times = [living.told_by for living in self.ended]
+        times += [living.lease_end for living in self.attempts.values() if living.lease_end and living.halted is None]
+        return max(0.0, (min(times) - time.monotonic()) * 1000 + 1) if times else None
+
+    def _enforce_leases(self) -> None:
+        """Let attempts stand still whose lease is over: their agent is frozen, or cannot reach the record."""
+        for living in self.attempts.values():
+            if living.halted is None and _is_over(living.lease_end):
+                living.halted = descent.halt_family(living.attempt, ATTEMPT_ENV)
+                self.send({"event": "halted", "id": living.attempt})
+
+    def renew(self, ends: dict[str, float]) -> None:
+        """Prolong leases; what stands still goes on."""
+        for living in self.attempts.values():
+            living.lease_end = ends.get(living.attempt, living.lease_end)
+            if living.halted is not None and not _is_over(living.lease_end):
+                descent.go_on(living.halted)
+                living.halted = None
 
     def _drain(self, end: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -159,6 +210,8 @@ class _ForkServer:
             request = json.loads(line)
             if request["op"] == "warm":
                 self.warm(request)
+            elif request["op"] == "lease":
+                self.renew(request["ends"])
             else:
                 self.start(request)
 
@@ -227,6 +280,8 @@ class _ForkServer:
             if file and is_local(file):
                 self.sources[file] = _stamp(file)
         self.cold_reason = self.cold_reason or self._why_not_fork()
+        with contextlib.suppress(Exception):  # another version of the library: it stays as it is
+            let_forks_have_their_own(sys.modules)
         # What ends with this process is not a fork's to end.
         for finalizer in list(getattr(weakref.finalize, "_registry", {}).values()):
             finalizer.atexit = False
@@ -278,6 +333,12 @@ class _ForkServer:
 
     def start(self, request: dict[str, Any]) -> None:
         """Fork an attempt, warm if it asks for that and it is safe."""
+        if _is_over(request.get("lease_end")):
+            request["lease_end"] = self._newest_lease(request["id"])
+            if _is_over(request["lease_end"]):  # we or our agent were frozen: the run may be another agent's by now
+                self.send({"event": "late", "id": request["id"]})
+                return
+        warm = request.get("warm") if self.cold_reason is None else None
         if self.passed_on:
             return  # the next server is asked for it
         warm = request.get("warm") if self.cold_reason is None and self._began_alike(request["env"]) else None
@@ -295,8 +356,19 @@ class _ForkServer:
         if pid == 0:
             self._become(request, warm, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
-        self.attempts[pid] = _Living(request["id"], request["exit_file"], time.monotonic())
-        self.send({"event": "started", "id": request["id"], "pid": pid, "warm": bool(warm)})
+        self.attempts[pid] = _Living(
+            request["id"], request["exit_file"], time.monotonic(), lease_end=request.get("lease_end")
+        )
+        born = self.offspring.born(pid, request["id"])
+        self.send({"event": "started", "id": request["id"], "pid": pid, "born": born, "warm": bool(warm)})
+
+    def _newest_lease(self, attempt: str) -> float:
+        """Return what the agent last said of a lease that is over: we may have imported for longer than it lasts."""
+        with contextlib.suppress(OSError):
+            self.buffer += self.control.recv(1 << 20, socket.MSG_DONTWAIT)
+        waiting = [json.loads(line) for line in self.buffer.split(b"\n")[:-1]]
+        ends = [request["ends"].get(attempt, 0.0) for request in waiting if request["op"] == "lease"]
+        return max(ends, default=0.0)
 
     def _began_alike(self, env: dict[str, str]) -> bool:
         """Return whether an interpreter and its libraries would begin in this environment as this process began."""
@@ -312,8 +384,9 @@ class _ForkServer:
         try:
             os.setsid()
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(1)
+            descent.mark(request["id"])
+            if os.getppid() != parent or _is_over(request.get("lease_end")):
+                os.kill(os.getpid(), signal.SIGKILL)  # frozen before it could be found by its mark
             self._forget_the_server()
             _redirect(request["log"])
             os.chdir(request["cwd"])
@@ -322,6 +395,7 @@ class _ForkServer:
                 execute(request["argv"], request["env"])
             self.request, self.log_start = request, os.fstat(1).st_size
             set_environment(request["env"])
+            self.block.show(request["env"], ATTEMPT_ENV)
             atexit.register(self._say_what_was_loaded, self.shelf.names())
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
@@ -373,14 +447,8 @@ class _ForkServer:
         self.modules_read.close()
 
     def reap(self) -> None:
-        """Report every ended attempt, after killing whatever it left behind."""
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
+        """Report every ended attempt, once whatever it left behind is killed and gone."""
+        while (ended := _next_ended()) is not None:
             pid = ended.si_pid
             living = self.attempts.pop(pid, None)
             if living is not None:
@@ -389,17 +457,17 @@ class _ForkServer:
             _, status, usage = os.wait4(pid, 0)
             if living is None:
                 continue  # an orphan of an attempt, handed to us as the subreaper
-            self._kill_strays(living.attempt)
-            self.send({"event": "exited", "id": living.attempt, **_write_exit(living, status, usage)})
-
-    def _kill_strays(self, attempt: str) -> None:
-        """Kill children of an ended attempt that left its session; they are ours now and carry its id."""
-        marker = f"{ATTEMPT_ENV}={attempt}".encode()
-        for pid in _children():
-            if pid not in self.attempts and marker in _environ(pid):
-                kill_group(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self.offspring.ended(pid)
+            living.facts = _write_exit(living, status, usage)
+            living.told_by = time.monotonic() + _STRAYS_S
+            self.ended.append(living)
+        for living in list(self.ended):
+            strays = self.offspring.left_by(living.attempt)
+            for pid in strays:
+                descent.send(pid, signal.SIGKILL)
+            if not strays or time.monotonic() >= living.told_by:
+                self.ended.remove(living)
+                self.send({"event": "exited", "id": living.attempt, **(living.facts or {})})
 
     def die(self) -> NoReturn:
         """Kill every attempt and every descendant, then exit: the agent is gone.
@@ -408,17 +476,28 @@ class _ForkServer:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         deadline = time.monotonic() + 10
-        while (pids := _children()) and time.monotonic() < deadline:
+        while (pids := descent.children()) and time.monotonic() < deadline:
             for pid in pids:
                 kill_group(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                pid, status, usage = os.wait4(-1, 0)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.05)
+            while (ended := _next_ended()) is not None:
+                pid, status, usage = os.wait4(ended.si_pid, 0)
                 living = self.attempts.pop(pid, None)
                 if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
                     _write_exit(living, status, usage)
         os._exit(0)
+
+
+def _is_over(lease_end: float | None) -> bool:
+    return lease_end is not None and time.monotonic() > lease_end
+
+
+def _next_ended() -> Any:
+    """Return what `waitid` says of a child that has ended and is not reaped yet; None when there is none."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
 
 
 def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
@@ -469,18 +548,6 @@ def _native_threads() -> list[str]:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 names.append(Path(f"/proc/self/task/{task}/comm").read_text().strip())
     return [name for name in names if name not in _FORK_SAFE_THREADS]
-
-
-def _children() -> list[int]:
-    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
-def _environ(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
 
 
 def _redirect(log: str) -> None:

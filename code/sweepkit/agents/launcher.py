@@ -13,19 +13,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from sweepkit.agents import descent
 from sweepkit.agents.forkserver import kill_group
-from sweepkit.agents.identity import runs_now
 from sweepkit.agents.warm.preload import assigned_variables
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
 
-_OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
@@ -72,6 +71,7 @@ class AttemptSpec:
         log: File that takes stdout and stderr, appended.
         exit_file: File that holds how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
+        lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
     """
 
     attempt_id: str
@@ -81,6 +81,7 @@ class AttemptSpec:
     log: Path
     exit_file: Path
     warm: WarmProgram | None = None
+    lease_end: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +181,10 @@ class AttemptLauncher(Protocol):
         """Signal an attempt's processes; return whether it still ran."""
         ...
 
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then, by id: seconds of the monotonic clock. Others keep what they have."""
+        ...
+
     def close(self) -> None:
         """End every attempt that still runs."""
         ...
@@ -242,13 +247,13 @@ class LocalLauncher:
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._env = {**(env or {}), _OWNER_ENV: owner}
+        self._env = {**(env or {}), descent.OWNER_ENV: owner, **descent.EnvironmentBlock.room()}
         self._first: AttemptSpec | None = None  # the server imports in the environment of a run
         self._learned = Learned()
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
-        self._pids: dict[str, int] = {}
+        self._pids: dict[str, tuple[int, str]] = {}  # with its start time
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
@@ -317,8 +322,13 @@ class LocalLauncher:
                 return
             if event == "started":
                 self._pending.pop(attempt, None)
-                self._pids[attempt] = int(message["pid"])
-                queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
+                self._pids[attempt] = (int(message["pid"]), str(message["born"]))
+                queue.put(Started(pid=int(message["pid"]), warm=bool(message["warm"])))
+            elif event == "halted":
+                self._notify(f"attempt {attempt} stands still: its lease could not be renewed in time")
+            elif event == "late":
+                self._forget(attempt)
+                queue.put(Exited(status=None))
             else:
                 self._forget(attempt)
                 queue.put(_exited(message))
@@ -361,7 +371,7 @@ class LocalLauncher:
         self._notify("the fork server died and is started again; its runs are tried again")
         for attempt, queue in list(self._queues.items()):
             if attempt in self._pids:
-                kill_group(self._pids[attempt])
+                self._kill_group(attempt, signal.SIGKILL)
                 kill_leftovers(attempt)
                 ended = written_end(self._exit_files[attempt])  # it may have seen the end and not sent it any more
                 self._forget(attempt)
@@ -418,6 +428,7 @@ class LocalLauncher:
             "cwd": spec.cwd,
             "log": str(spec.log),
             "exit_file": str(spec.exit_file),
+            "lease_end": spec.lease_end,
             "warm": None,
         }
         lines = []
@@ -444,12 +455,26 @@ class LocalLauncher:
         Its end may not be known here yet: while the store was away, or the agent was frozen, nobody listened.
         """
         with self._lock:
-            pid = self._pids.get(attempt)
-            if pid is None:
-                return False
-            ran = runs_now(pid)
-            kill_group(pid, number)
-            return ran
+            return self._kill_group(attempt, number)
+
+    def _kill_group(self, attempt: str, number: int) -> bool:
+        pid, start = self._pids.get(attempt, (0, ""))
+        # Its number may be another's by now: while we were frozen, the server reaped it.
+        if not start or descent.start_time(pid) != start:
+            return False
+        kill_group(pid, number)
+        return True
+
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then, by id: seconds of the monotonic clock; see `AttemptSpec.lease_end`."""
+        data = json.dumps({"op": "lease", "ends": dict(ends)}).encode() + b"\n"
+        with self._lock:
+            for attempt in ends.keys() & self._pending.keys():  # another server may be asked to start it
+                self._pending[attempt] = replace(self._pending[attempt], lease_end=ends[attempt])
+            for control in [control for control, _ in self._servers]:
+                if _has_room(control):  # a frozen server reads nothing, and we shall not freeze with it
+                    with contextlib.suppress(OSError):  # of a dead server: so are its attempts
+                        control.sendall(data)
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""
@@ -467,51 +492,43 @@ class LocalLauncher:
                 process.wait()
 
 
+def _has_room(control: socket.socket) -> bool:
+    """Return whether a short message can be sent without waiting: most of the buffer is free."""
+    try:
+        poll = select.poll()
+        poll.register(control, select.POLLOUT)
+    except (OSError, ValueError):  # closed
+        return False
+    return any(event & select.POLLOUT for _, event in poll.poll(0))
+
+
 def kill_leftovers(attempt: str) -> int:
-    """Kill every process of this host that carries the attempt's id in its environment; return how many.
+    """Kill every process of this host that is the attempt's, and wait until it is gone; return how many.
 
     The last line of defence after a crash: nothing of an attempt may live when its run is tried again.
     """
-    pids = carriers(f"{ATTEMPT_ENV}={attempt}")
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    return len(pids)
+    return descent.kill_family(attempt, ATTEMPT_ENV)[0]
 
 
-def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
+def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
     """Wait until the fork server of a dead agent has killed its attempts and written down how they ended.
 
     Args:
         owner: The dead agent's identity.
-        timeout_s: How long to wait; the server itself gives up after ten seconds.
-
-    Returns:
-        Whether it is gone.
+        timeout_s: How long to wait; the server itself gives up after ten seconds. Then it is killed. One that is frozen
+            is thawed to end: thawed by somebody else it might start first what it was asked to.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := carriers(f"{_OWNER_ENV}={owner}"):
+    while pids := descent.family(owner, descent.OWNER_ENV):
         if time.monotonic() > deadline:
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(pids[0])
-            try:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll(1000)
-            finally:
-                os.close(pidfd)
-    return True
+            descent.kill_family(owner, descent.OWNER_ENV)
+            return
+        for pid in filter(descent.is_stopped, pids):
+            descent.end_frozen(pid)
+        descent.await_end(pids[0], 1.0)
 
 
 def carriers(marker: str) -> list[int]:
-    """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
-    import psutil  # type: ignore[import-untyped]
-
+    """Return the processes of this host, but not this one, that have `NAME=value` or bear its mark, and their heirs."""
     name, _, value = marker.partition("=")
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile, or belongs to somebody else
-            if process.pid != os.getpid() and process.environ().get(name) == value:
-                found.append(process.pid)
-    return found
+    return descent.family(value, name)

@@ -15,22 +15,9 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
+from sweepkit.agents.warm import known
 from sweepkit.agents.warm.watch import ImportWatch
 
-# They look at the process's id when they are imported and compare it with os.getpid() before they rely on it.
-_MIND_FORKS = frozenset({"filelock", "fsspec", "huggingface_hub", "joblib", "multiprocessing", "psutil", "wandb"})
-# Random at import, and of no consequence for what a program computes or writes: keys within the process, telemetry.
-_HARMLESS_DRAWS = frozenset(
-    {
-        "multiprocessing.process",  # the authentication key: a fork gets its own, see program.renew
-        "opentelemetry.context",
-        "opentelemetry.trace.propagation",
-        "torch.distributed._composable.contract",
-        "transformers.utils.hub",
-    }
-)
-# They go through the whole environment for the variables that begin so.
-_PREFIXES = {"fsspec.config": "FSSPEC_", "tqdm.std": "TQDM_"}
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
 
@@ -261,8 +248,8 @@ class Shelf:
         found = self._listed.get(entry)
         if found is None:
             try:
-                found = {item.partition(".")[0] for item in os.listdir(entry or ".")}
-            except OSError:
+                found = {item.partition(".")[0] for item in os.listdir(entry or ".") if _is_module(entry, item)}
+            except OSError:  # a zip file, or nothing at all
                 found = set()
             self._listed[entry] = found
         return found
@@ -303,10 +290,14 @@ class Shelf:
             seen = self.watch.of.get(other)
             if seen is None:
                 continue
-            if seen.whole_env and other in _PREFIXES:
-                prefixes.append((other, _PREFIXES[other]))
+            if seen.whole_env and other in known.PREFIXES:
+                prefixes.append((other, known.PREFIXES[other]))
             else:
-                env.extend((variable, other, value) for variable, value in seen.env.items())
+                env.extend(
+                    (variable, other, value)
+                    for variable, value in seen.env.items()
+                    if (other, variable) not in known.ASKED_AGAIN
+                )
             if seen.cwd is not None and cwd is None:
                 cwd = (other, seen.cwd)
             if unlike is None and (what := self._unlike(other)):
@@ -318,11 +309,9 @@ class Shelf:
         seen = self.watch.of.get(name)
         if seen is None:
             return ""
-        if seen.unlike == "pid" and name.partition(".")[0] in _MIND_FORKS:
+        if known.is_harmless(name, seen.unlike):
             return ""
-        if seen.unlike == "random" and name in _HARMLESS_DRAWS:
-            return ""
-        if seen.whole_env and name not in _PREFIXES:
+        if seen.whole_env and name not in known.PREFIXES:
             return "environment"
         return seen.unlike
 
@@ -350,6 +339,19 @@ _NATIVE = (
     "TF_",
     "XLA_",
 )
+
+
+def _is_module(entry: str, item: str) -> bool:
+    """Return whether an item of a folder on `sys.path` goes before a module of that name further down.
+
+    A folder without `__init__` does not: it would be a namespace package, W&B's own `wandb/` for instance.
+    """
+    if item.endswith((".py", ".pyc", *_SUFFIXES)):
+        return True
+    folder = os.path.join(entry, item)
+    return "." not in item and any(
+        os.path.exists(os.path.join(folder, "__init__" + ending)) for ending in (".py", ".pyc", *_SUFFIXES)
+    )
 
 
 def is_extension(module: types.ModuleType) -> bool:
