@@ -14,7 +14,8 @@ import psutil
 import pytest
 from snapshots import words_of
 
-from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
+from sweepkit.agents.warm_command import command_start
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
@@ -56,7 +57,7 @@ class Bench:
                 cwd=str(self.folder),
                 log=log,
                 exit_file=self.folder / f"{attempt}.exit.json",
-                warm=warm_program(argv) if warm else None,
+                warm=command_start(argv, env=os.environ, cwd=os.getcwd()).warm if warm else None,
             )
         )
         return attempt, queue, log
@@ -306,13 +307,14 @@ AGENT = """\
     sys.path.insert(0, {code!r})
     from pathlib import Path
     from sweepkit.agents.launcher import *
+    from sweepkit.agents.warm_command import command_start
     folder = Path({folder!r})
     launcher = LocalLauncher(log=folder / "fs.log")
     for name, warm in (("one-1", True), ("two-1", False)):
         argv = (sys.executable, {program!r}, "stay")
         queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
             cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"),
-            warm=warm_program(argv) if warm else None))
+            warm=command_start(argv, env=os.environ, cwd=os.getcwd()).warm if warm else None))
         queue.get()
     print("up", flush=True)
     time.sleep(1000)
@@ -340,30 +342,6 @@ def test_leftovers_of_a_crash_are_found_by_their_environment(tmp_path):
         assert kill_leftovers("lost-2") == 0
         assert kill_leftovers("lost-1") == 1
         assert process.wait() == -signal.SIGKILL
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        (("/usr/bin/env", "PY", "SCRIPT", "--a=1"), ("SCRIPT", None, ("--a=1",))),
-        (("PY", "-u", "SCRIPT"), ("SCRIPT", None, ())),
-        (("PY", "-m", "tool", "x"), (None, "tool", ("x",))),
-        (("PY", "-O", "SCRIPT"), None),
-        (("python-other", "SCRIPT"), None),
-        (("PY", "missing.py"), None),
-        (("bash", "-c", "true"), None),
-        ((), None),
-    ],
-)
-def test_only_a_command_of_this_interpreter_is_run_warm(tmp_path, argv, expected):
-    script = tmp_path / "script.py"
-    script.write_text("")
-    names = {"PY": sys.executable, "SCRIPT": str(script)}
-    warm = warm_program(tuple(names.get(word, word) for word in argv))
-    if expected is None:
-        assert warm is None
-    else:
-        assert (warm.script, warm.module, warm.args) == (names.get(expected[0]), expected[1], expected[2])
 
 
 def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost(bench, launcher):
