@@ -15,7 +15,7 @@ from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker
-from sweepkit.sweep_config.command import command_warnings, conditional_warnings
+from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
@@ -190,7 +190,9 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     """Read all sections, then the rules between them; raise everything that is wrong at once."""
     check = Checker(document, where=origin.source)
     data = document.data
-    check.known_keys(data, (), _KEYS, "a sweep")
+    _refuse_macros_as_keys(check, data)
+    others = {key: value for key, value in data.items() if key in _KEYS or key not in MACROS}
+    check.known_keys(others, (), _KEYS, "a sweep")
     texts: dict[str, Any] = {key: check.string(data, (), key) for key in _TEXT_KEYS}
     check.choice(data, (), "kind", ("sweep",))
     method = _method(check, data)
@@ -229,6 +231,17 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         wandb_config=_wandb_config(data),
         warnings=tuple(check.warnings),
     )
+
+
+def _refuse_macros_as_keys(check: Checker, data: Mapping[str, Any]) -> None:
+    """Refuse `args_no_hyphens: true` and its like, and say where the macro belongs."""
+    for key in data:
+        if key in MACROS and key not in _KEYS:
+            items = [
+                f"${{{key}}}" if item == "${args}" and key.startswith("args") else item for item in DEFAULT_COMMAND
+            ]
+            hint = f"it is a macro of the command: write command: {json.dumps(items)}"
+            check.refuse((key,), f"{key} is not a key of a sweep", got=data[key], hint=hint)
 
 
 def _wandb_config(data: Mapping[str, Any]) -> dict[str, Any]:
