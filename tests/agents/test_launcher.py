@@ -361,6 +361,23 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
     assert bench.next_of(queue).status == 0
 
 
+def test_why_a_command_is_not_forked_is_told_once(bench):
+    for _ in range(2):
+        log = bench.folder / "log"
+        spec = AttemptSpec(
+            attempt_id="a-1",
+            argv=("true",),
+            env={},
+            cwd="/",
+            log=log,
+            exit_file=log.with_suffix(".exit"),
+            fresh="because",
+        )
+        queue = bench.launcher.submit(spec)
+        assert isinstance(bench.next_of(queue), Started) and isinstance(bench.next_of(queue), Exited)
+    assert [note for note in bench.launcher.notes if "because" in note] == bench.launcher.notes[:1]
+
+
 def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):
     with contextlib.ExitStack() as stack:
         for _ in range(1100):

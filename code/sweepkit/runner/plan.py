@@ -262,7 +262,7 @@ def _line_of_key(key: str, text: str) -> int | None:
 
 def _arguments(spec: SweepSpec) -> str:
     """Return the items of the sweep's command that hand its parameters over, as YAML writes them in a list."""
-    told = [item for item in spec.command if item.startswith("${args") or item.startswith("--")]
+    told = [item for item in spec.command if item.startswith(("${args", "--"))]
     return ", ".join(f'"{item}"' for item in told or ["${args}"])
 
 
@@ -292,7 +292,7 @@ def _module(spec: SweepSpec, cwd: Path) -> str:
     """
     name = spec.program or ""
     rule = "the command runs `-m ${program}`, so it must be the name of a module"
-    if not _is_dotted(name):
+    if not _is_dotted(name) or name.endswith(".py"):
         inside = Path(name).with_suffix("")
         parts = inside.relative_to(cwd).parts if inside.is_absolute() and inside.is_relative_to(cwd) else inside.parts
         dotted_name = ".".join(parts)

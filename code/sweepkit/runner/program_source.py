@@ -69,8 +69,8 @@ def _find_module(name: str, path: Sequence[str]) -> importlib.machinery.ModuleSp
     for part in rest:
         if found is None or not found.submodule_search_locations:
             return None
-        head = f"{head}.{part}"
-        found = importlib.machinery.PathFinder.find_spec(head, list(found.submodule_search_locations))
+        # By its last name alone: a folder without __init__.py would ask for its parents, which are not imported.
+        found = importlib.machinery.PathFinder.find_spec(part, list(found.submodule_search_locations))
     return found
 
 

@@ -174,6 +174,8 @@ def starts_no_program(command: Sequence[str], *, program: str | None) -> tuple[i
         words = words[1:]
         while words and _ASSIGNMENT.match(words[0][1]):
             words = words[1:]
+        if words and words[0][1].startswith("-"):
+            return None  # an option of env
     last = len(command) - 1
     if not words:
         return last, "the command starts no program: nothing follows the environment"
