@@ -35,6 +35,7 @@ class DryRun:
         mean_s: Mean duration of a measured run in seconds, None when none was measured.
         warnings: What the user should know.
         seeds: What `sweepkit.seeds_per_run` asks for, in words; "" without it.
+        note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
         fresh: Why each run is a fresh process, in words; "" when runs are forked from a warm one.
     """
 
@@ -47,6 +48,7 @@ class DryRun:
     warnings: tuple[str, ...]
     seeds: str = ""
     fresh: str = ""
+    note: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
@@ -93,6 +95,7 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
         mean_s=_measured_mean_s(plan),
         warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
         seeds=_seeds(spec),
+        note=spec.reader_note,
         fresh="" if start.missing else start.fresh,
     )
 
@@ -150,6 +153,7 @@ def dry_run_text(report: DryRun) -> str:
     lines += [report.seeds] if report.seeds else []
     lines += [f"each run is a fresh process: {report.fresh}"] if report.fresh else []
     lines += [f"warning: {warning}" for warning in report.warnings]
+    lines += [f"note: {report.note}"] if report.note else []
     for number, (params, command) in enumerate(zip(report.first[:5], report.commands[:5], strict=True)):
         lines.append(f"  {number}  {configuration(params)}")
         lines.append(f"     {shlex.join(command)}")
