@@ -13,7 +13,7 @@ import pytest
 from launching import WAIT_S, Bench, alive, wait_until
 from snapshots import words_of
 
-from sweepkit.agents.launcher import LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
@@ -241,13 +241,14 @@ AGENT = """\
     sys.path.insert(0, {code!r})
     from pathlib import Path
     from sweepkit.agents.launcher import *
+    from sweepkit.agents.warm_command import command_start
     folder = Path({folder!r})
     launcher = LocalLauncher(log=folder / "fs.log")
     for name, warm in (("one-1", True), ("two-1", False)):
         argv = (sys.executable, {program!r}, "stay")
         queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
             cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"),
-            warm=warm_program(argv) if warm else None))
+            warm=command_start(argv, env=os.environ, cwd=os.getcwd()).warm if warm else None))
         queue.get()
     print("up", flush=True)
     time.sleep(1000)
@@ -277,30 +278,6 @@ def test_leftovers_of_a_crash_are_found_by_their_environment(tmp_path):
         assert process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        (("/usr/bin/env", "PY", "SCRIPT", "--a=1"), ("SCRIPT", None, ("--a=1",))),
-        (("PY", "-u", "SCRIPT"), ("SCRIPT", None, ())),
-        (("PY", "-m", "tool", "x"), (None, "tool", ("x",))),
-        (("PY", "-O", "SCRIPT"), None),
-        (("python-other", "SCRIPT"), None),
-        (("PY", "missing.py"), None),
-        (("bash", "-c", "true"), None),
-        ((), None),
-    ],
-)
-def test_only_a_command_of_this_interpreter_is_run_warm(tmp_path, argv, expected):
-    script = tmp_path / "script.py"
-    script.write_text("")
-    names = {"PY": sys.executable, "SCRIPT": str(script)}
-    warm = warm_program(tuple(names.get(word, word) for word in argv))
-    if expected is None:
-        assert warm is None
-    else:
-        assert (warm.script, warm.module, warm.args) == (names.get(expected[0]), expected[1], expected[2])
-
-
 def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost(bench, launcher):
     gate = bench.folder / "gate"
     waiting = bench.write(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n", "third.py")
@@ -316,6 +293,23 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
     os.kill(server, signal.SIGTERM)
     os.kill(server, signal.SIGCONT)
     assert bench.next_of(queue).status == 0
+
+
+def test_why_a_command_is_not_forked_is_told_once(bench):
+    for _ in range(2):
+        log = bench.folder / "log"
+        spec = AttemptSpec(
+            attempt_id="a-1",
+            argv=("true",),
+            env={},
+            cwd="/",
+            log=log,
+            exit_file=log.with_suffix(".exit"),
+            fresh="because",
+        )
+        queue = bench.launcher.submit(spec)
+        assert isinstance(bench.next_of(queue), Started) and isinstance(bench.next_of(queue), Exited)
+    assert [note for note in bench.launcher.notes if "because" in note] == bench.launcher.notes[:1]
 
 
 def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):

@@ -10,7 +10,8 @@ from queue import Empty
 import psutil
 import pytest
 
-from sweepkit.agents.launcher import AttemptSpec, Exited, Started, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Exited, Started
+from sweepkit.agents.warm_command import command_start
 
 WAIT_S = 20
 
@@ -40,7 +41,7 @@ class Bench:
                 cwd=str(self.folder),
                 log=log,
                 exit_file=self.folder / f"{attempt}.exit.json",
-                warm=warm_program(argv) if warm else None,
+                warm=command_start(argv, env=os.environ, cwd=str(self.folder)).warm if warm else None,
                 lease_end=lease_end,
             )
         )

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from sweepkit.agents import descent
 from sweepkit.agents.forkserver import kill_group
 from sweepkit.agents.warm.preload import assigned_variables
+from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
@@ -45,21 +46,6 @@ serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WarmProgram:
-    """A Python program that can be run in a fork.
-
-    Args:
-        script: Absolute path of the script, or None for a module.
-        module: Name for `python -m`, or None.
-        args: What follows it on the command line.
-    """
-
-    script: str | None
-    module: str | None
-    args: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSpec:
     """All that is needed to start an attempt.
 
@@ -72,6 +58,7 @@ class AttemptSpec:
         exit_file: File that holds how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
         lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
+        fresh: Why it must be a fresh process, in words; told once.
     """
 
     attempt_id: str
@@ -82,6 +69,7 @@ class AttemptSpec:
     exit_file: Path
     warm: WarmProgram | None = None
     lease_end: float | None = None
+    fresh: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,32 +125,6 @@ def written_end(exit_file: Path) -> Exited | None:
         return None
 
 
-def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
-    """Return how to run a command in a fork of a warm interpreter, None when it is not such a command.
-
-    Recognized: [/usr/bin/env] PYTHON [-u] (SCRIPT.py | -m MODULE) ARGS…, where PYTHON is this interpreter. Any other
-    interpreter or option means a fresh process: a fork could not honour it.
-    """
-    words = list(argv)
-    if words and os.path.basename(words[0]) == "env":
-        words = words[1:]
-    if not words or not _is_this_python(words[0]):
-        return None
-    words = words[1:]
-    if words and words[0] == "-u":
-        words = words[1:]
-    if len(words) >= 2 and words[0] == "-m":
-        return WarmProgram(script=None, module=words[1], args=tuple(words[2:]))
-    if words and words[0].endswith(".py") and os.path.isfile(words[0]):
-        return WarmProgram(script=words[0], module=None, args=tuple(words[1:]))
-    return None
-
-
-def _is_this_python(word: str) -> bool:
-    # Compared by path, not by its target: a virtual environment's interpreter is a link to the system's.
-    return os.path.abspath(word) == os.path.abspath(python())
-
-
 class AttemptLauncher(Protocol):
     """What an agent needs to start attempts. `LocalLauncher` is ours; a stand-in keeps the same promises.
 
@@ -190,7 +152,7 @@ class AttemptLauncher(Protocol):
         ...
 
 
-class Learned:
+class _Learned:
     """What forks of one program told about its imports, for the next fork server.
 
     Attributes:
@@ -204,10 +166,10 @@ class Learned:
         self.avoid: set[str] = set()
         self.lessons = 0
 
-    def guess(self, program: WarmProgram | None) -> None:
+    def guess(self, program: WarmProgram | None, cwd: str) -> None:
         """Begin with the variables that the script's text shows to be set."""
         if program is not None and program.script is not None:
-            self.env.update(assigned_variables(program.script))
+            self.env.update(assigned_variables(os.path.join(cwd, program.script)))
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Take what a fork server says (event "learned")."""
@@ -249,7 +211,7 @@ class LocalLauncher:
         self._cold = cold
         self._env = {**(env or {}), descent.OWNER_ENV: owner, **descent.EnvironmentBlock.room()}
         self._first: AttemptSpec | None = None  # the server imports in the environment of a run
-        self._learned = Learned()
+        self._learned = _Learned()
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
@@ -257,6 +219,7 @@ class LocalLauncher:
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
+        self._told: set[str] = set()  # why commands need a fresh process
         self._generation = 0
         self._silent_ends = 0  # fork servers in a row that died before they said anything
         self._broken = ""
@@ -413,10 +376,17 @@ class LocalLauncher:
             spec.log.touch()  # it may be followed before the process exists
             if self._first is None:
                 self._first = spec
-                self._learned.guess(spec.warm)
+                self._learned.guess(spec.warm, spec.cwd)
                 self._start_server()
+            self._tell_fresh(spec)
             self._send_start(spec)
         return queue
+
+    def _tell_fresh(self, spec: AttemptSpec) -> None:
+        """Say once why a command is not forked, unless nothing is."""
+        if spec.fresh and not self._cold and spec.fresh not in self._told:
+            self._told.add(spec.fresh)
+            self._notify(f"starting every run in a fresh process: {spec.fresh}")
 
     def _send_start(self, spec: AttemptSpec) -> None:
         warm = None if self._cold else spec.warm

@@ -11,7 +11,7 @@ _MIND_FORKS = frozenset({"filelock", "fsspec", "huggingface_hub", "joblib", "mul
 # Random at import, and of no consequence for what a program computes or writes: keys within the process, telemetry.
 _HARMLESS_DRAWS = frozenset(
     {
-        "multiprocessing.process",  # the authentication key: a fork gets its own, see program.renew
+        "multiprocessing.process",  # the authentication key: a fork gets its own, see program._renew
         "opentelemetry.context",
         "opentelemetry.trace.propagation",
         "torch.distributed._composable.contract",

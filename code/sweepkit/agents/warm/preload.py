@@ -99,7 +99,7 @@ def _collect_module(module: str, path: list[str], names: dict[str, None]) -> Non
 
 def _collect(file: Path, path: list[str], names: dict[str, None], seen: set[Path], package: str = "") -> None:
     """Add the imports of a file; follow the local ones."""
-    if file in seen or file.suffix != ".py":
+    if file in seen or file.suffix not in ("", ".py"):  # `torchrun` and its like have none
         return
     seen.add(file)
     try:

@@ -54,7 +54,7 @@ def run(program: dict[str, Any], argv: list[str], shelf: Shelf, generators: Iter
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
     """
-    renew(shelf, generators)
+    _renew(shelf, generators)
     _command_line(program, argv)
     main = _new_main()
     shared = [*shelf.modules.values(), *(sys.modules[name] for name in shelf.base if name in sys.modules)]
@@ -102,11 +102,12 @@ def _run_module(name: str) -> None:
 
 
 def _run_script(script: str, main: types.ModuleType) -> None:
-    loader = importlib.machinery.SourceFileLoader("__main__", script)
-    main.__dict__.update({"__file__": script, "__cached__": None, "__loader__": loader})
-    with open(script, "rb") as file:
-        source = file.read()
-    exec(compile(source, script, "exec", dont_inherit=True), main.__dict__)
+    file = os.path.join(os.getcwd(), script)
+    loader = importlib.machinery.SourceFileLoader("__main__", file)
+    main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
+    with open(file, "rb") as opened:
+        source = opened.read()
+    exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
 
 
 def _print_traceback(error: BaseException) -> None:
@@ -117,7 +118,7 @@ def _print_traceback(error: BaseException) -> None:
     sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
-def renew(shelf: Shelf, generators: Iterable[Any]) -> None:
+def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
     modules = shelf.modules  # nothing was handed over yet
     if (tempfile := modules.get("tempfile")) is not None:

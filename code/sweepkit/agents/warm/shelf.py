@@ -39,7 +39,7 @@ class Mismatch(NamedTuple):
     reason: str
 
 
-class Group(NamedTuple):
+class ImportGroup(NamedTuple):
     """All modules that the import of one brings, in the order of their import, and what they rely on."""
 
     modules: tuple[tuple[str, types.ModuleType], ...]
@@ -69,7 +69,7 @@ class Shelf:
         self.environ: dict[str, str] = dict(os.environ)
         self.modules: dict[str, types.ModuleType] = {}
         self._refuse = refuse
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, ImportGroup] = {}
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
         self._listed: dict[str, set[str]] = {}
         self._forked = False
@@ -163,7 +163,7 @@ class Shelf:
             self._refuse(wrong)
         return self._hand_over(name, group)
 
-    def _hand_over(self, name: str, group: Group) -> importlib.machinery.ModuleSpec:
+    def _hand_over(self, name: str, group: ImportGroup) -> importlib.machinery.ModuleSpec:
         module = self.modules[name]
         loaded = sys.modules
         taken = self.modules
@@ -178,7 +178,7 @@ class Shelf:
                 seen.repeat()
         return _spec(name, module)
 
-    def _what_fails(self, group: Group) -> Mismatch | None:
+    def _what_fails(self, group: ImportGroup) -> Mismatch | None:
         """Return the first thing that the modules of a group rely on and that does not hold here."""
         if group.unlike is not None:
             module, what = group.unlike
@@ -200,13 +200,13 @@ class Shelf:
     def _variable(self, module: str, variable: str, value: str | None) -> Mismatch:
         return Mismatch("env", module, variable, value, f"{module} reads {variable} when it is imported")
 
-    def _native_variable(self, group: Group) -> Mismatch | None:
+    def _native_variable(self, group: ImportGroup) -> Mismatch | None:
         """Return a variable that native libraries read when they are loaded, and that the program changed meanwhile."""
         now = os.environ
         for variable in {*now, *self.environ}:
             if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
                 for name, module in group.modules:
-                    if name in self.modules and is_extension(module) and not _of_python(module):
+                    if name in self.modules and _is_extension(module) and not _of_python(module):
                         return Mismatch(
                             "env",
                             name,
@@ -216,7 +216,7 @@ class Shelf:
                         )
         return None
 
-    def _shadowed(self, group: Group) -> Mismatch | None:
+    def _shadowed(self, group: ImportGroup) -> Mismatch | None:
         """Return a module that an import here would find elsewhere: `sys.path` is not what it was."""
         if sys.path == self.path:
             return None
@@ -235,7 +235,7 @@ class Shelf:
                     return Mismatch("path", name, "", None, f"the program took {_home(module)} from sys.path")
         return None
 
-    def _replaced(self, group: Group) -> Mismatch | None:
+    def _replaced(self, group: ImportGroup) -> Mismatch | None:
         loaded = sys.modules
         for name, module in group.modules:
             if loaded.get(name, module) is not module:
@@ -274,13 +274,13 @@ class Shelf:
                     todo.append(need)
         return found
 
-    def _group(self, name: str) -> Group:
+    def _group(self, name: str) -> ImportGroup:
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = self._make_group(name)
         return group
 
-    def _make_group(self, name: str) -> Group:
+    def _make_group(self, name: str) -> ImportGroup:
         reach = self._reach(name)
         modules = tuple((other, module) for other, module in self.modules.items() if other in reach)
         env: list[tuple[str, str, str | None]] = []
@@ -303,7 +303,7 @@ class Shelf:
             if unlike is None and (what := self._unlike(other)):
                 unlike = (other, what)
         tops = frozenset(other.partition(".")[0] for other, _ in modules)
-        return Group(modules, tops, tuple(env), tuple(prefixes), cwd, unlike)
+        return ImportGroup(modules, tops, tuple(env), tuple(prefixes), cwd, unlike)
 
     def _unlike(self, name: str) -> str:
         seen = self.watch.of.get(name)
@@ -354,7 +354,7 @@ def _is_module(entry: str, item: str) -> bool:
     )
 
 
-def is_extension(module: types.ModuleType) -> bool:
+def _is_extension(module: types.ModuleType) -> bool:
     """Return whether a module is compiled: it cannot be loaded twice in one process."""
     return (getattr(module, "__file__", None) or "").endswith(_SUFFIXES)
 

@@ -151,7 +151,7 @@ class ImportWatch:
                 return super().__getitem__(key)
 
             def __iter__(self) -> Any:
-                if (module := executing()) is not None:
+                if (module := _executing()) is not None:
                     watch[module].whole_env = True
                 return super().__iter__()
 
@@ -177,12 +177,12 @@ class ImportWatch:
             or sys._getframe(4).f_globals.get("__name__") == "tempfile"
         ):
             return  # where temporary files go is asked again in a fork
-        module = executing()
+        module = _executing()
         if module is not None and isinstance(key, str) and key not in self._written:
             self[module].env.setdefault(key, None if raw is None else os.fsdecode(raw))
 
     def _write(self, key: Any, value: Any) -> None:
-        module = executing()
+        module = _executing()
         if module is not None:
             self._written.add(key)
             self[module].sets.append((key, value))
@@ -194,7 +194,7 @@ class ImportWatch:
             real = getattr(list, name)
 
             def method(self: Any, *arguments: Any) -> Any:
-                if (module := executing()) is not None:
+                if (module := _executing()) is not None:
                     watch[module].unlike = "argv"
                 return real(self, *arguments)
 
@@ -247,7 +247,7 @@ class ImportWatch:
 
         def keeping(kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
             def register(function: Any, *arguments: Any, **named: Any) -> Any:
-                module = executing()
+                module = _executing()
                 if module is None or getattr(function, "__module__", None) == "weakref":
                     return real(function, *arguments, **named)
                 self[module].handlers.append((kind, (function, arguments, named)))
@@ -262,7 +262,7 @@ class ImportWatch:
     def _cwd(self, real: Callable[[], str]) -> Callable[[], str]:
         def getcwd() -> str:
             found = real()
-            if (module := executing()) is not None:
+            if (module := _executing()) is not None:
                 self[module].cwd = found
             return found
 
@@ -273,7 +273,7 @@ class ImportWatch:
 
         def init(self: Any, *arguments: Any, **named: Any) -> None:
             real(self, *arguments, **named)
-            if (module := executing()) is not None:
+            if (module := _executing()) is not None:
                 watch[module].folders.append((weakref.ref(self), arguments, named))
 
         return init
@@ -283,7 +283,7 @@ class ImportWatch:
 
         def observed(*arguments: Any, **named: Any) -> Any:
             caller = sys._getframe(1).f_globals.get("__name__")
-            if caller not in beneath and (module := executing()) is not None:
+            if caller not in beneath and (module := _executing()) is not None:
                 self[module].unlike = self[module].unlike or what
             return real(*arguments, **named)
 
@@ -297,7 +297,7 @@ class _Finder:
         self._watch = watch
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        for importer in (asking(), executing()):
+        for importer in (_asking(), _executing()):
             if importer is not None and importer != name:
                 self._watch[importer].needs.add(name)
         package = sys.modules.get(name.rpartition(".")[0])
@@ -315,7 +315,7 @@ def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
     return f"{base}.{name}" if name else base
 
 
-def executing() -> str | None:
+def _executing() -> str | None:
     """Return the module whose body is being executed, innermost; None when none is."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -325,7 +325,7 @@ def executing() -> str | None:
     return None
 
 
-def asking() -> str | None:
+def _asking() -> str | None:
     """Return the module whose code, at its top or in a function, asked for an import."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None:
