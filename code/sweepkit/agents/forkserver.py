@@ -25,6 +25,8 @@ Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"even
 "cpu_s", "duration_s"}`.
 """
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import ctypes
