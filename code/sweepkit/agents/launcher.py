@@ -541,7 +541,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
             is thawed to end: thawed by somebody else it might start first what it was asked to.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := descent.family(owner, descent.OWNER_ENV):
+    while pids := descent.bearers(owner, descent.OWNER_ENV):
         if time.monotonic() > deadline:
             descent.kill_family(owner, descent.OWNER_ENV)
             return

@@ -176,8 +176,10 @@ class Execution:
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
-        self.fenced = True
         self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+        if not self.fenced:
+            kill_leftovers(self.attempt.attempt_id)  # at once: the fork server may be frozen
+        self.fenced = True
 
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
