@@ -115,6 +115,8 @@ wandb: Find logs at: x
         ('raise KeyboardInterrupt("no more")', "    ^^^^^^^^^^^^^\n", ": no more", FailureKind.PROGRAM),
         ("signal.raise_signal(signal.SIGINT)", "    ^^^^^^\n", "", FailureKind.PROGRAM),
         ("os.kill(os.getpid(), 2)", "", "", FailureKind.PROGRAM),
+        ("if bad: raise KeyboardInterrupt", "", "", FailureKind.PROGRAM),
+        ("self.praise(x)", "", "", FailureKind.KILLED),
         ("loss.backward()", "", "", FailureKind.KILLED),
         ("time.sleep(10)", "    ~~~~~^^^^\n", "", FailureKind.KILLED),
     ],

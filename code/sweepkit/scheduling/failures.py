@@ -33,7 +33,7 @@ _SIGNAL_NAMES = {
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
-_RAISES = re.compile(r"raise\b|(signal\.)?raise_signal\(|os\.kill\(os\.getpid\(\)|_thread\.interrupt_main\(")
+_RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WANDB_LINE = "wandb:"  # what W&B's client says at the end of a run, after the program's own last words
 
@@ -145,7 +145,7 @@ def _raised_interrupt(log_tail: str) -> bool:
     lines = [line.strip() for line in _COLOUR.sub("", log_tail).splitlines()]
     end = max(at for at, line in enumerate(lines) if line.startswith("KeyboardInterrupt"))
     sources = [line for line in lines[:end] if line.strip("^~ ")]  # below a source line Python marks the part meant
-    return bool(sources) and _RAISES.match(sources[-1]) is not None
+    return bool(sources) and _RAISES.search(sources[-1]) is not None
 
 
 def _without_numbers(text: str) -> str:
