@@ -91,7 +91,8 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     name = words[0]
     found = _executable(name, env=env, cwd=cwd)
     if found is None:
-        return CommandStart(fresh=f"{name} is not a Python program", missing=_why_missing(name, cwd))
+        told = _why_missing(name, cwd)
+        return CommandStart(fresh=told, missing=told)
     if is_this_python(found):
         return _of_python(words[1:], cwd)
     if _PYTHON.fullmatch(os.path.basename(name)):
