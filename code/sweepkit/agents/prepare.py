@@ -51,6 +51,11 @@ class Workplace:
     base_config: str | None
     inherited: Mapping[str, str]
 
+    @property
+    def sweep(self) -> str:
+        """Return the sweep's name as its folder has it."""
+        return self.paths.root.name.removeprefix("sweep_")
+
 
 def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = False) -> AttemptSpec:
     """Write an attempt's parameter files and return what starts it.
@@ -100,10 +105,10 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES
     }
     project = place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
-    sweep, naming = place.paths.root.name.removeprefix("sweep_"), place.spec.extensions.wandb
+    naming = place.spec.extensions.wandb
     env.update(
         wandb_environment(
-            run_card(place.spec, sweep, attempt.run, project=project, entity=place.spec.entity or ""),
+            run_card(place.spec, place.sweep, attempt.run, project=project, entity=place.spec.entity or ""),
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             mode=None if naming is None else naming.mode,
@@ -139,15 +144,25 @@ def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+def name_of_run(place: Workplace, run: RunRecord) -> str:
+    """Return the name of a run whose program does not give it another one."""
+    return run_card(place.spec, place.sweep, run).name
+
+
 def run_card(spec: SweepSpec, sweep: str, run: RunRecord, *, project: str = "", entity: str = "") -> RunCard:
-    """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise."""
+    """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise.
+
+    Its name is the one rule for it: what its program called it, else the sweep's template, else `RunRecord.name`.
+    """
     naming = spec.extensions.wandb or WandbNaming()
+    template = naming.name or ""
     return RunCard(
         run_id=run.run_id,
         group=sweep if naming.group is None else naming.group.format(sweep=sweep),
         project=project,
         entity=entity,
-        name=(naming.name or "").format(sweep=sweep, run_id=run.run_id, number=run.number),
+        name=run.outcome.get("name") or template.format(sweep=sweep, run_id=run.run_id, number=run.number) or run.name,
+        sweep_id="" if naming.sweep_id is False else run.sweep_id,
         job_type=naming.job_type or "",
         tags=tuple(naming.tags),
     )

@@ -27,7 +27,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
-from sweepkit.agents.prepare import prepare, seed_of_attempt
+from sweepkit.agents.prepare import name_of_run, prepare, seed_of_attempt
 from sweepkit.agents.results import log_tail
 from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
@@ -375,6 +375,7 @@ class Execution:
 
     def _measures(self, ended: Exited) -> dict[str, Any]:
         return {
+            **self._name(),
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
             "duration_s": self.took_s,
@@ -391,6 +392,12 @@ class Execution:
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
+
+    def _name(self) -> dict[str, Any]:
+        """Return the run's name when it is not the one that follows from its id: the program's own, or a template's."""
+        run, own = self.attempt.run, self.wandb.run
+        name = (own.name if own else "") or name_of_run(self.context.place, run)
+        return {} if name == run.name and "name" not in run.outcome else {"name": name}
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}

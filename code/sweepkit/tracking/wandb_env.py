@@ -1,8 +1,9 @@
 """How an unmodified W&B script gets its parameters: an environment and a parameter file, as `wandb agent` gives them.
 
 `wandb.init()` reads WANDB_SWEEP_PARAM_PATH, takes the parameters into `wandb.config` and locks them there. It works
-offline and without any server. WANDB_SWEEP_ID is never set: W&B would write it into the run's record, and `wandb sync`
-would later fail because no server knows that sweep (wandb/wandb#8115); the group says what belongs together.
+offline and without any server. WANDB_SWEEP_ID is our own id of the sweep, so that scripts which build a path of it run
+as under W&B's agent. No server knows it: `wandb sync` of such a folder fails (wandb/wandb#8115), while `--push` sends
+files of its own, without it. `sweepkit.wandb.sweep_id: false` leaves it out.
 
 Knows nothing of processes: who starts one merges this environment over its own, without FOREIGN_VARIABLES.
 """
@@ -48,6 +49,8 @@ class RunCard:
             W&B: two runs of one id would be one on the server.
         entity: W&B entity; "" for the user's default.
         name: Display name; "" for W&B's choice.
+        sweep_id: What `wandb.run.sweep_id` answers; "" for None. With one, too, a script's own `project` and so on are
+            ignored.
         job_type: W&B's job type.
         tags: W&B's tags, without commas; on a server they stand beside the program's own.
     """
@@ -57,6 +60,7 @@ class RunCard:
     project: str = ""
     entity: str = ""
     name: str = ""
+    sweep_id: str = ""
     job_type: str = ""
     tags: tuple[str, ...] = ()
 
@@ -92,7 +96,8 @@ def wandb_environment(
         variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
     optional = {
         # Of what a sweep's agent does by WANDB_SWEEP_ID this is the half that leaves no trace in the run's record.
-        "WANDB_LAUNCH": "true" if card.project else "",
+        "WANDB_LAUNCH": "true" if card.project and not card.sweep_id else "",
+        "WANDB_SWEEP_ID": card.sweep_id,
         "WANDB_PROJECT": card.project,
         "WANDB_ENTITY": card.entity,
         "WANDB_NAME": card.name,
