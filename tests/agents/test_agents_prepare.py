@@ -19,7 +19,7 @@ from sweepkit.model.records import Attempt, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.sweep_config.read import from_config
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, hook_environment, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}
 ATTEMPT = Attempt(
@@ -83,6 +83,7 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
     assert env == {
         "PATH": os.environ["PATH"],
         **contract,
+        **hook_environment(paths.wandb_notes("abc-2"), {}),
         "TMPDIR": str(temp_dir("abc-2")),
         "TORCHINDUCTOR_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "inductor"),
         "TRITON_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "triton"),

@@ -44,6 +44,7 @@ from typing import Any, NoReturn
 
 from sweepkit.agents.preload import is_local, modules_of_program
 from sweepkit.environ import ATTEMPT_ENV
+from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -250,6 +251,7 @@ class _ForkServer:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
         _set_environment(request["env"])
+        wandb_hook.install()
         known = frozenset(sys.modules)
         status = _run_program(warm, self.path)
         _send_modules(self.modules_write, known)

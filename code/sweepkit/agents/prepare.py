@@ -28,7 +28,13 @@ from sweepkit.paths import SweepPaths, python
 from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import (
+    FOREIGN_VARIABLES,
+    RunCard,
+    hook_environment,
+    wandb_environment,
+    write_parameters,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     env.update(
         isolating_environment(attempt.attempt_id, slot.index, cache=place.paths.cache, inherited=place.inherited)
     )
+    env |= hook_environment(place.paths.wandb_notes(attempt.attempt_id), env)
     env[ATTEMPT_ENV] = attempt.attempt_id
     env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
     env[RUN_DIR_ENV] = str(run_dir)

@@ -20,6 +20,7 @@ from typing import Any
 from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
 from sweepkit.files import write_atomically
+from sweepkit.tracking.wandb_hook import NOTES_ENV
 
 # What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
 FOREIGN_VARIABLES = frozenset(
@@ -35,6 +36,7 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_SERVICE",
     }
 )
+_STARTUP = os.fspath(Path(__file__).with_name("startup"))
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 
@@ -106,6 +108,17 @@ def wandb_environment(
         ASKED_ENV: "offline" if mode == "offline" else "",
     }
     return variables | {key: value for key, value in optional.items() if value}
+
+
+def hook_environment(notes: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which every Python process of an attempt installs `wandb_hook`.
+
+    Args:
+        notes: The file in which they note where W&B's client writes.
+        environ: The attempt's environment so far; its own PYTHONPATH follows ours.
+    """
+    path = os.pathsep.join(filter(None, (_STARTUP, environ.get("PYTHONPATH"))))
+    return {NOTES_ENV: os.fspath(notes), "PYTHONPATH": path}
 
 
 def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) -> None:
