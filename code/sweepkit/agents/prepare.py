@@ -35,6 +35,7 @@ from sweepkit.tracking.wandb_env import (
     wandb_environment,
     write_parameters,
 )
+from sweepkit.tracking.wandb_file import WandbTail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +111,10 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         for name, value in place.inherited.items()
         if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES
     }
-    project = place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
     naming = place.spec.extensions.wandb
     env.update(
         wandb_environment(
-            run_card(place.spec, place.sweep, attempt.run, project=project, entity=place.spec.entity or ""),
+            run_card(place.spec, place.sweep, attempt.run, project=_project(place), entity=place.spec.entity or ""),
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             mode=None if naming is None else naming.mode,
@@ -149,6 +149,22 @@ def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
     own = _own_seed(place, attempt)
     text = place.inherited.get(SEED_ENV, "").strip() if own is None else str(own)
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def wandb_tail(place: Workplace, run: RunRecord, attempt_id: str) -> WandbTail:
+    """Return the reader of what an attempt's program logs to W&B."""
+    paths, card = place.paths, run_card(place.spec, place.sweep, run, project=_project(place))
+    return WandbTail(
+        paths.wandb_dir(run.run_id, attempt_id),
+        notes=paths.wandb_notes(attempt_id),
+        log=paths.log(attempt_id),
+        cwd=place.cwd,
+        run_id=run.run_id if card.sweep_id or card.project else None,  # else a program may give its run an id
+    )
+
+
+def _project(place: Workplace) -> str:
+    return place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
 
 
 def name_of_run(place: Workplace, run: RunRecord) -> str:

@@ -11,8 +11,8 @@ impossible (`python -E`, an emptied environment) a run has what W&B's own variab
 
 It runs in the program's own interpreter, so it imports the standard library only and takes any Python from 3.9 on.
 
-Notes are lines of JSON, appended whole by any process of the attempt: `{"pid", "rank"}` before an `init`, and
-`{"pid", "rank", "file"}` after it; `file` is None when nothing is written.
+Notes are lines of JSON, appended whole by any process of the attempt: `{"pid", "rank", "time", "file"}`
+before an `init` with a `file` of None, and after it with the path; "" when nobody knows it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -88,9 +89,8 @@ def _wrap(module: Any) -> None:
 def _init(module: Any, real: _Function) -> _Function:
     def init(*args: Any, **kwargs: Any) -> Any:
         _stay_offline(module, kwargs)
-        rank = _rank()
-        earlier = _note({"pid": os.getpid(), "rank": rank})
-        if earlier:
+        note = {"pid": os.getpid(), "rank": _rank(), "time": time.time(), "file": None}
+        if _note(note):
             _write_elsewhere(module)
         run = None
         try:
@@ -98,7 +98,7 @@ def _init(module: Any, real: _Function) -> _Function:
             return run
         finally:
             if run is not None:
-                _note({"pid": os.getpid(), "rank": rank, "file": _file_of(run)})
+                _note({**note, "file": _file_of(run)})
 
     return init
 
