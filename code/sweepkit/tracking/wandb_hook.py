@@ -79,7 +79,7 @@ def _wrap(module: Any) -> None:
         real = getattr(module, name, None)
         if real is None or hasattr(real, "_sweepkit"):
             continue
-        wrapped = functools.wraps(real)(make(module, real))
+        wrapped: Any = functools.wraps(real)(make(module, real))
         wrapped._sweepkit = True
         for holder in (module, getattr(module, "sdk", None)):
             if getattr(holder, name, None) is real:

@@ -13,7 +13,7 @@ _ours = sys.modules.get("sitecustomize")
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _here or not entry]
 try:
     del sys.modules["sitecustomize"]
-    import sitecustomize  # noqa: F401 - the environment's own
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the environment's own
 except ImportError as error:
     if error.name != "sitecustomize":
         raise
