@@ -83,7 +83,11 @@ def test_what_wandb_says_at_the_end_is_not_why_the_program_failed():
     first = classify(3, "no \x1b[31mdata\x1b[0m\n" + WANDB_LAST_WORDS.format("abc"))
     assert first.reason == "exit code 3: no data"
     assert first.signature == classify(3, "no data\n" + WANDB_LAST_WORDS.format("xyz")).signature
-    assert "Find logs" in classify(3, WANDB_LAST_WORDS.format("abc")).reason  # it said nothing itself
+    for line in (WANDB_LAST_WORDS, "[rank0]: wandb: Find logs at: {}\n", "wandb: 🚀 View run at {}\n"):
+        assert classify(3, line.format("abc")).reason == "exit code 3: no output"  # it said nothing itself
+    assert classify(3, "no data wandb: Find logs at: x").reason == "exit code 3: no data"
+    refused = "wandb: ERROR api_key not configured (no-tty)\n" + WANDB_LAST_WORDS.format("abc")
+    assert classify(3, refused).reason == "exit code 3: wandb: ERROR api_key not configured (no-tty)"
     coloured = traceback("KeyError: 1").replace("KeyError", "\x1b[1;35mKeyError\x1b[0m")
     assert classify(1, coloured).reason == "KeyError: 1 (exit code 1)"
 

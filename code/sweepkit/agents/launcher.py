@@ -25,6 +25,7 @@ from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
+from sweepkit.tracking.wandb_hook import NOTES_ENV
 
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
@@ -179,7 +180,7 @@ class _Learned:
 
     def apply(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment in which a server imports."""
-        merged = {**env, **self.env, ATTEMPT_ENV: None}  # it is no attempt's process
+        merged = {**env, **self.env, ATTEMPT_ENV: None, NOTES_ENV: None}  # it is no attempt's process
         return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -35,7 +35,12 @@ _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
 _RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_WANDB_LINE = "wandb:"  # what W&B's client says at the end of a run, after the program's own last words
+# What W&B's client says at the end of a run, after the program's own last words and perhaps on their line; "[rank0]: "
+# is torchrun's. Of it only an error can be why a program failed.
+_WANDB_LINE = re.compile(
+    r"(^(\[[^\]]*\]:?)?\s*|(?=wandb: .{0,3}(Find logs at|View run|You can sync|Synced ))) *wandb:.*$"
+)
+_WANDB_ERROR = re.compile(r"\bwandb: +(ERROR|CRITICAL)\b")
 
 
 class FailureKind(StrEnum):
@@ -154,9 +159,10 @@ def _without_numbers(text: str) -> str:
 
 
 def _last_words(log_tail: str) -> list[str]:
-    """Return the lines of a log without colours and without W&B's own, unless there are only those."""
-    lines = [line for line in _COLOUR.sub("", log_tail).splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith(_WANDB_LINE)] or lines
+    """Return the lines of a log without colours and without W&B's own; its errors when there are no others."""
+    lines = _COLOUR.sub("", log_tail).splitlines()
+    own = [line for line in (_WANDB_LINE.sub("", line).rstrip() for line in lines) if line.strip()]
+    return own or [line for line in lines if _WANDB_ERROR.search(line)]
 
 
 def failure_reason(status: int, log_tail: str) -> str:
