@@ -28,7 +28,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
 OUT_ENV = "PARITY_OUT"
-WAIT_S = 100
+WAIT_S = 40
 _OBSERVE = f"""\
 def observe(_out=__import__("os").environ[{OUT_ENV!r}], **facts):
     import json
