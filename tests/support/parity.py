@@ -20,15 +20,16 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
+from queue import Empty, SimpleQueue
 from unittest import mock
 
-from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, Started, warm_program
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
 OUT_ENV = "PARITY_OUT"
-WAIT_S = 40
+WAIT_S = 30
+_HUNG = f"still ran after {WAIT_S} s"
 _OBSERVE = f"""\
 def observe(_out=__import__("os").environ[{OUT_ENV!r}], **facts):
     import json
@@ -163,14 +164,14 @@ class Bench:
         if row.together:
             place.restore()
             started = [place.submit(self.launcher) for _ in range(2)]
-            draws += (seen := [place.ended(one) for one in started])
+            draws += (seen := [place.ended(self.launcher, one) for one in started])
             pairs = [(fresh[0], one) for one in seen]
         while len(pairs) < 3 and sum(bool(one.warm) for _, one in pairs) < 2:
             if row.edits and len(pairs) == 1:
                 place.write(row.edits)
                 fresh.append(place.fresh())
             place.restore()
-            draws.append(place.ended(place.submit(self.launcher)))
+            draws.append(place.ended(self.launcher, place.submit(self.launcher)))
             pairs.append((fresh[-1], draws[-1]))
         return Outcome(
             row=row,
@@ -278,14 +279,15 @@ class _Place:
                 start_new_session=True,
             )
         try:
-            status = process.wait(timeout=WAIT_S)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            status: int | str = process.wait(timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            status = _HUNG
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         return self._seen(attempt, log, status, None)
 
-    def submit(self, launcher: LocalLauncher) -> tuple[str, Path, object]:
+    def submit(self, launcher: LocalLauncher) -> tuple[str, Path, "SimpleQueue[Event]"]:
         """Start the command as the agent does."""
         attempt, out = self.attempt()
         argv, log = self.argv(), self.root / f"{attempt}.log"
@@ -300,17 +302,21 @@ class _Place:
         )
         return attempt, log, launcher.submit(spec)
 
-    def ended(self, submitted: tuple[str, Path, object]) -> Seen:
+    def ended(self, launcher: LocalLauncher, submitted: tuple[str, Path, "SimpleQueue[Event]"]) -> Seen:
         """Wait for the end of an attempt and return what it showed."""
         attempt, log, queue = submitted
+        started = queue.get(timeout=WAIT_S)
+        assert isinstance(started, Started), started
         try:
-            started, exited = queue.get(timeout=WAIT_S), queue.get(timeout=WAIT_S)
+            exited = queue.get(timeout=WAIT_S)
         except Empty:
-            raise AssertionError(f"{attempt} said nothing in {WAIT_S} s; its log: {log.read_text()[-2000:]}") from None
-        assert isinstance(started, Started) and isinstance(exited, Exited), (started, exited)
+            launcher.signal(attempt, signal.SIGKILL)
+            queue.get(timeout=WAIT_S)
+            return self._seen(attempt, log, _HUNG, started.warm)
+        assert isinstance(exited, Exited), exited
         return self._seen(attempt, log, exited.status, started.warm)
 
-    def _seen(self, attempt: str, log: Path, status: int | None, warm: bool | None) -> Seen:
+    def _seen(self, attempt: str, log: Path, status: int | str | None, warm: bool | None) -> Seen:
         facts: dict[str, object] = {}
         out = self.root / f"{attempt}.jsonl"
         for line in out.read_text().splitlines() if out.exists() else ():
