@@ -23,6 +23,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from unittest import mock
 
+import pytest
+
 from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, Started, warm_program
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
@@ -37,6 +39,8 @@ def observe(_out=__import__("os").environ[{OUT_ENV!r}], **facts):
         file.write(json.dumps(facts, default=repr) + "\\n")
 """
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+# The one line that a run may say more than a fresh process: that it became one.
+_AGAIN = re.compile(r"^sweepkit: begun again in a fresh process: .*\n")
 _NUMBERS = itertools.count(1)
 
 
@@ -60,6 +64,8 @@ class Row:
         draws: Observations that must differ from run to run, fresh or warm.
         may_differ: Observations ("status", "output", "files" too) that may differ, each with the reason.
         together: Two warm runs at once instead of one after another.
+        slow: It is left out of a quick run.
+        cold: Why none of its runs is a fork.
     """
 
     name: str
@@ -77,6 +83,12 @@ class Row:
     may_differ: Mapping[str, str] = field(default_factory=dict)
     together: bool = False
     slow: bool = False
+    cold: str = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether its agent must be one of its own."""
+        return bool(self.env or self.installed)
 
 
 def row(name: str, program: str | bytes, **options: object) -> Row:
@@ -93,10 +105,10 @@ def _dedent(text: str | bytes) -> str | bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one process showed: its facts, exit status, output and files; `warm`: None for the fresh one."""
+    """What one process showed: its facts (exit status, output and files too), and how it ran: see Outcome."""
 
     facts: dict[str, object]
-    warm: bool | None
+    way: str
 
     def __getitem__(self, key: str) -> object:
         return self.facts.get(key, "(nothing)")
@@ -104,19 +116,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the processes of a row showed, and in what they differ: (observation, fresh, warm)."""
+    """In what the runs of a row differ: (observation, fresh, warm).
+
+    Its `ways` are how the runs came to be: "warm", "begun again" (a fork that executed the command in its own place),
+    "fresh process".
+    """
 
     row: Row
-    warm: list[bool]
+    ways: list[str]
     differences: list[tuple[str, object, object]]
 
     def __str__(self) -> str:
         lines = [f"{key}: fresh {_short(fresh)} | warm {_short(warm)}" for key, fresh, warm in self.differences]
-        return "\n".join([f"{self.row.name} ({_ways(self.warm)})", *lines])
-
-
-def _ways(warm: list[bool]) -> str:
-    return ", ".join("warm" if one else "fresh process" for one in warm)
+        return "\n".join([f"{self.row.name} ({', '.join(self.ways)})", *lines])
 
 
 def _short(value: object, longest: int = 700) -> str:
@@ -166,7 +178,7 @@ class Bench:
             started = [place.submit(self.launcher) for _ in range(2)]
             draws += (seen := [place.ended(self.launcher, one) for one in started])
             pairs = [(fresh[0], one) for one in seen]
-        while len(pairs) < 3 and sum(bool(one.warm) for _, one in pairs) < 2:
+        while len(pairs) < 3 and sum(one.way == "warm" for _, one in pairs) < 2:
             if row.edits and len(pairs) == 1:
                 place.write(row.edits)
                 fresh.append(place.fresh())
@@ -175,8 +187,8 @@ class Bench:
             pairs.append((fresh[-1], draws[-1]))
         return Outcome(
             row=row,
-            warm=[bool(one.warm) for _, one in pairs],
-            differences=[*_differences(row, pairs), *_repeated(row, draws)],
+            ways=[one.way for _, one in pairs],
+            differences=[*_differences(row, pairs), *_repeated(row, draws), *_never_warm(row, pairs)],
         )
 
 
@@ -187,6 +199,11 @@ def _differences(row: Row, pairs: Iterable[tuple[Seen, Seen]]) -> list[tuple[str
             if key not in row.may_differ and key not in row.draws and fresh[key] != warm[key]:
                 found.setdefault(key, (key, fresh[key], warm[key]))
     return list(found.values())
+
+
+def _never_warm(row: Row, pairs: Iterable[tuple[Seen, Seen]]) -> list[tuple[str, object, object]]:
+    ways = {one.way for _, one in pairs}
+    return [] if bool(row.cold) == (ways == {"fresh process"}) else [("way", row.cold or "warm is expected", ways)]
 
 
 def _repeated(row: Row, draws: list[Seen]) -> list[tuple[str, object, object]]:
@@ -285,7 +302,7 @@ class _Place:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return self._seen(attempt, log, status, None)
+        return self._seen(attempt, log, status, "fresh process")
 
     def submit(self, launcher: LocalLauncher) -> tuple[str, Path, "SimpleQueue[Event]"]:
         """Start the command as the agent does."""
@@ -312,23 +329,24 @@ class _Place:
         except Empty:
             launcher.signal(attempt, signal.SIGKILL)
             queue.get(timeout=WAIT_S)
-            return self._seen(attempt, log, _HUNG, started.warm)
+            return self._seen(attempt, log, _HUNG, "warm" if started.warm else "fresh process")
         assert isinstance(exited, Exited), exited
-        return self._seen(attempt, log, exited.status, started.warm)
+        return self._seen(attempt, log, exited.status, "warm" if started.warm else "fresh process")
 
-    def _seen(self, attempt: str, log: Path, status: int | str | None, warm: bool | None) -> Seen:
+    def _seen(self, attempt: str, log: Path, status: int | str | None, way: str) -> Seen:
         facts: dict[str, object] = {}
         out = self.root / f"{attempt}.jsonl"
         for line in out.read_text().splitlines() if out.exists() else ():
             facts |= json.loads(line)
-        facts |= {"status": status, "output": log.read_bytes().decode("utf-8", "backslashreplace"), "files": {}}
+        said, again = _AGAIN.subn("", log.read_bytes().decode("utf-8", "backslashreplace"), count=1)
+        facts |= {"status": status, "output": said, "files": {}}
         for folder in (self.folder, Path(self.temp(attempt))):
             facts["files"] |= {str(path.relative_to(self.root)): _content(path) for path in self._new(folder)}
         shutil.rmtree(self.temp(attempt), ignore_errors=True)
         # The attempt's id is in its temporary folder's name, its variables and its file of observations.
         # Where an object lies in memory differs between any two processes.
         text = _ADDRESS.sub("0xADDRESS", json.dumps(facts).replace(attempt, "ATTEMPT"))
-        return Seen(facts=json.loads(text), warm=warm)
+        return Seen(facts=json.loads(text), way="begun again" if again else way)
 
     def _new(self, folder: Path) -> list[Path]:
         return [path for path in sorted(folder.rglob("*")) if path not in self.initial and not path.is_dir()]
@@ -351,19 +369,43 @@ def _content(path: Path) -> str:
     return path.read_bytes()[:2000].decode("utf-8", "backslashreplace")
 
 
-def hold_alone(row: Row) -> Outcome:
-    """Run a row with a fork server of its own, whose agent has the row's variables and installed packages."""
-    with tempfile.TemporaryDirectory(prefix="parity") as folder:
-        root = Path(folder)
-        env = {name: value.replace("{folder}", f"{root}/row1/work") for name, value in row.env.items()}
-        if row.installed:
-            site = root / "site-packages"
-            for name, content in row.installed.items():
-                (site / name).parent.mkdir(parents=True, exist_ok=True)
-                (site / name).write_text(content)
-            env["PYTHONPATH"] = os.pathsep.join([str(site), *([env["PYTHONPATH"]] if "PYTHONPATH" in env else [])])
-        bench = Bench(root, env=env)
-        try:
-            return bench.hold(row)
-        finally:
-            bench.close()
+def params(rows: Iterable[Row]) -> list:
+    """Return pytest's parameters for rows: each by its name, slow ones marked."""
+    return [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * row.slow) for row in rows]
+
+
+class Benches:
+    """One bench for all rows that want nothing of their agent, one for each row that does.
+
+    Args:
+        root: A folder for all of them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._shared: Bench | None = None
+
+    def hold(self, row: Row) -> Outcome:
+        """Run a row and return in what its warm runs differ from the fresh process."""
+        if not row.alone:
+            self._shared = self._shared or Bench(self.root)
+            return self._shared.hold(row)
+        with tempfile.TemporaryDirectory(prefix="parity") as folder:
+            root = Path(folder)
+            env = {name: value.replace("{folder}", f"{root}/row1/work") for name, value in row.env.items()}
+            if row.installed:
+                site = root / "site-packages"
+                for name, content in row.installed.items():
+                    (site / name).parent.mkdir(parents=True, exist_ok=True)
+                    (site / name).write_text(content)
+                env["PYTHONPATH"] = os.pathsep.join([str(site), *([env["PYTHONPATH"]] if "PYTHONPATH" in env else [])])
+            bench = Bench(root, env=env)
+            try:
+                return bench.hold(row)
+            finally:
+                bench.close()
+
+    def close(self) -> None:
+        """End the fork server."""
+        if self._shared is not None:
+            self._shared.close()
