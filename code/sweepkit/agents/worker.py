@@ -87,7 +87,8 @@ class Execution:
         try:
             self._resume()
             spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
-            queue = self.context.launcher.submit(spec)
+            lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
+            queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
             ended = self._until_exit(queue)
         finally:
             remove_temp_dir(self.attempt.attempt_id)

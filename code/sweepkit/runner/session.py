@@ -169,7 +169,7 @@ class Session:
             return
         if not self._checked_first_run and event.run.state is not RunState.FAILED:
             self._checked_first_run = True
-            for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.program):
+            for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.source()):
                 self.view(Notice(text=warning, warning=True))
         if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
             self._table_written_at = time.monotonic()
