@@ -31,7 +31,7 @@ _INNOCENT = frozenset(
 )
 # Words that show another way to the parameters than the ones which are followed.
 _READERS = re.compile(
-    r"\b(?:HfArgumentParser|parse_args_into_dataclasses|fromfile_prefix_chars|\w*SWEEP_PARAM_PATH|SWEEPKIT_\w+|sweepkit"
+    r"\b(?:HfArgumentParser|parse_args_into_dataclasses|fromfile_prefix_chars|\w*SWEEP_PARAM_PATH|SWEEPKIT_(?!REPORT_FILE\b)\w+|sweepkit"
     r"|subprocess|popen|runpy|importlib|__import__|globals|locals|flags|wandb\.agent|orig_argv|cmdline"
     r"|os\.(?:system|exec\w+|spawn\w+|posix_spawn\w*)|torch\.distributed\.(?:run|launch\w*))\b"
     r"|(?<![\w.])(?:eval|exec)\("
@@ -52,7 +52,8 @@ def unread(params: Mapping[str, Any], source: ProgramSource, command: Sequence[s
     """
     if not source.trees or source.unknown or not source.installed <= _INNOCENT:
         return []
-    if any("${args_json" in item for item in command) or _READERS.search(source.text):
+    reached = "\n".join(source.texts[file] for file in source.trees)
+    if any("${args_json" in item for item in command) or _READERS.search(reached):
         return []
     named = parameters_named(command, params)
     left = [name for name in params if name not in named and not _stands_in(source.text, name)]
