@@ -176,3 +176,12 @@ def test_asking_whether_a_module_is_there_imports_nothing(bench, install):
         print(space.inner.NAME, space.inner.part is sys.modules["space.inner.part"])
     """
     assert outputs(bench, bench.write(source), env) == (["True\nFalse False\ninner True"] * 4, 4)
+
+
+def test_modules_that_an_import_puts_there_itself_come_with_it(bench, install):
+    env = install(
+        "native.py",  # as a C extension does: `native.part` is imported, and `native` is no package
+        "import sys, types\nsys.modules['native.part'] = part = types.ModuleType('native.part')\npart.VALUE = 7\n",
+    )
+    source = "import sys; print('native.part' in sys.modules)\nimport native\nimport native.part as p; print(p.VALUE)"
+    assert outputs(bench, bench.write(source), env) == (["False\n7"] * 4, 4)

@@ -130,6 +130,8 @@ class _ForkServer:
         self.watch = watch
         self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
         self.generators: list[Any] = []
+        self.programs_own: set[str] = set()  # what programs import by themselves
+        self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
         self.passed_on = False
         self.request: dict[str, Any] = {}
@@ -165,6 +167,7 @@ class _ForkServer:
             self.reap()
             if self.modules_read.fileno() in ready:
                 self._hear()
+            self._import_what_was_loaded()
             if self.passed_on and not self.attempts and not self.ended:
                 self.die()
             if self.control.fileno() in ready:
@@ -232,6 +235,7 @@ class _ForkServer:
         imported = 0
         try:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path)
+            self.programs_own |= {name.partition(":")[0] for name in found}
             imported = self._import([*found, *request.get("extra", [])])
         except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
             self.cold_reason = self.cold_reason or "its imports could not be worked out"
@@ -268,7 +272,7 @@ class _ForkServer:
             self._settle()
         self.shelf.put()
         if imported:
-            self.shelf.prepare(name.partition(":")[0] for name in names)
+            self.shelf.prepare(self.programs_own)
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
             gc.collect()
             gc.freeze()
@@ -313,10 +317,18 @@ class _ForkServer:
         """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
         with contextlib.suppress(BlockingIOError):
             message = json.loads(self.modules_read.recv(1 << 20))
-            if "loaded" in message and self.cold_reason is None and not self.passed_on:
-                self._import([name for name in message["loaded"] if name not in self.watch.avoid])
+            if "loaded" in message:
+                self.loaded.append((message["pid"], message["loaded"]))
             elif "mismatch" in message and not self.passed_on:
                 self._learn(Mismatch(*message["mismatch"]))
+
+    def _import_what_was_loaded(self) -> None:
+        """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds."""
+        for pid, names in list(self.loaded):
+            if pid not in self.attempts:
+                self.loaded.remove((pid, names))
+                if self.cold_reason is None and not self.passed_on:
+                    self._import([name for name in names if name not in self.watch.avoid])
 
     def _learn(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
@@ -418,7 +430,7 @@ class _ForkServer:
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         ]
         if names:
-            self._report({"loaded": names[:2000]})
+            self._report({"loaded": names[:2000], "pid": os.getpid()})
 
     def _report(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):

@@ -96,7 +96,7 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     if is_this_python(found):
         return _of_python(words[1:], cwd)
     if _PYTHON.fullmatch(os.path.basename(name)):
-        if can_serve(found):
+        if _can_serve(found):
             return _of_python(words[1:], cwd, found)
         return CommandStart(fresh=f"{_shown(name, found)} is {_NO_SERVER}")
     interpreter = _shebang(found)
@@ -106,7 +106,7 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     if reached is None:
         told = f"the first line of {found} names {interpreter[0]}, which this host does not have"
         return CommandStart(fresh=told, missing=told)
-    if not is_this_python(reached) and not can_serve(reached):
+    if not is_this_python(reached) and not _can_serve(reached):
         return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}")
     script = name if "/" in name else found
     foreign = "" if is_this_python(reached) else reached
@@ -150,7 +150,7 @@ def _executable(name: str, *, env: Mapping[str, str], cwd: str) -> str | None:
 
 
 @cache
-def can_serve(path: str) -> bool:
+def _can_serve(path: str) -> bool:
     """Return whether another interpreter than ours can run a fork server: asked of it once, by starting it."""
     try:
         return subprocess.run([path, "-c", _CAN_SERVE], capture_output=True, timeout=20, check=False).returncode == 0

@@ -149,7 +149,7 @@ def unseeded_generators(shelf: Shelf) -> list[Any]:
     found = []
     for module in list(shelf.modules.values()):
         for value in list(vars(module).values()):
-            if isinstance(value, numpy.Generator):
+            if type(value) is numpy.Generator:  # isinstance would ask objects that warn when they are asked
                 sequence = getattr(value.bit_generator, "seed_seq", None)
                 # The operating system's entropy has 128 bits; a seed that a person wrote is shorter.
                 if isinstance(getattr(sequence, "entropy", None), int) and sequence.entropy >= 1 << 64:

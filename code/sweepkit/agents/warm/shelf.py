@@ -80,11 +80,24 @@ class Shelf:
     def put(self) -> None:
         """Move every module beyond a bare interpreter's to the shelf."""
         for name in [name for name in sys.modules if name not in self.base and name != "__main__"]:
-            module = sys.modules.pop(name)
-            if isinstance(module, types.ModuleType):
-                self.modules[name] = module
+            if self._came_with_nobody(name):
+                continue
+            self.modules[name] = sys.modules.pop(name)
         self._groups.clear()
         self._detach()
+
+    def _came_with_nobody(self, name: str) -> bool:
+        """Return whether a module put itself into `sys.modules` and belongs to none that was imported; it stays there.
+
+        One that belongs to a package comes with it: `torch._C._distributed`, which `torch._C` makes.
+        """
+        if name in self.watch.looked_for or name in self.watch.before:
+            return False
+        package = name.rpartition(".")[0]
+        if package not in self.modules and package not in sys.modules or package in self.base:
+            return True
+        self.watch[package].needs.add(name)
+        return False
 
     def take_back(self) -> None:
         """Put everything back into `sys.modules`, to import more beside it."""
@@ -160,7 +173,7 @@ class Shelf:
         return None if module is None else _spec(name, module, self._hand_over)
 
     def _hand_over(self, name: str) -> None:
-        """Put a module's companions into `sys.modules` and do here what their imports did; the machinery puts itself."""
+        """Put a module's companions into `sys.modules` and do here what their imports did; it itself comes after."""
         group = self._group(name)
         if self._forked and (wrong := self._what_fails(group)) is not None:
             self._refuse(wrong)
@@ -205,13 +218,8 @@ class Shelf:
             if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
                 for name, module in group.modules:
                     if name in self.modules and _is_extension(module) and not _of_python(module):
-                        return Mismatch(
-                            "env",
-                            name,
-                            variable,
-                            now.get(variable),
-                            f"native libraries read {variable} when {name} loads them",
-                        )
+                        reason = f"native libraries read {variable} when {name} loads them"
+                        return Mismatch("env", name, variable, now.get(variable), reason)
         return None
 
     def _shadowed(self, group: ImportGroup) -> Mismatch | None:
@@ -385,7 +393,7 @@ class _Kept:
 
     def __init__(self, module: types.ModuleType, hand_over: Callable[[str], None]) -> None:
         self.module = module
-        self.spec = module.__spec__
+        self.spec = getattr(module, "__spec__", None)
         self.hand_over = hand_over
 
     def create_module(self, spec: Any) -> types.ModuleType:
@@ -397,8 +405,8 @@ class _Kept:
 
 
 def _spec(name: str, module: types.ModuleType, hand_over: Callable[[str], None]) -> importlib.machinery.ModuleSpec:
-    origin = getattr(module.__spec__, "origin", None)
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
     loader: Any = _Kept(module, hand_over)
     spec = importlib.machinery.ModuleSpec(name, loader, origin=origin)
-    spec.submodule_search_locations = getattr(module.__spec__, "submodule_search_locations", None)
+    spec.submodule_search_locations = getattr(loader.spec, "submodule_search_locations", None)
     return spec

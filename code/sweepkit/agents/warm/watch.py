@@ -78,6 +78,7 @@ class ImportWatch:
     Attributes:
         of: What is known of each module, by its name. A module without an entry relied on nothing and did nothing.
         before: Modules that were there before anything was watched.
+        looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
         later: Modules of packages that were imported when the package's own import was over.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
         avoid: Modules that shall not be imported now: whoever asks for one is told that it is not there.
@@ -95,6 +96,7 @@ class ImportWatch:
         self.unseeded: list[random.Random] = []
         self.avoid: frozenset[str] = frozenset()
         self.later: set[str] = set()
+        self.looked_for: set[str] = set()
         self._undo: list[Callable[[], None]] = []
         self._written: set[str] = set()
         self._drew: Any = None
@@ -300,6 +302,7 @@ class _Finder:
         for importer in (_asking(), _executing()):
             if importer is not None and importer != name:
                 self._watch[importer].needs.add(name)
+        self._watch.looked_for.add(name)
         package = sys.modules.get(name.rpartition(".")[0])
         if package is not None and not getattr(package.__spec__, "_initializing", False):
             self._watch.later.add(name)
