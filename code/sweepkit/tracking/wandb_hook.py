@@ -128,21 +128,18 @@ def _sweep(_: Any, real: _Function) -> _Function:
 
 
 def _agent(module: Any, real: _Function) -> _Function:
-    called: list[bool] = []
-
     def agent(sweep_id: Any = None, function: _Function | None = None, *args: Any, **kwargs: Any) -> None:
         if function is None:
             raise SystemExit(
                 "sweepkit: wandb.agent() without a function cannot run inside a sweep; name the program that it would "
                 "start as `program` of the sweep's YAML"
             )
-        if called:
-            _say("wandb.agent() is called again; a run has one configuration, so this call does nothing")
-            return
-        called.append(True)
         function()
         if getattr(module, "run", None) is not None:
             module.finish()
+        # What follows is for the end of a sweep (the best run, the next sweep), and this was one run of it.
+        _say("wandb.agent(): its function has returned, so this run ends here")
+        raise SystemExit(0)
 
     return agent
 

@@ -1,29 +1,28 @@
 """Run by every fresh interpreter of a run, because its folder is the first of PYTHONPATH: install `wandb_hook`.
 
-An environment may have a `sitecustomize` of its own (a virtual environment's, the system's): that one runs first, as if
-this one were not there. Nothing of this file stays in `sys.path`.
+An environment may have a `sitecustomize` of its own (a virtual environment's, the system's): that one runs first, and
+is the one that stays in `sys.modules`. Without one this import fails as it would without us, which `site` expects. Nothing
+of this file stays in `sys.path`.
 """
 
 import importlib.util
 import os
 import sys
 
+
+def _install() -> None:
+    file = os.path.join(os.path.dirname(_here), "wandb_hook.py")
+    spec = importlib.util.spec_from_file_location("_sweepkit_wandb_hook", file)
+    if spec is not None and spec.loader is not None:
+        hook = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(hook)
+        hook.install()
+
+
 _here = os.path.dirname(os.path.abspath(__file__))
-_ours = sys.modules.get("sitecustomize")
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _here or not entry]
+sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != _here]
+sys.modules.pop("sitecustomize", None)
 try:
-    del sys.modules["sitecustomize"]
     import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the environment's own
-except ImportError as error:
-    if error.name != "sitecustomize":
-        raise
 finally:
-    if _ours is not None:
-        sys.modules.setdefault("sitecustomize", _ours)
-    _spec = importlib.util.spec_from_file_location(
-        "_sweepkit_wandb_hook", os.path.join(os.path.dirname(_here), "wandb_hook.py")
-    )
-    if _spec is not None and _spec.loader is not None:
-        _hook = importlib.util.module_from_spec(_spec)
-        _spec.loader.exec_module(_hook)
-        _hook.install()
+    _install()
