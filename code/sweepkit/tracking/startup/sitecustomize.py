@@ -1,8 +1,8 @@
 """Run by every fresh interpreter of a run, because its folder is the first of PYTHONPATH: install `wandb_hook`.
 
 An environment may have a `sitecustomize` of its own (a virtual environment's, the system's): that one runs first, and
-is the one that stays in `sys.modules`. Without one this import fails as it would without us, which `site` expects. Nothing
-of this file stays in `sys.path`.
+is the one that stays in `sys.modules`. Without one this import fails as it would without us, which `site` expects.
+Nothing of this file stays in `sys.path`.
 """
 
 import importlib.util
