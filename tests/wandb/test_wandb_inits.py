@@ -10,6 +10,8 @@ import pytest
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
 
+from sweepkit.tracking.wandb_file import WandbTail
+
 WORDS = words_of(__file__)
 pytestmark = pytest.mark.slow
 NO_NETWORK = PROGRAMS.parent / "no_network.py"
@@ -84,7 +86,7 @@ parameters: {way: {values: [folds_elsewhere, folds_here, ranks, folder, named, o
 
 @pytest.fixture(scope="module", params=["warm", pytest.param("cold", marks=pytest.mark.heavy)])
 def swept(request, tmp_path_factory):
-    """Return the results by way, and what the runner said."""
+    """Return the results by way, what the runner said, and where it ran."""
     folder = tmp_path_factory.mktemp(request.param)
     sweeper = Sweeper(folder)
     (folder / "p.py").write_text(SCRIPT, encoding="utf-8")
@@ -95,7 +97,7 @@ def swept(request, tmp_path_factory):
     done = subprocess.run(command, cwd=folder, env=sweeper.env, **piped)
     assert done.returncode == 0, done.stdout + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    return {result["sweep_params"]["way"]: result for result in sweeper.results()}, events
+    return {result["sweep_params"]["way"]: result for result in sweeper.results()}, events, folder
 
 
 def test_the_value_of_each_is_that_of_the_run_that_counts(swept):
@@ -114,8 +116,19 @@ def test_the_value_of_each_is_that_of_the_run_that_counts(swept):
     assert swept[0]["folds_here"]["reports"] == 3
 
 
+def test_the_file_that_a_result_names_holds_the_rows_that_count(swept, tmp_path):
+    results, _, folder = swept
+    last = {"folds_elsewhere": 1.0, "folds_here": 5.2, "ranks": 10.0, "named": 1.0, "own_sweep": 4.0}
+    for way, value in last.items():
+        file = folder / "out" / "sweep_s" / results[way]["history_file"]
+        notes = tmp_path / way
+        notes.write_text(json.dumps({"pid": 1, "rank": 0, "time": 0.0, "file": str(file)}) + "\n")
+        assert WandbTail(tmp_path, notes=notes).read()[-1].values["loss"] == value
+    assert results["folder"]["history_file"] is None  # it is the program's, not the sweep's
+
+
 def test_a_run_is_called_what_its_program_calls_it(swept):
-    results, _ = swept
+    results, _, _ = swept
     assert (results["folds_here"]["name"], results["own_sweep"]["name"]) == ("fold-2", "own")
     assert results["named"]["name"].endswith(f"-{results['named']['number']}")
 
