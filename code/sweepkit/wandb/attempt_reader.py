@@ -57,7 +57,7 @@ class AttemptReader:
         self.finished = False
         self._attempt = attempt
         self._clock = clock
-        notes = attempt.notes and os.fspath(attempt.notes)
+        notes = None if attempt.notes is None else os.fspath(attempt.notes)
         self._finder = FileFinder(os.fspath(attempt.wandb_dir), notes=notes)
         self._files: list[WandbFile] = []
         self._aside: list[WandbFile] = []
