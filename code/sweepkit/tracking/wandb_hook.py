@@ -32,18 +32,25 @@ _ANSWERED = ("dryrun", *_MODES)  # modes of a script that need no network
 _installed: list[str] = []  # the notes' file and the mode of the run, once there are any
 
 
-def install() -> None:
-    """Wrap the client's functions now, or when the client is imported. Does nothing outside a run."""
-    notes = os.environ.get(NOTES_ENV)
+def install(notes: str | None = None, mode: str | None = None) -> Any:
+    """Wrap the client's functions now, or when the client is imported; return who sees to that. Nothing outside a run.
+
+    Args:
+        notes: The notes' file; None for the environment's.
+        mode: WANDB_MODE as the run was given it; None for the environment's.
+    """
+    notes = os.environ.get(NOTES_ENV) if notes is None else notes
     if not notes:
-        return
-    mode = os.environ.get("WANDB_MODE", "")
+        return None
+    mode = os.environ.get("WANDB_MODE") if mode is None else mode
     _installed[:] = [notes, mode if mode in _MODES else "offline"]
     module = sys.modules.get("wandb")
     if module is not None:
         _wrap(module)
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+        return None
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    return finder
 
 
 class _Finder:

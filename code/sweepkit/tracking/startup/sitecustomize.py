@@ -1,22 +1,40 @@
 """Run by every fresh interpreter of a run, because its folder is the first of PYTHONPATH: install `wandb_hook`.
 
+The hook is loaded when W&B's client is imported, not before: it would cost every interpreter some 50 ms.
+
 An environment may have a `sitecustomize` of its own (a virtual environment's, the system's): that one runs first, and
 is the one that stays in `sys.modules`. Without one this import fails as it would without us, which `site` expects.
 Nothing of this file stays in `sys.path`.
 """
 
-import importlib.util
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def _install() -> None:
-    file = os.path.join(os.path.dirname(_here), "wandb_hook.py")
-    spec = importlib.util.spec_from_file_location("_sweepkit_wandb_hook", file)
-    if spec is not None and spec.loader is not None:
-        hook = importlib.util.module_from_spec(spec)
+
+class _Loading:
+    """Loads the hook when the client is looked for, and lets it look."""
+
+    def __init__(self) -> None:
+        # As the run was given them: the program may delete them before it imports the client.
+        self.given = os.environ.get("SWEEPKIT_WANDB_NOTES", ""), os.environ.get("WANDB_MODE", "")
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        """Return the real spec of `wandb`; None of any other module."""
+        if name != "wandb":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        spec = spec_from_file_location("_sweepkit_wandb_hook", os.path.join(os.path.dirname(_here), "wandb_hook.py"))
+        if spec is None or spec.loader is None:
+            return None
+        hook = module_from_spec(spec)
         spec.loader.exec_module(hook)
-        hook.install()
+        return hook.install(*self.given).find_spec(name, path, target)
 
 
 _here = os.path.dirname(os.path.abspath(__file__))
@@ -25,4 +43,5 @@ sys.modules.pop("sitecustomize", None)
 try:
     import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the environment's own
 finally:
-    _install()
+    if os.environ.get("SWEEPKIT_WANDB_NOTES"):
+        sys.meta_path.insert(0, _Loading())
