@@ -180,9 +180,9 @@ class RunTable:
         """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
 
         The columns are those of `runs.csv`: number, run_id, name, state, `value` or with several metrics
-        `objective.NAME` of each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64 or
-        Float64, as they are where neither holds them exactly, categories categorical in the order of the space, the rest is text. NA is what
-        a run does not have: a null is "null".
+        `objective.NAME` of each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64
+        or Float64, as they are where neither holds them exactly, categories categorical in the order of the space,
+        the rest is text. NA is what a run does not have: a null is "null".
 
         Example:
             >>> frame = table.to_frame()                                    # doctest: +SKIP
