@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from sweepkit.agents.isolation import temp_dir
-from sweepkit.agents.launcher import warm_program
 from sweepkit.agents.prepare import Workplace, name_of_run, prepare, resolve_program, seed_of_attempt
 from sweepkit.agents.slots import Slot
+from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import BASE_CONFIG_ENV
 from sweepkit.model.records import Attempt, RunRecord
 from sweepkit.model.runs import RunState
@@ -66,8 +66,16 @@ def test_the_command_is_run_by_our_own_interpreter_d17(place):
     arguments = ("--lr=1e-05", "--opt={'name': '아담'}")
     assert attempt.argv == ("/usr/bin/env", sys.executable, workplace.program, *arguments)
     assert attempt.attempt_id == "abc-2" and attempt.cwd == workplace.cwd
-    assert attempt.warm == warm_program(attempt.argv) is not None
-    assert prepare(place(command=["bash", "${program}"]), ATTEMPT, SLOT).warm is None
+    assert attempt.warm == WarmProgram(script=workplace.program, module=None, args=arguments)
+    assert attempt.fresh == ""
+    other = prepare(place(command=["bash", "${program}"]), ATTEMPT, SLOT)
+    assert other.warm is None and "bash" in other.fresh
+
+
+def test_what_the_command_itself_sets_reaches_a_fork_too(place):
+    command = ["${env}", "CUDA_VISIBLE_DEVICES=5", "${interpreter}", "${program}"]
+    attempt = prepare(place(command=command), ATTEMPT, SLOT)
+    assert attempt.warm is not None and attempt.env["CUDA_VISIBLE_DEVICES"] == "5"
 
 
 def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
@@ -90,8 +98,6 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
         "MASTER_ADDR": "127.0.0.1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "OMP_NUM_THREADS": "3",
-        "MKL_NUM_THREADS": "3",
-        "OPENBLAS_NUM_THREADS": "3",
         "OMP_WAIT_POLICY": "PASSIVE",
         "CUDA_VISIBLE_DEVICES": "1",
         "SWEEPKIT_ATTEMPT_ID": "abc-2",
@@ -123,7 +129,7 @@ def test_nothing_of_another_run_leaks_in(place):
     assert "x" not in env.values() and "x-1" not in env.values() and "SWEEPKIT_ANYTHING" not in env
     assert BASE_CONFIG_ENV not in env and env["WANDB_SWEEP_ID"] == "s"
     assert kept.items() <= env.items()
-    assert env["MKL_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in env  # MKL follows OMP's
     assert prepare(place(base_config="/b.yaml"), ATTEMPT, SLOT).env[BASE_CONFIG_ENV] == "/b.yaml"
 
 

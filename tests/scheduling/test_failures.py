@@ -98,3 +98,38 @@ def test_whatever_a_log_holds_there_is_one_line_of_reason(status, log):
     assert failure.reason
     assert "\n" not in failure.reason
     assert failure.signature
+
+
+INTERRUPTED = """\
+epoch 1
+Traceback (most recent call last):
+  File "/p/train.py", line 3, in <module>
+    main()
+  File "/p/train.py", line 2, in main
+    {source}
+{mark}KeyboardInterrupt{words}
+wandb: Find logs at: x
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "mark", "words", "kind"),
+    [
+        ("raise KeyboardInterrupt", "", "", FailureKind.PROGRAM),
+        ('raise KeyboardInterrupt("no more")', "    ^^^^^^^^^^^^^\n", ": no more", FailureKind.PROGRAM),
+        ("signal.raise_signal(signal.SIGINT)", "    ^^^^^^\n", "", FailureKind.PROGRAM),
+        ("os.kill(os.getpid(), 2)", "", "", FailureKind.PROGRAM),
+        ("if bad: raise KeyboardInterrupt", "", "", FailureKind.PROGRAM),
+        ("self.praise(x)", "", "", FailureKind.KILLED),
+        ("loss.backward()", "", "", FailureKind.KILLED),
+        ("time.sleep(10)", "    ~~~~~^^^^\n", "", FailureKind.KILLED),
+    ],
+)
+def test_an_interrupt_that_the_program_raises_is_its_error_and_one_from_outside_is_not(source, mark, words, kind):
+    failed = classify(-2, INTERRUPTED.format(source=source, mark=mark, words=words))
+    assert failed.kind is kind
+    if kind is FailureKind.PROGRAM:
+        assert failed == classify(130, INTERRUPTED.format(source=source, mark=mark, words=words))
+        assert failed.reason.startswith(f"KeyboardInterrupt{words}")
+    else:
+        assert "SIGINT" in failed.reason

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweepkit.agents.isolation import isolating_environment
-from sweepkit.agents.launcher import AttemptSpec, warm_program
+from sweepkit.agents.launcher import AttemptSpec
 from sweepkit.agents.slots import Slot
+from sweepkit.agents.warm_command import command_start
 from sweepkit.environ import (
     ATTEMPT_ENV,
     BASE_CONFIG_ENV,
@@ -93,14 +94,16 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = F
         json_file=str(json_file),
         optional=optional_names(place.spec.space, by_function=place.spec.extensions.search_space is not None),
     )
+    start = command_start(argv, env=env, cwd=place.cwd)
     return AttemptSpec(
         attempt_id=attempt.attempt_id,
         argv=argv,
-        env=env,
+        env={**env, **start.env},
         cwd=place.cwd,
         log=paths.log(attempt.attempt_id),
         exit_file=paths.exit_file(attempt.attempt_id),
-        warm=warm_program(argv),
+        warm=start.warm,
+        fresh=start.fresh,
     )
 
 

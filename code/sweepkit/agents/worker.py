@@ -89,7 +89,8 @@ class Execution:
         try:
             self._resume()
             spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
-            queue = self.context.launcher.submit(spec)
+            lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
+            queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
             ended = self._until_exit(queue)
         finally:
             remove_temp_dir(self.attempt.attempt_id)
@@ -177,8 +178,10 @@ class Execution:
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
-        self.fenced = True
         self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+        if not self.fenced:
+            kill_leftovers(self.attempt.attempt_id)  # at once: the fork server may be frozen
+        self.fenced = True
 
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""

@@ -8,7 +8,7 @@
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
 | killed | a signal that the agent did not send, or an end that nobody saw |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
-| program error | everything else |
+| program error | everything else, a KeyboardInterrupt that the program itself raises too |
 
 Only the exception at the end of the log counts: a program may have answered an earlier one.
 """
@@ -33,6 +33,7 @@ _SIGNAL_NAMES = {
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
+_RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What W&B's client says at the end of a run, after the program's own last words and perhaps on their line; "[rank0]: "
 # is torchrun's. Of it only an error can be why a program failed.
@@ -113,6 +114,10 @@ def classify(status: int | None, log_tail: str) -> Failure:
     error, place = last_exception(log_tail)
     reason = failure_reason(status, log_tail)
     lines = [line.strip() for line in _last_words(log_tail)]
+    if status in (-2, 130) and _raised_interrupt(log_tail):
+        # Python ends itself by SIGINT then, whether the program raised it or somebody else sent the signal.
+        reason = f"{error[:300]}, raised by the program itself"
+        return Failure(kind=FailureKind.PROGRAM, reason=reason, signature=f"KeyboardInterrupt {place}")
     if status < 0:
         kind = FailureKind.PROGRAM if -status in _OWN_SIGNALS else FailureKind.KILLED
         return Failure(kind=kind, reason=reason, signature=f"signal {-status}")
@@ -136,6 +141,16 @@ def last_exception(log_tail: str) -> tuple[str, str]:
         return "", ""
     places = [line.strip() for line in frames[:end] if line.lstrip().startswith("File ")]
     return frames[end], places[-1] if places else ""
+
+
+def _raised_interrupt(log_tail: str) -> bool:
+    """Return whether the log ends with a KeyboardInterrupt that a line of the program raises."""
+    if not last_exception(log_tail)[0].startswith("KeyboardInterrupt"):
+        return False
+    lines = [line.strip() for line in _COLOUR.sub("", log_tail).splitlines()]
+    end = max(at for at, line in enumerate(lines) if line.startswith("KeyboardInterrupt"))
+    sources = [line for line in lines[:end] if line.strip("^~ ")]  # below a source line Python marks the part meant
+    return bool(sources) and _RAISES.search(sources[-1]) is not None
 
 
 def _without_numbers(text: str) -> str:

@@ -271,6 +271,7 @@ class SweepSpec:
         text: The YAML text as read.
         wandb_config: The plain dictionary for W&B, `sweepkit` stripped.
         warnings: What the user should be told though it is accepted, one sentence each.
+        reader_note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
     """
 
     name: str
@@ -293,6 +294,7 @@ class SweepSpec:
     text: str = ""
     wandb_config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reader_note: str = ""
 
     @property
     def instance_names(self) -> tuple[str, str] | None:
