@@ -10,10 +10,6 @@ Nothing of this file stays in `sys.path`.
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 class _Loading:
     """Loads the hook when the client is looked for, and lets it look."""
@@ -22,7 +18,7 @@ class _Loading:
         # As the run was given them: the program may delete them before it imports the client.
         self.given = os.environ.get("SWEEPKIT_WANDB_NOTES", ""), os.environ.get("WANDB_MODE", "")
 
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
         """Return the real spec of `wandb`; None of any other module."""
         if name != "wandb":
             return None
