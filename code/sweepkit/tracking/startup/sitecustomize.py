@@ -11,7 +11,7 @@ import os
 import sys
 
 
-class _Loading:
+class _Finder:
     """Loads the hook when the client is looked for, and lets it look."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class _Loading:
         """Return the real spec of `wandb`; None of any other module."""
         if name != "wandb":
             return None
-        sys.meta_path.remove(self)
+        sys.meta_path.remove(self)  # type: ignore[arg-type]  # exact types would need `typing`, which is slow
         from importlib.util import module_from_spec, spec_from_file_location
 
         spec = spec_from_file_location("_sweepkit_wandb_hook", os.path.join(os.path.dirname(_here), "wandb_hook.py"))
@@ -40,4 +40,4 @@ try:
     import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the environment's own
 finally:
     if os.environ.get("SWEEPKIT_WANDB_NOTES"):
-        sys.meta_path.insert(0, _Loading())
+        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
