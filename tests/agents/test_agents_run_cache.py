@@ -143,3 +143,19 @@ def test_a_rule_over_folds_sees_each_folds_own_value(record):
     plain = RunCache(record.store, record.sweep_id)
     plain.refresh()
     assert {view.instances for view in plain.views()} == {()} and plain.instances(tell(lost)) == ()
+
+
+def test_a_history_that_begins_anew_is_all_that_a_stopping_rule_sees(record):
+    cache = RunCache(record.store, record.sweep_id)
+    attempt = record.claim()
+    cache.begin(attempt.run)
+    record.report(attempt, 3.0, 2.0)
+    cache.extend(0, (3.0, 2.0))
+    cache.begin(attempt.run)
+    assert cache.views()[0].history == ()
+    cache.refresh()  # the record still has the history before
+    assert cache.views()[0].history == ()
+    record.store.begin_anew(attempt)
+    assert cache.extend(0, (5.0,)).history == (5.0,)
+    cache.refresh()
+    assert cache.views()[0].history == (5.0,)

@@ -112,7 +112,8 @@ def test_nobody_is_asked_for_a_key(run):
 def test_a_script_that_makes_its_own_sweep_runs_its_function_once(run):
     text = "import wandb; wandb.agent(wandb.sweep({'parameters': {'lr': 1}}), function=wandb.init, count=5)"
     assert run(text)[0] == ["init offline", "finish"]
-    assert run("from wandb import agent; [agent('x', lambda: print('once')) for _ in range(3)]")[0] == ["once"]
+    once = "from wandb import agent; [agent('x', lambda: print('once')) for _ in range(3)]; print('best of the sweep')"
+    assert run(once)[0] == ["once"]
     assert run("import wandb; print(wandb.sweep(dict))", WANDB_SWEEP_ID="abc")[0] == ["abc"]
     (said,), _ = run("import wandb; wandb.agent('x')")
     assert "`program` of the sweep's YAML" in said
@@ -125,6 +126,8 @@ def test_the_environments_own_sitecustomize_runs_first_and_nothing_of_ours_stays
     assert lines[0] == "False True" and "tracking" not in lines[1]
     (tmp_path / "site" / "sitecustomize.py").write_text("import nothing_of_that_name\n")
     assert run("import wandb; wandb.init()")[0] == ["init offline"]
+    (tmp_path / "site" / "sitecustomize.py").unlink()
+    assert run("import sys, wandb; print('sitecustomize' in sys.modules)")[0] == ["False"]
 
 
 def test_outside_a_run_and_without_the_client_nothing_happens(run):

@@ -40,12 +40,12 @@ def rows(path):
 def attempt(tmp_path):
     """Return what makes an attempt: of reports (dicts), of W&B rows (dicts, with `exit` or without), of neither."""
 
-    def make(ordinal, *, reports=(), wandb=None, ended=True, recorded=(), over=True):
+    def make(ordinal, *, reports=(), wandb=None, ended=True, recorded=(), over=True, run_id="other"):
         folder = tmp_path / f"a{ordinal}"
         file = folder / "wandb" / f"offline-run-1-{ordinal}" / "run-r1.wandb"
         if wandb is not None:
             file.parent.mkdir(parents=True)
-            run = {"run_id": "other", "sweep_id": "sweep9", "tags": ["mine"], "notes": "my note", "config": {}}
+            run = {"run_id": run_id, "sweep_id": "sweep9", "tags": ["mine"], "notes": "my note", "config": {}}
             begun = wandb_internal_pb2.Record(run=run)
             w.put(begun.run.config.update, {"x": 1, "own": "말"})
             written = [w.header(), begun, *wandb, *([w.ended(0)] if ended else [])]
@@ -115,6 +115,19 @@ def test_the_file_of_a_killed_program_is_believed_once_it_is_quiet(tmp_path, att
 def test_rows_of_another_hosts_attempt_come_from_the_record(tmp_path, attempt):
     recorded = [Report(seq=0, values={"loss": 1.5}, step=None, time=5.0)]
     assert rows(made(tmp_path, attempt(1, recorded=recorded))) == [(0, {"loss": 1.5})]
+
+
+def test_of_several_runs_of_a_program_those_that_count_are_sent(tmp_path, attempt):
+    first, second, third = (attempt(n, wandb=[w.history({"loss": n}, step=0)]) for n in (1, 2, 3))
+    other = attempt(4, wandb=[w.history({"loss": 4}, step=0)], run_id="x")
+    notes = tmp_path / "notes"
+    whose = zip((first, second, third, other), ((1, 1, 1.0), (2, 0, 2.0), (3, 0, 3.0), (4, 0, 2e9)), strict=True)
+    files = [(*who, str(next(each.wandb_dir.rglob("*.wandb")))) for each, who in whose]
+    files.append((5, 0, 4.0, "/on/another/host/run-r1.wandb"))
+    names = ("pid", "rank", "time", "file")
+    notes.write_text("".join(json.dumps(dict(zip(names, note, strict=True))) + "\n" for note in files))
+    given = AttemptFiles(**{**_fields(first), "notes": notes, "run_id": "other"})
+    assert rows(made(tmp_path, given)) == [(0, {"loss": 2})]  # not rank 1's, the second process's, another run's
 
 
 def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):

@@ -127,7 +127,8 @@ def test_the_sweep_s_parameters_are_locked_and_the_run_is_the_sweep_s(ways):
     tail.read()
     assert tail.run.config == {"mode": "config", "size": 3, "late": [1, 2]}
     assert (tail.run.run_id, tail.run.project, tail.run.group) == (ways.results["config"]["run_id"], "summaries", "s")
-    assert (tail.run.name, tail.run.sweep_id) == ("이름", "")
+    assert tail.run.name == "이름" == ways.results["config"]["name"]
+    assert len(tail.run.sweep_id) == 8  # our own id of the sweep
     assert ways.results["config"]["last_metrics"] == {"loss": 6, "key": 40}  # the environment is passed on as it is
 
 

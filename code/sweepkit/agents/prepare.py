@@ -162,7 +162,7 @@ def wandb_tail(place: Workplace, run: RunRecord, attempt_id: str) -> WandbTail:
         notes=paths.wandb_notes(attempt_id),
         log=paths.log(attempt_id),
         cwd=place.cwd,
-        run_id=run.run_id if card.sweep_id or card.project else None,  # else a program may give its run an id
+        run_id=card.only_id,
     )
 
 

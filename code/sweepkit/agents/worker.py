@@ -16,6 +16,7 @@ The life of an attempt, from a claimed run to its recorded end (`Execution.run`)
 
 import contextlib
 import math
+import os
 import shutil
 import signal
 import time
@@ -397,6 +398,7 @@ class Execution:
     def _measures(self, ended: Exited) -> dict[str, Any]:
         return {
             **self._name(),
+            **self._history_file(),
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
             "duration_s": self.took_s,
@@ -413,6 +415,13 @@ class Execution:
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
+
+    def _history_file(self) -> dict[str, str]:
+        """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""
+        path, root = self.wandb.path, os.path.realpath(self.context.place.paths.root)
+        if self.direct or path is None or not os.path.realpath(path).startswith(root + os.sep):
+            return {}
+        return {"history_file": os.path.relpath(os.path.realpath(path), root)}
 
     def _name(self) -> dict[str, Any]:
         """Return the run's name when it is not the one that follows from its id: the program's own, or a template's."""

@@ -209,6 +209,7 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
             for _, column in columns
             if column.name in params and not column.seed
         ),
+        name=text_of(lower.get("name") or ""),
     )
 
 

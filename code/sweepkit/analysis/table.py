@@ -179,10 +179,10 @@ class RunTable:
     def to_frame(self) -> "pd.DataFrame":
         """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
 
-        The columns are those of `runs.csv`: number, run_id, state, `value` or with several metrics `objective.NAME` of
-        each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64 or Float64, as they are
-        where neither holds them exactly, categories categorical in the order of the space, the rest is text. NA is what
-        a run does not have: a null is "null".
+        The columns are those of `runs.csv`: number, run_id, name, state, `value` or with several metrics
+        `objective.NAME` of each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64
+        or Float64, as they are where neither holds them exactly, categories categorical in the order of the space,
+        the rest is text. NA is what a run does not have: a null is "null".
 
         Example:
             >>> frame = table.to_frame()                                    # doctest: +SKIP
@@ -204,6 +204,8 @@ class RunTable:
         rows = self.rows
         yield "number", [row.number for row in rows], "Int64"
         yield "run_id", [row.run_id for row in rows], "string"
+        if any(row.name for row in rows):
+            yield "name", [row.name for row in rows], "string"
         yield "state", [row.state.value for row in rows], "string"
         if len(self.metrics) > 1:
             for place, metric in enumerate(self.metrics):

@@ -25,6 +25,9 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
     shown.add_column("rank", justify="right")
     shown.add_column("#", justify="right")
     shown.add_column("run", overflow="fold")
+    named = any(row.name for row in table.rows)
+    if named:
+        shown.add_column("name", overflow="fold")
     shown.add_column("state", no_wrap=True)
     for metric in table.metrics:
         shown.add_column(Text(metric.name), justify="right")
@@ -39,6 +42,7 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
             str(places.get(row.number, "")),
             str(row.number),
             Text(row.run_id),
+            *([Text(row.name)] if named else []),
             Text(row.state.value, style=STATE_STYLES.get(row.state, "")),
             *(_value(row, index) for index in range(len(table.metrics))),
             *(Text(short(row.params[c.name])) if c.name in row.params else "" for c in columns),

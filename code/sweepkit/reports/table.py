@@ -204,6 +204,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right")
     table.add_column("run", no_wrap=True)
+    table.add_column("name", overflow="fold")
     table.add_column("state", no_wrap=True)
     if spec.metrics:
         table.add_column("front", no_wrap=True)
@@ -221,6 +222,7 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
         cells: list[str | Text] = [
             str(run.number),
             run.run_id,
+            Text(run.name),
             Text(run.state.value, style=STATE_STYLES.get(run.state, "")),
             *(["*" if run.run_id in front else ""] if spec.metrics else []),
             *([""] * len(metrics) if values is None else [f"{value:.5g}" for value in values]),

@@ -66,6 +66,11 @@ class RunCard:
     job_type: str = ""
     tags: tuple[str, ...] = ()
 
+    @property
+    def only_id(self) -> str | None:
+        """Return the id that the program's run has whatever the program asks for; None where it may choose one."""
+        return self.run_id if self.sweep_id or self.project else None
+
 
 def wandb_environment(
     card: RunCard,

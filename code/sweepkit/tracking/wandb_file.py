@@ -98,6 +98,11 @@ class WandbTail:
         """Return whether every run that was begun is finished too, so that nothing can follow."""
         return all(file.exited or not file.readable for file in self._files)
 
+    @property
+    def path(self) -> str | None:
+        """Return the file of the run that counts, None before there is one."""
+        return None if self._current is None else self._current.path
+
     def read(self, *, final: bool = False) -> list[Report]:
         """Return the rows logged since the last call, as reports with consecutive `seq`.
 

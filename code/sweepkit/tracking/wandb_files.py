@@ -19,7 +19,7 @@ _YOUNG_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class FileWriter:
     """Which process writes a file: its id, its rank, and when it began (seconds since the epoch)."""
 
     pid: int
@@ -38,7 +38,7 @@ class WandbFile:
         readable: False once it was given up: it is of no known format, or cannot be read.
     """
 
-    def __init__(self, path: str, writer: Writer | None = None) -> None:
+    def __init__(self, path: str, writer: FileWriter | None = None) -> None:
         self.path = path
         self.writer = writer
         self.begun = False
@@ -83,7 +83,7 @@ class WandbFile:
             return False
 
 
-class NotedFiles:
+class _NotedFiles:
     """What the processes of an attempt noted of the files that W&B's client writes.
 
     Attributes:
@@ -117,7 +117,7 @@ class NotedFiles:
     def _take(self, line: bytes) -> list[WandbFile]:
         try:
             note = json.loads(line)
-            writer = Writer(int(note["pid"]), int(note["rank"]), float(note["time"]))
+            writer = FileWriter(int(note["pid"]), int(note["rank"]), float(note["time"]))
             path = note.get("file")
         except (ValueError, KeyError, TypeError):  # no note of ours
             return []
@@ -138,7 +138,7 @@ class FileFinder:
 
     def __init__(self, directory: str, *, notes: str | None = None, log: str | None = None, cwd: str = "") -> None:
         self._directory = directory
-        self._notes = NotedFiles(notes)
+        self._notes = _NotedFiles(notes)
         self._log = log
         self._log_read = b""
         self._cwd = cwd

@@ -32,18 +32,25 @@ _ANSWERED = ("dryrun", *_MODES)  # modes of a script that need no network
 _installed: list[str] = []  # the notes' file and the mode of the run, once there are any
 
 
-def install() -> None:
-    """Wrap the client's functions now, or when the client is imported. Does nothing outside a run."""
-    notes = os.environ.get(NOTES_ENV)
+def install(notes: str | None = None, mode: str | None = None) -> Any:
+    """Wrap the client's functions now, or when the client is imported; return who sees to that. Nothing outside a run.
+
+    Args:
+        notes: The notes' file; None for the environment's.
+        mode: WANDB_MODE as the run was given it; None for the environment's.
+    """
+    notes = os.environ.get(NOTES_ENV) if notes is None else notes
     if not notes:
-        return
-    mode = os.environ.get("WANDB_MODE", "")
+        return None
+    mode = os.environ.get("WANDB_MODE") if mode is None else mode
     _installed[:] = [notes, mode if mode in _MODES else "offline"]
     module = sys.modules.get("wandb")
     if module is not None:
         _wrap(module)
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+        return None
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    return finder
 
 
 class _Finder:
@@ -128,21 +135,18 @@ def _sweep(_: Any, real: _Function) -> _Function:
 
 
 def _agent(module: Any, real: _Function) -> _Function:
-    called: list[bool] = []
-
     def agent(sweep_id: Any = None, function: _Function | None = None, *args: Any, **kwargs: Any) -> None:
         if function is None:
             raise SystemExit(
                 "sweepkit: wandb.agent() without a function cannot run inside a sweep; name the program that it would "
                 "start as `program` of the sweep's YAML"
             )
-        if called:
-            _say("wandb.agent() is called again; a run has one configuration, so this call does nothing")
-            return
-        called.append(True)
         function()
         if getattr(module, "run", None) is not None:
             module.finish()
+        # What follows is for the end of a sweep (the best run, the next sweep), and this was one run of it.
+        _say("wandb.agent(): its function has returned, so this run ends here")
+        raise SystemExit(0)
 
     return agent
 

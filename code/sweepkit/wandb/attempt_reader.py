@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.reports import ReportTail
-from sweepkit.tracking.wandb_files import WandbFile
+from sweepkit.tracking.wandb_files import FileFinder, WandbFile
 from sweepkit.wandb.log_writer import pb
 
 _SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone
@@ -28,6 +28,8 @@ class AttemptFiles:
         reports: The file that it reported to.
         recorded: Returns its reports as recorded, for when the files are on another host.
         over: Its process is gone.
+        notes: What its processes noted of where W&B's client writes; None without.
+        run_id: The id of its W&B run; None where the program may choose one.
     """
 
     ordinal: int
@@ -35,6 +37,8 @@ class AttemptFiles:
     reports: Path
     recorded: Callable[[], Sequence[Report]]
     over: bool
+    notes: Path | None = None
+    run_id: str | None = None
 
 
 class AttemptReader:
@@ -42,6 +46,8 @@ class AttemptReader:
 
     A program that does both says everything twice; W&B's own file says more. Which one was sent first is remembered
     in the run's folder: the same rows must come again.
+
+    Of several processes that wrote the run at a time, the same one counts as in the record (`tracking.wandb_file`).
     """
 
     def __init__(self, attempt: AttemptFiles, chosen: Mapping[str, str], clock: Callable[[], float]) -> None:
@@ -51,7 +57,10 @@ class AttemptReader:
         self.finished = False
         self._attempt = attempt
         self._clock = clock
-        self._files: dict[Path, WandbFile] = {}
+        notes = None if attempt.notes is None else os.fspath(attempt.notes)
+        self._finder = FileFinder(os.fspath(attempt.wandb_dir), notes=notes)
+        self._files: list[WandbFile] = []
+        self._aside: list[WandbFile] = []
         self._tail = ReportTail(attempt.reports)
         self._waiting: list[Report] = []
         self._linked: set[tuple[str, int]] = set()
@@ -63,9 +72,9 @@ class AttemptReader:
         if not self.source and any(record.HasField("history") for record in records):
             self.source = "wandb"
         self.finished = over and self._settled()
-        if not self.source and self._waiting and (self.finished or not self._files):
+        if not self.source and self._waiting and (self.finished or not self._counted):
             self.source = "reports"
-        if self.finished and not self.source and not self._files and not self._attempt.reports.exists():
+        if self.finished and not self.source and not self._counted and not self._attempt.reports.exists():
             self._waiting.extend(self._attempt.recorded())
             self.source = "reports"
         if self.source == "reports":
@@ -73,30 +82,47 @@ class AttemptReader:
             return [record for record in records if not record.HasField("history")], reports
         return records, []
 
+    @property
+    def _counted(self) -> list[WandbFile]:
+        return [file for file in self._files if file not in self._aside]
+
     def _settled(self) -> bool:
         """Return whether nothing more can come of an attempt that is over."""
-        if all(file.exited for file in self._files.values()):
+        if all(file.exited for file in self._files):
             return True
-        newest = max(path.stat().st_mtime for path in self._files)
+        newest = max(os.stat(file.path).st_mtime for file in self._files)
         return self._clock() - newest >= _SETTLE_S
 
     def _records(self) -> Iterator[Any]:
-        for path in sorted(self._attempt.wandb_dir.glob("wandb/*run-*/run-*.wandb")):
-            if not path.parent.name.startswith(("run-", "offline-run-")):
-                continue
-            file = self._files.setdefault(path, WandbFile(str(path)))
+        # A file that is noted and not here is on another host, or was cleaned away.
+        self._files += [file for file in self._finder.find() if os.path.exists(file.path)]
+        for file in list(self._files):
             # A file of no known format, or a record that is none of W&B's, cannot be sent: the others are.
             with contextlib.suppress(ValueError):
                 for payload in file.read():
                     with contextlib.suppress(DecodeError):
                         record = pb.Record.FromString(payload)
-                        file.exited = file.exited or record.HasField("exit")
-                        yield record
+                        self._note(file, record)
+                        if file not in self._aside:
+                            yield record
+
+    def _note(self, file: WandbFile, record: Any) -> None:
+        """Take note of what a record says of its file, and set the file aside if another one counts."""
+        file.exited = file.exited or record.HasField("exit")
+        if file.begun or not record.HasField("run"):
+            return
+        file.begun = True
+        other = self._attempt.run_id not in (None, record.run.run_id)
+        beside = (file.writer is not None and file.writer.rank > 0) or any(
+            before.begun and before.overlaps(file) for before in self._counted if before is not file
+        )
+        if other or beside:
+            self._aside.append(file)
 
     def link_files(self, target: Path) -> None:
         """Let W&B's client find what the program saved: beside the file that it sends."""
-        for path in self._files:
-            source = path.parent / "files"
+        for file in self._counted:
+            source = Path(file.path).parent / "files"
             for found in sorted(source.rglob("*")):
                 name = str(found.relative_to(source))
                 if found.is_file() and name not in _WRITTEN_BY_CLIENT:

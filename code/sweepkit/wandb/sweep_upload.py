@@ -263,6 +263,8 @@ class SweepUpload:
                 reports=self.paths.reports(attempt_id),
                 recorded=partial(self.record.reports, run.run_id, attempt_id=attempt_id),
                 over=run.state.done or attempt_id not in live,
+                notes=self.paths.wandb_notes(attempt_id),
+                run_id=run_card(self.spec, self.sweep.name, run, project=self.spec.project or "").only_id,
             )
             for ordinal, attempt_id in ids
         ]
