@@ -27,6 +27,8 @@ CODE = Path(__file__).resolve().parents[2] / "code"
 PRELOADED = (
     "sweepkit.cli.sweep_runner",
     "sweepkit.cli.parallel_sweep_runner",
+    "sweepkit.cli.monitor_sweep",
+    "sweepkit.monitor.monitor",
     "sweepkit.runner.call",
     "sweepkit.runner.space_function",
     "sweepkit.runner.sweep_report",
