@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import pytest
+import warm
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
 
@@ -52,18 +53,10 @@ class Monitor(Sweeper):
         return [sys.executable, str(MONITOR), *options, *where]
 
     def watch(self, *options, timeout=100):
-        return subprocess.run(
-            self.watch_command(*options),
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=timeout,
-        )
+        return warm.run(self.watch_command(*options), timeout=timeout, cwd=self.folder, env=self.env)
 
     def watching(self, *options):
-        return subprocess.Popen(
+        return warm.WarmPopen(
             self.watch_command(*options),
             cwd=self.folder,
             env=self.env,

@@ -51,7 +51,7 @@ def xs(results):
 
 
 def test_a_grid_leaves_table_best_configuration_and_results(sweeper):
-    done = sweeper.call()
+    done = sweeper.call(cold=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     out = sweeper.folder / "out" / "sweep_s"
@@ -123,7 +123,7 @@ def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d1
 def test_a_bad_sweep_is_refused_by_the_real_script(sweeper, row):
     sweeper.write(row[1], "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
-    done, told = sweeper.call(sweep="bad.yaml"), sweeper.asked(sweep="bad.yaml")
+    done, told = sweeper.call(sweep="bad.yaml", cold=True), sweeper.asked(sweep="bad.yaml")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told.stderr)
     assert sorted(sweeper.folder.rglob("*")) == before
 

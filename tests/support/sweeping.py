@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import warm
+
 from sweepkit.cli import sweep_runner
 from sweepkit.paths import CODE_DIR
 
@@ -52,7 +54,7 @@ class Sweeper:
         output = [] if "--output-dir" in options else ["--output-dir", "out"]
         command = [sys.executable, str(PARALLEL), *output, *self.options, *options]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8", **popen}
-        process = subprocess.Popen(command, **{"cwd": self.folder, "env": self.env, **piped})
+        process = warm.WarmPopen(command, **{"cwd": self.folder, "env": self.env, **piped})
         self.processes.append(process)
         return process
 
@@ -81,9 +83,13 @@ class Sweeper:
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, encoding="utf-8", timeout=60
         )
 
-    def call(self, *options, sweep="s.yaml", timeout=120):
+    def call(self, *options, sweep="s.yaml", timeout=120, cold=False):
+        """Run the runner to its end, forked off warm; `cold` by an interpreter of its own, as a user does."""
+        command = self.command(*options, sweep=sweep)
+        if not cold:
+            return warm.run(command, timeout=timeout, cwd=self.folder, env=self.env)
         return subprocess.run(
-            self.command(*options, sweep=sweep),
+            command,
             cwd=self.folder,
             env=self.env,
             capture_output=True,
@@ -97,7 +103,7 @@ class Sweeper:
         return in_this_process(sweep_runner.main, self.command(*options, sweep=sweep)[2:], self.folder)
 
     def start(self, *options, sweep="s.yaml", **popen):
-        return subprocess.Popen(self.command(*options, sweep=sweep), cwd=self.folder, env=self.env, **popen)
+        return warm.WarmPopen(self.command(*options, sweep=sweep), cwd=self.folder, env=self.env, **popen)
 
     def results(self, sweep="s"):
         files = sorted((self.folder / "out" / f"sweep_{sweep}").glob("run_*_result.json"))
