@@ -32,7 +32,7 @@ FLOORS = (
     {"text"},
     {"model"},
     {"files"},
-    {"paths"},
+    {"paths", "extras"},
     {"errors", "environ", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

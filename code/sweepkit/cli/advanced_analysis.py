@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import make_parser
 from sweepkit.cli.source_options import add_source_options, source_options
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.sources.options import SourceOptions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _parse(argv: Sequence[str] | None) -> _FiguresOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "The figures of a sweep, its five best runs, correlations, and where the time went."
     parser = make_parser("advanced_analysis.py", description, _EPILOG)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+    add_source_options(parser, output_dir=default_output_dir())
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
     )

@@ -11,7 +11,7 @@ from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import make_parser, natural
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import OUTPUT_DIR, STORE_NAME
+from sweepkit.paths import database, default_output_dir
 from sweepkit.sources.options import SourceOptions
 
 _FIRST_SWEEP = "first_sweep"
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def main_first(argv: Sequence[str] | None = None) -> int:
     """Run the command line of `analyze_first_sweep.py`; return the exit code."""
     options = _parse(argv, script="analyze_first_sweep.py", sweep=_FIRST_SWEEP)
-    record = options.source.output_dir / STORE_NAME
-    if options.source.storage is None and not record.exists():
+    record = database(options.source.storage, options.source.output_dir)
+    if "://" not in record and not Path(record).exists():
         raise SweepKitError(
             f"{record}: {_FIRST_SWEEP} must have been run, got no database there; run "
             f"python code/sweep_runner.py --sweep-config {_FIRST_SWEEP} (three minutes), or name its --output-dir"
@@ -81,7 +81,7 @@ def _parse(
     description = "What came out of a sweep: its table, its best configuration, and how far that leads."
     epilog = _EPILOG if sweep is None else _EPILOG.replace("analyze_sweep.py first_sweep", script)
     parser = make_parser(script, description, epilog)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+    add_source_options(parser, output_dir=default_output_dir())
     how = parser.add_argument_group("how")
     how.add_argument("--limit", type=natural, default=30, metavar="N", help="rows of the table (default: 30; 0: all)")
     how.add_argument("--json", action="store_true", help="all of it as one JSON object on stdout")

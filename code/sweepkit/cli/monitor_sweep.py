@@ -6,13 +6,13 @@ from types import FrameType
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.monitor_options import parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv, output_dir=OUTPUT_DIR)
+    options = parse(argv, output_dir=default_output_dir())
     from sweepkit.monitor.monitor import watch
 
     previous = signal.signal(signal.SIGTERM, _terminate)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse_parallel
 from sweepkit.errors import ConflictError
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    command = parse_parallel(argv, output_dir=OUTPUT_DIR)
+    command = parse_parallel(argv, output_dir=default_output_dir())
     from sweepkit.agents.worker_pool import StartSchedule
     from sweepkit.cli.sweep_runner import run_at_wandb, show_dry_run
     from sweepkit.runner.call import Call, slots_of

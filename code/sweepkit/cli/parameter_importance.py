@@ -9,7 +9,7 @@ from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import make_parser, natural
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import DataError
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.sources.options import SourceOptions
 
 _ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
@@ -58,7 +58,7 @@ def _parse(argv: Sequence[str] | None) -> _ImportanceOptions:
     """Return the options; argparse exits with code 2 on a wrong one."""
     description = "What mattered: the share of the metric's variance that hangs on each parameter."
     parser = make_parser("parameter_importance.py", description, _EPILOG)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+    add_source_options(parser, output_dir=default_output_dir())
     how = parser.add_argument_group("how")
     how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")
     how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")

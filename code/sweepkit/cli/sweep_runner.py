@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    command = parse(argv, output_dir=OUTPUT_DIR)
+    command = parse(argv, output_dir=default_output_dir())
     if command.control == "push":
         from sweepkit.wandb.push import push
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import STORE_NAME, SweepPaths
+from sweepkit.paths import STORE_NAME, SweepPaths, database
 
 if TYPE_CHECKING:
     from sweepkit.model.records import SweepRecord
@@ -31,14 +31,16 @@ def locate(sweep: str | None, *, output_dir: Path, storage: str | None) -> tuple
     if wanted is not None and folder is not None and folder.is_dir():
         if (folder / STORE_NAME).exists():
             output_dir, wanted = folder, None
+            storage = storage or str(folder / STORE_NAME)
         elif folder.name.startswith("sweep_"):
             output_dir, wanted = folder.parent, folder.name
+            storage = storage or (str(output_dir / STORE_NAME) if (output_dir / STORE_NAME).exists() else None)
         elif "/" in wanted:
             raise SweepKitError(
                 f"{wanted}: must be a sweep's folder (sweep_NAME) or one that holds {STORE_NAME}, got another one; "
                 "name the sweep instead"
             )
-    return storage or str(output_dir / STORE_NAME), output_dir, wanted
+    return database(storage, output_dir), output_dir, wanted
 
 
 def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: Path, label: str) -> "SweepRecord":

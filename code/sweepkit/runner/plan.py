@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError, StoreError
+from sweepkit.extras import needed
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
-from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, database, find_config
 from sweepkit.runner.options import RunOptions
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sweepkit.search.define_by_run import SpaceFunction
     from sweepkit.store.sql import SqlStore
 
-TRAINER = CODE_DIR / "trainer.py"
+TRAINER = PROGRAM_DIR / "trainer.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Plan:
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
-            "code_dir": str(CODE_DIR),
+            "code_dir": str(PROGRAM_DIR),
             "base_config": str(self.base_config) if self.trains else None,
             "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
         }
@@ -66,7 +67,7 @@ class Plan:
 
 def storage_of(options: RunOptions) -> str:
     """Return URL or path of the record that the options name."""
-    return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
+    return database(options.storage, options.output_dir)
 
 
 def open_recorded(storage: str) -> "SqlStore":
@@ -115,6 +116,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)
     if trains:
+        needed("train")
         _check_training(spec, base_config)
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
@@ -152,7 +154,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     program = str(meta.get("program") or "")
     theirs = meta.get("code_dir")
     if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
-        program = str(CODE_DIR / Path(program).relative_to(theirs))
+        program = str(PROGRAM_DIR / Path(program).relative_to(theirs))
     if any("${program}" in item for item in spec.command) and not Path(program).is_file():
         rule = "the program of the sweep must be on this host, too"
         raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint="copy it there")])
@@ -216,12 +218,12 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
                 )
             ]
         )
-    found = resolve_program(spec, cwd=cwd, code_dir=CODE_DIR)
+    found = resolve_program(spec, cwd=cwd, code_dir=PROGRAM_DIR)
     if found is not None:
         return str(found)
     if not needs:
         return spec.program
-    places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
+    places = [place for place in (spec.directory, str(cwd), str(PROGRAM_DIR)) if place]
     near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)

@@ -85,8 +85,7 @@ def _check_objectives(spec: SweepSpec, name: str) -> None:
         return
     if importlib.util.find_spec("cmaes") is None:
         raise SweepKitError(
-            f"{_where(spec)}sweepkit.sampler: cmaes needs the package cmaes, which is not installed; "
-            "pip install -r requirements.txt"
+            f"{_where(spec)}sweepkit.sampler: cmaes needs the package cmaes, which is not installed; pip install cmaes"
         )
     if numeric_parameters(spec.space) < 1:
         raise SweepKitError(
