@@ -18,7 +18,7 @@ from sweepkit.paths import CODE_DIR
 MODULES = house.modules()
 # From the top; an arrow goes down, never up and never to a room of the same floor.
 FLOORS = (
-    {"sweepkit"},  # the package's own face
+    {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
     {"sources", "monitor"},
     {"compare", "studies", "confirm", "wandb"},
@@ -31,7 +31,7 @@ FLOORS = (
     {"stats", "metrics", "tracking"},
     {"text"},
     {"model"},
-    {"files"},
+    {"files", "called"},
     {"paths", "extras"},
     {"errors", "environ", "version"},
 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from sweepkit.errors import SweepKitError
 
 # The modules of each extra's packages, and what they are for.
-EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
+_EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "train": (
         ("torch", "transformers", "accelerate", "peft", "rouge_score", "PIL", "pyarrow"),
         "sweepkit's own trainer",
@@ -27,13 +27,13 @@ def needed(extra: str, what: str = "") -> None:
     """Refuse to go on where a package of an extra is missing.
 
     Args:
-        extra: Its name in `EXTRAS`.
+        extra: Its name in `_EXTRAS`.
         what: For what it is needed, in words; "" takes the table's.
 
     Raises:
         SweepKitError: One is missing; says which, and how to install it.
     """
-    for module in EXTRAS[extra][0]:
+    for module in _EXTRAS[extra][0]:
         if not installed(module):
             raise SweepKitError(_line(module, extra, what))
 
@@ -47,7 +47,7 @@ def missing(error: ModuleNotFoundError) -> str:
     ''
     """
     head = (error.name or "").partition(".")[0]
-    return next((_line(head, name, "") for name, (modules, _) in EXTRAS.items() if head in modules), "")
+    return next((_line(head, name, "") for name, (modules, _) in _EXTRAS.items() if head in modules), "")
 
 
 def installed(module: str) -> bool:
@@ -60,6 +60,6 @@ def installed(module: str) -> bool:
 
 def _line(module: str, extra: str, what: str) -> str:
     return (
-        f"{module}: must be installed for {what or EXTRAS[extra][1]}, got no such package; "
+        f"{module}: must be installed for {what or _EXTRAS[extra][1]}, got no such package; "
         f"pip install 'sweepkit[{extra}]'"
     )

@@ -86,7 +86,7 @@ def test_a_killed_study_is_continued_and_then_extended(tmp_path):
 @pytest.mark.heavy  # agents on PostgreSQL: test_runner_parallel.py; the mirror there: test_store_mirror.py
 def test_two_processes_work_on_one_study_in_postgresql(tmp_path, postgres_database):
     optimizer = Optimizer(tmp_path)
-    command = ("--n_trials", "4", "--pruner", "none", "--storage", postgres_database)
+    command = ("--n_trials", "4", "--pruner", "none", "--optuna-storage", postgres_database)
     processes = [optimizer.start(*command) for _ in range(2)]
     endings = [last(optimizer.ended(process), "sweep_ended") for process in processes]
     for sweep in endings:

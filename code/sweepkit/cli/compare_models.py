@@ -20,7 +20,11 @@ _SEEDS = (42, 123, 456)
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    command = parse_compare(argv, output_dir=default_output_dir())
+    return compare(parse_compare(argv, output_dir=default_output_dir()))
+
+
+def compare(command: ComparisonCommand) -> int:
+    """Train and compare, or compare what is trained; return the exit code."""
     return _train(command) if command.analyze_only is None else _analyze(command, command.analyze_only)
 
 

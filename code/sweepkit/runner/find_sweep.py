@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths, database
 
@@ -60,7 +61,7 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         if len(sweeps) == 1:
             return sweeps[0]
         got = f"{len(names)}: {', '.join(names[:_LONGEST_LIST])}" if names else "none"
-        what = "name one of them, or give --all" if names else "start one with sweep_runner.py"
+        what = "name one of them, or give --all" if names else f"start one: {typed('run', 'my.yaml')}"
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
     stem = wanted.removesuffix(".yaml").removesuffix(".yml")
     for name in (wanted, stem):

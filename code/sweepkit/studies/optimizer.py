@@ -199,7 +199,9 @@ class OptunaOptimizer:
         from sweepkit.store.mirror import load_study
         from sweepkit.studies.run import run_study
 
-        asked = StudyOptions(output_dir=self.output_dir, storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh)
+        asked = StudyOptions(
+            output_dir=self.output_dir, optuna_storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh
+        )
         options = run_options(asked)
         base = write_config(self.training_config(), self.folder)
         ended = run_study(options, make_plan_of(self._sweep(str(base)), options), slot_options(asked))
