@@ -20,7 +20,7 @@ MODULES = house.modules()
 FLOORS = (
     {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
-    {"sources", "monitor"},
+    {"sources", "monitor", "housekeeping"},
     {"compare", "studies", "confirm", "wandb"},
     {"runner"},
     {"reports"},

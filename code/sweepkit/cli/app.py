@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sweepkit.cli import analyze_sweep, monitor_sweep, parameter_importance, report, trainer
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.parsing import CommandLine
+from sweepkit.cli.record_commands import CLEAN, EXPORT, LIST, RM, SHOW
 from sweepkit.cli.run_commands import (
     AGENT,
     CANCEL,
@@ -28,12 +29,12 @@ from sweepkit.version import VERSION
 _GROUPS: tuple[tuple[str, tuple[CommandLine, ...]], ...] = (
     ("run", (RUN, PARALLEL, AGENT, RETRY, OPTIMIZE, trainer.COMMAND)),
     ("steer", (PAUSE, RESUME, STOP, CANCEL)),
-    ("look", (monitor_sweep.COMMAND,)),
+    ("look", (monitor_sweep.COMMAND, LIST, SHOW)),
     (
         "understand",
         (analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),
     ),
-    ("files", (PUSH,)),
+    ("files", (EXPORT, PUSH, CLEAN, RM)),
 )
 _COMMANDS = {command.name: command for _, commands in _GROUPS for command in commands}
 
