@@ -50,6 +50,11 @@ def missing(error: ModuleNotFoundError) -> str:
     return next((_line(head, name, "") for name, (modules, _) in _EXTRAS.items() if head in modules), "")
 
 
+def lacking() -> dict[str, str]:
+    """Return the extras of which a package is not installed, with what each is for."""
+    return {name: what for name, (modules, what) in _EXTRAS.items() if not all(installed(module) for module in modules)}
+
+
 def installed(module: str) -> bool:
     """Say whether a module can be imported, without importing it."""
     try:

@@ -23,6 +23,7 @@ from sweepkit.cli.run_commands import (
     STOP,
     T_TEST,
 )
+from sweepkit.cli.setup_commands import DOCTOR, INIT, SCHEMA, completion
 from sweepkit.errors import SweepKitError
 from sweepkit.version import VERSION
 
@@ -34,9 +35,10 @@ _GROUPS: tuple[tuple[str, tuple[CommandLine, ...]], ...] = (
         "understand",
         (analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),
     ),
-    ("files", (EXPORT, PUSH, CLEAN, RM)),
+    ("keep", (EXPORT, PUSH, CLEAN, RM)),
+    ("set up", (INIT, DOCTOR, SCHEMA, completion(lambda: _COMMANDS.values()))),
 )
-_COMMANDS = {command.name: command for _, commands in _GROUPS for command in commands}
+_COMMANDS: dict[str, CommandLine] = {command.name: command for _, commands in _GROUPS for command in commands}
 
 
 @guarded
