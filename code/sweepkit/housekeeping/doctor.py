@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty
 
 from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
-from sweepkit.errors import SweepKitError
+from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.extras import lacking
 from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.sizes import in_words
@@ -262,12 +262,15 @@ def _wandb(environ: Mapping[str, str]) -> Finding:
         return _note("W&B", "the package is not installed", "pip install wandb, if programs log to it")
     import importlib.metadata
 
-    from sweepkit.wandb.access import has_key
+    from sweepkit.wandb.access import has_key, require_wandb
 
     server = environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
     version = importlib.metadata.version("wandb")
     try:
+        require_wandb(f"{version} records programs")
         known = has_key(server, keep=False)
+    except TrackingError as error:
+        return _note("W&B", str(error), "pip install -U wandb, for --wandb online and --backend wandb")
     except Exception as error:  # noqa: BLE001 - its client raises what it likes, a key that is malformed among them
         return _note(
             "W&B", f"{version}; the key of {server} cannot be used: {type(error).__name__}", "wandb login --relogin"

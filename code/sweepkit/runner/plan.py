@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
     """
     from sweepkit.runner.space_function import load_space_function
-    from sweepkit.search.make import make_engine
+    from sweepkit.search.make import make_engine, stand_in
 
     cwd = Path.cwd()
     program = _program(spec, cwd)
@@ -121,6 +121,8 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
+        if told := stand_in(spec, options.sampler):
+            spec = replace(spec, warnings=(*spec.warnings, told))
         if function is not None:
             _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))
@@ -249,11 +251,7 @@ def _check_training(spec: SweepSpec, base_config: Path) -> None:
     config = read_training_config(base_config)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
     if problems:
-        import dataclasses
-
-        raise SpecError(
-            [dataclasses.replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems]
-        )
+        raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
 
 
 def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:
@@ -265,9 +263,7 @@ def _check_function(function: "SpaceFunction", first: Any, base_config: Path | N
 
     problems = unknown_parameters(list(dotted(first.params)), type(read_training_config(base_config)))
     if problems:
-        import dataclasses
-
-        raise SpecError([dataclasses.replace(item, where=f"{function.file}: {function.name}") for item in problems])
+        raise SpecError([replace(item, where=f"{function.file}: {function.name}") for item in problems])
 
 
 def _line_of(parameter: str, text: str) -> int | None:
