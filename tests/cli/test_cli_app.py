@@ -11,13 +11,15 @@ from snapshots import words_of
 from sweeping import in_this_process
 
 from sweepkit.cli import app, parallel_sweep_runner, sweep_runner
+from sweepkit.cli.commands import COMMANDS
 from sweepkit.cli.options import RunnerCommand, parse, parse_parallel
+from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser
 from sweepkit.paths import CODE_DIR, ROOT_DIR, default_output_dir
 from sweepkit.runner.options import RunOptions
 
 WORDS = words_of(__file__)
-NAMES = sorted(app._COMMANDS)
+NAMES = sorted(COMMANDS)
 OUT = default_output_dir()
 
 
@@ -46,6 +48,10 @@ def test_the_overview_names_every_command_on_one_screen(capsys):
         assert capsys.readouterr().out == shown
 
 
+def test_the_overview_and_the_commands_are_the_same():
+    assert list(SUMMARIES) == list(COMMANDS)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help_names_the_command_as_it_was_called(name, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -59,7 +65,7 @@ def test_help_names_the_command_as_it_was_called(name, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_storage_is_the_database_in_every_command(name):
-    actions = {word: action for action in app._COMMANDS[name].parser()._actions for word in action.option_strings}
+    actions = {word: action for action in COMMANDS[name].parser()._actions for word in action.option_strings}
     if "--storage" in actions:
         assert actions["--storage"].help == WORDS["the-database-a"]
 

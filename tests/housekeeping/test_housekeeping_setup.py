@@ -10,6 +10,7 @@ import pytest
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.cli import app
+from sweepkit.cli.commands import COMMANDS
 from sweepkit.housekeeping import doctor
 from sweepkit.housekeeping.draft import draft
 from sweepkit.housekeeping.find import SweepPlace
@@ -228,4 +229,4 @@ def test_completion_of_bash_completes_commands_options_and_choices(tmp_path):
 @pytest.mark.parametrize("shell", ["zsh", "tcsh"])
 def test_completion_of_the_other_shells_names_every_command(shell, tmp_path):
     text = ask(tmp_path, "completion", shell)
-    assert [name for name in app._COMMANDS if name not in text] == []
+    assert [name for name in COMMANDS if name not in text] == []

@@ -103,7 +103,6 @@ def _write_all(folder: Path, source: "Source", importance: "Importance | None") 
 
 
 COMMAND = CommandLine(
-    name="figures",
     summary="The figures of a sweep, its five best runs, correlations, and where the time went.",
     add=_add,
     act=_show,

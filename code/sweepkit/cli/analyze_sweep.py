@@ -126,7 +126,6 @@ def _analyze(options: _AnalyzeOptions) -> int:
 
 COMMAND = CommandLine(
     name="analyze",
-    summary="What came out of a sweep: its table, its best configuration, and how far that leads.",
     add=_add,
     act=lambda _, given: _analyze(_options(given)),
     epilog=_EPILOG,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweepkit.cli.options import add_places, gpu_names, margin, natural, positive, run_options, slot_options
+from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.compare.options import ComparisonOptions, StatisticsOptions, TTestOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
-COMPARE = "Train models with several seeds each and say which is better."
 COMPARE_EPILOG = """\
 examples:
   {call} --models kobart kogpt2 t5 --seeds 42 123 456
@@ -26,7 +26,6 @@ continues where it was interrupted. Each run's results: <output dir>/<model>_see
 exit codes: 0 compared, significant or not; 1 the trainings were given up, paused or cancelled; 2 wrong input;
 130 interrupted.
 """
-TTEST = "t tests between groups of runs, with Holm's correction and intervals."
 TTEST_EPILOG = """\
 examples:
   {call} --sweep first_sweep --by learning_rate
@@ -78,7 +77,7 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
 
 def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> ComparisonCommand:
     """Return what `compare_models.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser("compare_models.py", COMPARE, COMPARE_EPILOG)
+    parser = make_parser("compare_models.py", SUMMARIES["compare"], COMPARE_EPILOG)
     add_compare(parser, output_dir)
     return comparison_command(parser, parser.parse_args(argv))
 
@@ -161,7 +160,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
     """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser("seed_ttest.py", TTEST, TTEST_EPILOG)
+    parser = make_parser("seed_ttest.py", SUMMARIES["ttest"], TTEST_EPILOG)
     add_ttest(parser, output_dir)
     return ttest_options(parser, parser.parse_args(argv))
 

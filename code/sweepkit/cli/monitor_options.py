@@ -13,7 +13,6 @@ _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
 _WANDB_LEAST_S = 2.0
 _INTERVAL_S = 2.0
 
-WATCH = "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only."
 EPILOG = """\
 examples:
   {call} first_sweep                    watch it until it ends

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.monitor_options import EPILOG, WATCH, add_watch, monitor_options
+from sweepkit.cli.monitor_options import EPILOG, add_watch, monitor_options
 from sweepkit.cli.parsing import CommandLine, Parser
 
 
@@ -31,4 +31,4 @@ def _terminate(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)  # so that what we started ends with us
 
 
-COMMAND = CommandLine(name="watch", summary=WATCH, add=add_watch, act=_watch, epilog=EPILOG)
+COMMAND = CommandLine(name="watch", add=add_watch, act=_watch, epilog=EPILOG)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweepkit.cli.options import add_places, gpu_names, natural, positive, seconds
+from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.yaml.study_sweep import DEFAULT_EXPERIMENT, PRUNERS, SAMPLERS
 
-SUMMARY = "Search for the best training configuration with Optuna's samplers."
 EPILOG = """\
 examples:
   {call}                          50 trials of the embedded model
@@ -49,7 +49,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
     --config may say them.
     """
-    parser = make_parser("optimize.py", SUMMARY, EPILOG)
+    parser = make_parser("optimize.py", SUMMARIES["optimize"], EPILOG)
     add_optimize(parser, output_dir)
     return StudyOptions(**vars(parser.parse_args(argv)))
 

@@ -49,7 +49,7 @@ examples:
   python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
 """
 
-CONFIRM = "run the best of a recorded sweep again with fresh seeds: is it really best?"
+_CONFIRM = "run the best of a recorded sweep again with fresh seeds: is it really best?"
 _CONTROLS = {
     "pause": "start no further run of a recorded sweep, wherever it runs, until --resume",
     "resume": "let a paused sweep go on",
@@ -157,7 +157,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     add_wandb_sweep(what)
     for word, meaning in _CONTROLS.items():
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
-    what.add_argument("--confirm", metavar="NAME", help=CONFIRM)
+    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
     add_confirm(parser.add_argument_group("with --confirm"))
     add_common(parser, output_dir)
     given = parser.parse_args(argv)
@@ -179,7 +179,7 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCom
         "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
     )
     add_wandb_sweep(what)
-    what.add_argument("--confirm", metavar="NAME", help=CONFIRM)
+    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
     add_confirm(parser.add_argument_group("with --confirm"))
     add_workers(parser)
     add_common(parser, output_dir)

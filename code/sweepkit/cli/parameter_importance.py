@@ -113,7 +113,6 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
 
 COMMAND = CommandLine(
     name="importance",
-    summary="What mattered: the share of the metric's variance that hangs on each parameter.",
     add=_add,
     act=_show,
     epilog=_EPILOG,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweepkit.cli.overview import SUMMARIES
 from sweepkit.paths import default_output_dir
 
 _PROGRAM = "sweepkit"
@@ -85,19 +86,19 @@ class CommandLine:
     """One thing that a user can ask for: a sub-command of `sweepkit`, a script, or both.
 
     Args:
-        summary: What it does, one line.
         add: Adds its arguments to a parser; the folder is the default of --output-dir.
         act: Does it; returns the exit code.
         epilog: As for `make_parser`.
-        name: Its word in `sweepkit WORD`; "" for a script alone.
+        name: Its word in `sweepkit WORD`, which the overview has; "" for a script alone.
+        summary: Of a script alone: what it does, one line.
         kind: The class of its parser.
     """
 
-    summary: str
     add: Callable[[Parser, Path], None]
     act: Callable[[Parser, argparse.Namespace], int]
     epilog: str = ""
     name: str = ""
+    summary: str = ""
     kind: type[Parser] = Parser
 
     def parser(self, called: str = "", *, output_dir: Path | None = None) -> Parser:
@@ -107,7 +108,8 @@ class CommandLine:
             called: The script's name, as it is called; "" for the sub-command.
             output_dir: The default of --output-dir; None for the usual one.
         """
-        parser = make_parser(called or f"{_PROGRAM} {self.name}", self.summary, self.epilog, kind=self.kind)
+        text = self.summary or SUMMARIES[self.name]
+        parser = make_parser(called or f"{_PROGRAM} {self.name}", text, self.epilog, kind=self.kind)
         self.add(parser, default_output_dir() if output_dir is None else output_dir)
         return parser
 

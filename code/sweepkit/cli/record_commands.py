@@ -161,13 +161,11 @@ def _clean(_: Parser, given: argparse.Namespace) -> int:
 
 LIST = CommandLine(
     name="list",
-    summary="Every sweep of a database, the newest first: state, runs, best value.",
     add=_add_list,
     act=_list,
 )
 SHOW = CommandLine(
     name="show",
-    summary="One run: its configuration, its curve, its attempts with their reasons, the end of its log.",
     add=_add_show,
     act=_show,
     epilog="""\
@@ -179,7 +177,6 @@ examples:
 )
 EXPORT = CommandLine(
     name="export",
-    summary="The runs of a sweep, or all that they reported, as CSV, JSON or Parquet.",
     add=_add_export,
     act=_export,
     epilog="""\
@@ -191,13 +188,11 @@ examples:
 )
 RM = CommandLine(
     name="rm",
-    summary="Remove sweeps with all their files and all that is recorded of them.",
     add=_add_rm,
     act=_rm,
 )
 CLEAN = CommandLine(
     name="clean",
-    summary="Remove the checkpoints of all but the best runs; results, logs and tables stay.",
     add=_add_clean,
     act=_clean,
     epilog="""\

@@ -36,7 +36,6 @@ def _act(parser: Parser, given: argparse.Namespace) -> int:
 
 COMMAND = CommandLine(
     name="report",
-    summary="Write report.html of a sweep: one file without network, with figures, tables and methods.",
     add=_add,
     act=_act,
     epilog="""\

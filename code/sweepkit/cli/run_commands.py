@@ -6,18 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.cli.comparison_options import (
-    COMPARE,
     COMPARE_EPILOG,
-    TTEST,
     TTEST_EPILOG,
     add_compare,
     add_ttest,
     comparison_command,
     ttest_options,
 )
-from sweepkit.cli.optimize_options import EPILOG, SUMMARY, add_optimize
+from sweepkit.cli.optimize_options import EPILOG, add_optimize
 from sweepkit.cli.options import (
-    CONFIRM,
     ENDS,
     RunnerCommand,
     add_calls,
@@ -140,7 +137,7 @@ def _confirm(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(runner_command(parser, given))
 
 
-def _control(word: str, summary: str, *, wait: bool = False) -> CommandLine:
+def _control(word: str, *, wait: bool = False) -> CommandLine:
     """Return the command that asks something of a recorded sweep; `wait` gives it an option to wait for W&B."""
 
     def add(parser: Parser, output_dir: Path) -> None:
@@ -155,7 +152,7 @@ def _control(word: str, summary: str, *, wait: bool = False) -> CommandLine:
 
         return run_one(RunnerCommand(run=run_options(given), control=word, name=given.sweep))
 
-    return CommandLine(name=word, summary=summary, add=add, act=act)
+    return CommandLine(name=word, add=add, act=act)
 
 
 def _compare(parser: Parser, given: argparse.Namespace) -> int:
@@ -178,7 +175,6 @@ def _optimize(_: Parser, given: argparse.Namespace) -> int:
 
 RUN = CommandLine(
     name="run",
-    summary="Run a sweep with one worker, or continue it where it stopped.",
     add=_add_run,
     act=_run,
     epilog="""\
@@ -193,7 +189,6 @@ examples:
 )
 PARALLEL = CommandLine(
     name="parallel",
-    summary="Run sweeps on all GPUs of this machine, else with a worker for each two cores.",
     add=_add_parallel,
     act=_parallel,
     epilog="""\
@@ -207,7 +202,6 @@ examples:
 )
 AGENT = CommandLine(
     name="agent",
-    summary="Work along on a recorded sweep that others run, from any terminal or host, at any time.",
     add=_add_agent,
     act=_agent,
     epilog="""\
@@ -218,7 +212,6 @@ examples:
 )
 RETRY = CommandLine(
     name="retry",
-    summary="Run the failed runs of a sweep again, and go on with it.",
     add=_add_retry,
     act=_retry,
     epilog="""\
@@ -229,7 +222,6 @@ examples:
 )
 CONFIRMATION = CommandLine(
     name="confirm",
-    summary=f"{CONFIRM[0].upper()}{CONFIRM[1:]}",
     add=_add_confirm,
     act=_confirm,
     epilog="""\
@@ -238,11 +230,11 @@ examples:
   {call} my --budget 30 --rope 0.002
 """,
 )
-OPTIMIZE = CommandLine(name="optimize", summary=SUMMARY, add=add_optimize, act=_optimize, epilog=EPILOG)
-COMPARISON = CommandLine(name="compare", summary=COMPARE, add=add_compare, act=_compare, epilog=COMPARE_EPILOG)
-T_TEST = CommandLine(name="ttest", summary=TTEST, add=add_ttest, act=_ttest, epilog=TTEST_EPILOG)
-PAUSE = _control("pause", "Start no further run of a sweep, wherever it runs, until it is resumed.")
-RESUME = _control("resume", "Let a paused sweep go on.")
-STOP = _control("stop", "Start no further run; the sweep's runners end when the running runs have ended.")
-CANCEL = _control("cancel", "Terminate the running runs, too; they are run again if the sweep is started again.")
-PUSH = _control("push", "Send a recorded sweep to W&B; what is there is not sent again.", wait=True)
+OPTIMIZE = CommandLine(name="optimize", add=add_optimize, act=_optimize, epilog=EPILOG)
+COMPARISON = CommandLine(name="compare", add=add_compare, act=_compare, epilog=COMPARE_EPILOG)
+T_TEST = CommandLine(name="ttest", add=add_ttest, act=_ttest, epilog=TTEST_EPILOG)
+PAUSE = _control("pause")
+RESUME = _control("resume")
+STOP = _control("stop")
+CANCEL = _control("cancel")
+PUSH = _control("push", wait=True)

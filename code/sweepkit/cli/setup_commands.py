@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sweepkit.cli.options import add_places
+from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.errors import SweepKitError
 
@@ -101,7 +102,6 @@ def completion(commands: Callable[[], Iterable[CommandLine]]) -> CommandLine:
 
     return CommandLine(
         name="completion",
-        summary="What makes a shell complete commands and options.",
         add=add,
         act=act,
         epilog="""\
@@ -119,7 +119,7 @@ def _tree(commands: Iterable[CommandLine]) -> argparse.ArgumentParser:
     root = Parser(prog="sweepkit")
     below = root.add_subparsers()
     for command in commands:
-        parser = below.add_parser(command.name, help=command.summary)
+        parser = below.add_parser(command.name, help=SUMMARIES[command.name])
         command.add(parser, Path("outputs"))
         for action in parser._actions:
             names = str(action.metavar or "")
@@ -132,7 +132,6 @@ def _tree(commands: Iterable[CommandLine]) -> argparse.ArgumentParser:
 
 INIT = CommandLine(
     name="init",
-    summary="Write a sweep YAML for your program, or one around the best of an old sweep.",
     add=_add_init,
     act=_init,
     epilog="""\
@@ -143,14 +142,12 @@ examples:
 )
 DOCTOR = CommandLine(
     name="doctor",
-    summary="Check this environment for sweeps, say where its settings come from and what to do.",
     add=_add_doctor,
     act=_doctor,
     epilog="exit codes: 0 nothing is in the way; 1 something is; 2 wrong input\n",
 )
 SCHEMA = CommandLine(
     name="schema",
-    summary="The JSON schema of the sweep YAML, by which editors complete and check it.",
     add=lambda *_: None,
     act=_schema,
     epilog="""\

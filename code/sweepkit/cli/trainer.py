@@ -92,7 +92,6 @@ SWEEPKIT_BASE_CONFIG (the default of --config), SWEEPKIT_RUN_DIR (the default of
 """
 COMMAND = CommandLine(
     name="train",
-    summary="Train and score a model once, as a configuration says; the program of the sweeps in config/sweep.",
     add=_add,
     act=_train,
     epilog=_EPILOG,
