@@ -53,18 +53,13 @@ def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("env")
     venv.create(folder, with_pip=False)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True, timeout=120)
     checkout = {str(ROOT_DIR / "code"), str(ROOT_DIR)}
     shared = [path for path in sys.path if Path(path).name == "site-packages" and path not in checkout]
     (site / "shared.pth").write_text("\n".join([*shared, "import hide_extras"]) + "\n")
     (site / "hide_extras.py").write_text(HIDE.format(extras=EXTRAS))
     script = folder / "bin" / "sweepkit"
-    script.write_text(
-        f"#!{folder}/bin/python\nimport sys\nfrom sweepkit.cli.app import main\nif __name__ == '__main__':\n"
-        "    sys.exit(main())\n"
-    )
-    script.chmod(0o755)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SWEEPKIT_"))}
 
     def call(*words, cwd):
