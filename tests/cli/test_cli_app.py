@@ -64,6 +64,14 @@ def test_help_names_the_command_as_it_was_called(name, capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_help_fits_a_screen(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = COMMANDS[name].parser().format_help().splitlines()
+    assert len(lines) <= 60, "\n".join(lines)
+    assert len(lines[0]) <= 100
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_storage_is_the_database_in_every_command(name):
     actions = {word: action for action in COMMANDS[name].parser()._actions for word in action.option_strings}
     if "--storage" in actions:

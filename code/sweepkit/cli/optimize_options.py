@@ -27,7 +27,6 @@ poor one is ended there.
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
 trials, a second one terminates them, a third one kills them.
-Options may be written with - or _ between their words.
 exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
 failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
 """

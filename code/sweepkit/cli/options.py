@@ -13,7 +13,7 @@ from sweepkit.runner.options import RunOptions, SlotOptions
 
 # Those of `sweep_config.sampler`, which imports too much for a `--help`; a test compares the two.
 _SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "grid", "qmc", "auto")
-ENDS = """\
+_ENDS = """\
 
 sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|patience|percentile|successive_halving|
 optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
@@ -21,6 +21,13 @@ Ctrl-C waits for the running runs, a second one terminates them, a third one kil
 once. The same command continues; what trainer.py trained goes on where it was terminated.
 exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
 2 wrong input; 130 interrupted by Ctrl-C.
+"""
+# The same for the sub-commands, whose help is to fit a screen.
+ENDS = """\
+
+Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
+continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 done, stopped, or ended by SIGTERM; 1 given up,
+paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C.
 """
 _EPILOG = """\
 examples:
@@ -151,7 +158,7 @@ def gpu_names(text: str) -> tuple[str, ...]:
 def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run a W&B sweep on this machine: no account, no network."
-    parser = make_parser("sweep_runner.py", description, _EPILOG + ENDS)
+    parser = make_parser("sweep_runner.py", description, _EPILOG + _ENDS)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
     add_wandb_sweep(what)
@@ -169,7 +176,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
 def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
-    parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + ENDS)
+    parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + _ENDS)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"

@@ -12,6 +12,7 @@ from sweepkit.cli.overview import SUMMARIES
 from sweepkit.paths import default_output_dir
 
 _PROGRAM = "sweepkit"
+_HELP_COLUMN = 34
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,6 +64,13 @@ def _near(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help with the epilog as it is written, and most options on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=_HELP_COLUMN)
+
+
 def make_parser(name: str, description: str, epilog: str, *, kind: type[Parser] = Parser) -> Parser:
     """Return a parser that shows its epilog as it is written.
 
@@ -77,8 +85,15 @@ def make_parser(name: str, description: str, epilog: str, *, kind: type[Parser] 
         prog=Path(name).name if name.endswith(".py") else name,
         description=description,
         epilog=epilog.replace("{call}", call),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
+
+
+def _shown(positional: argparse.Action) -> str:
+    """Return an argument as a line of usage shows it."""
+    choices = "{" + ",".join(map(str, positional.choices)) + "}" if positional.choices else ""
+    name = str(positional.metavar or choices or positional.dest)
+    return {"?": f"[{name}]", "*": f"[{name} …]", "+": f"{name} …"}.get(str(positional.nargs), name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +126,8 @@ class CommandLine:
         text = self.summary or SUMMARIES[self.name]
         parser = make_parser(called or f"{_PROGRAM} {self.name}", text, self.epilog, kind=self.kind)
         self.add(parser, default_output_dir() if output_dir is None else output_dir)
+        if not called and parser.usage is None:  # the options stand below, each on its line
+            parser.usage = " ".join(["%(prog)s [options]", *map(_shown, parser._get_positional_actions())])
         return parser
 
     def run(self, argv: Sequence[str] | None, called: str = "") -> int:

@@ -30,10 +30,7 @@ class _TrainerParser(Parser):
 def _add(parser: Parser, _: Path) -> None:
     """Add what is not a field of the configuration."""
     parser.allow_abbrev = False  # --learning is a parameter, not --learning-rate of ours
-    parser.usage = (
-        f"{parser.prog} [--config FILE] [--preset NAME] [--train-data FILE] [--val-data FILE] [--set NAME=VALUE …] "
-        "[--seed N] [--output-dir DIR] [--NAME=VALUE …]"
-    )
+    parser.usage = "%(prog)s [options] [--NAME=VALUE …]"
     parser.add_argument("--config", metavar="FILE", help="a path, or a name in config/ (default: base_config)")
     parser.add_argument(
         "--preset", metavar="NAME", help="lay quick, balanced, best (config/presets/) or a file of yours over it"
