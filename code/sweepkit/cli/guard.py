@@ -77,9 +77,9 @@ def _find_requirements() -> None:
     own = ROOT_DIR / ".venv" / "bin" / "python"
     if not INSTALLED and own.exists() and Path(sys.prefix) != ROOT_DIR / ".venv":
         sys.stdout.flush()
-        os.execv(own, [str(own), *sys.argv])
+        as_module = Path(sys.argv[0]).name == "__main__.py"  # run as a file, its folder would stand before all packages
+        os.execv(own, [str(own), *(["-m", "sweepkit", *sys.argv[1:]] if as_module else sys.argv)])
     remedy = "pip install sweepkit again" if INSTALLED else "run the first command of README.md"
     raise SweepKitError(
-        f"{sys.executable}: the packages of requirements.txt must be installed, got none of: {', '.join(lacking)}; "
-        f"{remedy}"
+        f"{sys.executable}: the packages that we need must be installed, got none of: {', '.join(lacking)}; {remedy}"
     )
