@@ -42,7 +42,7 @@ def missing(error: ModuleNotFoundError) -> str:
     """Return what to say of an import that failed: which extra to install, for what; "" when it belongs to none.
 
     >>> missing(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"))[:31]
-    "torch: must be installed for sw"
+    'torch: must be installed for sw'
     >>> missing(ModuleNotFoundError("No module named 'mine'", name="mine"))
     ''
     """

@@ -128,7 +128,7 @@ def _sparkline(values: Sequence[float], columns: int = _COLUMNS) -> str:
     Where there are more values than columns each column is the mean of its values.
 
     >>> _sparkline([1.0, 2.0, 3.0, float("nan")])
-    '▁▄█✕'
+    '▁▅█✕'
     """
     parts = min(columns, len(values))
     cut = [values[len(values) * n // parts : len(values) * (n + 1) // parts] for n in range(parts)]

@@ -265,8 +265,8 @@ def _described(schema: Schema, text: str) -> Schema:
 def argument_texts(kind: type[Any]) -> dict[str, str]:
     """Return the meaning of each field of a value, from its class's docstring; {} where docstrings were dropped.
 
-    >>> argument_texts(Seeds)["stop_worse"][:30]
-    'A configuration that is clearl'
+    >>> argument_texts(WandbNaming)["tags"]
+    "W&B's tags; no commas in them."
     """
     section = inspect.getdoc(kind) or ""
     found = re.findall(r"^    (\w+): (.+(?:\n {8,}.+)*)", section.partition("Args:\n")[2], re.MULTILINE)
