@@ -168,8 +168,6 @@ def test_the_environment_confines_and_keeps_what_the_user_set():
     }
     own = {"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "ACTIVE", "CUDA_VISIBLE_DEVICES": "3,5,6"}
     assert slot.environment(own) == {
-        "MKL_NUM_THREADS": "2",
-        "OPENBLAS_NUM_THREADS": "2",
         "CUDA_VISIBLE_DEVICES": "3,5",
     }
     assert "CUDA_VISIBLE_DEVICES" not in Slot(index=0, gpus=(), cpus=1).environment({})

@@ -6,21 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from queue import Empty
 
 import psutil
 import pytest
+from launching import WAIT_S, Bench, alive, wait_until
 from snapshots import words_of
 
-from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
 
 WORDS = words_of(__file__)
-
-WAIT_S = 20
 
 
 @pytest.fixture
@@ -32,71 +29,9 @@ def launcher(tmp_path):
     made.close()
 
 
-class Bench:
-    """Write a program, run it, read its output."""
-
-    def __init__(self, folder, launcher):
-        self.folder, self.launcher, self.count = folder, launcher, 0
-
-    def write(self, source, name="program.py"):
-        path = self.folder / name
-        path.write_text(textwrap.dedent(source), encoding="utf-8")
-        return path
-
-    def submit(self, program, *args, warm=True, env=None, argv=None):
-        self.count += 1
-        attempt = f"run{self.count}-1"
-        argv = argv or (sys.executable, str(program), *args)
-        log = self.folder / f"{attempt}.log"
-        queue = self.launcher.submit(
-            AttemptSpec(
-                attempt_id=attempt,
-                argv=argv,
-                env={**os.environ, "SWEEPKIT_ATTEMPT_ID": attempt, **(env or {})},
-                cwd=str(self.folder),
-                log=log,
-                exit_file=self.folder / f"{attempt}.exit.json",
-                warm=warm_program(argv) if warm else None,
-            )
-        )
-        return attempt, queue, log
-
-    def next_of(self, queue):
-        try:
-            return queue.get(timeout=WAIT_S)
-        except Empty:
-            said = (self.folder / "forkserver.log").read_text(encoding="utf-8")
-            pytest.fail(f"nothing in {WAIT_S} s; notes: {self.launcher.notes}; the fork server said: {said!r}")
-
-    def run(self, program, *args, **options):
-        _, queue, log = self.submit(program, *args, **options)
-        started, exited = self.next_of(queue), self.next_of(queue)
-        assert isinstance(started, Started) and isinstance(exited, Exited)
-        return started, exited, log.read_text(encoding="utf-8")
-
-
 @pytest.fixture
 def bench(tmp_path, launcher):
     return Bench(tmp_path, launcher)
-
-
-def alive(marker):
-    """Return the processes whose environment carries the attempt's id."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SWEEPKIT_ATTEMPT_ID") == marker:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
-        time.sleep(0.01)
 
 
 SELF_PORTRAIT = """\
@@ -194,12 +129,12 @@ def test_what_a_run_imports_dynamically_is_warm_for_the_next(bench):
     program = bench.write(
         """\
         import importlib, sys
-        print("_pydecimal" in sys.modules)
+        print("_pydecimal" in sys.modules, "_pydecimal" in sys.meta_path[0].modules)
         importlib.import_module("_pyd" + "ecimal")
         """
     )
-    assert bench.run(program)[2] == "False\n"
-    assert bench.run(program)[2] == "True\n"
+    assert bench.run(program)[2] == "False False\n"
+    assert bench.run(program)[2] == "False True\n"  # ready to be imported, and not there before it is
 
 
 def test_threads_started_by_an_import_mean_fresh_processes_and_it_is_said(bench, tmp_path):
@@ -306,13 +241,14 @@ AGENT = """\
     sys.path.insert(0, {code!r})
     from pathlib import Path
     from sweepkit.agents.launcher import *
+    from sweepkit.agents.warm_command import command_start
     folder = Path({folder!r})
     launcher = LocalLauncher(log=folder / "fs.log")
     for name, warm in (("one-1", True), ("two-1", False)):
         argv = (sys.executable, {program!r}, "stay")
         queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
             cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"),
-            warm=warm_program(argv) if warm else None))
+            warm=command_start(argv, env=os.environ, cwd=os.getcwd()).warm if warm else None))
         queue.get()
     print("up", flush=True)
     time.sleep(1000)
@@ -342,30 +278,6 @@ def test_leftovers_of_a_crash_are_found_by_their_environment(tmp_path):
         assert process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        (("/usr/bin/env", "PY", "SCRIPT", "--a=1"), ("SCRIPT", None, ("--a=1",))),
-        (("PY", "-u", "SCRIPT"), ("SCRIPT", None, ())),
-        (("PY", "-m", "tool", "x"), (None, "tool", ("x",))),
-        (("PY", "-O", "SCRIPT"), None),
-        (("python-other", "SCRIPT"), None),
-        (("PY", "missing.py"), None),
-        (("bash", "-c", "true"), None),
-        ((), None),
-    ],
-)
-def test_only_a_command_of_this_interpreter_is_run_warm(tmp_path, argv, expected):
-    script = tmp_path / "script.py"
-    script.write_text("")
-    names = {"PY": sys.executable, "SCRIPT": str(script)}
-    warm = warm_program(tuple(names.get(word, word) for word in argv))
-    if expected is None:
-        assert warm is None
-    else:
-        assert (warm.script, warm.module, warm.args) == (names.get(expected[0]), expected[1], expected[2])
-
-
 def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost(bench, launcher):
     gate = bench.folder / "gate"
     waiting = bench.write(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n", "third.py")
@@ -381,6 +293,23 @@ def test_an_end_that_the_fork_server_saw_but_could_not_tell_any_more_is_not_lost
     os.kill(server, signal.SIGTERM)
     os.kill(server, signal.SIGCONT)
     assert bench.next_of(queue).status == 0
+
+
+def test_why_a_command_is_not_forked_is_told_once(bench):
+    for _ in range(2):
+        log = bench.folder / "log"
+        spec = AttemptSpec(
+            attempt_id="a-1",
+            argv=("true",),
+            env={},
+            cwd="/",
+            log=log,
+            exit_file=log.with_suffix(".exit"),
+            fresh="because",
+        )
+        queue = bench.launcher.submit(spec)
+        assert isinstance(bench.next_of(queue), Started) and isinstance(bench.next_of(queue), Exited)
+    assert [note for note in bench.launcher.notes if "because" in note] == bench.launcher.notes[:1]
 
 
 def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):
@@ -411,9 +340,7 @@ def test_a_fork_server_that_cannot_start_ends_the_call_with_what_it_said(tmp_pat
 
 
 def test_a_module_that_kills_the_fork_server_costs_the_warm_start_only(tmp_path):
-    (tmp_path / "breaks.py").write_text(
-        "import os, sys\nif 'forkserver' in str(sys.argv + [*sys.modules]): os._exit(9)\n"
-    )
+    (tmp_path / "breaks.py").write_text("import os, sys\nif sys.argv == ['-c']: os._exit(9)\n")
     notes = []
     launcher = LocalLauncher(
         log=tmp_path / "forkserver.log", preload=("breaks",), env={"PYTHONPATH": str(tmp_path)}, notify=notes.append

@@ -163,6 +163,7 @@ class Tormentor:
             lambda: self._signal_server(signal.SIGKILL),
             lambda: self._signal_server(signal.SIGTERM),
             self._freeze_server,
+            self._kill_undertaker,
             lambda: self._signal_runner(signal.SIGKILL),
             lambda: self._signal_runner(signal.SIGTERM),
             self._freeze_runner,
@@ -186,13 +187,19 @@ class Tormentor:
         alive = self.runners.alive()
         return self._dice.choice(alive) if alive else None
 
-    def _server_of(self, runner: "subprocess.Popen[str] | None") -> psutil.Process | None:
+    def _undertaker_of(self, runner: "subprocess.Popen[str] | None") -> psutil.Process | None:
         if runner is None:
             return None
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(runner.pid).children():
                 if "forkserver" in " ".join(child.cmdline()):
                     return child
+        return None
+
+    def _server_of(self, runner: "subprocess.Popen[str] | None") -> psutil.Process | None:
+        undertaker = self._undertaker_of(runner)
+        with contextlib.suppress(psutil.Error):
+            return next(iter(undertaker.children()), None) if undertaker is not None else None
         return None
 
     def _run(self) -> psutil.Process | None:
@@ -216,6 +223,10 @@ class Tormentor:
     def _signal_runner(self, number: signal.Signals) -> str | None:
         runner = self._runner()
         return f"runner {number.name}" if runner and _send(runner.pid, number) else None
+
+    def _kill_undertaker(self) -> str | None:
+        undertaker = self._undertaker_of(self._runner())
+        return "undertaker SIGKILL" if undertaker and _send(undertaker.pid, signal.SIGKILL) else None
 
     @contextlib.contextmanager
     def _frozen(self, pid: int) -> Iterator[bool]:
@@ -250,8 +261,11 @@ class Tormentor:
         server = self._server_of(runner)
         if runner is None or server is None:
             return None
+        undertaker = self._undertaker_of(runner)
         with self._frozen(runner.pid):  # it shall not start another one meanwhile
-            _send(server.pid, signal.SIGKILL)
+            for process in (undertaker, server):
+                if process is not None:
+                    _send(process.pid, signal.SIGKILL)
             _send(runner.pid, signal.SIGKILL)
         return "runner and fork server SIGKILL"
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from bad_sweeps import BAD_SWEEPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,6 +223,61 @@ def test_values_that_look_like_numbers_or_read_otherwise_on_wandb_are_warned_of_
     places = [warning.split(": ")[1] for warning in spec.warnings]
     assert places == [f"parameters.a.values[{index}]" for index in (0, 1, 3, 4)] + ["parameters.a.values[7].deep"]
     assert WORDS["takes-it-for"] in spec.warnings[1]
+
+
+@pytest.mark.parametrize("name", ["081125_38", "08", "08_15", "0o17", "12e03", "1e5", "2024-1-1", "1_0e5"])
+def test_a_text_that_only_looks_like_a_number_is_the_text_that_wandb_reads(name):
+    spec = read_sweep_text(f"method: random\nproject: {name}\nname: {name}\nparameters: {{a: {{value: 1}}}}\n")
+    assert (spec.project, spec.name, spec.warnings, spec.reader_note) == (name, name, (), "")
+    assert spec.wandb_config == yaml.safe_load(spec.text)
+
+
+@pytest.mark.parametrize(
+    ("written", "items"), [("1e-5, 010, 1_000, 08", ["1e-5", "8", "1000", "08"]), ("yes", ["True"])]
+)
+def test_items_of_the_command_are_what_wandb_hands_over(written, items):
+    text = f"method: random\ncommand: [a, {written}]\nparameters: {{x: {{value: 1}}}}\n"
+    spec = read_sweep_text(text)
+    assert list(spec.command) == ["a", *items] == ["a", *map(str, yaml.safe_load(text)["command"][1:])]
+    assert len(spec.warnings) == ("True" in items)
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("project: on", "project"),
+        ("metric: {name: 12:30}", "metric.name"),
+        ("run_cap: 010", "run_cap"),
+        ("parameters: {x: {min: 010, max: 20}}", "parameters.x.min"),
+        ("parameters: {x: {values: [08, 1]}}", "parameters.x.values[0]"),
+        ("parameters: {x: {value: 0o17}}", "parameters.x.value"),
+        ("parameters: {on: {value: 1}}", "parameters.on"),
+        ("parameters: {x: {value: {no: 1}}}", "parameters.x.value.no"),
+    ],
+)
+def test_whatever_reads_otherwise_on_wandb_is_warned_of_once_d1(line, place):
+    rest = "" if line.startswith("parameters") else "\nparameters: {x: {value: 1}}"
+    spec = read_sweep_text(f"method: random\n{line}{rest}\n", source="f")
+    assert [warning.split(": ")[1] for warning in spec.warnings] == [place]
+
+
+def test_what_wandb_never_sees_is_not_compared_with_its_reader():
+    text = "method: random\nparameters: {x: {value: 1}}\nsweepkit: {seed: 010}\n"
+    spec = read_sweep_text(text)
+    assert (spec.warnings, spec.extensions.seed) == ((), 10)
+
+
+@pytest.mark.parametrize(
+    ("written", "better"),
+    [("1e-5", "1.0e-5"), ("1e5", "1.0e+5"), ("1.5E3", "1.5e+3"), ("-.5", "-0.5"), ("-.5e3", "-0.5e+3")],
+)
+def test_a_number_that_wandb_reads_as_a_string_has_a_form_for_both(written, better):
+    text = "method: random\nparameters:\n  x: {values: [%s, 7]}\n"
+    spec = read_sweep_text(text % written)
+    assert spec.warnings == () and f" {better} " in spec.reader_note and "line 3" in spec.reader_note
+    both = read_sweep_text(text % better)
+    assert both.reader_note == "" and both.space == spec.space
+    assert yaml.safe_load(text % better)["parameters"]["x"]["values"] == [float(written), 7]
 
 
 def test_unknown_macros_are_warned_of_d19():

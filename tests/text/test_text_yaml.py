@@ -1,12 +1,15 @@
+import datetime
 import math
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.errors import SpecError
 from sweepkit.text.yaml import Document, decode, dotted, load, parse
+from sweepkit.text.yaml11 import NoValue, read_yaml11
 
 WORDS = words_of(__file__)
 
@@ -15,7 +18,7 @@ WORDS = words_of(__file__)
     ("text", "expected"),
     [
         ("1e-5", 1e-5), ("1E5", 1e5), ("-1.5e+3", -1500.0), (".5", 0.5), (".5e3", 500.0), ("1.", 1.0), ("+2", 2),
-        ("0o17", 15), ("0x1F", 31), ("017", 17), ("1_000", 1000), ("1_000.5", 1000.5), ("!!float 1e-5", 1e-5),
+        ("0o17", "0o17"), ("0x1F", 31), ("017", 17), ("1_000", 1000), ("1_000.5", 1000.5), ("!!float 1e-5", 1e-5),
         ("!!float 3", 3.0), ('!!float "3"', 3.0), ('!!int "3"', 3), ("!!str 3", "3"), ("'1e-5'", "1e-5"),
         ("true", True), ("True", True), ("FALSE", False), ("null", None), ("~", None), ("", None),
         ("on", "on"), ("yes", "yes"), ("no", "no"), ("off", "off"), ("y", "y"), ("=", "="), ("12:30", "12:30"),
@@ -144,3 +147,80 @@ def test_json_is_yaml(value):
     import json
 
     assert load(json.dumps(value)).data == value
+
+
+def pyyaml(text):
+    """Return what W&B's reader makes of a plain scalar; NoValue for a date or an error."""
+    try:
+        value = yaml.safe_load(f"a: {text}\n")["a"]
+    except (ValueError, yaml.YAMLError):
+        return NoValue("an error")
+    return NoValue("a date") if isinstance(value, datetime.date) else value
+
+
+def same(one, other):
+    return type(one) is type(other) and (one == other or one != one != other != other)
+
+
+WRITTEN = st.one_of(
+    st.text("0123456789", min_size=1, max_size=6),
+    st.text("01278_", min_size=1, max_size=7),
+    st.text("019abfxob_-+", min_size=1, max_size=6),
+    st.text("0159.eE+-_", min_size=1, max_size=9),
+    st.text("0159:._", min_size=1, max_size=9),
+    st.from_regex(r"[-+]?(0[box]?)?[0-9_]{1,4}(\.[0-9_]{0,3})?([eE][-+]?[0-9]{1,2})?", fullmatch=True),
+    st.from_regex(
+        r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ][0-9]{1,2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,2})?Z?)?", fullmatch=True
+    ),
+    st.sampled_from(
+        "yes Yes yES no NO on On off OFF y n true True null Null ~ .inf -.Inf +.INF .nan .NaN = < - a".split()
+    ),
+).filter(lambda text: not text.startswith(("-", "?", ":")) or (len(text) > 1 and text[1] not in " :"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(WRITTEN)
+def test_our_reader_and_wandbs_agree_on_a_scalar_or_the_difference_is_known(text):
+    try:
+        loaded = yaml.compose(f"a: {text}\n").value[0][1]
+    except yaml.YAMLError:
+        return
+    if getattr(loaded, "style", "?") is not None or loaded.value != text:
+        return  # not one plain scalar
+    theirs, ours = pyyaml(text), parse(f"a: {text}\n")
+    told = read_yaml11(text)
+    # A date that no calendar has is an error at W&B, and refused here like any date.
+    assert same(told, theirs) or told == NoValue("a date")
+    if ours.bad:
+        assert isinstance(theirs, NoValue) or not math.isfinite(theirs)
+    elif ("a",) in ours.yaml11:
+        assert not same(ours.data["a"], theirs) and same(ours.yaml11["a",], told)
+    else:
+        assert same(ours.data["a"], theirs)
+
+
+@pytest.mark.parametrize(
+    ("text", "theirs"),
+    [
+        ("1e-3", "1e-3"), ("1e5", "1e5"), ("-.5", "-.5"), ("1.5e3", "1.5e3"), ("010", 8), ("yes", True), ("Off", False),
+        ("12:30:45", 45045), ("1:30.5", 90.5), ("0b11", 3),
+    ],
+)  # fmt: skip
+def test_what_wandb_reads_otherwise_is_known_by_its_path_d1(text, theirs):
+    document = parse(f"a: [x, {text}]\nb: '{text}'\nc: !!str {text}\n")
+    assert document.yaml11 == {("a", 1): theirs} and document.yaml12 == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("08", 8), ("0o17", 15), ("-09", -9), ("08_15", None), ("081125_38", None), ("1_0e5", None), ("2024-1-1", None)],
+)
+def test_what_begins_with_a_zero_and_is_no_number_to_wandb_is_a_string_here(text, number):
+    document = parse(f"a: {text}\n")
+    assert (document.data, document.problems) == ({"a": text}, ())
+    assert document.yaml12 == ({} if number is None else {("a",): number})
+
+
+@pytest.mark.parametrize(("text", "value"), [("!!int 08", 8), ("!!int 0o17", 15), ("!!float 08", 8.0), ("-0x1_F", -31)])
+def test_a_tag_says_that_it_is_a_number(text, value):
+    assert same(load(f"a: {text}\n").data["a"], value)

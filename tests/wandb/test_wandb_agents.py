@@ -11,6 +11,7 @@ import time
 import pytest
 from snapshots import words_of
 
+from sweepkit.agents.descent import start_time
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.slots import Slot
 from sweepkit.wandb.agent_process import MARKER_ENV, Command, Order, describe_exit, give_up_reason, is_agent, place_of
@@ -54,8 +55,10 @@ if what == "wait":  # one run that ends at the second Ctrl-C
     while len(seen) < 2:
         time.sleep(0.02)
     sys.exit(0)
-if what == "stubborn":
+if what == "stubborn":  # and its run leaves a daemon that forgot whose it is
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env={}, start_new_session=True)
+    (home.parent.parent / "daemon").write_text(str(daemon.pid))
     run()
     (home.parent.parent / "waits").touch()
     time.sleep(60)
@@ -223,6 +226,7 @@ def test_what_does_not_end_is_killed_at_the_third_interrupt_or_after_the_delay(o
         here.agents.interrupt()
     assert here.run() is False
     assert not carriers(here.command.marker(place_of(here.slots[0])))
+    assert start_time(int((here.folder / "daemon").read_text())) == ""
 
 
 def test_no_agent_is_started_after_the_end_was_asked_for(office):

@@ -159,6 +159,7 @@ class Agent:
             self._end = Finish(complete=False, reason=f"--count {self.context.settings.count} reached")
             return None
         self._reclaimer.reclaim()
+        asked_at = time.monotonic()
         attempt = self._store.claim(
             self._sweep.sweep_id,
             agent_id=self.context.identity,
@@ -167,8 +168,10 @@ class Agent:
             exclude=self.context.slots.excluded_runs(slot),
         )
         if attempt is None and self._end is None:
+            asked_at = time.monotonic()
             attempt = self._propose_run()
         if attempt is not None:
+            self.context.note_lease([attempt], asked_at=asked_at)
             self.context.held[attempt.attempt_id] = attempt
             self._counted.add(attempt.run.run_id)
             self.context.runs.begin(attempt.run)
@@ -235,6 +238,7 @@ class Agent:
         """Take note that a worker is done with an attempt, however it ended."""
         with self._propose:
             self.context.held.pop(attempt.attempt_id, None)
+            self.context.lease_ends.pop(attempt.attempt_id, None)
             self.running -= 1
         with self.context.changed:
             self.context.changed.notify_all()
@@ -298,9 +302,13 @@ class Agent:
         renewed_at = time.monotonic()
         while not self._stopped.wait(self.context.settings.lease_s / 4):
             mine = list(self.context.held.values())
+            asked_at = time.monotonic()
             try:
                 lost = self._store.renew(mine, lease_s=self.context.settings.lease_s) if mine else []
                 renewed_at = time.monotonic()
+                self.context.launcher.renew(
+                    self.context.note_lease([one for one in mine if one.attempt_id not in lost], asked_at=asked_at)
+                )
             except StoreError as error:
                 if self._stopped.is_set():
                     return

@@ -6,7 +6,7 @@ it never sees the agent.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +26,9 @@ from sweepkit.store.base import Store
 from sweepkit.sweep_config.sweep import SweepSpec
 
 T = TypeVar("T")
+
+# An attempt stands still a little before others may take its run: it takes a moment to stop all of its processes.
+_OF_A_LEASE = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,7 @@ class AgentContext:
         slots: Which run may go to which slot.
         disk: Whether the disk of the sweep's files is full, now or lately.
         held: The attempts that this agent has claimed and not ended, by id.
+        lease_ends: Until when they may run, by id, in seconds of the monotonic clock.
         changed: Notified when a run ended; a pool shares one among its agents.
         identity, host: Who this agent is and where.
     """
@@ -129,9 +133,22 @@ class AgentContext:
         self.slots = SlotPolicy(settings.slots)
         self.disk = DiskWatch(place.paths.logs)
         self.held: dict[str, Attempt] = {}
+        self.lease_ends: dict[str, float] = {}
         self.changed = threading.Condition()
         self._surroundings = surroundings
         self._warned = ""
+
+    def note_lease(self, attempts: Sequence[Attempt], *, asked_at: float) -> dict[str, float]:
+        """Take note of leases that the record has begun or prolonged; return until when the attempts may run.
+
+        Args:
+            attempts: They.
+            asked_at: When the record was asked, in seconds of the monotonic clock: no lease ends earlier than one that
+                began then.
+        """
+        ends = {attempt.attempt_id: asked_at + _OF_A_LEASE * self.settings.lease_s for attempt in attempts}
+        self.lease_ends.update(ends)
+        return ends
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""

@@ -4,8 +4,11 @@ It is the parent of all attempts of one agent and holds their life in its hand:
 
 * it imports what the program needs once; an attempt is a fork that runs the program as `__main__` (warm start);
 * each attempt is the leader of its own session, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
-  this process is a subreaper and kills whatever an ended attempt left;
-* when its agent is gone, whatever killed it, the control socket closes and every attempt is killed.
+  this process is a subreaper and kills whatever an ended attempt left (`descent` tells whose it is);
+* when its agent is gone, whatever killed it, the control socket closes and every attempt is killed;
+* when this process itself is killed, its parent, the undertaker, kills what it left;
+* when its agent is silent for longer than an attempt's lease, the attempt stands still until the lease is renewed:
+  somebody else may have the run by then.
 
 The standard library's forkserver was tried first. It cannot tell whether what it preloaded is safe to fork, redirects
 no output, starts no sessions, and leaves grandchildren alone, so this is a server of our own with the same idea.
@@ -14,12 +17,15 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 
 Protocol: one JSON object a line.
 
-In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "warm": null | {"script", "module", "args"}}`,
-`{"op": "warm", "script", "module", "extra"}`.
+In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
+"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra"}`.
 
-Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "warm"}`,
-`{"event": "stale", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb", "cpu_s", "duration_s"}`.
+Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
+"warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
+"cpu_s", "duration_s"}`.
 """
+
+from __future__ import annotations
 
 import atexit
 import contextlib
@@ -29,52 +35,89 @@ import gc
 import importlib
 import json
 import os
-import random
 import select
 import signal
 import socket
 import sys
 import threading
 import time
-import types
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.agents import descent
+from sweepkit.agents.warm.known import let_forks_have_their_own
+from sweepkit.agents.warm.preload import is_local, modules_of_program
+from sweepkit.agents.warm.program import close_all_files, execute, run, set_environment, unseeded_generators
+from sweepkit.agents.warm.shelf import Mismatch, Shelf
+from sweepkit.agents.warm.watch import ImportWatch
 from sweepkit.environ import ATTEMPT_ENV
+from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+# What the interpreter, the loader and the C library read once, when a process begins.
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def serve(control_fd: int) -> NoReturn:
+def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str]) -> NoReturn:
     """Serve attempts until the control socket closes, then kill what is left and exit.
 
     Args:
         control_fd: An inherited, connected stream socket to the agent.
+        base: Names of the modules that a bare interpreter has.
+        own: Names under which this server's own modules are loaded; they are no program's.
+        asked: Variables of the environment that stand here because the program sets them before it imports.
     """
-    _ForkServer(socket.socket(fileno=control_fd)).loop()
+    if owner := os.environ.pop(descent.OWNER_ENV, ""):
+        descent.mark(owner)
+    descent.split_from_undertaker(control_fd)
+    watch = ImportWatch()
+    for name in own:
+        sys.modules.pop(name, None)
+    watch.before = frozenset(sys.modules).difference(base)
+    _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
 
 
-@dataclass(frozen=True, slots=True)
+# What an ended attempt left is killed at once; its end is told when that is gone, or after so long: stuck in a driver.
+_STRAYS_S = 30.0
+
+
+@dataclass
 class _Living:
-    """An attempt that runs: its id, the file that its end is written to, when it began (monotonic seconds)."""
+    """An attempt that runs, or has ended and left processes. Times are monotonic seconds.
+
+    Args:
+        attempt: Its id.
+        exit_file: The file that its end is written to.
+        began: When it began.
+        lease_end: Until when it may run, unless it is renewed; None for ever.
+        halted: Its processes that stand still because that time is over, see `descent.halt_family`.
+        facts: How it ended.
+        told_by: When its end must be told, whatever is left.
+    """
 
     attempt: str
     exit_file: str
     began: float
+    lease_end: float | None
+    halted: dict[int, str] | None = None
+    facts: dict[str, Any] | None = None
+    told_by: float = 0.0
 
 
 class _ForkServer:
     """The state of the process: the control socket, the live attempts, and what has been imported."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, watch: ImportWatch, base: Iterable[str], asked: Iterable[str]) -> None:
         self.control = control
         self.attempts: dict[int, _Living] = {}
+        self.ended: list[_Living] = []
+        self.block = descent.EnvironmentBlock()
+        self.offspring = descent.Offspring(ATTEMPT_ENV)
         self.buffer = b""
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
@@ -84,8 +127,15 @@ class _ForkServer:
         for end in (self.wake_read, self.wake_write):
             end.setblocking(False)
         self.modules_read.setblocking(False)
-        self.path = [entry for entry in sys.path if entry]
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.watch = watch
+        self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
+        self.generators: list[Any] = []
+        self.asked = frozenset(asked)
+        self.passed_on = False
+        self.request: dict[str, Any] = {}
+        self.log_start = 0
+        self.umask = os.umask(0)
+        os.umask(self.umask)
         self._take_signals()
 
     def _take_signals(self) -> None:
@@ -109,14 +159,39 @@ class _ForkServer:
         for end in (self.control, self.wake_read, self.modules_read):
             poll.register(end, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = {descriptor for descriptor, _ in poll.poll(self._idle_ms())}
             if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
             if self.modules_read.fileno() in ready:
-                self._learn()
+                self._hear()
+            if self.passed_on and not self.attempts and not self.ended:
+                self.die()
             if self.control.fileno() in ready:
                 self._receive()
+            else:  # what was sent while we imported may be a lease
+                self._enforce_leases()
+
+    def _idle_ms(self) -> float | None:
+        """Return how long nothing is to be done unless somebody asks; None for ever."""
+        times = [living.told_by for living in self.ended]
+        times += [living.lease_end for living in self.attempts.values() if living.lease_end and living.halted is None]
+        return max(0.0, (min(times) - time.monotonic()) * 1000 + 1) if times else None
+
+    def _enforce_leases(self) -> None:
+        """Let attempts stand still whose lease is over: their agent is frozen, or cannot reach the record."""
+        for living in self.attempts.values():
+            if living.halted is None and _is_over(living.lease_end):
+                living.halted = descent.halt_family(living.attempt, ATTEMPT_ENV)
+                self.send({"event": "halted", "id": living.attempt})
+
+    def renew(self, ends: dict[str, float]) -> None:
+        """Prolong leases; what stands still goes on."""
+        for living in self.attempts.values():
+            living.lease_end = ends.get(living.attempt, living.lease_end)
+            if living.halted is not None and not _is_over(living.lease_end):
+                descent.go_on(living.halted)
+                living.halted = None
 
     def _drain(self, end: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -136,6 +211,8 @@ class _ForkServer:
             request = json.loads(line)
             if request["op"] == "warm":
                 self.warm(request)
+            elif request["op"] == "lease":
+                self.renew(request["ends"])
             else:
                 self.start(request)
 
@@ -151,8 +228,14 @@ class _ForkServer:
     def warm(self, request: dict[str, Any]) -> None:
         """Import what the program imports, and find out whether the result may be forked."""
         began = time.perf_counter()
-        found = modules_of_program(request["script"], request.get("module"), self.path)
-        imported = self._import([*found, *request.get("extra", [])])
+        self.watch.avoid = self.watch.avoid.union(request.get("avoid", ()))
+        imported = 0
+        try:
+            found = modules_of_program(request["script"], request.get("module"), self.shelf.path)
+            imported = self._import([*found, *request.get("extra", [])])
+        except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
+            self.cold_reason = self.cold_reason or "its imports could not be worked out"
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
         self.send(
             {
                 "event": "ready",
@@ -161,30 +244,48 @@ class _ForkServer:
                 "cold": self.cold_reason,
             }
         )
+        if spoiled := self.shelf.spoiled():
+            first = next(iter(spoiled))
+            self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
 
     def _import(self, names: Iterable[str]) -> int:
         """Import modules, `module:attribute` too (lazy packages load on access); return how many are new."""
+        self.shelf.take_back()
         before = len(sys.modules)
-        for name in names:
-            module, _, attribute = name.partition(":")
-            # A failing import is the program's business: it will fail there in the same way, with its own traceback.
-            with contextlib.suppress(BaseException):
-                loaded = importlib.import_module(module)
-                if attribute:
-                    getattr(loaded, attribute)
-        if len(sys.modules) != before:
+        self.watch.start()
+        try:
+            for name in names:
+                module, _, attribute = name.partition(":")
+                # A failing import is the program's business: it fails there in the same way, with its own traceback.
+                with contextlib.suppress(BaseException):
+                    loaded = importlib.import_module(module)
+                    if attribute:
+                        getattr(loaded, attribute)
+        finally:
+            self.watch.stop()
+        imported = len(sys.modules) - before
+        if imported:
             self._settle()
-        return len(sys.modules) - before
+        self.shelf.put()
+        if imported:
+            self.shelf.prepare(name.partition(":")[0] for name in names)
+            self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
+            gc.collect()
+            gc.freeze()
+        return imported
 
     def _settle(self) -> None:
-        """After imports: keep pages shared, remember our own sources, check that forking is still safe."""
-        gc.collect()
-        gc.freeze()
+        """After imports: remember our own sources, check that forking is still safe."""
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if file and is_local(file):
                 self.sources[file] = _stamp(file)
         self.cold_reason = self.cold_reason or self._why_not_fork()
+        with contextlib.suppress(Exception):  # another version of the library: it stays as it is
+            let_forks_have_their_own(sys.modules)
+        # What ends with this process is not a fork's to end.
+        for finalizer in list(getattr(weakref.finalize, "_registry", {}).values()):
+            finalizer.atexit = False
 
     def _why_not_fork(self) -> str | None:
         """Return why a fork of this process would be unsafe, or None."""
@@ -206,21 +307,47 @@ class _ForkServer:
     def _stale(self) -> bool:
         return any(_stamp(file) != stamp for file, stamp in self.sources.items())
 
-    def _learn(self) -> None:
-        """Import what an ended attempt had loaded beyond us: dynamic imports that no reading of the source finds."""
+    def _hear(self) -> None:
+        """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
         with contextlib.suppress(BlockingIOError):
-            names = self.modules_read.recv(1 << 20).decode().split()
-            if self.cold_reason is None:
-                self._import(names)
+            message = json.loads(self.modules_read.recv(1 << 20))
+            if "loaded" in message and self.cold_reason is None and not self.passed_on:
+                self._import([name for name in message["loaded"] if name not in self.watch.avoid])
+            elif "mismatch" in message and not self.passed_on:
+                self._learn(Mismatch(*message["mismatch"]))
+
+    def _learn(self, wrong: Mismatch) -> None:
+        """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
+        if wrong.kind == "env" and wrong.variable not in self.asked:
+            self._pass_on({"avoid": [], "env": {wrong.variable: wrong.value}, "reason": wrong.reason})
+            return
+        culprits = self.shelf.readers(wrong.variable) if wrong.kind == "env" else {}
+        culprits[wrong.module] = wrong.kind
+        self._pass_on({"avoid": sorted(self.shelf.dependents(culprits)), "env": {}, "reason": wrong.reason})
+
+    def _pass_on(self, learned: dict[str, Any]) -> None:
+        """Hand what was learned to the next server: from here on this one only sees its attempts to their end."""
+        self.passed_on = True
+        self.send({"event": "learned", **learned})
 
     # -- attempts -----------------------------------------------------------------------------------------------------
 
     def start(self, request: dict[str, Any]) -> None:
         """Fork an attempt, warm if it asks for that and it is safe."""
+        if _is_over(request.get("lease_end")):
+            request["lease_end"] = self._newest_lease(request["id"])
+            if _is_over(request["lease_end"]):  # we or our agent were frozen: the run may be another agent's by now
+                self.send({"event": "late", "id": request["id"]})
+                return
         warm = request.get("warm") if self.cold_reason is None else None
+        if self.passed_on:
+            return  # the next server is asked for it
+        warm = request.get("warm") if self.cold_reason is None and self._began_alike(request["env"]) else None
         if warm and self._stale():
+            self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
@@ -230,30 +357,85 @@ class _ForkServer:
         if pid == 0:
             self._become(request, warm, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
-        self.attempts[pid] = _Living(request["id"], request["exit_file"], time.monotonic())
-        self.send({"event": "started", "id": request["id"], "pid": pid, "warm": bool(warm)})
+        self.attempts[pid] = _Living(
+            request["id"], request["exit_file"], time.monotonic(), lease_end=request.get("lease_end")
+        )
+        born = self.offspring.born(pid, request["id"])
+        self.send({"event": "started", "id": request["id"], "pid": pid, "born": born, "warm": bool(warm)})
+
+    def _newest_lease(self, attempt: str) -> float:
+        """Return what the agent last said of a lease that is over: we may have imported for longer than it lasts."""
+        with contextlib.suppress(OSError):
+            self.buffer += self.control.recv(1 << 20, socket.MSG_DONTWAIT)
+        waiting = [json.loads(line) for line in self.buffer.split(b"\n")[:-1]]
+        ends = [request["ends"].get(attempt, 0.0) for request in waiting if request["op"] == "lease"]
+        return max(ends, default=0.0)
+
+    def _began_alike(self, env: dict[str, str]) -> bool:
+        """Return whether an interpreter and its libraries would begin in this environment as this process began."""
+        began = self.shelf.environ
+        return all(
+            env.get(name) == began.get(name)
+            for name in {*env, *began}
+            if name.startswith(_READ_AT_START) and name not in self.asked
+        )
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
         """Turn this fork into the attempt. Never returns."""
         try:
             os.setsid()
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(1)
+            descent.mark(request["id"])
+            if os.getppid() != parent or _is_over(request.get("lease_end")):
+                os.kill(os.getpid(), signal.SIGKILL)  # frozen before it could be found by its mark
             self._forget_the_server()
             _redirect(request["log"])
             os.chdir(request["cwd"])
             if warm is None:
                 self.modules_write.close()
-                _execute(request["argv"], request["env"])
+                execute(request["argv"], request["env"])
+            self.request, self.log_start = request, os.fstat(1).st_size
+            set_environment(request["env"])
+            self.block.show(request["env"], ATTEMPT_ENV)
+            wandb_hook.install()
+            atexit.register(self._say_what_was_loaded, self.shelf.names())
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
-        _set_environment(request["env"])
-        known = frozenset(sys.modules)
-        status = _run_program(warm, self.path)
-        _send_modules(self.modules_write, known)
-        os._exit(status)
+        run(warm, request["argv"], self.shelf, self.generators)
+
+    def _say_what_was_loaded(self, known: frozenset[str]) -> None:
+        """Let the server know which installed modules this attempt loaded beyond it, in their order."""
+        names = [
+            name
+            for name, module in list(sys.modules.items())
+            if name not in known
+            and name.partition(".")[0] != "__main__"
+            and (file := getattr(module, "__file__", None))
+            and not is_local(file, besides_sweepkit=True)
+            and getattr(getattr(module, "__spec__", None), "name", None) == name
+        ]
+        if names:
+            self._report({"loaded": names[:2000]})
+
+    def _report(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self.modules_write.setblocking(False)
+            self.modules_write.send(json.dumps(message).encode())
+
+    def _afresh(self, wrong: Mismatch) -> NoReturn:
+        """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""
+        request = self.request
+        self._report({"mismatch": wrong})
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.umask(self.umask)
+        _redirect(request["log"])
+        with contextlib.suppress(OSError):
+            os.ftruncate(1, self.log_start)  # it says everything once more
+        os.write(1, f"sweepkit: begun again in a fresh process: {wrong.reason}\n".encode())
+        os.chdir(request["cwd"])
+        close_all_files()
+        execute(request["argv"], request["env"])
 
     def _forget_the_server(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -267,14 +449,8 @@ class _ForkServer:
         self.modules_read.close()
 
     def reap(self) -> None:
-        """Report every ended attempt, after killing whatever it left behind."""
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
+        """Report every ended attempt, once whatever it left behind is killed and gone."""
+        while (ended := _next_ended()) is not None:
             pid = ended.si_pid
             living = self.attempts.pop(pid, None)
             if living is not None:
@@ -283,17 +459,17 @@ class _ForkServer:
             _, status, usage = os.wait4(pid, 0)
             if living is None:
                 continue  # an orphan of an attempt, handed to us as the subreaper
-            self._kill_strays(living.attempt)
-            self.send({"event": "exited", "id": living.attempt, **_write_exit(living, status, usage)})
-
-    def _kill_strays(self, attempt: str) -> None:
-        """Kill children of an ended attempt that left its session; they are ours now and carry its id."""
-        marker = f"{ATTEMPT_ENV}={attempt}".encode()
-        for pid in _children():
-            if pid not in self.attempts and marker in _environ(pid):
-                kill_group(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self.offspring.ended(pid)
+            living.facts = _write_exit(living, status, usage)
+            living.told_by = time.monotonic() + _STRAYS_S
+            self.ended.append(living)
+        for living in list(self.ended):
+            strays = self.offspring.left_by(living.attempt)
+            for pid in strays:
+                descent.send(pid, signal.SIGKILL)
+            if not strays or time.monotonic() >= living.told_by:
+                self.ended.remove(living)
+                self.send({"event": "exited", "id": living.attempt, **(living.facts or {})})
 
     def die(self) -> NoReturn:
         """Kill every attempt and every descendant, then exit: the agent is gone.
@@ -302,17 +478,28 @@ class _ForkServer:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         deadline = time.monotonic() + 10
-        while (pids := _children()) and time.monotonic() < deadline:
+        while (pids := descent.children()) and time.monotonic() < deadline:
             for pid in pids:
                 kill_group(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                pid, status, usage = os.wait4(-1, 0)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.05)
+            while (ended := _next_ended()) is not None:
+                pid, status, usage = os.wait4(ended.si_pid, 0)
                 living = self.attempts.pop(pid, None)
                 if living is not None and os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
                     _write_exit(living, status, usage)
         os._exit(0)
+
+
+def _is_over(lease_end: float | None) -> bool:
+    return lease_end is not None and time.monotonic() > lease_end
+
+
+def _next_ended() -> Any:
+    """Return what `waitid` says of a child that has ended and is not reaped yet; None when there is none."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
 
 
 def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
@@ -365,18 +552,6 @@ def _native_threads() -> list[str]:
     return [name for name in names if name not in _FORK_SAFE_THREADS]
 
 
-def _children() -> list[int]:
-    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
-def _environ(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
-
-
 def _redirect(log: str) -> None:
     """Send stdout and stderr to the log, read from nothing."""
     null = os.open(os.devnull, os.O_RDONLY)
@@ -386,119 +561,3 @@ def _redirect(log: str) -> None:
     os.dup2(out, 2)
     os.close(null)
     os.close(out)
-
-
-def _set_environment(env: dict[str, str]) -> None:
-    """Make `env` the whole environment, by its few differences: each variable set costs a fork some page copies."""
-    for name in [name for name in os.environ if name not in env]:
-        del os.environ[name]
-    for name, value in env.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
-
-
-def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
-    """Replace this fork by a fresh process (cold start)."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    try:
-        os.execvpe(argv[0], argv, env)
-    except OSError as error:
-        os.write(2, f"sweepkit: cannot execute {argv[0]!r}: {error.strerror}\n".encode())
-        os._exit(127)
-
-
-def _run_program(warm: dict[str, Any], path: list[str]) -> int:
-    """Run the script or module as `__main__`, as a fresh interpreter would; return its exit status.
-
-    Ends as an interpreter does (threads joined, exit handlers, streams flushed), except that modules are not torn
-    down: the process ends at once, and destructors of global objects do not run.
-    """
-    _fresh_randomness()
-    try:
-        _prepare_main(warm, path)
-        status = 0
-    except SystemExit as stop:
-        status = _exit_status(stop.code)
-    except KeyboardInterrupt:
-        status = 130
-    except BaseException:
-        _print_traceback()
-        status = 1
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]  # joins non-daemon threads, as at interpreter exit
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):
-            stream.flush()
-    return status
-
-
-def _prepare_main(warm: dict[str, Any], path: list[str]) -> None:
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if warm.get("module"):
-        import runpy
-
-        sys.path[:] = [os.getcwd(), *path]
-        sys.argv[:] = [warm["module"], *warm["args"]]
-        runpy.run_module(warm["module"], run_name="__main__", alter_sys=True)
-        return
-    script = warm["script"]
-    sys.path[:] = [str(Path(script).resolve().parent), *path]
-    sys.argv[:] = [script, *warm["args"]]
-    main = types.ModuleType("__main__")
-    main.__file__ = script
-    main.__builtins__ = __builtins__  # type: ignore[attr-defined]
-    sys.modules["__main__"] = main
-    with open(script, "rb") as file:
-        code = compile(file.read(), script, "exec")
-    exec(code, main.__dict__)
-
-
-def _exit_status(code: object) -> int:
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xFF
-    sys.stderr.write(f"{code}\n")
-    return 1
-
-
-def _print_traceback() -> None:
-    """Print the traceback without our own frames, as a fresh interpreter would."""
-    kind, value, trace = sys.exc_info()
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
-        trace = trace.tb_next
-    if value is not None and kind is not None:
-        sys.excepthook(kind, value.with_traceback(trace), trace)
-
-
-def _fresh_randomness() -> None:
-    """Undo what a fork shares and a fresh process would not: generator states, thread counts, the TMPDIR in use."""
-    if (tempfile := sys.modules.get("tempfile")) is not None:
-        tempfile.tempdir = None  # type: ignore[attr-defined]
-    random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and "numpy.random" in sys.modules:
-        numpy.random.seed()
-    torch = sys.modules.get("torch")
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    if torch is not None and threads.isdigit():
-        torch.set_num_threads(int(threads))
-
-
-def _send_modules(modules_write: socket.socket, known: frozenset[str]) -> None:
-    """Let the server know which installed modules this attempt loaded beyond it, in their order."""
-    names = [
-        name
-        for name, module in list(sys.modules.items())
-        if name not in known
-        and name.partition(".")[0] != "__main__"
-        and (file := getattr(module, "__file__", None))
-        and not is_local(file, besides_sweepkit=True)
-        and getattr(getattr(module, "__spec__", None), "name", None) == name
-    ]
-    if names:
-        with contextlib.suppress(OSError):
-            modules_write.setblocking(False)
-            modules_write.send(" ".join(names)[:100_000].encode())

@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+from sweepkit.agents.descent import start_time
+
 
 def host_name() -> str:
     """Return this machine's name."""
@@ -17,7 +19,7 @@ def agent_identity(pid: int | None = None) -> str:
         pid: The process, this one by default.
     """
     pid = os.getpid() if pid is None else pid
-    return f"{host_name()}|{_boot()}|{_namespace()}|{pid}|{_start_time(pid)}"
+    return f"{host_name()}|{_boot()}|{_namespace()}|{pid}|{start_time(pid)}"
 
 
 def surely_dead(identity: str) -> bool:
@@ -27,19 +29,14 @@ def surely_dead(identity: str) -> bool:
         return False
     if boot != _boot():
         return True
-    return namespace == _namespace() and _start_time(int(pid)) != start
+    return namespace == _namespace() and start_time(int(pid)) != start
 
 
 def surely_alive(identity: str) -> bool:
     """Return whether that agent is known to run on this host now; False when nobody knows."""
     host, boot, namespace, pid, start = identity.split("|")
     here = (host, boot, namespace) == (host_name(), _boot(), _namespace())
-    return here and _start_time(int(pid)) == start
-
-
-def runs_now(pid: int) -> bool:
-    """Return whether there is such a process of this host that has not ended: a zombie has."""
-    return _start_time(pid) != ""
+    return here and start_time(int(pid)) == start
 
 
 def _boot() -> str:
@@ -48,14 +45,3 @@ def _boot() -> str:
 
 def _namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
-
-
-def _start_time(pid: int) -> str:
-    """Return the start of a process in clock ticks since boot; "" when there is none or it is a zombie."""
-    # Not psutil's create_time, a time of day: the identity is recorded and must stay equal when the clock is set.
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]

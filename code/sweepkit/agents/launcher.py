@@ -13,40 +13,37 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from sweepkit.agents import descent
 from sweepkit.agents.forkserver import kill_group
-from sweepkit.agents.identity import runs_now
+from sweepkit.agents.warm.preload import assigned_variables
+from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
+from sweepkit.tracking.wandb_hook import NOTES_ENV
 
-_OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
-_BOOT = (
-    "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
-    "from sweepkit.agents.forkserver import serve; serve({fd})"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmProgram:
-    """A Python program that can be run in a fork.
-
-    Args:
-        script: Absolute path of the script, or None for a module.
-        module: Name for `python -m`, or None.
-        args: What follows it on the command line.
-    """
-
-    script: str | None
-    module: str | None
-    args: tuple[str, ...]
+_LESSONS = 5  # so often may a program show that its imports rely on something else than we thought
+# Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and
+# its `sys.path` know nothing of them.
+_BOOT = """
+import sys
+base = frozenset(sys.modules)
+sys.path[:] = [entry for entry in sys.path if entry]
+from types import ModuleType
+for name, folder in (("sweepkit", {room!r}), ("sweepkit.agents", {room!r} + "/agents")):
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from sweepkit.agents.forkserver import serve
+serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sweepkit"], {asked!r})
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +58,8 @@ class AttemptSpec:
         log: File that takes stdout and stderr, appended.
         exit_file: File that holds how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
+        lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
+        fresh: Why it must be a fresh process, in words; told once.
     """
 
     attempt_id: str
@@ -70,6 +69,8 @@ class AttemptSpec:
     log: Path
     exit_file: Path
     warm: WarmProgram | None = None
+    lease_end: float | None = None
+    fresh: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,32 +126,6 @@ def written_end(exit_file: Path) -> Exited | None:
         return None
 
 
-def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
-    """Return how to run a command in a fork of a warm interpreter, None when it is not such a command.
-
-    Recognized: [/usr/bin/env] PYTHON [-u] (SCRIPT.py | -m MODULE) ARGS…, where PYTHON is this interpreter. Any other
-    interpreter or option means a fresh process: a fork could not honour it.
-    """
-    words = list(argv)
-    if words and os.path.basename(words[0]) == "env":
-        words = words[1:]
-    if not words or not _is_this_python(words[0]):
-        return None
-    words = words[1:]
-    if words and words[0] == "-u":
-        words = words[1:]
-    if len(words) >= 2 and words[0] == "-m":
-        return WarmProgram(script=None, module=words[1], args=tuple(words[2:]))
-    if words and words[0].endswith(".py") and os.path.isfile(words[0]):
-        return WarmProgram(script=words[0], module=None, args=tuple(words[1:]))
-    return None
-
-
-def _is_this_python(word: str) -> bool:
-    # Compared by path, not by its target: a virtual environment's interpreter is a link to the system's.
-    return os.path.abspath(word) == os.path.abspath(python())
-
-
 class AttemptLauncher(Protocol):
     """What an agent needs to start attempts. `LocalLauncher` is ours; a stand-in keeps the same promises.
 
@@ -169,9 +144,93 @@ class AttemptLauncher(Protocol):
         """Signal an attempt's processes; return whether it still ran."""
         ...
 
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then, by id: seconds of the monotonic clock. Others keep what they have."""
+        ...
+
     def close(self) -> None:
         """End every attempt that still runs."""
         ...
+
+
+class _Learned:
+    """What forks of one program told about its imports, for the next fork server.
+
+    Attributes:
+        env: Variables as the program sets them before it imports; None where it takes one away.
+        avoid: Modules that each run must import for itself.
+        lessons: How often a server was replaced for it.
+    """
+
+    def __init__(self) -> None:
+        self.env: dict[str, str | None] = {}
+        self.avoid: set[str] = set()
+        self.lessons = 0
+
+    def guess(self, program: WarmProgram | None, cwd: str) -> None:
+        """Begin with the variables that the script's text shows to be set."""
+        if program is not None and program.script is not None:
+            self.env.update(assigned_variables(os.path.join(cwd, program.script)))
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Take what a fork server says (event "learned")."""
+        self.lessons += 1
+        self.env.update(message["env"])
+        self.avoid.update(message["avoid"])
+
+    def apply(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment in which a server imports."""
+        merged = {**env, **self.env, ATTEMPT_ENV: None, NOTES_ENV: None}  # it is no attempt's process
+        return {name: value for name, value in merged.items() if value is not None}
+
+
+class HostLauncher:
+    """Start attempts on this host: through one fork server for each interpreter that they name; thread-safe.
+
+    Args:
+        log: As of `LocalLauncher`; the servers of other interpreters write beside it.
+        options: The other arguments of `LocalLauncher`, the same for all.
+    """
+
+    def __init__(self, *, log: Path, **options: Any) -> None:
+        self._log = log
+        self._options = options
+        self._lock = threading.Lock()
+        self._closed = False
+        self._launchers: dict[str, LocalLauncher] = {"": LocalLauncher(log=log, **options)}
+        self._of: dict[str, LocalLauncher] = {}
+
+    def _launcher_of(self, interpreter: str) -> "LocalLauncher":
+        with self._lock:
+            if self._closed:
+                raise LaunchError("the launcher is closed")
+            if interpreter not in self._launchers:
+                log = self._log.with_name(f"{self._log.stem}_{len(self._launchers)}{self._log.suffix}")
+                self._launchers[interpreter] = LocalLauncher(log=log, interpreter=interpreter, **self._options)
+            return self._launchers[interpreter]
+
+    def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
+        """Start an attempt; see `LocalLauncher.submit`."""
+        launcher = self._launcher_of(spec.warm.python if spec.warm is not None else "")
+        self._of[spec.attempt_id] = launcher
+        return launcher.submit(spec)
+
+    def signal(self, attempt: str, number: int) -> bool:
+        """Signal an attempt; see `LocalLauncher.signal`."""
+        launcher = self._of.get(attempt)
+        return launcher is not None and launcher.signal(attempt, number)
+
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then; see `LocalLauncher.renew`."""
+        for launcher in list(self._launchers.values()):
+            launcher.renew(ends)
+
+    def close(self) -> None:
+        """End every attempt that still runs."""
+        with self._lock:
+            self._closed = True
+        for launcher in self._launchers.values():
+            launcher.close()
 
 
 class LocalLauncher:
@@ -184,6 +243,7 @@ class LocalLauncher:
         env: Variables of the fork server beside the agent's own: what libraries read once, when they are imported
             (thread counts), must be there before a fork.
         owner: Identity of the agent, by which the next one finds the fork server after a crash.
+        interpreter: The Python whose processes the attempts are, absolute; "" for the one that runs us.
         notify: Called with one line when something worth knowing happens (warm, cold and why, server replaced).
     """
 
@@ -196,36 +256,43 @@ class LocalLauncher:
         env: Mapping[str, str] | None = None,
         owner: str = "",
         notify: Callable[[str], None] = lambda _: None,
+        interpreter: str = "",
     ) -> None:
+        self._interpreter = interpreter or python()
         self._log = log
         self._preload = preload
         self._cold = cold
-        self._env = {**os.environ, **(env or {}), _OWNER_ENV: owner}
+        self._env = {**(env or {}), descent.OWNER_ENV: owner, **descent.EnvironmentBlock.room()}
+        self._first: AttemptSpec | None = None  # the server imports in the environment of a run
+        self._learned = _Learned()
         self._notify = notify
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
-        self._pids: dict[str, int] = {}
+        self._pids: dict[str, tuple[int, str]] = {}  # with its start time
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
+        self._told: set[str] = set()  # why commands need a fresh process
         self._generation = 0
         self._silent_ends = 0  # fork servers in a row that died before they said anything
         self._broken = ""
         self._closed = False
-        self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
-        self._start_server()
+        self._servers: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
 
     # -- the server's life ----------------------------------------------------------------------------------------
 
     def _start_server(self) -> None:
+        assert self._first is not None
         ours, theirs = socket.socketpair()
         self._generation += 1
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        boot = _BOOT.format(room=str(CODE_DIR / "sweepkit"), fd=theirs.fileno(), asked=sorted(self._learned.env))
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                [python(), "-X", "utf8", "-c", _BOOT.format(code=str(CODE_DIR), fd=theirs.fileno())],
+                [self._interpreter, "-c", boot],
                 pass_fds=[theirs.fileno()],
-                env=self._env,
+                env=self._learned.apply({**self._first.env, **self._env}),
+                cwd=self._first.cwd if os.path.isdir(self._first.cwd) else None,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -233,6 +300,7 @@ class LocalLauncher:
             )
         theirs.close()
         self._control = ours
+        self._servers.append((ours, self._process))
         self._warmed = set()
         reader = threading.Thread(target=self._read, args=(ours, self._process, self._generation), daemon=True)
         reader.start()
@@ -241,14 +309,14 @@ class LocalLauncher:
         """Turn the server's messages into events, until its socket closes."""
         with contextlib.suppress(OSError), control.makefile("rb") as lines:
             for line in lines:
-                self._handle(json.loads(line))
+                self._handle(json.loads(line), generation)
         process.wait()
         with self._lock:
             if generation == self._generation and not self._closed:
                 control.close()
                 self._lost_server()
 
-    def _handle(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any], generation: int) -> None:
         event = message["event"]
         self._silent_ends = 0
         if event == "ready":
@@ -257,19 +325,26 @@ class LocalLauncher:
             elif message["imported"]:
                 self._notify(f"warm after {message['seconds']} s: {message['imported']} modules are imported once")
             return
+        if event in ("stale", "learned"):
+            with self._lock:
+                if generation == self._generation and not self._closed:
+                    self._notify(self._what_changed(message))
+                    self._replace_server()
+            return
         attempt = str(message["id"])
         with self._lock:
             queue = self._queues.get(attempt)
-            if event == "stale":
-                self._notify("the toolkit's own modules changed on disk: importing them again")
-                self._replace_server()
-                return
             if queue is None:
                 return
             if event == "started":
                 self._pending.pop(attempt, None)
-                self._pids[attempt] = int(message["pid"])
-                queue.put(Started(pid=self._pids[attempt], warm=bool(message["warm"])))
+                self._pids[attempt] = (int(message["pid"]), str(message["born"]))
+                queue.put(Started(pid=int(message["pid"]), warm=bool(message["warm"])))
+            elif event == "halted":
+                self._notify(f"attempt {attempt} stands still: its lease could not be renewed in time")
+            elif event == "late":
+                self._forget(attempt)
+                queue.put(Exited(status=None))
             else:
                 self._forget(attempt)
                 queue.put(_exited(message))
@@ -280,9 +355,20 @@ class LocalLauncher:
         self._pending.pop(attempt, None)
         self._exit_files.pop(attempt, None)
 
+    def _what_changed(self, message: dict[str, Any]) -> str:
+        """Take what a server says why there must be another one; return it in words."""
+        if message["event"] == "stale":
+            return "the toolkit's own modules changed on disk: importing them again"
+        self._learned.take(message)
+        if self._learned.lessons > _LESSONS and not self._cold:
+            self._cold = True
+            return f"starting every run in a fresh process: {message['reason']}"
+        if message["env"]:
+            return f"importing once more, with what the program sets before it imports: {message['reason']}"
+        return f"importing once more, without what must be imported anew in each run: {message['reason']}"
+
     def _replace_server(self) -> None:
         """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
-        self._retired.append((self._control, self._process))
         self._start_server()
         for spec in list(self._pending.values()):
             self._send_start(spec)
@@ -301,7 +387,7 @@ class LocalLauncher:
         self._notify("the fork server died and is started again; its runs are tried again")
         for attempt, queue in list(self._queues.items()):
             if attempt in self._pids:
-                kill_group(self._pids[attempt])
+                self._kill_group(attempt, signal.SIGKILL)
                 kill_leftovers(attempt)
                 ended = written_end(self._exit_files[attempt])  # it may have seen the end and not sent it any more
                 self._forget(attempt)
@@ -341,8 +427,19 @@ class LocalLauncher:
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
             spec.log.touch()  # it may be followed before the process exists
+            if self._first is None:
+                self._first = spec
+                self._learned.guess(spec.warm, spec.cwd)
+                self._start_server()
+            self._tell_fresh(spec)
             self._send_start(spec)
         return queue
+
+    def _tell_fresh(self, spec: AttemptSpec) -> None:
+        """Say once why a command is not forked, unless nothing is."""
+        if spec.fresh and not self._cold and spec.fresh not in self._told:
+            self._told.add(spec.fresh)
+            self._notify(f"starting every run in a fresh process: {spec.fresh}")
 
     def _send_start(self, spec: AttemptSpec) -> None:
         warm = None if self._cold else spec.warm
@@ -354,6 +451,7 @@ class LocalLauncher:
             "cwd": spec.cwd,
             "log": str(spec.log),
             "exit_file": str(spec.exit_file),
+            "lease_end": spec.lease_end,
             "warm": None,
         }
         lines = []
@@ -361,7 +459,15 @@ class LocalLauncher:
             request["warm"] = {"script": warm.script, "module": warm.module, "args": list(warm.args)}
             if (program := (warm.script, warm.module)) not in self._warmed:
                 self._warmed.add(program)
-                lines.append({"op": "warm", "script": warm.script, "module": warm.module, "extra": list(self._preload)})
+                lines.append(
+                    {
+                        "op": "warm",
+                        "script": warm.script,
+                        "module": warm.module,
+                        "extra": list(self._preload),
+                        "avoid": sorted(self._learned.avoid),
+                    }
+                )
         data = b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, request])
         with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
             self._control.sendall(data)
@@ -372,18 +478,32 @@ class LocalLauncher:
         Its end may not be known here yet: while the store was away, or the agent was frozen, nobody listened.
         """
         with self._lock:
-            pid = self._pids.get(attempt)
-            if pid is None:
-                return False
-            ran = runs_now(pid)
-            kill_group(pid, number)
-            return ran
+            return self._kill_group(attempt, number)
+
+    def _kill_group(self, attempt: str, number: int) -> bool:
+        pid, start = self._pids.get(attempt, (0, ""))
+        # Its number may be another's by now: while we were frozen, the server reaped it.
+        if not start or descent.start_time(pid) != start:
+            return False
+        kill_group(pid, number)
+        return True
+
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then, by id: seconds of the monotonic clock; see `AttemptSpec.lease_end`."""
+        data = json.dumps({"op": "lease", "ends": dict(ends)}).encode() + b"\n"
+        with self._lock:
+            for attempt in ends.keys() & self._pending.keys():  # another server may be asked to start it
+                self._pending[attempt] = replace(self._pending[attempt], lease_end=ends[attempt])
+            for control in [control for control, _ in self._servers]:
+                if _has_room(control):  # a frozen server reads nothing, and we shall not freeze with it
+                    with contextlib.suppress(OSError):  # of a dead server: so are its attempts
+                        control.sendall(data)
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""
         with self._lock:
             self._closed = True
-            servers = [(self._control, self._process), *self._retired]
+            servers = list(self._servers)
         for control, process in servers:
             with contextlib.suppress(OSError):
                 control.shutdown(socket.SHUT_RDWR)
@@ -395,51 +515,43 @@ class LocalLauncher:
                 process.wait()
 
 
+def _has_room(control: socket.socket) -> bool:
+    """Return whether a short message can be sent without waiting: most of the buffer is free."""
+    try:
+        poll = select.poll()
+        poll.register(control, select.POLLOUT)
+    except (OSError, ValueError):  # closed
+        return False
+    return any(event & select.POLLOUT for _, event in poll.poll(0))
+
+
 def kill_leftovers(attempt: str) -> int:
-    """Kill every process of this host that carries the attempt's id in its environment; return how many.
+    """Kill every process of this host that is the attempt's, and wait until it is gone; return how many.
 
     The last line of defence after a crash: nothing of an attempt may live when its run is tried again.
     """
-    pids = carriers(f"{ATTEMPT_ENV}={attempt}")
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    return len(pids)
+    return descent.kill_family(attempt, ATTEMPT_ENV)[0]
 
 
-def await_fork_server(owner: str, *, timeout_s: float = 15.0) -> bool:
+def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
     """Wait until the fork server of a dead agent has killed its attempts and written down how they ended.
 
     Args:
         owner: The dead agent's identity.
-        timeout_s: How long to wait; the server itself gives up after ten seconds.
-
-    Returns:
-        Whether it is gone.
+        timeout_s: How long to wait; the server itself gives up after ten seconds. Then it is killed. One that is frozen
+            is thawed to end: thawed by somebody else it might start first what it was asked to.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := carriers(f"{_OWNER_ENV}={owner}"):
+    while pids := descent.bearers(owner, descent.OWNER_ENV):
         if time.monotonic() > deadline:
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(pids[0])
-            try:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll(1000)
-            finally:
-                os.close(pidfd)
-    return True
+            descent.kill_family(owner, descent.OWNER_ENV)
+            return
+        for pid in filter(descent.is_stopped, pids):
+            descent.end_frozen(pid)
+        descent.await_end(pids[0], 1.0)
 
 
 def carriers(marker: str) -> list[int]:
-    """Return the processes of this host, but not this one, that have `NAME=value` in their environment."""
-    import psutil  # type: ignore[import-untyped]
-
+    """Return the processes of this host, but not this one, that have `NAME=value` or bear its mark, and their heirs."""
     name, _, value = marker.partition("=")
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile, or belongs to somebody else
-            if process.pid != os.getpid() and process.environ().get(name) == value:
-                found.append(process.pid)
-    return found
+    return descent.family(value, name)

@@ -3,15 +3,19 @@
 import time
 from collections.abc import Callable
 
+from sweepkit.agents import descent
 from sweepkit.agents.context import AgentContext
 from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
-from sweepkit.agents.launcher import Exited, await_fork_server, kill_leftovers, written_end
+from sweepkit.agents.launcher import Exited, await_fork_server, written_end
+from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.model.events import Notice
 from sweepkit.model.records import Attempt, LiveAttempt
 
 # One query, and a search of /proc for each attempt of others: a killed neighbour costs seconds, not a lease.
 _RECLAIM_PERIOD_S = 2.0
+# A process that was killed runs no line more, but one that is stuck in a driver keeps its memory: so long is waited.
+_STUCK_S = 30.0
 
 
 class Reclaimer:
@@ -26,6 +30,7 @@ class Reclaimer:
         self._context = context
         self._recover = recover
         self._reclaimed_at = float("-inf")
+        self._killed_at: dict[str, float] = {}
 
     def reclaim(self) -> None:
         """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
@@ -41,15 +46,30 @@ class Reclaimer:
             if not live.expired and not unheard and not surely_dead(live.agent_id):
                 continue
             if live.host == context.host:
-                if not unheard:
+                if surely_dead(live.agent_id):  # that of a frozen agent does not end
                     await_fork_server(live.agent_id)
-                kill_leftovers(live.attempt_id)
+                if not self._cleared(live.attempt_id):
+                    continue
                 remove_temp_dir(live.attempt_id)
             if live.host == context.host and self._recovered(live):
                 continue
             why = _why(live, unheard=unheard)
             if context.store.lose(live.attempt_id, live.token, reason=why):
                 context.emit(Notice(text=f"run {live.run_id} is retried: {why}"))
+
+    def _cleared(self, attempt: str) -> bool:
+        """Kill what is left of an attempt; return whether its run may begin again: nothing lives, or is stuck."""
+        _, left = descent.kill_family(attempt, ATTEMPT_ENV, patience_s=1.0)
+        killed_at = self._killed_at.setdefault(attempt, time.monotonic())
+        if left and time.monotonic() - killed_at < _STUCK_S:
+            return False
+        if left:
+            shown = ", ".join(map(str, left))
+            self._context.emit(
+                Notice(text=f"attempt {attempt} was killed and does not go: process {shown}", warning=True)
+            )
+        del self._killed_at[attempt]
+        return True
 
     def _recovered(self, live: LiveAttempt) -> bool:
         """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""

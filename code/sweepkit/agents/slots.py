@@ -13,7 +13,8 @@ from sweepkit.errors import SweepKitError
 _GPU = re.compile(r"[0-9]+|(?:GPU|MIG)-.+")  # an index or a UUID
 _LISTED_GPU = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _LISTED_PART = re.compile(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# MKL and OpenBLAS follow OMP's where their own is not set; ours would win over what a script sets for OMP.
+THREAD_VARIABLES = ("OMP_NUM_THREADS",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

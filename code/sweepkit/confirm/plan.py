@@ -22,7 +22,6 @@ from sweepkit.model.space import Path
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, make_join_plan
-from sweepkit.runner.preflight import sources_of
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -242,9 +241,11 @@ def _seed_path(plan: Plan, named: Path | None) -> Path:
 
     A program that never names it takes no such argument: most end at once with one that they do not know.
     """
-    if named is None or plan.trains or not passes_all(plan.spec) or not plan.program.endswith(".py"):
+    if named is None or plan.trains or not passes_all(plan.spec):
         return named or ()
-    return named if re.search(rf"\b{re.escape(named[-1].rpartition('.')[2])}\b", sources_of(plan.program)) else ()
+    source = plan.source()
+    known = re.search(rf"\b{re.escape(named[-1].rpartition('.')[2])}\b", source.text)
+    return named if known or not source.texts else ()
 
 
 def used_seeds(store: "Store", parent: SweepRecord, runs: Sequence[RunRecord], plan: Plan) -> set[int]:
@@ -350,7 +351,7 @@ def holdout_parameters(asked: ConfirmOptions, plan: Plan) -> dict[str, Any]:
     found = given or dict(plan.spec.extensions.holdout)
     where = "--holdout" if given else "sweepkit.holdout"
     for name in found:
-        reads_file = plan.program.endswith(".py") and "wandb" in sources_of(plan.program)
+        reads_file = "wandb" in plan.source().text
         if not reads_file and not passes(plan.spec, parameter_path(name, plan.spec.space)):
             raise SweepKitError(
                 f"{where}: {name} must reach the program, but the sweep's command has neither ${{args}} nor "

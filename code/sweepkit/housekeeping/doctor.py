@@ -212,7 +212,8 @@ def _limits() -> Finding:
 
 def _forks() -> Finding:
     """Start a program of one line as a sweep would, and see whether it was forked from a warm process."""
-    from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, NotStarted, Started, warm_program
+    from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, NotStarted, Started
+    from sweepkit.agents.warm_command import command_start
 
     told: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sweepkit-doctor-") as name:
@@ -232,7 +233,7 @@ def _forks() -> Finding:
                     cwd=name,
                     log=folder / "log",
                     exit_file=folder / "exit.json",
-                    warm=warm_program(argv),
+                    warm=command_start(argv, env=os.environ, cwd=name).warm,
                 )
             )
             while not isinstance(end, Exited | NotStarted):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.slots import Slot
+from sweepkit.agents.warm_command import CommandStart, command_start
 from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
@@ -34,6 +35,8 @@ class DryRun:
         mean_s: Mean duration of a measured run in seconds, None when none was measured.
         warnings: What the user should know.
         seeds: What `sweepkit.seeds_per_run` asks for, in words; "" without it.
+        note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
+        fresh: Why each run is a fresh process, in words; "" when runs are forked from a warm one.
     """
 
     name: str
@@ -44,6 +47,8 @@ class DryRun:
     mean_s: float | None
     warnings: tuple[str, ...]
     seeds: str = ""
+    fresh: str = ""
+    note: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
@@ -51,6 +56,7 @@ class DryRun:
             "runs": self.runs,
             "first": [dict(params) for params in self.first],
             "commands": [list(command) for command in self.commands],
+            "fresh": self.fresh or None,
             "slots": [{"index": s.index, "gpus": list(s.gpus), "cpus": s.cpus} for s in self.slots],
         }
 
@@ -79,6 +85,7 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
         view = RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING)
         engine.tell(dataclasses.replace(view, info=proposal.info))
     commands = tuple(_command(plan, params) for params in first)
+    start = command_start(commands[0], env=os.environ, cwd=str(plan.cwd)) if commands else CommandStart()
     return DryRun(
         name=spec.name,
         runs=runs,
@@ -86,8 +93,10 @@ def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, 
         commands=commands,
         slots=slots,
         mean_s=_measured_mean_s(plan),
-        warnings=spec.warnings,
+        warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
         seeds=_seeds(spec),
+        note=spec.reader_note,
+        fresh="" if start.missing else start.fresh,
     )
 
 
@@ -142,7 +151,9 @@ def dry_run_text(report: DryRun) -> str:
     """Return the report for a person: the first five configurations and commands."""
     lines = [f"sweep {report.name}: {'unbounded' if report.runs is None else report.runs} runs"]
     lines += [report.seeds] if report.seeds else []
+    lines += [f"each run is a fresh process: {report.fresh}"] if report.fresh else []
     lines += [f"warning: {warning}" for warning in report.warnings]
+    lines += [f"note: {report.note}"] if report.note else []
     for number, (params, command) in enumerate(zip(report.first[:5], report.commands[:5], strict=True)):
         lines.append(f"  {number}  {configuration(params)}")
         lines.append(f"     {shlex.join(command)}")

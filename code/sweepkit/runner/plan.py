@@ -14,6 +14,8 @@ from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, database, find_config
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.program_source import ProgramSource, child_path, module_file, read_program
+from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -49,6 +51,14 @@ class Plan:
     cwd: Path
     joins: SweepRecord | None = None
     function: "SpaceFunction | None" = None
+
+    def source(self) -> ProgramSource:
+        """Return the source of the program and of the local modules that it imports; empty when it is not Python."""
+        if names_module(self.spec.command):
+            path = [str(self.cwd), *child_path()]
+            file = module_file(self.program, path=path)
+            return ProgramSource() if file is None else read_program(file, path=path)
+        return read_program(self.program)
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps of the plan, so that an agent elsewhere can work along."""
@@ -112,6 +122,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     from sweepkit.search.make import make_engine, stand_in
 
     cwd = Path.cwd()
+    _check_command(spec)
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)
@@ -157,7 +168,8 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     theirs = meta.get("code_dir")
     if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
         program = str(PROGRAM_DIR / Path(program).relative_to(theirs))
-    if any("${program}" in item for item in spec.command) and not Path(program).is_file():
+    by_file = any("${program}" in item for item in spec.command) and not names_module(spec.command)
+    if by_file and not Path(program).is_file():
         rule = "the program of the sweep must be on this host, too"
         raise SpecError([Problem(where=spec.source, key="program", rule=rule, got=repr(program), hint="copy it there")])
     output_dir = Path(os.path.abspath(options.output_dir))
@@ -220,6 +232,8 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
                 )
             ]
         )
+    if names_module(spec.command):
+        return _module(spec, cwd)
     found = resolve_program(spec, cwd=cwd, code_dir=PROGRAM_DIR)
     if found is not None:
         return str(found)
@@ -229,19 +243,71 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
     near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
-    line = next((n for n, text in enumerate(spec.text.splitlines(), 1) if text.startswith("program:")), None)
-    raise SpecError(
-        [
-            Problem(
-                where=spec.source,
-                line=line,
-                key="program",
-                rule="must be a file beside the YAML file, in the working directory, or in code/",
-                got=repr(spec.program),
-                hint=f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}",
-            )
-        ]
+    hint = f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}"
+    if _is_module_here(spec.program, cwd):
+        hint = f'for a module, command: ["${{env}}", "${{interpreter}}", -m, "${{program}}", {_arguments(spec)}]'
+    elif command := command_for(spec.program):
+        hint = f"a program is one file; for words after it use {command}"
+    raise _refused_program(
+        spec, "must be a file beside the YAML file, in the working directory, or in code/", hint=hint
     )
+
+
+def _refused_program(spec: SweepSpec, rule: str, *, hint: str) -> SpecError:
+    line = _line_of_key("program", spec.text)
+    got = repr(spec.program)
+    return SpecError([Problem(where=spec.source, line=line, key="program", rule=rule, got=got, hint=hint)])
+
+
+def _line_of_key(key: str, text: str) -> int | None:
+    """Return the line of a key at the top of a YAML file, None when no line shows it so plainly."""
+    return next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith(f"{key}:")), None)
+
+
+def _arguments(spec: SweepSpec) -> str:
+    """Return the items of the sweep's command that hand its parameters over, as YAML writes them in a list."""
+    told = [item for item in spec.command if item.startswith(("${args", "--"))]
+    return ", ".join(f'"{item}"' for item in told or ["${args}"])
+
+
+def _check_command(spec: SweepSpec) -> None:
+    """Refuse a command that can start nothing: every run of it would fail."""
+    fault = starts_no_program(spec.command, program=spec.program)
+    if fault is None:
+        return
+    index, rule = fault
+    hint = 'write command: ["${env}", "${interpreter}", "${program}", ' + _arguments(spec) + "]"
+    key, line = f"command[{index}]", _line_of_key("command", spec.text)
+    raise SpecError([Problem(where=spec.source, line=line, key=key, rule=rule, hint=hint)])
+
+
+def _is_module_here(name: str, cwd: Path) -> bool:
+    return _is_dotted(name) and module_file(name, path=[str(cwd)]) is not None
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _module(spec: SweepSpec, cwd: Path) -> str:
+    """Return the name of the module that the command runs by `-m`; raises SpecError when it is none.
+
+    Another interpreter than ours may have modules that are not seen here.
+    """
+    name = spec.program or ""
+    rule = "the command runs `-m ${program}`, so it must be the name of a module"
+    if not _is_dotted(name) or name.endswith(".py"):
+        inside = Path(name).with_suffix("")
+        parts = inside.relative_to(cwd).parts if inside.is_absolute() and inside.is_relative_to(cwd) else inside.parts
+        dotted_name = ".".join(parts)
+        known = _is_dotted(dotted_name) and module_file(dotted_name, path=[str(cwd)]) is not None
+        raise _refused_program(spec, rule, hint=f"write {dotted_name}" if known else "or leave out -m")
+    if "${interpreter}" in spec.command and module_file(name, path=[str(cwd), *child_path()]) is None:
+        hint = f"{cwd} has none of that name, and no package that is installed has"
+        if spec.directory and module_file(name, path=[spec.directory]) is not None:
+            hint = f"it is in {spec.directory}: run this there, as Python looks modules up in the working directory"
+        raise _refused_program(spec, rule, hint=hint)
+    return name
 
 
 def _check_training(spec: SweepSpec, base_config: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from sweepkit.errors import Problem
 from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.text.yaml import Document, KeyPath, dotted
+from sweepkit.text.yaml11 import NoValue
 
 _LONGEST_SHOWN = 80
 _MISSING: Any = object()
@@ -56,6 +57,15 @@ def reads_as_number(value: Any) -> bool:
     return True
 
 
+def described(value: Any) -> str:
+    """Return what a scalar is, in words."""
+    if isinstance(value, NoValue):
+        return value.kind
+    if isinstance(value, str):
+        return "a string"
+    return shown(value) if isinstance(value, bool) or value is None else f"the number {value}"
+
+
 class Checker:
     """Reads typed values out of one document and remembers what is wrong with it.
 
@@ -68,6 +78,9 @@ class Checker:
         self.document = document
         self.where = where
         self.warnings: list[str] = []
+        self.warned: set[KeyPath] = set()
+        self.taken: dict[KeyPath, Any] = {}  # values that are meant as W&B's reader reads them
+        self.numbers_here: dict[KeyPath, str] = {}  # numbers that W&B's reader takes for strings, as they are written
         self._problems: list[Problem] = list(document.problems)
 
     @property
@@ -92,6 +105,28 @@ class Checker:
         """Note what the user should be told though it is accepted."""
         place = Problem(where=self.where, line=self.document.line(path), key=dotted(path), rule=sentence)
         self.warnings.append(str(place))
+        self.warned.add(path)
+
+    def at_wandb(self, path: KeyPath, value: Any, kind: type | tuple[type, ...]) -> Any:
+        """Return what W&B's reader takes the scalar at `path` for when it differs and is of a kind, else `value`."""
+        theirs = self.document.yaml11.get(path)
+        if not isinstance(theirs, kind):
+            return value
+        self.taken[path] = theirs
+        return theirs
+
+    def warn_of_readers(self, path: KeyPath, value: Any) -> None:
+        """Warn of a plain scalar that readers of YAML disagree about; that `1e-5` is a number is but noted."""
+        theirs = self.document.yaml11.get(path)
+        if path in self.document.yaml12:
+            number = self.document.yaml12[path]
+            rule = f"{value} is a string, as to W&B's reader (YAML 1.1), not the number {number} of YAML 1.2"
+            self.warn(path, f"{rule}; quote it, or write {number}")
+        elif theirs is not None and is_number(value) and isinstance(theirs, str):
+            self.numbers_here[path] = theirs
+        elif theirs is not None:
+            told = f"{value} is {described(value)} here (YAML 1.2), W&B's reader takes it for {described(theirs)}"
+            self.warn(path, told)
 
     def known_keys(self, node: Mapping[str, Any], path: KeyPath, known: Sequence[str], owner: str) -> None:
         """Refuse every key of `node` that is not known; `owner` is what has no such key, in words."""
@@ -112,6 +147,8 @@ class Checker:
     def string(self, node: Mapping[str, Any], path: KeyPath, key: str) -> str | None:
         """Return `node[key]` when it is a string; None when absent or refused."""
         value = node.get(key, _MISSING)
+        if not isinstance(value, str):
+            value = self.at_wandb((*path, key), value, str)
         if value is _MISSING or isinstance(value, str):
             return None if value is _MISSING else value
         hint = "remove the key to leave it unset" if value is None else f'write "{value}"' if is_number(value) else ""

@@ -15,6 +15,10 @@ from sweepkit.sweep_config.checker import nearest
 _ENV_VAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
 _JSON_FILE_MACRO = "${args_json_file}"
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_PYTHON = re.compile(r"python[0-9.]*")
+_PYTHON_FLAG = re.compile(r"-[bBdEIiOqsSuvPx]+")
+_QUOTED = re.compile(r"[\s,:#{}\[\]&*!|>'\"%@`$]")
 
 
 def _args_no_boolean_flags(params: Mapping[str, Any]) -> list[str]:
@@ -33,6 +37,7 @@ _PARAMETER_MACROS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "args_append_hydra": lambda params: [f"+{name}={value}" for name, value in params.items()],
     "args_override_hydra": lambda params: [f"++{name}={value}" for name, value in params.items()],
 }
+_ARGUMENTS = frozenset(f"${{{name}}}" for name in (*_PARAMETER_MACROS, "args_json_file"))  # never a program's name
 MACROS = ("env", "interpreter", "program", *_PARAMETER_MACROS, "args_json_file")
 
 
@@ -149,6 +154,84 @@ def command_warnings(command: Sequence[str], parameters: Sequence[str]) -> list[
             fate = "is dropped" if whole and not known else "stays as it is"
             found.append((index, f"${{{name}}} is neither a macro nor a parameter and {fate}; {hint}"))
     return found
+
+
+def starts_no_program(command: Sequence[str], *, program: str | None) -> tuple[int, str] | None:
+    """Return the item at which a command fails to name a program, and how; None when it seems to name one.
+
+    Args:
+        command: The items of the command.
+        program: The sweep's `program`, which a remedy can name.
+
+    >>> starts_no_program(["${env}", "${args}"], program="train.py")
+    (1, 'the command starts no program: its first word is ${args}')
+    >>> starts_no_program(["${interpreter}", "${program}", "${args}"], program="train.py") is None
+    True
+    """
+    # A whole item that is no macro is dropped before the command is run, unless it names a parameter.
+    words = list(enumerate(command))
+    if words and words[0][1] in ("${env}", "env", "/usr/bin/env"):
+        words = words[1:]
+        while words and _ASSIGNMENT.match(words[0][1]):
+            words = words[1:]
+        if words and words[0][1].startswith("-"):
+            return None  # an option of env
+    last = len(command) - 1
+    if not words:
+        return last, "the command starts no program: nothing follows the environment"
+    index, first = words[0]
+    if first in _ARGUMENTS or first.startswith("-"):
+        named = "" if program is None else f"; {program} is never started"
+        return index, f"the command starts no program: its first word is {first}{named}"
+    if first != "${interpreter}" and not _PYTHON.fullmatch(first.rpartition("/")[2]):
+        return None
+    words = words[1:]
+    while words and _PYTHON_FLAG.fullmatch(words[0][1]):
+        words = words[1:]
+    if words and words[0][1] in ("-m", "-c"):
+        words = words[1:]
+    if not words:
+        return last, f"the command starts no program: nothing follows {first}"
+    index, script = words[0]
+    if script in _ARGUMENTS or script.startswith("--"):
+        return index, f"the command starts no program: {first} is given {script} where its program belongs"
+    return None
+
+
+def parameters_named(command: Sequence[str], parameters: Iterable[str]) -> set[str]:
+    """Return the parameters, by their dotted names, that a command hands over by `${name}`, under whatever option.
+
+    >>> sorted(parameters_named(["${program}", "--size=${batch}", "${opt}"], ["batch", "lr", "opt.name"]))
+    ['batch', 'opt.name']
+    """
+    named = {name for item in command for name in _MACRO.findall(item)}
+    return {name for name in parameters if any(name == one or name.startswith(f"{one}.") for one in named)}
+
+
+def names_module(command: Sequence[str]) -> bool:
+    """Return whether `${program}` stands where a module's name belongs: `-m ${program}`.
+
+    >>> names_module(["${env}", "${interpreter}", "-m", "${program}", "${args}"])
+    True
+    """
+    return any(
+        flag in ("-m", "--module") and item == "${program}" for flag, item in zip(command, command[1:], strict=False)
+    )
+
+
+def command_for(program: str) -> str:
+    """Return the `command:` that starts what somebody wrote as `program:` with words after it; "" for a plain file.
+
+    >>> command_for("torchrun --nproc_per_node=4 main.py")
+    'command: [torchrun, --nproc_per_node=4, main.py, "${args}"]'
+    """
+    words = program.split()
+    if len(words) < 2:
+        return ""
+    if words[0].endswith(".py"):
+        words = ["${interpreter}", *words]
+    quoted = [f'"{word}"' if _QUOTED.search(word) else word for word in [*words, "${args}"]]
+    return f"command: [{', '.join(quoted)}]"
 
 
 def _dotted(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,15 +223,10 @@ def _probabilities(check: Checker, node: Mapping[str, Any], path: KeyPath, count
 def _warn_of_strings(check: Checker, value: Any, path: KeyPath) -> None:
     """Warn of strings that look like numbers, and of plain words that W&B's own reader takes for something else."""
     for place, leaf in _leaves(value, path):
-        taken_for = check.document.leftovers.get(place)
-        if taken_for is not None:
-            check.warn(place, f"{leaf} is {_type_name(leaf)} here (YAML 1.2), W&B's reader takes it for {taken_for}")
+        if place in check.document.yaml11 or place in check.document.yaml12:
+            check.warn_of_readers(place, leaf)
         elif reads_as_number(leaf):
             check.warn(place, f'"{leaf}" is a string, not a number; remove the quotes if a number is meant')
-
-
-def _type_name(value: Any) -> str:
-    return "a string" if isinstance(value, str) else f"the number {value}"
 
 
 def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

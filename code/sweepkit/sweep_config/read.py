@@ -4,6 +4,7 @@ What W&B's schema accepts is accepted, what it refuses is refused, except the ro
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,8 +15,8 @@ from sweepkit.errors import Problem, SpecError
 from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
-from sweepkit.sweep_config.checker import Checker
-from sweepkit.sweep_config.command import command_warnings, conditional_warnings
+from sweepkit.sweep_config.checker import Checker, described
+from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
@@ -190,7 +191,9 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     """Read all sections, then the rules between them; raise everything that is wrong at once."""
     check = Checker(document, where=origin.source)
     data = document.data
-    check.known_keys(data, (), _KEYS, "a sweep")
+    _refuse_macros_as_keys(check, data)
+    others = {key: value for key, value in data.items() if key in _KEYS or key not in MACROS}
+    check.known_keys(others, (), _KEYS, "a sweep")
     texts: dict[str, Any] = {key: check.string(data, (), key) for key in TEXT_KEYS}
     check.choice(data, (), "kind", ("sweep",))
     method = _method(check, data)
@@ -206,6 +209,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_method(check, data, method, scheduler)
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
+    _tell_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
     if method is None:
@@ -226,9 +230,62 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         source=origin.source,
         directory=origin.directory,
         text=origin.text,
-        wandb_config=_wandb_config(data),
+        wandb_config=_wandb_config(_meant(data, (), check.taken)),
         warnings=tuple(check.warnings),
+        reader_note=_reader_note(check),
     )
+
+
+def _tell_of_readers(check: Checker) -> None:
+    """Warn of every scalar that W&B's reader takes for something else, where its meaning was not taken."""
+    for path in check.document.yaml11:
+        if path[:1] != ("sweepkit",) and path not in check.taken and path not in check.warned:
+            check.warn_of_readers(path, _at(check.document.data, path))
+    for path, theirs in check.document.keys11.items():
+        if path[:1] != ("sweepkit",):
+            check.warn(
+                path, f"the key {path[-1]} is a string here, W&B's reader takes it for {described(theirs)}; quote it"
+            )
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for key in path:
+        data = data[key]
+    return data
+
+
+def _meant(value: Any, path: KeyPath, taken: Mapping[KeyPath, Any]) -> Any:
+    """Return a copy of a document in which each value that was taken as W&B's reader reads it is that one."""
+    if isinstance(value, dict):
+        return {key: _meant(item, (*path, key), taken) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_meant(item, (*path, index), taken) for index, item in enumerate(value)]
+    return taken.get(path, value)
+
+
+def _reader_note(check: Checker) -> str:
+    """Return a sentence about the numbers that W&B's reader takes for strings, "" when there are none."""
+    if not check.numbers_here:
+        return ""
+    path, text = next(iter(check.numbers_here.items()))
+    line = check.document.line(path)
+    place = dotted(path) if line is None else f"line {line}"
+    others = len(check.numbers_here) - 1
+    more = f" (and {others} more)" if others else ""
+    better = re.sub(r"^([-+]?)\.", r"\g<1>0.", re.sub(r"(?i)^([-+]?\d+)e", r"\1.0e", text))
+    better = re.sub(r"(?i)e(\d)", r"e+\1", better)
+    return f"{text} in {place}{more} is a number here, a string to W&B's own reader; write {better} for a file of both"
+
+
+def _refuse_macros_as_keys(check: Checker, data: Mapping[str, Any]) -> None:
+    """Refuse `args_no_hyphens: true` and its like, and say where the macro belongs."""
+    for key in data:
+        if key in MACROS and key not in _KEYS:
+            items = [
+                f"${{{key}}}" if item == "${args}" and key.startswith("args") else item for item in DEFAULT_COMMAND
+            ]
+            hint = f"it is a macro of the command: write command: {json.dumps(items)}"
+            check.refuse((key,), f"{key} is not a key of a sweep", got=data[key], hint=hint)
 
 
 def _wandb_config(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,6 +359,7 @@ def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: 
         hint = "write each word as an item of a list" if isinstance(given, str) else ""
         check.refuse(("command",), "must be a list", got=given, hint=hint)
         return DEFAULT_COMMAND
+    given = [_command_item(check, index, item) for index, item in enumerate(given)]
     for index, item in enumerate(given):
         if item is None or isinstance(item, list | dict):
             check.warn(("command", index), f"the item is not a string and reaches the program as {str(item)!r}")
@@ -316,6 +374,17 @@ def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: 
     for index, sentence in conditional_warnings(command, [".".join(item.path) for item in space.conditions]):
         check.warn(("command", index), sentence)
     return command
+
+
+def _command_item(check: Checker, index: int, item: Any) -> Any:
+    """Return an item of the command as W&B's reader reads it, and tell of what nobody may have meant."""
+    path: KeyPath = ("command", index)
+    theirs = check.at_wandb(path, item, (str, int, float, bool))
+    if isinstance(item, str) and not isinstance(theirs, str):
+        check.warn(
+            path, f"{item} reaches the program as {theirs}, as at W&B; quote it to hand it over as it is written"
+        )
+    return theirs
 
 
 def _early_terminate(check: Checker, data: Mapping[str, Any], extensions: Extensions) -> EarlyTerminate | None:

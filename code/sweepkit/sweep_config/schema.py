@@ -312,7 +312,7 @@ def _failure_rule() -> Schema:
 
 def _naming() -> Schema:
     meanings = argument_texts(WandbNaming)
-    known = {"tags": _TEXTS, "mode": _one_of(MODES)}
+    known = {"tags": _TEXTS, "mode": _one_of(MODES), "sweep_id": _TRUTH}
     names = [item.name for item in fields(WandbNaming)]
     return _mapping({name: {"description": meanings.get(name, ""), **known.get(name, _TEXT)} for name in names})
 

@@ -1,11 +1,13 @@
 """YAML 1.2 as plain Python values, with the line of every key.
 
-What W&B's reader (YAML 1.1) gets wrong, this one gets right: `1e-5` is a number, `on` and `yes` are strings.
+What W&B's reader (YAML 1.1, `text/yaml11.py`) gets wrong, this one gets right: `1e-5` is a number, `on` and `yes` are
+strings. Each scalar that the two read differently is noted, so that a reader can tell of it or take W&B's meaning.
 Values are those that JSON has: null, true and false, finite numbers, strings, lists and mappings with string keys.
 Everything else (dates, sets, binary, infinities, own tags) is a problem, and so are duplicate keys.
 
-The scalars follow the core schema of YAML 1.2.2, section 10.3.2, plus `_` between digits (`1_000`), which W&B's
-reader takes too.
+The scalars follow the core schema of YAML 1.2.2, section 10.3.2, except where W&B's reader has a meaning that nobody
+can be surprised by: `1_000` is a number, `-0x1F` too; `08` and `0o17` are the strings that they are there, since what
+begins with a zero is a date or a name more often than a number.
 """
 
 import math
@@ -23,6 +25,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.text.yaml11 import DATE, Plain, read_yaml11
 
 KeyPath = tuple[str | int, ...]
 
@@ -32,22 +35,16 @@ _MAX_VALUES = 200_000  # aliases are expanded; this stops a "billion laughs" fil
 _PREFIX = "tag:yaml.org,2002:"
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+")
+_INT = re.compile(r"[-+]?(?:0[0-7_]*|[1-9][0-9_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*)")
 _FLOAT = re.compile(
-    r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)|[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)"
+    r"|(?:[-+]?[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+# What the tags !!int and !!float take, beyond what is an int or a float without them.
+_TAGGED_INT = re.compile(rf"{_INT.pattern}|[-+]?[0-9][0-9_]*|0o[0-7]+")
+_CORE_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}.*)?")
-_CORE = (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT), ("timestamp", _DATE))
-
-# Plain scalars that YAML 1.1, and so W&B's own reader, takes for something else than YAML 1.2 does.
-_YAML11 = (
-    (re.compile(r"(?:yes|Yes|YES|on|On|ON)"), "true"),
-    (re.compile(r"(?:no|No|NO|off|Off|OFF)"), "false"),
-    (re.compile(r"[-+]?0[0-7_]+"), "an octal number"),
-    (re.compile(r"[-+]?0b[01_]+"), "a binary number"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"), "a number in base 60"),
-)
+_CORE = (("null", _NULL), ("bool", _BOOL), ("int", _INT), ("float", _FLOAT), ("timestamp", DATE))
 
 _NOT_JSON = {
     "timestamp": ("a date is not a value a sweep can hold", "quote it to make it a string"),
@@ -67,14 +64,18 @@ class Document:
         lines: 1-based line by path: of the key for what stands in a mapping, of the item for what stands in a list.
         problems: What was wrong and left out or replaced by its text, in order of lines.
         bad: The paths of those problems; nothing more should be said about them.
-        leftovers: By path, what YAML 1.1 takes a plain scalar for, where it differs ("true", "an octal number").
+        yaml11: By path, what W&B's reader takes a plain scalar for, where it differs.
+        keys11: By path, what W&B's reader takes a key for that is a string here (`on`).
+        yaml12: By path, the number that YAML 1.2 takes a plain scalar for which is a string here and at W&B (`08`).
     """
 
     data: dict[str, Any]
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     bad: frozenset[KeyPath] = frozenset()
-    leftovers: dict[KeyPath, str] = field(default_factory=dict)
+    yaml11: dict[KeyPath, Plain] = field(default_factory=dict)
+    keys11: dict[KeyPath, Plain] = field(default_factory=dict)
+    yaml12: dict[KeyPath, int] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of `path`, or of the nearest key above it; None when no line is known."""
@@ -170,8 +171,14 @@ def parse(text: str, *, where: str = "", may_be_empty: bool = False) -> Document
         lines=builder.lines,
         problems=problems,
         bad=frozenset(builder.bad),
-        leftovers=builder.leftovers,
+        yaml11=builder.yaml11,
+        keys11=builder.keys11,
+        yaml12=builder.yaml12,
     )
+
+
+class _Implicit(Tag):
+    """The tag of a node that carries none."""
 
 
 class _Resolver(VersionedResolver):
@@ -187,7 +194,7 @@ class _Resolver(VersionedResolver):
             return Tag(suffix=_PREFIX + "str")
         if value == "<<":
             return Tag(suffix=_PREFIX + "merge")
-        return Tag(suffix=_PREFIX + next((name for name, rule in _CORE if rule.fullmatch(value)), "str"))
+        return _Implicit(suffix=_PREFIX + next((name for name, rule in _CORE if rule.fullmatch(value)), "str"))
 
 
 def _compose(text: str, where: str) -> Any:
@@ -256,7 +263,9 @@ class _Builder:
         self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
         self.bad: set[KeyPath] = set()
-        self.leftovers: dict[KeyPath, str] = {}
+        self.yaml11: dict[KeyPath, Plain] = {}
+        self.keys11: dict[KeyPath, Plain] = {}
+        self.yaml12: dict[KeyPath, int] = {}
         self._open: set[int] = set()  # ids of the collections being built: an alias to one of them is a cycle
         self._count = 0
 
@@ -343,12 +352,14 @@ class _Builder:
         if _suffix(node) != "str":
             self._refuse(node, (*path, text), "a key must be a string", got=text or "nothing", hint=f'write "{text}"')
             return None
+        if _is_plain(node) and not isinstance(theirs := read_yaml11(text), str):
+            self.keys11[*path, text] = theirs
         return text
 
     def _scalar(self, node: Any, path: KeyPath) -> Any:
         tag, text = _suffix(node), self._text(node, path)
         if tag in ("str", "merge"):
-            self._note(node, path)
+            self._note(node, path, text)
             return text
         convert = _CONVERT.get(tag)
         if convert is None:
@@ -363,8 +374,7 @@ class _Builder:
         if isinstance(value, float) and not math.isfinite(value):
             self._refuse(node, path, "a number must be finite", got=text)
             return text
-        if tag == "int":
-            self._note(node, path)
+        self._note(node, path, value)
         return value
 
     def _text(self, node: Any, path: KeyPath) -> str:
@@ -378,12 +388,20 @@ class _Builder:
             self._refuse(node, path, "an escaped surrogate needs its other half", got=ascii(text))
             return _SURROGATE.sub("\ufffd", text)
 
-    def _note(self, node: Any, path: KeyPath) -> None:
-        """Remember a plain scalar that YAML 1.1 reads otherwise."""
-        if node.style is None:
-            for rule, taken_for in _YAML11:
-                if rule.fullmatch(node.value):
-                    self.leftovers[path] = taken_for
+    def _note(self, node: Any, path: KeyPath, value: Any) -> None:
+        """Remember a plain scalar that W&B's reader, or YAML 1.2 itself, reads otherwise."""
+        if not _is_plain(node):
+            return
+        theirs = read_yaml11(node.value)
+        if type(theirs) is not type(value) or theirs != value:
+            self.yaml11[path] = theirs
+        elif isinstance(value, str) and _CORE_INT.fullmatch(value):
+            self.yaml12[path] = _int(value)
+
+
+def _is_plain(node: Any) -> bool:
+    """Return whether a scalar stands without quotes and tag, so that each reader resolves it by its own rules."""
+    return node.style is None and isinstance(node.ctag, _Implicit)
 
 
 def _shown_tag(tag: str) -> str:
@@ -402,16 +420,16 @@ def _bool(text: str) -> bool:
 
 
 def _int(text: str) -> int:
-    if not _INT.fullmatch(text):
+    if not _TAGGED_INT.fullmatch(text):
         raise ValueError(text)
     digits = text.replace("_", "")
-    if digits.startswith(("0x", "0o")):
+    if digits.lstrip("+-").startswith(("0x", "0o")):
         return int(str(int(digits, 0)))  # ValueError above Python's limit of 4300 digits, which no text could show
     return int(digits)
 
 
 def _float(text: str) -> float:
-    if not (_FLOAT.fullmatch(text) or _INT.fullmatch(text)):
+    if not (_FLOAT.fullmatch(text) or _TAGGED_INT.fullmatch(text)):
         raise ValueError(text)
     digits = text.replace("_", "")
     special = digits.lower().lstrip("+-")
@@ -420,7 +438,7 @@ def _float(text: str) -> float:
     if special == ".inf":
         return -math.inf if digits.startswith("-") else math.inf
     try:
-        return float(int(digits, 0)) if digits.startswith(("0x", "0o")) else float(digits)
+        return float(int(digits, 0)) if special.startswith(("0x", "0o")) else float(digits)
     except OverflowError:
         return math.inf
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from sweepkit.agents import descent
 from sweepkit.agents.identity import agent_identity, surely_alive
 from sweepkit.agents.launcher import carriers
 from sweepkit.agents.results import log_tail
@@ -143,6 +144,7 @@ class PlacedProcess:
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, tier by tier
             )
         self.pid = self.child.pid
+        descent.mark(self.command.marker(self.place).partition("=")[2], self.pid)
 
     def adopt(self) -> bool:
         """Take over the one that a killed runner of this folder left; return whether there is one."""

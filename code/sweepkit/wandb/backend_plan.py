@@ -20,7 +20,7 @@ from sweepkit.files import hold
 from sweepkit.paths import SweepPaths, python
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
-from sweepkit.sweep_config.command import MACROS
+from sweepkit.sweep_config.command import MACROS, names_module
 from sweepkit.sweep_config.sweep import Extensions, Method, SweepSpec
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES
 
@@ -192,7 +192,7 @@ def agents_folder(plan: Plan) -> Path:
         SpecError: The program is nowhere here.
     """
     written = plan.spec.program
-    if written is None or not plan.program or Path(plan.cwd, written).is_file():
+    if written is None or not plan.program or Path(plan.cwd, written).is_file() or names_module(plan.spec.command):
         return plan.cwd
     folder = Path(plan.program)
     for _ in Path(written).parts:

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sweepkit.agents import preload
-from sweepkit.agents.preload import is_local, modules_of_program
+from sweepkit.agents.warm import preload
+from sweepkit.agents.warm.preload import is_local, modules_of_program
 
 
 @pytest.fixture

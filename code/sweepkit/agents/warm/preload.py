@@ -4,9 +4,11 @@ A script's own neighbours are followed (their imports count) but never preloaded
 developed, and a fork must see the newest version. Installed packages are preloaded.
 """
 
+from __future__ import annotations
+
 import ast
 import importlib.machinery
-import importlib.util
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from pathlib import Path
 _INSTALLED = tuple(
     {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")} | {sys.base_prefix, sys.prefix}
 )
-_OURS = str(Path(__file__).resolve().parent.parent)
+_OURS = str(Path(__file__).resolve().parent.parent.parent)
 
 
 @cache
@@ -43,20 +45,61 @@ def modules_of_program(script: str | None, module: str | None, path: list[str]) 
     Returns:
         Names in the order of the source, each once; [] when the source cannot be read or parsed.
     """
-    if module:
-        spec = importlib.util.find_spec(module)
-        script = spec.origin if spec else None
-    if not script:
-        return []
-    folder = str(Path(script).resolve().parent)
     names: dict[str, None] = {}
-    _collect(Path(script), [folder, *path], names, set())
+    if module:
+        _collect_module(module, [os.getcwd(), *path], names)
+    elif script:
+        folder = str(Path(script).resolve().parent)
+        _collect(Path(script), [folder, *path], names, set())
     return list(names)
+
+
+def assigned_variables(script: str) -> dict[str, str]:
+    """Return the variables of the environment that a script sets to a fixed text, whatever else happens.
+
+    Only statements at the top of the file count, such as `os.environ["HF_HOME"] = "/data"`. It is a hint for what to
+    import with, not a proof: a fork compares what it finds with what its modules read.
+    """
+    try:
+        tree = ast.parse(Path(script).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
+            target, value = node.targets[0], node.value
+            if isinstance(target.slice, ast.Constant) and isinstance(value, ast.Constant) and _is_environ(target.value):
+                if isinstance(target.slice.value, str) and isinstance(value.value, str):
+                    found[target.slice.value] = value.value
+    return found
+
+
+def _is_environ(node: ast.expr) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr == "environ" and isinstance(node.value, ast.Name) and node.value.id == "os"
+    return isinstance(node, ast.Name) and node.id == "environ"
+
+
+def _collect_module(module: str, path: list[str], names: dict[str, None]) -> None:
+    """Add what `python -m` imports: the packages around the module, and the module itself."""
+    seen: set[Path] = set()
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        found = _find(name, path)
+        if found is None:
+            return
+        if not is_local(found.origin or "") and count < len(parts):
+            names[name] = None
+        package = name if found.submodule_search_locations else name.rpartition(".")[0]
+        _collect(Path(found.origin or ""), path, names, seen, package)
+        if count == len(parts) and found.submodule_search_locations and (main := _find(f"{name}.__main__", path)):
+            _collect(Path(main.origin or ""), path, names, seen, name)
 
 
 def _collect(file: Path, path: list[str], names: dict[str, None], seen: set[Path], package: str = "") -> None:
     """Add the imports of a file; follow the local ones."""
-    if file in seen or file.suffix != ".py":
+    if file in seen or file.suffix not in ("", ".py"):  # `torchrun` and its like have none
         return
     seen.add(file)
     try:
@@ -100,7 +143,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
 def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
     """Find a module without importing its parents' code when it is local."""
     head, *rest = name.split(".")
-    if head in sys.builtin_module_names:
+    if head in sys.builtin_module_names or not head:
         return None
     found = importlib.machinery.PathFinder.find_spec(head, path)
     for part in rest:

@@ -1,0 +1,403 @@
+"""Modules imported once, kept aside, and handed to the forks that import them.
+
+A fork begins with the modules of a bare interpreter. What was imported for it lies on a shelf; a finder hands a module
+over when the program imports it, together with all that this import would have brought, after asking whether what the
+import relied on (`watch`) holds in this process as well. When it does not, nothing is handed over: the program goes on
+in a fresh process, executed in this one's place.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
+
+from sweepkit.agents.warm import known
+from sweepkit.agents.warm.watch import ImportWatch
+
+_SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+
+
+class Mismatch(NamedTuple):
+    """What does not hold in a process: the kind, the modules that rely on it, and the words for it.
+
+    Attributes:
+        kind: "env", "cwd", "path", "replaced", or why no process may use it ("argv", "pid", "random", "effect").
+        module: The first module that relies on it.
+        variable: The variable's name when `kind` is "env", else "".
+        value: Its value in the process, None when it is not set there.
+        reason: For people.
+    """
+
+    kind: str
+    module: str
+    variable: str
+    value: str | None
+    reason: str
+
+
+class ImportGroup(NamedTuple):
+    """All modules that the import of one brings, in the order of their import, and what they rely on."""
+
+    modules: tuple[tuple[str, types.ModuleType], ...]
+    tops: frozenset  # of str: their top-level names
+    env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
+    prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
+    cwd: tuple[str, str] | None  # (module, folder it saw)
+    unlike: tuple[str, str] | None  # (module, what)
+
+
+class Shelf:
+    """The modules kept aside, and the finder that hands them over.
+
+    Args:
+        watch: What is known of their imports.
+        base: Names of the modules that a bare interpreter has.
+        path: `sys.path` without the program's own folder.
+        refuse: Called in a fork when something does not hold; it never returns.
+    """
+
+    def __init__(
+        self, watch: ImportWatch, base: Iterable[str], path: list[str], refuse: Callable[[Mismatch], NoReturn]
+    ) -> None:
+        self.watch = watch
+        self.base = frozenset(base)
+        self.path = list(path)
+        self.environ: dict[str, str] = dict(os.environ)
+        self.modules: dict[str, types.ModuleType] = {}
+        self._refuse = refuse
+        self._groups: dict[str, ImportGroup] = {}
+        self._detached: dict[str, tuple[types.ModuleType, str]] = {}
+        self._listed: dict[str, set[str]] = {}
+        self._forked = False
+        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+
+    # -- in the server ------------------------------------------------------------------------------------------------
+
+    def put(self) -> None:
+        """Move every module beyond a bare interpreter's to the shelf."""
+        for name in [name for name in sys.modules if name not in self.base and name != "__main__"]:
+            module = sys.modules.pop(name)
+            if isinstance(module, types.ModuleType):
+                self.modules[name] = module
+        self._groups.clear()
+        self._detach()
+
+    def take_back(self) -> None:
+        """Put everything back into `sys.modules`, to import more beside it."""
+        for name, module in self.modules.items():
+            sys.modules.setdefault(name, module)
+        for name, (parent, tail) in self._detached.items():
+            setattr(parent, tail, self.modules[name])
+        self.modules.clear()
+        self._detached.clear()
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Work the groups of these imports out before the forks need them."""
+        for name in names:
+            if name in self.modules:
+                self._group(name)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all modules that are here already."""
+        return frozenset(self.modules).union(sys.modules)
+
+    def says(self, module: str, kind: str) -> str:
+        """Return the words for why a module cannot be shared."""
+        return f"{module} {_SAYS.get(kind, 'needs such a module')} when it is imported"
+
+    def spoiled(self) -> dict[str, str]:
+        """Return the modules that no fork may use, with all that need them: name to the reason's kind."""
+        found: dict[str, str] = {}
+        for name in self.modules:
+            unlike = self._unlike(name)
+            if unlike:
+                found[name] = unlike
+        here = self.dependents({**dict.fromkeys(self.watch.avoid, "avoided"), **found})
+        return {name: kind for name, kind in here.items() if name in self.modules}
+
+    def dependents(self, names: dict[str, str]) -> dict[str, str]:
+        """Return modules with all those that need them, directly or not."""
+        needed_by: dict[str, set[str]] = {}
+        for name in self.modules:
+            for need in self._needs(name):
+                needed_by.setdefault(need, set()).add(name)
+        found, todo = dict(names), list(names)
+        while todo:
+            name = todo.pop()
+            for other in needed_by.get(name, ()):
+                if other not in found:
+                    found[other] = found[name]
+                    todo.append(other)
+        return found
+
+    def readers(self, variable: str) -> dict[str, str]:
+        """Return the modules that read a variable of the environment when they are imported."""
+        return {name: "env" for name in self.modules if (seen := self.watch.of.get(name)) and variable in seen.env}
+
+    def _detach(self) -> None:
+        """Take modules out of their packages' namespaces that the package's own import does not bring."""
+        for name in self.watch.later:
+            module = self.modules.get(name)
+            package, _, tail = name.rpartition(".")
+            parent = self.modules.get(package) or sys.modules.get(package)
+            if module is not None and parent is not None and parent.__dict__.get(tail) is module:
+                delattr(parent, tail)
+                self._detached[name] = (parent, tail)
+
+    # -- in a fork ----------------------------------------------------------------------------------------------------
+
+    def forked(self) -> None:
+        """Say that this is a fork: from here on what does not hold is refused."""
+        self._forked = True
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """Hand a module over: part of the import protocol."""
+        if name not in self.modules:
+            return None
+        group = self._group(name)
+        if self._forked and (wrong := self._what_fails(group)) is not None:
+            self._refuse(wrong)
+        return self._hand_over(name, group)
+
+    def _hand_over(self, name: str, group: ImportGroup) -> importlib.machinery.ModuleSpec:
+        module = self.modules[name]
+        loaded = sys.modules
+        taken = self.modules
+        for other, value in group.modules:
+            if taken.pop(other, None) is None:
+                continue
+            if other != name:
+                loaded[other] = value
+            if (place := self._detached.pop(other, None)) is not None and other != name:
+                setattr(place[0], place[1], value)
+            if (seen := self.watch.of.get(other)) is not None:
+                seen.repeat()
+        return _spec(name, module)
+
+    def _what_fails(self, group: ImportGroup) -> Mismatch | None:
+        """Return the first thing that the modules of a group rely on and that does not hold here."""
+        if group.unlike is not None:
+            module, what = group.unlike
+            return Mismatch(what, module, "", None, self.says(module, what))
+        now = os.environ
+        for variable, module, value in group.env:
+            if now.get(variable) != value and module in self.modules:
+                return self._variable(module, variable, now.get(variable))
+        for module, prefix in group.prefixes:
+            for variable in {*now, *self.environ} if module in self.modules else ():
+                if variable.startswith(prefix) and now.get(variable) != self.environ.get(variable):
+                    return self._variable(module, variable, now.get(variable))
+        if group.cwd is not None and group.cwd[0] in self.modules and os.getcwd() != group.cwd[1]:
+            return Mismatch(
+                "cwd", group.cwd[0], "", None, f"{group.cwd[0]} reads the working directory when it is imported"
+            )
+        return self._native_variable(group) or self._shadowed(group) or self._replaced(group)
+
+    def _variable(self, module: str, variable: str, value: str | None) -> Mismatch:
+        return Mismatch("env", module, variable, value, f"{module} reads {variable} when it is imported")
+
+    def _native_variable(self, group: ImportGroup) -> Mismatch | None:
+        """Return a variable that native libraries read when they are loaded, and that the program changed meanwhile."""
+        now = os.environ
+        for variable in {*now, *self.environ}:
+            if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
+                for name, module in group.modules:
+                    if name in self.modules and _is_extension(module) and not _of_python(module):
+                        return Mismatch(
+                            "env",
+                            name,
+                            variable,
+                            now.get(variable),
+                            f"native libraries read {variable} when {name} loads them",
+                        )
+        return None
+
+    def _shadowed(self, group: ImportGroup) -> Mismatch | None:
+        """Return a module that an import here would find elsewhere: `sys.path` is not what it was."""
+        if sys.path == self.path:
+            return None
+        known = set(self.path)
+        for place, entry in enumerate(sys.path):
+            if entry in known:
+                continue
+            for top in self._names_in(entry) & group.tops:
+                home = _home(dict(group.modules).get(top))
+                if home is not None and home in sys.path[place + 1 :] or home not in sys.path and home is not None:
+                    return Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
+        missing = known.difference(sys.path)
+        if missing:
+            for name, module in group.modules:
+                if "." not in name and _home(module) in missing:
+                    return Mismatch("path", name, "", None, f"the program took {_home(module)} from sys.path")
+        return None
+
+    def _replaced(self, group: ImportGroup) -> Mismatch | None:
+        loaded = sys.modules
+        for name, module in group.modules:
+            if loaded.get(name, module) is not module:
+                return Mismatch(
+                    "replaced", name, "", None, f"the program put a module of its own in the place of {name}"
+                )
+        return None
+
+    def _names_in(self, entry: str) -> set[str]:
+        found = self._listed.get(entry)
+        if found is None:
+            try:
+                found = {item.partition(".")[0] for item in os.listdir(entry or ".") if _is_module(entry, item)}
+            except OSError:  # a zip file, or nothing at all
+                found = set()
+            self._listed[entry] = found
+        return found
+
+    # -- what belongs together ----------------------------------------------------------------------------------------
+
+    def _needs(self, name: str) -> set[str]:
+        """Return what a module imported; its package always counts."""
+        seen = self.watch.of.get(name)
+        needs = set() if seen is None else seen.needs
+        package = name.rpartition(".")[0]
+        if name in self.watch.before:
+            needs = needs | _mentioned(self.modules.get(name))
+        return needs | {package} if package else needs
+
+    def _reach(self, name: str) -> set[str]:
+        found, todo = {name}, [name]
+        while todo:
+            for need in self._needs(todo.pop()):
+                if need not in found and need in self.modules:
+                    found.add(need)
+                    todo.append(need)
+        return found
+
+    def _group(self, name: str) -> ImportGroup:
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = self._make_group(name)
+        return group
+
+    def _make_group(self, name: str) -> ImportGroup:
+        reach = self._reach(name)
+        modules = tuple((other, module) for other, module in self.modules.items() if other in reach)
+        env: list[tuple[str, str, str | None]] = []
+        prefixes: list[tuple[str, str]] = []
+        cwd = unlike = None
+        for other, _ in modules:
+            seen = self.watch.of.get(other)
+            if seen is None:
+                continue
+            if seen.whole_env and other in known.PREFIXES:
+                prefixes.append((other, known.PREFIXES[other]))
+            else:
+                env.extend(
+                    (variable, other, value)
+                    for variable, value in seen.env.items()
+                    if (other, variable) not in known.ASKED_AGAIN
+                )
+            if seen.cwd is not None and cwd is None:
+                cwd = (other, seen.cwd)
+            if unlike is None and (what := self._unlike(other)):
+                unlike = (other, what)
+        tops = frozenset(other.partition(".")[0] for other, _ in modules)
+        return ImportGroup(modules, tops, tuple(env), tuple(prefixes), cwd, unlike)
+
+    def _unlike(self, name: str) -> str:
+        seen = self.watch.of.get(name)
+        if seen is None:
+            return ""
+        if known.is_harmless(name, seen.unlike):
+            return ""
+        if seen.whole_env and name not in known.PREFIXES:
+            return "environment"
+        return seen.unlike
+
+
+_SAYS = {
+    "argv": "reads the command line",
+    "pid": "reads the process's id",
+    "random": "draws random numbers",
+    "effect": "makes files or takes signals",
+    "environment": "reads the whole environment",
+}
+# What libraries outside Python read as they are loaded. CUDA's are read later, when a context is made.
+_NATIVE = (
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "GOMP_",
+    "KMP_",
+    "NUMEXPR_",
+    "VECLIB_",
+    "BLIS_",
+    "LD_",
+    "MALLOC_",
+    "RAYON_",
+    "TF_",
+    "XLA_",
+)
+
+
+def _is_module(entry: str, item: str) -> bool:
+    """Return whether an item of a folder on `sys.path` goes before a module of that name further down.
+
+    A folder without `__init__` does not: it would be a namespace package, W&B's own `wandb/` for instance.
+    """
+    if item.endswith((".py", ".pyc", *_SUFFIXES)):
+        return True
+    folder = os.path.join(entry, item)
+    return "." not in item and any(
+        os.path.exists(os.path.join(folder, "__init__" + ending)) for ending in (".py", ".pyc", *_SUFFIXES)
+    )
+
+
+def _is_extension(module: types.ModuleType) -> bool:
+    """Return whether a module is compiled: it cannot be loaded twice in one process."""
+    return (getattr(module, "__file__", None) or "").endswith(_SUFFIXES)
+
+
+def _of_python(module: types.ModuleType) -> bool:
+    return "lib-dynload" in (getattr(module, "__file__", None) or "")
+
+
+def _home(module: types.ModuleType | None) -> str | None:
+    """Return the entry of `sys.path` in which a top-level module was found, None for built-in ones."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return None
+    folder = os.path.dirname(file)
+    return os.path.dirname(folder) if os.path.basename(file).startswith("__init__.") else folder
+
+
+def _mentioned(module: types.ModuleType | None) -> set[str]:
+    """Return the modules that a module's namespace mentions, for one whose import was not watched."""
+    found: set[str] = set()
+    for value in list(getattr(module, "__dict__", {}).values()):
+        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str):
+            found.add(name)
+    return found
+
+
+class _Kept:
+    """A loader that has nothing to load: the module is there."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
+        self.spec = module.__spec__
+
+    def create_module(self, spec: Any) -> types.ModuleType:
+        return self.module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__spec__ = self.spec
+
+
+def _spec(name: str, module: types.ModuleType) -> importlib.machinery.ModuleSpec:
+    origin = getattr(module.__spec__, "origin", None)
+    spec = importlib.machinery.ModuleSpec(name, _Kept(module), origin=origin)  # type: ignore[arg-type]
+    spec.submodule_search_locations = getattr(module.__spec__, "submodule_search_locations", None)
+    return spec

@@ -1,0 +1,343 @@
+"""What the import of each module relied on and did, watched while a fork server imports for its forks.
+
+A fork may use a module that was imported for it only if the import would have seen and done the same in the fork. So
+while modules are imported, this notes for each of them
+
+* what it read that may differ between two processes: variables of the environment, `sys.argv`, the working directory,
+  the process's id, randomness of the operating system;
+* what it did that a process does for itself: exit handlers, temporary folders, signal handlers, variables it set;
+* which other modules it imported.
+
+A read or an act belongs to the module whose body is being executed, innermost first: what `argparse` reads while
+`pkg.config` is executed, `pkg.config` read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+
+class Observed:
+    """What the import of one module relied on and did.
+
+    Attributes:
+        env: Variables that it read, each with the value it saw (None: not set).
+        whole_env: It went through the whole environment.
+        cwd: The working directory that it saw, None when it did not look.
+        unlike: Why no other process may use it as it is ("argv", "pid", ...), "" when nothing stands against it.
+        sets: Variables that it set (None: deleted), in order.
+        handlers: Exit handlers that it registered, those of `threading` too, in order.
+        folders: Temporary folders that it keeps for the life of the process, with the arguments they were made by.
+        needs: Names of modules that it imported, at its top or in functions called meanwhile.
+    """
+
+    __slots__ = ("cwd", "env", "folders", "handlers", "needs", "sets", "unlike", "whole_env")
+
+    def __init__(self) -> None:
+        self.env: dict[str, str | None] = {}
+        self.whole_env = False
+        self.cwd: str | None = None
+        self.unlike = ""
+        self.sets: list[tuple[str, str | None]] = []
+        self.handlers: list[tuple[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]] = []
+        self.folders: list[tuple[Any, tuple, dict[str, Any]]] = []
+        self.needs: set[str] = set()
+
+    def repeat(self) -> None:
+        """Do in this process what the import did: variables, exit handlers, temporary folders of its own."""
+        for variable, value in self.sets:
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+        for reference, arguments, named in self.folders:
+            folder = reference()
+            if folder is not None and folder._finalizer.detach() is not None:
+                folder.__init__(*arguments, **named)  # in place: others hold this very object
+        for kind, (function, arguments, named) in self.handlers:
+            if kind == "atexit":
+                atexit.register(function, *arguments, **named)
+            else:
+                threading._register_atexit(function, *arguments, **named)  # type: ignore[attr-defined]
+
+
+class ImportWatch:
+    """Watch every import between `start` and `stop`; may be started again, and goes on with what it knows.
+
+    Attributes:
+        of: What is known of each module, by its name. A module without an entry relied on nothing and did nothing.
+        before: Modules that were there before anything was watched.
+        later: Modules of packages that were imported when the package's own import was over.
+        unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
+        avoid: Modules that shall not be imported now: whoever asks for one is told that it is not there.
+
+    Example:
+        >>> watch = ImportWatch()
+        >>> watch.start()
+        >>> import colorsys
+        >>> watch.stop()
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[str, Observed] = {}
+        self.before: frozenset[str] = frozenset()
+        self.unseeded: list[random.Random] = []
+        self.avoid: frozenset[str] = frozenset()
+        self.later: set[str] = set()
+        self._undo: list[Callable[[], None]] = []
+        self._written: set[str] = set()
+        self._drew: Any = None
+
+    def __getitem__(self, module: str) -> Observed:
+        return self.of.setdefault(module, Observed())
+
+    # -- putting the observers in and out -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Put the observers in the place of what they observe."""
+        self._watch_environment()
+        self._watch_argv()
+        self._watch_imports()
+        self._watch_handlers()
+        self._replace(os, "getcwd", self._cwd(os.getcwd))
+        self._replace(
+            os, "getpid", self._never("pid", os.getpid, beneath=("random", "tempfile", "threading", "logging"))
+        )
+        for owner, name in ((os, "urandom"), (random, "_urandom")):
+            self._replace(owner, name, self._never("random", getattr(owner, name), beneath=("random", "tempfile")))
+        for name in ("mkdtemp", "mkstemp"):
+            self._replace(tempfile, name, self._never("effect", getattr(tempfile, name), beneath=("tempfile",)))
+        self._replace(tempfile.TemporaryDirectory, "__init__", self._folder(tempfile.TemporaryDirectory.__init__))
+        self._replace(signal, "signal", self._never("effect", signal.signal))
+        seed = random.Random.seed
+        unseeded = self.unseeded
+
+        def seeding(self: random.Random, a: Any = None, *rest: Any, **named: Any) -> None:
+            if a is None:
+                unseeded.append(self)
+            seed(self, a, *rest, **named)
+
+        self._replace(random.Random, "seed", seeding)
+
+    def stop(self) -> None:
+        """Put back what was there before."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _replace(self, owner: Any, name: str, new: Any) -> None:
+        old = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
+        setattr(owner, name, new)
+        self._undo.append(lambda: setattr(owner, name, old))
+
+    # -- the observers ------------------------------------------------------------------------------------------------
+
+    def _watch_environment(self) -> None:
+        watch = self
+
+        class Environ(os._Environ):  # type: ignore[type-arg]
+            def __getitem__(self, key: Any) -> Any:
+                watch._read(key, self._data.get(self.encodekey(key)) if isinstance(key, str) else None)
+                return super().__getitem__(key)
+
+            def __iter__(self) -> Any:
+                if (module := _executing()) is not None:
+                    watch[module].whole_env = True
+                return super().__iter__()
+
+            def __setitem__(self, key: Any, value: Any) -> None:
+                super().__setitem__(key, value)
+                watch._write(key, value)
+
+            def __delitem__(self, key: Any) -> None:
+                super().__delitem__(key)
+                watch._write(key, None)
+
+        environ = os.environ
+        environ.__class__ = Environ
+
+        def undo() -> None:
+            environ.__class__ = os._Environ
+
+        self._undo.append(undo)
+
+    def _read(self, key: Any, raw: bytes | None) -> None:
+        if (
+            sys._getframe(3).f_globals.get("__name__") == "tempfile"
+            or sys._getframe(4).f_globals.get("__name__") == "tempfile"
+        ):
+            return  # where temporary files go is asked again in a fork
+        module = _executing()
+        if module is not None and isinstance(key, str) and key not in self._written:
+            self[module].env.setdefault(key, None if raw is None else os.fsdecode(raw))
+
+    def _write(self, key: Any, value: Any) -> None:
+        module = _executing()
+        if module is not None:
+            self._written.add(key)
+            self[module].sets.append((key, value))
+
+    def _watch_argv(self) -> None:
+        watch = self
+
+        def noting(name: str) -> Any:
+            real = getattr(list, name)
+
+            def method(self: Any, *arguments: Any) -> Any:
+                if (module := _executing()) is not None:
+                    watch[module].unlike = "argv"
+                return real(self, *arguments)
+
+            return method
+
+        reads = (
+            "__getitem__",
+            "__iter__",
+            "__len__",
+            "__contains__",
+            "__eq__",
+            "__reversed__",
+            "copy",
+            "index",
+            "count",
+            "pop",
+        )
+        kind = type("list", (list,), {name: noting(name) for name in reads})
+        before = sys.argv
+        sys.argv = kind(before)
+
+        def undo() -> None:
+            sys.argv = before
+
+        self._undo.append(undo)
+
+    def _watch_imports(self) -> None:
+        real = builtins.__import__
+
+        def importing(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+            module = real(name, globals, locals, fromlist, level)
+            importer = globals.get("__name__") if globals else None
+            if importer is not None:
+                needs = self[importer].needs
+                absolute = _absolute(name, globals, level)
+                needs.add(absolute)
+                for item in fromlist or ():
+                    part = f"{absolute}.{item}"
+                    if part in sys.modules:
+                        needs.add(part)
+            return module
+
+        self._replace(builtins, "__import__", importing)
+        finder = _Finder(self)
+        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+        self._undo.append(lambda: sys.meta_path.remove(finder))  # type: ignore[arg-type]
+
+    def _watch_handlers(self) -> None:
+        """Keep the exit handlers of libraries for the forks that import them; those of Python itself are everyone's."""
+
+        def keeping(kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
+            def register(function: Any, *arguments: Any, **named: Any) -> Any:
+                module = _executing()
+                if module is None or getattr(function, "__module__", None) == "weakref":
+                    return real(function, *arguments, **named)
+                self[module].handlers.append((kind, (function, arguments, named)))
+                return function
+
+            return register
+
+        self._replace(atexit, "register", keeping("atexit", atexit.register))
+        if hasattr(threading, "_register_atexit"):
+            self._replace(threading, "_register_atexit", keeping("threading", threading._register_atexit))
+
+    def _cwd(self, real: Callable[[], str]) -> Callable[[], str]:
+        def getcwd() -> str:
+            found = real()
+            if (module := _executing()) is not None:
+                self[module].cwd = found
+            return found
+
+        return getcwd
+
+    def _folder(self, real: Callable[..., None]) -> Callable[..., None]:
+        watch = self
+
+        def init(self: Any, *arguments: Any, **named: Any) -> None:
+            real(self, *arguments, **named)
+            if (module := _executing()) is not None:
+                watch[module].folders.append((weakref.ref(self), arguments, named))
+
+        return init
+
+    def _never(self, what: str, real: Callable[..., Any], *, beneath: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """Return `real` that marks the module being executed; not when a module of `beneath` calls it for itself."""
+
+        def observed(*arguments: Any, **named: Any) -> Any:
+            caller = sys._getframe(1).f_globals.get("__name__")
+            if caller not in beneath and (module := _executing()) is not None:
+                self[module].unlike = self[module].unlike or what
+            return real(*arguments, **named)
+
+        return observed
+
+
+class _Finder:
+    """Stands before all finders, finds nothing, and sees who asks for a module that is not there yet."""
+
+    def __init__(self, watch: ImportWatch) -> None:
+        self._watch = watch
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        for importer in (_asking(), _executing()):
+            if importer is not None and importer != name:
+                self._watch[importer].needs.add(name)
+        package = sys.modules.get(name.rpartition(".")[0])
+        if package is not None and not getattr(package.__spec__, "_initializing", False):
+            self._watch.later.add(name)
+        if name in self._watch.avoid:
+            raise ModuleNotFoundError(f"{name} is left to the runs", name=name)
+
+
+def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
+    if not level:
+        return name
+    package = globals.get("__package__") or globals.get("__name__", "").rpartition(".")[0]
+    base = package.rsplit(".", level - 1)[0] if level > 1 else package
+    return f"{base}.{name}" if name else base
+
+
+def _executing() -> str | None:
+    """Return the module whose body is being executed, innermost; None when none is."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and (name := _name_of(frame)) is not None:
+            return name
+        frame = frame.f_back
+    return None
+
+
+def _asking() -> str | None:
+    """Return the module whose code, at its top or in a function, asked for an import."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if (name := _name_of(frame)) is not None:
+            return name
+        frame = frame.f_back
+    return None
+
+
+def _name_of(frame: types.FrameType) -> str | None:
+    """Return the name of a frame's module, None for the import machinery and for ourselves."""
+    if frame.f_code.co_filename.startswith("<frozen importlib"):
+        return None
+    name = frame.f_globals.get("__name__")
+    return None if name in (None, "__main__", __name__, "importlib") or not isinstance(name, str) else name
