@@ -69,6 +69,13 @@ def test_a_program_that_tells_nothing_gives_a_yaml_to_fill_in(source):
     assert spec.program == "a b.py" and spec.space.parameters
 
 
+def test_options_without_a_default_get_a_range_to_look_at():
+    source = 'add_argument("--lr", type=float)\nadd_argument("--k", type=int)\nadd_argument("--tag")\n'
+    spec = read_sweep_text(draft("p.py", source))
+    drawn = {item.name: item.distribution.kind for item in spec.space.parameters}
+    assert drawn == {"lr": "log_uniform_values", "k": "int_uniform"}
+
+
 def test_the_examples_of_the_repository_give_valid_sweeps():
     for program in sorted((ROOT_DIR / "examples").rglob("*.py")):
         read_sweep_text(draft(program.name, program.read_text(encoding="utf-8")))

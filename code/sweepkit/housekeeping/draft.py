@@ -67,7 +67,7 @@ def draft(program: str, source: str) -> str:
         "parameters:",
     ]
     for item, node in searched:
-        default = "" if item.default is None else f"   # default: {item.default}"
+        default = "   # no default: yours" if item.default is None else f"   # default: {item.default}"
         lines.append(f"  {item.flag}: {node}{default}")
     lines += [f"  {item.flag}: {{value: {scalar(item.default)}}}" for item in fixed]
     if not searched:
@@ -128,6 +128,10 @@ def _searched(option: _ProgramOption) -> str:
     if len(option.choices) > 1:
         return "{values: [" + ", ".join(scalar(item) for item in option.choices) + "]}"
     value = option.default
+    if value is None:  # the program wants one, or works it out
+        rate = "{distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}"
+        share = rate if _LOGARITHMIC.search(option.name) else "{min: 0.0, max: 1.0}"
+        return {float: share, int: "{min: 1, max: 10}"}.get(option.kind, "")
     if option.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return _around(option.name, float(value))
     if option.kind is int and isinstance(value, int) and value > 0:
