@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "code"))  # this checkout, whatever is installed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.runner.plan import make_plan
 
 
@@ -23,7 +23,7 @@ from sweepkit.runner.plan import make_plan
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep; return the exit code of `sweep_runner.py`."""
     workers, *words = sys.argv[1:] if argv is None else argv
-    command = parse(words, output_dir=OUTPUT_DIR)
+    command = parse(words, output_dir=default_output_dir())
     plan = make_plan(command.run, str(command.sweep))
     from sweepkit.agents.slots import make_slots, visible_gpus
     from sweepkit.runner.call import Call

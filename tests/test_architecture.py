@@ -18,9 +18,9 @@ from sweepkit.paths import CODE_DIR
 MODULES = house.modules()
 # From the top; an arrow goes down, never up and never to a room of the same floor.
 FLOORS = (
-    {"sweepkit"},  # the package's own face
+    {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
-    {"sources", "monitor"},
+    {"sources", "monitor", "housekeeping"},
     {"compare", "studies", "confirm", "wandb"},
     {"runner"},
     {"reports"},
@@ -31,8 +31,8 @@ FLOORS = (
     {"stats", "metrics", "tracking"},
     {"text"},
     {"model"},
-    {"files"},
-    {"paths"},
+    {"files", "called"},
+    {"paths", "extras"},
     {"errors", "environ", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -3,6 +3,10 @@
 Imported by the fork server too, which runs in any project's interpreter: it holds constants and imports nothing.
 """
 
+# What a user sets once.
+OUTPUT_DIR_ENV = "SWEEPKIT_OUTPUT_DIR"  # the default of --output-dir
+STORAGE_ENV = "SWEEPKIT_STORAGE"  # the default of --storage
+
 # What a program may read.
 REPORT_FILE_ENV = "SWEEPKIT_REPORT_FILE"
 ATTEMPT_ENV = "SWEEPKIT_ATTEMPT_ID"

@@ -1,26 +1,61 @@
-"""Where the files of this checkout and of a sweep live. Nothing else builds such a path."""
+"""Where our own files and those of a sweep live. Nothing else builds such a path.
+
+Our own files are configurations, embedded data and the programs that sweeps name (trainer.py). In a checkout they stand
+in config/, data/ and code/; an installed package brings them in its folder `bundled`, in the same order.
+"""
 
 import hashlib
+import importlib.resources
+import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sweepkit.environ import CACHE_DIR_ENV
+from sweepkit.environ import CACHE_DIR_ENV, OUTPUT_DIR_ENV, STORAGE_ENV
 
-CODE_DIR = Path(__file__).resolve().parent.parent
-ROOT_DIR = CODE_DIR.parent
+CODE_DIR = Path(__file__).resolve().parent.parent  # what must be on the path of whoever imports this package
+_BUNDLED = Path(str(importlib.resources.files(__package__))) / "bundled"
+INSTALLED = _BUNDLED.is_dir()  # as a package, not as a checkout that is worked in
+ROOT_DIR = _BUNDLED if INSTALLED else CODE_DIR.parent
 CONFIG_DIR = ROOT_DIR / "config"
 DATA_DIR = ROOT_DIR / "data"
-OUTPUT_DIR = ROOT_DIR / "outputs"
+PROGRAM_DIR = ROOT_DIR / "code"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
 STORE_NAME = "sweepkit.db"
 _LONGEST_SLUG = 200
 
 
+def default_output_dir(environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path:
+    """Return where results go and are looked for when nobody names a folder: this is decided here alone.
+
+    Args:
+        environ: `SWEEPKIT_OUTPUT_DIR` names it.
+        cwd: Where the command was called; None asks the process.
+
+    Returns:
+        An absolute folder: the one that is named, else `outputs/` of the checkout, else `outputs/` in `cwd`.
+    """
+    here = Path.cwd() if cwd is None else cwd
+    if named := environ.get(OUTPUT_DIR_ENV):
+        return Path(os.path.abspath(here / Path(named).expanduser()))
+    return (here if INSTALLED else ROOT_DIR) / "outputs"
+
+
+def database(named: str | None, folder: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the database of sweeps, URL or path: this is decided here alone.
+
+    Args:
+        named: What --storage says.
+        folder: The output folder, which has a database of its own.
+        environ: `SWEEPKIT_STORAGE` names it where --storage does not.
+    """
+    return named or environ.get(STORAGE_ENV) or str(Path(os.path.abspath(folder)) / STORE_NAME)
+
+
 def cache_dir(environ: Mapping[str, str]) -> Path:
     """Return where tokenized data are kept: under the sweep's output folder in a sweep, else under outputs/."""
-    return Path(environ.get(CACHE_DIR_ENV) or OUTPUT_DIR / "cache")
+    return Path(environ.get(CACHE_DIR_ENV) or default_output_dir(environ) / "cache")
 
 
 def find_config(name: str, *, folder: Path = CONFIG_DIR) -> Path | None:

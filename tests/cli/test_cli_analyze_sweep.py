@@ -59,7 +59,7 @@ def test_the_best_against_the_second_in_words_and_json(swept, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "best configuration: run" in told and "loss = 0.81" in told and "and 4 more; --limit 0" in told
     assert WORDS["best-against-second"] in told and "x (1 against 2) alone" in told
-    assert "--confirm 첫 스윕" in told and WORDS["without-a-value"] in told
+    assert "--confirm '첫 스윕'" in told and WORDS["without-a-value"] in told
     assert "report:" not in told
     assert analyze_sweep.main([*asked, "--json", "--output", str(tmp_path / "here")]) == 0
     plain = json.loads(capsys.readouterr().out)

@@ -36,6 +36,21 @@ def test_it_goes_on_in_the_checkouts_own_environment(checkout):
     assert done.stderr == ""
 
 
+def test_the_module_goes_on_as_the_module(checkout):
+    own = checkout.folder / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    own.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "sweepkit", "run", "첫 스윕"],
+        capture_output=True,
+        text=True,
+        cwd=checkout.folder / "code",
+        timeout=60,
+    )
+    assert done.stdout == "-m|sweepkit|run|첫 스윕|"
+
+
 @pytest.mark.parametrize("script", ["sweep_runner.py", "trainer.py"])
 def test_without_one_it_says_what_to_do(checkout, script):
     done = checkout(script)

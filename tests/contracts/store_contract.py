@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from processes import Victim, at_once
 from store_machine import StoreMachine
 
-from sweepkit.errors import FencedError, StoreError
+from sweepkit.errors import ConflictError, FencedError, StoreError
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptState, Report, SweepState
 from sweepkit.store.open import open_store
@@ -557,6 +557,37 @@ class StoreContract:
             store.retry(sweep, [RunState.RUNNING])
         assert store.claim(sweep, **AGENT).ordinal == 2
         check_invariants(store, sweep)
+
+    def test_a_removed_sweep_leaves_nothing_and_the_others_stay(self, store):
+        kept, gone = new_sweep(store, "kept"), new_sweep(store, "gone")
+        for sweep in (kept, gone):
+            attempt = claim_new(store, sweep, 0)
+            store.report(attempt, reports(*[0.5] * 2000), **METRIC)
+            store.finish(attempt, RunState.FINISHED, reason="ok")
+        run = the_run(store, gone)
+        store.remove_sweep(gone)
+        assert [sweep.name for sweep in store.sweeps()] == ["kept"]
+        assert store.runs(gone) == [] == store.attempts(run.run_id) and store.reports(run.run_id) == []
+        check_invariants(store, kept)
+        assert len(the_run(store, kept).history) == 2000
+        with pytest.raises(StoreError, match="no such id"):
+            store.remove_sweep(gone)
+        assert store.runs(new_sweep(store, "gone")) == []
+
+    def test_a_sweep_with_a_run_under_way_is_removed_by_force_only(self, store):
+        sweep = new_sweep(store)
+        attempt = claim_new(store, sweep, 0)
+        with pytest.raises(ConflictError, match="got 1"):
+            store.remove_sweep(sweep)
+        check_invariants(store, sweep)
+        store.remove_sweep(sweep, force=True)
+        assert store.sweeps() == [] and store.renew([attempt], lease_s=60.0) == [attempt.attempt_id]
+
+    def test_a_run_whose_agent_is_gone_holds_no_sweep(self, store):
+        sweep = new_sweep(store)
+        assert store.add_and_claim(sweep, 0, {}, **{**AGENT, "lease_s": 0.0}) is not None
+        store.remove_sweep(sweep)
+        assert store.sweeps() == []
 
     def test_the_record_outlives_its_process(self, url):
         with open_store(url) as store:

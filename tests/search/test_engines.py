@@ -5,8 +5,9 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.distributions import Distribution, Kind
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import Exhausted, RunState
+from sweepkit.search import make
 from sweepkit.search.grid import GridEngine
-from sweepkit.search.make import make_engine
+from sweepkit.search.make import make_engine, stand_in
 from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
@@ -162,6 +163,32 @@ def test_what_does_not_go_together_is_refused(sweep, sampler, said):
     with pytest.raises(SweepKitError) as caught:
         make_engine(sweep, seed=0, sampler=sampler)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sampler", "expected"),
+    [
+        (spec(Method.BAYES), None, "tpe"),
+        (spec(Method.BAYES), "auto", "tpe"),
+        (spec(Method.BAYES), "cmaes", "cmaes"),
+        (spec(Method.RANDOM), None, "RandomEngine"),
+    ],
+)
+def test_without_torch_tpe_searches_where_nobody_asked_for_a_gaussian_process(sweep, sampler, expected, monkeypatch):
+    monkeypatch.setattr(make, "installed", lambda name: name != "torch")
+    assert sampler_of(make_engine(sweep, seed=0, sampler=sampler)) == expected
+    assert bool(stand_in(sweep, sampler)) is (sampler is None and sweep.method is Method.BAYES)
+
+
+def test_without_torch_a_gaussian_process_that_is_asked_for_is_refused(monkeypatch):
+    monkeypatch.setattr(make, "installed", lambda name: name != "torch")
+    for sweep, sampler in ((spec(Method.BAYES), "gp"), (spec(Method.RANDOM), "bayes")):
+        with pytest.raises(SweepKitError, match="pip install torch"):
+            make_engine(sweep, seed=0, sampler=sampler)
+
+
+def test_with_torch_nothing_stands_in():
+    assert stand_in(spec(Method.BAYES), None) == ""
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])

@@ -85,7 +85,7 @@ def test_each_failure_says_what_to_do_and_no_password(url, words, tmp_path, monk
 
 def test_a_missing_driver_is_named(monkeypatch):
     monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StoreError, match=r"pip install \"psycopg\[binary\]\"") as caught:
+    with pytest.raises(StoreError, match=r"pip install \"sweepkit\[cluster\]\"") as caught:
         open_store("postgresql://me:geheim@host/db")
     assert "geheim" not in str(caught.value)
 

@@ -13,7 +13,7 @@ from snapshots import words_of
 
 from sweepkit.cli.optimize import main
 from sweepkit.cli.optimize_options import parse
-from sweepkit.paths import CODE_DIR, OUTPUT_DIR
+from sweepkit.paths import CODE_DIR, default_output_dir
 from sweepkit.studies.plan import guide_study
 from sweepkit.studies.yaml.study_sweep import PRUNERS, study_sweep
 from sweepkit.sweep_config.read import from_config
@@ -86,7 +86,7 @@ def test_a_killed_study_is_continued_and_then_extended(tmp_path):
 @pytest.mark.heavy  # agents on PostgreSQL: test_runner_parallel.py; the mirror there: test_store_mirror.py
 def test_two_processes_work_on_one_study_in_postgresql(tmp_path, postgres_database):
     optimizer = Optimizer(tmp_path)
-    command = ("--n_trials", "4", "--pruner", "none", "--storage", postgres_database)
+    command = ("--n_trials", "4", "--pruner", "none", "--optuna-storage", postgres_database)
     processes = [optimizer.start(*command) for _ in range(2)]
     endings = [last(optimizer.ended(process), "sweep_ended") for process in processes]
     for sweep in endings:
@@ -112,8 +112,8 @@ def refused(capsys, *argv):
 
 
 def test_both_spellings_of_options():
-    dashes = parse(["--n-trials=7", "--output-dir", "a_b", "--n-jobs", "-1"], output_dir=OUTPUT_DIR)
-    lines = parse(["--n_trials", "7", "--output_dir=a_b", "--n_jobs", "-1"], output_dir=OUTPUT_DIR)
+    dashes = parse(["--n-trials=7", "--output-dir", "a_b", "--n-jobs", "-1"], output_dir=default_output_dir())
+    lines = parse(["--n_trials", "7", "--output_dir=a_b", "--n_jobs", "-1"], output_dir=default_output_dir())
     assert dashes == lines
     assert (dashes.n_trials, str(dashes.output_dir), dashes.n_jobs) == (7, "a_b", -1)
 
@@ -128,14 +128,14 @@ def test_a_dry_run_shows_the_fifteen_and_writes_nothing(capsys, tmp_path, monkey
 
 
 def test_what_an_experiment_is(capsys):
-    study, notes = guide_study(parse(["--experiment", "tiny_t5"], output_dir=OUTPUT_DIR))
+    study, notes = guide_study(parse(["--experiment", "tiny_t5"], output_dir=default_output_dir()))
     assert (study.base_config, study.name) == ("models/tiny_t5", "optuna_tiny_t5")
     assert study.fixed == {"use_lora": True, "eval_strategy": "epoch"}
-    study, notes = guide_study(parse(["--experiment", "my_own_try"], output_dir=OUTPUT_DIR))
+    study, notes = guide_study(parse(["--experiment", "my_own_try"], output_dir=default_output_dir()))
     assert (study.base_config, study.name) == ("models/tiny_bart_lora", "optuna_my_own_try")
     assert WORDS["no-configuration-is"] in notes[0]
     assert "did you mean 'optimal_kobart'?" in refused(capsys, "--experiment", "optimal_kobat", "--dry-run")
-    study, _ = guide_study(parse(["--experiment", "optimal_kobart"], output_dir=OUTPUT_DIR))
+    study, _ = guide_study(parse(["--experiment", "optimal_kobart"], output_dir=default_output_dir()))
     assert study.parameters["learning_rate"] == {"distribution": "log_uniform_values", "min": 1e-6, "max": 1e-4}
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(capsys, tmp_path, 
 
 @pytest.mark.parametrize("pruner", sorted(PRUNERS))
 def test_each_pruner_is_a_rule_of_a_sweep(pruner):
-    study, _ = guide_study(parse(["--pruner", pruner, "--wandb"], output_dir=OUTPUT_DIR))
+    study, _ = guide_study(parse(["--pruner", pruner, "--wandb"], output_dir=default_output_dir()))
     sweep = study_sweep(study)
     assert study.fixed["wandb.enabled"] is True
     spec = from_config(sweep)
@@ -159,6 +159,8 @@ def test_each_pruner_is_a_rule_of_a_sweep(pruner):
 
 
 def test_a_timeout_is_the_time_budget_of_a_call():
-    study, _ = guide_study(parse(["--timeout", "60", "--seed", "3", "--sampler", "gp"], output_dir=OUTPUT_DIR))
+    study, _ = guide_study(
+        parse(["--timeout", "60", "--seed", "3", "--sampler", "gp"], output_dir=default_output_dir())
+    )
     extensions = from_config(study_sweep(study)).extensions
     assert (extensions.time_budget_s, extensions.seed) == (60.0, 3)

@@ -5,6 +5,7 @@ Each test prints what was lost; `pytest -rP` shows the table, which docs/wandb_o
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def test_a_key_that_expires_while_the_runs_log(tmp_path):
         backend.keys = set()
         (tmp_path / "hold").unlink()
         out = sweeper.finished(process)
-        assert WORDS["must-accept-the"] in out and "send them: sweep_runner.py --push 스윕" in out
+        assert WORDS["must-accept-the"] in out and re.search(r"send them: python \S*sweep_runner\.py --push 스윕", out)
         refused = sweeper.push()
         assert refused.returncode == 2 and "--push: " in refused.stderr and "API key" in refused.stderr
         backend.keys = {API_KEY}

@@ -86,8 +86,15 @@ def best_configuration(
 
     None when no such run has a value. With several objectives it is the one of the front that is best on the first.
     """
+    return next(iter(best_configurations(runs, objectives, seed_parameter=seed_parameter)), None)
+
+
+def best_configurations(
+    runs: Sequence[RunRecord], objectives: Objectives, *, seed_parameter: str | None = None, limit: int | None = None
+) -> list[Configuration[RunRecord]]:
+    """Return the configurations that have a value, best first, at most `limit`; see `best_configuration`."""
     found = recorded_configurations(runs, objectives, seed_parameter=seed_parameter)
-    return next(iter(best_first(found, metrics_in(objectives), _number)), None)
+    return best_first(found, metrics_in(objectives), _number)[:limit]
 
 
 def front_of(

@@ -1,14 +1,14 @@
 """`analysis/advanced_analysis.py`: the figures of a sweep, the five best runs, correlations, where the time went."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import make_parser
+from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
-from sweepkit.paths import OUTPUT_DIR
 from sweepkit.sources.options import SourceOptions
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ _TOP = 5
 
 _EPILOG = """\
 examples:
-  python analysis/advanced_analysis.py first_sweep
-  python analysis/advanced_analysis.py ../outputs/sweep_first_sweep --output /tmp/figures
-  python analysis/advanced_analysis.py 'optuna:sqlite:///study.db#mine'
-  python analysis/advanced_analysis.py wandb_export.csv --metric eval/rougeL --parameters lr batch_size
-  python analysis/advanced_analysis.py wandb:team/summaries/ab12cd34
+  {call} first_sweep
+  {call} ../outputs/sweep_first_sweep --output /tmp/figures
+  {call} 'optuna:sqlite:///study.db#mine'
+  {call} wandb_export.csv --metric eval/rougeL --parameters lr batch_size
+  {call} wandb:team/summaries/ab12cd34
 
 Writes into analysis/ of the sweep's folder (--output names another), each picture with its data as CSV:
   sweep_analysis.png        importance, learning rate, batch size by gradient accumulation, distribution
@@ -44,22 +44,21 @@ class _FiguresOptions:
     output: Path | None
 
 
-def _parse(argv: Sequence[str] | None) -> _FiguresOptions:
-    """Return the options; argparse exits with code 2 on a wrong one."""
-    description = "The figures of a sweep, its five best runs, correlations, and where the time went."
-    parser = make_parser("advanced_analysis.py", description, _EPILOG)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+def _add(parser: Parser, output_dir: Path) -> None:
+    add_source_options(parser, output_dir=output_dir)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
     )
-    given = parser.parse_args(argv)
-    return _FiguresOptions(source=source_options(given), output=given.output)
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parse(argv)
+    return COMMAND.run(argv, "analysis/advanced_analysis.py")
+
+
+def _show(_: Parser, given: argparse.Namespace) -> int:
+    options = _FiguresOptions(source=source_options(given), output=given.output)
     from sweepkit.analysis.importance import importances
     from sweepkit.analysis.summary import saved, summary
     from sweepkit.reports.confirmation import labels_of
@@ -101,3 +100,11 @@ def _write_all(folder: Path, source: "Source", importance: "Importance | None") 
     written += write_figures(folder, table, importance)
     written.append(write_sweep_report(source, folder / REPORT_NAME, importance=importance))
     return written
+
+
+COMMAND = CommandLine(
+    summary="The figures of a sweep, its five best runs, correlations, and where the time went.",
+    add=_add,
+    act=_show,
+    epilog=_EPILOG,
+)

@@ -1,27 +1,30 @@
 """`analysis/analyze_sweep.py`: the result table, the best configuration, and best against second best in words."""
 
+import argparse
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sweepkit.called import typed
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import make_parser, natural
+from sweepkit.cli.options import natural
+from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import OUTPUT_DIR, STORE_NAME
+from sweepkit.paths import database
 from sweepkit.sources.options import SourceOptions
 
 _FIRST_SWEEP = "first_sweep"
 
 _EPILOG = """\
 examples:
-  python analysis/analyze_sweep.py first_sweep
-  python analysis/analyze_sweep.py first_sweep --json | jq .best.params
-  python analysis/analyze_sweep.py 'optuna:sqlite:///study.db#mine'
-  python analysis/analyze_sweep.py wandb_export.csv --metric eval/rougeL --parameters lr batch_size
+  {call} first_sweep
+  {call} first_sweep --json | jq .best.params
+  {call} 'optuna:sqlite:///study.db#mine'
+  {call} wandb_export.csv --metric eval/rougeL --parameters lr batch_size
 
 Writes report.html into the sweep's folder: one file without network, with figures, importance, a table to sort and
 filter, what was stopped, failures and methods. --no-report leaves it out; the answer then comes seconds sooner.
@@ -52,42 +55,35 @@ class _AnalyzeOptions:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return _analyze(_parse(argv))
+    return COMMAND.run(argv, "analysis/analyze_sweep.py")
 
 
 @guarded
 def main_first(argv: Sequence[str] | None = None) -> int:
     """Run the command line of `analyze_first_sweep.py`; return the exit code."""
-    options = _parse(argv, script="analyze_first_sweep.py", sweep=_FIRST_SWEEP)
-    record = options.source.output_dir / STORE_NAME
-    if options.source.storage is None and not record.exists():
+    script = "analysis/analyze_first_sweep.py"
+    parser = replace(COMMAND, epilog=_EPILOG.replace(f"{{call}} {_FIRST_SWEEP}", "{call}")).parser(script)
+    options = _options(parser.parse_args(argv), sweep=_FIRST_SWEEP)
+    record = database(options.source.storage, options.source.output_dir)
+    if "://" not in record and not Path(record).exists():
         raise SweepKitError(
             f"{record}: {_FIRST_SWEEP} must have been run, got no database there; run "
-            f"python code/sweep_runner.py --sweep-config {_FIRST_SWEEP} (three minutes), or name its --output-dir"
+            f"{typed('run', _FIRST_SWEEP)} (three minutes), or name its --output-dir"
         )
     return _analyze(options)
 
 
-def _parse(
-    argv: Sequence[str] | None, *, script: str = "analyze_sweep.py", sweep: str | None = None
-) -> _AnalyzeOptions:
-    """Return the options; argparse exits with code 2 on a wrong one.
-
-    Args:
-        argv: The command line; None takes this process's.
-        script: How it is called.
-        sweep: The sweep when the command line names none.
-    """
-    description = "What came out of a sweep: its table, its best configuration, and how far that leads."
-    epilog = _EPILOG if sweep is None else _EPILOG.replace("analyze_sweep.py first_sweep", script)
-    parser = make_parser(script, description, epilog)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+def _add(parser: Parser, output_dir: Path) -> None:
+    add_source_options(parser, output_dir=output_dir)
     how = parser.add_argument_group("how")
     how.add_argument("--limit", type=natural, default=30, metavar="N", help="rows of the table (default: 30; 0: all)")
     how.add_argument("--json", action="store_true", help="all of it as one JSON object on stdout")
     how.add_argument("--no-report", action="store_true", help="do not write report.html")
     how.add_argument("--output", type=Path, metavar="DIR", help="where report.html goes (default: the sweep's folder)")
-    given = parser.parse_args(argv)
+
+
+def _options(given: argparse.Namespace, *, sweep: str | None = None) -> _AnalyzeOptions:
+    """Return what is asked for; `sweep` is meant when the command line names none."""
     return _AnalyzeOptions(
         source=source_options(given, sweep=sweep),
         limit=given.limit or None,
@@ -126,3 +122,11 @@ def _analyze(options: _AnalyzeOptions) -> int:
     elif report is not None:
         print(f"\nreport: {relative(report)}")
     return 0
+
+
+COMMAND = CommandLine(
+    name="analyze",
+    add=_add,
+    act=lambda _, given: _analyze(_options(given)),
+    epilog=_EPILOG,
+)

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweepkit.cli.options import gpu_names, make_parser, margin, natural, positive, run_options, slot_options
+from sweepkit.cli.options import add_places, gpu_names, margin, natural, positive, run_options, slot_options
+from sweepkit.cli.overview import SUMMARIES
+from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.compare.options import ComparisonOptions, StatisticsOptions, TTestOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
-_COMPARE = """\
+COMPARE_EPILOG = """\
 examples:
-  python compare_models.py --models kobart kogpt2 t5 --seeds 42 123 456
-  python compare_models.py --models tiny_bart tiny_t5 tiny_gpt2 --seeds 1 2 3 --num-workers 2    no download, minutes
-  python compare_models.py --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
-  python compare_models.py --analyze-only                       what <output dir>/*_seed* holds
-  python compare_models.py --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
+  {call} --models kobart kogpt2 t5 --seeds 42 123 456
+  {call} --models tiny_bart tiny_t5 tiny_gpt2 --seeds 1 2 3 --num-workers 2    no download, minutes
+  {call} --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
+  {call} --analyze-only                       what <output dir>/*_seed* holds
+  {call} --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
 
 A name is a file of config/models/, with or without "optimal_". Every model is trained with every seed; the same command
 continues where it was interrupted. Each run's results: <output dir>/<model>_seed<seed>/results/; the comparison:
@@ -24,13 +26,13 @@ continues where it was interrupted. Each run's results: <output dir>/<model>_see
 exit codes: 0 compared, significant or not; 1 the trainings were given up, paused or cancelled; 2 wrong input;
 130 interrupted.
 """
-_TTEST = """\
+TTEST_EPILOG = """\
 examples:
-  python seed_ttest.py --sweep first_sweep --by learning_rate
-  python seed_ttest.py --sweep wandb:team/summaries/ab12cd34 --by learning_rate
-  python seed_ttest.py --sweep 'optuna:sqlite:///study.db#mine' --by optimizer
-  python seed_ttest.py --results 'outputs/*_seed*' --metric rougeL_f1
-  python seed_ttest.py --csv runs.csv --by model --metric score --seed-column seed
+  {call} --sweep first_sweep --by learning_rate
+  {call} --sweep wandb:team/summaries/ab12cd34 --by learning_rate
+  {call} --sweep 'optuna:sqlite:///study.db#mine' --by optimizer
+  {call} --results 'outputs/*_seed*' --metric rougeL_f1
+  {call} --csv runs.csv --by model --metric score --seed-column seed
 
 exit codes: 0 compared, significant or not; 2 wrong input.
 """
@@ -75,7 +77,13 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
 
 def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> ComparisonCommand:
     """Return what `compare_models.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser("compare_models.py", "Train models with several seeds each and say which is better.", _COMPARE)
+    parser = make_parser("compare_models.py", SUMMARIES["compare"], COMPARE_EPILOG)
+    add_compare(parser, output_dir)
+    return comparison_command(parser, parser.parse_args(argv))
+
+
+def add_compare(parser: Parser, output_dir: Path) -> None:
+    """Add which models are compared, and how."""
     add = parser.add_argument
     add(
         "--models", nargs="+", default=[], metavar="NAME|FILE", help="configurations: names in config/models/, or files"
@@ -92,8 +100,12 @@ def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> Comparison
     _add_statistics(parser, "eval/rouge_combined_f1, of images eval/macro_f1")
     add("--evaluation", choices=["best", "last"], default="best", help="which evaluation of a run counts")
     _add_training(parser)
-    _add_places(parser, output_dir)
-    given = parser.parse_args(argv)
+    add_places(parser, output_dir)
+    add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
+
+
+def comparison_command(parser: Parser, given: argparse.Namespace) -> ComparisonCommand:
+    """Return what is asked for; argparse exits with code 2 on options that do not go together."""
     if given.analyze_only is None and not given.models:
         parser.error("--models names what is trained; --analyze-only compares results that are there")
     if len(set(given.seeds)) < len(given.seeds):
@@ -146,18 +158,15 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
 
 
-def _add_places(parser: argparse.ArgumentParser, output_dir: Path) -> None:
-    add = parser.add_argument
-    add("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where all is written (default: outputs/)")
-    add("--storage", metavar="URL", help="the record: a file or a URL (default: DIR/sweepkit.db)")
-    add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
-
-
 def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
     """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser(
-        "seed_ttest.py", "t tests between groups of runs, with Holm's correction and intervals.", _TTEST
-    )
+    parser = make_parser("seed_ttest.py", SUMMARIES["ttest"], TTEST_EPILOG)
+    add_ttest(parser, output_dir)
+    return ttest_options(parser, parser.parse_args(argv))
+
+
+def add_ttest(parser: Parser, output_dir: Path) -> None:
+    """Add which groups are tested, and how."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--sweep",
@@ -172,8 +181,12 @@ def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions
     add("--evaluation", choices=["best", "last"], default="best", help="results: which evaluation of a run counts")
     _add_statistics(parser, "the sweep's own, of results rouge_combined_f1")
     add("--save", type=Path, metavar="FILE", help="also write FILE.json, FILE.md and FILE.tex")
-    _add_places(parser, output_dir)
-    given = parser.parse_args(argv)
+    add_places(parser, output_dir)
+    add("--json", action="store_true", help="JSON on stdout, the comparison as its last line")
+
+
+def ttest_options(parser: Parser, given: argparse.Namespace) -> TTestOptions:
+    """Return what is asked for; argparse exits with code 2 on options that do not go together."""
     if (given.sweep or given.csv) and not given.by:
         parser.error("--by: names the parameter or column whose values are the groups")
     if given.csv and not given.metric:

@@ -2,14 +2,14 @@
 
 import errno
 import functools
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import ROOT_DIR
+from sweepkit.extras import installed, missing
+from sweepkit.paths import INSTALLED, ROOT_DIR
 
 _HINT = "free some space and run the same command again"
 _OF_THE_MACHINE = {
@@ -20,13 +20,16 @@ _OF_THE_MACHINE = {
     errno.ENAMETOOLONG: "the path must be short enough; name another --output-dir",
 }
 
-_NEEDED = ("ruamel.yaml", "sqlalchemy", "rich")  # what every script needs of requirements.txt; cheap to look for
+_NEEDED = ("ruamel.yaml", "sqlalchemy", "rich")  # what every command needs; cheap to look for
 
 Main = Callable[[Sequence[str] | None], int]
 
 
 def guarded(main: Main) -> Main:
-    """Print a SweepKitError as its message on stderr and return its exit code; let everything else through."""
+    """Print a SweepKitError as its message on stderr and return its exit code; let everything else through.
+
+    A package of an extra that is not there is such a message, too, wherever it was wanted.
+    """
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +44,11 @@ def guarded(main: Main) -> Main:
         except SweepKitError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except ModuleNotFoundError as error:
+            if not (line := missing(error)):
+                raise
+            print(f"error: {line}", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # before the first run, or after the last one
             return 130
@@ -63,21 +71,15 @@ def _find_requirements() -> None:
 
     So `python sweep_runner.py` works after README's first command in any shell, not only where it was run.
     """
-    missing = [name for name in _NEEDED if not _installed(name)]
-    if not missing:
+    lacking = [name for name in _NEEDED if not installed(name)]
+    if not lacking:
         return
     own = ROOT_DIR / ".venv" / "bin" / "python"
-    if own.exists() and Path(sys.prefix) != ROOT_DIR / ".venv":
+    if not INSTALLED and own.exists() and Path(sys.prefix) != ROOT_DIR / ".venv":
         sys.stdout.flush()
-        os.execv(own, [str(own), *sys.argv])
+        as_module = Path(sys.argv[0]).name == "__main__.py"  # run as a file, its folder would stand before all packages
+        os.execv(own, [str(own), *(["-m", "sweepkit", *sys.argv[1:]] if as_module else sys.argv)])
+    remedy = "pip install sweepkit again" if INSTALLED else "run the first command of README.md"
     raise SweepKitError(
-        f"{sys.executable}: the packages of requirements.txt must be installed, got none of: {', '.join(missing)}; "
-        "run the first command of README.md"
+        f"{sys.executable}: the packages that we need must be installed, got none of: {', '.join(lacking)}; {remedy}"
     )
-
-
-def _installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # the parent of a dotted name
-        return False

@@ -2,10 +2,10 @@
 
 import argparse
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import make_parser
+from sweepkit.cli.options import add_places
+from sweepkit.cli.parsing import Parser
 from sweepkit.monitor.options import MonitorOptions
 
 _UNTIL = ("done", "failed", "stalled")
@@ -13,14 +13,14 @@ _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
 _WANDB_LEAST_S = 2.0
 _INTERVAL_S = 2.0
 
-_EPILOG = """\
+EPILOG = """\
 examples:
-  python monitor_sweep.py first_sweep                    watch it until it ends
-  python monitor_sweep.py ../outputs/sweep_first_sweep   the same, by its folder
-  python monitor_sweep.py --all --storage postgresql://user@host/sweeps
-  python monitor_sweep.py first_sweep --until done --until stalled --json > progress.jsonl
-  python monitor_sweep.py first_sweep --web              optuna-dashboard on a mirror of the sweep
-  python monitor_sweep.py --wandb entity/project/id      a sweep on a W&B server
+  {call} first_sweep                    watch it until it ends
+  {call} ../outputs/sweep_first_sweep   the same, by its folder
+  {call} --all --storage postgresql://user@host/sweeps
+  {call} first_sweep --until done --until stalled --json > progress.jsonl
+  {call} first_sweep --web              optuna-dashboard on a mirror of the sweep
+  {call} --wandb entity/project/id      a sweep on a W&B server
 
 The database is only read: watching from any host, any number of times, changes nothing.
 
@@ -67,16 +67,13 @@ def _port(text: str) -> int:
     return port
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> MonitorOptions:
-    """Return the options of `monitor_sweep.py`; argparse exits with code 2 on a wrong one."""
-    description = "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only."
-    parser = make_parser("monitor_sweep.py", description, _EPILOG)
+def add_watch(parser: Parser, output_dir: Path) -> None:
+    """Add what to watch, and how."""
     what = parser.add_argument_group("what to watch")
     what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
     what.add_argument("--all", action="store_true", help="every sweep of the database")
     what.add_argument("--wandb", metavar="ENTITY/PROJECT/ID", help="a sweep on a W&B server (or the URL of its page)")
-    what.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
-    what.add_argument("--storage", metavar="URL", help="the database: a file, sqlite:///FILE or postgresql://…")
+    add_places(what, output_dir)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--refresh-interval",
@@ -91,8 +88,11 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> MonitorOptions:
     )
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
     how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")
-    given = parser.parse_args(argv)
-    _check(parser, given, output_dir=output_dir)
+
+
+def monitor_options(parser: Parser, given: argparse.Namespace) -> MonitorOptions:
+    """Return what is asked for; argparse exits with code 2 on options that do not go together."""
+    _check(parser, given, output_dir=parser.get_default("output_dir"))
     if given.refresh_interval is None:
         given.refresh_interval = _WANDB_INTERVAL_S if given.wandb else _INTERVAL_S
     given.until = tuple(given.until or ())

@@ -1,18 +1,23 @@
 """`monitor_sweep.py`: watch a sweep."""
 
+import argparse
 import signal
 from collections.abc import Sequence
 from types import FrameType
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.monitor_options import parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.cli.monitor_options import EPILOG, add_watch, monitor_options
+from sweepkit.cli.parsing import CommandLine, Parser
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv, output_dir=OUTPUT_DIR)
+    return COMMAND.run(argv, "monitor_sweep.py")
+
+
+def _watch(parser: Parser, given: argparse.Namespace) -> int:
+    options = monitor_options(parser, given)
     from sweepkit.monitor.monitor import watch
 
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -24,3 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _terminate(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)  # so that what we started ends with us
+
+
+COMMAND = CommandLine(name="watch", add=add_watch, act=_watch, epilog=EPILOG)

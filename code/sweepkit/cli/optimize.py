@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.optimize_options import parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
+from sweepkit.studies.options import StudyOptions
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(argv, output_dir=OUTPUT_DIR)
+    return optimize(parse(argv, output_dir=default_output_dir()))
+
+
+def optimize(options: StudyOptions) -> int:
+    """Run the study that is asked for; return the exit code."""
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.runner.call import slots_of
     from sweepkit.studies.plan import make_plan_of, run_options, slot_options, sweep_of, tuned_config

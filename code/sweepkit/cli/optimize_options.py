@@ -1,21 +1,22 @@
 """The command line of `optimize.py`. Imports argparse and nothing heavy: `--help` must answer at once."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import gpu_names, make_parser, natural, positive, seconds
+from sweepkit.cli.options import add_places, gpu_names, natural, positive, seconds
+from sweepkit.cli.overview import SUMMARIES
+from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.yaml.study_sweep import DEFAULT_EXPERIMENT, PRUNERS, SAMPLERS
 
-_EPILOG = """\
+EPILOG = """\
 examples:
-  python optimize.py                          50 trials of the embedded model
-  python optimize.py --experiment tiny_t5 --n_trials 20 --n-jobs 2
-  python optimize.py --experiment mine --base-config my.yaml --timeout 43200
-  python optimize.py --storage postgresql://user@host/optuna
-  python optimize.py --config my_optuna.yaml  a space, pruning, phases of your own
+  {call}                          50 trials of the embedded model
+  {call} --experiment tiny_t5 --n_trials 20 --n-jobs 2
+  {call} --experiment mine --base-config my.yaml --timeout 43200
+  {call} --storage postgresql://user@host/sweeps
+  {call} --config my_optuna.yaml  a space, pruning, phases of your own
 
 Without --config fifteen parameters are searched: lora_r, lora_alpha,
 lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
@@ -26,7 +27,6 @@ poor one is ended there.
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
 trials, a second one terminates them, a third one kills them.
-Options may be written with - or _ between their words.
 exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
 failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
 """
@@ -48,24 +48,15 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
     --config may say them.
     """
-    description = "Search for the best training configuration with Optuna's samplers."
-    parser = make_parser("optimize.py", description, _EPILOG)
+    parser = make_parser("optimize.py", SUMMARIES["optimize"], EPILOG)
+    add_optimize(parser, output_dir)
+    return StudyOptions(**vars(parser.parse_args(argv)))
+
+
+def add_optimize(parser: Parser, output_dir: Path) -> None:
+    """Add what is searched, where and how."""
     _add_study(parser)
     _add_machine(parser, output_dir)
-    given = parser.parse_args([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
-    return StudyOptions(**vars(given))
-
-
-def _dashed(word: str) -> str:
-    """Return an option with dashes between its words, its value untouched.
-
-    >>> _dashed("--n_trials=5"), _dashed("--n-jobs"), _dashed("my_name"), _dashed("--study_name=a_b")
-    ('--n-trials=5', '--n-jobs', 'my_name', '--study-name=a_b')
-    """
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
@@ -93,15 +84,16 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
-    add = parser.add_argument_group("where and how").add_argument
-    add("--output-dir", type=Path, default=output_dir, metavar="DIR", help="results (default: outputs/)")
+    group = parser.add_argument_group("where and how")
+    add_places(group, output_dir)
+    add = group.add_argument
+    add("--record", dest="storage", help=argparse.SUPPRESS)  # what --storage was called once
     add(
-        "--storage",
+        "--optuna-storage",
         metavar="URL",
         help="the Optuna storage that shows the study, for optuna.load_study and optuna-dashboard "
         "(default: sqlite:///DIR/optuna.db)",
     )
-    add("--record", metavar="URL", help="the database that is resumed from, as sweep_runner.py's --storage")
     add("--n-jobs", type=_jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--cold", action="store_true", help="start every trial in a fresh process")

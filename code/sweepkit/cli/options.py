@@ -3,10 +3,11 @@
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from sweepkit.cli.parsing import make_parser
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
@@ -21,7 +22,14 @@ once. The same command continues; what trainer.py trained goes on where it was t
 exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
 2 wrong input; 130 interrupted by Ctrl-C.
 """
-_EPILOG = f"""\
+# The same for the sub-commands, whose help is to fit a screen.
+ENDS = """\
+
+Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
+continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 done, stopped, or ended by SIGTERM; 1 given up,
+paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C.
+"""
+_EPILOG = """\
 examples:
   python sweep_runner.py --sweep-config first_sweep            run it, or continue where it stopped
   python sweep_runner.py --sweep-config first_sweep --dry-run  what would be run
@@ -34,10 +42,10 @@ examples:
 from another terminal, while it runs:
   python sweep_runner.py --pause first_sweep                   no run starts; --resume goes on, --stop ends after the
                                                                running runs, --cancel terminates them as well
-{_ENDS}"""
+"""
 
 
-_PARALLEL_EPILOG = f"""\
+_PARALLEL_EPILOG = """\
 examples:
   python parallel_sweep_runner.py --single-parallel first_sweep               a worker for each GPU, else per two cores
   python parallel_sweep_runner.py --single-parallel my.yaml --num-workers 4 --runs-per-worker 5
@@ -46,12 +54,23 @@ examples:
   python parallel_sweep_runner.py --confirm first_sweep                       its best again with fresh seeds
   python parallel_sweep_runner.py --join my --storage postgresql://…          work along, from any terminal or host
   python parallel_sweep_runner.py --single-parallel my.yaml --backend wandb   a W&B agent on every GPU
-{_ENDS}"""
+"""
+
+_CONFIRM = "run the best of a recorded sweep again with fresh seeds: is it really best?"
+_CONTROLS = {
+    "pause": "start no further run of a recorded sweep, wherever it runs, until --resume",
+    "resume": "let a paused sweep go on",
+    "stop": "start no further run; its runners end when the running runs have ended",
+    "cancel": "terminate its running runs, too; they are run again if it is started again",
+    "push": "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerCommand:
-    """What a runner is asked for: exactly one of `sweep`, `sweeps`, `join`, `wandb_sweep`, `confirm` and `control`.
+    """What a runner is asked for.
+
+    Exactly one of `sweep`, `sweeps`, `join`, `recorded`, `wandb_sweep`, `confirm` and `control` is given.
 
     Args:
         run: How sweeps are run.
@@ -60,6 +79,7 @@ class RunnerCommand:
         sweep: A sweep's YAML, or its name in config/sweep/.
         sweeps: Several of them, which share the workers.
         join: Name of a recorded sweep to work along on.
+        recorded: Name of a recorded sweep to continue, as its YAML would.
         wandb_sweep: A sweep that is at W&B already: entity/project/id, or the URL of its page.
         confirm: A sweep whose best configurations are run again, and how.
         control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push.
@@ -75,6 +95,7 @@ class RunnerCommand:
     sweep: str | None = None
     sweeps: tuple[str, ...] = ()
     join: str | None = None
+    recorded: str | None = None
     wandb_sweep: str | None = None
     confirm: ConfirmOptions | None = None
     control: str | None = None
@@ -136,42 +157,26 @@ def gpu_names(text: str) -> tuple[str, ...]:
 
 def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser("sweep_runner.py", "Run a W&B sweep on this machine: no account, no network.", _EPILOG)
+    description = "Run a W&B sweep on this machine: no account, no network."
+    parser = make_parser("sweep_runner.py", description, _EPILOG + _ENDS)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweep-config", metavar="NAME|FILE", help="a sweep YAML, or its name in config/sweep/")
-    _add_wandb_sweep(what)
-    controls = (
-        ("pause", "start no further run of a recorded sweep, wherever it runs, until --resume"),
-        ("resume", "let a paused sweep go on"),
-        ("stop", "start no further run; its runners end when the running runs have ended"),
-        ("cancel", "terminate its running runs, too; they are run again if it is started again"),
-        ("push", "send a recorded sweep to W&B: runs, histories, states, reasons; what is there is not sent again"),
-    )
-    for word, meaning in controls:
+    add_wandb_sweep(what)
+    for word, meaning in _CONTROLS.items():
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
-    _add_confirm(parser, what)
-    _add_common(parser, output_dir)
+    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
+    add_confirm(parser.add_argument_group("with --confirm"))
+    add_common(parser, output_dir)
     given = parser.parse_args(argv)
-    named = [(word, name) for word, _ in controls if (name := getattr(given, word))]
+    named = [(word, name) for word in _CONTROLS if (name := getattr(given, word))]
     control, name = named[0] if named else (None, "")
-    return RunnerCommand(
-        run=run_options(given),
-        backend=_backend(parser, given),
-        sweep=given.sweep_config,
-        wandb_sweep=given.wandb_sweep,
-        confirm=_confirm(parser, given),
-        control=control,
-        name=name,
-    )
+    return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
 
 
 def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
-    parser = make_parser(
-        "parallel_sweep_runner.py",
-        "Run W&B sweeps on all GPUs of this machine: no account, no network.",
-        _PARALLEL_EPILOG,
-    )
+    description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
+    parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + _ENDS)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--single-parallel", metavar="NAME|FILE", help="one sweep on all workers: a YAML, or its name in config/sweep/"
@@ -180,10 +185,35 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCom
     what.add_argument(
         "--join", metavar="NAME", help="work along on a recorded sweep, which others run: its YAML is in the record"
     )
-    _add_wandb_sweep(what)
-    _add_confirm(parser, what)
-    group = parser.add_argument_group("workers")
-    add = group.add_argument
+    add_wandb_sweep(what)
+    what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
+    add_confirm(parser.add_argument_group("with --confirm"))
+    add_workers(parser)
+    add_common(parser, output_dir)
+    given = parser.parse_args(argv)
+    files = tuple(given.sweeps or ())
+    return replace(runner_command(parser, given), sweep=given.single_parallel, sweeps=files, join=given.join)
+
+
+def runner_command(parser: argparse.ArgumentParser, given: argparse.Namespace) -> RunnerCommand:
+    """Return what all but the sweep's own option says; argparse exits with code 2 on options that do not go together.
+
+    What a command line has no option for keeps its default.
+    """
+    paces = {name: getattr(given, name) for name in ("runs_per_worker", "stagger", "delay") if name in given}
+    return RunnerCommand(
+        run=run_options(given),
+        slots=slot_options(given),
+        backend=_backend(parser, given),
+        wandb_sweep=getattr(given, "wandb_sweep", None),
+        confirm=_confirm(parser, given),
+        **paces,
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add what runs may occupy, and the pace of the workers."""
+    add = parser.add_argument_group("workers").add_argument
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
     add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
@@ -192,24 +222,9 @@ def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCom
     add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
-    _add_common(parser, output_dir)
-    given = parser.parse_args(argv)
-    return RunnerCommand(
-        run=run_options(given),
-        slots=slot_options(given),
-        backend=_backend(parser, given),
-        sweep=given.single_parallel,
-        sweeps=tuple(given.sweeps or ()),
-        join=given.join,
-        wandb_sweep=given.wandb_sweep,
-        confirm=_confirm(parser, given),
-        runs_per_worker=given.runs_per_worker,
-        stagger=given.stagger,
-        delay=given.delay,
-    )
 
 
-def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
+def add_wandb_sweep(what: "argparse._ActionsContainer") -> None:
     """Add the sweep that is at W&B already."""
     what.add_argument(
         "--wandb-sweep", metavar="ENTITY/PROJECT/ID", help="make runs of a sweep at W&B, which others made (or its URL)"
@@ -218,9 +233,10 @@ def _add_wandb_sweep(what: "argparse._MutuallyExclusiveGroup") -> None:
 
 def _backend(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
     """Return who leads the sweep; argparse exits with code 2 on two options that differ."""
-    if given.wandb_sweep is not None and given.backend == "local":
+    at_wandb, asked = getattr(given, "wandb_sweep", None) is not None, getattr(given, "backend", None)
+    if at_wandb and asked == "local":
         parser.error("--wandb-sweep: the sweep is at W&B, so --backend must be wandb, got local; leave it out")
-    return str(given.backend or ("wandb" if given.wandb_sweep is not None else "local"))
+    return str(asked or ("wandb" if at_wandb else "local"))
 
 
 def run_options(given: argparse.Namespace) -> RunOptions:
@@ -237,19 +253,8 @@ def _values(kind: type[RunOptions | SlotOptions], given: argparse.Namespace) -> 
     return {item.name: getattr(given, item.name) for item in fields(kind) if item.name in given}
 
 
-def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Return a parser that shows its epilog as it is written."""
-    return argparse.ArgumentParser(
-        prog=name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
-def _add_confirm(parser: argparse.ArgumentParser, what: "argparse._MutuallyExclusiveGroup") -> None:
+def add_confirm(group: "argparse._ArgumentGroup") -> None:
     """Add what concerns a confirmation."""
-    what.add_argument(
-        "--confirm", metavar="NAME", help="run the best of a recorded sweep again with fresh seeds: is it really best?"
-    )
-    group = parser.add_argument_group("with --confirm")
     add = group.add_argument
     add("--budget", type=positive, metavar="N", help="runs at most (default: 15)")
     add("--seeds-from", type=natural, metavar="S", help="the first fresh seed (default: 1001); used ones are left out")
@@ -270,21 +275,28 @@ def _confirm(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conf
     argparse exits with code 2 where options of a confirmation stand without one, or with what it decides.
     """
     names = [item.name for item in fields(ConfirmOptions) if item.name != "sweep"]
-    asked = {name: value for name in names if (value := getattr(given, name)) is not None and value is not False}
-    if given.confirm is None:
+    said = {name: getattr(given, name) for name in names if name in given}
+    asked = {name: value for name, value in said.items() if value is not None and value is not False}
+    if getattr(given, "confirm", None) is None:
         if asked:
             parser.error(f"--{next(iter(asked)).replace('_', '-')}: needs --confirm NAME")
         return None
-    if given.backend == "wandb":
+    if getattr(given, "backend", None) == "wandb":
         parser.error("--confirm: its race is run by this machine's agents, so --backend must be local, got wandb")
-    for option, value in (("base-config", given.base_config), ("sampler", given.sampler)):
-        if value is not None:
+    for option in ("base-config", "sampler"):
+        if getattr(given, option.replace("-", "_"), None) is not None:
             parser.error(f"--confirm: takes it from the record; leave --{option} out")
     return ConfirmOptions(sweep=given.confirm, **{**asked, "holdout": tuple(given.holdout or ())})
 
 
-def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     """Add what both runners take."""
+    _add_search(parser)
+    add_calls(parser, output_dir)
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """Add what a sweep is started with: a recorded one has it already."""
     add = parser.add_argument
     add(
         "--base-config",
@@ -297,19 +309,17 @@ def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         choices=("local", "wandb"),
         help="who leads the sweep: this program (default), or W&B's server, asked by a real W&B agent on each slot",
     )
+    add("--sampler", choices=_SAMPLERS, help="search with this in place of the method's own engine")
+    add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")
+    add("--fresh", action="store_true", help="start anew under a new name; what there is stays")
+    add("--retry-failed", action="store_true", help="run the failed runs again, too")
+
+
+def add_calls(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+    """Add what any call that makes runs takes."""
+    add = parser.add_argument
     add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
-    add(
-        "--output-dir",
-        type=Path,
-        default=output_dir,
-        metavar="DIR",
-        help="where everything is written (default: outputs/)",
-    )
-    add(
-        "--storage",
-        metavar="URL",
-        help="the record: a file, sqlite:///FILE or postgresql://… (default: DIR/sweepkit.db)",
-    )
+    add_places(parser, output_dir)
     add(
         "--optuna-storage",
         metavar="URL",
@@ -320,18 +330,31 @@ def _add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
         choices=("offline", "online"),
         help="online: send each run to W&B while it logs (default: the YAML's sweepkit.wandb.mode, else offline)",
     )
-    add(
+    add_wandb_wait(parser)
+    add("--dry-run", action="store_true", help="show what would be run, write nothing")
+    add("--cold", action="store_true", help="start every run in a fresh process")
+    add("--json", action="store_true", help="one JSON object a line on stdout")
+    add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+
+
+def add_wandb_wait(parser: argparse.ArgumentParser) -> None:
+    """Add how long W&B's server is waited for."""
+    parser.add_argument(
         "--wandb-wait",
         type=seconds,
         default=30.0,
         metavar="SECONDS",
-        help="how long to wait at the end for a W&B server that takes nothing (default: 30); --push sends the rest",
+        help="how long to wait at the end for a W&B server that takes nothing (default: 30); a push sends the rest",
     )
-    add("--sampler", choices=_SAMPLERS, help="search with this in place of the method's own engine")
-    add("--seed", type=natural, metavar="S", help="seed of the search (default: the YAML's, else drawn and recorded)")
-    add("--dry-run", action="store_true", help="show what would be run, write nothing")
-    add("--fresh", action="store_true", help="start anew under a new name; what there is stays")
-    add("--retry-failed", action="store_true", help="run the failed runs again, too")
-    add("--cold", action="store_true", help="start every run in a fresh process")
-    add("--json", action="store_true", help="one JSON object a line on stdout")
-    add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+
+
+def add_places(parser: "argparse._ActionsContainer", output_dir: Path) -> None:
+    """Add where results and the database are."""
+    parser.add_argument(
+        "--output-dir", type=Path, default=output_dir, metavar="DIR", help="where results are (default: outputs/)"
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="the database: a file, sqlite:///FILE or postgresql://… (default: DIR/sweepkit.db)",
+    )

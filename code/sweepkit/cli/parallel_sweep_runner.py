@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse_parallel
 from sweepkit.errors import ConflictError
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    command = parse_parallel(argv, output_dir=OUTPUT_DIR)
+    return run_parallel(parse_parallel(argv, output_dir=default_output_dir()))
+
+
+def run_parallel(command: RunnerCommand) -> int:
+    """Do what is asked for on all slots; return the exit code."""
     from sweepkit.agents.worker_pool import StartSchedule
     from sweepkit.cli.sweep_runner import run_at_wandb, show_dry_run
     from sweepkit.runner.call import Call, slots_of
@@ -47,6 +52,8 @@ def _plans(command: RunnerCommand) -> "list[Plan]":
 
     if command.join is not None:
         return [_joined(command.run, command.join)]
+    if command.recorded is not None:
+        return [replace(_joined(command.run, command.recorded), joins=None)]
     files = command.sweeps if command.sweep is None else (command.sweep,)
     plans = [make_plan(command.run, file) for file in files]
     twice = [name for name, times in Counter(plan.spec.name for plan in plans).items() if times > 1]

@@ -1,25 +1,26 @@
 """`analysis/parameter_importance.py`: what mattered in a sweep, with bars, a verdict and what limits it."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import make_parser, natural
+from sweepkit.cli.options import natural
+from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import DataError
-from sweepkit.paths import OUTPUT_DIR
 from sweepkit.sources.options import SourceOptions
 
 _ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 
 _EPILOG = """\
 examples:
-  python analysis/parameter_importance.py first_sweep
-  python analysis/parameter_importance.py first_sweep --estimator gp
-  python analysis/parameter_importance.py trials.csv --metric value --goal minimize
-  python analysis/parameter_importance.py wandb:team/summaries/ab12cd34
+  {call} first_sweep
+  {call} first_sweep --estimator gp
+  {call} trials.csv --metric value --goal minimize
+  {call} wandb:team/summaries/ab12cd34
 
 Writes importance.json, param_importances.html and its .csv into the sweep's folder (--output names another).
 
@@ -54,17 +55,16 @@ class _ImportanceOptions:
     json: bool
 
 
-def _parse(argv: Sequence[str] | None) -> _ImportanceOptions:
-    """Return the options; argparse exits with code 2 on a wrong one."""
-    description = "What mattered: the share of the metric's variance that hangs on each parameter."
-    parser = make_parser("parameter_importance.py", description, _EPILOG)
-    add_source_options(parser, output_dir=OUTPUT_DIR)
+def _add(parser: Parser, output_dir: Path) -> None:
+    add_source_options(parser, output_dir=output_dir)
     how = parser.add_argument_group("how")
     how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")
     how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")
     how.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)")
     how.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    given = parser.parse_args(argv)
+
+
+def _options(given: argparse.Namespace) -> _ImportanceOptions:
     return _ImportanceOptions(
         source=source_options(given),
         estimator=given.estimator,
@@ -77,7 +77,11 @@ def _parse(argv: Sequence[str] | None) -> _ImportanceOptions:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parse(argv)
+    return COMMAND.run(argv, "analysis/parameter_importance.py")
+
+
+def _show(_: Parser, given: argparse.Namespace) -> int:
+    options = _options(given)
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)
@@ -105,3 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(importance_text(result))
     print(f"files: {relative(page)}, importance.json and {NAME}.csv beside it")
     return 0
+
+
+COMMAND = CommandLine(
+    name="importance",
+    add=_add,
+    act=_show,
+    epilog=_EPILOG,
+)

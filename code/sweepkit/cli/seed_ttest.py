@@ -5,13 +5,18 @@ from dataclasses import replace
 
 from sweepkit.cli.comparison_options import parse_ttest
 from sweepkit.cli.guard import guarded
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.compare.options import TTestOptions
+from sweepkit.paths import default_output_dir
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse_ttest(argv, output_dir=OUTPUT_DIR)
+    return test(parse_ttest(argv, output_dir=default_output_dir()))
+
+
+def test(options: TTestOptions) -> int:
+    """Compare groups of runs; return the exit code."""
     from sweepkit.compare.report import make_report, show, write_files
     from sweepkit.sources.ttest_groups import read_groups
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from sweepkit.cli.options import add_places
 from sweepkit.sources.options import SourceOptions
 
 _GOALS = ("maximize", "minimize")
@@ -18,8 +19,7 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
         help="a sweep's name or folder, a table, a sweep at W&B (wandb:ENTITY/PROJECT/ID or its page's URL), or an "
         "Optuna study (default: the only sweep)",
     )
-    group.add_argument("--output-dir", type=Path, default=output_dir, metavar="DIR", help="where sweeps are (outputs/)")
-    group.add_argument("--storage", metavar="URL", help="the database: a file, sqlite:///FILE or postgresql://…")
+    add_places(group, output_dir)
     group.add_argument(
         "--optuna-storage",
         metavar="URL",

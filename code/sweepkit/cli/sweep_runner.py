@@ -5,9 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sweepkit.called import typed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    command = parse(argv, output_dir=OUTPUT_DIR)
+    return run_one(parse(argv, output_dir=default_output_dir()))
+
+
+def run_one(command: RunnerCommand) -> int:
+    """Do what is asked for with one worker; return the exit code."""
     if command.control == "push":
         from sweepkit.wandb.push import push
 
@@ -77,7 +82,7 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
     words = {
-        "pause": f"paused; {under_way} will end by themselves; --resume {sweep.name} goes on",
+        "pause": f"paused; {under_way} will end by themselves; {typed('resume', sweep.name)} goes on",
         "resume": f"running; {under_way}; runners that wait go on at once, without one start it by its YAML",
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",

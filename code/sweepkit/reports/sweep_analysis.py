@@ -10,6 +10,7 @@ from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdi
 from sweepkit.analysis.ranking import front_of
 from sweepkit.analysis.summary import counted, reasons, saved
 from sweepkit.analysis.table import Row, RunTable
+from sweepkit.called import typed
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import ENDED_BADLY, RunState
@@ -77,7 +78,7 @@ def _conclusion(source: Source, found: Lead | None) -> list[str]:
         *confirmed,
     ]
     if source.sweep is not None and found.second is not None and not confirmed:
-        lines.append(f"Fresh seeds decide it: python code/sweep_runner.py --confirm {source.table.name}")
+        lines.append(f"Fresh seeds decide it: {typed('confirm', source.table.name)}")
     return [*lines, ""]
 
 
@@ -95,7 +96,7 @@ def _how_to_train(source: Source) -> list[str]:
     if not file.is_file():
         return []
     trains = source.spec is not None and Path(source.spec.program or "").name == "trainer.py"
-    return [f"train it: python code/trainer.py --config {relative(file)}" if trains else f"file: {relative(file)}"]
+    return [f"train it: {typed('train', '--config', relative(file))}" if trains else f"file: {relative(file)}"]
 
 
 def _front(table: RunTable) -> str:

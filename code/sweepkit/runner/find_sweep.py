@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import STORE_NAME, SweepPaths
+from sweepkit.paths import STORE_NAME, SweepPaths, database
 
 if TYPE_CHECKING:
     from sweepkit.model.records import SweepRecord
@@ -31,14 +32,16 @@ def locate(sweep: str | None, *, output_dir: Path, storage: str | None) -> tuple
     if wanted is not None and folder is not None and folder.is_dir():
         if (folder / STORE_NAME).exists():
             output_dir, wanted = folder, None
+            storage = storage or str(folder / STORE_NAME)
         elif folder.name.startswith("sweep_"):
             output_dir, wanted = folder.parent, folder.name
+            storage = storage or (str(output_dir / STORE_NAME) if (output_dir / STORE_NAME).exists() else None)
         elif "/" in wanted:
             raise SweepKitError(
                 f"{wanted}: must be a sweep's folder (sweep_NAME) or one that holds {STORE_NAME}, got another one; "
                 "name the sweep instead"
             )
-    return storage or str(output_dir / STORE_NAME), output_dir, wanted
+    return database(storage, output_dir), output_dir, wanted
 
 
 def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: Path, label: str) -> "SweepRecord":
@@ -58,7 +61,7 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         if len(sweeps) == 1:
             return sweeps[0]
         got = f"{len(names)}: {', '.join(names[:_LONGEST_LIST])}" if names else "none"
-        what = "name one of them, or give --all" if names else "start one with sweep_runner.py"
+        what = "name one of them, or give --all" if names else f"start one: {typed('run', 'my.yaml')}"
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
     stem = wanted.removesuffix(".yaml").removesuffix(".yml")
     for name in (wanted, stem):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
+from sweepkit.called import typed
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
 from sweepkit.model.records import SweepRecord, SweepState
@@ -190,7 +191,7 @@ class SweepOpener:
                 raise ConflictError(
                     f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
                     + "\n  ".join(differences)
-                    + f"\nuse the same ones, or work along: parallel_sweep_runner.py --join {family[-1].name}"
+                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name)}"
                 )
 
     def _check_leader(self, sweep: SweepRecord) -> None:

@@ -3,15 +3,16 @@
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError, StoreError
+from sweepkit.extras import needed
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
-from sweepkit.paths import BASE_CONFIG, CODE_DIR, CONFIG_DIR, STORE_NAME, SweepPaths, find_config
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, database, find_config
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.program_source import ProgramSource, child_path, module_file, read_program
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sweepkit.search.define_by_run import SpaceFunction
     from sweepkit.store.sql import SqlStore
 
-TRAINER = CODE_DIR / "trainer.py"
+TRAINER = PROGRAM_DIR / "trainer.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Plan:
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
-            "code_dir": str(CODE_DIR),
+            "code_dir": str(PROGRAM_DIR),
             "base_config": str(self.base_config) if self.trains else None,
             "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
         }
@@ -76,7 +77,7 @@ class Plan:
 
 def storage_of(options: RunOptions) -> str:
     """Return URL or path of the record that the options name."""
-    return options.storage or str(Path(os.path.abspath(options.output_dir)) / STORE_NAME)
+    return database(options.storage, options.output_dir)
 
 
 def open_recorded(storage: str) -> "SqlStore":
@@ -118,7 +119,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
     """
     from sweepkit.runner.space_function import load_space_function
-    from sweepkit.search.make import make_engine
+    from sweepkit.search.make import make_engine, stand_in
 
     cwd = Path.cwd()
     _check_command(spec)
@@ -126,10 +127,13 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)
     if trains:
+        needed("train")
         _check_training(spec, base_config)
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
+        if told := stand_in(spec, options.sampler):
+            spec = replace(spec, warnings=(*spec.warnings, told))
         if function is not None:
             _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))
@@ -163,7 +167,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     program = str(meta.get("program") or "")
     theirs = meta.get("code_dir")
     if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
-        program = str(CODE_DIR / Path(program).relative_to(theirs))
+        program = str(PROGRAM_DIR / Path(program).relative_to(theirs))
     by_file = any("${program}" in item for item in spec.command) and not names_module(spec.command)
     if by_file and not Path(program).is_file():
         rule = "the program of the sweep must be on this host, too"
@@ -230,12 +234,12 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
         )
     if names_module(spec.command):
         return _module(spec, cwd)
-    found = resolve_program(spec, cwd=cwd, code_dir=CODE_DIR)
+    found = resolve_program(spec, cwd=cwd, code_dir=PROGRAM_DIR)
     if found is not None:
         return str(found)
     if not needs:
         return spec.program
-    places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
+    places = [place for place in (spec.directory, str(cwd), str(PROGRAM_DIR)) if place]
     near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
@@ -313,11 +317,7 @@ def _check_training(spec: SweepSpec, base_config: Path) -> None:
     config = read_training_config(base_config)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
     if problems:
-        import dataclasses
-
-        raise SpecError(
-            [dataclasses.replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems]
-        )
+        raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
 
 
 def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:
@@ -329,9 +329,7 @@ def _check_function(function: "SpaceFunction", first: Any, base_config: Path | N
 
     problems = unknown_parameters(list(dotted(first.params)), type(read_training_config(base_config)))
     if problems:
-        import dataclasses
-
-        raise SpecError([dataclasses.replace(item, where=f"{function.file}: {function.name}") for item in problems])
+        raise SpecError([replace(item, where=f"{function.file}: {function.name}") for item in problems])
 
 
 def _line_of(parameter: str, text: str) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweepkit.agents.warm.preload import is_local
-from sweepkit.paths import CODE_DIR
+from sweepkit.paths import CODE_DIR, INSTALLED
 
 _MOST_FILES = 400
 _WITHOUT_FILE = ("built-in", "frozen")
@@ -42,7 +42,8 @@ class ProgramSource:
 
 def child_path() -> list[str]:
     """Return where a child of this interpreter looks up modules, besides its program's folder."""
-    return [entry for entry in sys.path if entry and entry != str(CODE_DIR)]
+    ours = "" if INSTALLED else str(CODE_DIR)  # installed, we stand among all other packages
+    return [entry for entry in sys.path if entry and entry != ours]
 
 
 def module_file(module: str, *, path: Sequence[str]) -> str | None:

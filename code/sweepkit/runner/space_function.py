@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
-from sweepkit.paths import CODE_DIR
+from sweepkit.paths import PROGRAM_DIR
 from sweepkit.search.define_by_run import SpaceFunction
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -42,7 +42,7 @@ def load_space_function(spec: SweepSpec, *, cwd: Path) -> SpaceFunction | None:
 
 def _find(spec: SweepSpec, module: str, cwd: Path) -> Path:
     relative = Path(*module.split(".")).with_suffix(".py")
-    places = list(dict.fromkeys(Path(place) for place in (spec.directory, cwd, CODE_DIR) if str(place)))
+    places = list(dict.fromkeys(Path(place) for place in (spec.directory, cwd, PROGRAM_DIR) if str(place)))
     for place in places:
         if (place / relative).is_file():
             return (place / relative).resolve()

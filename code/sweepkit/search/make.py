@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.extras import installed
 from sweepkit.model.runs import RunView
 from sweepkit.search.active_ask import sampler_for
 from sweepkit.search.base import Engine
@@ -18,6 +19,7 @@ from sweepkit.search.seeded import SeededEngine, averaged_prior, seed_path
 from sweepkit.sweep_config.sampler import ONE_METRIC, SAMPLERS
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
+_GP_NEEDS = "torch"  # Optuna's Gaussian process is made of it
 _SYNONYMS = {"bayes": "gp", "gaussian_process": "gp"}
 
 
@@ -85,8 +87,7 @@ def _check_objectives(spec: SweepSpec, name: str) -> None:
         return
     if importlib.util.find_spec("cmaes") is None:
         raise SweepKitError(
-            f"{_where(spec)}sweepkit.sampler: cmaes needs the package cmaes, which is not installed; "
-            "pip install -r requirements.txt"
+            f"{_where(spec)}sweepkit.sampler: cmaes needs the package cmaes, which is not installed; pip install cmaes"
         )
     if numeric_parameters(spec.space) < 1:
         raise SweepKitError(
@@ -102,7 +103,8 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     asked = sampler if sampler is not None else recorded.name if recorded is not None else None
     own = _own_engine(spec)
     if asked is None:
-        return sampler_for(own, asked=False) if _varies_by_run(spec) else own
+        own = sampler_for(own, asked=False) if _varies_by_run(spec) else own
+        return "tpe" if own == "gp" and not installed(_GP_NEEDS) else own
     if own == "grid" and asked != "grid":
         raise SweepKitError(
             f"{_where(spec)}{origin}: method grid takes no sampler, got {asked!r}; leave it out or change the method"
@@ -110,12 +112,28 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     chosen = _SYNONYMS.get(asked, asked)
     if chosen not in SAMPLERS:
         raise SweepKitError(f"{_where(spec)}{origin}: must be one of {', '.join(SAMPLERS)}, got {asked!r}")
+    if chosen in ("gp", "auto") and not installed(_GP_NEEDS):
+        if chosen == "gp":
+            rule = f"gp needs the package {_GP_NEEDS}, got none"
+            raise SweepKitError(f"{_where(spec)}{origin}: {rule}; pip install {_GP_NEEDS}, or use tpe")
+        chosen = "tpe"
     if not _varies_by_run(spec):
         return chosen
     try:
         return sampler_for(chosen, asked=True)
     except SweepKitError as error:
         raise SweepKitError(f"{_where(spec)}{origin}: {error}") from None
+
+
+def stand_in(spec: SweepSpec, sampler: str | None) -> str:
+    """Return what to tell a user whose sweep is not searched as its method says, for want of a package; "" else."""
+    asked = sampler or spec.extensions.sampler
+    if asked is not None or spec.method is not Method.BAYES or _varies_by_run(spec) or installed(_GP_NEEDS):
+        return ""
+    return (
+        f"{_where(spec)}method: a Gaussian process needs the package {_GP_NEEDS}, which is not installed: TPE searches "
+        f"instead; pip install {_GP_NEEDS} to have it"
+    )
 
 
 def _varies_by_run(spec: SweepSpec) -> bool:

@@ -79,6 +79,13 @@ class Store(Protocol):
         """Change the given fields (`meta` is merged key by key) and return the sweep as it is now."""
         ...
 
+    def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
+        """Forget a sweep with its runs, attempts and reports.
+
+        Raises ConflictError while a run is under way by its lease, unless `force`; then its agent is fenced off.
+        """
+        ...
+
     def add_run(
         self,
         sweep_id: str,

@@ -64,7 +64,7 @@ def postgresql_url(url: sa.URL) -> sa.URL:
     if importlib.util.find_spec("psycopg") is None:
         raise StoreError(
             f"--storage {shown_url(url)}: PostgreSQL needs the package psycopg, got none; "
-            'install it: pip install "psycopg[binary]"'
+            'install it: pip install "sweepkit[cluster]"'
         )
     return url.set(drivername="postgresql+psycopg")
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from sweepkit.errors import ConflictError
 from sweepkit.model.runs import RunState
 from sweepkit.store import imported, records, writes
 from sweepkit.store import statements as q
@@ -123,6 +124,24 @@ class SqlStore:
             return records.sweep_record(connection.execute(q.UPDATE_SWEEP, {"b_sweep": sweep_id, **new}).one())
 
         return self._session.write(work)
+
+    def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
+        """Forget a sweep with its runs, attempts and reports; see `Store.remove_sweep`."""
+
+        def work(connection: sa.Connection) -> None:
+            key = {"b_sweep": sweep_id}
+            sweep = connection.execute(q.SWEEP_LOCKED, key).first()
+            if sweep is None:
+                raise writes.unknown_sweep(sweep_id)
+            live = [row for row in connection.execute(q.LIVE_ATTEMPTS, key) if not row.expired]
+            if live and not force:
+                raise ConflictError(
+                    f"sweep {sweep.name}: must have no run under way, got {len(live)}; stop or cancel it first"
+                )
+            for statement in q.REMOVALS:
+                connection.execute(statement, key)
+
+        self._session.write(work)
 
     # --- runs -------------------------------------------------------------------------------------------------------
     def add_run(

@@ -27,6 +27,13 @@ UPDATE_SWEEP = (
     .values(yaml=b("yaml"), state=b("state"), reason=b("reason"), meta=b("meta"))
     .returning(SWEEPS)
 )
+# What is recorded of a sweep, from the leaves to the root.
+_of_the_sweep = sa.select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.sweep_id == b("b_sweep"))
+REMOVALS = (
+    sa.delete(REPORTS).where(REPORTS.c.attempt_id.in_(_of_the_sweep)),
+    sa.delete(HISTORY_CHUNKS).where(HISTORY_CHUNKS.c.attempt_id.in_(_of_the_sweep)),
+    *(sa.delete(table).where(table.c.sweep_id == b("b_sweep")) for table in (ATTEMPTS, RUNS, SWEEPS)),
+)
 
 _bumped = (SWEEPS.c.change, db_now().label("now"))
 # Locks the sweep's row, hands out the next change number and reads the clock: the first statement of each write.

@@ -21,7 +21,7 @@ from typing import Any
 from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.model.seeds import CONFIGURATION
-from sweepkit.paths import OUTPUT_DIR
+from sweepkit.paths import default_output_dir
 from sweepkit.studies.inputs import config_of, with_data, write_config
 from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings, slot_options
@@ -51,7 +51,7 @@ class OptunaOptimizer:
         timeout: Seconds after which `optimize` starts no further trial; None for no limit.
         study_name: Also the folder of the results.
         direction: "maximize" (ROUGE-L F1) or "minimize" (the loss of the evaluation).
-        storage: URL of the Optuna storage that the study is found in; None for `sqlite:///OUTPUT_DIR/optuna.db`.
+        storage: URL of the Optuna storage that the study is found in; None for `optuna.db` in `output_dir`.
         metric: Another metric that the trainer reports, such as "eval/rouge1_f1".
         search_space: Parameters as a sweep's YAML has them, in place of the guide's fifteen.
         sampler: As `optimize.py --sampler`.
@@ -97,7 +97,7 @@ class OptunaOptimizer:
         _check_choice("pruner", pruner, list(PRUNERS))
         self.n_trials, self.timeout, self.direction = n_trials, timeout, direction
         self.study_name, self.n_jobs, self.fresh = study_name, n_jobs, fresh
-        self.output_dir = Path(os.path.abspath(OUTPUT_DIR if output_dir is None else output_dir))
+        self.output_dir = Path(os.path.abspath(default_output_dir() if output_dir is None else output_dir))
         self.storage = storage or f"sqlite:///{self.output_dir / 'optuna.db'}"
         self.study: Any = None
         self.best_params: dict[str, Any] | None = None
@@ -191,7 +191,7 @@ class OptunaOptimizer:
         """Run the study by agents, as `optimize.py` does, and return it from its storage, an `optuna.Study`.
 
         The same call in another process continues what was stopped or killed; a greater `n_trials` adds trials. Results
-        are written to OUTPUT_DIR/<study_name>/, also when it is interrupted.
+        are written to `output_dir`/<study_name>/, also when it is interrupted.
 
         Raises:
             SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
@@ -199,7 +199,9 @@ class OptunaOptimizer:
         from sweepkit.store.mirror import load_study
         from sweepkit.studies.run import run_study
 
-        asked = StudyOptions(output_dir=self.output_dir, storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh)
+        asked = StudyOptions(
+            output_dir=self.output_dir, optuna_storage=self.storage, n_jobs=self.n_jobs, fresh=self.fresh
+        )
         options = run_options(asked)
         base = write_config(self.training_config(), self.folder)
         ended = run_study(options, make_plan_of(self._sweep(str(base)), options), slot_options(asked))

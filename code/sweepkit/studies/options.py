@@ -24,8 +24,8 @@ class StudyOptions:
         wandb: Record each trial with W&B, too.
         resume: Refuse to begin: the study must be there already.
         fresh: Start anew under a new name.
-        storage: URL of the Optuna storage that shows the study.
-        record: The database that is resumed from.
+        storage: The database: a file, sqlite:///FILE or postgresql://…; None for the one in `output_dir`.
+        optuna_storage: URL of the Optuna storage that shows the study; None for the --config's, else a file's.
         n_jobs: Trials at once, >= 1; -1 for as many as the machine has room for.
         gpus: Use these GPUs only; None for all that are visible.
         cold: Start every trial in a fresh process.
@@ -51,7 +51,7 @@ class StudyOptions:
     resume: bool = False
     fresh: bool = False
     storage: str | None = None
-    record: str | None = None
+    optuna_storage: str | None = None
     n_jobs: int | None = None
     gpus: tuple[str, ...] | None = None
     cold: bool = False

@@ -163,18 +163,17 @@ def make_plan_of(sweep: Mapping[str, Any], options: RunOptions, *, directory: st
 def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> RunOptions:
     """Return how a runner runs what `optimize.py` is asked for.
 
-    `--storage` of a runner is our database; of `optimize.py` it is the Optuna storage, as everywhere in Optuna. Sampler
-    and seed are the sweep's, so that the record has them.
+    Sampler and seed are the sweep's, so that the record has them.
 
     Args:
         options: The command line.
         config: What its --config says; the command line goes before it.
     """
     folder = Path(os.path.abspath(options.output_dir))
-    mirror = options.storage or (config.storage if config is not None else None)
+    mirror = options.optuna_storage or (config.storage if config is not None else None)
     return RunOptions(
         output_dir=folder,
-        storage=options.record,
+        storage=options.storage,
         optuna_storage=mirror or f"sqlite:///{folder / _MIRROR_NAME}",
         cold=options.cold,
         json=options.json,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sweepkit.called import typed
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
@@ -98,7 +99,7 @@ def run_study_of_phases(
         base = base_config_of(config.base_config, config.directory)
         file = write_optimized(folder, final_text(base, config, outcome.params), now=datetime.now())
         if not options.json:
-            print(f"train it: python trainer.py --config {relative(file)}")
+            print(f"train it: {typed('train', '--config', relative(file))}")
     return outcome.code
 
 
@@ -132,7 +133,7 @@ def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:
     print(f"study: optuna.load_study(study_name={ended.result.name!r},")
     print(f"                         storage={_shown(options.optuna_storage or '')!r})")
     if ended.config is not None:
-        print(f"train it: python trainer.py --config {relative(ended.config)}")
+        print(f"train it: {typed('train', '--config', relative(ended.config))}")
 
 
 _COUNTS = (

@@ -15,11 +15,11 @@ from sweepkit.model.space import Parameter, Space
 from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown
 from sweepkit.text.yaml import KeyPath
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 _BOUNDS = ("min", "max")
 _NORMAL = ("mu", "sigma")
-_KEYS: Mapping[Kind, tuple[str, ...]] = {
+DISTRIBUTION_KEYS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CONSTANT: ("value",),
     Kind.CATEGORICAL: ("values",),
     Kind.CATEGORICAL_W_PROBABILITIES: ("values", "probabilities"),
@@ -87,7 +87,7 @@ def _level(
     found: list[tuple[KeyPath, Parameter]] = []
     for name, node in tree.items():
         here = (*path, name)
-        if not _NAME.fullmatch(name):
+        if not PARAMETER_NAME.fullmatch(name):
             rule = "a parameter's name begins with a letter or _, and goes on with letters, digits, _ . -"
             check.refuse(here, rule, got=name)
         if not isinstance(node, dict):
@@ -119,9 +119,9 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
         return None
     before = check.count
     for key in node:
-        if key != "distribution" and key not in _KEYS[kind]:
+        if key != "distribution" and key not in DISTRIBUTION_KEYS[kind]:
             check.refuse((*path, key), f"{key} is not a key of {kind}", got=node[key], hint=_extra_hint(key, kind))
-    for key in _KEYS[kind]:
+    for key in DISTRIBUTION_KEYS[kind]:
         if key in _REQUIRED and key not in node:
             check.refuse(path, f"{kind} needs {key}", got=dict(node))
     if kind in (Kind.CONSTANT, Kind.CATEGORICAL, Kind.CATEGORICAL_W_PROBABILITIES):
@@ -142,8 +142,8 @@ def _distribution(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Dis
 def _extra_hint(key: str, kind: Kind) -> str:
     """Return what to do about a key that a kind does not have."""
     if key in _ALL_KEYS:
-        return f"{kind} takes {', '.join(_KEYS[kind])}"
-    return nearest(key, (*_KEYS[kind], "distribution"))
+        return f"{kind} takes {', '.join(DISTRIBUTION_KEYS[kind])}"
+    return nearest(key, (*DISTRIBUTION_KEYS[kind], "distribution"))
 
 
 def _kind(check: Checker, node: Mapping[str, Any], path: KeyPath) -> Kind | None:
@@ -243,7 +243,7 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
 
 def _continuous(check: Checker, node: Mapping[str, Any], path: KeyPath, kind: Kind) -> Distribution:
     """Read the kinds that are drawn from a range or a shape."""
-    keys = _KEYS[kind]
+    keys = DISTRIBUTION_KEYS[kind]
     low, high = _bounds(check, node, path, kind) if "min" in keys else (None, None)
     q = check.number(node, path, "q", above=0) if "q" in keys else None
     shapes: dict[str, Any] = {}

@@ -34,7 +34,7 @@ from sweepkit.text.yaml import MAX_DEPTH, Document, KeyPath, dotted, parse, read
 
 _MOST_BITS = 14_000  # Python writes no int of more than 4300 digits
 _SUFFIXES = (".yaml", ".yml")
-_TEXT_KEYS = ("name", "description", "program", "entity", "project", "apiVersion", "job", "image_uri")
+TEXT_KEYS = ("name", "description", "program", "entity", "project", "apiVersion", "job", "image_uri")
 _KEYS = (
     "method",
     "parameters",
@@ -47,7 +47,7 @@ _KEYS = (
     "scheduler",
     "kind",
     "sweepkit",
-    *_TEXT_KEYS,
+    *TEXT_KEYS,
 )
 _METHODS_OF_ENGINE: Mapping[str, tuple[Method, ...]] = {
     "wandb": (Method.GRID, Method.RANDOM, Method.BAYES),
@@ -194,7 +194,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _refuse_macros_as_keys(check, data)
     others = {key: value for key, value in data.items() if key in _KEYS or key not in MACROS}
     check.known_keys(others, (), _KEYS, "a sweep")
-    texts: dict[str, Any] = {key: check.string(data, (), key) for key in _TEXT_KEYS}
+    texts: dict[str, Any] = {key: check.string(data, (), key) for key in TEXT_KEYS}
     check.choice(data, (), "kind", ("sweep",))
     method = _method(check, data)
     run_cap = check.integer(data, (), "run_cap", at_least=1)

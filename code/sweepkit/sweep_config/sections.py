@@ -16,9 +16,9 @@ from sweepkit.text.yaml import KeyPath
 
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 _SCHEDULER_KEYS = ("engine", "source", "optimizer", "search_space")
-_ENGINES = ("optuna", "ax", "wandb")
+SCHEDULER_ENGINES = ("optuna", "ax", "wandb")
 # The conditions become part of the space: `sweep_config.conditions` reads them.
-_EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
+EXTENSION_KEYS = (*(item.name for item in fields(Extensions)), "conditions")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
@@ -68,8 +68,8 @@ def read_scheduler(check: Checker, node: Any, path: KeyPath) -> Scheduler | None
         return None
     check.known_keys(node, path, _SCHEDULER_KEYS, "scheduler")
     if "engine" not in node:
-        check.refuse(path, f"scheduler needs an engine: {', '.join(_ENGINES)}", got=node)
-    engine = check.choice(node, path, "engine", _ENGINES)
+        check.refuse(path, f"scheduler needs an engine: {', '.join(SCHEDULER_ENGINES)}", got=node)
+    engine = check.choice(node, path, "engine", SCHEDULER_ENGINES)
     texts = {key: check.string(node, path, key) for key in ("source", "optimizer", "search_space")}
     for key in ("optimizer", "search_space"):
         if key in node and "source" not in node:
@@ -94,7 +94,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     if not isinstance(node, dict):
         check.refuse(path, "must be a mapping of keys to values", got=node)
         return Extensions()
-    check.known_keys(node, path, _EXTENSION_KEYS, "sweepkit")
+    check.known_keys(node, path, EXTENSION_KEYS, "sweepkit")
     # A null stands for the default, so that a YAML can name a setting and leave it unset.
     given = {key: value for key, value in node.items() if value is not None}
     settings: dict[str, Any] = {

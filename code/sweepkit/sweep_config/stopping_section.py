@@ -26,7 +26,7 @@ STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 STOPPING_TYPES = tuple(STOPPING_KEYS)
 # The least value of each whole number; of some the type decides.
-_WHOLE = {
+WHOLE = {
     "min_iter": 1,
     "max_iter": 1,
     "s": 1,
@@ -42,16 +42,16 @@ _WHOLE = {
     "bootstrap_count": 0,
     "n_startup_steps": 0,
 }
-_WHOLE_OF_TYPE = {("median", "n_startup_runs"): 1, ("patience", "patience"): 1}
+WHOLE_OF_TYPE = {("median", "n_startup_runs"): 1, ("patience", "patience"): 1}
 # Least and largest value of each other number.
-_NUMBERS = {
+NUMBERS = {
     "min_delta": (0.0, inf),
     "percentile": (0.0, 100.0),
     "lower": (-inf, inf),
     "upper": (-inf, inf),
     "p_threshold": (0.0, 1.0),
 }
-_AUTO = ("min_resource", "max_resource")  # may be "auto", which is None
+AUTO = ("min_resource", "max_resource")  # may be "auto", which is None
 
 
 def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[str, ...]) -> EarlyTerminate | None:
@@ -83,13 +83,13 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
 
 def _setting(check: Checker, node: Mapping[str, Any], path: KeyPath, key: str) -> Any:
     """Return one setting; None when it is refused, or `auto`."""
-    if key in _WHOLE:
-        if key in _AUTO and node[key] == "auto":
+    if key in WHOLE:
+        if key in AUTO and node[key] == "auto":
             return None
-        least = _WHOLE_OF_TYPE.get((node["type"], key), _WHOLE[key])
+        least = WHOLE_OF_TYPE.get((node["type"], key), WHOLE[key])
         return check.integer(node, path, key, at_least=least)
-    if key in _NUMBERS:
-        least_number, most = _NUMBERS[key]
+    if key in NUMBERS:
+        least_number, most = NUMBERS[key]
         value = check.number(node, path, key, at_least=least_number)
         if value is not None and value > most:
             check.refuse((*path, key), f"must be at most {most:g}", got=value)
@@ -135,7 +135,7 @@ def bounds_kept(rule: EarlyTerminate) -> str:
         value = getattr(rule, key)
         if value is None or key in ("rule", "instances", "strict", "eta", "min_iter", "max_iter", "s"):
             continue
-        least, most = _NUMBERS.get(key, (_WHOLE_OF_TYPE.get((rule.type, key), _WHOLE.get(key, 0)), inf))
+        least, most = NUMBERS.get(key, (WHOLE_OF_TYPE.get((rule.type, key), WHOLE.get(key, 0)), inf))
         if value < least:
             return f"{key}: must be at least {least:g}, got {value}"
         if value > most:

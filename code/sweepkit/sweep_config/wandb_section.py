@@ -10,7 +10,7 @@ from sweepkit.sweep_config.sweep import WandbNaming
 from sweepkit.text.yaml import KeyPath
 
 _KEYS = tuple(item.name for item in fields(WandbNaming))
-_MODES = ("online", "offline", "disabled")
+MODES = ("online", "offline", "disabled")
 _FIELDS = {"name": ("number", "run_id", "sweep"), "group": ("sweep",)}
 _LONGEST = 128  # characters; W&B refuses longer groups, names and job types
 
@@ -35,7 +35,7 @@ def read_wandb_naming(check: Checker, node: Any, path: KeyPath) -> WandbNaming |
     for index, tag in enumerate(tags):
         if "," in tag or not tag.strip():
             check.refuse((*path, "tags", index), "a tag must not be empty or hold a comma", got=tag)
-    mode, sweep_id = check.choice(node, path, "mode", _MODES), check.boolean(node, path, "sweep_id")
+    mode, sweep_id = check.choice(node, path, "mode", MODES), check.boolean(node, path, "sweep_id")
     return WandbNaming(**texts, tags=tags, mode=mode, sweep_id=sweep_id)
 
 

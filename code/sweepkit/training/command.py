@@ -8,6 +8,7 @@ from typing import Any
 
 from sweepkit.environ import SEED_ENV
 from sweepkit.errors import SpecError, SweepKitError
+from sweepkit.extras import needed
 from sweepkit.training.config.files import config_file, preset_file
 from sweepkit.training.config.training import (
     AnyConfig,
@@ -60,6 +61,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
         except SpecError as error:
             raise SweepKitError(f"environment variable {SEED_ENV}: {error}") from None
     config = apply(config, given, from_text=True)
+    needed("train")
     from sweepkit.training.session import run
 
     # A sweep may well have a parameter named seed, which the command line takes for the option.

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweepkit.environ import ASKED_ENV, RUN_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import DataError
-from sweepkit.paths import OUTPUT_DIR, slug
+from sweepkit.paths import default_output_dir, slug
 from sweepkit.tracking.reports import ReportWriter
 from sweepkit.training import environment
 from sweepkit.training.config.reproduction import Reproduction, Row, compare, differences, digest, section_of
@@ -58,7 +58,7 @@ def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
         return Path(environ[RUN_DIR_ENV])
     if environ.get(RUNS_DIR_ENV) and environ.get("WANDB_RUN_ID"):  # a W&B agent of ours started it
         return Path(environ[RUNS_DIR_ENV], environ["WANDB_RUN_ID"])
-    return OUTPUT_DIR / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
+    return default_output_dir(environ) / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
 
 
 def run(

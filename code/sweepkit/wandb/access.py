@@ -5,6 +5,7 @@ one at a terminal: who needs one ends with a message.
 """
 
 import contextlib
+import importlib.metadata
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sweepkit.errors import TrackingError
 from sweepkit.tracking.wandb_run import wandb_installed
 
 _REFUSED = (401, 403)
+_OLDEST = (0, 28)  # the parts of its client that are used here are not all in older ones
 _STATUS = re.compile(r"\bHTTP (\d{3})\b")
 _KEY = re.compile(r"[A-Za-z0-9_-]{40,}")
 
@@ -46,10 +48,16 @@ def require_wandb(what: str) -> Any:
         what: What needs it, as the user knows it.
 
     Raises:
-        TrackingError: It is not installed.
+        TrackingError: It is not installed, or too old.
     """
     if not wandb_installed():
         raise TrackingError(f"{what}: needs the package wandb, got none; install it: pip install wandb")
+    version = importlib.metadata.version("wandb")
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise TrackingError(
+            f"{what}: needs wandb {oldest} or newer to talk to a server, got {version}; pip install -U wandb"
+        )
     import wandb
 
     return wandb

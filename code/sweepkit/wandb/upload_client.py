@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from sweepkit.called import typed
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR, python
 from sweepkit.runner.options import RunOptions
@@ -195,13 +196,13 @@ class Online:
 def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return notices of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
-        return [f"W&B: {end['reason']}; send what is left: sweep_runner.py --push {name}" for name in names]
+        return [f"W&B: {end['reason']}; send what is left: {typed('push', name)}" for name in names]
     lines = []
     for name, counts in end["sweeps"].items():
         if number := len(counts["unsent"]):
             runs = f"{number} run{'' if number == 1 else 's'}"
             why = f": {end['reason']}" if end["reason"] else ""
-            lines.append(f"W&B: {runs} of {name} not sent yet{why}; send them: sweep_runner.py --push {name}")
+            lines.append(f"W&B: {runs} of {name} not sent yet{why}; send them: {typed('push', name)}")
     return lines
 
 

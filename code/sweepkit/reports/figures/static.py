@@ -143,7 +143,8 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
         shown = [_label(name, 24) for name in names]
         style |= {"linewidths": 0.5, "linecolor": "#e3e6ea", "xticklabels": shown, "yticklabels": shown}
         sns.heatmap(matrix, ax=axes, **style)
-        axes.tick_params("x", rotation=45, rotation_mode="xtick")
+        for label in axes.get_xticklabels():  # matplotlib 3.11 has a mode for it, older ones do not
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params("y", rotation=0)
         axes.spines[:].set_visible(True)
     axes.set_title(

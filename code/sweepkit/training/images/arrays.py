@@ -49,7 +49,7 @@ def read_digits() -> Arrays:
     """
     found = importlib.util.find_spec("sklearn")
     if found is None or not found.submodule_search_locations:
-        raise DataError('data.source: "digits" come with scikit-learn, got none; pip install -r requirements.txt')
+        raise DataError('data.source: "digits" come with scikit-learn, got none; pip install scikit-learn')
     file = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     if file.is_file():
         table = np.loadtxt(file, delimiter=",", dtype=np.int64)

@@ -1,0 +1,35 @@
+"""Every command of `sweepkit`, by its name."""
+
+from collections.abc import Mapping
+
+from sweepkit.cli import analyze_sweep, monitor_sweep, parameter_importance, report, trainer
+from sweepkit.cli.parsing import CommandLine
+from sweepkit.cli.record_commands import CLEAN, EXPORT, LIST, RM, SHOW
+from sweepkit.cli.run_commands import (
+    AGENT,
+    CANCEL,
+    COMPARISON,
+    CONFIRMATION,
+    OPTIMIZE,
+    PARALLEL,
+    PAUSE,
+    PUSH,
+    RESUME,
+    RETRY,
+    RUN,
+    STOP,
+    T_TEST,
+)
+from sweepkit.cli.setup_commands import DOCTOR, INIT, SCHEMA, completion
+
+COMMANDS: Mapping[str, CommandLine] = {
+    command.name: command
+    for command in (
+        *(RUN, PARALLEL, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
+        *(PAUSE, RESUME, STOP, CANCEL),
+        *(monitor_sweep.COMMAND, LIST, SHOW),
+        *(analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),
+        *(EXPORT, PUSH, CLEAN, RM),
+        *(INIT, DOCTOR, SCHEMA, completion(lambda: COMMANDS.values())),
+    )
+}

@@ -1,0 +1,46 @@
+"""Every command of `sweepkit` in its group, with what it does in one line: what `sweepkit --help` shows at once."""
+
+from collections.abc import Mapping
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "run": {
+        "run": "Run a sweep with one worker, or continue it where it stopped.",
+        "parallel": "Run sweeps on all GPUs of this machine, else with a worker for each two cores.",
+        "agent": "Work along on a recorded sweep that others run, from any terminal or host, at any time.",
+        "retry": "Run the failed runs of a sweep again, and go on with it.",
+        "optimize": "Search for the best training configuration with Optuna's samplers.",
+        "train": "Train and score a model once, as a configuration says; the program of the sweeps in config/sweep.",
+    },
+    "steer": {
+        "pause": "Start no further run of a sweep, wherever it runs, until it is resumed.",
+        "resume": "Let a paused sweep go on.",
+        "stop": "Start no further run; the sweep's runners end when the running runs have ended.",
+        "cancel": "Terminate the running runs, too; they are run again if the sweep is started again.",
+    },
+    "look": {
+        "watch": "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only.",
+        "list": "Every sweep of a database, the newest first: state, runs, best value.",
+        "show": "One run: its configuration, its curve, its attempts with their reasons, the end of its log.",
+    },
+    "understand": {
+        "analyze": "What came out of a sweep: its table, its best configuration, and how far that leads.",
+        "importance": "What mattered: the share of the metric's variance that hangs on each parameter.",
+        "report": "Write report.html of a sweep: one file without network, with figures, tables and methods.",
+        "confirm": "Run the best of a recorded sweep again with fresh seeds: is it really best?",
+        "compare": "Train models with several seeds each and say which is better.",
+        "ttest": "t tests between groups of runs, with Holm's correction and intervals.",
+    },
+    "keep": {
+        "export": "The runs of a sweep, or all that they reported, as CSV, JSON or Parquet.",
+        "push": "Send a recorded sweep to W&B; what is there is not sent again.",
+        "clean": "Remove the checkpoints of all but the best runs; results, logs and tables stay.",
+        "rm": "Remove sweeps with all their files and all that is recorded of them.",
+    },
+    "set up": {
+        "init": "Write a sweep YAML for your program, or one around the best of an old sweep.",
+        "doctor": "Check this environment for sweeps, say where its settings come from and what to do.",
+        "schema": "The JSON schema of the sweep YAML, by which editors complete and check it.",
+        "completion": "What makes a shell complete commands and options.",
+    },
+}
+SUMMARIES: Mapping[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}

@@ -1,0 +1,206 @@
+"""The sub-commands about what is recorded: list, show, export, rm, clean."""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweepkit.cli.options import add_places, natural
+from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.errors import SweepKitError
+
+if TYPE_CHECKING:
+    from sweepkit.housekeeping.find import SweepPlace
+
+_FORMATS = ("csv", "json", "parquet")
+_STDOUT = "-"
+
+
+def _place(given: argparse.Namespace) -> "SweepPlace":
+    from sweepkit.housekeeping.find import SweepPlace
+
+    return SweepPlace(output_dir=given.output_dir, storage=given.storage)
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def _add_list(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("--sizes", action="store_true", help="also what each sweep's folder takes on the disk")
+    add_places(parser, output_dir)
+    _add_json(parser)
+
+
+def _list(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.overview import listed, listed_text
+    from sweepkit.text.json_text import json_text
+
+    rows = listed(_place(given), sizes=given.sizes)
+    print(json_text(rows) if given.json else listed_text(rows, width=_width()))
+    return 0
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+
+
+def _add_show(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, SWEEP:NUMBER, or a sweep: its best run")
+    parser.add_argument("--lines", type=natural, default=20, metavar="N", help="of the end of its log (default: 20)")
+    add_places(parser, output_dir)
+    _add_json(parser)
+
+
+def _show(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.show import shown, shown_text
+    from sweepkit.text.json_text import json_text
+
+    run = shown(_place(given), given.run, lines=given.lines)
+    print(json_text(run) if given.json else shown_text(run))
+    return 0
+
+
+def _add_export(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
+    form = parser.add_mutually_exclusive_group(required=True)
+    for name in ("csv", "json"):
+        form.add_argument(
+            f"--{name}", nargs="?", const=_STDOUT, metavar="FILE", help=f"as {name.upper()} (default: on stdout)"
+        )
+    form.add_argument("--parquet", metavar="FILE", help="as Parquet")
+    parser.add_argument("--history", action="store_true", help="a row for each report, in place of one for each run")
+    add_places(parser, output_dir)
+
+
+def _export(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.export import as_text, exported, write
+    from sweepkit.reports.files import relative
+
+    form, file = next((name, getattr(given, name)) for name in _FORMATS if getattr(given, name) is not None)
+    table = exported(_place(given), given.sweep, history=given.history)
+    if file == _STDOUT:
+        sys.stdout.write(as_text(table, form))
+        return 0
+    write(table, form, Path(file))
+    print(f"{relative(Path(file))}: {len(table)} rows")
+    return 0
+
+
+def _agreed(question: str, yes: bool) -> bool:
+    """Return whether the user agrees: by --yes, else asked in a terminal.
+
+    Raises:
+        SweepKitError: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise SweepKitError(f"{question}: must be agreed to, got nobody to ask; give --yes, or --dry-run to look only")
+    return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _add_removing(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, take nothing away")
+    add_places(parser, output_dir)
+    _add_json(parser)
+
+
+def _add_rm(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("sweeps", nargs="+", metavar="NAME|DIR", help="sweeps by name or folder")
+    parser.add_argument("--force", action="store_true", help="also one whose runs are under way")
+    _add_removing(parser, output_dir)
+
+
+def _rm(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.remove import plan_removal, remove
+
+    plans = [plan_removal(_place(given), name, force=given.force) for name in given.sweeps]
+    for plan in plans:
+        if not given.json:
+            print(plan.text)
+    if given.dry_run or not _agreed("remove " + ", ".join(plan.name for plan in plans), given.yes):
+        return 0
+    for plan in plans:
+        remove(plan)
+        print(
+            json.dumps({"event": "removed", **plan.plain}, ensure_ascii=False) if given.json else f"{plan.name}: gone"
+        )
+    return 0
+
+
+def _add_clean(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("sweeps", nargs="*", metavar="NAME|DIR", help="sweeps by name or folder (default: all)")
+    parser.add_argument(
+        "--keep-best", type=natural, required=True, metavar="N", help="runs of each sweep that keep their checkpoints"
+    )
+    _add_removing(parser, output_dir)
+
+
+def _clean(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.clean import clean, plan_cleaning
+    from sweepkit.housekeeping.sizes import in_words
+
+    plans = plan_cleaning(_place(given), given.sweeps, keep=given.keep_best)
+    total = sum(plan.bytes for plan in plans)
+    if not given.json:
+        print("\n".join(plan.text for plan in plans) or "no sweeps")
+    if total and not given.dry_run:
+        if not _agreed(f"remove checkpoints of {in_words(total)}", given.yes):
+            return 0
+        for plan in plans:
+            clean(plan)
+    verb = "would be freed" if given.dry_run else "freed"
+    told = {"event": "cleaned", "dry_run": given.dry_run, "bytes": total, "sweeps": [plan.plain for plan in plans]}
+    print(json.dumps(told, ensure_ascii=False) if given.json else f"{in_words(total)} {verb}")
+    return 0
+
+
+LIST = CommandLine(
+    name="list",
+    add=_add_list,
+    act=_list,
+)
+SHOW = CommandLine(
+    name="show",
+    add=_add_show,
+    act=_show,
+    epilog="""\
+examples:
+  {call} ab12cd34       a run, by its id
+  {call} my:3           run 3 of the sweep my
+  {call} my             the best run of the sweep my
+""",
+)
+EXPORT = CommandLine(
+    name="export",
+    add=_add_export,
+    act=_export,
+    epilog="""\
+examples:
+  {call} my --csv runs.csv
+  {call} my --json | jq '.[0]'
+  {call} my --history --parquet curves.parquet
+""",
+)
+RM = CommandLine(
+    name="rm",
+    add=_add_rm,
+    act=_rm,
+)
+CLEAN = CommandLine(
+    name="clean",
+    add=_add_clean,
+    act=_clean,
+    epilog="""\
+examples:
+  {call} --keep-best 3 --dry-run      how much there is in all sweeps
+  {call} my --keep-best 1 --yes
+
+Checkpoints are what the runs' folders hold under the usual names of weights: files such as *.pt, *.ckpt, *.safetensors,
+*.h5, *.onnx, and folders named checkpoint*. Runs that are under way or waiting keep all they have.
+""",
+)

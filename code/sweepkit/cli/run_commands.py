@@ -1,0 +1,240 @@
+"""The sub-commands that make runs, and those that steer sweeps which run elsewhere."""
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from sweepkit.cli.comparison_options import (
+    COMPARE_EPILOG,
+    TTEST_EPILOG,
+    add_compare,
+    add_ttest,
+    comparison_command,
+    ttest_options,
+)
+from sweepkit.cli.optimize_options import EPILOG, add_optimize
+from sweepkit.cli.options import (
+    ENDS,
+    RunnerCommand,
+    add_calls,
+    add_common,
+    add_confirm,
+    add_places,
+    add_wandb_sweep,
+    add_wandb_wait,
+    add_workers,
+    run_options,
+    runner_command,
+)
+from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.errors import SpecError
+from sweepkit.studies.options import StudyOptions
+
+_USUAL = "sweep.yaml"
+_AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
+
+
+def _add_run(parser: Parser, output_dir: Path) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML, or one that comes with us (default: ./{_USUAL})"
+    )
+    add_wandb_sweep(what)
+    add_common(parser, output_dir)
+
+
+def _run(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.sweep_runner import run_one
+
+    return run_one(replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given)))
+
+
+def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str | None:
+    """Return the YAML that is meant, None for a sweep at W&B; argparse exits with code 2 where there is none."""
+    if named is not None or given.wandb_sweep is not None:
+        return named
+    if not Path(_USUAL).is_file():
+        parser.error(f"a sweep's YAML must be named, or be here as {_USUAL}; `sweepkit init` writes one")
+    return _USUAL
+
+
+def _add_parallel(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument(
+        "sweeps", nargs="*", metavar="NAME|FILE", help=f"sweep YAMLs; several share the workers (default: ./{_USUAL})"
+    )
+    add_wandb_sweep(parser)
+    add_workers(parser)
+    add_common(parser, output_dir)
+
+
+def _parallel(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.parallel_sweep_runner import run_parallel
+
+    command = runner_command(parser, given)
+    if len(given.sweeps) > 1:
+        return run_parallel(replace(command, sweeps=tuple(given.sweeps)))
+    return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
+
+
+def _add_agent(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument(
+        "sweep", metavar="NAME|ENTITY/PROJECT/ID", help="a recorded sweep, or one at W&B (or the URL of its page)"
+    )
+    add_workers(parser)
+    add_calls(parser, output_dir)
+
+
+def _agent(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.parallel_sweep_runner import run_parallel
+
+    command = runner_command(parser, given)
+    if _AT_WANDB.fullmatch(given.sweep):
+        return run_parallel(replace(command, backend="wandb", wandb_sweep=given.sweep))
+    return run_parallel(replace(command, join=given.sweep))
+
+
+def _add_retry(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("sweep", metavar="NAME|FILE", help="a recorded sweep, or its YAML")
+    add_workers(parser)
+    add_calls(parser, output_dir)
+
+
+def _retry(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.parallel_sweep_runner import run_parallel
+
+    command = runner_command(parser, given)
+    command = replace(command, run=replace(command.run, retry_failed=True))
+    if _is_file(given.sweep):
+        return run_parallel(replace(command, sweep=given.sweep))
+    return run_parallel(replace(command, recorded=given.sweep))
+
+
+def _is_file(sweep: str) -> bool:
+    """Say whether a sweep's YAML is meant; else it is a recorded sweep's name."""
+    from sweepkit.paths import CONFIG_DIR
+    from sweepkit.sweep_config.read import find_sweep
+
+    try:
+        find_sweep(sweep, cwd=Path.cwd(), config_dir=CONFIG_DIR)
+    except SpecError:
+        return False
+    return True
+
+
+def _add_confirm(parser: Parser, output_dir: Path) -> None:
+    parser.add_argument("confirm", metavar="NAME", help="a recorded sweep")
+    add_confirm(parser.add_argument_group("the race"))
+    add_workers(parser)
+    add_calls(parser, output_dir)
+    parser.add_argument("--fresh", action="store_true", help="race anew under a new name; what there is stays")
+    parser.add_argument("--retry-failed", action="store_true", help="run the failed runs again, too")
+
+
+def _confirm(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.parallel_sweep_runner import run_parallel
+
+    return run_parallel(runner_command(parser, given))
+
+
+def _control(word: str, *, wait: bool = False) -> CommandLine:
+    """Return the command that asks something of a recorded sweep; `wait` gives it an option to wait for W&B."""
+
+    def add(parser: Parser, output_dir: Path) -> None:
+        parser.add_argument("sweep", metavar="NAME", help="a recorded sweep")
+        add_places(parser, output_dir)
+        if wait:
+            add_wandb_wait(parser)
+        parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    def act(_: Parser, given: argparse.Namespace) -> int:
+        from sweepkit.cli.sweep_runner import run_one
+
+        return run_one(RunnerCommand(run=run_options(given), control=word, name=given.sweep))
+
+    return CommandLine(name=word, add=add, act=act)
+
+
+def _compare(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.compare_models import compare
+
+    return compare(comparison_command(parser, given))
+
+
+def _ttest(parser: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.seed_ttest import test
+
+    return test(ttest_options(parser, given))
+
+
+def _optimize(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.cli.optimize import optimize
+
+    return optimize(StudyOptions(**vars(given)))
+
+
+RUN = CommandLine(
+    name="run",
+    add=_add_run,
+    act=_run,
+    epilog="""\
+examples:
+  {call}                                  ./sweep.yaml; the same command continues it
+  {call} my.yaml --dry-run                what would be run
+  {call} my.yaml --count 10 --sampler tpe
+  {call} my.yaml --storage postgresql://user@host/sweeps
+  {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
+"""
+    + ENDS,
+)
+PARALLEL = CommandLine(
+    name="parallel",
+    add=_add_parallel,
+    act=_parallel,
+    epilog="""\
+examples:
+  {call} my.yaml --num-workers 4 --runs-per-worker 5
+  {call} my.yaml --gpus 0,1,2,3 --gpus-per-run 2
+  {call} a.yaml b.yaml c.yaml        three sweeps share the workers fairly
+  {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+"""
+    + ENDS,
+)
+AGENT = CommandLine(
+    name="agent",
+    add=_add_agent,
+    act=_agent,
+    epilog="""\
+examples:
+  {call} my --storage postgresql://user@host/sweeps     its YAML comes from the database
+  {call} entity/project/id                              a sweep that is at W&B
+""",
+)
+RETRY = CommandLine(
+    name="retry",
+    add=_add_retry,
+    act=_retry,
+    epilog="""\
+examples:
+  {call} my.yaml                  the program is mended: its failed runs again
+  {call} my --num-workers 4       by the name of a recorded sweep
+""",
+)
+CONFIRMATION = CommandLine(
+    name="confirm",
+    add=_add_confirm,
+    act=_confirm,
+    epilog="""\
+examples:
+  {call} my                       a race of 15 runs between its five best configurations
+  {call} my --budget 30 --rope 0.002
+""",
+)
+OPTIMIZE = CommandLine(name="optimize", add=add_optimize, act=_optimize, epilog=EPILOG)
+COMPARISON = CommandLine(name="compare", add=add_compare, act=_compare, epilog=COMPARE_EPILOG)
+T_TEST = CommandLine(name="ttest", add=add_ttest, act=_ttest, epilog=TTEST_EPILOG)
+PAUSE = _control("pause")
+RESUME = _control("resume")
+STOP = _control("stop")
+CANCEL = _control("cancel")
+PUSH = _control("push", wait=True)

@@ -1,0 +1,76 @@
+"""`sweepkit list`: every sweep of a database, the newest first."""
+
+from datetime import datetime
+from typing import Any
+
+from sweepkit.housekeeping.find import Recorded, SweepPlace, best_run, opened, recorded
+from sweepkit.housekeeping.sizes import folder_bytes, in_words
+from sweepkit.model.objectives import value_of
+from sweepkit.reports.cells import Cells, as_text
+
+_HEADS = ("sweep", "state", "runs", "running", "failed", "metric", "best", "run", "began")
+
+
+def listed(place: SweepPlace, *, sizes: bool = False) -> list[dict[str, Any]]:
+    """Return what is known of every sweep.
+
+    Args:
+        place: Where sweeps are.
+        sizes: Also how many bytes each one's folder takes, which looks at every file.
+
+    Raises:
+        SweepKitError: There is no database.
+    """
+    with opened(place) as (watch, output_dir, _):
+        sweeps = sorted(watch.sweeps(), key=lambda sweep: sweep.created_at, reverse=True)
+        found = [recorded(watch, sweep, output_dir) for sweep in sweeps]
+    return [_plain(item, sizes) for item in found]
+
+
+def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for run in found.runs:
+        counts[run.state.value] = counts.get(run.state.value, 0) + 1
+    best = best_run(found)
+    metric = found.spec.metric or next(iter(found.spec.metrics), None)
+    shown = None
+    if best is not None:
+        shown = {"run_id": best.run_id, "value": value_of(best, metric), "params": dict(best.params)}
+    return {
+        "name": found.sweep.name,
+        "state": found.sweep.state.value,
+        "reason": found.sweep.reason,
+        "created_at": found.sweep.created_at,
+        "runs": len(found.runs),
+        "running": found.running,
+        "counts": counts,
+        "metric": None if metric is None else metric.name,
+        "goal": None if metric is None else metric.goal.value,
+        "best": shown,
+        "folder": str(found.paths.root),
+        **({"bytes": folder_bytes(found.paths.root)} if sizes else {}),
+    }
+
+
+def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
+    """Return the sweeps as a table for a terminal of `width` columns."""
+    if not rows:
+        return "no sweeps"
+    sized = "bytes" in rows[0]
+    cells = [
+        (
+            row["name"],
+            row["state"],
+            str(row["runs"]),
+            str(row["running"] or ""),
+            str(row["counts"].get("failed", "")),
+            row["metric"] or "",
+            "" if row["best"] is None or row["best"]["value"] is None else f"{row['best']['value']:.5g}",
+            "" if row["best"] is None else row["best"]["run_id"],
+            datetime.fromtimestamp(row["created_at"]).strftime("%Y-%m-%d %H:%M"),
+            *([in_words(row["bytes"])] if sized else []),
+        )
+        for row in rows
+    ]
+    heads = (*_HEADS, "size") if sized else _HEADS
+    return as_text(Cells(caption="sweeps", heads=heads, rows=tuple(cells), left=(0, 1, 5, 7, 8)), width=width)

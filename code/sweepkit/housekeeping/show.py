@@ -1,0 +1,140 @@
+"""`sweepkit show RUN`: its configuration, its curve, its attempts with their reasons, the end of its log."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sweepkit.housekeeping.find import SweepPlace, find_run, opened
+from sweepkit.model.objectives import value_of
+from sweepkit.reports.files import relative
+from sweepkit.reports.table import dotted, short
+
+_TICKS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 60
+_READ_BYTES = 64 * 1024  # of the end of a log
+
+
+def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
+    """Return what is known of a run.
+
+    Args:
+        place: Where sweeps are.
+        named: As `find_run` takes it.
+        lines: Lines of the end of its last attempt's log, >= 0.
+
+    Raises:
+        SweepKitError: There is no such run.
+    """
+    with opened(place) as (watch, output_dir, _):
+        found, run = find_run(watch, output_dir, named)
+        attempts = watch.attempts(run.run_id)
+    metric = found.spec.metric or next(iter(found.spec.metrics), None)
+    log = found.paths.log(attempts[-1].attempt_id) if attempts else None
+    return {
+        "sweep": found.sweep.name,
+        "run_id": run.run_id,
+        "number": run.number,
+        "state": run.state.value,
+        "reason": run.reason,
+        "params": dict(run.params),
+        "metric": None if metric is None else metric.name,
+        "goal": None if metric is None else metric.goal.value,
+        "value": value_of(run, metric),
+        "history": list(run.history),
+        "best_metrics": dict(run.best_metrics),
+        "last_metrics": dict(run.last_metrics),
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "outcome": dict(run.outcome),
+        "attempts": [
+            {
+                "attempt_id": attempt.attempt_id,
+                "state": attempt.state.value,
+                "reason": attempt.reason,
+                "host": attempt.host,
+                "device": attempt.device,
+                "pid": attempt.pid,
+                "duration_s": _lasted(attempt.started_at or attempt.claimed_at, attempt.ended_at),
+            }
+            for attempt in attempts
+        ],
+        "folder": str(found.paths.run_dir(run.run_id)),
+        "log": None if log is None else str(log),
+        "log_tail": [] if log is None else _tail(log, lines),
+    }
+
+
+def _lasted(began: float, ended: float | None) -> float | None:
+    return None if ended is None else ended - began
+
+
+def _tail(file: Path, lines: int) -> list[str]:
+    """Return the last lines of a file, [] where it is not there; of the last 64 KiB at most."""
+    try:
+        with file.open("rb") as opened_file:
+            size = opened_file.seek(0, 2)
+            opened_file.seek(max(0, size - _READ_BYTES))
+            text = opened_file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:] if lines else []
+
+
+def shown_text(run: dict[str, Any]) -> str:
+    """Return it as text for a terminal."""
+    took = run["outcome"].get("duration_s")
+    lines = [f"run {run['run_id']}, number {run['number']} of sweep {run['sweep']}: {run['state']}"]
+    lines += [f"  {run['reason']}"] if run["reason"] else []
+    lines += [f"  took {took:.1f} s"] if took is not None else []
+    lines += ["", "configuration"]
+    lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
+    if run["metric"] is not None:
+        value = "none" if run["value"] is None else f"{run['value']:.6g}"
+        lines += ["", f"{run['metric']} ({run['goal']}): {value}"]
+        lines += _curve_lines(run["history"])
+    others = {name: value for name, value in run["last_metrics"].items() if name != run["metric"]}
+    lines += ["", "last values"] if others else []
+    lines += [f"  {name}: {short(float(value))}" for name, value in others.items()]
+    lines += ["", "attempts"]
+    lines += [_attempt_line(item) for item in run["attempts"]] or ["  none yet"]
+    if run["log"] is not None:
+        lines += ["", f"log: {relative(Path(run['log']))}", *(f"  {line}" for line in run["log_tail"])]
+    return "\n".join(lines)
+
+
+def _exactly(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _curve_lines(history: Sequence[float]) -> list[str]:
+    if not history:
+        return []
+    plural = "" if len(history) == 1 else "s"
+    return [f"  {_sparkline(history)}  {history[0]:.5g} → {history[-1]:.5g} in {len(history)} report{plural}"]
+
+
+def _attempt_line(item: dict[str, Any]) -> str:
+    where = " ".join(filter(None, (item["host"], item["device"])))
+    took = "" if item["duration_s"] is None else f", {item['duration_s']:.1f} s"
+    why = f": {item['reason']}" if item["reason"] else ""
+    return f"  {item['attempt_id']}  {item['state']}  {where}{took}{why}"
+
+
+def _sparkline(values: Sequence[float], columns: int = _COLUMNS) -> str:
+    """Return values in order as a line of blocks, at most `columns` of them; what is no number is a cross.
+
+    Where there are more values than columns each column is the mean of its values.
+
+    >>> _sparkline([1.0, 2.0, 3.0, float("nan")])
+    '▁▅█✕'
+    """
+    parts = min(columns, len(values))
+    cut = [values[len(values) * n // parts : len(values) * (n + 1) // parts] for n in range(parts)]
+    means = [sum(part) / len(part) for part in cut]
+    numbers = [value for value in means if math.isfinite(value)]
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    span = (high - low) or 1.0
+    places = [int((value - low) / span * (len(_TICKS) - 1) + 0.5) if math.isfinite(value) else -1 for value in means]
+    return "".join(_TICKS[place] if place >= 0 else "✕" for place in places)

@@ -1,0 +1,197 @@
+"""What is recorded, listed, shown, exported, cleaned and removed, by `sweepkit` as a user calls it."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+
+import pytest
+from sweeping import Sweeper, in_this_process
+
+from sweepkit.cli import app
+from sweepkit.store.open import open_store
+
+PROGRAM = """\
+import json, os, pathlib, sys
+x = float(sys.argv[1].split("=")[1])
+here = pathlib.Path(os.environ["SWEEPKIT_RUN_DIR"])
+here.mkdir(parents=True, exist_ok=True)
+(here / "checkpoint-3").mkdir(exist_ok=True)
+(here / "checkpoint-3" / "weights.bin").write_bytes(bytes(5000))
+(here / "last.PT").write_bytes(bytes(1000))
+(here / "predictions.npy").write_bytes(bytes(10))
+print("사용한 값", x)
+with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+    for step, value in enumerate([3 * x, 2 * x, x]):
+        file.write(json.dumps({"loss": value, "lr_now": 0.5, "_step": step}) + "\\n")
+sys.exit("가득 찼다" if x == 4 else 0)
+"""
+SWEEP = """\
+program: p.py
+method: grid
+metric: {name: loss, goal: minimize}
+parameters: {x: {values: [2.0, 1.0, 3.0, 4.0]}}
+sweepkit: {retries: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    sweeper = Sweeper(tmp_path_factory.mktemp("recorded"))
+    sweeper.write(PROGRAM, "p.py")
+    sweeper.write(SWEEP)
+    done = sweeper.call()
+    assert done.returncode in (0, 1), done.stderr
+    return sweeper.folder
+
+
+@pytest.fixture
+def swept(made, tmp_path):
+    """A folder of one's own with a finished sweep, and how to ask about it."""
+    shutil.copytree(made / "out", tmp_path / "out")
+
+    def ask(*words, rc=0):
+        done = in_this_process(app.main, [*words, "--output-dir", "out"], tmp_path)
+        assert done.returncode == rc, done.stdout + done.stderr
+        return done.stdout if rc == 0 else done.stderr
+
+    ask.folder = tmp_path
+    ask.root = tmp_path / "out" / "sweep_s"
+    return ask
+
+
+def runs_of(swept):
+    return {row["params.x"]: row for row in json.loads(swept("export", "s", "--json"))}
+
+
+def test_list_has_every_sweep_with_its_best(swept):
+    (row,) = json.loads(swept("list", "--json", "--sizes"))
+    assert (row["name"], row["state"], row["runs"], row["running"]) == ("s", "finished", 4, 0)
+    assert row["counts"] == {"finished": 3, "failed": 1}
+    assert (row["metric"], row["goal"], row["best"]["value"], row["best"]["params"]) == (
+        "loss",
+        "minimize",
+        1,
+        {"x": 1},
+    )
+    assert row["bytes"] > 4 * 6000
+    heads, line = swept("list").splitlines()
+    assert heads.split()[:3] == ["sweep", "state", "runs"] and line.split()[:3] == ["s", "finished", "4"]
+
+
+def test_list_of_no_database_says_so(tmp_path):
+    done = in_this_process(app.main, ["list", "--output-dir", "nowhere"], tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["id", "beginning", "number", "sweep"])
+def test_show_finds_a_run_by_its_names(how, swept):
+    best = runs_of(swept)[1.0]["run_id"]
+    named = {"id": best, "beginning": best[:6], "number": "s:1", "sweep": "s"}[how]
+    run = json.loads(swept("show", named, "--json"))
+    assert (run["run_id"], run["params"], run["history"]) == (best, {"x": 1.0}, [3.0, 2.0, 1.0])
+    assert run["last_metrics"]["lr_now"] == 0.5 and run["log_tail"] == ["사용한 값 1.0"]
+
+
+def test_show_tells_a_failure_by_its_attempts_and_its_log(swept):
+    text = swept("show", "s:3", "--lines", "1")
+    assert "x: 4.0" in text and "█▅▁" in text and "12 → 4 in 3 reports" in text
+    assert text.rstrip().endswith("가득 찼다")
+    (attempt,) = json.loads(swept("show", "s:3", "--json"))["attempts"]
+    assert attempt["reason"] and attempt["duration_s"] >= 0
+
+
+@pytest.mark.parametrize("named", ["s:9", "zzz", ""])
+def test_show_says_what_there_is_in_place_of_a_run_that_is_not(named, swept):
+    assert "must be" in swept("show", named, rc=2)
+
+
+def test_export_has_the_rows_of_the_table_best_first(swept):
+    table = list(csv.DictReader(io.StringIO(swept("export", "s", "--csv"))))
+    assert [row["params.x"] for row in table] == ["1.0", "2.0", "3.0", "4.0"]
+    assert table[0]["best.loss"] == "1.0" and table[0]["last.lr_now"] == "0.5" and float(table[0]["ended_at"]) > 1e9
+    kept = list(csv.DictReader(io.StringIO((swept.root / "runs.csv").read_text())))
+    assert [{name: row[name] for name in kept[0]} for row in table] == kept
+
+
+def test_export_has_every_report_in_order(swept):
+    table = json.loads(swept("export", "s", "--history", "--json"))
+    assert [(row["number"], row["report"], row["step"], row["loss"]) for row in table[:4]] == [
+        *((0, n, n, 2.0 * (3 - n)) for n in range(3)),
+        (1, 0, 0, 3.0),
+    ]
+    assert len(table) == 12
+
+
+def test_export_writes_parquet_that_reads_as_the_csv(swept):
+    import pyarrow.parquet
+
+    swept("export", "s", "--parquet", "t.parquet")
+    table = pyarrow.parquet.read_table(swept.folder / "t.parquet").to_pylist()
+    assert table == json.loads(swept("export", "s", "--json"))
+
+
+def test_clean_takes_the_checkpoints_of_all_but_the_best(swept):
+    rows = runs_of(swept)
+    folders = {x: swept.root / "runs" / row["run_id"] for x, row in rows.items()}
+    before = sorted(path for path in swept.root.rglob("*") if path.is_file())
+    told = json.loads(swept("clean", "--keep-best", "1", "--dry-run", "--json"))
+    assert (told["bytes"], told["sweeps"][0]["runs"], told["sweeps"][0]["kept"]) == (3 * 6000, 3, 1)
+    assert sorted(path for path in swept.root.rglob("*") if path.is_file()) == before
+    assert "18.0 kB" in swept("clean", "s", "--keep-best", "1", "--yes")
+    gone = {*before} - {path for path in swept.root.rglob("*") if path.is_file()}
+    assert gone == {folders[x] / name for x in (2.0, 3.0, 4.0) for name in ("checkpoint-3/weights.bin", "last.PT")}
+    assert json.loads(swept("clean", "--keep-best", "1", "--yes", "--json"))["bytes"] == 0
+
+
+def test_clean_leaves_runs_that_are_not_over_and_what_links_lead_to(swept, tmp_path):
+    rows = runs_of(swept)
+    outside = tmp_path / "mine.pt"
+    outside.write_bytes(bytes(100))
+    os.symlink(outside, swept.root / "runs" / rows[3.0]["run_id"] / "link.pt")
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("s")
+        store.retry(sweep.sweep_id, ["failed"])
+    told = json.loads(swept("clean", "--keep-best", "0", "--yes", "--json"))
+    assert (told["sweeps"][0]["kept"], told["bytes"]) == (1, 3 * 6000)
+    assert outside.exists() and (swept.root / "runs" / rows[4.0]["run_id"] / "last.PT").exists()
+
+
+def test_rm_takes_the_files_and_the_record(swept):
+    assert "s: 4 runs" in swept("rm", "s", "--dry-run") and swept.root.is_dir()
+    swept("rm", "s", "--yes")
+    assert not swept.root.exists() and json.loads(swept("list", "--json")) == []
+    assert "must be in the database" in swept("rm", "s", "--yes", rc=2)
+
+
+def test_rm_asks_and_does_nothing_without_an_answer(swept, monkeypatch):
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr("sys.stdin", stack.enter_context(open(os.devnull)))
+        assert "--yes" in swept("rm", "s", rc=2)
+    assert swept.root.is_dir() and len(json.loads(swept("list", "--json"))) == 1
+
+
+def test_rm_refuses_all_when_one_name_is_wrong(swept):
+    assert "did you mean" in swept("rm", "s", "ss", "--yes", rc=2)
+    assert swept.root.is_dir() and len(json.loads(swept("list", "--json"))) == 1
+
+
+def test_rm_refuses_a_sweep_with_a_run_under_way(swept, tmp_path):
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("s").sweep_id
+        store.retry(sweep, ["failed"])
+        store.update_sweep(sweep, state="running")
+        assert store.claim(sweep, agent_id="a", host="h", lease_s=600.0) is not None
+    assert "--force" in swept("rm", "s", "--yes", rc=2) and swept.root.is_dir()
+    swept("rm", "s", "--yes", "--force")
+    assert not swept.root.exists()
+
+
+def test_rm_goes_on_where_a_removal_was_cut_short(swept, tmp_path):
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        store.remove_sweep(store.sweep("s").sweep_id)
+    swept("rm", "s", "--yes")
+    assert not swept.root.exists()
