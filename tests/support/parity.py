@@ -25,7 +25,8 @@ from unittest import mock
 
 import pytest
 
-from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, Started, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, Started
+from sweepkit.agents.warm_command import command_start
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
@@ -307,15 +308,16 @@ class _Place:
     def submit(self, launcher: LocalLauncher) -> tuple[str, Path, "SimpleQueue[Event]"]:
         """Start the command as the agent does."""
         attempt, out = self.attempt()
-        argv, log = self.argv(), self.root / f"{attempt}.log"
+        argv, log, env = self.argv(), self.root / f"{attempt}.log", self.environment(attempt, out)
+        start = command_start(argv, env=env, cwd=str(self.cwd))
         spec = AttemptSpec(
             attempt_id=attempt,
             argv=argv,
-            env=self.environment(attempt, out),
+            env={**env, **start.env},
             cwd=str(self.cwd),
             log=log,
             exit_file=self.root / f"{attempt}.exit.json",
-            warm=warm_program(argv),
+            warm=start.warm,
         )
         return attempt, log, launcher.submit(spec)
 
