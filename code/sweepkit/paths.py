@@ -96,6 +96,10 @@ class SweepPaths:
         """Return the JSON-lines file that an attempt reports to."""
         return self.logs / f"{attempt_id}.reports.jsonl"
 
+    def wandb_notes(self, attempt_id: str) -> Path:
+        """Return the JSON-lines file in which an attempt's processes note where W&B's client writes."""
+        return self.logs / f"{attempt_id}.wandb.jsonl"
+
     def exit_file(self, attempt_id: str) -> Path:
         """Return the file in which the fork server writes how an attempt ended."""
         return self.logs / f"{attempt_id}.exit.json"

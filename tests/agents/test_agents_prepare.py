@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sweepkit.agents.isolation import temp_dir
-from sweepkit.agents.prepare import Workplace, prepare, resolve_program, seed_of_attempt
+from sweepkit.agents.prepare import Workplace, name_of_run, prepare, resolve_program, seed_of_attempt
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import BASE_CONFIG_ENV
@@ -19,7 +19,7 @@ from sweepkit.model.records import Attempt, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.sweep_config.read import from_config
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, hook_environment, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}
 ATTEMPT = Attempt(
@@ -83,7 +83,7 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
     paths = workplace.paths
     env = prepare(workplace, ATTEMPT, SLOT).env
     contract = wandb_environment(
-        RunCard(run_id="abc", group="my-sweep", project="요약", entity="team"),
+        RunCard(run_id="abc", group="my-sweep", project="요약", entity="team", name=ATTEMPT.run.name, sweep_id="s"),
         param_path=paths.parameters("abc-2"),
         directory=paths.wandb_dir("abc", "abc-2"),
     )
@@ -91,6 +91,7 @@ def test_a_run_gets_wandbs_contract_ours_and_its_slots(place):
     assert env == {
         "PATH": os.environ["PATH"],
         **contract,
+        **hook_environment(paths.wandb_notes("abc-2"), {}),
         "TMPDIR": str(temp_dir("abc-2")),
         "TORCHINDUCTOR_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "inductor"),
         "TRITON_CACHE_DIR": str(paths.cache / "compiled" / "slot0" / "triton"),
@@ -126,7 +127,7 @@ def test_nothing_of_another_run_leaks_in(place):
     kept = {"WANDB_API_KEY": "k", "WANDB_PROJECT": "mine", "HOME": "/h", "OMP_NUM_THREADS": "8", "SEED": "3"}
     env = prepare(place(leftovers | kept), ATTEMPT, SLOT).env
     assert "x" not in env.values() and "x-1" not in env.values() and "SWEEPKIT_ANYTHING" not in env
-    assert BASE_CONFIG_ENV not in env and "WANDB_SWEEP_ID" not in env
+    assert BASE_CONFIG_ENV not in env and env["WANDB_SWEEP_ID"] == "s"
     assert kept.items() <= env.items()
     assert "MKL_NUM_THREADS" not in env  # MKL follows OMP's
     assert prepare(place(base_config="/b.yaml"), ATTEMPT, SLOT).env[BASE_CONFIG_ENV] == "/b.yaml"
@@ -136,7 +137,7 @@ def test_a_resumed_attempt_is_told_so_and_nobody_else_is(place):
     inherited = {"PATH": os.environ["PATH"], "WANDB_RESUMED": "true", "WANDB_PROJECT": "theirs"}
     env = prepare(place(inherited), ATTEMPT, SLOT).env
     assert "WANDB_RESUMED" not in env
-    assert (env["WANDB_PROJECT"], env["WANDB_LAUNCH"]) == ("theirs", "true")
+    assert (env["WANDB_PROJECT"], env["WANDB_SWEEP_ID"]) == ("theirs", "s")
     assert prepare(place(inherited, project="ours"), ATTEMPT, SLOT, resumed=True).env["WANDB_RESUMED"] == "true"
     assert prepare(place(inherited, project="ours"), ATTEMPT, SLOT).env["WANDB_PROJECT"] == "ours"
 
@@ -175,6 +176,18 @@ def test_a_program_is_looked_up_beside_the_yaml_in_the_working_directory_in_code
     assert found(program=None) is None
 
 
+def test_a_run_has_no_sweep_id_where_the_yaml_says_so(place):
+    env = prepare(place(sweepkit={"wandb": {"sweep_id": False}}, project="p"), ATTEMPT, SLOT).env
+    assert "WANDB_SWEEP_ID" not in env and env["WANDB_LAUNCH"] == "true"
+
+
+def test_a_run_keeps_the_name_that_its_program_gave_it(place):
+    run = replace(ATTEMPT.run, outcome={"name": "bert"})
+    workplace = place(sweepkit={"wandb": {"name": "trial_{number}"}})
+    assert prepare(workplace, replace(ATTEMPT, run=run), SLOT).env["WANDB_NAME"] == "bert"
+    assert name_of_run(workplace, ATTEMPT.run) == "trial_0"
+
+
 def test_a_run_has_the_name_in_wandb_that_the_yaml_asks_for(place):
     def wandb_of(**naming):
         env = prepare(place(sweepkit={"wandb": naming} if naming else {}), ATTEMPT, SLOT).env
@@ -182,7 +195,7 @@ def test_a_run_has_the_name_in_wandb_that_the_yaml_asks_for(place):
         return [env.get(name) for name in names]
 
     group = place().paths.root.name.removeprefix("sweep_")
-    assert wandb_of() == [group, None, None, None, "offline", None]
+    assert wandb_of() == [group, ATTEMPT.run.name, None, None, "offline", None]
     asked = wandb_of(
         group="optuna_search", name="trial_{number}", job_type="search", tags=["a", "한글"], mode="offline"
     )

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.model.records import Attempt, Report, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
+from sweepkit.sweep_config.read import from_config
 from sweepkit.tracking.wandb_file import WandbTail
 
 
@@ -47,16 +49,19 @@ def test_it_is_the_same_however_the_rows_arrive(logged, then, cut):
 def test_the_resumed_attempt_is_the_last_that_began_a_run_if_that_was_marked(tmp_path, monkeypatch):
     marks = {"r-1": True, "r-2": False, "r-3": True}  # what each attempt's W&B run says; the fourth began none
 
-    def read(tail):
+    def read(tail, final):
         name = tail.directory.rpartition("/")[2]
         tail.run, tail.preempting = (name if name in marks else None), marks.get(name, False)
         return []
 
     monkeypatch.setattr(WandbTail, "read", read)
     run = RunRecord(run_id="r", sweep_id="s", number=0, params={}, state=RunState.RUNNING)
+    spec = from_config({"name": "s", "method": "grid", "program": "p.py", "parameters": {"x": {"value": 1}}})
+    paths = SweepPaths(tmp_path, "s")
+    place = Workplace(spec=spec, paths=paths, program="p.py", cwd=str(tmp_path), base_config=None, inherited={})
     found = [
         preempted_attempt(
-            SweepPaths(tmp_path, "s"),
+            place,
             Attempt(attempt_id=f"r-{n}", token="t", run=run, ordinal=n, lease_until=0.0),
         )
         for n in range(1, 6)

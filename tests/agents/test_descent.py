@@ -251,7 +251,7 @@ def test_what_is_left_when_all_are_killed_is_ended_before_a_run_begins_again(oth
     agent.process.wait()
     wait_until(lambda: not any(runs(brood.pid) for brood in agent.broods), "the programs to die with their parent")
     assert len(agent.living()) == 2 * len(WAYS)  # nobody is there to end these
-    assert descent.family(agent.owner, descent.OWNER_ENV) == []  # so that nobody waits for a fork server
+    assert descent.bearers(agent.owner, descent.OWNER_ENV) == []  # so that nobody waits for a fork server
     await_fork_server(agent.owner)
     for brood in agent.broods:
         assert kill_leftovers(brood.attempt) == len(WAYS)
@@ -262,6 +262,8 @@ def test_what_is_left_when_all_are_killed_is_ended_before_a_run_begins_again(oth
 def test_a_frozen_fork_server_of_a_dead_agent_tells_what_it_saw_and_ends(other_agent, killed):
     agent = other_agent(warm=True)
     os.kill(agent.server.pid, signal.SIGSTOP)
+    servers = [agent.undertaker.pid, agent.server.pid]
+    assert sorted(descent.bearers(agent.owner, descent.OWNER_ENV)) == sorted(servers)  # and no attempt: none is thawed
     one, _ = agent.broods
     one.end()
     wait_until(lambda: not runs(one.pid), "a program to end")
@@ -385,3 +387,22 @@ def test_a_number_that_is_another_process_by_now_is_not_signalled(bench):
         innocent.kill()
     assert bench.launcher.signal(attempt, signal.SIGKILL) is True
     assert bench.next_of(queue).status == -signal.SIGKILL
+
+
+def test_a_sweep_within_a_run_is_of_the_runs_family(bench):
+    program = bench.write(
+        f"""\
+        import subprocess, sys, time
+        sys.path.insert(0, {str(CODE_DIR)!r})
+        from sweepkit.agents import descent
+        child = "import time; time.sleep(600)"
+        descent.mark("an inner run", subprocess.Popen([sys.executable, "-c", child], env={{}}).pid)
+        print("up", flush=True)
+        time.sleep(600)
+        """
+    )
+    attempt, queue, log = bench.submit(program)
+    bench.next_of(queue)
+    wait_until(lambda: "up" in log.read_text(), "the inner run to begin")
+    assert len(descent.bearers(attempt, ATTEMPT_ENV)) == 1
+    assert kill_leftovers(attempt) == 2

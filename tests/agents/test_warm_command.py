@@ -147,11 +147,20 @@ def test_another_environment_of_the_same_python_is_another_interpreter(place):
     venv.create(place.folder / "venv", symlinks=True, with_pip=False)
     other = place.folder / "venv" / "bin" / "python"
     assert not is_this_python(str(other)) and is_this_python(sys.executable)
-    start = place(str(other), "train.py")
-    assert start.warm is None and str(other) in start.fresh and "${interpreter}" in start.fresh
     place.script("run.me", f"#!{other}")
-    assert str(other) in place("./run.me").fresh
-    assert str(other) in place("python", "train.py", path=str(other.parent)).fresh
+    for start in (
+        place(str(other), "train.py"),
+        place("./run.me"),
+        place("python", "train.py", path=str(other.parent)),
+    ):
+        assert start.warm.python == str(other) and start.fresh == ""
+
+
+def test_what_is_only_called_python_is_executed_and_it_is_said(place):
+    (place.folder / "bin").mkdir()
+    place.script("bin/python2.7", "#!/bin/sh", body="exit 1\n")
+    start = place("./bin/python2.7", "train.py")
+    assert start.warm is None and "bin/python2.7" in start.fresh
 
 
 def test_another_name_in_the_same_folder_is_the_same_interpreter(tmp_path):

@@ -115,7 +115,7 @@ def test_a_line_tells_what_became_of_each_configuration():
     assert found[0].sd == pytest.approx(0.1) and found[2].sd is None and found[3].worth is None
     alone = [replace(item, proposal={}, params={"x": float(item.number)}) for item in RUNS]
     assert seed_runs(SPEC, alone) == []
-    assert as_csv(SPEC, RUNS).splitlines()[0].startswith("number,run_id,state,value,configuration,mean,params.x")
+    assert as_csv(SPEC, RUNS).splitlines()[0].startswith("number,run_id,name,state,value,configuration,mean,params.x")
 
 
 def test_one_that_is_clearly_worse_says_so_in_its_line():

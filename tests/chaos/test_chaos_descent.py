@@ -91,14 +91,18 @@ class Sweep:
         assert (run.state, run.attempts) == (RunState.FINISHED, 2)
 
 
-def freeze_and_thaw(sweep, frozen, *options):
-    """Freeze who is named for longer than the lease, let a second agent come, thaw when that has begun."""
+def freeze_and_thaw(sweep, frozen, *options, host=""):
+    """Freeze who is named for longer than the lease, let a second agent come, thaw when that has begun.
+
+    With `host` the second agent is on another machine, and touches no process of the first.
+    """
     first = sweep.agent("--single-parallel", "s.yaml", *options)
     _, programs = sweep.await_attempt(1, first)
     pids = {"agent": [first.pid], "servers": sweep.servers(first), "programs": programs}
     victims = [pid for who in frozen for pid in pids[who]]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
+    sweep.sweeper.env |= {"HOST": host}
     second = sweep.agent("--join", "s", *options)
     sweep.await_attempt(2, second)
     for pid in victims:
@@ -149,6 +153,13 @@ heavy = pytest.mark.heavy
 )
 def test_a_frozen_agents_run_does_not_run_twice_at_once(sweeper, storage, monkeypatch, frozen, cold, lease_s):
     freeze_and_thaw(Sweep(sweeper, storage, lease_s, monkeypatch), FREEZES[frozen], *cold)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("cold", [(), pytest.param(("--cold",), marks=heavy)], ids=["warm", "cold"])
+def test_a_frozen_agents_run_does_not_run_on_another_host_as_well(sweeper, postgres_database, monkeypatch, cold):
+    sweep = Sweep(sweeper, postgres_database, SHORT_LEASE_S, monkeypatch)
+    freeze_and_thaw(sweep, FREEZES["agent"], *cold, host="another")
 
 
 def test_a_frozen_agent_that_nobody_relieves_loses_nothing(sweeper, monkeypatch):

@@ -443,6 +443,21 @@ class StoreContract:
         assert the_run(store, sweep).last_metrics == {"loss": 5.0}
         assert the_run(store, sweep).best_metrics == {"loss": 1.0}
 
+    def test_a_history_that_begins_anew_holds_nothing_of_the_one_before(self, store):
+        sweep = new_sweep(store)
+        attempt = claim_new(store, sweep, 0)
+        store.report(attempt, reports(*range(2000)), **METRIC)
+        store.begin_anew(attempt)
+        run = the_run(store, sweep)
+        assert (run.history, dict(run.best_metrics), dict(run.last_metrics)) == ((), {}, {})
+        store.report(attempt, reports(5.0, 7.0), **METRIC)
+        run = the_run(store, sweep)
+        assert run.history == (5.0, 7.0) and (run.best_metrics, run.last_metrics) == ({"loss": 5.0}, {"loss": 7.0})
+        check_invariants(store, sweep)
+        store.finish(attempt, RunState.FINISHED, reason="")
+        with pytest.raises(FencedError):
+            store.begin_anew(attempt)
+
     def test_a_long_history_comes_back_whole(self, store):
         sweep = new_sweep(store)
         attempt = claim_new(store, sweep, 0)

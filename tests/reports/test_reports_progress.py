@@ -12,6 +12,7 @@ from rich.console import Console
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
+from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, clock
@@ -146,7 +147,7 @@ def test_json_lines_are_one_object_per_event(capsys):
     view.close()
     text = capsys.readouterr().out
     params = {"lr": 0.1, "opt": {"이름": "아담"}}
-    head = {"run_id": "r1", "number": 1, "params": params}
+    head = {"run_id": "r1", "number": 1, "name": run_name("r1", 1), "params": params}
     assert [json.loads(line) for line in text.splitlines()] == [
         {"event": "run_started", **head, "slot": 0, "device": "gpu 0", "warm": True, "attempt": 1},
         {"event": "report", "run_id": "r1", "number": 1, "values": {"m": 0.5}},

@@ -44,7 +44,7 @@ READ = {"_sweepkit_read": ["lr", "opt.beta"]}
     ],
 )
 def test_a_metric_that_is_never_logged_is_told_with_what_was(metric, fields, warning):
-    assert first_run_warnings(spec(metric), run(**fields), READ, ProgramSource()) == ([warning] if warning else [])
+    assert first_run_warnings(spec(metric), run(**fields), READ, ProgramSource) == ([warning] if warning else [])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_metric_that_is_never_logged_is_told_with_what_was(metric, fields, war
 def test_a_program_that_says_what_it_read_is_believed(tmp_path, read, unread):
     program = tmp_path / "p.py"
     program.write_text("lr, beta = 1, 2\n")
-    told = first_run_warnings(spec(), run(), {"_sweepkit_read": read}, read_program(program))
+    told = first_run_warnings(spec(), run(), {"_sweepkit_read": read}, lambda: read_program(program))
     assert told == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
 
 
@@ -72,16 +72,16 @@ def test_else_its_source_is_searched_for_the_names(tmp_path, text, unread):
     (tmp_path / "p.py").write_text(text + "\n")
     if "helper" in text:
         (tmp_path / "helper.py").write_text("lr = beta = '한글'\n", encoding="utf-8")
-    told = first_run_warnings(spec(), run(), {}, read_program(tmp_path / "p.py"))
+    told = first_run_warnings(spec(), run(), {}, lambda: read_program(tmp_path / "p.py"))
     assert told == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
 
 
 def test_programs_that_are_not_python_are_not_suspected(tmp_path):
     (tmp_path / "p.sh").write_text("echo\n")
-    assert first_run_warnings(spec(), run(), {}, read_program(tmp_path / "p.sh")) == []
-    assert first_run_warnings(spec(), run(), {}, ProgramSource()) == []
+    assert first_run_warnings(spec(), run(), {}, lambda: read_program(tmp_path / "p.sh")) == []
+    assert first_run_warnings(spec(), run(), {}, ProgramSource) == []
 
 
 def test_source_that_is_not_utf_8_is_searched_all_the_same(tmp_path):
     (tmp_path / "p.py").write_bytes("# 한글\nlr = beta = 1\n".encode("cp949"))
-    assert first_run_warnings(spec(), run(), {}, read_program(tmp_path / "p.py")) == []
+    assert first_run_warnings(spec(), run(), {}, lambda: read_program(tmp_path / "p.py")) == []

@@ -17,13 +17,13 @@ def asked(tmp_path, monkeypatch):
     """Ask which parameters a program of some files leaves unread."""
     monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
 
-    def ask(files, params=PARAMS, command=COMMAND, told=None):
+    def ask(files, params=PARAMS, command=COMMAND):
         files = {"train.py": files} if isinstance(files, str) else files
         for name, text in files.items():
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text + "\n", encoding="utf-8")
-        return unread(params, told, read_program(tmp_path / "train.py"), command)
+        return unread(params, read_program(tmp_path / "train.py"), command)
 
     return ask
 

@@ -83,7 +83,11 @@ def test_what_wandb_says_at_the_end_is_not_why_the_program_failed():
     first = classify(3, "no \x1b[31mdata\x1b[0m\n" + WANDB_LAST_WORDS.format("abc"))
     assert first.reason == "exit code 3: no data"
     assert first.signature == classify(3, "no data\n" + WANDB_LAST_WORDS.format("xyz")).signature
-    assert "Find logs" in classify(3, WANDB_LAST_WORDS.format("abc")).reason  # it said nothing itself
+    for line in (WANDB_LAST_WORDS, "[rank0]: wandb: Find logs at: {}\n", "wandb: 🚀 View run at {}\n"):
+        assert classify(3, line.format("abc")).reason == "exit code 3: no output"  # it said nothing itself
+    assert classify(3, "no data wandb: Find logs at: x").reason == "exit code 3: no data"
+    refused = "wandb: ERROR api_key not configured (no-tty)\n" + WANDB_LAST_WORDS.format("abc")
+    assert classify(3, refused).reason == "exit code 3: wandb: ERROR api_key not configured (no-tty)"
     coloured = traceback("KeyError: 1").replace("KeyError", "\x1b[1;35mKeyError\x1b[0m")
     assert classify(1, coloured).reason == "KeyError: 1 (exit code 1)"
 
@@ -94,3 +98,38 @@ def test_whatever_a_log_holds_there_is_one_line_of_reason(status, log):
     assert failure.reason
     assert "\n" not in failure.reason
     assert failure.signature
+
+
+INTERRUPTED = """\
+epoch 1
+Traceback (most recent call last):
+  File "/p/train.py", line 3, in <module>
+    main()
+  File "/p/train.py", line 2, in main
+    {source}
+{mark}KeyboardInterrupt{words}
+wandb: Find logs at: x
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "mark", "words", "kind"),
+    [
+        ("raise KeyboardInterrupt", "", "", FailureKind.PROGRAM),
+        ('raise KeyboardInterrupt("no more")', "    ^^^^^^^^^^^^^\n", ": no more", FailureKind.PROGRAM),
+        ("signal.raise_signal(signal.SIGINT)", "    ^^^^^^\n", "", FailureKind.PROGRAM),
+        ("os.kill(os.getpid(), 2)", "", "", FailureKind.PROGRAM),
+        ("if bad: raise KeyboardInterrupt", "", "", FailureKind.PROGRAM),
+        ("self.praise(x)", "", "", FailureKind.KILLED),
+        ("loss.backward()", "", "", FailureKind.KILLED),
+        ("time.sleep(10)", "    ~~~~~^^^^\n", "", FailureKind.KILLED),
+    ],
+)
+def test_an_interrupt_that_the_program_raises_is_its_error_and_one_from_outside_is_not(source, mark, words, kind):
+    failed = classify(-2, INTERRUPTED.format(source=source, mark=mark, words=words))
+    assert failed.kind is kind
+    if kind is FailureKind.PROGRAM:
+        assert failed == classify(130, INTERRUPTED.format(source=source, mark=mark, words=words))
+        assert failed.reason.startswith(f"KeyboardInterrupt{words}")
+    else:
+        assert "SIGINT" in failed.reason

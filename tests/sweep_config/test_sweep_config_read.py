@@ -251,6 +251,8 @@ def test_items_of_the_command_are_what_wandb_hands_over(written, items):
         ("parameters: {x: {min: 010, max: 20}}", "parameters.x.min"),
         ("parameters: {x: {values: [08, 1]}}", "parameters.x.values[0]"),
         ("parameters: {x: {value: 0o17}}", "parameters.x.value"),
+        ("parameters: {on: {value: 1}}", "parameters.on"),
+        ("parameters: {x: {value: {no: 1}}}", "parameters.x.value.no"),
     ],
 )
 def test_whatever_reads_otherwise_on_wandb_is_warned_of_once_d1(line, place):

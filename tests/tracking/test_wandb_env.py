@@ -93,7 +93,7 @@ def test_an_unmodified_script_gets_its_parameters_and_is_read_while_it_runs(tmp_
     assert tail.run.config == {**PARAMS, "mine": "kept"}
 
 
-def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_path):
+def test_the_environment_has_only_what_was_asked(tmp_path):
     found = wandb_environment(RunCard(run_id="r", group="g"), param_path=tmp_path / "p", directory=tmp_path)
     assert found["WANDB_MODE"] == "offline" and "WANDB_SWEEP_ID" not in found and "WANDB_PROJECT" not in found
     assert "WANDB_SWEEP_ID" in FOREIGN_VARIABLES
@@ -106,10 +106,15 @@ def test_the_environment_never_names_a_sweep_and_has_only_what_was_asked(tmp_pat
     assert all(isinstance(value, str) for value in found.values())
 
 
-def test_a_script_s_own_project_and_id_give_way_only_to_a_project_of_the_sweep_d36(tmp_path):
+def test_without_a_sweeps_id_a_script_s_own_project_and_id_give_way_only_to_a_project_of_the_sweep_d36(tmp_path):
     card, asked = RunCard(run_id="r", group="g"), {"param_path": tmp_path / "p", "directory": tmp_path}
     assert "WANDB_LAUNCH" not in wandb_environment(card, **asked)
     assert wandb_environment(replace(card, project="p"), **asked)["WANDB_LAUNCH"] == "true"
+
+
+def test_a_sweeps_id_makes_runs_what_they_are_under_wandbs_agent(tmp_path):
+    found = wandb_environment(RunCard(run_id="r", sweep_id="s1"), param_path=tmp_path / "p", directory=tmp_path)
+    assert found["WANDB_SWEEP_ID"] == "s1" and "WANDB_LAUNCH" not in found
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)

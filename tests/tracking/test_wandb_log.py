@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -209,6 +210,74 @@ def test_a_script_may_start_several_runs_and_the_last_exit_counts(tmp_path):
     assert [r.values["a"] for r in tail.read()] == [2] and tail.exit_code is None and not tail.settled
     second.unlink()
     assert tail.read() == []
+
+
+def noted(directory, *notes):
+    """Write notes as the hook does: (pid, rank, time, file)."""
+    names = ("pid", "rank", "time", "file")
+    text = "".join(json.dumps(dict(zip(names, map(jsonable, note), strict=True))) + "\n" for note in notes)
+    (directory / "notes").write_text(text)
+    return directory / "notes"
+
+
+def jsonable(value):
+    return str(value) if isinstance(value, Path) else value
+
+
+def whole_run(directory, name, *values, run_id="r", code=0):
+    path = run_file(directory, name)
+    rows = [history(step, a=value) for step, value in enumerate(values)]
+    path.write_bytes(log([sub(17, sub(1, run_id.encode())), *rows, sub(18, varint(8) + bytes([code]))]))
+    return path
+
+
+def values_of(reports):
+    return [report.values["a"] for report in reports]
+
+
+def test_a_later_run_of_a_script_begins_a_new_history(tmp_path):
+    whole_run(tmp_path, "offline-run-1-r", 1, 2, code=1)
+    tail = WandbTail(tmp_path, run_id="r")
+    assert values_of(tail.read()) == [1, 2] and (tail.histories, tail.exit_code) == (1, 1)
+    whole_run(tmp_path, "offline-run-2-r", 3)
+    whole_run(tmp_path, "offline-run-3-r", 4, 5)
+    assert values_of(tail.read()) == [4, 5] and (tail.histories, tail.exit_code) == (3, 0)
+    assert not tail.shared
+
+
+def test_of_processes_that_write_one_run_at_a_time_one_counts_rank_0_if_there_are_ranks(tmp_path):
+    path = whole_run(tmp_path, "offline-run-1-r", 1, 2)
+    began = path.stat().st_mtime
+    other = whole_run(tmp_path, "offline-run-1-r-7", 3)
+    for first, second, counts in (
+        ((1, 0, began - 9, path), (7, 0, began - 5, other), [1, 2]),  # the second began before the first had ended
+        ((1, 1, began - 9, path), (7, 0, began - 5, other), [3]),
+        ((1, 0, began - 9, path), (7, 1, began + 5, other), [1, 2]),
+        ((7, 0, began - 9, path), (7, 0, began - 5, other), [3]),  # one process, one run after the other
+    ):
+        tail = WandbTail(tmp_path, notes=noted(tmp_path, first, second))
+        assert values_of(tail.read(final=True)) == counts
+        assert tail.shared == (first[0] != second[0])
+
+
+def test_a_run_of_another_id_counts_only_when_there_is_no_other_at_the_end(tmp_path):
+    path = whole_run(tmp_path, "offline-run-1-x", 1, run_id="x", code=1)
+    tail = WandbTail(tmp_path, run_id="r", notes=noted(tmp_path, (1, 0, 5.0, None), (1, 0, 5.0, path)))
+    assert tail.read() == [] and tail.run is None
+    assert values_of(tail.read(final=True)) == [1] and (tail.run.run_id, tail.exit_code) == ("x", 1)
+    own = whole_run(tmp_path / "own", "offline-run-1-r", 2)
+    tail = WandbTail(tmp_path, run_id="r", notes=noted(tmp_path, (1, 0, 5.0, path), (2, 0, 6.0, own)))
+    assert values_of(tail.read()) == [2] and (tail.run.run_id, tail.exit_code, tail.shared) == ("r", 0, False)
+    assert tail.read(final=True) == []
+
+
+def test_notes_say_where_runs_are_and_what_they_do_not_name_is_another_programs(tmp_path):
+    whole_run(tmp_path, "offline-run-1-r", 1)
+    elsewhere = whole_run(tmp_path / "else", "offline-run-1-r", 2)
+    assert values_of(WandbTail(tmp_path, notes=noted(tmp_path, (1, 0, 5.0, elsewhere))).read()) == [2]
+    assert values_of(WandbTail(tmp_path, notes=noted(tmp_path, (1, 0, 5.0, ""))).read()) == [1]  # it cannot say
+    (tmp_path / "notes").write_text('no note\n{"pid": 1}\n[]\n')
+    assert values_of(WandbTail(tmp_path, notes=tmp_path / "notes").read()) == [1]
 
 
 def test_a_run_elsewhere_is_found_by_what_the_client_says_of_it(tmp_path):

@@ -67,12 +67,18 @@ def _belongs(pid: int, name: str, variable: str) -> bool:
     return f"{variable}={name}".encode() in _read(pid, "environ").split(b"\0")
 
 
-def family(name: str, variable: str) -> list[int]:
-    """Return the living processes of this host, but not this one, that are `name`'s, and those that descend from them.
+def _others() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
 
-    A sweep within a run marks its own.
-    """
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
+
+def bearers(name: str, variable: str) -> list[int]:
+    """Return the living processes of this host, but not this one, that are `name`'s by mark or variable."""
+    return [pid for pid in _others() if _belongs(pid, name, variable) and _lives(pid)]
+
+
+def family(name: str, variable: str) -> list[int]:
+    """Return the bearers and those that descend from them: a sweep within a run marks its own runs."""
+    pids = _others()
     found = {pid for pid in pids if _belongs(pid, name, variable)}
     fresh = found
     while fresh:

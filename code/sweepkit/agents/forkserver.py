@@ -54,6 +54,7 @@ from sweepkit.agents.warm.program import close_all_files, execute, run, set_envi
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
 from sweepkit.agents.warm.watch import ImportWatch
 from sweepkit.environ import ATTEMPT_ENV
+from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
@@ -396,6 +397,7 @@ class _ForkServer:
             self.request, self.log_start = request, os.fstat(1).st_size
             set_environment(request["env"])
             self.block.show(request["env"], ATTEMPT_ENV)
+            wandb_hook.install()
             atexit.register(self._say_what_was_loaded, self.shelf.names())
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())

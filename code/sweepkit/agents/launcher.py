@@ -25,6 +25,7 @@ from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
+from sweepkit.tracking.wandb_hook import NOTES_ENV
 
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
@@ -179,8 +180,57 @@ class _Learned:
 
     def apply(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return the environment in which a server imports."""
-        merged = {**env, **self.env, ATTEMPT_ENV: None}  # it is no attempt's process
+        merged = {**env, **self.env, ATTEMPT_ENV: None, NOTES_ENV: None}  # it is no attempt's process
         return {name: value for name, value in merged.items() if value is not None}
+
+
+class HostLauncher:
+    """Start attempts on this host: through one fork server for each interpreter that they name; thread-safe.
+
+    Args:
+        log: As of `LocalLauncher`; the servers of other interpreters write beside it.
+        options: The other arguments of `LocalLauncher`, the same for all.
+    """
+
+    def __init__(self, *, log: Path, **options: Any) -> None:
+        self._log = log
+        self._options = options
+        self._lock = threading.Lock()
+        self._closed = False
+        self._launchers: dict[str, LocalLauncher] = {"": LocalLauncher(log=log, **options)}
+        self._of: dict[str, LocalLauncher] = {}
+
+    def _launcher_of(self, interpreter: str) -> "LocalLauncher":
+        with self._lock:
+            if self._closed:
+                raise LaunchError("the launcher is closed")
+            if interpreter not in self._launchers:
+                log = self._log.with_name(f"{self._log.stem}_{len(self._launchers)}{self._log.suffix}")
+                self._launchers[interpreter] = LocalLauncher(log=log, interpreter=interpreter, **self._options)
+            return self._launchers[interpreter]
+
+    def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
+        """Start an attempt; see `LocalLauncher.submit`."""
+        launcher = self._launcher_of(spec.warm.python if spec.warm is not None else "")
+        self._of[spec.attempt_id] = launcher
+        return launcher.submit(spec)
+
+    def signal(self, attempt: str, number: int) -> bool:
+        """Signal an attempt; see `LocalLauncher.signal`."""
+        launcher = self._of.get(attempt)
+        return launcher is not None and launcher.signal(attempt, number)
+
+    def renew(self, ends: Mapping[str, float]) -> None:
+        """Let attempts run until then; see `LocalLauncher.renew`."""
+        for launcher in list(self._launchers.values()):
+            launcher.renew(ends)
+
+    def close(self) -> None:
+        """End every attempt that still runs."""
+        with self._lock:
+            self._closed = True
+        for launcher in self._launchers.values():
+            launcher.close()
 
 
 class LocalLauncher:
@@ -193,6 +243,7 @@ class LocalLauncher:
         env: Variables of the fork server beside the agent's own: what libraries read once, when they are imported
             (thread counts), must be there before a fork.
         owner: Identity of the agent, by which the next one finds the fork server after a crash.
+        interpreter: The Python whose processes the attempts are, absolute; "" for the one that runs us.
         notify: Called with one line when something worth knowing happens (warm, cold and why, server replaced).
     """
 
@@ -205,7 +256,9 @@ class LocalLauncher:
         env: Mapping[str, str] | None = None,
         owner: str = "",
         notify: Callable[[str], None] = lambda _: None,
+        interpreter: str = "",
     ) -> None:
+        self._interpreter = interpreter or python()
         self._log = log
         self._preload = preload
         self._cold = cold
@@ -236,7 +289,7 @@ class LocalLauncher:
         boot = _BOOT.format(room=str(CODE_DIR / "sweepkit"), fd=theirs.fileno(), asked=sorted(self._learned.env))
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                [python(), "-c", boot],
+                [self._interpreter, "-c", boot],
                 pass_fds=[theirs.fileno()],
                 env=self._learned.apply({**self._first.env, **self._env}),
                 cwd=self._first.cwd if os.path.isdir(self._first.cwd) else None,
@@ -489,7 +542,7 @@ def await_fork_server(owner: str, *, timeout_s: float = 12.0) -> None:
             is thawed to end: thawed by somebody else it might start first what it was asked to.
     """
     deadline = time.monotonic() + timeout_s
-    while pids := descent.family(owner, descent.OWNER_ENV):
+    while pids := descent.bearers(owner, descent.OWNER_ENV):
         if time.monotonic() > deadline:
             descent.kill_family(owner, descent.OWNER_ENV)
             return

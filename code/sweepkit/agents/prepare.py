@@ -29,7 +29,14 @@ from sweepkit.paths import SweepPaths, python
 from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import (
+    FOREIGN_VARIABLES,
+    RunCard,
+    hook_environment,
+    wandb_environment,
+    write_parameters,
+)
+from sweepkit.tracking.wandb_file import WandbTail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,11 @@ class Workplace:
     cwd: str
     base_config: str | None
     inherited: Mapping[str, str]
+
+    @property
+    def sweep(self) -> str:
+        """Return the sweep's name as its folder has it."""
+        return self.paths.root.name.removeprefix("sweep_")
 
 
 def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = False) -> AttemptSpec:
@@ -102,11 +114,10 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         for name, value in place.inherited.items()
         if not name.startswith("SWEEPKIT_") and name not in FOREIGN_VARIABLES
     }
-    project = place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
-    sweep, naming = place.paths.root.name.removeprefix("sweep_"), place.spec.extensions.wandb
+    naming = place.spec.extensions.wandb
     env.update(
         wandb_environment(
-            run_card(place.spec, sweep, attempt.run, project=project, entity=place.spec.entity or ""),
+            run_card(place.spec, place.sweep, attempt.run, project=_project(place), entity=place.spec.entity or ""),
             param_path=parameters,
             directory=place.paths.wandb_dir(attempt.run.run_id, attempt.attempt_id),
             mode=None if naming is None else naming.mode,
@@ -116,6 +127,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     env.update(
         isolating_environment(attempt.attempt_id, slot.index, cache=place.paths.cache, inherited=place.inherited)
     )
+    env |= hook_environment(place.paths.wandb_notes(attempt.attempt_id), env)
     env[ATTEMPT_ENV] = attempt.attempt_id
     env[REPORT_FILE_ENV] = str(place.paths.reports(attempt.attempt_id))
     env[RUN_DIR_ENV] = str(run_dir)
@@ -142,15 +154,41 @@ def seed_of_attempt(place: Workplace, attempt: Attempt) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+def wandb_tail(place: Workplace, run: RunRecord, attempt_id: str) -> WandbTail:
+    """Return the reader of what an attempt's program logs to W&B."""
+    paths, card = place.paths, run_card(place.spec, place.sweep, run, project=_project(place))
+    return WandbTail(
+        paths.wandb_dir(run.run_id, attempt_id),
+        notes=paths.wandb_notes(attempt_id),
+        log=paths.log(attempt_id),
+        cwd=place.cwd,
+        run_id=run.run_id if card.sweep_id or card.project else None,  # else a program may give its run an id
+    )
+
+
+def _project(place: Workplace) -> str:
+    return place.spec.project or place.inherited.get("WANDB_PROJECT") or ""
+
+
+def name_of_run(place: Workplace, run: RunRecord) -> str:
+    """Return the name of a run whose program does not give it another one."""
+    return run_card(place.spec, place.sweep, run).name
+
+
 def run_card(spec: SweepSpec, sweep: str, run: RunRecord, *, project: str = "", entity: str = "") -> RunCard:
-    """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise."""
+    """Return how a run appears in W&B: in its sweep's group, unless `sweepkit.wandb` says otherwise.
+
+    Its name is the one rule for it: what its program called it, else the sweep's template, else `RunRecord.name`.
+    """
     naming = spec.extensions.wandb or WandbNaming()
+    template = naming.name or ""
     return RunCard(
         run_id=run.run_id,
         group=sweep if naming.group is None else naming.group.format(sweep=sweep),
         project=project,
         entity=entity,
-        name=(naming.name or "").format(sweep=sweep, run_id=run.run_id, number=run.number),
+        name=run.outcome.get("name") or template.format(sweep=sweep, run_id=run.run_id, number=run.number) or run.name,
+        sweep_id="" if naming.sweep_id is False else run.sweep_id,
         job_type=naming.job_type or "",
         tags=tuple(naming.tags),
     )

@@ -58,6 +58,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
     result = {
         "run_id": run.run_id,
         "number": run.number,
+        "name": run.name,
         "sweep_params": run.params,
         "state": run.state.value,
         "reason": run.reason,

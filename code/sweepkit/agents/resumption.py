@@ -11,21 +11,20 @@ Source: W&B's documentation, "Resume preemptible Sweeps runs"; the client's `Run
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sweepkit.agents.prepare import Workplace, wandb_tail
 from sweepkit.model.records import Attempt, Report
-from sweepkit.paths import SweepPaths
-from sweepkit.tracking.wandb_file import WandbTail
 
 
-def preempted_attempt(paths: SweepPaths, attempt: Attempt, *, cwd: str = "") -> str | None:
+def preempted_attempt(place: Workplace, attempt: Attempt) -> str | None:
     """Return the id of the attempt that this one resumes, None when it begins anew.
 
-    It is the last earlier one that began a W&B run, if that run was marked as preempting. `cwd` is where programs run.
+    It is the last earlier one that began a W&B run, if that run was marked as preempting.
     """
     run_id = attempt.run.run_id
     for ordinal in range(attempt.ordinal - 1, 0, -1):
         earlier = f"{run_id}-{ordinal}"
-        tail = WandbTail(paths.wandb_dir(run_id, earlier), log=paths.log(earlier), cwd=cwd)
-        tail.read()
+        tail = wandb_tail(place, attempt.run, earlier)
+        tail.read(final=True)
         if tail.run is not None:
             return earlier if tail.preempting else None
     return None

@@ -1,16 +1,18 @@
 """Which commands can run in a fork of a warm interpreter, and why the others cannot.
 
-A fork is a process of the interpreter that runs us, in the environment whose packages it has, with the options that it
-was started with. A command that means exactly this can be forked: the interpreter by any of its names, a script whose
-first line names it (`./train.py`, and so `torchrun`, `accelerate`, `deepspeed`, which are such scripts), a module.
-Everything else is executed as it stands, and the reason is told.
+A command that starts a Python interpreter on a script or a module can be forked: the interpreter by any of its names, a
+script whose first line names it (`./train.py`, and so `torchrun`, `accelerate`, `deepspeed`, which are such scripts).
+The interpreter may be another one than ours, of an environment of its own: a fork server needs nothing but its standard
+library. Everything else is executed as it stands, and the reason is told.
 """
 
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from sweepkit.paths import python
@@ -20,7 +22,8 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 # What installers write for an interpreter whose path has blanks or is too long for the kernel.
 _EXEC_LINE = re.compile(r"'''exec' \"?(?P<python>/[^\"]+?)\"? \"\$0\" \"\$@\"")
 _LONGEST_HEAD = 4096  # bytes that are read of a program
-_ANOTHER = "another interpreter than sweepkit's ({}), which ${{interpreter}} stands for"
+_NO_SERVER = "no Python of version 3.9 or later that could be forked"
+_CAN_SERVE = "import sys, ctypes, resource; sys.exit(not (sys.version_info >= (3, 9) and sys.platform == 'linux'))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +34,13 @@ class WarmProgram:
         script: The script as its interpreter would be given it, or None for a module.
         module: Name for `python -m`, or None.
         args: What follows it on the command line.
+        python: The interpreter, absolute; "" for the one that runs us.
     """
 
     script: str | None
     module: str | None
     args: tuple[str, ...]
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +91,14 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     name = words[0]
     found = _executable(name, env=env, cwd=cwd)
     if found is None:
-        return CommandStart(fresh=f"{name} is not a Python program", missing=_why_missing(name, cwd))
+        told = _why_missing(name, cwd)
+        return CommandStart(fresh=told, missing=told)
     if is_this_python(found):
         return _of_python(words[1:], cwd)
     if _PYTHON.fullmatch(os.path.basename(name)):
-        return CommandStart(fresh=f"{_shown(name, found)} is {_ANOTHER.format(python())}")
+        if can_serve(found):
+            return _of_python(words[1:], cwd, found)
+        return CommandStart(fresh=f"{_shown(name, found)} is {_NO_SERVER}")
     interpreter = _shebang(found)
     if not interpreter or not _PYTHON.fullmatch(os.path.basename(interpreter[0])):
         return CommandStart(fresh=f"{name} is not a Python program")
@@ -98,22 +106,22 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     if reached is None:
         told = f"the first line of {found} names {interpreter[0]}, which this host does not have"
         return CommandStart(fresh=told, missing=told)
-    if not is_this_python(reached):
-        shown = f"{_shown(name, found)} runs with {reached}"
-        return CommandStart(fresh=f"{shown}, {_ANOTHER.format(python())}")
+    if not is_this_python(reached) and not can_serve(reached):
+        return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}")
     script = name if "/" in name else found
-    return _of_python([*interpreter[1:], script, *words[1:]], cwd)
+    foreign = "" if is_this_python(reached) else reached
+    return _of_python([*interpreter[1:], script, *words[1:]], cwd, foreign)
 
 
-def _of_python(words: list[str], cwd: str) -> CommandStart:
-    """Return how what follows the interpreter on a command line is started."""
+def _of_python(words: list[str], cwd: str, interpreter: str = "") -> CommandStart:
+    """Return how what follows an interpreter on a command line is started; "" is the one that runs us."""
     while words and words[0] == "-u":  # a fork is unbuffered anyway
         words = words[1:]
     if not words:
         return CommandStart(fresh="python is given no program", missing="python is given no program")
     first = words[0]
     if first == "-m" and len(words) > 1:
-        return CommandStart(warm=WarmProgram(script=None, module=words[1], args=tuple(words[2:])))
+        return CommandStart(warm=WarmProgram(script=None, module=words[1], args=tuple(words[2:]), python=interpreter))
     if first.startswith("-"):
         return CommandStart(fresh=f"python is given {first}, which only a fresh process can honour")
     file = os.path.join(cwd, first)
@@ -127,7 +135,7 @@ def _of_python(words: list[str], cwd: str) -> CommandStart:
     if shell and not any("python" in word for word in shell) and "python" not in _second_line(head):
         told = f"python is to run {first}, but its first line says that {shell[0]} shall"
         return CommandStart(fresh=told, missing=told)
-    return CommandStart(warm=WarmProgram(script=first, module=None, args=tuple(words[1:])))
+    return CommandStart(warm=WarmProgram(script=first, module=None, args=tuple(words[1:]), python=interpreter))
 
 
 def _executable(name: str, *, env: Mapping[str, str], cwd: str) -> str | None:
@@ -139,6 +147,15 @@ def _executable(name: str, *, env: Mapping[str, str], cwd: str) -> str | None:
         return shutil.which(name, path=env.get("PATH", os.defpath))
     path = os.path.abspath(os.path.join(cwd, name))
     return path if os.path.isfile(path) and os.access(path, os.X_OK) else None
+
+
+@cache
+def can_serve(path: str) -> bool:
+    """Return whether another interpreter than ours can run a fork server: asked of it once, by starting it."""
+    try:
+        return subprocess.run([path, "-c", _CAN_SERVE], capture_output=True, timeout=20, check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def is_this_python(path: str) -> bool:

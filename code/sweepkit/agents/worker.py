@@ -27,7 +27,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
-from sweepkit.agents.prepare import prepare, seed_of_attempt
+from sweepkit.agents.prepare import name_of_run, prepare, seed_of_attempt, wandb_tail
 from sweepkit.agents.results import log_tail
 from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
@@ -40,7 +40,6 @@ from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
-from sweepkit.tracking.wandb_file import WandbTail
 
 _KEPT_LOG_CHARS = 2_000
 
@@ -67,7 +66,9 @@ class Execution:
         self.objectives: dict[str, list[float]] = {metric.name: [] for metric in context.spec.metrics}
         paths, name = context.place.paths, attempt.attempt_id
         self.tail = ReportTail(paths.reports(name))
-        self.wandb = WandbTail(paths.wandb_dir(attempt.run.run_id, name), log=paths.log(name), cwd=context.place.cwd)
+        self.wandb = wandb_tail(context.place, attempt.run, name)
+        self.histories = 0  # of W&B's, as far as their rows are known here
+        self.begins_anew = False
         self.resumption: Resumption | None = None
         self.direct = False
         self.seq = 0
@@ -101,7 +102,7 @@ class Execution:
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
-        earlier = preempted_attempt(self.context.place.paths, self.attempt, cwd=self.context.place.cwd)
+        earlier = preempted_attempt(self.context.place, self.attempt)
         if earlier is not None:
             run, store = self.attempt.run, self.context.store
             reports = self.context.retry_while_unavailable(lambda: store.reports(run.run_id, attempt_id=earlier))
@@ -176,13 +177,15 @@ class Execution:
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
-        self.fenced = True
         self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
+        if not self.fenced:
+            kill_leftovers(self.attempt.attempt_id)  # at once: the fork server may be frozen
+        self.fenced = True
 
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
         fresh = self._collect(final=final)
-        if self.unsent and not self.fenced:
+        if (self.unsent or self.begins_anew) and not self.fenced:
             self._send()
         for report in fresh:
             self._judge(report)
@@ -191,8 +194,11 @@ class Execution:
         """Return what was reported since the last call, numbered; it waits in `unsent` for the record."""
         fresh = self.tail.read(final=final)
         self.direct = self.direct or bool(fresh)
-        logged = self.wandb.read()
+        logged = self.wandb.read(final=final)
+        if final and self.wandb.shared:
+            self.context.warn_once("several processes wrote one W&B run; only the first's, or rank 0's, counts")
         if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
+            self._begin_anew()
             fresh = logged
         if self.resumption is not None:
             fresh = self.resumption.follow(fresh)
@@ -205,6 +211,17 @@ class Execution:
         for report in numbered:
             self._note_objectives(report)
         return numbered
+
+    def _begin_anew(self) -> None:
+        """Forget what was reported when the program began a further W&B run: its history is the run's, as at W&B."""
+        if self.wandb.histories == self.histories:
+            return
+        if self.histories and self.seq and not self.direct:
+            self.unsent, self.seq, self.begins_anew, self.newest = [], 0, True, None
+            for history in self.objectives.values():
+                history.clear()
+            self.context.runs.begin(self.attempt.run)
+        self.histories = self.wandb.histories
 
     def _note_objectives(self, report: Report) -> None:
         """Take in what a report says of several objectives; their newest value is a bad one when there is one."""
@@ -227,6 +244,9 @@ class Execution:
 
     def _deliver(self) -> None:
         """Record what is unsent. Raises FencedError, StoreError."""
+        if self.begins_anew:
+            self.context.store.begin_anew(self.attempt)
+            self.begins_anew = False
         if self.unsent:
             goal = self.context.spec.metric.goal if self.context.spec.metric else None
             self.context.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
@@ -277,7 +297,7 @@ class Execution:
         self._collect(final=True)
         self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
         with contextlib.suppress(FencedError):
-            if self.unsent:
+            if self.unsent or self.begins_anew:
                 self._send()
             self._record(ended)
 
@@ -376,6 +396,7 @@ class Execution:
 
     def _measures(self, ended: Exited) -> dict[str, Any]:
         return {
+            **self._name(),
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
             "duration_s": self.took_s,
@@ -392,6 +413,12 @@ class Execution:
             **self._vector(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
+
+    def _name(self) -> dict[str, Any]:
+        """Return the run's name when it is not the one that follows from its id: the program's own, or a template's."""
+        run, own = self.attempt.run, self.wandb.run
+        name = (own.name if own else "") or name_of_run(self.context.place, run)
+        return {} if name == run.name and "name" not in run.outcome else {"name": name}
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}

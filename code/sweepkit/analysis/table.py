@@ -79,6 +79,7 @@ class Row:
         facts: Host, device and so on, as recorded.
         configuration: What its configuration is known by (`model.configurations.configuration_key`).
         seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
+        name: Its name for people; "" when nobody knows.
     """
 
     number: int
@@ -97,6 +98,7 @@ class Row:
     facts: Mapping[str, Any] = field(default_factory=dict)
     configuration: Hashable | None = None
     seeds: int = 1
+    name: str = ""
 
     def objective(self, index: int) -> float | None:
         """Return the value of a metric by its place in the table's."""
@@ -384,4 +386,5 @@ def _row(
         order=run.ended_at if run.ended_at is not None else math.inf,
         facts=run.outcome,
         configuration=configuration_key(run, seed_parameter),
+        name=run.name,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 
 
@@ -98,6 +99,11 @@ class RunRecord:
     ended_at: float | None = None
     outcome: Mapping[str, Any] = field(default_factory=dict)
     change: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return its name for people: what its last attempt was called, else what W&B would have made up for it."""
+        return str(self.outcome.get("name") or run_name(self.run_id, self.number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

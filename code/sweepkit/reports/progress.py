@@ -245,6 +245,7 @@ class JsonView:
             "event": "run_started" if isinstance(event, RunStarted) else "run_ended",
             "run_id": run.run_id,
             "number": run.number,
+            "name": run.name,
             "params": dict(run.params),
         }
         if isinstance(event, RunStarted):

@@ -94,6 +94,7 @@ def table_html(table: RunTable) -> str:
     names = [
         "#",
         "run",
+        "name",
         "state",
         *(m.name for m in table.metrics),
         *(c.name for c in columns),
@@ -122,6 +123,7 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
     cells = [
         _cell(str(row.number), row.number),
         _cell(row.run_id),
+        _cell(row.name),
         f'<td class="{row.state.value}">{row.state.value}</td>',
     ]
     for index in range(len(table.metrics)):

@@ -29,7 +29,7 @@ STATE_STYLES = {  # in a terminal
     RunState.RUNNING: "cyan",
 }
 
-_HEAD = ("number", "run_id", "state", "value", "configuration", "mean")
+_HEAD = ("number", "run_id", "name", "state", "value", "configuration", "mean")
 
 
 def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -85,6 +85,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
         {
             "number": run.number,
             "run_id": run.run_id,
+            "name": run.name,
             "state": run.state.value,
             **(
                 {f"objective.{name}": value for name, value in values_row(run, spec)["values"].items()}

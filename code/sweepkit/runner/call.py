@@ -9,7 +9,7 @@ from typing import Protocol
 from sweepkit.agents.agent import Finish, release_all
 from sweepkit.agents.gpu_memory import make_gate
 from sweepkit.agents.identity import agent_identity
-from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError
@@ -82,7 +82,7 @@ class Call:
         self.slots = slots
         self.schedule = schedule or StartSchedule()
         self.notes = list(notes)
-        self.launcher: LocalLauncher | None = None
+        self.launcher: HostLauncher | None = None
         self.cold = options.cold
         self.interrupts = Interrupts()
         self.screen = Screen() if sys.stdout.isatty() and not options.json else None
@@ -123,7 +123,7 @@ class Call:
         if self.uploads is not None:
             self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
         first = self.sessions[0]
-        self.launcher = LocalLauncher(
+        self.launcher = HostLauncher(
             log=first.paths.logs / "forkserver.log",
             preload=tuple(dict.fromkeys(name for item in self.sessions for name in item.spec.extensions.preload)),
             cold=self.cold,

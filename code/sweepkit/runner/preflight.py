@@ -1,7 +1,7 @@
 """What the first finished run tells about mistakes that no check of the YAML can find."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweepkit.model.objectives import OUTCOME, RUNTIME
@@ -13,7 +13,7 @@ from sweepkit.sweep_config.sweep import SweepSpec
 
 
 def first_run_warnings(
-    spec: SweepSpec, run: RunRecord, messages: Mapping[str, Any], source: ProgramSource
+    spec: SweepSpec, run: RunRecord, messages: Mapping[str, Any], source: Callable[[], ProgramSource]
 ) -> list[str]:
     """Return one sentence for a metric that was never logged and for each parameter that nothing read.
 
@@ -21,7 +21,7 @@ def first_run_warnings(
         spec: The sweep.
         run: A run that ended.
         messages: What the program told besides metrics; `_sweepkit_read` lists the parameters that it used.
-        source: The program's source; without `_sweepkit_read` it shows which parameters nothing can have read.
+        source: Reads the program's source; without `_sweepkit_read` it shows which parameters nothing can have read.
     """
     warnings = []
     names = sorted(run.last_metrics)
@@ -33,7 +33,11 @@ def first_run_warnings(
         told = f"it logged {', '.join(names)}" if names else "it logged nothing"
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.append(f"metric {metric.name!r} was never logged by run {run.run_id}: {told}{hint}")
-    left = unread(dotted(run.params), messages.get("_sweepkit_read"), source, spec.command)
+    used, parameters = messages.get("_sweepkit_read"), dotted(run.params)
+    if isinstance(used, list):
+        left = [name for name in parameters if name not in used]
+    else:
+        left = unread(parameters, source(), spec.command)
     if left:
         warnings.append(f"the program never read {', '.join(left)}: every value of it gives the same run")
     return warnings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.context import AgentContext, AgentSettings
-from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
@@ -92,7 +92,7 @@ class Session:
         self._start_mirror()
         self.view.open()
 
-    def start(self, launcher: LocalLauncher) -> Agent:
+    def start(self, launcher: HostLauncher) -> Agent:
         """Return the agent, ready to work; show the sweep."""
         context = AgentContext(
             store=self.store,
@@ -169,7 +169,7 @@ class Session:
             return
         if not self._checked_first_run and event.run.state is not RunState.FAILED:
             self._checked_first_run = True
-            for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.source()):
+            for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.source):
                 self.view(Notice(text=warning, warning=True))
         if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
             self._table_written_at = time.monotonic()

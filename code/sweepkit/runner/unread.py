@@ -42,17 +42,14 @@ _SHOWS = frozenset({"print", "pprint", "log", "info", "debug", "warning", "len",
 _COPIES = frozenset({"dict", "copy", "deepcopy", "Namespace", "SimpleNamespace"})
 
 
-def unread(params: Mapping[str, Any], told: Any, source: ProgramSource, command: Sequence[str]) -> list[str]:
+def unread(params: Mapping[str, Any], source: ProgramSource, command: Sequence[str]) -> list[str]:
     """Return the parameters that the program surely did not use, by their dotted names.
 
     Args:
         params: The run's parameters by dotted name.
-        told: The names that the program says it used, or anything else when it says nothing.
         source: The program's source.
         command: The items of the sweep's command.
     """
-    if isinstance(told, list):
-        return [name for name in params if name not in told]
     if not source.trees or source.unknown or not source.installed <= _INNOCENT:
         return []
     if any("${args_json" in item for item in command) or _READERS.search(source.text):

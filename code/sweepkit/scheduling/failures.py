@@ -8,7 +8,7 @@
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
 | killed | a signal that the agent did not send, or an end that nobody saw |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
-| program error | everything else |
+| program error | everything else, a KeyboardInterrupt that the program itself raises too |
 
 Only the exception at the end of the log counts: a program may have answered an earlier one.
 """
@@ -33,8 +33,14 @@ _SIGNAL_NAMES = {
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
 _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
+_RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_WANDB_LINE = "wandb:"  # what W&B's client says at the end of a run, after the program's own last words
+# What W&B's client says at the end of a run, after the program's own last words and perhaps on their line; "[rank0]: "
+# is torchrun's. Of it only an error can be why a program failed.
+_WANDB_LINE = re.compile(
+    r"(^(\[[^\]]*\]:?)?\s*|(?=wandb: .{0,3}(Find logs at|View run|You can sync|Synced ))) *wandb:.*$"
+)
+_WANDB_ERROR = re.compile(r"\bwandb: +(ERROR|CRITICAL)\b")
 
 
 class FailureKind(StrEnum):
@@ -108,6 +114,10 @@ def classify(status: int | None, log_tail: str) -> Failure:
     error, place = last_exception(log_tail)
     reason = failure_reason(status, log_tail)
     lines = [line.strip() for line in _last_words(log_tail)]
+    if status in (-2, 130) and _raised_interrupt(log_tail):
+        # Python ends itself by SIGINT then, whether the program raised it or somebody else sent the signal.
+        reason = f"{error[:300]}, raised by the program itself"
+        return Failure(kind=FailureKind.PROGRAM, reason=reason, signature=f"KeyboardInterrupt {place}")
     if status < 0:
         kind = FailureKind.PROGRAM if -status in _OWN_SIGNALS else FailureKind.KILLED
         return Failure(kind=kind, reason=reason, signature=f"signal {-status}")
@@ -133,15 +143,26 @@ def last_exception(log_tail: str) -> tuple[str, str]:
     return frames[end], places[-1] if places else ""
 
 
+def _raised_interrupt(log_tail: str) -> bool:
+    """Return whether the log ends with a KeyboardInterrupt that a line of the program raises."""
+    if not last_exception(log_tail)[0].startswith("KeyboardInterrupt"):
+        return False
+    lines = [line.strip() for line in _COLOUR.sub("", log_tail).splitlines()]
+    end = max(at for at, line in enumerate(lines) if line.startswith("KeyboardInterrupt"))
+    sources = [line for line in lines[:end] if line.strip("^~ ")]  # below a source line Python marks the part meant
+    return bool(sources) and _RAISES.search(sources[-1]) is not None
+
+
 def _without_numbers(text: str) -> str:
     """Return a message without what differs between two alike failures: numbers, addresses."""
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)[:300]
 
 
 def _last_words(log_tail: str) -> list[str]:
-    """Return the lines of a log without colours and without W&B's own, unless there are only those."""
-    lines = [line for line in _COLOUR.sub("", log_tail).splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith(_WANDB_LINE)] or lines
+    """Return the lines of a log without colours and without W&B's own; its errors when there are no others."""
+    lines = _COLOUR.sub("", log_tail).splitlines()
+    own = [line for line in (_WANDB_LINE.sub("", line).rstrip() for line in lines) if line.strip()]
+    return own or [line for line in lines if _WANDB_ERROR.search(line)]
 
 
 def failure_reason(status: int, log_tail: str) -> str:

@@ -135,6 +135,13 @@ class Store(Protocol):
         """
         ...
 
+    def begin_anew(self, attempt: Attempt) -> None:
+        """Forget the attempt's reports: what its program reports from now on is the run's whole history.
+
+        Raises FencedError. Their `seq` begins at 0 again.
+        """
+        ...
+
     def finish(
         self,
         attempt: Attempt,

@@ -307,6 +307,18 @@ class SqlStore:
 
         self._try(work)
 
+    def begin_anew(self, attempt: Attempt) -> None:
+        """Forget the attempt's reports; see `Store.begin_anew`. Raises FencedError."""
+
+        def work(connection: sa.Connection) -> None:
+            change, _ = writes.bump(connection, attempt.run.sweep_id)
+            if connection.execute(q.FENCED_RUN, writes.fence(attempt)).first() is None:
+                raise writes.fenced(attempt)
+            update = writes.drop_reports(connection, attempt)
+            connection.execute(q.REPORTED_RUN, {"b_run": attempt.run.run_id, **update, "change": change})
+
+        self._try(work)
+
     def finish(
         self,
         attempt: Attempt,

@@ -150,6 +150,7 @@ ATTEMPTS_OF_RUN = sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == b("b_run")).ord
 INSERT_REPORT = sa.insert(REPORTS)
 INSERT_CHUNK = sa.insert(HISTORY_CHUNKS)
 DROP_CHUNKS = sa.delete(HISTORY_CHUNKS).where(HISTORY_CHUNKS.c.attempt_id == b("b_attempt"))
+DROP_REPORTS = sa.delete(REPORTS).where(REPORTS.c.attempt_id == b("b_attempt"))
 KNOWN_SEQS = sa.select(REPORTS.c.seq).where(
     REPORTS.c.attempt_id == b("b_attempt"), REPORTS.c.seq.in_(b("b_seqs", expanding=True))
 )

@@ -228,6 +228,13 @@ def rebuild_reports(
     return append_reports(connection, attempt, empty, reports, metric)
 
 
+def drop_reports(connection: sa.Connection, attempt: Attempt) -> dict[str, Any]:
+    """Delete an attempt's reports; return the run's columns without them."""
+    for statement in (q.DROP_CHUNKS, q.DROP_REPORTS):
+        connection.execute(statement, {"b_attempt": attempt.attempt_id})
+    return {"history": "", "n_chunks": 0, "next_seq": 0, "best_metrics": "{}", "last_metrics": "{}"}
+
+
 def report_record(row: Any) -> Report:
     """Return a row of `reports` as a value."""
     return Report(seq=row.seq, values=records.load(row.metrics), step=row.step, time=row.reported_at)

@@ -57,7 +57,7 @@ def reads_as_number(value: Any) -> bool:
     return True
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """Return what a scalar is, in words."""
     if isinstance(value, NoValue):
         return value.kind
@@ -125,7 +125,7 @@ class Checker:
         elif theirs is not None and is_number(value) and isinstance(theirs, str):
             self.numbers_here[path] = theirs
         elif theirs is not None:
-            told = f"{value} is {_described(value)} here (YAML 1.2), W&B's reader takes it for {_described(theirs)}"
+            told = f"{value} is {described(value)} here (YAML 1.2), W&B's reader takes it for {described(theirs)}"
             self.warn(path, told)
 
     def known_keys(self, node: Mapping[str, Any], path: KeyPath, known: Sequence[str], owner: str) -> None:

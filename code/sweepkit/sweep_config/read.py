@@ -15,7 +15,7 @@ from sweepkit.errors import Problem, SpecError
 from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
-from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.checker import Checker, described
 from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.parameters import read_space
@@ -241,6 +241,11 @@ def _tell_of_readers(check: Checker) -> None:
     for path in check.document.yaml11:
         if path[:1] != ("sweepkit",) and path not in check.taken and path not in check.warned:
             check.warn_of_readers(path, _at(check.document.data, path))
+    for path, theirs in check.document.keys11.items():
+        if path[:1] != ("sweepkit",):
+            check.warn(
+                path, f"the key {path[-1]} is a string here, W&B's reader takes it for {described(theirs)}; quote it"
+            )
 
 
 def _at(data: Any, path: KeyPath) -> Any:

@@ -164,6 +164,7 @@ class WandbNaming:
         mode: "online": every run is sent to a W&B server while it logs. "offline": our trainer too records every run
             with W&B. "disabled": no run is recorded, and what a program tells through `wandb.log` alone is not seen.
             None: programs decide.
+        sweep_id: False: runs have no `wandb.run.sweep_id`, and `wandb sync` takes their folders. None: our id of it.
     """
 
     group: str | None = None
@@ -171,6 +172,7 @@ class WandbNaming:
     job_type: str | None = None
     tags: tuple[str, ...] = ()
     mode: str | None = None
+    sweep_id: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

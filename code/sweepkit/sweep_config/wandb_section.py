@@ -35,7 +35,8 @@ def read_wandb_naming(check: Checker, node: Any, path: KeyPath) -> WandbNaming |
     for index, tag in enumerate(tags):
         if "," in tag or not tag.strip():
             check.refuse((*path, "tags", index), "a tag must not be empty or hold a comma", got=tag)
-    return WandbNaming(**texts, tags=tags, mode=check.choice(node, path, "mode", _MODES))
+    mode, sweep_id = check.choice(node, path, "mode", _MODES), check.boolean(node, path, "sweep_id")
+    return WandbNaming(**texts, tags=tags, mode=mode, sweep_id=sweep_id)
 
 
 def _template_fault(text: str, known: Sequence[str]) -> str:

@@ -65,6 +65,7 @@ class Document:
         problems: What was wrong and left out or replaced by its text, in order of lines.
         bad: The paths of those problems; nothing more should be said about them.
         yaml11: By path, what W&B's reader takes a plain scalar for, where it differs.
+        keys11: By path, what W&B's reader takes a key for that is a string here (`on`).
         yaml12: By path, the number that YAML 1.2 takes a plain scalar for which is a string here and at W&B (`08`).
     """
 
@@ -73,6 +74,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
     bad: frozenset[KeyPath] = frozenset()
     yaml11: dict[KeyPath, Plain] = field(default_factory=dict)
+    keys11: dict[KeyPath, Plain] = field(default_factory=dict)
     yaml12: dict[KeyPath, int] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int | None:
@@ -170,6 +172,7 @@ def parse(text: str, *, where: str = "", may_be_empty: bool = False) -> Document
         problems=problems,
         bad=frozenset(builder.bad),
         yaml11=builder.yaml11,
+        keys11=builder.keys11,
         yaml12=builder.yaml12,
     )
 
@@ -261,6 +264,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.bad: set[KeyPath] = set()
         self.yaml11: dict[KeyPath, Plain] = {}
+        self.keys11: dict[KeyPath, Plain] = {}
         self.yaml12: dict[KeyPath, int] = {}
         self._open: set[int] = set()  # ids of the collections being built: an alias to one of them is a cycle
         self._count = 0
@@ -348,6 +352,8 @@ class _Builder:
         if _suffix(node) != "str":
             self._refuse(node, (*path, text), "a key must be a string", got=text or "nothing", hint=f'write "{text}"')
             return None
+        if _is_plain(node) and not isinstance(theirs := read_yaml11(text), str):
+            self.keys11[*path, text] = theirs
         return text
 
     def _scalar(self, node: Any, path: KeyPath) -> Any:
@@ -384,13 +390,18 @@ class _Builder:
 
     def _note(self, node: Any, path: KeyPath, value: Any) -> None:
         """Remember a plain scalar that W&B's reader, or YAML 1.2 itself, reads otherwise."""
-        if node.style is not None or not isinstance(node.ctag, _Implicit):
+        if not _is_plain(node):
             return
         theirs = read_yaml11(node.value)
         if type(theirs) is not type(value) or theirs != value:
             self.yaml11[path] = theirs
         elif isinstance(value, str) and _CORE_INT.fullmatch(value):
             self.yaml12[path] = _int(value)
+
+
+def _is_plain(node: Any) -> bool:
+    """Return whether a scalar stands without quotes and tag, so that each reader resolves it by its own rules."""
+    return node.style is None and isinstance(node.ctag, _Implicit)
 
 
 def _shown_tag(tag: str) -> str:

@@ -1,8 +1,9 @@
 """How an unmodified W&B script gets its parameters: an environment and a parameter file, as `wandb agent` gives them.
 
 `wandb.init()` reads WANDB_SWEEP_PARAM_PATH, takes the parameters into `wandb.config` and locks them there. It works
-offline and without any server. WANDB_SWEEP_ID is never set: W&B would write it into the run's record, and `wandb sync`
-would later fail because no server knows that sweep (wandb/wandb#8115); the group says what belongs together.
+offline and without any server. WANDB_SWEEP_ID is our own id of the sweep, so that scripts which build a path of it run
+as under W&B's agent. No server knows it: `wandb sync` of such a folder fails (wandb/wandb#8115), while `--push` sends
+files of its own, without it. `sweepkit.wandb.sweep_id: false` leaves it out.
 
 Knows nothing of processes: who starts one merges this environment over its own, without FOREIGN_VARIABLES.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
 from sweepkit.files import write_atomically
+from sweepkit.tracking.wandb_hook import NOTES_ENV
 
 # What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
 FOREIGN_VARIABLES = frozenset(
@@ -34,6 +36,7 @@ FOREIGN_VARIABLES = frozenset(
         "WANDB_SERVICE",
     }
 )
+_STARTUP = os.fspath(Path(__file__).with_name("startup"))
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
 
 
@@ -48,6 +51,8 @@ class RunCard:
             W&B: two runs of one id would be one on the server.
         entity: W&B entity; "" for the user's default.
         name: Display name; "" for W&B's choice.
+        sweep_id: What `wandb.run.sweep_id` answers; "" for None. With one, too, a script's own `project` and so on are
+            ignored.
         job_type: W&B's job type.
         tags: W&B's tags, without commas; on a server they stand beside the program's own.
     """
@@ -57,6 +62,7 @@ class RunCard:
     project: str = ""
     entity: str = ""
     name: str = ""
+    sweep_id: str = ""
     job_type: str = ""
     tags: tuple[str, ...] = ()
 
@@ -92,7 +98,8 @@ def wandb_environment(
         variables["WANDB_ERROR_REPORTING"] = "false"  # W&B reports its own errors over the network even when offline
     optional = {
         # Of what a sweep's agent does by WANDB_SWEEP_ID this is the half that leaves no trace in the run's record.
-        "WANDB_LAUNCH": "true" if card.project else "",
+        "WANDB_LAUNCH": "true" if card.project and not card.sweep_id else "",
+        "WANDB_SWEEP_ID": card.sweep_id,
         "WANDB_PROJECT": card.project,
         "WANDB_ENTITY": card.entity,
         "WANDB_NAME": card.name,
@@ -101,6 +108,17 @@ def wandb_environment(
         ASKED_ENV: "offline" if mode == "offline" else "",
     }
     return variables | {key: value for key, value in optional.items() if value}
+
+
+def hook_environment(notes: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which every Python process of an attempt installs `wandb_hook`.
+
+    Args:
+        notes: The file in which they note where W&B's client writes.
+        environ: The attempt's environment so far; its own PYTHONPATH follows ours.
+    """
+    path = os.pathsep.join(filter(None, (_STARTUP, environ.get("PYTHONPATH"))))
+    return {NOTES_ENV: os.fspath(notes), "PYTHONPATH": path}
 
 
 def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) -> None:

@@ -8,20 +8,24 @@ step begins or the run ends: that is W&B's own rule, and such a metric arrives o
 A script that ends by itself has everything on disk when its process is gone. One that is killed, or leaves by
 `os._exit`, loses its last 0.1 s and the row whose step was not over; W&B's own process (wandb-core, in a session of its
 own, out of reach of a signal to the script's group) ends by itself 4 to 5 s later.
+
+A script may call `wandb.init` several times. One run counts at a time, as at W&B, where all of them would have one id:
+
+* a later one begins a new history (the folds of a cross-validation, `reinit=True`);
+* of processes that write at the same time the first counts, of ranks rank 0;
+* a run of another id is another run: a script made it so by deleting WANDB_* from its environment.
 """
 
 import os
-import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
+from sweepkit.tracking.wandb_files import FileFinder, WandbFile
 from sweepkit.tracking.wandb_log import (
     ConfigChange,
     Exit,
-    LogDecoder,
     LoggedRow,
     Preempting,
     Record,
@@ -33,70 +37,27 @@ from sweepkit.tracking.wandb_log import (
 # W&B's own keys in a row or a summary, which are no metrics.
 _OWN_KEYS = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 _MAX_PROBLEMS = 20
-_LOG_BYTES = 1 << 16  # so much of a script's output is searched for where W&B writes
-_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
-_SAVED_IN = re.compile(rb"^wandb: Run data is saved locally in (.+)$", re.MULTILINE)
-_YOUNG_NS = 2_000_000_000
-
-
-class WandbFile:
-    """One `.wandb` file, read as it grows.
-
-    Attributes:
-        path: The file.
-        begun: Whether a run was begun in it; its reader says so.
-        exited: Whether that run was finished; its reader says so.
-        readable: False once it was given up: it is of no known format, or cannot be read.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.begun = False
-        self.exited = False
-        self.readable = True
-        self._decoder = LogDecoder()
-        self._offset = 0
-
-    def read(self) -> list[bytes]:
-        """Return the records completed since the last call; costs one `stat` when there are none.
-
-        Raises:
-            OSError: It cannot be read; one that the script has cleaned away is [].
-            ValueError: It is of no known format; from then on it is [].
-        """
-        if not self.readable:
-            return []
-        try:
-            if os.stat(self.path).st_size == self._offset:
-                return []
-            with open(self.path, "rb", buffering=0) as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        self._offset += len(data)
-        try:
-            return self._decoder.feed(data)
-        except ValueError:
-            self.readable = False
-            raise
 
 
 class WandbTail:
-    """Reads every W&B run that a script starts under a WANDB_DIR. Not for use by several threads at once.
+    """Reads the W&B runs that a script starts. Not for use by several threads at once.
 
     Attributes:
         summary: The summary by dotted name, numbers only. W&B copies the last value of every logged metric there too.
         exit_code: What the run was finished with, or None while it was not; the script may have ended without.
         preempting: The run was marked as preempting, and none was begun since: it wants to be resumed if it fails.
         run: What `wandb.init` recorded, or None before it; its config includes later changes.
+        histories: How often a run began that counts: with each the rows of the one before are void.
+        shared: Several processes wrote the run at the same time, and only one of them counts.
         problems: What was wrong with the files, in words; at most 20.
 
     Args:
         directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
-        log: The script's output, or None. W&B's client says there where it writes, and that counts when nothing is in
-            `directory`: a script may have given `wandb.init` a `dir` of its own.
+        notes: The file in which its processes note where they write (`wandb_hook`), or None.
+        log: The script's output, or None. Without notes W&B's client says there where it writes, and that counts when
+            nothing is in `directory`: a script may have given `wandb.init` a `dir` of its own.
         cwd: The script's working directory: the client names folders below it without it.
+        run_id: The id that its run has; one of another id counts when there is no such run at its end. None: any.
         skip_existing: Leave out what is there already: the runs of earlier attempts that used the same folder.
     """
 
@@ -104,110 +65,96 @@ class WandbTail:
         self,
         directory: str | os.PathLike[str],
         *,
+        notes: str | os.PathLike[str] | None = None,
         log: str | os.PathLike[str] | None = None,
         cwd: str = "",
+        run_id: str | None = None,
         skip_existing: bool = False,
     ) -> None:
         self.directory = os.fspath(directory)
-        self._log = None if log is None else os.fspath(log)
-        self._log_read = b""
-        self._cwd = cwd
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
         self.preempting = False
         self.run: RunInfo | None = None
+        self.histories = 0
+        self.shared = False
         self.problems: list[str] = []
+        self._run_id = run_id
+        self._finder = FileFinder(
+            self.directory,
+            notes=None if notes is None else os.fspath(notes),
+            log=None if log is None else os.fspath(log),
+            cwd=cwd,
+        )
         self._files: list[WandbFile] = []
-        self._known: set[str] = set()
-        self._empty: set[str] = set()
-        self._folder_changed: int | None = None
+        self._current: WandbFile | None = None
+        self._aside: list[WandbFile] = []
         self._seq = 0
         if skip_existing:
-            self._known = set(self._list())
+            self._finder.skip_existing()
 
     @property
     def settled(self) -> bool:
         """Return whether every run that was begun is finished too, so that nothing can follow."""
         return all(file.exited or not file.readable for file in self._files)
 
-    def read(self) -> list[Report]:
+    def read(self, *, final: bool = False) -> list[Report]:
         """Return the rows logged since the last call, as reports with consecutive `seq`.
 
         Costs one `stat`, and one per run found so far, when nothing changed.
+
+        Args:
+            final: The script has ended: when no run counted so far, one of those that were set aside does.
         """
-        self._find()
+        self._files += self._finder.find()
         reports: list[Report] = []
         for file in self._files:
-            try:
-                payloads = file.read()
-            except (OSError, ValueError) as error:
-                self._note(file, str(error))
-                file.readable = False
-                continue
-            for payload in payloads:
-                try:
-                    record = decode(payload)
-                except ValueError as error:
-                    self._note(file, f"a record was skipped: {error}")
-                    continue
-                self._apply(file, record, reports)
+            self._read_file(file, reports)
+        if final and self._current is None and self._aside:
+            chosen = max(self._aside, key=_preference)
+            self._run_id, again = None, WandbFile(chosen.path)
+            self._files = [again]
+            self._read_file(again, reports)
         return reports
 
-    def _find(self) -> None:
-        """Find new runs. W&B makes `wandb/offline-run-<time>-<id>/` and, a moment later, the file inside."""
-        root = os.path.join(self.directory, "wandb")
+    def _read_file(self, file: WandbFile, reports: list[Report]) -> None:
         try:
-            changed = os.stat(root).st_mtime_ns
-        except OSError:
-            self._find_in_log()
+            payloads = file.read()
+        except (OSError, ValueError) as error:
+            self._note(file, str(error))
+            file.readable = False
             return
-        # A folder's time has the grain of the kernel's tick, so an entry made just after a poll may leave it as it
-        # was: a time that is still young is never believed.
-        settled = time.time_ns() - changed > _YOUNG_NS
-        if settled and changed == self._folder_changed and not self._empty:
-            return
-        self._folder_changed = changed
-        for name in self._list():
-            if name not in self._known:
-                self._open(os.path.join(root, name), name)
+        for payload in payloads:
+            try:
+                record = decode(payload)
+            except ValueError as error:
+                self._note(file, f"a record was skipped: {error}")
+                continue
+            if isinstance(record, RunInfo) and not file.begun:
+                self._begin(file, record, reports)
+            elif isinstance(record, Exit):
+                file.exited = True
+            if file not in self._aside:
+                self._apply(record, reports)
 
-    def _find_in_log(self) -> None:
-        """Find the run in the folder that W&B's client names in the script's output."""
-        if self._log is None or self._files or len(self._log_read) >= _LOG_BYTES:
+    def _begin(self, file: WandbFile, run: RunInfo, reports: list[Report]) -> None:
+        """Let the run that begins in a file count, or set it aside."""
+        file.begun = True
+        current = self._current
+        beside = (file.writer is not None and file.writer.rank > 0) or (current is not None and current.overlaps(file))
+        other = self._run_id is not None and run.run_id != self._run_id
+        if beside or other:
+            self.shared = self.shared or not other
+            self._aside.append(file)
             return
-        try:
-            if os.stat(self._log).st_size <= len(self._log_read):
-                return
-            with open(self._log, "rb") as file:
-                self._log_read = file.read(_LOG_BYTES)
-        except OSError:
-            return
-        for name in _SAVED_IN.findall(_COLOUR.sub(b"", self._log_read)):
-            folder = os.path.join(self._cwd, os.fsdecode(name))
-            if folder not in self._known:
-                self._open(folder, folder)
+        if current is not None:
+            reports.clear()
+            self.summary.clear()
+            self._aside.append(current)
+        self._current, self.preempting = file, False
+        self.histories += 1
 
-    def _list(self) -> list[str]:
-        """Return the names of the runs' folders (by W&B's naming, oldest first)."""
-        try:
-            names = os.listdir(os.path.join(self.directory, "wandb"))
-        except OSError:
-            return []
-        return sorted(name for name in names if name.startswith(("offline-run-", "run-")))
-
-    def _open(self, folder: str, name: str) -> None:
-        try:
-            inside = [entry for entry in os.listdir(folder) if entry.startswith("run-") and entry.endswith(".wandb")]
-        except OSError:
-            return
-        if not inside:
-            self._empty.add(name)
-            return
-        self._empty.discard(name)
-        self._known.add(name)
-        self._files += [WandbFile(os.path.join(folder, entry)) for entry in sorted(inside)]
-
-    def _apply(self, file: WandbFile, record: Record | None, reports: list[Report]) -> None:
+    def _apply(self, record: Record | None, reports: list[Report]) -> None:
         match record:
             case LoggedRow():
                 self._add(record, reports)
@@ -215,15 +162,14 @@ class WandbTail:
                 self.summary |= _metrics(record.update)
                 for name in record.remove:
                     self.summary.pop(name, None)
-            case RunInfo():
-                self.preempting = self.preempting and file.begun  # a change of its name is no new run
-                self.run, self.exit_code, file.begun, file.exited = record, None, True, False
+            case RunInfo():  # a change of its name is no new run
+                self.run, self.exit_code = record, None
             case Preempting():
                 self.preempting = True
             case ConfigChange() if self.run is not None:
                 self.run.config.update(record.update)
             case Exit():
-                self.exit_code, file.exited = record.exit_code, True
+                self.exit_code = record.exit_code
 
     def _add(self, row: LoggedRow, reports: list[Report]) -> None:
         values = _metrics(row.items)
@@ -236,6 +182,11 @@ class WandbTail:
     def _note(self, file: WandbFile, problem: str) -> None:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{file.path}: {problem}")
+
+
+def _preference(file: WandbFile) -> tuple[int, float]:
+    """Return what is larger for the file that counts more: a lower rank, then a later beginning."""
+    return (-file.writer.rank, file.writer.began) if file.writer else (0, 0.0)
 
 
 def _metrics(items: Mapping[str, Any]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.reports import ReportTail
-from sweepkit.tracking.wandb_file import WandbFile
+from sweepkit.tracking.wandb_files import WandbFile
 from sweepkit.wandb.log_writer import pb
 
 _SETTLE_S = 2.0  # W&B's own process may still write for a moment after the program is gone

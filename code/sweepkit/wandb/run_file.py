@@ -217,7 +217,7 @@ class RunFile:
             project=w.utf8(card.project or own.project),
             run_group=w.utf8(card.group),
             job_type=w.utf8(card.job_type or own.job_type),
-            display_name=w.utf8(card.name or own.display_name),
+            display_name=w.utf8(own.display_name or card.name),
             host=own.host,
             **{name: getattr(own, name) for name in _KEPT if own.HasField(name)},
         )

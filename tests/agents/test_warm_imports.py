@@ -1,0 +1,155 @@
+"""What an import relied on in the fork server must hold in the run: else that run is a fresh process, the next is warm.
+
+An installed package is imitated by a folder named like one on PYTHONPATH.
+"""
+
+import os
+import textwrap
+
+import pytest
+from launching import Bench
+
+from sweepkit.agents.launcher import LocalLauncher
+
+
+@pytest.fixture
+def bench(tmp_path):
+    notes = []
+    launcher = LocalLauncher(log=tmp_path / "forkserver.log", notify=notes.append)
+    launcher.notes = notes
+    yield Bench(tmp_path, launcher)
+    launcher.close()
+
+
+@pytest.fixture
+def install(bench):
+    """Return a function that installs a module; the environment under which programs find it comes back."""
+    folder = bench.folder / "site-packages"
+    folder.mkdir()
+
+    def put(name, source):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return {"PYTHONPATH": str(folder)}
+
+    return put
+
+
+def outputs(bench, program, env, *, runs=4, arguments=lambda number: (f"--lr={number}",)):
+    """Run a program several times; return what each printed of its own, and how many were forked with all imports."""
+    printed, warm = [], 0
+    for number in range(runs):
+        started, exited, out = bench.run(program, *arguments(number), env=env)
+        lines = [line for line in out.splitlines() if not line.startswith("sweepkit: begun again")]
+        assert exited.status == 0, out
+        warm += started.warm and len(lines) == len(out.splitlines())
+        printed.append("\n".join(lines))
+    return printed, warm
+
+
+def test_an_installed_package_that_reads_the_command_line_sees_each_runs(bench, install):
+    install("pkg/__init__.py", "")
+    env = install("pkg/config.py", "import sys\nARGS = sys.argv[1:]\n")
+    install("pkg/train.py", "from pkg.config import ARGS\nprint(ARGS)\n")
+    printed, warm = outputs(bench, bench.write("import pkg.train"), env)
+    assert printed == [f"['--lr={number}']" for number in range(4)]
+    assert warm == 4  # known before the first fork: what reads it is left to the runs
+
+
+def test_an_installed_package_that_draws_at_import_draws_anew(bench, install):
+    env = install("stamp.py", "import uuid\nNAME = uuid.uuid4().hex\n")
+    printed, warm = outputs(bench, bench.write("import stamp; print(stamp.NAME)"), env)
+    assert len(set(printed)) == 4 and warm == 4
+
+
+def test_a_variable_that_the_program_sets_before_its_import_counts(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write("import os\nos.environ['MY_HOME'] = '/data' + str(1)\nimport home; print(home.HOME)")
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["/data1"] * 4
+    assert warm == 3  # the first one taught it
+
+
+def test_a_variable_that_the_script_shows_to_be_set_costs_no_fresh_process(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write("import os\nos.environ['MY_HOME'] = '/data'\nimport home; print(home.HOME)")
+    assert outputs(bench, program, env) == (["/data"] * 4, 4)
+
+
+def test_a_variable_that_differs_from_run_to_run_is_read_by_each(bench, install):
+    env = install("device.py", "import os\nDEVICE = os.environ.get('MY_DEVICE')\n")
+    source = "import os, sys\nos.environ['MY_DEVICE'] = sys.argv[1]\nimport device; print(device.DEVICE)"
+    printed, warm = outputs(bench, bench.write(source), env)
+    assert printed == [f"--lr={number}" for number in range(4)]
+    assert warm == 2  # two taught that it changes; then the module is left to the runs
+
+
+def test_a_copy_of_ones_own_goes_before_the_installed_one(bench, install):
+    env = install("patched.py", "WHOSE = 'installed'\n")
+    (bench.folder / "third_party").mkdir()
+    (bench.folder / "third_party" / "patched.py").write_text("WHOSE = 'mine'\n")
+    program = bench.write("import sys; sys.path.insert(0, 'third_' + 'party')\nimport patched; print(patched.WHOSE)")
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["mine"] * 4 and warm == 3
+
+
+def test_a_folder_that_is_no_package_hides_nothing(bench, install):
+    env = install("library/__init__.py", "NAME = 'installed'\n")
+    (bench.folder / "library").mkdir()  # as W&B's own folder `wandb` beside a script
+    assert outputs(bench, bench.write("import library; print(library.NAME)"), env) == (["installed"] * 4, 4)
+
+
+def test_a_module_that_the_program_put_in_the_place_of_another_stays(bench, install):
+    install("inner.py", "WHOSE = 'installed'\n")
+    env = install("outer.py", "import inner\nWHOSE = inner.WHOSE\n")
+    source = """\
+        import sys, types
+        stub = types.ModuleType('inner'); stub.WHOSE = 'mine'
+        sys.modules['inner'] = stub
+        import outer; print(outer.WHOSE)
+    """
+    printed, _ = outputs(bench, bench.write(source), env)
+    assert printed == ["mine"] * 4
+
+
+def test_a_temporary_folder_made_at_import_is_each_runs_own(bench, install):
+    env = install(
+        "media.py",
+        "import atexit, tempfile\nFOLDER = tempfile.TemporaryDirectory('media')\natexit.register(FOLDER.cleanup)\n",
+    )
+    source = "import media, os; print(media.FOLDER.name, os.path.isdir(media.FOLDER.name))"
+    printed, warm = outputs(bench, bench.write(source), env)
+    assert warm == 4 and len(set(printed)) == 4
+    for line in printed:
+        folder, there = line.split()
+        assert there == "True" and not os.path.exists(folder)
+
+
+def test_exit_handlers_of_imports_run_in_the_run_that_imports(bench, install):
+    env = install("closing.py", "import atexit\natexit.register(print, 'closed')\n")
+    assert outputs(bench, bench.write("import closing; print('ran')"), env)[0] == ["ran\nclosed"] * 4
+    assert outputs(bench, bench.write("if False:\n    import closing\nprint('ran')", "other.py"), env)[0] == ["ran"] * 4
+
+
+def test_modules_are_not_there_before_they_are_imported(bench, install):
+    install("whole/part.py", "")
+    env = install("whole/__init__.py", "")
+    source = """\
+        import sys
+        print([name for name in ("whole", "whole.part") if name in sys.modules])
+        import whole
+        print(hasattr(whole, "part"))
+        import whole.part
+        print(hasattr(whole, "part"), whole.part.__spec__.name, type(whole.__spec__.loader).__name__)
+    """
+    printed, warm = outputs(bench, bench.write(source), env)
+    assert printed == ["[]\nFalse\nTrue whole.part SourceFileLoader"] * 4 and warm == 4
+
+
+def test_unseeded_generators_made_at_import_differ_from_run_to_run(bench, install):
+    env = install("rng.py", "import random\nRNG = random.Random()\nFIXED = random.Random(3)\n")
+    source = "import random, rng; print(random.random(), rng.RNG.random(), rng.FIXED.random())"
+    printed, _ = outputs(bench, bench.write(source), env)
+    columns = list(zip(*(line.split() for line in printed), strict=True))
+    assert [len(set(column)) for column in columns] == [4, 4, 1]
