@@ -1,8 +1,8 @@
 """Print the parity table: each row's program fresh and warm, what differs, and the reasons of the exceptions.
 
-python tools/parity.py                      # every row that is not slow
-python tools/parity.py --all --only torch   # rows whose name holds a word, slow ones too
-python tools/parity.py --markdown           # the table of docs/warm.md
+python tools/parity_table.py                      # every row that is not slow
+python tools/parity_table.py --all --only torch   # rows whose name holds a word, slow ones too
+python tools/parity_table.py --markdown           # the table of docs/warm.md
 """
 
 from __future__ import annotations
