@@ -256,7 +256,6 @@ ROWS = [
         MAIN,
         script="train",
         command=("{python}", "{folder}/train"),
-        cold="a command of another form than `python [-u] script.py` or `python -m module`",
     ),
     row(
         "a script with Hangul in its path",

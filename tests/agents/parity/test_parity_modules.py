@@ -191,6 +191,7 @@ ROWS = [
             print(statistics.__file__[-13:], getattr(queue, "VALUE", None))
             """,
         files={"statistics.py": "", "queue.py": "VALUE = 'mine'\n"},
+        apart=True,
     ),
     row(
         "a local module named like one the server uses",
@@ -199,6 +200,7 @@ ROWS = [
             print(getattr(dataclasses, "VALUE", None), getattr(argparse, "VALUE", None))
             """,
         files={"dataclasses.py": "VALUE = 'mine'\n", "argparse.py": "VALUE = 'mine'\n"},
+        apart=True,
     ),
     row(
         "a local module named random",
@@ -207,6 +209,8 @@ ROWS = [
             print(getattr(random, "VALUE", None))
             """,
         files={"random.py": "VALUE = 'mine'\n"},
+        cold="the interpreter has imported its own module of that name already",
+        apart=True,
     ),
     row(
         "a local module named like an installed one",

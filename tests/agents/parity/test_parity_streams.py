@@ -433,7 +433,7 @@ ROWS = [
             """,
     ),
     row("a tab error", "if True:\n        x = 1\n\ty = 2\n"),
-    row("a null byte in the source", b"x = 1\n\x00\n"),
+    row("a null byte in the source", b"x = 1\n\x00\n", cold="no text: an archive, as far as one can see"),
     row("a source that is not UTF-8", b"x = '\xff\xfe'\n"),
     row("an unknown cookie", b"# -*- coding: klingon -*-\nx = 1\n"),
     row("a syntax error in a local module", "import part\n", files={"part.py": "def broken(:\n"}),
