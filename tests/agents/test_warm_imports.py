@@ -153,3 +153,13 @@ def test_unseeded_generators_made_at_import_differ_from_run_to_run(bench, instal
     printed, _ = outputs(bench, bench.write(source), env)
     columns = list(zip(*(line.split() for line in printed), strict=True))
     assert [len(set(column)) for column in columns] == [4, 4, 1]
+
+
+def test_a_package_that_is_installed_anew_between_two_runs_is_the_new_one(bench, install):
+    env = install("library/__init__.py", "VERSION = 1\n")
+    program = bench.write("import library; print(library.VERSION)")
+    assert bench.run(program, env=env)[2] == "1\n"
+    install("library/__init__.py", "VERSION = 2222\n")
+    install("library-2.dist-info", "as an installer leaves beside it")
+    started, _, out = bench.run(program, env=env)
+    assert started.warm and out == "2222\n"

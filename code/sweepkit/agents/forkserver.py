@@ -49,7 +49,7 @@ from typing import Any, NoReturn
 
 from sweepkit.agents import descent
 from sweepkit.agents.warm.known import let_forks_have_their_own
-from sweepkit.agents.warm.preload import is_local, modules_of_program
+from sweepkit.agents.warm.preload import folders_of_packages, is_local, modules_of_program
 from sweepkit.agents.warm.program import close_all_files, execute, run, set_environment, unseeded_generators
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
 from sweepkit.agents.warm.watch import ImportWatch
@@ -275,11 +275,13 @@ class _ForkServer:
         return imported
 
     def _settle(self) -> None:
-        """After imports: remember our own sources, check that forking is still safe."""
+        """After imports: remember our own sources and what is installed, check that forking is still safe."""
+        for folder in folders_of_packages(self.shelf.path):
+            self.sources.setdefault(folder, _stamp(folder))
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if file and is_local(file):
-                self.sources[file] = _stamp(file)
+                self.sources.setdefault(file, _stamp(file))
         self.cold_reason = self.cold_reason or self._why_not_fork()
         with contextlib.suppress(Exception):  # another version of the library: it stays as it is
             let_forks_have_their_own(sys.modules)

@@ -358,7 +358,7 @@ class LocalLauncher:
     def _what_changed(self, message: dict[str, Any]) -> str:
         """Take what a server says why there must be another one; return it in words."""
         if message["event"] == "stale":
-            return "the toolkit's own modules changed on disk: importing them again"
+            return "modules changed on disk: importing them again"
         self._learned.take(message)
         if self._learned.lessons > _LESSONS and not self._cold:
             self._cold = True

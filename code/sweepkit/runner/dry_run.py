@@ -56,7 +56,7 @@ class DryRun:
             "runs": self.runs,
             "first": [dict(params) for params in self.first],
             "commands": [list(command) for command in self.commands],
-            "fresh": self.fresh or None,
+            **({"fresh": self.fresh} if self.fresh else {}),
             "slots": [{"index": s.index, "gpus": list(s.gpus), "cpus": s.cpus} for s in self.slots],
         }
 

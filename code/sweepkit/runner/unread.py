@@ -31,8 +31,8 @@ _INNOCENT = frozenset(
 )
 # Words that show another way to the parameters than the ones which are followed.
 _READERS = re.compile(
-    r"\b(?:HfArgumentParser|parse_args_into_dataclasses|fromfile_prefix_chars|\w*SWEEP_PARAM_PATH|SWEEPKIT_\w+|sweepkit"
-    r"|subprocess|popen|runpy|importlib|__import__|globals|locals|flags|wandb\.agent|argv|orig_argv|cmdline"
+    r"\b(?:HfArgumentParser|parse_args_into_dataclasses|fromfile_prefix_chars|\w*SWEEP_PARAM_PATH|SWEEPKIT_(?!REPORT_FILE\b)\w+|sweepkit"
+    r"|subprocess|popen|runpy|importlib|__import__|globals|locals|flags|wandb\.agent|orig_argv|cmdline"
     r"|os\.(?:system|exec\w+|spawn\w+|posix_spawn\w*)|torch\.distributed\.(?:run|launch\w*))\b"
     r"|(?<![\w.])(?:eval|exec)\("
 )
@@ -52,7 +52,8 @@ def unread(params: Mapping[str, Any], source: ProgramSource, command: Sequence[s
     """
     if not source.trees or source.unknown or not source.installed <= _INNOCENT:
         return []
-    if any("${args_json" in item for item in command) or _READERS.search(source.text):
+    reached = "\n".join(source.texts[file] for file in source.trees)
+    if any("${args_json" in item for item in command) or _READERS.search(reached):
         return []
     named = parameters_named(command, params)
     left = [name for name in params if name not in named and not _stands_in(source.text, name)]
@@ -84,7 +85,7 @@ class _Program:
         self.foreign: set[str] = set()  # names that files import from installed packages
         self.groups = groups  # names of nested parameters: what is read by them holds several
         self.names: set[str] = set()
-        self.attributes: set[str] = {"config"}  # wandb.config, run.config
+        self.attributes: set[str] = {"config", "argv"}  # wandb.config, run.config, sys.argv
         self.returning: set[str] = set(_PARSED)
         self.functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
         for node in (node for tree in trees for node in ast.walk(tree)):
@@ -108,6 +109,10 @@ class _Program:
             return node.id in self.names
         if isinstance(node, ast.Attribute):
             return node.attr in self.attributes or (node.attr in self.groups and self.holds(node.value))
+        if isinstance(node, _COMPREHENSION):
+            return any(self.holds(part.iter) for part in node.generators)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            return self.holds(node.value)
         if isinstance(node, ast.Subscript):
             constant = node.slice.value if isinstance(node.slice, ast.Constant) else None
             of_parse_known = isinstance(constant, int) and self.holds(node.value)
@@ -188,8 +193,10 @@ class _Program:
         """Yield the parts of a node that may hold the parameters without any being read unseen."""
         if isinstance(parent, ast.Attribute) and parent.attr not in _WHOLE:
             yield parent.value  # config.lr
-        elif isinstance(parent, ast.Subscript) and isinstance(parent.slice, ast.Constant):
+        elif isinstance(parent, ast.Subscript) and isinstance(parent.slice, ast.Constant | ast.Slice):
             yield parent.value
+        elif isinstance(parent, _COMPREHENSION) and _only_cuts(parent):
+            yield from (part.iter for part in parent.generators)
         elif isinstance(parent, ast.Expr | ast.Return) and parent.value is not None:
             yield parent.value
         elif isinstance(parent, ast.Compare) and all(isinstance(op, _MEMBERSHIP) for op in parent.ops):
@@ -209,7 +216,7 @@ class _Program:
             return
         plain = [item for item in call.args if not isinstance(item, ast.Starred)]
         named = [item.value for item in call.keywords if item.arg is not None]
-        if called in _SHOWS or called in _COPIES:
+        if called in _SHOWS or called in _COPIES or called in _PARSED:
             yield from (*plain, *named)
         if called == "init" and ast.unparse(call.func) == "wandb.init":
             yield from (*plain, *named)
@@ -225,11 +232,19 @@ class _Program:
         return isinstance(function, ast.Attribute) and ast.unparse(function.value) == "self"
 
 
+_COMPREHENSION = (ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+_CUTS = frozenset("split rsplit partition rpartition strip lstrip rstrip removeprefix startswith replace".split())
 _MEMBERSHIP = (ast.In, ast.NotIn, ast.Is, ast.IsNot)
 # What reads all of a configuration, or hands all of it out.
 _WHOLE = frozenset(
     "get items keys values as_dict asdict __dict__ _get_kwargs pop popitem copy to_dict __getitem__".split()
 )
+
+
+def _only_cuts(node: ast.AST) -> bool:
+    """Return whether a comprehension does nothing but cut words: `dict(word.split("=") for word in sys.argv[1:])`."""
+    calls = [inner for inner in ast.walk(node) if isinstance(inner, ast.Call)]
+    return all(isinstance(call.func, ast.Attribute) and call.func.attr in _CUTS for call in calls)
 
 
 def _targets_and_value(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> Iterator[ast.AST]:

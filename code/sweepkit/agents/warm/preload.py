@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 
 _INSTALLED = tuple(
-    {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")} | {sys.base_prefix, sys.prefix}
+    {os.path.join(sysconfig.get_path(key), "") for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+_PACKAGES = ("site-packages", "dist-packages")  # Debian's name is the second
 _OURS = str(Path(__file__).resolve().parent.parent.parent)
 
 
@@ -31,7 +32,12 @@ def is_local(file: str, *, besides_sweepkit: bool = False) -> bool:
     """
     if file.startswith(_OURS):
         return not besides_sweepkit
-    return "site-packages" not in file and not file.startswith(_INSTALLED)
+    return not any(name in file for name in _PACKAGES) and not file.startswith(_INSTALLED)
+
+
+def folders_of_packages(path: list[str]) -> list[str]:
+    """Return the entries of `sys.path` into which packages are installed."""
+    return [entry for entry in path if os.path.basename(entry.rstrip("/")) in _PACKAGES]
 
 
 def modules_of_program(script: str | None, module: str | None, path: list[str]) -> list[str]:
@@ -149,6 +155,6 @@ def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
     for part in rest:
         if found is None or not found.submodule_search_locations:
             return None
-        head = f"{head}.{part}"
-        found = importlib.machinery.PathFinder.find_spec(head, list(found.submodule_search_locations))
+        # By its last name alone: a folder without __init__.py would ask for its parents, which are not imported.
+        found = importlib.machinery.PathFinder.find_spec(part, list(found.submodule_search_locations))
     return found
