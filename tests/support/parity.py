@@ -219,6 +219,7 @@ def _repeated(row: Row, draws: list[Seen]) -> list[tuple[str, object, object]]:
     return [
         (f"{key} drawn twice", one[key], other[key])
         for key in row.draws
+        if key not in row.may_differ
         for one, other in itertools.combinations(draws, 2)
         if one[key] == other[key] or "(nothing)" in (one[key], other[key])
     ]
