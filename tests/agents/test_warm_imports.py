@@ -163,3 +163,16 @@ def test_a_package_that_is_installed_anew_between_two_runs_is_the_new_one(bench,
     install("library-2.dist-info", "as an installer leaves beside it")
     started, _, out = bench.run(program, env=env)
     assert started.warm and out == "2222\n"
+
+
+def test_asking_whether_a_module_is_there_imports_nothing(bench, install):
+    install("space/inner/part.py", "")
+    env = install("space/inner/__init__.py", "from space.inner import part\nNAME = 'inner'\n")
+    source = """\
+        import importlib.util, sys
+        print(importlib.util.find_spec("space.inner").origin.endswith("inner/__init__.py"))
+        print("space.inner" in sys.modules, "space.inner.part" in sys.modules)
+        import space.inner
+        print(space.inner.NAME, space.inner.part is sys.modules["space.inner.part"])
+    """
+    assert outputs(bench, bench.write(source), env) == (["True\nFalse False\ninner True"] * 4, 4)

@@ -155,16 +155,15 @@ class Shelf:
         self._forked = True
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        """Hand a module over: part of the import protocol."""
-        if name not in self.modules:
-            return None
+        """Say that a module is here: part of the import protocol. Who only asks changes nothing."""
+        module = self.modules.get(name)
+        return None if module is None else _spec(name, module, self._hand_over)
+
+    def _hand_over(self, name: str) -> None:
+        """Put a module's companions into `sys.modules` and do here what their imports did; the machinery puts itself."""
         group = self._group(name)
         if self._forked and (wrong := self._what_fails(group)) is not None:
             self._refuse(wrong)
-        return self._hand_over(name, group)
-
-    def _hand_over(self, name: str, group: ImportGroup) -> importlib.machinery.ModuleSpec:
-        module = self.modules[name]
         loaded = sys.modules
         taken = self.modules
         for other, value in group.modules:
@@ -176,7 +175,6 @@ class Shelf:
                 setattr(place[0], place[1], value)
             if (seen := self.watch.of.get(other)) is not None:
                 seen.repeat()
-        return _spec(name, module)
 
     def _what_fails(self, group: ImportGroup) -> Mismatch | None:
         """Return the first thing that the modules of a group rely on and that does not hold here."""
@@ -385,19 +383,22 @@ def _mentioned(module: types.ModuleType | None) -> set[str]:
 class _Kept:
     """A loader that has nothing to load: the module is there."""
 
-    def __init__(self, module: types.ModuleType) -> None:
+    def __init__(self, module: types.ModuleType, hand_over: Callable[[str], None]) -> None:
         self.module = module
         self.spec = module.__spec__
+        self.hand_over = hand_over
 
     def create_module(self, spec: Any) -> types.ModuleType:
+        self.hand_over(spec.name)
         return self.module
 
     def exec_module(self, module: types.ModuleType) -> None:
         module.__spec__ = self.spec
 
 
-def _spec(name: str, module: types.ModuleType) -> importlib.machinery.ModuleSpec:
+def _spec(name: str, module: types.ModuleType, hand_over: Callable[[str], None]) -> importlib.machinery.ModuleSpec:
     origin = getattr(module.__spec__, "origin", None)
-    spec = importlib.machinery.ModuleSpec(name, _Kept(module), origin=origin)  # type: ignore[arg-type]
+    loader: Any = _Kept(module, hand_over)
+    spec = importlib.machinery.ModuleSpec(name, loader, origin=origin)
     spec.submodule_search_locations = getattr(module.__spec__, "submodule_search_locations", None)
     return spec
