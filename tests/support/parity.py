@@ -25,7 +25,8 @@ from unittest import mock
 
 import pytest
 
-from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, Started, warm_program
+from sweepkit.agents.launcher import AttemptSpec, Event, Exited, LocalLauncher, NotStarted, Started
+from sweepkit.agents.warm_command import command_start
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
@@ -66,6 +67,7 @@ class Row:
         together: Two warm runs at once instead of one after another.
         slow: It is left out of a quick run.
         cold: Why none of its runs is a fork.
+        apart: It wants a fork server of its own: what that learns would count for the rows after it.
     """
 
     name: str
@@ -84,11 +86,12 @@ class Row:
     together: bool = False
     slow: bool = False
     cold: str = ""
+    apart: bool = False
 
     @property
     def alone(self) -> bool:
         """Whether its agent must be one of its own."""
-        return bool(self.env or self.installed)
+        return bool(self.apart or self.env or self.installed)
 
 
 def row(name: str, program: str | bytes, **options: object) -> Row:
@@ -149,6 +152,7 @@ class Bench:
         self.root, self.notes, self.count = root, [], 0
         (root / "home").mkdir(exist_ok=True)
         (root / "tmp").mkdir(exist_ok=True)
+        (root / "agent").mkdir(exist_ok=True)
         self.env = {
             "HOME": str(root / "home"),
             "PATH": os.environ["PATH"],
@@ -160,7 +164,7 @@ class Bench:
             "WANDB_ERROR_REPORTING": "false",
             **(env or {}),
         }
-        with mock.patch.dict(os.environ, self.env, clear=True):
+        with mock.patch.dict(os.environ, self.env, clear=True), contextlib.chdir(root / "agent"):
             self.launcher = LocalLauncher(log=root / "forkserver.log", preload=preload, notify=self.notes.append)
 
     def close(self) -> None:
@@ -188,8 +192,13 @@ class Bench:
         return Outcome(
             row=row,
             ways=[one.way for _, one in pairs],
-            differences=[*_differences(row, pairs), *_repeated(row, draws), *_never_warm(row, pairs)],
+            differences=[*_differences(row, pairs), *_repeated(row, draws), *_never_warm(row, pairs), *self._strays()],
         )
+
+    def _strays(self) -> list[tuple[str, object, object]]:
+        """Return what the fork server wrote into the agent's folder, which it is started in."""
+        left = sorted(str(path.relative_to(self.root)) for path in (self.root / "agent").rglob("*"))
+        return [("files of the agent's folder", [], left)] if left else []
 
 
 def _differences(row: Row, pairs: Iterable[tuple[Seen, Seen]]) -> list[tuple[str, object, object]]:
@@ -210,6 +219,7 @@ def _repeated(row: Row, draws: list[Seen]) -> list[tuple[str, object, object]]:
     return [
         (f"{key} drawn twice", one[key], other[key])
         for key in row.draws
+        if key not in row.may_differ
         for one, other in itertools.combinations(draws, 2)
         if one[key] == other[key] or "(nothing)" in (one[key], other[key])
     ]
@@ -307,31 +317,35 @@ class _Place:
     def submit(self, launcher: LocalLauncher) -> tuple[str, Path, "SimpleQueue[Event]"]:
         """Start the command as the agent does."""
         attempt, out = self.attempt()
-        argv, log = self.argv(), self.root / f"{attempt}.log"
+        argv, log, env = self.argv(), self.root / f"{attempt}.log", self.environment(attempt, out)
+        start = command_start(argv, env=env, cwd=str(self.cwd))
         spec = AttemptSpec(
             attempt_id=attempt,
             argv=argv,
-            env=self.environment(attempt, out),
+            env={**env, **start.env},
             cwd=str(self.cwd),
             log=log,
             exit_file=self.root / f"{attempt}.exit.json",
-            warm=warm_program(argv),
+            warm=start.warm,
         )
         return attempt, log, launcher.submit(spec)
 
     def ended(self, launcher: LocalLauncher, submitted: tuple[str, Path, "SimpleQueue[Event]"]) -> Seen:
         """Wait for the end of an attempt and return what it showed."""
         attempt, log, queue = submitted
-        started = queue.get(timeout=WAIT_S)
-        assert isinstance(started, Started), started
-        try:
-            exited = queue.get(timeout=WAIT_S)
-        except Empty:
-            launcher.signal(attempt, signal.SIGKILL)
-            queue.get(timeout=WAIT_S)
-            return self._seen(attempt, log, _HUNG, "warm" if started.warm else "fresh process")
-        assert isinstance(exited, Exited), exited
-        return self._seen(attempt, log, exited.status, "warm" if started.warm else "fresh process")
+        status: int | str | None = _HUNG
+        way = "nothing"
+        with contextlib.suppress(Empty):
+            started = queue.get(timeout=WAIT_S)
+            if isinstance(started, NotStarted):
+                return self._seen(attempt, log, started.reason, way)
+            way = "warm" if isinstance(started, Started) and started.warm else "fresh process"
+            ended = queue.get(timeout=WAIT_S) if isinstance(started, Started) else started
+            status = ended.status if isinstance(ended, Exited) else f"ended by {ended}"
+        if status == _HUNG and launcher.signal(attempt, signal.SIGKILL):
+            with contextlib.suppress(Empty):
+                queue.get(timeout=WAIT_S)
+        return self._seen(attempt, log, status, way)
 
     def _seen(self, attempt: str, log: Path, status: int | str | None, way: str) -> Seen:
         facts: dict[str, object] = {}

@@ -27,7 +27,6 @@ Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"even
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -50,7 +49,7 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.warm.known import let_forks_have_their_own
 from sweepkit.agents.warm.preload import folders_of_packages, is_local, modules_of_program
-from sweepkit.agents.warm.program import close_all_files, execute, run, set_environment, unseeded_generators
+from sweepkit.agents.warm.program import Begun, begin, close_all_files, execute, set_environment, unseeded_generators
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
 from sweepkit.agents.warm.watch import ImportWatch
 from sweepkit.environ import ATTEMPT_ENV
@@ -63,8 +62,10 @@ _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str]) -> NoReturn:
+def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str]) -> Begun:
     """Serve attempts until the control socket closes, then kill what is left and exit.
+
+    It returns in a fork alone, with the program that the fork is to be.
 
     Args:
         control_fd: An inherited, connected stream socket to the agent.
@@ -79,7 +80,10 @@ def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Itera
     for name in own:
         sys.modules.pop(name, None)
     watch.before = frozenset(sys.modules).difference(base)
-    _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
+    try:
+        _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
+    except Begun as begun:
+        return begun.with_traceback(None)
 
 
 # What an ended attempt left is killed at once; its end is told when that is gone, or after so long: stuck in a driver.
@@ -121,12 +125,13 @@ class _ForkServer:
         self.buffer = b""
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
-        # A datagram socket keeps the messages of two attempts apart, however long they are.
-        self.modules_read, self.modules_write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # Attempts open the pipe when they have something to tell: a program finds no descriptor that it has not opened.
+        self.told_read, self.told_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.told_by_attempts = f"/proc/{os.getpid()}/fd/{self.told_write}"
+        self.told = b""
         self.wake_read, self.wake_write = socket.socketpair()
         for end in (self.wake_read, self.wake_write):
             end.setblocking(False)
-        self.modules_read.setblocking(False)
         self.watch = watch
         self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
         self.generators: list[Any] = []
@@ -158,14 +163,14 @@ class _ForkServer:
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
-        for end in (self.control, self.wake_read, self.modules_read):
+        for end in (self.control, self.wake_read, self.told_read):
             poll.register(end, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._idle_ms())}
             if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
-            if self.modules_read.fileno() in ready:
+            if self.told_read in ready:
                 self._hear()
             self._import_what_was_loaded()
             if self.passed_on and not self.attempts and not self.ended:
@@ -316,7 +321,9 @@ class _ForkServer:
     def _hear(self) -> None:
         """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
         with contextlib.suppress(BlockingIOError):
-            message = json.loads(self.modules_read.recv(1 << 20))
+            self.told += os.read(self.told_read, 1 << 16)
+        *lines, self.told = self.told.split(b"\n")
+        for message in map(json.loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
             elif "mismatch" in message and not self.passed_on:
@@ -395,7 +402,11 @@ class _ForkServer:
         )
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
-        """Turn this fork into the attempt. Never returns."""
+        """Turn this fork into the attempt. Never returns.
+
+        Raises:
+            Begun: It is to run the program in this process.
+        """
         try:
             os.setsid()
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -406,17 +417,16 @@ class _ForkServer:
             _redirect(request["log"])
             os.chdir(request["cwd"])
             if warm is None:
-                self.modules_write.close()
                 execute(request["argv"], request["env"])
             self.request, self.log_start = request, os.fstat(1).st_size
             set_environment(request["env"])
             self.block.show(request["env"], ATTEMPT_ENV)
             wandb_hook.install()
-            atexit.register(self._say_what_was_loaded, self.shelf.names())
+            known = self.shelf.names()
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
-        run(warm, request["argv"], self.shelf, self.generators)
+        begin(warm, request, self.shelf, self.generators, lambda: self._say_what_was_loaded(known))
 
     def _say_what_was_loaded(self, known: frozenset[str]) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, in their order."""
@@ -429,13 +439,19 @@ class _ForkServer:
             and not is_local(file, besides_sweepkit=True)
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         ]
-        if names:
-            self._report({"loaded": names[:2000], "pid": os.getpid()})
+        while names and not self._report({"loaded": names, "pid": os.getpid()}):
+            del names[len(names) // 2 :]  # what is not told now is told by the next run
 
-    def _report(self, message: dict[str, Any]) -> None:
+    def _report(self, message: dict[str, Any]) -> bool:
+        """Tell the server; return False when a pipe would not take the message in one piece."""
+        data = json.dumps(message).encode() + b"\n"
+        if len(data) > select.PIPE_BUF:
+            return False
         with contextlib.suppress(OSError):
-            self.modules_write.setblocking(False)
-            self.modules_write.send(json.dumps(message).encode())
+            pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(pipe, data)
+            os.close(pipe)
+        return True
 
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""
@@ -460,7 +476,8 @@ class _ForkServer:
         self.control.close()
         self.wake_read.close()
         self.wake_write.close()
-        self.modules_read.close()
+        os.close(self.told_read)
+        os.close(self.told_write)
 
     def reap(self) -> None:
         """Report every ended attempt, once whatever it left behind is killed and gone."""
@@ -568,7 +585,7 @@ def _native_threads() -> list[str]:
 
 def _redirect(log: str) -> None:
     """Send stdout and stderr to the log, read from nothing."""
-    null = os.open(os.devnull, os.O_RDONLY)
+    null = os.open(os.devnull, os.O_RDWR)  # as subprocess.DEVNULL is
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(null, 0)
     os.dup2(out, 1)

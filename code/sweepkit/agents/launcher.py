@@ -42,7 +42,12 @@ for name, folder in (("sweepkit", {room!r}), ("sweepkit.agents", {room!r} + "/ag
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__path__ = [folder]
 from sweepkit.agents.forkserver import serve
-serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sweepkit"], {asked!r})
+begun = serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sweepkit"], {asked!r})
+try:
+    begun.call(*begun.arguments)
+except BaseException as error:
+    begun.failed(error)
+begun.leave()
 """
 
 

@@ -19,18 +19,35 @@ ROWS = [
     # Local files
     row(
         "local modules",
-        "import sys\nbefore = [n for n in sys.modules if n.startswith(('part', 'pack'))]\nimport part, pack.deep\nobserve(before=before, after=[n for n in sys.modules if n.startswith(('part', 'pack'))], files=[part.__file__, pack.deep.__file__, pack.__path__[0], part.__cached__], spec=[part.__spec__.name, part.__spec__.origin], loader=type(part.__loader__).__name__)\n",
+        """\
+            import sys
+            before = [n for n in sys.modules if n.startswith(("part", "pack"))]
+            import part, pack.deep
+            observe(
+                before=before,
+                after=[n for n in sys.modules if n.startswith(("part", "pack"))],
+                files=[part.__file__, pack.deep.__file__, pack.__path__[0], part.__cached__],
+                spec=[part.__spec__.name, part.__spec__.origin],
+                loader=type(part.__loader__).__name__,
+            )
+            """,
         files={"part.py": "x = 1\n", "pack/__init__.py": "", "pack/deep.py": ""},
     ),
     row(
         "a local module edited between runs",
-        "import part\nprint(part.VALUE)\n",
+        """\
+            import part
+            print(part.VALUE)
+            """,
         files={"part.py": "VALUE = 1\n"},
         edits={"part.py": "VALUE = 'changed'\n"},
     ),
     row(
         "a local module edited, of the same length",
-        "import part\nprint(part.VALUE)\n",
+        """\
+            import part
+            print(part.VALUE)
+            """,
         files={"part.py": "VALUE = 1\n"},
         edits={"part.py": "VALUE = 2\n"},
     ),
@@ -39,52 +56,110 @@ ROWS = [
         "an import added between runs",
         "import part\n",
         files={"part.py": "print('old')\n"},
-        edits={"part.py": "import colorsys, wave\nprint('new', wave.__name__)\n"},
+        edits={
+            "part.py": """\
+            import colorsys, wave
+            print("new", wave.__name__)
+            """
+        },
     ),
     row(
         "a local module that becomes a package",
-        "import part\nprint(part.__file__[-12:])\n",
+        """\
+            import part
+            print(part.__file__[-12:])
+            """,
         files={"part.py": ""},
         edits={"part/__init__.py": ""},
     ),
     row(
         "an import that begins to fail",
-        "import part\nprint('fine')\n",
+        """\
+            import part
+            print("fine")
+            """,
         files={"part.py": ""},
         edits={"part.py": "raise ImportError('gone')\n"},
     ),
     row(
         "a stale .pyc beside its source",
-        "import part, os\nprint(part.VALUE)\n",
+        """\
+            import part, os
+            print(part.VALUE)
+            """,
         files={"part.py": "VALUE = 1\n", "__pycache__/part.cpython-311.pyc": b"\xa7\r\r\n" + b"\0" * 60},
     ),
     row(
         "a .pyc without its source",
-        "import os, py_compile, sys\nopen('gone.py', 'w').write('VALUE = 8\\n')\npy_compile.compile('gone.py', cfile='gone.pyc')\nos.remove('gone.py')\nimport gone\nprint(gone.VALUE, gone.__file__[-8:])\n",
+        """\
+            import os, py_compile, sys
+            open("gone.py", "w").write("VALUE = 8\\n")
+            py_compile.compile("gone.py", cfile="gone.pyc")
+            os.remove("gone.py")
+            import gone
+            print(gone.VALUE, gone.__file__[-8:])
+            """,
     ),
     row(
         "importlib.reload of local and standard modules",
-        "import importlib, part, json\nold = json.loads\npart.VALUE = 2\nimportlib.reload(part)\nimportlib.reload(json)\nprint(part.VALUE, json.loads is old)\n",
+        """\
+            import importlib, part, json
+            old = json.loads
+            part.VALUE = 2
+            importlib.reload(part)
+            importlib.reload(json)
+            print(part.VALUE, json.loads is old)
+            """,
         files={"part.py": "VALUE = 1\n"},
     ),
     row(
         "importlib.resources and pkgutil",
-        "import importlib.resources, pkgutil\nprint(importlib.resources.files('pack').joinpath('data.txt').read_text(), pkgutil.get_data('pack', 'data.txt'), [m.name for m in pkgutil.iter_modules(['.'])])\n",
+        """\
+            import importlib.resources, pkgutil
+            print(
+                importlib.resources.files("pack").joinpath("data.txt").read_text(),
+                pkgutil.get_data("pack", "data.txt"),
+                [m.name for m in pkgutil.iter_modules(["."])],
+            )
+            """,
         files={"pack/__init__.py": "", "pack/data.txt": "words"},
     ),
     row(
         "entry points and versions",
-        "import importlib.metadata as m\nobserve(n=m.version('numpy'), points=sorted(e.name for e in m.entry_points(group='console_scripts'))[:20], mine=m.version('lib'))\n",
-        installed={"lib.py": "", "lib-3.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: lib\nVersion: 3.2\n"},
+        """\
+            import importlib.metadata as m
+            observe(
+                n=m.version("numpy"),
+                points=sorted(e.name for e in m.entry_points(group="console_scripts"))[:20],
+                mine=m.version("lib"),
+            )
+            """,
+        installed={
+            "lib.py": "",
+            "lib-3.2.dist-info/METADATA": """\
+            Metadata-Version: 2.1
+            Name: lib
+            Version: 3.2
+            """,
+        },
     ),
     row(
         "import by path and exec_module",
-        "import importlib.util\nspec = importlib.util.spec_from_file_location('named', 'part.py')\nm = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(m)\nprint(m.VALUE, m.__name__)\n",
+        """\
+            import importlib.util
+            spec = importlib.util.spec_from_file_location("named", "part.py")
+            m = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(m)
+            print(m.VALUE, m.__name__)
+            """,
         files={"part.py": "VALUE = 1\n"},
     ),
     row(
         "runpy.run_path and run_module",
-        "import runpy\nprint(runpy.run_path('part.py')['VALUE'], runpy.run_module('part')['__name__'])\n",
+        """\
+            import runpy
+            print(runpy.run_path("part.py")["VALUE"], runpy.run_module("part")["__name__"])
+            """,
         files={"part.py": "VALUE = __name__\n"},
     ),
     row(
@@ -94,180 +169,403 @@ ROWS = [
     ),
     row(
         "train.py that is from pkg.train import main (c28)",
-        "from pkg.train import main\nif __name__ == '__main__':\n    main()\n",
-        files={"pkg/__init__.py": "", "pkg/train.py": "import sys\ndef main():\n    print(sys.argv[1:], __name__)\n"},
+        """\
+            from pkg.train import main
+            if __name__ == "__main__":
+                main()
+            """,
+        files={
+            "pkg/__init__.py": "",
+            "pkg/train.py": """\
+            import sys
+            def main():
+                print(sys.argv[1:], __name__)
+            """,
+        },
         args=("--lr=1",),
     ),
     row(
         "a local module named like one of the standard library",
-        "import statistics, queue\nprint(statistics.__file__[-13:], getattr(queue, 'VALUE', None))\n",
+        """\
+            import statistics, queue
+            print(statistics.__file__[-13:], getattr(queue, "VALUE", None))
+            """,
         files={"statistics.py": "", "queue.py": "VALUE = 'mine'\n"},
+        apart=True,
     ),
     row(
         "a local module named like one the server uses",
-        "import types, argparse, dataclasses\nprint(getattr(dataclasses, 'VALUE', None), getattr(argparse, 'VALUE', None))\n",
+        """\
+            import types, argparse, dataclasses
+            print(getattr(dataclasses, "VALUE", None), getattr(argparse, "VALUE", None))
+            """,
         files={"dataclasses.py": "VALUE = 'mine'\n", "argparse.py": "VALUE = 'mine'\n"},
+        apart=True,
     ),
     row(
         "a local module named random",
-        "import random\nprint(getattr(random, 'VALUE', None))\n",
+        """\
+            import random
+            print(getattr(random, "VALUE", None))
+            """,
         files={"random.py": "VALUE = 'mine'\n"},
+        cold="the interpreter has imported its own module of that name already",
+        apart=True,
     ),
     row(
         "a local module named like an installed one",
-        "import lib\nprint(lib.VALUE)\n",
+        """\
+            import lib
+            print(lib.VALUE)
+            """,
         files={"lib.py": "VALUE = 'mine'\n"},
         installed={"lib.py": "VALUE = 'installed'\n"},
     ),
     row(
         "a local module that appears between runs and hides an installed one",
-        "import lib\nprint(lib.VALUE)\n",
+        """\
+            import lib
+            print(lib.VALUE)
+            """,
         installed={"lib.py": "VALUE = 'installed'\n"},
         edits={"lib.py": "VALUE = 'mine'\n"},
     ),
     row(
         "sys.path.insert of a patched library (c12)",
-        "import sys\nsys.path.insert(0, 'third_party')\nimport lib\nimport lib.part\nprint(lib.VALUE, lib.part.VALUE)\n",
+        """\
+            import sys
+            sys.path.insert(0, "third_party")
+            import lib
+            import lib.part
+            print(lib.VALUE, lib.part.VALUE)
+            """,
         files={"third_party/lib/__init__.py": "VALUE = 'patched'\n", "third_party/lib/part.py": "VALUE = 'patched'\n"},
         installed={"lib/__init__.py": "VALUE = 'installed'\n", "lib/part.py": "VALUE = 'installed'\n"},
     ),
     row(
         "sys.path.insert in a local module (c12)",
-        "import paths\nimport lib\nprint(lib.VALUE)\n",
+        """\
+            import paths
+            import lib
+            print(lib.VALUE)
+            """,
         files={
-            "paths.py": "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'third_party'))\n",
+            "paths.py": """\
+            import os, sys
+            sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "third_party"))
+            """,
             "third_party/lib.py": "VALUE = 'patched'\n",
         },
         installed={"lib.py": "VALUE = 'installed'\n"},
     ),
     row(
         "sys.path.insert by an argument (c12)",
-        "import sys\nsys.path.insert(0, sys.argv[1])\nimport lib\nprint(lib.VALUE)\n",
+        """\
+            import sys
+            sys.path.insert(0, sys.argv[1])
+            import lib
+            print(lib.VALUE)
+            """,
         args=("third_party",),
         files={"third_party/lib.py": "VALUE = 'patched'\n"},
         installed={"lib.py": "VALUE = 'installed'\n"},
     ),
     row(
         "sys.path = … and os.chdir with a relative entry",
-        "import os, sys\nsys.path = ['lib', *sys.path]\nos.chdir('sub')\nimport inner\nprint(inner.VALUE)\n",
+        """\
+            import os, sys
+            sys.path = ["lib", *sys.path]
+            os.chdir("sub")
+            import inner
+            print(inner.VALUE)
+            """,
         files={"sub/lib/inner.py": "VALUE = 1\n", "lib/inner.py": "VALUE = 2\n"},
     ),
     row(
         "sys.path.remove of the script's folder",
-        "import sys\nsys.path.pop(0)\ntry:\n    import part\nexcept ImportError as error:\n    print(error)\n",
+        """\
+            import sys
+            sys.path.pop(0)
+            try:
+                import part
+            except ImportError as error:
+                print(error)
+            """,
         files={"part.py": ""},
     ),
     row(
         "sys.modules['x'] = None and a stand-in",
-        "import sys\nsys.modules['wave'] = None\nsys.modules['lib'] = type(sys)('lib')\nsys.modules['lib'].VALUE = 'stand-in'\ntry:\n    import wave\nexcept ImportError as error:\n    print(error)\nimport lib\nprint(lib.VALUE)\n",
+        """\
+            import sys
+            sys.modules["wave"] = None
+            sys.modules["lib"] = type(sys)("lib")
+            sys.modules["lib"].VALUE = "stand-in"
+            try:
+                import wave
+            except ImportError as error:
+                print(error)
+            import lib
+            print(lib.VALUE)
+            """,
         installed={"lib.py": "VALUE = 'installed'\n"},
     ),
     row(
         "a meta path finder of the program's",
-        "import sys\nclass Finder:\n    def find_spec(self, name, path, target=None):\n        if name == 'lib':\n            print('asked')\nsys.meta_path.insert(0, Finder())\nimport lib\n",
+        """\
+            import sys
+            class Finder:
+                def find_spec(self, name, path, target=None):
+                    if name == "lib":
+                        print("asked")
+            sys.meta_path.insert(0, Finder())
+            import lib
+            """,
         installed={"lib.py": ""},
     ),
     row(
         "builtins.__import__ replaced",
-        "import builtins\nold = builtins.__import__\nseen = []\ndef new(name, *args, **more):\n    seen.append(name)\n    return old(name, *args, **more)\nbuiltins.__import__ = new\nimport lib, colorsys\nbuiltins.__import__ = old\nprint(seen)\n",
+        """\
+            import builtins
+            old = builtins.__import__
+            seen = []
+            def new(name, *args, **more):
+                seen.append(name)
+                return old(name, *args, **more)
+            builtins.__import__ = new
+            import lib, colorsys
+            builtins.__import__ = old
+            print(seen)
+            """,
         installed={"lib.py": "import part_of_lib\n", "part_of_lib.py": ""},
+        may_differ={"output": "what an imported package imports was imported once for all runs"},
     ),
     row(
         "a module under an import lock in a thread",
-        "import threading\nout = []\nthread = threading.Thread(target=lambda: out.append(__import__('lib').VALUE))\nthread.start()\nthread.join()\nprint(out)\n",
+        """\
+            import threading
+            out = []
+            thread = threading.Thread(target=lambda: out.append(__import__("lib").VALUE))
+            thread.start()
+            thread.join()
+            print(out)
+            """,
         installed={"lib.py": "VALUE = 1\n"},
     ),
     row(
         "importing a module that imports __main__",
-        "VALUE = 5\nimport lib\n",
-        installed={"lib.py": "import __main__\nprint(getattr(__main__, 'VALUE', None), __main__.__file__[-10:])\n"},
+        """\
+            VALUE = 5
+            import lib
+            """,
+        installed={
+            "lib.py": """\
+            import __main__
+            print(getattr(__main__, "VALUE", None), __main__.__file__[-10:])
+            """
+        },
     ),
     row(
         "an installed package edited between runs",
-        "import lib\nprint(lib.VALUE)\n",
+        """\
+            import lib
+            print(lib.VALUE)
+            """,
         installed={"lib.py": "VALUE = 1\n"},
         edits={"../../site-packages/lib.py": "VALUE = 'changed'\n"},
     ),
     row(
         "an optional package that is not installed",
-        "try:\n    import not_there\nexcept ImportError:\n    not_there = None\nprint(not_there)\n",
+        """\
+            try:
+                import not_there
+            except ImportError:
+                not_there = None
+            print(not_there)
+            """,
     ),
     # What installed packages do when they are imported
-    _import_of("that parses sys.argv", ARGPARSE, "from lib import args\nprint(args.lr)\n", args=("--lr=0.1",)),
+    _import_of(
+        "that parses sys.argv",
+        ARGPARSE,
+        """\
+            from lib import args
+            print(args.lr)
+            """,
+        args=("--lr=0.1",),
+    ),
     _import_of(
         "that reads sys.argv by index",
-        "import sys\nNAME = sys.argv[1] if len(sys.argv) > 1 else 'none'\n",
-        "import lib\nprint(lib.NAME)\n",
+        """\
+            import sys
+            NAME = sys.argv[1] if len(sys.argv) > 1 else "none"
+            """,
+        """\
+            import lib
+            print(lib.NAME)
+            """,
         args=("first",),
     ),
     _import_of(
         "that reads the attempt's environment",
-        "import os\nLR = os.environ.get('LR', 'default')\n",
-        "import lib\nprint(lib.LR)\n",
+        """\
+            import os
+            LR = os.environ.get("LR", "default")
+            """,
+        """\
+            import lib
+            print(lib.LR)
+            """,
         attempt_env={"LR": "0.1"},
     ),
     _import_of(
         "that copies the environment",
-        "import os\nALL = dict(os.environ)\n",
-        "import lib, os\nprint(lib.ALL == dict(os.environ))\n",
+        """\
+            import os
+            ALL = dict(os.environ)
+            """,
+        """\
+            import lib, os
+            print(lib.ALL == dict(os.environ))
+            """,
     ),
     _import_of(
         "that reads the environment by os.getenv and environb",
-        "import os\nA, B, C = os.getenv('LR'), os.environb.get(b'LR'), 'LR' in os.environ\n",
-        "import lib\nprint(lib.A, lib.B, lib.C)\n",
+        """\
+            import os
+            A, B, C = os.getenv("LR"), os.environb.get(b"LR"), "LR" in os.environ
+            """,
+        """\
+            import lib
+            print(lib.A, lib.B, lib.C)
+            """,
         attempt_env={"LR": "0.1"},
     ),
     _import_of(
         "that reads a variable which the program sets above (c03)",
-        "import os\nHOME = os.environ.get('HF_HOME', 'default')\n",
-        "import os\nos.environ['HF_HOME'] = '/tmp/my_hf_home'\nimport lib\nprint(lib.HOME)\n",
+        """\
+            import os
+            HOME = os.environ.get("HF_HOME", "default")
+            """,
+        """\
+            import os
+            os.environ["HF_HOME"] = "/tmp/my_hf_home"
+            import lib
+            print(lib.HOME)
+            """,
     ),
     _import_of(
         "that reads a variable which the program sets by an argument (c03)",
-        "import os\nGPU = os.environ.get('GPU', 'default')\n",
-        "import os, sys\nos.environ['GPU'] = sys.argv[1]\nimport lib\nprint(lib.GPU)\n",
+        """\
+            import os
+            GPU = os.environ.get("GPU", "default")
+            """,
+        """\
+            import os, sys
+            os.environ["GPU"] = sys.argv[1]
+            import lib
+            print(lib.GPU)
+            """,
         args=("3",),
     ),
     _import_of(
         "that reads a variable set by os.putenv, update, setdefault",
-        "import os, subprocess\nA, B = os.environ.get('A'), os.environ.get('B')\nC = subprocess.run('echo $C', shell=True, capture_output=True, text=True).stdout\n",
-        "import os\nos.environ.update(A='1')\nos.environ.setdefault('B', '2')\nos.putenv('C', '3')\nimport lib\nprint(lib.A, lib.B, lib.C)\n",
+        """\
+            import os, subprocess
+            A, B = os.environ.get("A"), os.environ.get("B")
+            C = subprocess.run("echo $C", shell=True, capture_output=True, text=True).stdout
+            """,
+        """\
+            import os
+            os.environ.update(A="1")
+            os.environ.setdefault("B", "2")
+            os.putenv("C", "3")
+            import lib
+            print(lib.A, lib.B, lib.C)
+            """,
     ),
     _import_of(
         "that reads a variable which a local module sets (c03)",
-        "import os\nA = os.environ.get('A')\n",
-        "import settings\nimport lib\nprint(lib.A)\n",
-        files={"settings.py": "import os\nos.environ['A'] = 'set'\n"},
+        """\
+            import os
+            A = os.environ.get("A")
+            """,
+        """\
+            import settings
+            import lib
+            print(lib.A)
+            """,
+        files={
+            "settings.py": """\
+            import os
+            os.environ["A"] = "set"
+            """
+        },
     ),
     _import_of(
         "that reads a variable which the program deletes",
-        "import os\nA = os.environ.get('A')\n",
-        "import os\nos.environ.pop('A', None)\nimport lib\nprint(lib.A)\n",
+        """\
+            import os
+            A = os.environ.get("A")
+            """,
+        """\
+            import os
+            os.environ.pop("A", None)
+            import lib
+            print(lib.A)
+            """,
         env={"A": "agent"},
     ),
     _import_of(
         "that reads the working directory",
-        "import os\nfrom pathlib import Path\nCWD = os.getcwd()\nROOT = Path('data').resolve()\n",
-        "import lib\nprint(lib.CWD, lib.ROOT)\n",
+        """\
+            import os
+            from pathlib import Path
+            CWD = os.getcwd()
+            ROOT = Path("data").resolve()
+            """,
+        """\
+            import lib
+            print(lib.CWD, lib.ROOT)
+            """,
         cwd="run",
     ),
     _import_of(
         "that reads the working directory after os.chdir",
-        "import os\nCWD = os.getcwd()\n",
-        "import os\nos.chdir('sub')\nimport lib\nprint(lib.CWD)\n",
+        """\
+            import os
+            CWD = os.getcwd()
+            """,
+        """\
+            import os
+            os.chdir("sub")
+            import lib
+            print(lib.CWD)
+            """,
         files={"sub/x": ""},
     ),
     _import_of(
         "that reads a file of the working directory",
-        "from pathlib import Path\nTEXT = Path('settings.txt').read_text()\n",
-        "import lib\nprint(lib.TEXT)\n",
+        """\
+            from pathlib import Path
+            TEXT = Path("settings.txt").read_text()
+            """,
+        """\
+            import lib
+            print(lib.TEXT)
+            """,
         files={"settings.txt": "one"},
         edits={"settings.txt": "two"},
     ),
     _import_of(
         "that reads a file by its absolute path which changes",
-        "import os\nTEXT = open(os.environ['SETTINGS']).read()\n",
-        "import lib\nprint(lib.TEXT)\n",
+        """\
+            import os
+            TEXT = open(os.environ["SETTINGS"]).read()
+            """,
+        """\
+            import lib
+            print(lib.TEXT)
+            """,
         files={"settings.txt": "one"},
         env={"SETTINGS": "{folder}/settings.txt"},
         edits={"settings.txt": "two"},
@@ -275,252 +573,666 @@ ROWS = [
     _import_of("that writes a file", "open('imported.txt', 'a').write('x')\n", "import lib\n"),
     _import_of(
         "that appends to a log of the working directory",
-        "import logging\nlogging.basicConfig(filename='lib.log', level='INFO', format='%(message)s')\nlogging.info('imported')\n",
-        "import lib, logging\nlogging.info('used')\n",
+        """\
+            import logging
+            logging.basicConfig(filename="lib.log", level="INFO", format="%(message)s")
+            logging.info("imported")
+            """,
+        """\
+            import lib, logging
+            logging.info("used")
+            """,
     ),
     _import_of(
         "that opens a file and keeps it",
-        "FILE = open('kept.txt', 'w')\nFILE.write('import;')\n",
-        "import lib\nlib.FILE.write('used')\n",
+        """\
+            FILE = open("kept.txt", "w")
+            FILE.write("import;")
+            """,
+        """\
+            import lib
+            lib.FILE.write("used")
+            """,
     ),
     _import_of(
-        "that prints", "import sys\nprint('welcome')\nprint('to lib', file=sys.stderr)\n", "import lib\nprint('main')\n"
+        "that prints",
+        """\
+            import sys
+            print("welcome")
+            print("to lib", file=sys.stderr)
+            """,
+        """\
+            import lib
+            print("main")
+            """,
     ),
     _import_of(
         "that warns",
-        "import warnings\nwarnings.warn('lib is old', DeprecationWarning, stacklevel=2)\nwarnings.warn('lib is slow')\n",
-        "import lib\nimport lib\n",
+        """\
+            import warnings
+            warnings.warn("lib is old", DeprecationWarning, stacklevel=2)
+            warnings.warn("lib is slow")
+            """,
+        """\
+            import lib
+            import lib
+            """,
     ),
     _import_of(
         "that filters warnings",
-        "import warnings\nwarnings.filterwarnings('ignore', 'noise')\nwarnings.simplefilter('always', ResourceWarning)\n",
-        "import warnings\nwarnings.warn('noise before')\nimport lib\nwarnings.warn('noise after')\nobserve(filters=[repr(f) for f in warnings.filters])\n",
+        """\
+            import warnings
+            warnings.filterwarnings("ignore", "noise")
+            warnings.simplefilter("always", ResourceWarning)
+            """,
+        """\
+            import warnings
+            warnings.warn("noise before")
+            import lib
+            warnings.warn("noise after")
+            observe(filters=[repr(f) for f in warnings.filters])
+            """,
     ),
     _import_of(
         "that fails",
         "raise RuntimeError('no driver')\n",
-        "try:\n    import lib\nexcept RuntimeError as error:\n    print(error)\nimport sys\nprint('lib' in sys.modules)\n",
+        """\
+            try:
+                import lib
+            except RuntimeError as error:
+                print(error)
+            import sys
+            print("lib" in sys.modules)
+            """,
     ),
     _import_of(
         "that fails without a variable",
-        "import os\nif 'LICENSE' not in os.environ:\n    raise ImportError('no license')\n",
-        "import lib\nprint('fine')\n",
+        """\
+            import os
+            if "LICENSE" not in os.environ:
+                raise ImportError("no license")
+            """,
+        """\
+            import lib
+            print("fine")
+            """,
         attempt_env={"LICENSE": "1"},
     ),
-    _import_of("that exits", "import sys\nsys.exit(4)\n", "import lib\n"),
+    _import_of(
+        "that exits",
+        """\
+            import sys
+            sys.exit(4)
+            """,
+        "import lib\n",
+    ),
     _import_of(
         "with exit handlers",
-        "import atexit\nSTATE = ['imported']\natexit.register(lambda: print('bye', STATE))\n",
-        "import lib\nlib.STATE.append('used')\n",
+        """\
+            import atexit
+            STATE = ["imported"]
+            atexit.register(lambda: print("bye", STATE))
+            """,
+        """\
+            import lib
+            lib.STATE.append("used")
+            """,
     ),
     _import_of(
         "with exit handlers that is never imported",
-        "import atexit\natexit.register(print, 'bye from lib')\n",
-        "import sys\nif len(sys.argv) > 5:\n    import lib\n",
+        """\
+            import atexit
+            atexit.register(print, "bye from lib")
+            """,
+        """\
+            import sys
+            if len(sys.argv) > 5:
+                import lib
+            """,
     ),
     _import_of(
         "with a temporary folder removed at exit (c50)",
-        "import atexit, os, shutil, tempfile\nFOLDER = tempfile.mkdtemp()\natexit.register(shutil.rmtree, FOLDER)\n",
-        "import lib, os\nopen(os.path.join(lib.FOLDER, 'x'), 'w').close()\nobserve(mine=lib.FOLDER.startswith(os.environ['TMPDIR']), listed=os.listdir(lib.FOLDER))\n",
+        """\
+            import atexit, os, shutil, tempfile
+            FOLDER = tempfile.mkdtemp()
+            atexit.register(shutil.rmtree, FOLDER)
+            """,
+        """\
+            import lib, os
+            open(os.path.join(lib.FOLDER, "x"), "w").close()
+            observe(mine=lib.FOLDER.startswith(os.environ["TMPDIR"]), listed=os.listdir(lib.FOLDER))
+            """,
     ),
     _import_of(
         "with a TemporaryDirectory (c50)",
-        "import tempfile\nFOLDER = tempfile.TemporaryDirectory()\n",
-        "import lib, os\nopen(os.path.join(lib.FOLDER.name, 'x'), 'w').close()\nobserve(mine=lib.FOLDER.name.startswith(os.environ['TMPDIR']), listed=os.listdir(lib.FOLDER.name))\n",
+        """\
+            import tempfile
+            FOLDER = tempfile.TemporaryDirectory()
+            """,
+        """\
+            import lib, os
+            open(os.path.join(lib.FOLDER.name, "x"), "w").close()
+            observe(mine=lib.FOLDER.name.startswith(os.environ["TMPDIR"]), listed=os.listdir(lib.FOLDER.name))
+            """,
         together=True,
     ),
     _import_of(
         "with a weakref.finalize",
-        "import weakref\nclass A: pass\nOBJECT = A()\nweakref.finalize(OBJECT, print, 'finalized')\n",
-        "import lib\nprint('main')\n",
+        """\
+            import weakref
+            class A:
+                pass
+            OBJECT = A()
+            weakref.finalize(OBJECT, print, "finalized")
+            """,
+        """\
+            import lib
+            print("main")
+            """,
     ),
     _import_of(
         "with an object that has __del__",
-        "import os\nclass A:\n    def __del__(self, write=os.write):\n        write(1, b'del of lib\\n')\nOBJECT = A()\n",
-        "import lib\nprint('main')\n",
+        """\
+            import os
+            class A:
+                def __del__(self, write=os.write):
+                    write(1, b"del of lib\\n")
+            OBJECT = A()
+            """,
+        """\
+            import lib
+            print("main")
+            """,
     ),
     _import_of(
         "that starts a thread",
-        "import threading\nJOBS = []\nSTOP = threading.Event()\nTHREAD = threading.Thread(target=STOP.wait, daemon=True, name='lib')\nTHREAD.start()\n",
-        "import lib, threading\nobserve(alive=lib.THREAD.is_alive(), names=[t.name for t in threading.enumerate()])\n",
+        """\
+            import threading
+            JOBS = []
+            STOP = threading.Event()
+            THREAD = threading.Thread(target=STOP.wait, daemon=True, name="lib")
+            THREAD.start()
+            """,
+        """\
+            import lib, threading
+            observe(alive=lib.THREAD.is_alive(), names=[t.name for t in threading.enumerate()])
+            """,
+        cold="a thread does not survive a fork",
     ),
     _import_of(
         "that starts a child",
-        "import subprocess\nCHILD = subprocess.Popen(['sleep', '30'])\n",
-        "import lib\nobserve(running=lib.CHILD.poll())\nlib.CHILD.kill()\nprint(lib.CHILD.wait())\n",
+        """\
+            import subprocess
+            CHILD = subprocess.Popen(["sleep", "30"])
+            """,
+        """\
+            import lib
+            observe(running=lib.CHILD.poll())
+            lib.CHILD.kill()
+            print(lib.CHILD.wait())
+            """,
     ),
     _import_of(
         "that starts a pool lazily",
-        "import concurrent.futures\nPOOL = concurrent.futures.ThreadPoolExecutor(2)\n",
-        "import lib\nprint(lib.POOL.submit(abs, -1).result())\n",
+        """\
+            import concurrent.futures
+            POOL = concurrent.futures.ThreadPoolExecutor(2)
+            """,
+        """\
+            import lib
+            print(lib.POOL.submit(abs, -1).result())
+            """,
     ),
     _import_of(
         "that sets signal handlers",
-        "import signal\nsignal.signal(signal.SIGTERM, lambda *_: print('lib saw SIGTERM'))\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\n",
-        "import lib, os, signal\nobserve(a=repr(signal.getsignal(signal.SIGUSR1)))\nos.kill(os.getpid(), signal.SIGTERM)\nprint('after')\n",
+        """\
+            import signal
+            signal.signal(signal.SIGTERM, lambda *_: print("lib saw SIGTERM"))
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            """,
+        """\
+            import lib, os, signal
+            observe(a=repr(signal.getsignal(signal.SIGUSR1)))
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("after")
+            """,
     ),
     _import_of(
         "that replaces sys.stdout",
-        "import sys\nclass Loud:\n    def __init__(self, stream):\n        self.stream = stream\n    def write(self, text):\n        self.stream.write(text.upper())\n    def flush(self):\n        self.stream.flush()\nsys.stdout = Loud(sys.stdout)\n",
-        "print('before')\nimport lib\nprint('after')\n",
+        """\
+            import sys
+            class Loud:
+                def __init__(self, stream):
+                    self.stream = stream
+                def write(self, text):
+                    self.stream.write(text.upper())
+                def flush(self):
+                    self.stream.flush()
+            sys.stdout = Loud(sys.stdout)
+            """,
+        """\
+            print("before")
+            import lib
+            print("after")
+            """,
     ),
     _import_of(
         "that keeps sys.stdout and sys.stderr",
-        "import logging, sys\nOUT, ERR = sys.stdout, sys.stderr\nHANDLER = logging.StreamHandler(sys.stdout)\nlogging.getLogger('lib').addHandler(HANDLER)\n",
-        "import lib, logging, sys\nlib.OUT.write('out\\n')\nlogging.getLogger('lib').warning('logged')\nobserve(same=[lib.OUT is sys.stdout, lib.ERR is sys.stderr])\n",
+        """\
+            import logging, sys
+            OUT, ERR = sys.stdout, sys.stderr
+            HANDLER = logging.StreamHandler(sys.stdout)
+            logging.getLogger("lib").addHandler(HANDLER)
+            """,
+        """\
+            import lib, logging, sys
+            lib.OUT.write("out\\n")
+            logging.getLogger("lib").warning("logged")
+            observe(same=[lib.OUT is sys.stdout, lib.ERR is sys.stderr])
+            """,
     ),
     _import_of(
         "that adds logging handlers and levels",
-        "import logging\nlogging.getLogger('lib').addHandler(logging.NullHandler())\nlogging.getLogger('lib').setLevel('DEBUG')\nlogging.addLevelName(15, 'FINE')\n",
-        "import logging\nbefore = [repr(logging.getLogger('lib')), logging.getLevelName(15)]\nimport lib\nobserve(before=before, after=[repr(logging.getLogger('lib')), logging.getLevelName(15), [repr(h) for h in logging.getLogger('lib').handlers]])\n",
+        """\
+            import logging
+            logging.getLogger("lib").addHandler(logging.NullHandler())
+            logging.getLogger("lib").setLevel("DEBUG")
+            logging.addLevelName(15, "FINE")
+            """,
+        """\
+            import logging
+            before = [repr(logging.getLogger("lib")), logging.getLevelName(15)]
+            import lib
+            observe(
+                before=before,
+                after=[
+                    repr(logging.getLogger("lib")),
+                    logging.getLevelName(15),
+                    [repr(h) for h in logging.getLogger("lib").handlers],
+                ],
+            )
+            """,
     ),
     _import_of(
         "that sets the environment",
-        "import os\nos.environ['FROM_LIB'] = '1'\nos.environ.setdefault('MAYBE', 'lib')\n",
-        "import os\nprint(os.environ.get('FROM_LIB'))\nimport lib\nprint(os.environ['FROM_LIB'], os.environ['MAYBE'])\n",
+        """\
+            import os
+            os.environ["FROM_LIB"] = "1"
+            os.environ.setdefault("MAYBE", "lib")
+            """,
+        """\
+            import os
+            print(os.environ.get("FROM_LIB"))
+            import lib
+            print(os.environ["FROM_LIB"], os.environ["MAYBE"])
+            """,
     ),
     _import_of(
         "that sets the environment, over the program's own",
-        "import os\nos.environ.setdefault('MAYBE', 'lib')\n",
-        "import os\nos.environ['MAYBE'] = 'program'\nimport lib\nprint(os.environ['MAYBE'])\n",
+        """\
+            import os
+            os.environ.setdefault("MAYBE", "lib")
+            """,
+        """\
+            import os
+            os.environ["MAYBE"] = "program"
+            import lib
+            print(os.environ["MAYBE"])
+            """,
     ),
     _import_of(
         "that changes sys.path",
-        "import sys\nsys.path.append('/opt/lib')\nsys.path.insert(0, '/opt/first')\n",
-        "import sys\nbefore = list(sys.path)\nimport lib\nobserve(before=before, after=sys.path)\n",
+        """\
+            import sys
+            sys.path.append("/opt/lib")
+            sys.path.insert(0, "/opt/first")
+            """,
+        """\
+            import sys
+            before = list(sys.path)
+            import lib
+            observe(before=before, after=sys.path)
+            """,
     ),
     _import_of(
         "that changes directory, umask, locale",
-        "import locale, os\nos.chdir('/')\nos.umask(0o077)\n",
-        "import os\nbefore = os.getcwd()\nimport lib\nobserve(before=before, after=os.getcwd(), mask=os.umask(0))\n",
+        """\
+            import locale, os
+            os.chdir("/")
+            os.umask(0o077)
+            """,
+        """\
+            import os
+            before = os.getcwd()
+            import lib
+            observe(before=before, after=os.getcwd(), mask=os.umask(0))
+            """,
     ),
     _import_of(
         "that sets sys.excepthook",
-        "import sys\nsys.excepthook = lambda kind, value, trace: print('lib hook', value)\n",
-        "import lib\nraise ValueError('no')\n",
+        """\
+            import sys
+            sys.excepthook = lambda kind, value, trace: print("lib hook", value)
+            """,
+        """\
+            import lib
+            raise ValueError("no")
+            """,
     ),
     _import_of(
         "that sets sys.excepthook and is imported too late",
-        "import sys\nsys.excepthook = lambda kind, value, trace: print('lib hook', value)\n",
-        "import sys\nif len(sys.argv) > 9:\n    import lib\nraise ValueError('no')\n",
+        """\
+            import sys
+            sys.excepthook = lambda kind, value, trace: print("lib hook", value)
+            """,
+        """\
+            import sys
+            if len(sys.argv) > 9:
+                import lib
+            raise ValueError("no")
+            """,
     ),
     _import_of(
         "that changes limits of the interpreter",
-        "import gc, sys\nsys.setrecursionlimit(3000)\ngc.disable()\nsys.setswitchinterval(0.1)\n",
-        "import gc, sys\nbefore = [sys.getrecursionlimit(), gc.isenabled(), sys.getswitchinterval()]\nimport lib\nobserve(before=before, after=[sys.getrecursionlimit(), gc.isenabled(), sys.getswitchinterval()])\n",
+        """\
+            import gc, sys
+            sys.setrecursionlimit(3000)
+            gc.disable()
+            sys.setswitchinterval(0.1)
+            """,
+        """\
+            import gc, sys
+            before = [sys.getrecursionlimit(), gc.isenabled(), sys.getswitchinterval()]
+            import lib
+            observe(before=before, after=[sys.getrecursionlimit(), gc.isenabled(), sys.getswitchinterval()])
+            """,
     ),
     _import_of(
         "that changes the builtins",
-        "import builtins\nbuiltins.profile = lambda f: f\n",
-        "try:\n    profile\nexcept NameError as error:\n    print(error)\nimport lib\nprint(profile(1))\n",
+        """\
+            import builtins
+            builtins.profile = lambda f: f
+            """,
+        """\
+            try:
+                profile
+            except NameError as error:
+                print(error)
+            import lib
+            print(profile(1))
+            """,
     ),
     _import_of(
         "that patches the standard library",
-        "import json\nold = json.dumps\njson.dumps = lambda x: 'patched ' + old(x)\n",
-        "import json\nprint(json.dumps(1))\nimport lib\nprint(json.dumps(1))\n",
+        """\
+            import json
+            old = json.dumps
+            json.dumps = lambda x: "patched " + old(x)
+            """,
+        """\
+            import json
+            print(json.dumps(1))
+            import lib
+            print(json.dumps(1))
+            """,
     ),
     _import_of(
         "that sets the start method",
-        "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n",
-        "import multiprocessing\nbefore = multiprocessing.get_start_method(True)\nimport lib\nobserve(before=before, after=multiprocessing.get_start_method(True))\n",
+        """\
+            import multiprocessing
+            multiprocessing.set_start_method("spawn")
+            """,
+        """\
+            import multiprocessing
+            before = multiprocessing.get_start_method(True)
+            import lib
+            observe(before=before, after=multiprocessing.get_start_method(True))
+            """,
     ),
-    _import_of("that counts", "COUNT = 0\n", "import lib\nlib.COUNT += 1\nprint(lib.COUNT)\n"),
+    _import_of(
+        "that counts",
+        "COUNT = 0\n",
+        """\
+            import lib
+            lib.COUNT += 1
+            print(lib.COUNT)
+            """,
+    ),
     _import_of(
         "that remembers pid and time",
-        "import os, time\nPID, NOW = os.getpid(), time.time()\n",
-        "import lib, os, time\nimport pathlib\nobserve(pid=lib.PID == os.getpid(), since=lib.NOW >= pathlib.Path(os.environ['TMPDIR']).stat().st_ctime - 0.02)\n",
+        """\
+            import os, time
+            PID, NOW = os.getpid(), time.time()
+            """,
+        """\
+            import lib, os, time
+            import pathlib
+            observe(
+                pid=lib.PID == os.getpid(),
+                since=lib.NOW >= pathlib.Path(os.environ["TMPDIR"]).stat().st_ctime - 0.02,
+            )
+            """,
     ),
     _import_of(
         "that draws at import",
-        "import random, secrets, uuid\nrng = random.Random()\nA = random.random()\nB = secrets.token_hex()\nC = str(uuid.uuid4())\n",
-        "import lib\nobserve(a=lib.A, b=lib.B, c=lib.C, d=lib.rng.random())\n",
+        """\
+            import random, secrets, uuid
+            rng = random.Random()
+            A = random.random()
+            B = secrets.token_hex()
+            C = str(uuid.uuid4())
+            """,
+        """\
+            import lib
+            observe(a=lib.A, b=lib.B, c=lib.C, d=lib.rng.random())
+            """,
         draws=("a", "b", "c", "d"),
     ),
     _import_of(
         "that draws with a seed at import",
-        "import random\nrandom.seed(5)\nA = random.random()\nRNG = random.Random(3)\n",
-        "import lib, random\nobserve(a=lib.A, b=random.random(), c=lib.RNG.random())\n",
+        """\
+            import random
+            random.seed(5)
+            A = random.random()
+            RNG = random.Random(3)
+            """,
+        """\
+            import lib, random
+            observe(a=lib.A, b=random.random(), c=lib.RNG.random())
+            """,
     ),
     _import_of(
         "that looks who imports it",
-        "import inspect, sys\nCALLER = [f.filename.rpartition('/')[2] for f in inspect.stack() if 'importlib' not in f.filename]\nMAIN = sys.modules['__main__'].__file__\n",
-        "import lib\nprint(lib.CALLER, lib.MAIN)\n",
+        """\
+            import inspect, sys
+            CALLER = [f.filename.rpartition("/")[2] for f in inspect.stack() if "importlib" not in f.filename]
+            MAIN = sys.modules["__main__"].__file__
+            """,
+        """\
+            import lib
+            print(lib.CALLER, lib.MAIN)
+            """,
     ),
     _import_of(
         "that looks which modules are there",
-        "import sys\nHAS = [n for n in ('colorsys', 'wave', 'ensurepip') if n in sys.modules]\n",
-        "import colorsys\nimport lib\nimport wave\nprint(lib.HAS)\n",
+        """\
+            import sys
+            HAS = [n for n in ("colorsys", "wave", "ensurepip") if n in sys.modules]
+            """,
+        """\
+            import colorsys
+            import lib
+            import wave
+            print(lib.HAS)
+            """,
     ),
     _import_of(
         "whose order of imports counts",
         "ORDER = []\n",
-        "import first\nimport second\nimport lib\nprint(lib.ORDER)\n",
+        """\
+            import first
+            import second
+            import lib
+            print(lib.ORDER)
+            """,
         files={
-            "first.py": "import lib\nlib.ORDER.append('first')\n",
-            "second.py": "import lib\nlib.ORDER.append('second')\n",
+            "first.py": """\
+            import lib
+            lib.ORDER.append("first")
+            """,
+            "second.py": """\
+            import lib
+            lib.ORDER.append("second")
+            """,
         },
     ),
     _import_of(
         "that a plugin variable names",
-        "import importlib, os\nPLUGIN = importlib.import_module(os.environ.get('PLUGIN', 'json')).__name__\n",
-        "import lib\nprint(lib.PLUGIN)\n",
+        """\
+            import importlib, os
+            PLUGIN = importlib.import_module(os.environ.get("PLUGIN", "json")).__name__
+            """,
+        """\
+            import lib
+            print(lib.PLUGIN)
+            """,
         attempt_env={"PLUGIN": "csv"},
     ),
     _import_of(
         "that imports a local module",
-        "import settings\nVALUE = settings.VALUE\n",
-        "import lib\nprint(lib.VALUE)\n",
+        """\
+            import settings
+            VALUE = settings.VALUE
+            """,
+        """\
+            import lib
+            print(lib.VALUE)
+            """,
         files={"settings.py": "VALUE = 1\n"},
         edits={"settings.py": "VALUE = 'changed'\n"},
     ),
     _import_of(
         "with a lock that it holds for ever",
-        "import threading\nLOCK = threading.RLock()\nLOCK.acquire()\n",
-        "import lib\nprint(lib.LOCK.acquire(blocking=False))\n",
+        """\
+            import threading
+            LOCK = threading.RLock()
+            LOCK.acquire()
+            """,
+        """\
+            import lib
+            print(lib.LOCK.acquire(blocking=False))
+            """,
     ),
     _import_of(
         "that opens a socket",
-        "import socket\nA, B = socket.socketpair()\n",
-        "import lib\nlib.A.send(b'x')\nprint(lib.B.recv(1))\n",
+        """\
+            import socket
+            A, B = socket.socketpair()
+            """,
+        """\
+            import lib
+            lib.A.send(b"x")
+            print(lib.B.recv(1))
+            """,
         together=True,
     ),
     _import_of(
         "that listens on a port",
-        "import socket\nS = socket.socket()\nS.bind(('127.0.0.1', 0))\nS.listen()\n",
-        "import lib, os\nobserve(owner=len([f for f in os.listdir('/proc/self/fd')]))\n",
+        """\
+            import socket
+            S = socket.socket()
+            S.bind(("127.0.0.1", 0))
+            S.listen()
+            """,
+        """\
+            import lib, os
+            observe(owner=len([f for f in os.listdir("/proc/self/fd")]))
+            """,
     ),
     _import_of(
         "that locks a file",
-        "import fcntl, os\nFILE = open(os.path.join(os.environ['HOME'], 'lock'), 'w')\nfcntl.flock(FILE, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
-        "import lib\nprint('mine')\n",
+        """\
+            import fcntl, os
+            FILE = open(os.path.join(os.environ["HOME"], "lock"), "w")
+            fcntl.flock(FILE, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            """,
+        """\
+            import lib
+            print("mine")
+            """,
     ),
     _import_of(
         "that asks whether stdout is a terminal or a file",
-        "import os, sys\nWHERE = os.path.basename(os.readlink('/proc/self/fd/1')).partition('.')[2]\nTTY = sys.stdout.isatty()\n",
-        "import lib\nprint(lib.WHERE, lib.TTY)\n",
+        """\
+            import os, sys
+            WHERE = os.path.basename(os.readlink("/proc/self/fd/1")).partition(".")[2]
+            TTY = sys.stdout.isatty()
+            """,
+        """\
+            import lib
+            print(lib.WHERE, lib.TTY)
+            """,
     ),
     _import_of(
         "that registers fork handlers",
-        "import os\nSTATE = []\nos.register_at_fork(after_in_child=lambda: STATE.append('forked'))\n",
-        "import lib, os\nprint(lib.STATE)\nif os.fork() == 0:\n    print(lib.STATE)\n    os._exit(0)\nos.wait()\n",
+        """\
+            import os
+            STATE = []
+            os.register_at_fork(after_in_child=lambda: STATE.append("forked"))
+            """,
+        """\
+            import lib, os
+            print(lib.STATE)
+            if os.fork() == 0:
+                print(lib.STATE)
+                os._exit(0)
+            os.wait()
+            """,
     ),
     _import_of(
         "that fills caches",
-        "import functools\n@functools.cache\ndef f():\n    import os\n    return os.getcwd(), os.environ.get('LR')\nf()\n",
-        "import lib\nprint(lib.f())\n",
+        """\
+            import functools
+            @functools.cache
+            def f():
+                import os
+                return os.getcwd(), os.environ.get("LR")
+            f()
+            """,
+        """\
+            import lib
+            print(lib.f())
+            """,
         attempt_env={"LR": "1"},
     ),
     _import_of(
         "that traces memory",
-        "import tracemalloc\ntracemalloc.start()\n",
-        "import tracemalloc\nprint(tracemalloc.is_tracing())\nimport lib\nprint(tracemalloc.is_tracing())\n",
+        """\
+            import tracemalloc
+            tracemalloc.start()
+            """,
+        """\
+            import tracemalloc
+            print(tracemalloc.is_tracing())
+            import lib
+            print(tracemalloc.is_tracing())
+            """,
     ),
     row(
         "sitecustomize that reads the command line",
-        "import sys\nprint(sys.from_site)\n",
-        installed={"sitecustomize.py": "import os, sys\nsys.from_site = [sys.orig_argv[-1], os.environ.get('LR')]\n"},
+        """\
+            import sys
+            print(sys.from_site)
+            """,
+        installed={
+            "sitecustomize.py": """\
+            import os, sys
+            sys.from_site = [sys.orig_argv[-1], os.environ.get("LR")]
+            """
+        },
         args=("--lr=1",),
         attempt_env={"LR": "2"},
+        may_differ={"output": "it is read before anything of the server is"},
     ),
 ]
 

@@ -27,7 +27,8 @@ EXECUTOR = """\
         def __init__(self, x):
             self.x = x
     def work(model):
-        return model.x + 1, __name__, [sys.path[0], sys.flags.utf8_mode, signal.getsignal(signal.SIGINT) is signal.default_int_handler]
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return model.x + 1, __name__, [sys.path[0], sys.flags.utf8_mode, default]
     def fail(_):
         raise ValueError("in the child")
     if __name__ == "__main__":
@@ -67,79 +68,218 @@ ROWS = [
     *_pools("forkserver"),
     row(
         "a spawned process of a script without a main guard",
-        "import multiprocessing\nmultiprocessing.set_start_method('spawn')\np = multiprocessing.Process(target=print, args=('x',))\np.start()\np.join()\nprint(p.exitcode)\n",
+        """\
+            import multiprocessing
+            multiprocessing.set_start_method("spawn")
+            p = multiprocessing.Process(target=print, args=("x",))
+            p.start()
+            p.join()
+            print(p.exitcode)
+            """,
     ),
     row(
         "a spawned process of a script with Hangul in its path",
-        "import multiprocessing\ndef work():\n    print(__name__, __file__)\nif __name__ == '__main__':\n    multiprocessing.set_start_method('spawn')\n    p = multiprocessing.Process(target=work)\n    p.start()\n    p.join()\n",
+        """\
+            import multiprocessing
+            def work():
+                print(__name__, __file__)
+            if __name__ == "__main__":
+                multiprocessing.set_start_method("spawn")
+                p = multiprocessing.Process(target=work)
+                p.start()
+                p.join()
+            """,
         script="내 실험/학습.py",
     ),
     row(
         "what spawn tells its child",
-        "import multiprocessing.spawn as s\nd = s.get_preparation_data('x')\nd.pop('authkey')\nobserve(**{k: v for k, v in d.items()})\n",
+        """\
+            import multiprocessing.spawn as s
+            d = s.get_preparation_data("x")
+            d.pop("authkey")
+            observe(**{k: v for k, v in d.items()})
+            """,
     ),
     row(
         "a queue, a pipe, a lock, shared values",
-        "import multiprocessing as m\ndef work(q, c, v):\n    with v.get_lock():\n        v.value += 1\n    q.put(1)\n    c.send('x')\nif __name__ == '__main__':\n    q, (a, b), v = m.Queue(), m.Pipe(), m.Value('i', 0)\n    p = m.Process(target=work, args=(q, b, v))\n    p.start()\n    print(q.get(), a.recv(), v.value)\n    p.join()\n    print(p.exitcode, p.name, p.daemon)\n",
+        """\
+            import multiprocessing as m
+            def work(q, c, v):
+                with v.get_lock():
+                    v.value += 1
+                q.put(1)
+                c.send("x")
+            if __name__ == "__main__":
+                q, (a, b), v = m.Queue(), m.Pipe(), m.Value("i", 0)
+                p = m.Process(target=work, args=(q, b, v))
+                p.start()
+                print(q.get(), a.recv(), v.value)
+                p.join()
+                print(p.exitcode, p.name, p.daemon)
+            """,
     ),
     row(
         "a manager",
-        "import multiprocessing as m\nif __name__ == '__main__':\n    with m.Manager() as manager:\n        d = manager.dict(a=1)\n        print(d)\n",
+        """\
+            import multiprocessing as m
+            if __name__ == "__main__":
+                with m.Manager() as manager:
+                    d = manager.dict(a=1)
+                    print(d)
+            """,
     ),
     row(
         "the authkey differs",
-        "import multiprocessing as m\nobserve(key=bytes(m.current_process().authkey).hex(), kind=type(m.current_process()).__name__)\n",
+        """\
+            import multiprocessing as m
+            observe(key=bytes(m.current_process().authkey).hex(), kind=type(m.current_process()).__name__)
+            """,
         draws=("key",),
     ),
     row(
         "random numbers of forked children",
-        "import multiprocessing as m, random\ndef draw(_):\n    return random.random()\nif __name__ == '__main__':\n    random.seed(1)\n    with m.Pool(1) as pool:\n        observe(drawn=pool.map(draw, range(2)))\n",
+        """\
+            import multiprocessing as m, random
+            def draw(_):
+                return random.random()
+            if __name__ == "__main__":
+                random.seed(1)
+                with m.Pool(1) as pool:
+                    observe(drawn=pool.map(draw, range(2)))
+            """,
         draws=("drawn",),
     ),
     row(
         "a child that outlives the call",
-        "import subprocess\np = subprocess.Popen(['sh', '-c', 'sleep 0.1; echo done > left.txt'])\nprint(p.wait())\n",
+        """\
+            import subprocess
+            p = subprocess.Popen(["sh", "-c", "sleep 0.1; echo done > left.txt"])
+            print(p.wait())
+            """,
     ),
     row(
         "a shell's view",
-        "import subprocess\nprint(subprocess.run('trap; ulimit -a; umask; echo $0 $# $-', shell=True, capture_output=True, text=True).stdout)\n",
+        """\
+            import subprocess
+            print(
+                subprocess.run(
+                    "trap; ulimit -a; umask; echo $0 $# $-", shell=True, capture_output=True, text=True
+                ).stdout
+            )
+            """,
     ),
     row(
         "SIGPIPE in a shell's pipeline",
-        "import os, subprocess\nprint(subprocess.run(['bash', '-c', 'yes | head -1; echo ${PIPESTATUS[@]}'], capture_output=True, text=True).stdout, flush=True)\nos.system(\"bash -c 'yes 2>/dev/null | head -1; echo ${PIPESTATUS[@]}'\")\n",
+        """\
+            import os, subprocess
+            print(
+                subprocess.run(
+                    ["bash", "-c", "yes | head -1; echo ${PIPESTATUS[@]}"], capture_output=True, text=True
+                ).stdout,
+                flush=True,
+            )
+            os.system("bash -c 'yes 2>/dev/null | head -1; echo ${PIPESTATUS[@]}'")
+            """,
     ),
     row(
         "subprocess.run of itself",
-        "import subprocess, sys\nif len(sys.argv) > 1:\n    print('child', sys.argv, __name__)\nelse:\n    print(subprocess.run([sys.executable, __file__, 'x'], capture_output=True, text=True).stdout)\n",
+        """\
+            import subprocess, sys
+            if len(sys.argv) > 1:
+                print("child", sys.argv, __name__)
+            else:
+                print(subprocess.run([sys.executable, __file__, "x"], capture_output=True, text=True).stdout)
+            """,
     ),
     row(
         "os.posix_spawn, os.popen, asyncio's subprocess",
-        "import asyncio, os\nprint(os.popen('echo popen').read())\npid = os.posix_spawnp('true', ['true'], os.environ)\nprint(os.waitpid(pid, 0)[1])\nasync def main():\n    p = await asyncio.create_subprocess_exec('echo', 'x', stdout=-1)\n    return await p.communicate()\nprint(asyncio.run(main()))\n",
+        """\
+            import asyncio, os
+            print(os.popen("echo popen").read())
+            pid = os.posix_spawnp("true", ["true"], os.environ)
+            print(os.waitpid(pid, 0)[1])
+            async def main():
+                p = await asyncio.create_subprocess_exec("echo", "x", stdout=-1)
+                return await p.communicate()
+            print(asyncio.run(main()))
+            """,
     ),
     row(
         "preexec_fn and start_new_session",
-        "import os, subprocess\nprint(subprocess.run(['sh', '-c', 'ps -o sid= -p $$ >/dev/null 2>&1; echo ok'], preexec_fn=os.setpgrp, start_new_session=False, capture_output=True, text=True).stdout)\n",
+        """\
+            import os, subprocess
+            print(
+                subprocess.run(
+                    ["sh", "-c", "ps -o sid= -p $$ >/dev/null 2>&1; echo ok"],
+                    preexec_fn=os.setpgrp,
+                    start_new_session=False,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            )
+            """,
     ),
     row(
         "a pool as a global, used at exit",
-        "import atexit, concurrent.futures as f\ndef square(x):\n    return x * x\nif __name__ == '__main__':\n    pool = f.ProcessPoolExecutor(1)\n    print(pool.submit(square, 3).result())\n",
+        """\
+            import atexit, concurrent.futures as f
+            def square(x):
+                return x * x
+            if __name__ == "__main__":
+                pool = f.ProcessPoolExecutor(1)
+                print(pool.submit(square, 3).result())
+            """,
     ),
     row(
         "a pickle of __main__'s class, written and read",
-        "import pickle\nclass Model:\n    def __init__(self):\n        self.x = 1\npickle.dump(Model(), open('m.pkl', 'wb'))\nprint(pickle.load(open('m.pkl', 'rb')).x, Model.__module__, Model.__qualname__, pickle.dumps(Model))\n",
+        """\
+            import pickle
+            class Model:
+                def __init__(self):
+                    self.x = 1
+            pickle.dump(Model(), open("m.pkl", "wb"))
+            print(pickle.load(open("m.pkl", "rb")).x, Model.__module__, Model.__qualname__, pickle.dumps(Model))
+            """,
     ),
     row(
         "copyreg, ABC caches, singledispatch, enums",
-        "import abc, collections.abc, copyreg, enum, functools\nclass A(abc.ABC): pass\nA.register(int)\n@functools.singledispatch\ndef f(x):\n    return 'any'\n@f.register\ndef _(x: int):\n    return 'int'\nclass E(enum.Enum):\n    A = 1\nobserve(a=[isinstance(1, A), f(1), f(''), repr(E.A), E.__module__, len(copyreg.dispatch_table) >= 0])\n",
+        """\
+            import abc, collections.abc, copyreg, enum, functools
+            class A(abc.ABC):
+                pass
+            A.register(int)
+            @functools.singledispatch
+            def f(x):
+                return "any"
+            @f.register
+            def _(x: int):
+                return "int"
+            class E(enum.Enum):
+                A = 1
+            observe(
+                a=[isinstance(1, A), f(1), f(""), repr(E.A), E.__module__, len(copyreg.dispatch_table) >= 0]
+            )
+            """,
     ),
     row(
         "joblib's processes",
-        "import joblib\ndef work(x):\n    return x * 2\nif __name__ == '__main__':\n    print(joblib.Parallel(2)(joblib.delayed(work)(i) for i in range(3)))\n",
+        """\
+            import joblib
+            def work(x):
+                return x * 2
+            if __name__ == "__main__":
+                print(joblib.Parallel(2)(joblib.delayed(work)(i) for i in range(3)))
+            """,
         slow=True,
     ),
     row(
         "subprocesses of a run that was killed by itself",
-        "import os, signal, subprocess\np = subprocess.Popen(['sleep', '0.01'])\np.wait()\nos.kill(os.getpid(), signal.SIGKILL)\n",
+        """\
+            import os, signal, subprocess
+            p = subprocess.Popen(["sleep", "0.01"])
+            p.wait()
+            os.kill(os.getpid(), signal.SIGKILL)
+            """,
     ),
 ]
 

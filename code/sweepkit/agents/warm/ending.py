@@ -19,30 +19,66 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn
 
 
-def leave(status: int, shared: Iterable[types.ModuleType], *, by_signal: int = 0) -> NoReturn:
+def leave(
+    status: int, shared: Iterable[types.ModuleType], *, told: Callable[[], None] = lambda: None, by_signal: int = 0
+) -> NoReturn:
     """End this process: threads, exit handlers, streams, modules, in the interpreter's order.
 
     Args:
         status: Its exit code; 120 when standard output cannot be flushed.
         shared: Modules that stay as they are.
+        told: Called when the exit handlers have run.
         by_signal: End by this signal instead, as an interpreter does by SIGINT when nobody caught KeyboardInterrupt.
     """
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _without_our_frames
     _quietly(threading._shutdown)  # type: ignore[attr-defined]  # joins threads that are no daemons
     _quietly(atexit._run_exitfuncs)
+    _quietly(told)
     flushed = _flush_streams()
     threading.excepthook = lambda _: None  # a daemon thread that still runs: CPython would stop it here
+    _flush_files()  # before cycles are broken up: a text file whose descriptor goes first would lose what it holds
     _take_apart(shared)
     _close_files()
-    flushed = _flush_streams() and flushed
+    flushed = flushed and _flush_streams()
     ctypes.CDLL(None).fflush(None)
     if by_signal:
         signal.signal(by_signal, signal.SIG_DFL)
         os.kill(os.getpid(), by_signal)
     os._exit(status if flushed or status else 120)
+
+
+def report(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    """Say what an uncaught exception says: by the program's hook, and when that fails, in the interpreter's words."""
+    try:
+        hook = sys.excepthook
+    except AttributeError:
+        hook = sys.__excepthook__
+    try:
+        hook(kind, error, trace)
+    except BaseException as worse:
+        stream = sys.stderr
+        with contextlib.suppress(BaseException):
+            worse = worse.with_traceback(worse.__traceback__ and worse.__traceback__.tb_next)
+            worse.__context__ = None if worse.__context__ is error else worse.__context__
+            stream.write("Error in sys.excepthook:\n")
+            sys.__excepthook__(type(worse), worse, worse.__traceback__)
+            stream.write("\nOriginal exception was:\n")
+            sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
+def _without_our_frames(unraisable: sys.UnraisableHookArgs) -> None:
+    """Say what cannot be raised without the frame of this module that a fresh process has no counterpart of."""
+    trace = unraisable.exc_traceback
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    kind: Any = type(unraisable)  # it has no name
+    value = unraisable.exc_value and unraisable.exc_value.with_traceback(trace)
+    sys.__unraisablehook__(kind((unraisable.exc_type, value, trace, unraisable.err_msg, unraisable.object)))
 
 
 def exit_status(code: object) -> int:
@@ -52,7 +88,9 @@ def exit_status(code: object) -> int:
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
     with contextlib.suppress(BaseException):
-        sys.stderr.write(f"{code}\n")
+        sys.stderr.write(str(code))
+    with contextlib.suppress(BaseException):
+        sys.stderr.write("\n")
     return 1
 
 
@@ -84,7 +122,7 @@ def _unraisable(error: BaseException, source: object) -> None:
     """Say what cannot be raised any more, in the interpreter's words."""
     with contextlib.suppress(BaseException):
         print(f"Exception ignored in: {source!r}", file=sys.__stderr__)
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        sys.__excepthook__(type(error), error.with_traceback(None), None)
 
 
 def _take_apart(shared: Iterable[types.ModuleType]) -> None:
@@ -126,6 +164,20 @@ def _clear(module: types.ModuleType) -> None:
 
 def _close_files() -> None:
     """Close what is still open for writing: it hangs on a module that all forks share, and an interpreter closes it."""
+    for item in _written_files():
+        with contextlib.suppress(BaseException):
+            item.close()
+
+
+def _flush_files() -> None:
+    for item in _written_files():
+        if isinstance(item, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):  # a compressed one ends a block
+            with contextlib.suppress(BaseException):
+                item.flush()
+
+
+def _written_files() -> Iterator[io.IOBase]:
+    """Yield the files that are open for writing, but for the standard streams, text before what is beneath it."""
     left = [item for item in gc.get_objects() if isinstance(item, io.IOBase)]
     standard = {sys.__stdin__, sys.__stdout__, sys.__stderr__}
     standard |= {getattr(stream, "buffer", None) for stream in standard}
@@ -134,5 +186,5 @@ def _close_files() -> None:
         for item in left:
             if isinstance(item, kind) and not any(item is stream for stream in standard):
                 with contextlib.suppress(BaseException):
-                    if item.writable() and not item.closed:
-                        item.close()
+                    if not item.closed and item.writable():
+                        yield item

@@ -8,11 +8,12 @@ import os
 import random
 import signal
 import sys
+import threading
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from sweepkit.agents.warm.ending import exit_status, leave
+from sweepkit.agents.warm.ending import exit_status, leave, report
 from sweepkit.agents.warm.shelf import Shelf
 
 
@@ -45,37 +46,75 @@ def close_all_files() -> None:
                 os.close(int(name))
 
 
-def run(program: dict[str, Any], argv: list[str], shelf: Shelf, generators: Iterable[Any]) -> NoReturn:
-    """Run a script or module as `__main__` and leave as an interpreter does.
+class Begun(BaseException):
+    """A fork that is about to be the program: raised in it, so that no frame of the server lies below the program's.
+
+    Whoever catches it calls `call(*arguments)`, hands what that raises to `failed`, and then calls `leave`.
+
+    Attributes:
+        call: What runs the program.
+        arguments: Its arguments.
+    """
+
+    def __init__(
+        self, call: Callable[..., object], arguments: tuple[Any, ...], shared: list[Any], told: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self.args = ()  # an exception keeps them: the program's namespace would never be freed
+        self.call, self.arguments = call, arguments
+        self._shared, self._told = shared, told
+        self._status = self._by_signal = 0
+
+    def failed(self, error: BaseException) -> None:
+        """Say what an uncaught exception says, and remember the exit status that it makes."""
+        if isinstance(error, SystemExit):
+            self._status = exit_status(error.code)
+            return
+        self._status = 1
+        self._by_signal = signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0
+        # The first frame is the caller's, which stands where a fresh process has none.
+        trace = error.__traceback__ and error.__traceback__.tb_next
+        error = error.with_traceback(trace)
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+        report(type(error), error, trace)
+
+    def leave(self) -> NoReturn:
+        """End as an interpreter does."""
+        self.arguments = ()
+        leave(self._status, self._shared, told=self._told, by_signal=self._by_signal)
+
+
+def begin(
+    program: dict[str, Any], request: dict[str, Any], shelf: Shelf, generators: Iterable[Any], told: Callable[[], None]
+) -> NoReturn:
+    """Raise `Begun` for a script or module that is to run as `__main__` in this fork.
 
     Args:
         program: {"script": its file or None, "module": its name or None, "args": what follows on the command line}.
-        argv: The whole command line, for `sys.orig_argv`.
+        request: {"argv": the whole command, "env": the whole environment}.
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
+        told: Called at the end of the program, when its exit handlers have run.
     """
     _renew(shelf, generators)
-    _command_line(program, argv)
+    _command_line(program, request["argv"])
+    shared = [
+        *shelf.modules.values(),
+        *(sys.modules[name] for name in shelf.base if name in sys.modules and name != "__main__"),
+    ]
     main = _new_main()
-    shared = [*shelf.modules.values(), *(sys.modules[name] for name in shelf.base if name in sys.modules)]
-    shelf.forked()
-    try:
-        if program.get("module"):
-            _run_module(program["module"])
-        else:
-            _run_script(program["script"], main)
-    except SystemExit as stop:
-        status, by_signal = exit_status(stop.code), 0
-    except KeyboardInterrupt as error:
-        _print_traceback(error)
-        status, by_signal = 1, signal.SIGINT
-    except BaseException as error:
-        _print_traceback(error)
-        status, by_signal = 1, 0
+    if program.get("module"):
+        import runpy
+
+        call, arguments = runpy._run_module_as_main, (program["module"],)  # type: ignore[attr-defined]
     else:
-        status, by_signal = 0, 0
-    del main
-    leave(status, shared, by_signal=by_signal)
+        try:
+            call, arguments = exec, (_compiled(program["script"], main), main.__dict__)
+        except (SyntaxError, ValueError, OSError):  # the interpreter, which reads the file itself, has its own words
+            close_all_files()
+            execute(request["argv"], request["env"])
+    shelf.forked()
+    raise Begun(call, arguments, shared, told)
 
 
 def _command_line(program: dict[str, Any], argv: list[str]) -> None:
@@ -95,27 +134,15 @@ def _new_main() -> types.ModuleType:
     return main
 
 
-def _run_module(name: str) -> None:
-    import runpy
-
-    runpy._run_module_as_main(name)  # type: ignore[attr-defined]
-
-
-def _run_script(script: str, main: types.ModuleType) -> None:
+def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
+    """Return a script's code, after telling `main` whose it is."""
     file = os.path.join(os.getcwd(), script)
     loader = importlib.machinery.SourceFileLoader("__main__", file)
     main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
+    sys.path_importer_cache.setdefault(file, None)  # type: ignore[arg-type]  # it was asked whether it is a folder
     with open(file, "rb") as opened:
         source = opened.read()
-    exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
-
-
-def _print_traceback(error: BaseException) -> None:
-    """Print the traceback without our own frames, as a fresh interpreter would."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    return compile(source, file, "exec", dont_inherit=True)
 
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
@@ -123,6 +150,11 @@ def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     modules = shelf.modules  # nothing was handed over yet
     if (tempfile := modules.get("tempfile")) is not None:
         tempfile.tempdir = None  # type: ignore[attr-defined]
+    with contextlib.suppress(AttributeError):
+        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+    for entry in list(sys.path_importer_cache):  # the server looked around for other programs too
+        if entry not in shelf.path:
+            del sys.path_importer_cache[entry]
     random.seed()
     for generator in generators:
         _reseed(generator)
@@ -137,6 +169,8 @@ def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
 def _reseed(generator: Any) -> None:
     if isinstance(generator, random.Random):
         generator.seed()
+    elif hasattr(generator, "seed"):
+        generator.seed()
     elif hasattr(generator, "bit_generator"):
         generator.bit_generator.state = type(generator.bit_generator)().state
 
@@ -149,8 +183,10 @@ def unseeded_generators(shelf: Shelf) -> list[Any]:
     found = []
     for module in list(shelf.modules.values()):
         for value in list(vars(module).values()):
-            if type(value) is numpy.Generator:  # isinstance would ask objects that warn when they are asked
-                sequence = getattr(value.bit_generator, "seed_seq", None)
+            # Not isinstance, which asks an object for its class: some warn then.
+            if issubclass(type(value), (numpy.Generator, numpy.RandomState)):
+                bits = value.bit_generator if issubclass(type(value), numpy.Generator) else value._bit_generator
+                sequence = getattr(bits, "seed_seq", None)
                 # The operating system's entropy has 128 bits; a seed that a person wrote is shorter.
                 if isinstance(getattr(sequence, "entropy", None), int) and sequence.entropy >= 1 << 64:
                     found.append(value)
