@@ -30,6 +30,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -42,6 +43,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.preload import is_local, modules_of_program
 from sweepkit.environ import ATTEMPT_ENV
 
@@ -235,6 +237,7 @@ class _ForkServer:
 
     def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
         """Turn this fork into the attempt. Never returns."""
+        leader, began = os.getpid(), time.monotonic()
         try:
             os.setsid()
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -252,6 +255,9 @@ class _ForkServer:
         _set_environment(request["env"])
         known = frozenset(sys.modules)
         status = _run_program(warm, self.path)
+        if os.getpid() == leader:  # a fork of the program that ends here is not the attempt's end
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
         _send_modules(self.modules_write, known)
         os._exit(status)
 
@@ -315,19 +321,10 @@ class _ForkServer:
         os._exit(0)
 
 
-def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
+def _write_exit(living: _Living, status: int, usage: resource.struct_rusage) -> dict[str, Any]:
     """Write how an attempt ended, in one step, before anybody hears of it; return it."""
-    facts = {
-        "status": os.waitstatus_to_exitcode(status),
-        "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
-        "duration_s": round(time.monotonic() - living.began, 4),
-    }
-    with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, hears of it all the same
-        aside = f"{living.exit_file}.tmp"  # by hand: `sweepkit.files` would load more than a fork server may
-        with open(aside, "w") as file:
-            json.dump(facts, file)
-        os.replace(aside, living.exit_file)
+    facts = facts_of(os.waitstatus_to_exitcode(status), usage, time.monotonic() - living.began)
+    write_end(living.exit_file, facts)  # where that fails, the agent, if it lives, hears of it all the same
     return facts
 
 

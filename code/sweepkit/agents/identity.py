@@ -42,6 +42,24 @@ def runs_now(pid: int) -> bool:
     return _start_time(pid) != ""
 
 
+def unreaped_status(pid: int) -> int | None:
+    """Return how a process ended that its parent has not asked for yet (a zombie), None for any other.
+
+    Args:
+        pid: The leader of a process group, of this user.
+
+    Returns:
+        Its exit code, or minus the signal's number.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    if fields[0] != "Z" or fields[2] != str(pid):
+        return None
+    return os.waitstatus_to_exitcode(int(fields[49]))
+
+
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.forkserver import kill_group
-from sweepkit.agents.identity import runs_now
+from sweepkit.agents.identity import runs_now, unreaped_status
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR, python
@@ -28,6 +29,8 @@ _OWNER_ENV = "SWEEPKIT_OWNER"
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
+_LOOK_S = 1.0  # between two looks for processes that ended and that the fork server does not reap
+_NO_USAGE = {"peak_memory_mb": 0.0, "cpu_s": 0.0, "duration_s": 0.0}
 _BOOT = (
     "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
     "from sweepkit.agents.forkserver import serve; serve({fd})"
@@ -118,11 +121,9 @@ def _exited(facts: Mapping[str, Any]) -> Exited:
 
 
 def written_end(exit_file: Path) -> Exited | None:
-    """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
-    try:
-        return _exited(json.loads(exit_file.read_text()))
-    except (OSError, ValueError):
-        return None
+    """Return how an attempt ended, as it or its fork server wrote down; None when nobody did."""
+    facts = read_end(exit_file)
+    return None if facts is None else _exited(facts)
 
 
 def warm_program(argv: tuple[str, ...]) -> WarmProgram | None:
@@ -213,7 +214,9 @@ class LocalLauncher:
         self._broken = ""
         self._closed = False
         self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
+        self._ends = threading.Event()
         self._start_server()
+        threading.Thread(target=self._watch_ends, daemon=True, name="ends").start()
 
     # -- the server's life ----------------------------------------------------------------------------------------
 
@@ -321,6 +324,18 @@ class LocalLauncher:
             self._forget(attempt)
             queue.put(NotStarted(reason=self._broken))
 
+    def _watch_ends(self) -> None:
+        """Write down the ends that a frozen fork server does not: when it is killed, nobody could know them any more."""
+        seen: frozenset[str] = frozenset()
+        while not self._ends.wait(_LOOK_S):
+            with self._lock:
+                pids, files = dict(self._pids), dict(self._exit_files)
+            ended = {attempt: status for attempt, pid in pids.items() if (status := unreaped_status(pid)) is not None}
+            for attempt in seen & ended.keys():  # seen twice: the fork server had its time
+                if read_end(files[attempt]) is None:
+                    write_end(files[attempt], {**_NO_USAGE, "status": ended[attempt]})
+            seen = frozenset(ended)
+
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
@@ -341,6 +356,7 @@ class LocalLauncher:
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
             spec.log.touch()  # it may be followed before the process exists
+            reserve(spec.exit_file)
             self._send_start(spec)
         return queue
 
@@ -381,6 +397,7 @@ class LocalLauncher:
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""
+        self._ends.set()
         with self._lock:
             self._closed = True
             servers = [(self._control, self._process), *self._retired]
