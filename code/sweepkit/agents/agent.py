@@ -83,8 +83,8 @@ class Agent:
         """Return what executes an attempt that `take` returned."""
         return Execution(self.context, slot, attempt, listener=self, gate=gate)
 
-    def _recover(self, attempt: Attempt, ended: Exited) -> None:
-        self.execution(self.context.settings.slots[0], attempt).recover(ended)
+    def _recover(self, attempt: Attempt, ended: Exited) -> bool:
+        return self.execution(self.context.settings.slots[0], attempt).recover(ended)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -294,20 +294,34 @@ class Agent:
     # -- beside the workers -------------------------------------------------------------------------------------------
 
     def _heartbeat(self) -> None:
-        """Renew the leases of our attempts; an attempt that cannot be renewed for a whole lease ends itself."""
+        """Renew the leases of our attempts; one that may be another agent's after a whole lease ends itself."""
         renewed_at = time.monotonic()
         while not self._stopped.wait(self.context.settings.lease_s / 4):
             mine = list(self.context.held.values())
             try:
                 lost = self._store.renew(mine, lease_s=self.context.settings.lease_s) if mine else []
                 renewed_at = time.monotonic()
+                if mine:
+                    self.context.back()
             except StoreError as error:
                 if self._stopped.is_set():
                     return
-                self.context.warn_once(f"leases cannot be renewed: {error}")
+                self.context.away(error)
                 overdue = time.monotonic() - renewed_at > self.context.settings.lease_s
-                lost = [attempt.attempt_id for attempt in mine] if overdue else []
+                lost = self._lost(mine) if overdue else []
             self.context.orders.lost_leases = self.context.orders.lost_leases | frozenset(lost)
+
+    def _lost(self, mine: Sequence[Attempt]) -> list[str]:
+        """Return which of our attempts may be another agent's, when no lease could be renewed for its whole length.
+
+        A database that can be read and not be written (its disk is full) refuses everybody's writes: what is ours there
+        is ours. Of one that does not answer nobody knows.
+        """
+        try:
+            live = {item.attempt_id: item.token for item in self._store.live_attempts(self._sweep.sweep_id)}
+        except StoreError:
+            live = {}
+        return [item.attempt_id for item in mine if live.get(item.attempt_id) != item.token]
 
     def _watch_control(self) -> None:
         """Watch for commands to the sweep (see `control`), and its time budget."""

@@ -26,6 +26,10 @@ from sweepkit.store.base import Store
 from sweepkit.sweep_config.sweep import SweepSpec
 
 T = TypeVar("T")
+_AWAY = (
+    "the database cannot be written, trying again (no run is started; one that ends is kept until it is recorded, or "
+    "until Ctrl-C)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,9 @@ class AgentContext:
         self.held: dict[str, Attempt] = {}
         self.changed = threading.Condition()
         self._surroundings = surroundings
-        self._warned = ""
+        self._warned: set[str] = set()
+        self._outage = threading.Lock()
+        self._is_away = False
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
@@ -139,12 +145,32 @@ class AgentContext:
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""
-        if text != self._warned:
-            self._warned = text
+        if text not in self._warned:
+            self._warned.add(text)
             self.emit(Notice(text=text, warning=True))
 
-    def retry_while_unavailable(self, write: Callable[[], T]) -> T:
-        """Return what `write` returns, tried every second for the length of a lease while the store is away.
+    def away(self, error: StoreError) -> None:
+        """Take note that the database refuses or does not answer; the user hears of it once, until it is `back`."""
+        self.disk.full()  # to be remembered when an attempt is judged
+        with self._outage:
+            if self._is_away:
+                return
+            self._is_away = True
+        self.emit(Notice(text=f"{_AWAY}: {error}", warning=True))
+
+    def back(self) -> None:
+        """Take note that the database has taken a write."""
+        if self._is_away:  # by far most calls find it False, and need no lock
+            with self._outage:
+                self._is_away = False
+
+    def retry_while_unavailable(self, write: Callable[[], T], *, ended: bool = False) -> T:
+        """Return what `write` returns, tried every second while the database is away.
+
+        Args:
+            write: What asks the database.
+            ended: A run has ended and its end is to be recorded: that is tried until Ctrl-C, for the work is done.
+                Anything else is given up after the length of a lease, or when Ctrl-C ends the running runs.
 
         Raises:
             StoreError: It was still away after that.
@@ -154,9 +180,9 @@ class AgentContext:
             try:
                 return write()
             except StoreError as error:
-                if time.monotonic() > deadline:
+                self.away(error)
+                leaves = self.orders.interrupt_level >= (2 if self.held and not ended else 1)
+                if leaves or (not ended and time.monotonic() > deadline):
                     raise
-                self.disk.full()  # to be remembered when an attempt is judged
-                self.warn_once(f"the database cannot be written, trying again: {error}")
                 with self.changed:
                     self.changed.wait(1.0)

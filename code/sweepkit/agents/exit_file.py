@@ -36,7 +36,7 @@ def write_end(exit_file: str | os.PathLike[str], facts: dict[str, Any]) -> bool:
         facts: `status`, `peak_memory_mb`, `cpu_s`, `duration_s`, and `outcome` where the record could not take it; at
             most 4,096 bytes of JSON.
     """
-    block = json.dumps(facts).encode().ljust(_BLOCK_BYTES)
+    block = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").ljust(_BLOCK_BYTES)
     with contextlib.suppress(OSError):
         descriptor = os.open(exit_file, os.O_WRONLY | os.O_CREAT, 0o644)  # not truncated: its room is kept
         try:

@@ -30,7 +30,6 @@ _OWNER_ENV = "SWEEPKIT_OWNER"
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
 _LOOK_S = 1.0  # between two looks for processes that ended and that the fork server does not reap
-_NO_USAGE = {"peak_memory_mb": 0.0, "cpu_s": 0.0, "duration_s": 0.0}
 _BOOT = (
     "import sys; sys.path[:] = [entry for entry in sys.path if entry] + [{code!r}]; "
     "from sweepkit.agents.forkserver import serve; serve({fd})"
@@ -99,6 +98,10 @@ class Exited:
     cpu_s: float = 0.0
     duration_s: float = 0.0
 
+    def facts(self) -> dict[str, Any]:
+        """Return what an exit file holds of it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotStarted:
@@ -113,7 +116,7 @@ Event = Started | Exited | NotStarted
 def _exited(facts: Mapping[str, Any]) -> Exited:
     """Return the event from what the fork server sends or wrote down."""
     return Exited(
-        status=int(facts["status"]),
+        status=None if facts["status"] is None else int(facts["status"]),
         peak_memory_mb=float(facts["peak_memory_mb"]),
         cpu_s=float(facts["cpu_s"]),
         duration_s=float(facts["duration_s"]),
@@ -325,7 +328,7 @@ class LocalLauncher:
             queue.put(NotStarted(reason=self._broken))
 
     def _watch_ends(self) -> None:
-        """Write down the ends that a frozen fork server does not: when it is killed, nobody could know them any more."""
+        """Write down the ends that a frozen fork server does not: once it is killed, nobody could know them."""
         seen: frozenset[str] = frozenset()
         while not self._ends.wait(_LOOK_S):
             with self._lock:
@@ -333,7 +336,7 @@ class LocalLauncher:
             ended = {attempt: status for attempt, pid in pids.items() if (status := unreaped_status(pid)) is not None}
             for attempt in seen & ended.keys():  # seen twice: the fork server had its time
                 if read_end(files[attempt]) is None:
-                    write_end(files[attempt], {**_NO_USAGE, "status": ended[attempt]})
+                    write_end(files[attempt], Exited(status=ended[attempt]).facts())
             seen = frozenset(ended)
 
     # -- attempts ---------------------------------------------------------------------------------------------------

@@ -19,10 +19,11 @@ class Reclaimer:
 
     Args:
         context: The agent's.
-        recover: Records an attempt that had ended by itself while nobody listened.
+        recover: Records an attempt that had ended by itself while nobody listened, given how its process ended (status
+            None when nobody wrote it down); returns whether it had ended.
     """
 
-    def __init__(self, context: AgentContext, recover: Callable[[Attempt, Exited], None]) -> None:
+    def __init__(self, context: AgentContext, recover: Callable[[Attempt, Exited], bool]) -> None:
         self._context = context
         self._recover = recover
         self._reclaimed_at = float("-inf")
@@ -54,15 +55,14 @@ class Reclaimer:
     def _recovered(self, live: LiveAttempt) -> bool:
         """Record an attempt of a dead agent that had ended by itself; False when nothing shows that it had."""
         context = self._context
-        ended = written_end(context.place.paths.exit_file(live.attempt_id))
-        if ended is None or ended.status is None or ended.status < 0:
-            return False  # killed: by whom and why, nobody knows any more
+        ended = written_end(context.place.paths.exit_file(live.attempt_id)) or Exited(status=None)
         run = next(run for run in context.store.runs(context.sweep.sweep_id) if run.run_id == live.run_id)
         attempt = Attempt(
             attempt_id=live.attempt_id, token=live.token, run=run, ordinal=run.attempts, lease_until=live.lease_until
         )
+        if not self._recover(attempt, ended):
+            return False
         context.emit(Notice(text=f"run {live.run_id} had ended when its agent died: its result is taken over"))
-        self._recover(attempt, ended)
         return True
 
 
