@@ -45,6 +45,23 @@ def traceback(error, frame='File "train.py", line 12, in step'):
         (-11, "", "program error"),
         (-6, "terminate called after throwing\n", "program error"),
         (None, "", "killed"),
+        (
+            1,
+            traceback(
+                "ConnectionResetError: Connection lost",
+                'File "/venv/site-packages/wandb/sdk/lib/service/service_client.py", line 92, in _drain_writer',
+            ),
+            "killed",
+        ),
+        (1, traceback("ConnectionResetError: [Errno 104] Connection reset by peer"), "program error"),
+        (
+            1,
+            traceback(
+                "wandb.errors.CommError: no such project",
+                'File "/venv/site-packages/wandb/sdk/wandb_init.py", line 9, in init',
+            ),
+            "program error",
+        ),
     ],
 )
 def test_the_classes(status, log, kind):

@@ -6,7 +6,7 @@
 | out of memory | torch.OutOfMemoryError, CUDA's and the CPU allocator's messages, MemoryError |
 | disk full | errno 28 and 122 |
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
-| killed | a signal that the agent did not send, or an end that nobody saw |
+| killed | a signal that the agent did not send, an end that nobody saw, or that of W&B's own process, wandb-core |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
 | program error | everything else |
 
@@ -31,6 +31,12 @@ _SIGNAL_NAMES = {
 }
 # A program's own faults reach it as signals, too: these count as its errors.
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
+# What W&B's client raises, in its own code, when its process is gone: the kernel chose that one for want of memory.
+_WANDB_FRAME = re.compile(r'File ".*[/\\]wandb[/\\]sdk[/\\]')
+_WANDB_GONE = re.compile(
+    r"^([\w.]*\.)?(ConnectionResetError|BrokenPipeError|IncompleteReadError|HandleAbandonedError|MailboxClosedError"
+    r"|WandbServiceConnectionError)\b"
+)
 _TRACEBACK = "Traceback (most recent call last)"
 _LAST_LINES = 5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -107,6 +113,9 @@ def classify(status: int | None, log_tail: str) -> Failure:
         return Failure(kind=FailureKind.KILLED, reason="its process was lost", signature="lost")
     error, place = last_exception(log_tail)
     reason = failure_reason(status, log_tail)
+    if status > 0 and _WANDB_GONE.match(error) and _WANDB_FRAME.search(_last_traceback(log_tail)):
+        reason = f"W&B's own process (wandb-core) was killed (out of memory?); {reason}"
+        return Failure(kind=FailureKind.KILLED, reason=reason, signature="wandb-core")
     lines = [line.strip() for line in _last_words(log_tail)]
     if status < 0:
         kind = FailureKind.PROGRAM if -status in _OWN_SIGNALS else FailureKind.KILLED
@@ -131,6 +140,12 @@ def last_exception(log_tail: str) -> tuple[str, str]:
         return "", ""
     places = [line.strip() for line in frames[:end] if line.lstrip().startswith("File ")]
     return frames[end], places[-1] if places else ""
+
+
+def _last_traceback(log_tail: str) -> str:
+    """Return the log from its last traceback on; "" without one."""
+    _, found, rest = log_tail.rpartition(_TRACEBACK)
+    return rest if found else ""
 
 
 def _without_numbers(text: str) -> str:
