@@ -9,7 +9,9 @@ import pytest
 from pools import Bench, wait_until
 
 from sweepkit.agents.kept_end import kept_end
+from sweepkit.errors import RecordLostError
 from sweepkit.model.runs import RunState
+from sweepkit.store.open import open_store
 
 REPORTS_AND_WAITS = """\
 import json, os, sys, time
@@ -90,6 +92,51 @@ def test_an_end_that_the_database_does_not_take_before_ctrl_c_is_recorded_by_the
     assert (run.state, run.attempts, run.history) == (RunState.FINISHED, 1, (2.0, 1.0))
     assert run.outcome["device"] == "1 cpu" and run.outcome["exit_code"] == 0
     assert words(bench) == ["start", "end"]
+
+
+@pytest.mark.parametrize("act", ["removed", "replaced", "log removed"])
+def test_a_record_that_is_removed_under_a_run_ends_the_sweep_and_loses_nothing(tmp_path, act):
+    with Bench(tmp_path) as bench:
+        running = bench.start(REPORTS_AND_WAITS, numbers=(0, 1))
+        wait_until(lambda: bench.store.sweep("s") and any(run.history for run in bench.runs()), "the first report")
+        (first,) = bench.runs()
+        removed = bench.storage.with_name("record.db-wal") if act == "log removed" else bench.storage
+        removed.unlink()
+        if act == "replaced":
+            open_store(tmp_path / "another.db").close()
+            (tmp_path / "another.db").rename(bench.storage)
+        wait_until(lambda: running.warnings(), "it to notice")
+        assert len(running.warnings()) == 1, running.warnings()
+        (bench.folder / "gate").touch()
+        running.join()
+        assert isinstance(running.error, RecordLostError)
+        exit_file = bench.paths.exit_file(f"{first.run_id}-1")
+        assert kept_end(exit_file).outcome.state is RunState.FINISHED
+        assert words(bench) == ["start", "end"]  # the second run was not begun
+        (copy,) = [file for file in tmp_path.glob("record.db.rescued-*") if running.warnings()[0].count(file.name)]
+    for file in tmp_path.glob("record.db*"):
+        if file != copy:
+            file.unlink()
+    copy.rename(tmp_path / "record.db")
+    with Bench(tmp_path) as bench:
+        running = bench.start(REPORTS_AND_WAITS, numbers=(0, 1))
+        running.join()
+        runs = bench.runs()
+    assert [(run.state, run.attempts, run.history) for run in runs] == [(RunState.FINISHED, 1, (2.0, 1.0))] * 2
+    assert words(bench) == ["start", "end"] * 2
+
+
+def test_a_log_that_is_cut_under_a_run_is_damage_and_is_told(tmp_path):
+    with Bench(tmp_path) as bench:
+        running = bench.start(REPORTS_AND_WAITS)
+        wait_until(lambda: bench.store.sweep("s") and any(run.history for run in bench.runs()), "the first report")
+        (first,) = bench.runs()
+        os.truncate(bench.storage.with_name("record.db-wal"), 0)
+        wait_until(lambda: running.warnings(), "it to notice")
+        (bench.folder / "gate").touch()
+        running.join()
+        assert isinstance(running.error, RecordLostError)
+        assert kept_end(bench.paths.exit_file(f"{first.run_id}-1")).outcome.state is RunState.FINISHED
 
 
 FINISHES_ITS_WANDB_RUN = """\

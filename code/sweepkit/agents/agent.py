@@ -19,7 +19,7 @@ from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
@@ -287,6 +287,7 @@ class Agent:
 
     def _write_missing_results(self) -> None:
         """Write the result files that a kill between record and file left out."""
+        self.context.place.paths.root.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         for run in self._store.runs(self._sweep.sweep_id):
             if run.state.done and not self.context.place.paths.result(run.run_id).exists():
                 self.context.write_result(run)
@@ -303,6 +304,8 @@ class Agent:
                 renewed_at = time.monotonic()
                 if mine:
                     self.context.back()
+            except RecordLostError as error:
+                return self._lose_record(error)
             except StoreError as error:
                 if self._stopped.is_set():
                     return
@@ -334,9 +337,20 @@ class Agent:
             budget = self._spec.extensions.time_budget_s
             if budget is not None and self._active_s >= budget:
                 self.end(f"the time budget of {budget:g} s is used up")
-            with contextlib.suppress(StoreError):  # the workers warn of it
+            try:
                 if (record := self._store.sweep(self._sweep.name)) is not None:
                     self._apply_command(record)
+            except RecordLostError as error:
+                return self._lose_record(error)
+            except StoreError:
+                pass  # the workers warn of it
+
+    def _lose_record(self, error: RecordLostError) -> None:
+        """Take no further run: nothing can be recorded any more. What runs is followed to its end, which is kept."""
+        self.context.away(error)
+        self._end = Finish(complete=False, reason=str(error), given_up=True)
+        with self.context.changed:
+            self.context.changed.notify_all()
 
     def _apply_command(self, record: SweepRecord) -> None:
         """Do what the sweep's state in the record asks; nothing once the agent ends."""

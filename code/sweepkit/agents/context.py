@@ -17,7 +17,7 @@ from sweepkit.agents.results import write_result
 from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord
 from sweepkit.scheduling.outcome import AttemptOutcome
@@ -145,12 +145,16 @@ class AgentContext:
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""
-        if text not in self._warned:
+        with self._outage:
+            if text in self._warned:
+                return
             self._warned.add(text)
-            self.emit(Notice(text=text, warning=True))
+        self.emit(Notice(text=text, warning=True))
 
     def away(self, error: StoreError) -> None:
         """Take note that the database refuses or does not answer; the user hears of it once, until it is `back`."""
+        if isinstance(error, RecordLostError):
+            return self.warn_once(str(error))
         self.disk.full()  # to be remembered when an attempt is judged
         with self._outage:
             if self._is_away:
@@ -174,6 +178,7 @@ class AgentContext:
 
         Raises:
             StoreError: It was still away after that.
+            RecordLostError: At once: it will not come back.
         """
         deadline = time.monotonic() + self.settings.lease_s
         while True:
@@ -181,7 +186,9 @@ class AgentContext:
                 return write()
             except StoreError as error:
                 self.away(error)
-                leaves = self.orders.interrupt_level >= (2 if self.held and not ended else 1)
+                leaves = isinstance(error, RecordLostError) or self.orders.interrupt_level >= (
+                    2 if self.held and not ended else 1
+                )
                 if leaves or (not ended and time.monotonic() > deadline):
                     raise
                 with self.changed:

@@ -1,6 +1,7 @@
 """Open a record by path or URL. Every way this can fail is told as a StoreError that says what to do."""
 
 import importlib.util
+import os
 import random
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from sqlalchemy import event, exc
 
 from sweepkit.errors import StoreError
 from sweepkit.store import schema
+from sweepkit.store.file_guard import damage_of
 from sweepkit.store.session import WRITE, StoreSession, explain
 from sweepkit.store.sql import SqlStore
 
@@ -21,6 +23,8 @@ CONNECT_TIMEOUT_S = 10
 # session after this long, so that the others go on.
 IDLE_IN_TRANSACTION_S = 60
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+_SQLITE_HEAD = b"SQLite format 3\0"
+_CHECKED_BYTES = 1 << 28  # a larger file is not read as a whole at each start: this much takes about 0.4 s
 _FORMS = "a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
@@ -122,6 +126,7 @@ def _open_sqlite(path: Path) -> SqlStore:
         raise StoreError(
             f"{label}: its folder must be there or be made, got: {error}; name another --storage or --output-dir"
         ) from None
+    _refuse_damage(real, label)
     try:
         _prepare_file(real, label)
     except sqlite3.Error as error:
@@ -134,7 +139,25 @@ def _open_sqlite(path: Path) -> SqlStore:
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
-    return _migrated(StoreSession(engine, label=label, path=real))
+    return _migrated(StoreSession(engine, label=label, path=real, guarded=True))
+
+
+def _refuse_damage(real: str, label: str) -> None:
+    """Raise StoreError when the file was a record and is damaged: found now, not in the middle of a run."""
+    try:
+        with open(real, "rb") as file:
+            head = file.read(len(_SQLITE_HEAD))
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return  # there is none, or it cannot be read: said in its place
+    if not size or size > _CHECKED_BYTES or head not in (_SQLITE_HEAD, bytes(len(_SQLITE_HEAD))):
+        return
+    damage = damage_of(real)
+    if damage and not any(words in damage for words in ("locked", "readonly", "unable to open")):
+        raise StoreError(
+            f"{label}: must be a whole SQLite database, got a damaged one ({damage}); "
+            "run `sweepkit db repair`, which keeps it and makes a whole one"
+        )
 
 
 def _prepare_file(real: str, label: str) -> None:
