@@ -28,6 +28,8 @@ from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
 from sweepkit.search.base import Engine
 from sweepkit.sweep_config.sweep import SweepSpec
 
+_CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
@@ -71,6 +73,7 @@ class Agent:
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
+        self._unsettled = False  # a run ended since the last checkpoint of the record
         self._reclaimer = Reclaimer(context, self._recover)
         self._stopped = threading.Event()
 
@@ -222,6 +225,7 @@ class Agent:
 
     def ended(self, run: RunRecord, slot: Slot, outcome: AttemptOutcome) -> None:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
+        self._unsettled = True
         for text in self.context.slots.ended(run.run_id, slot, outcome):
             self.context.emit(Notice(text=text, warning=True))
         if outcome.quarantine:  # by what is wrong with the device, which is so for every sweep
@@ -327,8 +331,8 @@ class Agent:
         return [item.attempt_id for item in mine if live.get(item.attempt_id) != item.token]
 
     def _watch_control(self) -> None:
-        """Watch for commands to the sweep (see `control`), and its time budget."""
-        before = time.monotonic()
+        """Watch for commands to the sweep (see `control`), and its time budget; see to the record's main file."""
+        before = checkpoint_at = time.monotonic()
         while not self._stopped.wait(CONTROL_PERIOD_S):
             self.context.disk.full()
             now = time.monotonic()
@@ -340,6 +344,9 @@ class Agent:
             try:
                 if (record := self._store.sweep(self._sweep.name)) is not None:
                     self._apply_command(record)
+                if self._unsettled and now > checkpoint_at:
+                    self._unsettled, checkpoint_at = False, now + _CHECKPOINT_S
+                    self._store.checkpoint()
             except RecordLostError as error:
                 return self._lose_record(error)
             except StoreError:

@@ -404,6 +404,10 @@ class SqlStore:
         """Return the database's clock, seconds since the epoch; its resolution is 1 ms on SQLite."""
         return float(self._session.read(lambda c: c.execute(q.NOW).scalar_one()))
 
+    def checkpoint(self) -> None:
+        """Carry what is committed into the main file, where a record has one."""
+        self._session.checkpoint()
+
     def close(self) -> None:
         """Release every connection; further calls raise StoreError."""
         self._session.close()
