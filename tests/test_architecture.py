@@ -21,7 +21,7 @@ FLOORS = (
     {"sweepkit"},  # the package's own face
     {"cli"},
     {"sources", "monitor"},
-    {"compare", "studies", "confirm", "wandb"},
+    {"compare", "studies", "confirm", "wandb", "upkeep"},
     {"runner"},
     {"reports"},
     {"analysis", "agents"},

@@ -13,6 +13,7 @@ from sweepkit.agents.slots import make_slots
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.model.events import Notice
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.search.make import make_engine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import from_config
@@ -36,7 +37,7 @@ class Bench:
         self.store = open_store(self.storage)
         self.paths = SweepPaths(folder, "s")
         self.paths.logs.mkdir(parents=True, exist_ok=True)
-        self.launchers = []
+        self.launchers, self.stores = [], [self.store]
 
     def __enter__(self):
         return self
@@ -44,7 +45,8 @@ class Bench:
     def __exit__(self, *_):
         for launcher in self.launchers:
             launcher.close()
-        self.store.close()
+        for store in self.stores:
+            store.close()
 
     def start(self, program, *, numbers=(0,), workers=1):
         """Start a pool on the sweep, made when it is not there; return it as an object with what a test looks at."""
@@ -59,12 +61,15 @@ class Bench:
             }
         )
         sweep, _ = self.store.create_sweep("s", text=spec.text, seed=0, metric="loss", goal="minimize")
+        write_spec(self.paths, spec)
+        write_identity(self.paths, sweep)
         slots = make_slots(workers, gpus=(), gpus_per_run=None, cpus_per_run=1)
         events = []
         launcher = LocalLauncher(log=self.paths.logs / "forkserver.log", notify=events.append)
         self.launchers.append(launcher)
+        self.stores.append(open_store(self.storage))
         context = AgentContext(
-            store=open_store(self.storage),
+            store=self.stores[-1],
             sweep=sweep,
             place=Workplace(
                 spec=spec,
@@ -95,6 +100,12 @@ class Bench:
     def lease_is_over(self):
         live = self.store.live_attempts(self.store.sweep("s").sweep_id)
         return bool(live) and all(item.expired for item in live)
+
+    def statements(self, *statements):
+        """Change the record by hand, as a disk's fault would: on SQLite and PostgreSQL alike."""
+        with self.store._session._writer.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
 
 class _Running(SimpleNamespace):

@@ -26,6 +26,7 @@ from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import Exhausted, RunState, RunView, Wait
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
 from sweepkit.search.base import Engine
+from sweepkit.store.records import SET_ASIDE
 from sweepkit.sweep_config.sweep import SweepSpec
 
 _CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
@@ -180,7 +181,8 @@ class Agent:
     def _refresh(self) -> None:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
         for view in self.context.runs.refresh():
-            self._engine.tell(view)
+            if view.params or not self._spec.space.parameters:  # not of a run that is set aside: its record is damaged
+                self._engine.tell(view)
             for values in _values_of(view, self._spec):
                 self.check_target(values)  # a target that was reached, by whom and when ever, stays reached
             if view.run_id not in self._counted:
@@ -293,6 +295,9 @@ class Agent:
         """Write the result files that a kill between record and file left out."""
         self.context.place.paths.root.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         for run in self._store.runs(self._sweep.sweep_id):
+            if run.reason.startswith(SET_ASIDE):
+                self.context.warn_once(f"run {run.run_id} is {run.reason}")
+                continue  # its file, if there is one, may be all that is known of it
             if run.state.done and not self.context.place.paths.result(run.run_id).exists():
                 self.context.write_result(run)
 

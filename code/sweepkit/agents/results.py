@@ -66,6 +66,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "summary": run.summary,
         "history_file": _history_file(paths, run),
         "attempts": run.attempts,
+        "failures": run.failures,
         "sweep_seed": seed,
         "proposal": run.proposal,
         "started_at": run.started_at,

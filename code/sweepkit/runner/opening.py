@@ -12,7 +12,7 @@ from sweepkit.files import write_atomically
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths, slug
-from sweepkit.reports.files import write_spec
+from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
@@ -109,6 +109,7 @@ class SweepOpener:
         """
         paths = SweepPaths(self.plan.output_dir, sweep.name)
         paths.logs.mkdir(parents=True, exist_ok=True)
+        write_identity(paths, sweep)
         return OpenSweep(
             options=self.options,
             plan=self.plan,
