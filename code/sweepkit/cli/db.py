@@ -13,8 +13,8 @@ from sweepkit.paths import OUTPUT_DIR, STORE_NAME
 if TYPE_CHECKING:
     from sweepkit.upkeep.record import Upkeep
 
-SUMMARY = "Look after the database of sweeps: copy, check, repair it, or make it again from the sweeps' files."
-EPILOG = """\
+_SUMMARY = "Look after the database of sweeps: copy, check, repair it, or make it again from the sweeps' files."
+_EPILOG = """\
 examples:
   python db.py backup                                    copy it, while sweeps run, too
   python db.py backup --to /backups/sweeps.db
@@ -34,7 +34,7 @@ _ACTIONS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def _add_arguments(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     """Add what `db` takes to a parser; the folder is the default of --output-dir."""
     actions = "; ".join(f"{name}: {what}" for name, what in _ACTIONS.items())
     parser.add_argument("action", choices=list(_ACTIONS), metavar="ACTION", help=actions)
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
-def act(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+def _act(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Do what a command line of `db` says; return the exit code."""
     if given.to is not None and given.action != "backup":
         parser.error(f"--to is backup's; leave it out of {given.action}")
@@ -84,6 +84,6 @@ def _print(told: "Upkeep", action: str, *, as_json: bool) -> None:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = make_parser("db.py", SUMMARY, EPILOG)
-    add_arguments(parser, OUTPUT_DIR)
-    return act(parser, parser.parse_args(argv))
+    parser = make_parser("db.py", _SUMMARY, _EPILOG)
+    _add_arguments(parser, OUTPUT_DIR)
+    return _act(parser, parser.parse_args(argv))

@@ -264,8 +264,8 @@ class SweepOpener:
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
                 f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
-                f"{self.store.label.removeprefix('store ')} does not know; `sweepkit db repair` records what lies "
-                "there, --storage names its own record, --fresh begins another folder"
+                "the database does not know; `sweepkit db repair` records what lies there, --storage names its own "
+                "database, --fresh begins another folder"
             )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:

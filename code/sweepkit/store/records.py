@@ -192,6 +192,7 @@ def run_record(row: Any, older_history: str = "") -> RunRecord:
     of it is there.
     """
     history = ",".join(filter(None, (older_history, row.history)))
+    cells: dict[str, Any]
     try:
         cells = {
             "params": mapping(row.params),

@@ -83,7 +83,7 @@ class StoreSession:
         self._guard = FileGuard(path) if guarded else None
         self._lost: RecordLostError | None = None
         if self._guard is not None:
-            event.listen(engine, "close", lambda *_: self._guard and self._guard.forget_log())
+            event.listen(engine, "close", self._forget_log)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Return what `work` returns, in one transaction that holds SQLite's write lock.
@@ -196,6 +196,9 @@ class StoreSession:
         self._engine.dispose(close=False)
         self._lock = file_lock(self._path) if self._path else None
         self._pid = os.getpid()
+        self._forget_log()
+
+    def _forget_log(self, *_: object) -> None:
         if self._guard is not None:
             self._guard.forget_log()
 

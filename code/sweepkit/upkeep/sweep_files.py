@@ -77,8 +77,12 @@ def read_folder(folder: Path) -> FoundSweep:
         found.unknown.append(
             f"{folder.name}: no sweep.json: its id, the time it was made and its program are not known"
         )
-    found.runs = [_done(paths, spec, found, result) for result in results]
-    found.runs += _begun(paths, spec, found, {str(result["run_id"]) for result in results})
+    for result in results:
+        try:
+            found.runs.append(_done(paths, spec, found, result))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            found.unknown.append(f"run {result['run_id']}: its result file holds values of other kinds; it is left out")
+    found.runs += _begun(paths, found, {str(result["run_id"]) for result in results})
     return found
 
 
@@ -140,7 +144,7 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
         params=result["sweep_params"],
         state=RunState(result["state"]),
         reason=str(result.get("reason", "")),
-        summary=None if summary is None else float(_SPELLED.get(str(summary), summary)),
+        summary=None if summary is None else _number(summary),
         best_metrics=best,
         last_metrics=_numbers(result.get("last_metrics")),
         attempts=attempts,
@@ -156,7 +160,11 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
 
 def _numbers(metrics: Any) -> dict[str, float]:
     """Return metrics as they were before they were written as JSON."""
-    return {name: float(_SPELLED.get(str(value), value)) for name, value in dict(metrics or {}).items()}
+    return {str(name): _number(value) for name, value in dict(metrics or {}).items()}
+
+
+def _number(value: Any) -> float:
+    return _SPELLED[value] if isinstance(value, str) else float(value)
 
 
 def _reports(paths: SweepPaths, run_id: str, ordinal: int, *, cwd: str) -> tuple[Report, ...]:
@@ -168,7 +176,7 @@ def _reports(paths: SweepPaths, run_id: str, ordinal: int, *, cwd: str) -> tuple
     return tuple(replace(report, seq=seq) for seq, report in enumerate(reports))
 
 
-def _begun(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, done: set[str]) -> list[RestoredRun]:
+def _begun(paths: SweepPaths, found: FoundSweep, done: set[str]) -> list[RestoredRun]:
     """Return the runs that were begun and have no result: ended and unrecorded, or to be made again."""
     last: dict[str, int] = {}
     for file in paths.logs.glob("*.params.yaml"):
@@ -176,9 +184,9 @@ def _begun(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, done: set[str]
         if ordinal.isdigit() and run_id not in done:
             last[run_id] = max(last.get(run_id, 0), int(ordinal))
     runs = []
-    for run_id, ordinal in sorted(last.items()):
+    for run_id, newest in sorted(last.items()):
         try:
-            runs.append(_undone(paths, found, run_id, ordinal))
+            runs.append(_undone(paths, found, run_id, newest))
         except (OSError, SweepKitError, KeyError, TypeError, AttributeError):
             found.unknown.append(f"run {run_id}: it was begun, but its values cannot be read; it is left out")
     return runs
@@ -215,7 +223,7 @@ def _end(exit_file: Path) -> tuple[RunState, str, dict[str, Any], bool]:
     """Return what an exit file makes of a run: state, reason, outcome, whether it counts against the retries."""
     kept, facts = kept_end(exit_file), read_end(exit_file) or {}
     status = facts.get("status")
-    outcome = {
+    outcome: dict[str, Any] = {
         "exit_code": status if isinstance(status, int) and status >= 0 else None,
         "signal": -status if isinstance(status, int) and status < 0 else None,
         **{name: facts[name] for name in ("duration_s", "peak_memory_mb", "cpu_s") if name in facts},
