@@ -1,9 +1,13 @@
 """From the end of a log to a class of failure."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.agents.results import log_tail
 from sweepkit.scheduling.failures import FailureKind, classify, last_exception
 
 
@@ -111,3 +115,27 @@ def test_whatever_a_log_holds_there_is_one_line_of_reason(status, log):
     assert failure.reason
     assert "\n" not in failure.reason
     assert failure.signature
+
+
+RAISED = {
+    "a group": ("raise ExceptionGroup('many', [ValueError('x'), TypeError('y')])", "ExceptionGroup: many"),
+    "a group with a cause": (
+        "try: 1 / 0\nexcept ArithmeticError as error: raise ExceptionGroup('many', [ValueError('x')]) from error",
+        "ExceptionGroup: many",
+    ),
+    "after a group": (
+        "import traceback\ntry: raise ExceptionGroup('many', [ValueError('x')])\n"
+        "except Exception: traceback.print_exc()\nraise KeyError('y')",
+        "KeyError: 'y'",
+    ),
+    "many lines": ("raise ValueError('\\n'.join(f'line {number}' for number in range(3000)))", "ValueError: line 0"),
+    "other line ends": ("raise ValueError('one\\u2028two\\x85three')", "ValueError: one\u2028two\x85three"),
+}
+
+
+@pytest.mark.parametrize("how", list(RAISED))
+def test_the_reason_is_the_class_and_the_first_line_of_what_was_raised(tmp_path, how):
+    program, reason = RAISED[how]
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-X", "utf8", "-c", program], stderr=log)
+    assert classify(1, log_tail(tmp_path / "log")).reason.startswith(reason)

@@ -313,6 +313,7 @@ class Agent:
                 renewed_at = time.monotonic()
                 if mine:
                     self.context.back()
+                self._reclaimer.look()
             except RecordLostError as error:
                 return self._lose_record(error)
             except StoreError as error:

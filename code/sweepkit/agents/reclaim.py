@@ -7,6 +7,7 @@ from sweepkit.agents.context import AgentContext
 from sweepkit.agents.identity import surely_dead
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.launcher import Exited, await_fork_server, kill_leftovers, written_end
+from sweepkit.agents.leases import LeaseWatch
 from sweepkit.model.events import Notice
 from sweepkit.model.records import Attempt, LiveAttempt
 
@@ -27,6 +28,13 @@ class Reclaimer:
         self._context = context
         self._recover = recover
         self._reclaimed_at = float("-inf")
+        self._leases = LeaseWatch(context.settings.lease_s)
+
+    def look(self) -> list[LiveAttempt]:
+        """Take note of how all leases stand; return their attempts. To be called at least twice in a lease."""
+        found = self._context.store.live_attempts(self._context.sweep.sweep_id)
+        self._leases.look(found)
+        return found
 
     def reclaim(self) -> None:
         """Take back runs whose agent is known to be dead or whose lease is over; at most every 2 seconds."""
@@ -34,12 +42,12 @@ class Reclaimer:
         if now - self._reclaimed_at < min(_RECLAIM_PERIOD_S, context.settings.lease_s / 4):
             return
         self._reclaimed_at = now
-        for live in context.store.live_attempts(context.sweep.sweep_id):
+        for live in self.look():
             if live.attempt_id in context.held:
                 continue
             # Ours, and yet no worker has it: the database went away between its commit and its answer.
             unheard = live.agent_id == context.identity
-            if not live.expired and not unheard and not surely_dead(live.agent_id):
+            if not self._leases.over(live) and not unheard and not surely_dead(live.agent_id):
                 continue
             if live.host == context.host:
                 if not unheard:
@@ -48,7 +56,7 @@ class Reclaimer:
                 remove_temp_dir(live.attempt_id)
             if live.host == context.host and self._recovered(live):
                 continue
-            why = _why(live, unheard=unheard)
+            why = _why(unheard=unheard, dead=surely_dead(live.agent_id))
             if context.store.lose(live.attempt_id, live.token, reason=why):
                 context.emit(Notice(text=f"run {live.run_id} is retried: {why}"))
 
@@ -66,7 +74,7 @@ class Reclaimer:
         return True
 
 
-def _why(live: LiveAttempt, *, unheard: bool) -> str:
+def _why(*, unheard: bool, dead: bool) -> str:
     if unheard:
         return "the database's answer to its claim was lost"
-    return "its lease ran out" if live.expired else "its agent died"
+    return "its agent died" if dead else "its lease ran out"

@@ -38,6 +38,8 @@ _WANDB_GONE = re.compile(
     r"|WandbServiceConnectionError)\b"
 )
 _TRACEBACK = "Traceback (most recent call last)"
+_GROUP_TRACEBACK = "  + Exception Group Traceback"
+_GROUP_MARGIN = re.compile(r"^\s+[|+] (?=\S| )")
 _LAST_LINES = 5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WANDB_LINE = "wandb:"  # what W&B's client says at the end of a run, after the program's own last words
@@ -130,8 +132,10 @@ def classify(status: int | None, log_tail: str) -> Failure:
 
 def last_exception(log_tail: str) -> tuple[str, str]:
     """Return the exception line of the log's last traceback and the innermost frame, "" and "" without one."""
-    lines = _COLOUR.sub("", log_tail).splitlines()
-    starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    written = _lines(log_tail)
+    # The exceptions of a group have tracebacks of their own, further in: what was raised is the group.
+    starts = [at for at, line in enumerate(written) if line.startswith((_TRACEBACK, _GROUP_TRACEBACK))]
+    lines = [_GROUP_MARGIN.sub("", line) for line in written]
     if not starts:
         return "", ""
     frames = lines[starts[-1] + 1 :]
@@ -148,6 +152,11 @@ def _last_traceback(log_tail: str) -> str:
     return rest if found else ""
 
 
+def _lines(log_tail: str) -> list[str]:
+    """Return the lines of a log without colours; U+2028 and the like, which a message may hold, end none."""
+    return [line.rstrip("\r") for line in _COLOUR.sub("", log_tail).split("\n")]
+
+
 def _without_numbers(text: str) -> str:
     """Return a message without what differs between two alike failures: numbers, addresses."""
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)[:300]
@@ -155,7 +164,7 @@ def _without_numbers(text: str) -> str:
 
 def _last_words(log_tail: str) -> list[str]:
     """Return the lines of a log without colours and without W&B's own, unless there are only those."""
-    lines = [line for line in _COLOUR.sub("", log_tail).splitlines() if line.strip()]
+    lines = [line for line in _lines(log_tail) if line.strip()]
     return [line for line in lines if not line.startswith(_WANDB_LINE)] or lines
 
 
