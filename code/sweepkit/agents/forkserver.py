@@ -3,7 +3,7 @@
 It is the parent of all attempts of one agent and holds their life in its hand:
 
 * it imports what the program needs once; an attempt is a fork that runs the program as `__main__` (warm start);
-* each attempt is the leader of its own session, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
+* each attempt leads a process group of its own, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
   this process is a subreaper and kills whatever an ended attempt left;
 * when its agent is gone, whatever killed it, the control socket closes and every attempt is killed.
 
@@ -239,7 +239,7 @@ class _ForkServer:
         """Turn this fork into the attempt. Never returns."""
         leader, began = os.getpid(), time.monotonic()
         try:
-            os.setsid()
+            os.setpgid(0, 0)  # not setsid: a program may call os.setpgrp(), which a session's leader may not
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(1)
@@ -293,7 +293,7 @@ class _ForkServer:
             self.send({"event": "exited", "id": living.attempt, **_write_exit(living, status, usage)})
 
     def _kill_strays(self, attempt: str) -> None:
-        """Kill children of an ended attempt that left its session; they are ours now and carry its id."""
+        """Kill children of an ended attempt that left its group; they are ours now and carry its id."""
         marker = f"{ATTEMPT_ENV}={attempt}".encode()
         for pid in _children():
             if pid not in self.attempts and marker in _environ(pid):
@@ -331,7 +331,7 @@ def _write_exit(living: _Living, status: int, usage: resource.struct_rusage) -> 
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     """Signal the process group led by `pid`; one that is gone is fine.
 
-    A fork that has not yet made its session is signalled alone.
+    A fork that has not yet made its group is signalled alone.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         try:

@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+from sweepkit.errors import LaunchError
+
 
 def host_name() -> str:
     """Return this machine's name."""
@@ -40,6 +42,23 @@ def surely_alive(identity: str) -> bool:
 def runs_now(pid: int) -> bool:
     """Return whether there is such a process of this host that has not ended: a zombie has."""
     return _start_time(pid) != ""
+
+
+def check_proc() -> None:
+    """Refuse to run where /proc does not show our processes: none of them could be found, watched or ended.
+
+    Raises:
+        LaunchError: It is not mounted, or is that of another pid namespace.
+    """
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError as error:
+        shown = error.strerror or str(error)
+    if shown != str(os.getpid()):
+        raise LaunchError(
+            f"/proc: must be mounted for this pid namespace (process {os.getpid()}), got {shown}; "
+            "mount it (mount -t proc proc /proc, unshare --mount-proc, or the container's own setting)"
+        )
 
 
 def unreaped_status(pid: int) -> int | None:

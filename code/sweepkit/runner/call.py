@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sweepkit.agents.agent import Finish, release_all
 from sweepkit.agents.gpu_memory import make_gate
-from sweepkit.agents.identity import agent_identity
+from sweepkit.agents.identity import agent_identity, check_proc
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
@@ -79,6 +79,7 @@ class Call:
         uploads: MakeUploads | None = None,
         leader: Leader | None = None,
     ) -> None:
+        check_proc()
         self.storage = plans[0].storage
         self.store = open_store(self.storage)
         self.slots = slots

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,9 +223,11 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
     if not needs:
         return spec.program
     places = [place for place in (spec.directory, str(cwd), str(CODE_DIR)) if place]
+    other = next((what for place in places if (what := _no_file(Path(place, spec.program)))), "")
     near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}"
     line = next((n for n, text in enumerate(spec.text.splitlines(), 1) if text.startswith("program:")), None)
     raise SpecError(
         [
@@ -233,11 +236,20 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
                 line=line,
                 key="program",
                 rule="must be a file beside the YAML file, in the working directory, or in code/",
-                got=repr(spec.program),
-                hint=f"did you mean {near[0]!r}?" if near else f"looked in {', '.join(dict.fromkeys(places))}",
+                got=f"{spec.program!r}{f', which is {other}' if other else ''}",
+                hint="name the program itself" if other else hint,
             )
         ]
     )
+
+
+def _no_file(path: Path) -> str:
+    """Return what is there under that name that is no file, "" when there is a file or nothing."""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
+    try:
+        return kinds.get(stat.S_IFMT(path.stat().st_mode), "")
+    except OSError:
+        return ""
 
 
 def _check_training(spec: SweepSpec, base_config: Path) -> None:

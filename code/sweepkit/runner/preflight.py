@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,5 +57,6 @@ def _unread(run: RunRecord, messages: Mapping[str, Any], program: str) -> list[s
 def sources_of(program: str | Path) -> str:
     """Return the text of the program and of the modules beside it (64 files at most)."""
     program = Path(program)
-    files = [program, *sorted(program.parent.glob("*.py"))[:63]]
+    beside = (file for file in sorted(program.parent.glob("*.py")) if file.is_file())  # a named pipe would never end
+    files = [program, *islice(beside, 63)]
     return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in dict.fromkeys(files))

@@ -36,15 +36,21 @@ def parse_url(text: str, option: str = "--storage") -> sa.URL:
     Raises:
         StoreError: It cannot be read. The text is not shown.
     """
+    # The text is never shown: it may hold a password, in a place that nobody can tell.
+    scheme = text.split(":", 1)[0]
     try:
-        return sa.make_url(text)
+        url = sa.make_url(text)
     except (exc.ArgumentError, ValueError):
-        # The text is not shown: it may hold a password, in a place that nobody can tell.
-        scheme = text.split(":", 1)[0]
         raise StoreError(
             f"{option} {scheme}:…: must be {FORMS}, got a URL that cannot be read; "
-            "write special characters of a password as %XX"
+            "write special characters of a password as %XX (@ is %40, / is %2F, : is %3A)"
         ) from None
+    if "@" in "".join((url.host or "", url.database if url.host and url.database else "", *url.query)):
+        raise StoreError(
+            f"{option} {scheme}://***: must have one @, before the host, got another one; "
+            "write an @ of the user's name or password as %40 (/ as %2F, : as %3A), or keep the password in ~/.pgpass"
+        )
+    return url
 
 
 def url_secrets(url: sa.URL) -> tuple[str, ...]:
