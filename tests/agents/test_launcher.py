@@ -438,6 +438,12 @@ def test_the_room_for_an_end_is_taken_before_an_attempt_begins(tmp_path):
     assert (after.st_ino, after.st_size, after.st_blocks) == (before.st_ino, before.st_size, before.st_blocks)
 
 
+def test_a_folder_of_logs_that_was_removed_is_named(tmp_path, launcher):
+    bench = Bench(tmp_path / "removed", launcher)
+    with pytest.raises(LaunchError, match="removed"):
+        bench.submit(tmp_path / "program.py")
+
+
 def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):
     with contextlib.ExitStack() as stack:
         for _ in range(1100):

@@ -355,11 +355,10 @@ class LocalLauncher:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
             if self._broken:
                 raise LaunchError(self._broken)
+            _make_files(spec)
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
-            spec.log.touch()  # it may be followed before the process exists
-            reserve(spec.exit_file)
             self._send_start(spec)
         return queue
 
@@ -413,6 +412,22 @@ class LocalLauncher:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _make_files(spec: AttemptSpec) -> None:
+    """Make an attempt's log, which may be followed before the process exists, and take the room for its end.
+
+    Raises:
+        LaunchError: Their folder is gone.
+        OSError: There is no room.
+    """
+    try:
+        spec.log.touch()
+        reserve(spec.exit_file)
+    except FileNotFoundError as error:
+        raise LaunchError(
+            f"{error.filename}: its folder must stay while the sweep runs, got none; run the same command again"
+        ) from None
 
 
 def kill_leftovers(attempt: str) -> int:

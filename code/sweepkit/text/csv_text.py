@@ -7,7 +7,7 @@ while its runs train, and importing pandas would cost it a second, 80 MB and a t
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, 
     if not columns:
         return ""
     out = io.StringIO()
-    quoted = (lambda value: value) if raw else _quoted
+    quoted: Callable[[Any], Any] = (lambda value: value) if raw else _quoted
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([quoted(name) for name in columns])
     for row in rows:
