@@ -21,7 +21,7 @@ FLOORS = (
     {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
     {"sources", "monitor", "housekeeping"},
-    {"compare", "studies", "confirm", "wandb"},
+    {"compare", "studies", "confirm", "wandb", "upkeep"},
     {"runner"},
     {"reports"},
     {"analysis", "agents"},

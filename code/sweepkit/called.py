@@ -19,6 +19,7 @@ _SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "confirm": ("code/sweep_runner.py", "--confirm"),
     "agent": ("code/parallel_sweep_runner.py", "--join"),
     "train": ("code/trainer.py",),
+    "db": ("code/db.py",),
     "analyze": ("analysis/analyze_sweep.py",),
 }
 

@@ -4,6 +4,7 @@
     ├── SpecError              problems of a YAML file, all of them at once
     ├── ConflictError          the record already holds something else under that name
     ├── StoreError             the record cannot be opened, read or written
+    │   └── RecordLostError    its file was removed, replaced or damaged while it was open
     ├── FencedError            a write came from an attempt that is no longer the run's owner
     ├── LaunchError            an attempt's process cannot be started
     ├── DataError              training data or a checkpoint is missing or malformed
@@ -70,6 +71,10 @@ class ConflictError(SweepKitError):
 
 class StoreError(SweepKitError):
     """The record cannot be opened, read or written."""
+
+
+class RecordLostError(StoreError):
+    """The record's file was removed, replaced or damaged while it was open: trying again is no use."""
 
 
 class FencedError(SweepKitError):

@@ -99,6 +99,7 @@ class SweepPaths:
         self.logs = self.root / "logs"
         self.runs = self.root / "runs"
         self.spec = self.root / "sweep.yaml"
+        self.identity = self.root / "sweep.json"  # what the record alone knows of it, for a record made anew
         self.table = self.root / "runs.csv"
         self.best_config = self.root / "best_config.yaml"
         self.wandb = self.root / "wandb"  # what is sent to a W&B server: one folder per run, what was sent, W&B's logs

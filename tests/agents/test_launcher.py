@@ -13,6 +13,7 @@ import pytest
 from launching import WAIT_S, Bench, alive, wait_until
 from snapshots import words_of
 
+from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
 from sweepkit.errors import LaunchError
 from sweepkit.paths import CODE_DIR
@@ -310,6 +311,66 @@ def test_why_a_command_is_not_forked_is_told_once(bench):
         queue = bench.launcher.submit(spec)
         assert isinstance(bench.next_of(queue), Started) and isinstance(bench.next_of(queue), Exited)
     assert [note for note in bench.launcher.notes if "because" in note] == bench.launcher.notes[:1]
+
+
+ENDS = {  # how a program ends, and its status
+    "returns": ("", 0),
+    "exits": ("sys.exit(3)", 3),
+    "leaves at once": ("os._exit(4)", 4),
+    "crashes": ("os.kill(os.getpid(), 11)", -11),
+}
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_an_end_that_a_frozen_fork_server_never_saw_is_known_after_its_kill(bench, warm):
+    gate = bench.folder / "gate"
+    queues = {}
+    for how, (end, _) in ENDS.items():
+        waits = f"import os, sys, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n{end}\n"
+        queues[how] = bench.submit(bench.write(waits, f"{how}.py"), warm=warm)
+    pids = [bench.next_of(queue).pid for _, queue, _ in queues.values()]
+    server = psutil.Process(pids[0]).ppid()
+    os.kill(server, signal.SIGSTOP)
+    gate.touch()
+    files = [bench.folder / f"{attempt}.exit.json" for attempt, _, _ in queues.values()]
+    wait_until(lambda: all(read_end(file) is not None for file in files), "the ends to be written")
+    os.kill(server, signal.SIGKILL)
+    ends = {how: bench.next_of(queue).status for how, (_, queue, _) in queues.items()}
+    assert ends == {how: status for how, (_, status) in ENDS.items()}
+
+
+def test_a_fork_of_a_program_that_ends_as_a_program_does_is_not_the_attempts_end(bench):
+    program = bench.write("""\
+        import os, sys, time
+        if os.fork() == 0:
+            sys.exit(7)
+        os.wait()
+        print("gone", flush=True)
+        time.sleep(60)
+        """)
+    attempt, queue, log = bench.submit(program)
+    bench.next_of(queue)
+    wait_until(lambda: "gone" in log.read_text(), "the fork to be gone")
+    assert read_end(bench.folder / f"{attempt}.exit.json") is None
+    bench.launcher._process.kill()
+    assert bench.next_of(queue).status is None
+
+
+def test_the_room_for_an_end_is_taken_before_an_attempt_begins(tmp_path):
+    file = tmp_path / "exit.json"
+    reserve(file)
+    assert read_end(file) is None
+    before = file.stat()
+    assert write_end(file, {"status": 0, "reason": "x" * 3000}) and write_end(file, {"status": 1})
+    after = file.stat()
+    assert read_end(file) == {"status": 1}
+    assert (after.st_ino, after.st_size, after.st_blocks) == (before.st_ino, before.st_size, before.st_blocks)
+
+
+def test_a_folder_of_logs_that_was_removed_is_named(tmp_path, launcher):
+    bench = Bench(tmp_path / "removed", launcher)
+    with pytest.raises(LaunchError, match="removed"):
+        bench.submit(tmp_path / "program.py")
 
 
 def test_descriptors_beyond_1024_are_no_obstacle(tmp_path):

@@ -1,9 +1,13 @@
 """From the end of a log to a class of failure."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.agents.results import log_tail
 from sweepkit.scheduling.failures import FailureKind, classify, last_exception
 
 
@@ -45,6 +49,23 @@ def traceback(error, frame='File "train.py", line 12, in step'):
         (-11, "", "program error"),
         (-6, "terminate called after throwing\n", "program error"),
         (None, "", "killed"),
+        (
+            1,
+            traceback(
+                "ConnectionResetError: Connection lost",
+                'File "/venv/site-packages/wandb/sdk/lib/service/service_client.py", line 92, in _drain_writer',
+            ),
+            "killed",
+        ),
+        (1, traceback("ConnectionResetError: [Errno 104] Connection reset by peer"), "program error"),
+        (
+            1,
+            traceback(
+                "wandb.errors.CommError: no such project",
+                'File "/venv/site-packages/wandb/sdk/wandb_init.py", line 9, in init',
+            ),
+            "program error",
+        ),
     ],
 )
 def test_the_classes(status, log, kind):
@@ -133,3 +154,27 @@ def test_an_interrupt_that_the_program_raises_is_its_error_and_one_from_outside_
         assert failed.reason.startswith(f"KeyboardInterrupt{words}")
     else:
         assert "SIGINT" in failed.reason
+
+
+RAISED = {
+    "a group": ("raise ExceptionGroup('many', [ValueError('x'), TypeError('y')])", "ExceptionGroup: many"),
+    "a group with a cause": (
+        "try: 1 / 0\nexcept ArithmeticError as error: raise ExceptionGroup('many', [ValueError('x')]) from error",
+        "ExceptionGroup: many",
+    ),
+    "after a group": (
+        "import traceback\ntry: raise ExceptionGroup('many', [ValueError('x')])\n"
+        "except Exception: traceback.print_exc()\nraise KeyError('y')",
+        "KeyError: 'y'",
+    ),
+    "many lines": ("raise ValueError('\\n'.join(f'line {number}' for number in range(3000)))", "ValueError: line 0"),
+    "other line ends": ("raise ValueError('one\\u2028two\\x85three')", "ValueError: one\u2028two\x85three"),
+}
+
+
+@pytest.mark.parametrize("how", list(RAISED))
+def test_the_reason_is_the_class_and_the_first_line_of_what_was_raised(tmp_path, how):
+    program, reason = RAISED[how]
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-X", "utf8", "-c", program], stderr=log)
+    assert classify(1, log_tail(tmp_path / "log")).reason.startswith(reason)

@@ -18,6 +18,7 @@ from sweepkit.errors import StoreError
 from sweepkit.paths import CODE_DIR
 from sweepkit.store import open as opening
 from sweepkit.store import schema
+from sweepkit.store import url as urls
 from sweepkit.store.open import open_store, switch_to_wal
 from sweepkit.store.session import explain, file_lock
 
@@ -84,7 +85,7 @@ def test_each_failure_says_what_to_do_and_no_password(url, words, tmp_path, monk
 
 
 def test_a_missing_driver_is_named(monkeypatch):
-    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(urls.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(StoreError, match=r"pip install \"sweepkit\[cluster\]\"") as caught:
         open_store("postgresql://me:geheim@host/db")
     assert "geheim" not in str(caught.value)
@@ -354,3 +355,28 @@ def test_a_deadlock_is_tried_again(postgres):
         counts = store._session.read(lambda c: list(c.scalars(sa.text("SELECT n_runs FROM sweeps"))))
         # At least one was the victim; the server may well choose both.
         assert counts == [2, 2] and len(tries) >= 3
+
+
+@pytest.mark.parametrize("password", ["S3cr:t@pw", "a@S3cr:t", "S3cr/t@pw"])
+def test_a_password_with_an_at_sign_is_hidden_as_a_whole_and_the_remedy_named(password):
+    with pytest.raises(StoreError, match="%40") as caught:
+        open_store(f"postgresql://me:{password}@127.0.0.1/db")
+    for part in ("S3cr", "pw", "me:"):
+        assert part not in str(caught.value)
+
+
+def test_a_record_whose_list_of_migrations_is_gone_is_known_by_its_tables(any_url):
+    with open_store(any_url) as store:
+        sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+        store._session.write(lambda connection: connection.execute(schema.MIGRATIONS_TABLE.delete()))
+    with open_store(any_url) as store:
+        assert store.sweep("s").sweep_id == sweep
+
+
+def test_a_damaged_record_is_told_from_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "record.db"
+    open_store(path).close()
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+    with pytest.raises(StoreError, match="db repair"):
+        open_store(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sweeping import Sweeper
 from tormentor import Act
 
+from sweepkit.agents.exit_file import read_end
 from sweepkit.model.records import AttemptRecord, AttemptState, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -91,10 +92,8 @@ def _judge_run(record: RunRecord, attempts: list[AttemptRecord], journal: list[L
 
 
 def _exit_status(file: Path) -> int | None:
-    try:
-        return int(json.loads(file.read_text())["status"])
-    except FileNotFoundError:
-        return None
+    end = read_end(file)
+    return None if end is None else int(end["status"])
 
 
 def _judge_files(sweeper: Sweeper, records: list[RunRecord], folder: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 @given(st.lists(st.fixed_dictionaries({"a": CELLS, "b": CELLS.filter(bool)}), min_size=1, max_size=5))
 def test_text_comes_back_as_it_was_written(rows):
-    text = csv_text(rows)
+    text = csv_text(rows, raw=True)
     assert list(csv.DictReader(io.StringIO(text, newline=""))) == rows
     found = pd.read_csv(io.StringIO(text), dtype=str, na_filter=False)
     assert found.to_dict("records") == rows
@@ -70,3 +70,30 @@ def test_pandas_reads_the_types_that_are_written():
 def test_a_runner_writes_its_table_without_pandas():
     probe = "import sys; import sweepkit.reports.table; print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=cmd|'/C calc'!A0",
+        "+1+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "-",
+        "=",
+        "'quoted",
+        "plain",
+        "-1e-5",
+        "'=x",
+        "'-1",
+        "''@",
+    ],
+)
+def test_what_a_spreadsheet_takes_for_a_formula_is_quoted_and_read_as_it_was(tmp_path, text):
+    written = csv_text([{"x": text, "n": -0.5, text or "y": 1}])
+    assert all(cell[:1] not in "=+@" for row in csv.reader(io.StringIO(written)) for cell in row if cell)
+    (tmp_path / "t.csv").write_text(written, encoding="utf-8")
+    table = read_csv(tmp_path / "t.csv")
+    assert (table["x"][0], table["n"][0], list(table.columns)) == (text, "-0.5", ["x", "n", text])
+    assert csv_text([{"x": text}], raw=True).splitlines()[0] == "x"

@@ -19,14 +19,17 @@ from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import objectives_of
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import Exhausted, RunState, RunView, Wait
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
 from sweepkit.search.base import Engine
+from sweepkit.store.records import SET_ASIDE
 from sweepkit.sweep_config.sweep import SweepSpec
+
+_CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class Agent:
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
+        self._unsettled = False  # a run ended since the last checkpoint of the record
         self._reclaimer = Reclaimer(context, self._recover)
         self._stopped = threading.Event()
 
@@ -83,8 +87,8 @@ class Agent:
         """Return what executes an attempt that `take` returned."""
         return Execution(self.context, slot, attempt, listener=self, gate=gate)
 
-    def _recover(self, attempt: Attempt, ended: Exited) -> None:
-        self.execution(self.context.settings.slots[0], attempt).recover(ended)
+    def _recover(self, attempt: Attempt, ended: Exited) -> bool:
+        return self.execution(self.context.settings.slots[0], attempt).recover(ended)
 
     # -- its life -----------------------------------------------------------------------------------------------------
 
@@ -180,7 +184,8 @@ class Agent:
     def _refresh(self) -> None:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
         for view in self.context.runs.refresh():
-            self._engine.tell(view)
+            if view.params or not self._spec.space.parameters:  # not of a run that is set aside: its record is damaged
+                self._engine.tell(view)
             for values in _values_of(view, self._spec):
                 self.check_target(values)  # a target that was reached, by whom and when ever, stays reached
             if view.run_id not in self._counted:
@@ -225,6 +230,7 @@ class Agent:
 
     def ended(self, run: RunRecord, slot: Slot, outcome: AttemptOutcome) -> None:
         """Take note that an attempt of ours is recorded as ended, and draw what follows from it."""
+        self._unsettled = True
         for text in self.context.slots.ended(run.run_id, slot, outcome):
             self.context.emit(Notice(text=text, warning=True))
         if outcome.quarantine:  # by what is wrong with the device, which is so for every sweep
@@ -291,14 +297,18 @@ class Agent:
 
     def _write_missing_results(self) -> None:
         """Write the result files that a kill between record and file left out."""
+        self.context.place.paths.root.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         for run in self._store.runs(self._sweep.sweep_id):
+            if run.reason.startswith(SET_ASIDE):
+                self.context.warn_once(f"run {run.run_id} is {run.reason}")
+                continue  # its file, if there is one, may be all that is known of it
             if run.state.done and not self.context.place.paths.result(run.run_id).exists():
                 self.context.write_result(run)
 
     # -- beside the workers -------------------------------------------------------------------------------------------
 
     def _heartbeat(self) -> None:
-        """Renew the leases of our attempts; an attempt that cannot be renewed for a whole lease ends itself."""
+        """Renew the leases of our attempts; one that may be another agent's after a whole lease ends itself."""
         renewed_at = time.monotonic()
         while not self._stopped.wait(self.context.settings.lease_s / 4):
             mine = list(self.context.held.values())
@@ -306,20 +316,53 @@ class Agent:
             try:
                 lost = self._store.renew(mine, lease_s=self.context.settings.lease_s) if mine else []
                 renewed_at = time.monotonic()
-                self.context.launcher.renew(
-                    self.context.note_lease([one for one in mine if one.attempt_id not in lost], asked_at=asked_at)
-                )
+                if mine:
+                    ours = [one for one in mine if one.attempt_id not in lost]
+                    self.context.launcher.renew(self.context.note_lease(ours, asked_at=asked_at))
+                    self.context.back()
+                self._reclaimer.look()
+            except RecordLostError as error:
+                return self._lose_record(error)
             except StoreError as error:
                 if self._stopped.is_set():
                     return
-                self.context.warn_once(f"leases cannot be renewed: {error}")
-                overdue = time.monotonic() - renewed_at > self.context.settings.lease_s
-                lost = [attempt.attempt_id for attempt in mine] if overdue else []
+                self.context.away(error)
+                lost = self._unrenewed(mine, renewed_at)
             self.context.orders.lost_leases = self.context.orders.lost_leases | frozenset(lost)
 
+    def _unrenewed(self, mine: Sequence[Attempt], renewed_at: float) -> list[str]:
+        """Let attempts go on whose leases cannot be renewed and that the record still calls ours.
+
+        Args:
+            mine: Our attempts.
+            renewed_at: When leases were last renewed, in seconds of the monotonic clock.
+
+        Returns:
+            Those that are to end themselves: after a whole lease they may be another agent's.
+        """
+        lease_s, now = self.context.settings.lease_s, time.monotonic()
+        if now - renewed_at <= lease_s / 2:
+            return []
+        lost = self._lost(mine)
+        ours = [one for one in mine if one.attempt_id not in lost]
+        self.context.launcher.renew(self.context.note_lease(ours, asked_at=now))
+        return lost if time.monotonic() - renewed_at > lease_s else []
+
+    def _lost(self, mine: Sequence[Attempt]) -> list[str]:
+        """Return which of our attempts may be another agent's, when no lease could be renewed for its whole length.
+
+        A database that can be read and not be written (its disk is full) refuses everybody's writes: what is ours there
+        is ours. Of one that does not answer nobody knows.
+        """
+        try:
+            live = {item.attempt_id: item.token for item in self._store.live_attempts(self._sweep.sweep_id)}
+        except StoreError:
+            live = {}
+        return [item.attempt_id for item in mine if live.get(item.attempt_id) != item.token]
+
     def _watch_control(self) -> None:
-        """Watch for commands to the sweep (see `control`), and its time budget."""
-        before = time.monotonic()
+        """Watch for commands to the sweep (see `control`), and its time budget; see to the record's main file."""
+        before = checkpoint_at = time.monotonic()
         while not self._stopped.wait(CONTROL_PERIOD_S):
             self.context.disk.full()
             now = time.monotonic()
@@ -328,9 +371,23 @@ class Agent:
             budget = self._spec.extensions.time_budget_s
             if budget is not None and self._active_s >= budget:
                 self.end(f"the time budget of {budget:g} s is used up")
-            with contextlib.suppress(StoreError):  # the workers warn of it
+            try:
                 if (record := self._store.sweep(self._sweep.name)) is not None:
                     self._apply_command(record)
+                if self._unsettled and now > checkpoint_at:
+                    self._unsettled, checkpoint_at = False, now + _CHECKPOINT_S
+                    self._store.checkpoint()
+            except RecordLostError as error:
+                return self._lose_record(error)
+            except StoreError:
+                pass  # the workers warn of it
+
+    def _lose_record(self, error: RecordLostError) -> None:
+        """Take no further run: nothing can be recorded any more. What runs is followed to its end, which is kept."""
+        self.context.away(error)
+        self._end = Finish(complete=False, reason=str(error), given_up=True)
+        with self.context.changed:
+            self.context.changed.notify_all()
 
     def _apply_command(self, record: SweepRecord) -> None:
         """Do what the sweep's state in the record asks; nothing once the agent ends."""

@@ -17,7 +17,7 @@ from sweepkit.agents.results import write_result
 from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord
 from sweepkit.scheduling.outcome import AttemptOutcome
@@ -26,6 +26,10 @@ from sweepkit.store.base import Store
 from sweepkit.sweep_config.sweep import SweepSpec
 
 T = TypeVar("T")
+_AWAY = (
+    "the database cannot be written, trying again (no run is started; one that ends is kept until it is recorded, or "
+    "until Ctrl-C)"
+)
 
 # An attempt stands still a little before others may take its run: it takes a moment to stop all of its processes.
 _OF_A_LEASE = 0.95
@@ -136,7 +140,9 @@ class AgentContext:
         self.lease_ends: dict[str, float] = {}
         self.changed = threading.Condition()
         self._surroundings = surroundings
-        self._warned = ""
+        self._warned: set[str] = set()
+        self._outage = threading.Lock()
+        self._is_away = False
 
     def note_lease(self, attempts: Sequence[Attempt], *, asked_at: float) -> dict[str, float]:
         """Take note of leases that the record has begun or prolonged; return until when the attempts may run.
@@ -156,24 +162,51 @@ class AgentContext:
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""
-        if text != self._warned:
-            self._warned = text
-            self.emit(Notice(text=text, warning=True))
+        with self._outage:
+            if text in self._warned:
+                return
+            self._warned.add(text)
+        self.emit(Notice(text=text, warning=True))
 
-    def retry_while_unavailable(self, write: Callable[[], T]) -> T:
-        """Return what `write` returns, tried every second for the length of a lease while the store is away.
+    def away(self, error: StoreError) -> None:
+        """Take note that the database refuses or does not answer; the user hears of it once, until it is `back`."""
+        if isinstance(error, RecordLostError):
+            return self.warn_once(str(error))
+        self.disk.full()  # to be remembered when an attempt is judged
+        with self._outage:
+            if self._is_away:
+                return
+            self._is_away = True
+        self.emit(Notice(text=f"{_AWAY}: {error}", warning=True))
+
+    def back(self) -> None:
+        """Take note that the database has taken a write."""
+        if self._is_away:  # by far most calls find it False, and need no lock
+            with self._outage:
+                self._is_away = False
+
+    def retry_while_unavailable(self, write: Callable[[], T], *, ended: bool = False) -> T:
+        """Return what `write` returns, tried every second while the database is away.
+
+        Args:
+            write: What asks the database.
+            ended: A run has ended and its end is to be recorded: that is tried until Ctrl-C, for the work is done.
+                Anything else is given up after the length of a lease, or when Ctrl-C ends the running runs.
 
         Raises:
             StoreError: It was still away after that.
+            RecordLostError: At once: it will not come back.
         """
         deadline = time.monotonic() + self.settings.lease_s
         while True:
             try:
                 return write()
             except StoreError as error:
-                if time.monotonic() > deadline:
+                self.away(error)
+                leaves = isinstance(error, RecordLostError) or self.orders.interrupt_level >= (
+                    2 if self.held and not ended else 1
+                )
+                if leaves or (not ended and time.monotonic() > deadline):
                     raise
-                self.disk.full()  # to be remembered when an attempt is judged
-                self.warn_once(f"the database cannot be written, trying again: {error}")
                 with self.changed:
                     self.changed.wait(1.0)

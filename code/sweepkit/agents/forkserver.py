@@ -3,7 +3,7 @@
 It is the parent of all attempts of one agent and holds their life in its hand:
 
 * it imports what the program needs once; an attempt is a fork that runs the program as `__main__` (warm start);
-* each attempt is the leader of its own session, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
+* each attempt leads a process group of its own, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
   this process is a subreaper and kills whatever an ended attempt left (`descent` tells whose it is);
 * when its agent is gone, whatever killed it, the control socket closes and every attempt is killed;
 * when this process itself is killed, its parent, the undertaker, kills what it left;
@@ -34,6 +34,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -47,6 +48,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sweepkit.agents import descent
+from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.known import let_forks_have_their_own
 from sweepkit.agents.warm.preload import folders_of_packages, is_local, modules_of_program
 from sweepkit.agents.warm.program import Begun, begin, close_all_files, execute, set_environment, unseeded_generators
@@ -360,7 +362,6 @@ class _ForkServer:
             if _is_over(request["lease_end"]):  # we or our agent were frozen: the run may be another agent's by now
                 self.send({"event": "late", "id": request["id"]})
                 return
-        warm = request.get("warm") if self.cold_reason is None else None
         if self.passed_on:
             return  # the next server is asked for it
         warm = request.get("warm") if self.cold_reason is None and self._began_alike(request["env"]) else None
@@ -407,8 +408,9 @@ class _ForkServer:
         Raises:
             Begun: It is to run the program in this process.
         """
+        leader, began = os.getpid(), time.monotonic()
         try:
-            os.setsid()
+            os.setpgid(0, 0)  # not setsid: a program may call os.setpgrp(), which a session's leader may not
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             descent.mark(request["id"])
             if os.getppid() != parent or _is_over(request.get("lease_end")):
@@ -426,7 +428,13 @@ class _ForkServer:
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
-        begin(warm, request, self.shelf, self.generators, lambda: self._say_what_was_loaded(known))
+
+        def ended(status: int) -> None:
+            if os.getpid() == leader:  # a fork of the program that ends here is not the attempt's end
+                usage = resource.getrusage(resource.RUSAGE_SELF)
+                write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
+
+        begin(warm, request, self.shelf, self.generators, lambda: self._say_what_was_loaded(known), ended)
 
     def _say_what_was_loaded(self, known: frozenset[str]) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, in their order."""
@@ -533,26 +541,17 @@ def _next_ended() -> Any:
         return None
 
 
-def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
+def _write_exit(living: _Living, status: int, usage: resource.struct_rusage) -> dict[str, Any]:
     """Write how an attempt ended, in one step, before anybody hears of it; return it."""
-    facts = {
-        "status": os.waitstatus_to_exitcode(status),
-        "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
-        "duration_s": round(time.monotonic() - living.began, 4),
-    }
-    with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, hears of it all the same
-        aside = f"{living.exit_file}.tmp"  # by hand: `sweepkit.files` would load more than a fork server may
-        with open(aside, "w") as file:
-            json.dump(facts, file)
-        os.replace(aside, living.exit_file)
+    facts = facts_of(os.waitstatus_to_exitcode(status), usage, time.monotonic() - living.began)
+    write_end(living.exit_file, facts)  # where that fails, the agent, if it lives, hears of it all the same
     return facts
 
 
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     """Signal the process group led by `pid`; one that is gone is fine.
 
-    A fork that has not yet made its session is signalled alone.
+    A fork that has not yet made its group is signalled alone.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         try:

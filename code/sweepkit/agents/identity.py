@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from sweepkit.agents.descent import start_time
+from sweepkit.errors import LaunchError
 
 
 def host_name() -> str:
@@ -37,6 +38,42 @@ def surely_alive(identity: str) -> bool:
     host, boot, namespace, pid, start = identity.split("|")
     here = (host, boot, namespace) == (host_name(), _boot(), _namespace())
     return here and start_time(int(pid)) == start
+
+
+def check_proc() -> None:
+    """Refuse to run where /proc does not show our processes: none of them could be found, watched or ended.
+
+    Raises:
+        LaunchError: It is not mounted, or is that of another pid namespace.
+    """
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError as error:
+        shown = error.strerror or str(error)
+    if shown != str(os.getpid()):
+        raise LaunchError(
+            f"/proc: must be mounted for this pid namespace (process {os.getpid()}), got {shown}; "
+            "mount it (mount -t proc proc /proc, unshare --mount-proc, or the container's own setting)"
+        )
+
+
+def unreaped_status(pid: int, start: str) -> int | None:
+    """Return how a process ended that its parent has not asked for yet (a zombie), None for any other.
+
+    Args:
+        pid: The leader of a process group, of this user.
+        start: Its start time, see `descent.start_time`: the number may be another process's by now.
+
+    Returns:
+        Its exit code, or minus the signal's number.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    if (fields[0], fields[2], fields[19]) != ("Z", str(pid), start):
+        return None
+    return os.waitstatus_to_exitcode(int(fields[49]))
 
 
 def _boot() -> str:

@@ -19,7 +19,9 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from sweepkit.agents import descent
+from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.forkserver import kill_group
+from sweepkit.agents.identity import unreaped_status
 from sweepkit.agents.warm.preload import assigned_variables
 from sweepkit.agents.warm_command import WarmProgram
 from sweepkit.environ import ATTEMPT_ENV
@@ -30,6 +32,7 @@ from sweepkit.tracking.wandb_hook import NOTES_ENV
 # So many fork servers in a row may die without a word (one that is killed while it imports does): then nothing is
 # imported there any more, and after so many in all nothing is started any more.
 _SILENT_ENDS = (3, 6)
+_LOOK_S = 1.0  # between two looks for processes that ended and that the fork server does not reap
 _LESSONS = 5  # so often may a program show that its imports rely on something else than we thought
 # Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and
 # its `sys.path` know nothing of them.
@@ -102,6 +105,10 @@ class Exited:
     cpu_s: float = 0.0
     duration_s: float = 0.0
 
+    def facts(self) -> dict[str, Any]:
+        """Return what an exit file holds of it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotStarted:
@@ -116,7 +123,7 @@ Event = Started | Exited | NotStarted
 def _exited(facts: Mapping[str, Any]) -> Exited:
     """Return the event from what the fork server sends or wrote down."""
     return Exited(
-        status=int(facts["status"]),
+        status=None if facts["status"] is None else int(facts["status"]),
         peak_memory_mb=float(facts["peak_memory_mb"]),
         cpu_s=float(facts["cpu_s"]),
         duration_s=float(facts["duration_s"]),
@@ -124,11 +131,9 @@ def _exited(facts: Mapping[str, Any]) -> Exited:
 
 
 def written_end(exit_file: Path) -> Exited | None:
-    """Return how an attempt ended, as a fork server that died wrote down; None when it saw no end."""
-    try:
-        return _exited(json.loads(exit_file.read_text()))
-    except (OSError, ValueError):
-        return None
+    """Return how an attempt ended, as it or its fork server wrote down; None when nobody did."""
+    facts = read_end(exit_file)
+    return None if facts is None else _exited(facts)
 
 
 class AttemptLauncher(Protocol):
@@ -283,6 +288,8 @@ class LocalLauncher:
         self._broken = ""
         self._closed = False
         self._servers: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
+        self._ends = threading.Event()
+        threading.Thread(target=self._watch_ends, daemon=True, name="ends").start()
 
     # -- the server's life ----------------------------------------------------------------------------------------
 
@@ -412,6 +419,19 @@ class LocalLauncher:
             self._forget(attempt)
             queue.put(NotStarted(reason=self._broken))
 
+    def _watch_ends(self) -> None:
+        """Write down the ends that a frozen fork server does not: once it is killed, nobody could know them."""
+        seen: frozenset[str] = frozenset()
+        while not self._ends.wait(_LOOK_S):
+            with self._lock:
+                pids, files = dict(self._pids), dict(self._exit_files)
+            found = {attempt: unreaped_status(pid, start) for attempt, (pid, start) in pids.items()}
+            ended = {attempt: status for attempt, status in found.items() if status is not None}
+            for attempt in seen & ended.keys():  # seen twice: the fork server had its time
+                if read_end(files[attempt]) is None:
+                    write_end(files[attempt], Exited(status=ended[attempt]).facts())
+            seen = frozenset(ended)
+
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     def submit(self, spec: AttemptSpec) -> "SimpleQueue[Event]":
@@ -428,10 +448,10 @@ class LocalLauncher:
                 raise LaunchError(f"attempt {spec.attempt_id}: the launcher is closed")
             if self._broken:
                 raise LaunchError(self._broken)
+            _make_files(spec)
             self._queues[spec.attempt_id] = queue
             self._pending[spec.attempt_id] = spec
             self._exit_files[spec.attempt_id] = spec.exit_file
-            spec.log.touch()  # it may be followed before the process exists
             if self._first is None:
                 self._first = spec
                 self._learned.guess(spec.warm, spec.cwd)
@@ -506,6 +526,7 @@ class LocalLauncher:
 
     def close(self) -> None:
         """End the server and with it every attempt that still runs."""
+        self._ends.set()
         with self._lock:
             self._closed = True
             servers = list(self._servers)
@@ -528,6 +549,22 @@ def _has_room(control: socket.socket) -> bool:
     except (OSError, ValueError):  # closed
         return False
     return any(event & select.POLLOUT for _, event in poll.poll(0))
+
+
+def _make_files(spec: AttemptSpec) -> None:
+    """Make an attempt's log, which may be followed before the process exists, and take the room for its end.
+
+    Raises:
+        LaunchError: Their folder is gone.
+        OSError: There is no room.
+    """
+    try:
+        spec.log.touch()
+        reserve(spec.exit_file)
+    except FileNotFoundError as error:
+        raise LaunchError(
+            f"{error.filename}: its folder must stay while the sweep runs, got none; run the same command again"
+        ) from None
 
 
 def kill_leftovers(attempt: str) -> int:

@@ -78,7 +78,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = F
     run_dir = paths.run_dir(run.run_id)
     paths.wandb_dir(run.run_id, attempt.attempt_id).mkdir(parents=True, exist_ok=True)
     parameters = paths.parameters(attempt.attempt_id)
-    write_parameters(parameters, run.params)
+    write_parameters(parameters, run.params, comment=f"run {run.number}")
     json_file = run_dir / "parameters.json"
     if needs_json_file(place.spec.command):
         json_file.write_text(arguments_json(run.params), encoding="utf-8")

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from sweepkit.text.json_text import json_text
 from sweepkit.version import VERSION
 
 _LOG_TAIL_BYTES = 16_384
+_SEARCHED_BYTES = 1 << 20  # of a log, for the traceback of an exception with a long message
+_TRACEBACK = b"Traceback (most recent call last):"
 _PACKAGES = ("torch", "transformers", "peft", "wandb", "optuna", "numpy")
 
 
@@ -44,13 +47,33 @@ def _commit(folder: str) -> str | None:
 
 
 def log_tail(path: Path, start: int = 0) -> str:
-    """Return the last 16 KiB of a log, of what was written after byte `start`; "" when there is none."""
+    """Return the last 16 KiB of a log, of what was written after byte `start`; "" when there is none.
+
+    When an exception's message is longer than that, its traceback's end and the message's beginning stand before it.
+    """
     try:
         with open(path, "rb") as file:
-            file.seek(max(start, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _LOG_TAIL_BYTES))
+            tail = file.read()
+            if size - start > _LOG_TAIL_BYTES and _TRACEBACK not in tail:
+                file.seek(max(start, size - _SEARCHED_BYTES))
+                tail = _beginning_of_exception(file.read()) + tail
     except OSError:
         return ""
+    return tail.decode("utf-8", "replace")
+
+
+def _beginning_of_exception(log: bytes) -> bytes:
+    """Return the last lines of the last traceback in a log, and the first of its exception's message; b"" without."""
+    at = log.rfind(_TRACEBACK)
+    raised = None if at < 0 else re.search(rb"\n(?=[^\s])", log[at:])
+    if raised is None:
+        return b""
+    end = at + raised.start()
+    frames = log[max(at, end - 2048) : end]
+    frames = frames if frames.startswith(_TRACEBACK) else _TRACEBACK + b"\n" + frames.partition(b"\n")[2]
+    return frames + log[end : end + 2048].rpartition(b"\n")[0] + b"\n[...]\n"
 
 
 def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
@@ -67,6 +90,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "summary": run.summary,
         "history_file": _history_file(paths, run),
         "attempts": run.attempts,
+        "failures": run.failures,
         "sweep_seed": seed,
         "proposal": run.proposal,
         "started_at": run.started_at,

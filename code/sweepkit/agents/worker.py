@@ -20,13 +20,16 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.agents.context import AgentContext, AttemptListener
+from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
+from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
 from sweepkit.agents.prepare import name_of_run, prepare, seed_of_attempt, wandb_tail
 from sweepkit.agents.results import log_tail
@@ -34,7 +37,7 @@ from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
-from sweepkit.model.events import RunEnded, RunReported, RunStarted
+from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import Decision, RunView
@@ -43,6 +46,7 @@ from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 
 _KEPT_LOG_CHARS = 2_000
+_AGAIN_S = 1.0  # between two tries to record what a running attempt reports while the database is away
 
 
 class Execution:
@@ -83,6 +87,9 @@ class Execution:
         self.kill_at: float | None = None
         self.began = self.submitted = time.monotonic()
         self.process: Started | None = None
+        self.untold: Started | None = None  # the process, until the record knows it
+        self.send_at = 0.0
+        self.kept: KeptEnd | None = None
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
@@ -98,8 +105,7 @@ class Execution:
         if self.fenced:
             kill_leftovers(self.attempt.attempt_id)
             return
-        with contextlib.suppress(FencedError):
-            self._record(ended)
+        self._conclude(self._as_it_tells(ended))
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
@@ -124,14 +130,10 @@ class Execution:
             self._on_start(event)
 
     def _on_start(self, event: Started) -> None:
-        self.process = event
+        self.process = self.untold = event
         self.began = time.monotonic()
-        try:
-            self.context.retry_while_unavailable(
-                lambda: self.context.store.started(self.attempt, pid=event.pid, device=self.slot.device)
-            )
-        except FencedError:
-            self._fence()
+        self._send()
+        if self.fenced:
             return
         self.context.emit(
             RunStarted(
@@ -186,7 +188,7 @@ class Execution:
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
         fresh = self._collect(final=final)
-        if (self.unsent or self.begins_anew) and not self.fenced:
+        if (self.unsent or self.begins_anew or self.untold) and not self.fenced:
             self._send()
         for report in fresh:
             self._judge(report)
@@ -234,24 +236,31 @@ class Execution:
             self.newest = next((value for value in newest if not math.isfinite(value)), None)
 
     def _send(self) -> None:
-        """Record what is unsent; while the store is away it is kept and sent later, in order."""
+        """Record what is unsent; while the store is away it is kept, and sent later in order."""
+        if time.monotonic() < self.send_at:
+            return
         try:
             self._deliver()
         except FencedError:
             self._fence()
         except StoreError as error:
-            self.context.disk.full()  # to be remembered when the attempt is judged
-            self.context.warn_once(f"reports are kept back: {error}")
+            self.context.away(error)
+            self.send_at = time.monotonic() + _AGAIN_S
 
     def _deliver(self) -> None:
         """Record what is unsent. Raises FencedError, StoreError."""
+        store = self.context.store
+        if self.untold is not None:
+            store.started(self.attempt, pid=self.untold.pid, device=self.slot.device)
+            self.untold = None
         if self.begins_anew:
-            self.context.store.begin_anew(self.attempt)
+            store.begin_anew(self.attempt)
             self.begins_anew = False
         if self.unsent:
             goal = self.context.spec.metric.goal if self.context.spec.metric else None
-            self.context.store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
+            store.report(self.attempt, self.unsent, metric=self.metric, goal=goal)
             self.unsent = []
+        self.context.back()
 
     def _judge(self, report: Report) -> None:
         """Judge the run after one report, and end it if the rule says so."""
@@ -292,26 +301,56 @@ class Execution:
             summaries=tuple(map(self._summary_of, self.objectives)),
         )
 
-    def recover(self, ended: Exited) -> None:
-        """Record an attempt that ended by itself while nobody listened: its agent was killed just before."""
+    def recover(self, ended: Exited) -> bool:
+        """Record an attempt that ended by itself while nobody listened: its agent was killed, or ended, before.
+
+        Args:
+            ended: How its process ended, as somebody wrote it down; its status is None when nobody did.
+
+        Returns:
+            Whether anything shows that it had ended; False when it was killed with its agent, or nobody knows.
+        """
         self._resume()
         self._collect(final=True)
+        self.kept = kept_end(self.context.place.paths.exit_file(self.attempt.attempt_id))
+        ended = self._as_it_tells(ended)
+        if self.kept is None and (ended.status is None or ended.status < 0):
+            return False
         self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
-        with contextlib.suppress(FencedError):
-            if self.unsent or self.begins_anew:
-                self._send()
-            self._record(ended)
+        self._conclude(ended)
+        return True
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
-    def _record(self, ended: Exited) -> None:
-        """Write what came of the attempt into the record and the result file."""
+    def _as_it_tells(self, ended: Exited) -> Exited:
+        """Return how the attempt ended by its own words, where nobody saw its process end: W&B's last record, or ours.
+
+        W&B's client writes the exit code when the run is finished, at the latest as the interpreter ends: after that
+        nothing is left to do. A process that is killed before leaves none.
+        """
+        if ended.status is not None:
+            return ended
+        if self._messages().get("_sweepkit_finished") is True:
+            return replace(ended, status=0)
+        return replace(ended, status=self.wandb.exit_code)
+
+    def _conclude(self, ended: Exited) -> None:
+        """Record the end; once Ctrl-C ends the waiting for a database that is away, keep it for the next agent."""
         duration_s = ended.duration_s or time.monotonic() - self.began
         self.took_s = round(duration_s, 4)
-        outcome = self._outcome(ended)
+        try:
+            self._record(ended)
+        except FencedError:
+            return
+        except StoreError as error:
+            self._keep(ended, error)
+
+    def _record(self, ended: Exited) -> None:
+        """Write what came of the attempt into the record and the result file. Raises FencedError, StoreError."""
+        outcome = self.kept.outcome if self.kept else self._outcome(ended)
         facts = self._facts(ended, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
-        self.context.retry_while_unavailable(self._deliver)
+        self.context.retry_while_unavailable(self._deliver, ended=True)
         run = self.context.retry_while_unavailable(
             lambda: self.context.store.finish(
                 self.attempt,
@@ -320,17 +359,38 @@ class Execution:
                 outcome=facts,
                 summary=self._summary(),
                 failure=outcome.failure,
-            )
+            ),
+            ended=True,
         )
+        self.context.back()
         self._clear_preemption(run)
         if run.state.done:
-            self.context.write_result(run)
+            self._write_result(run)
         self.listener.ended(run, self.slot, outcome)
         # The record keeps the reason of a run that is done; of one that is retried it goes to the user here.
         run = run if run.state.done else replace(run, reason=outcome.reason)
         self.context.emit(
-            RunEnded(run=run, slot=self.slot.index, duration_s=duration_s, messages=dict(self._messages()))
+            RunEnded(run=run, slot=self.slot.index, duration_s=self.took_s or 0.0, messages=dict(self._messages()))
         )
+
+    def _write_result(self, run: RunRecord) -> None:
+        """Write the result file; where that fails it is written at the end of the call, or by the next one."""
+        try:
+            self.context.write_result(run)
+        except OSError as error:
+            self.context.disk.full()
+            self.context.warn_once(f"result files cannot be written, tried again at the end: {error}")
+
+    def _keep(self, ended: Exited, error: StoreError) -> None:
+        """Keep the end beside the sweep's files, in room that was taken before the attempt began."""
+        outcome = self.kept.outcome if self.kept else self._judged(ended, past=())
+        file = self.context.place.paths.exit_file(self.attempt.attempt_id)
+        kept = KeptEnd(outcome=outcome, facts=self._place_facts())
+        told = f"run {self.attempt.run.run_id} has ended ({outcome.state.value}), and the database does not take it"
+        if write_end(file, {**ended.facts(), "outcome": kept.plain()}):
+            self.context.emit(Notice(text=f"{told}: it is kept in {file}, and recorded by the next call", warning=True))
+        else:
+            self.context.emit(Notice(text=f"{told}: it is NOT kept, {file} cannot be written: {error}", warning=True))
 
     def _clear_preemption(self, run: RunRecord) -> None:
         """Remove what only the attempt needed, and what only a further one would."""
@@ -341,6 +401,10 @@ class Execution:
             shutil.rmtree(paths.checkpoint(run.run_id), ignore_errors=True)
 
     def _outcome(self, ended: Exited) -> AttemptOutcome:
+        """Judge the attempt by its end and by the run's earlier attempts. Raises StoreError."""
+        return self._judged(ended, past=self._past_failures() if ended.status or self.wandb.exit_code else ())
+
+    def _judged(self, ended: Exited, *, past: Sequence[PastFailure]) -> AttemptOutcome:
         run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
         if interrupted and self._messages().get("_sweepkit_finished") is True:
@@ -361,7 +425,6 @@ class Execution:
             preempting=self.wandb.preempting,
         )
         extensions = self.context.spec.extensions
-        past = self._past_failures() if failed else ()
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
 
     def _wanted_room(self, tail: str) -> bool:
@@ -375,7 +438,7 @@ class Execution:
         if self.attempt.ordinal == 1:
             return past
         for attempt in self.context.retry_while_unavailable(
-            lambda: self.context.store.attempts(self.attempt.run.run_id)
+            lambda: self.context.store.attempts(self.attempt.run.run_id), ended=True
         ):
             failed = attempt.outcome.get("failed")
             if failed and failed["final"]:
@@ -402,11 +465,8 @@ class Execution:
             "exit_code": ended.status if ended.status is None or ended.status >= 0 else None,
             "signal": -ended.status if ended.status is not None and ended.status < 0 else None,
             "duration_s": self.took_s,
-            "device": self.slot.device,
             "host": self.context.host,
-            "slot": self.slot.index,
-            "seed": seed_of_attempt(self.context.place, self.attempt),
-            "warm": bool(self.process and self.process.warm),
+            **(self.kept.facts if self.kept else self._place_facts()),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
             "cpu_s": ended.cpu_s,
@@ -428,6 +488,15 @@ class Execution:
         run, own = self.attempt.run, self.wandb.run
         name = (own.name if own else "") or name_of_run(self.context.place, run)
         return {} if name == run.name and "name" not in run.outcome else {"name": name}
+
+    def _place_facts(self) -> dict[str, Any]:
+        """Return what the record keeps of where and how the attempt ran."""
+        return {
+            "device": self.slot.device,
+            "slot": self.slot.index,
+            "seed": seed_of_attempt(self.context.place, self.attempt),
+            "warm": bool(self.process and self.process.warm),
+        }
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}

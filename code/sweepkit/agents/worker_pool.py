@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.slots import Slot
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
 from sweepkit.store.base import Attempt
 
@@ -174,10 +174,17 @@ class WorkerPool:
         return None
 
     def _tolerate_outage(self, error: StoreError, away_since: float | None) -> float:
-        """Wait for a database that is away, for the length of a lease; return since when. Then raises the error."""
+        """Wait for a database that is away, for the length of a lease; return since when. Then raises the error.
+
+        A record that is lost raises at once.
+
+        While a run is under way it is waited for longer: this call will not end before that run is recorded.
+        """
         now = time.monotonic()
         since = now if away_since is None else away_since
-        if now - since > min(agent.context.settings.lease_s for agent in self.agents):
+        patience_s = min(agent.context.settings.lease_s for agent in self.agents)
+        waits = now - since <= patience_s or any(agent.context.held for agent in self.agents)
+        if isinstance(error, RecordLostError) or not waits:
             raise error
-        self.agents[0].context.warn_once(f"the database cannot be reached, trying again: {error}")
+        self.agents[0].context.away(error)
         return since

@@ -10,6 +10,7 @@ from pathlib import Path
 from sweepkit.errors import SweepKitError
 from sweepkit.extras import installed, missing
 from sweepkit.paths import INSTALLED, ROOT_DIR
+from sweepkit.text.shown import printable
 
 _HINT = "free some space and run the same command again"
 _OF_THE_MACHINE = {
@@ -17,6 +18,8 @@ _OF_THE_MACHINE = {
     errno.EDQUOT: f"the quota must have room; {_HINT}",
     errno.EROFS: "the file system must take writes; name another --output-dir",
     errno.EACCES: "the file must be open to you; change its permissions, or name another --output-dir",
+    errno.EMFILE: "more files must be openable at once (ulimit -n; 64 are enough for a few workers)",
+    errno.ENFILE: "more files must be openable at once on this machine (sysctl fs.file-max)",
     errno.ENAMETOOLONG: "the path must be short enough; name another --output-dir",
 }
 
@@ -33,6 +36,7 @@ def guarded(main: Main) -> Main:
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
+        _open_standard_streams()
         for stream in (sys.stdout, sys.stderr):
             # UTF-8 whatever the locale: configurations and logs hold Korean text.
             if hasattr(stream, "reconfigure"):
@@ -42,12 +46,12 @@ def guarded(main: Main) -> Main:
                 _find_requirements()
             return main(argv)
         except SweepKitError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(printable(f"error: {error}"), file=sys.stderr)
             return error.exit_code
         except ModuleNotFoundError as error:
             if not (line := missing(error)):
                 raise
-            print(f"error: {line}", file=sys.stderr)
+            print(printable(f"error: {line}"), file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # before the first run, or after the last one
@@ -60,10 +64,27 @@ def guarded(main: Main) -> Main:
             if error.errno not in _OF_THE_MACHINE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            print(f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}", file=sys.stderr)
+            told = f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}"
+            print(printable(told), file=sys.stderr)
             return 2
 
     return wrapper
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller closed of stdin, stdout and stderr (cron, daemons, `>&-`): what is said goes nowhere.
+
+    Left closed, the next file that is opened would take the number, and be written to by whoever prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
 
 
 def _find_requirements() -> None:

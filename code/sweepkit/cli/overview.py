@@ -35,6 +35,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "push": "Send a recorded sweep to W&B; what is there is not sent again.",
         "clean": "Remove the checkpoints of all but the best runs; results, logs and tables stay.",
         "rm": "Remove sweeps with all their files and all that is recorded of them.",
+        "db": "The database of sweeps: copy, check, repair it, or make it again from the sweeps' files.",
     },
     "set up": {
         "init": "Write a sweep YAML for your program, or one around the best of an old sweep.",

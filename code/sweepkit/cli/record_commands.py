@@ -72,19 +72,26 @@ def _add_export(parser: Parser, output_dir: Path) -> None:
         )
     form.add_argument("--parquet", metavar="FILE", help="as Parquet")
     parser.add_argument("--history", action="store_true", help="a row for each report, in place of one for each run")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="CSV: text as it is, without the apostrophe that keeps it from being a formula",
+    )
     add_places(parser, output_dir)
 
 
-def _export(_: Parser, given: argparse.Namespace) -> int:
+def _export(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.housekeeping.export import as_text, exported, write
     from sweepkit.reports.files import relative
 
     form, file = next((name, getattr(given, name)) for name in _FORMATS if getattr(given, name) is not None)
+    if given.raw and form != "csv":
+        parser.error(f"--raw is for --csv; leave it out of --{form}")
     table = exported(_place(given), given.sweep, history=given.history)
     if file == _STDOUT:
-        sys.stdout.write(as_text(table, form))
+        sys.stdout.write(as_text(table, form, raw=given.raw))
         return 0
-    write(table, form, Path(file))
+    write(table, form, Path(file), raw=given.raw)
     print(f"{relative(Path(file))}: {len(table)} rows")
     return 0
 

@@ -55,18 +55,18 @@ def exported(place: SweepPlace, named: str | None, *, history: bool) -> list[dic
     return [{**row, **more[row["run_id"]]} for row in rows(found.spec, found.runs)]
 
 
-def as_text(table: Sequence[dict[str, Any]], form: str) -> str:
-    """Return rows as CSV or JSON text."""
+def as_text(table: Sequence[dict[str, Any]], form: str, *, raw: bool = False) -> str:
+    """Return rows as CSV or JSON text; `raw`: see `csv_text`."""
     from sweepkit.text.csv_text import csv_text
     from sweepkit.text.json_text import json_text
 
     if form == "csv":
-        return csv_text(table)
+        return csv_text(table, raw=raw)
     return json_text(list(table), indent=1) + "\n"
 
 
-def write(table: Sequence[dict[str, Any]], form: str, file: Path) -> None:
-    """Write rows to a file, in one step.
+def write(table: Sequence[dict[str, Any]], form: str, file: Path, *, raw: bool = False) -> None:
+    """Write rows to a file, in one step; `raw`: see `csv_text`.
 
     Raises:
         SweepKitError: Parquet is asked for and pyarrow is not installed.
@@ -74,7 +74,7 @@ def write(table: Sequence[dict[str, Any]], form: str, file: Path) -> None:
     """
     if form != "parquet":
         with replacing(file) as new:
-            new.write_text(as_text(table, form), encoding="utf-8")
+            new.write_text(as_text(table, form, raw=raw), encoding="utf-8")
         return
     if not installed("pyarrow"):
         raise SweepKitError("--parquet: needs the package pyarrow, got none; pip install pyarrow, or take --csv")

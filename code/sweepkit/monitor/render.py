@@ -11,6 +11,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
+from sweepkit.reports.terminal import make_console
 from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
@@ -65,10 +66,8 @@ def as_text(picture: Picture, *, width: int = 120) -> str:
     """Return a picture as plain text, its lines at most `width` columns wide."""
     import io
 
-    from rich.console import Console
-
     out = io.StringIO()
-    console = Console(width=width, file=out, color_system=None, highlight=False, legacy_windows=False)
+    console = make_console(width=width, file=out, color_system=None, highlight=False, legacy_windows=False)
     console.print(as_rich(picture, width=width))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 

@@ -5,7 +5,9 @@ import time
 from typing import Protocol
 
 from sweepkit.monitor.render import Picture, as_rich, as_text, at_clock, headline, plain
+from sweepkit.reports.terminal import make_console
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import printable
 
 
 class PictureScreen(Protocol):
@@ -57,7 +59,7 @@ class _Plain:
         else:
             new = [line for name, line in headlines.items() if self._headlines.get(name) != line]
             for line in [*new, *(note for note in picture.notes if note not in self._last.notes)]:
-                print(f"{at_clock(time.time())}  {line}", flush=True)
+                print(printable(f"{at_clock(time.time())}  {line}"), flush=True)
         self._headlines, self._last = headlines, picture
 
     def _print(self, picture: Picture) -> None:
@@ -69,10 +71,9 @@ class _Terminal:
     """A terminal: the picture is redrawn in place, the last one stays."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(highlight=False)
+        self._console = make_console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="ellipsis")
 
     def __enter__(self) -> "_Terminal":

@@ -10,17 +10,24 @@ from typing import Any
 from sweepkit.analysis.ranking import best_configuration, recorded_front
 from sweepkit.files import write_atomically
 from sweepkit.model.objectives import values_of
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
 from sweepkit.reports.table import as_csv, worth_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.json_text import json_text
 
 
 def write_spec(paths: SweepPaths, spec: SweepSpec) -> None:
     """Write the sweep's YAML as it is run."""
     paths.root.mkdir(parents=True, exist_ok=True)
     write_atomically(paths.spec, spec.text)
+
+
+def write_identity(paths: SweepPaths, sweep: SweepRecord) -> None:
+    """Write what only the record knows of a sweep, so that a record can be made again from its files."""
+    fields = ("sweep_id", "name", "family", "generation", "seed", "metric", "goal", "created_at", "meta")
+    write_atomically(paths.identity, json_text({name: getattr(sweep, name) for name in fields}, indent=2) + "\n")
 
 
 def write_table(paths: SweepPaths, spec: SweepSpec, runs: Sequence[RunRecord]) -> None:

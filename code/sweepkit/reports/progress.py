@@ -14,8 +14,10 @@ from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short, values_row, values_text
+from sweepkit.reports.terminal import make_console
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
+from sweepkit.text.shown import printable
 
 
 class View(Protocol):
@@ -192,7 +194,7 @@ class PlainView:
 
     def open(self) -> None:
         """Say where the sweep stands."""
-        print(f"{self._before}{self.tally.words()}", flush=True)
+        print(printable(f"{self._before}{self.tally.words()}"), flush=True)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -202,9 +204,9 @@ class PlainView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, Notice):
-                print(f"{self._before}{'warning: ' if event.warning else ''}{event.text}", flush=True)
+                print(printable(f"{self._before}{'warning: ' if event.warning else ''}{event.text}"), flush=True)
             elif isinstance(event, RunEnded):
-                print(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]", flush=True)
+                print(printable(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]"), flush=True)
 
 
 class JsonView:
@@ -263,10 +265,9 @@ class Screen:
     """The foot of the terminal, which the views of several sweeps share. Shown while one of them is open."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.live import Live
 
-        self.console = Console()
+        self.console = make_console()
         self.views: list[RichView] = []
         self.live = Live(console=self.console, get_renderable=self.render, refresh_per_second=8)
 

@@ -20,6 +20,7 @@ from sweepkit.reports.files import relative
 from sweepkit.reports.result_table import best_lines, result_table
 from sweepkit.reports.source import Source
 from sweepkit.reports.table import short
+from sweepkit.reports.terminal import make_console
 from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
 
 
 def _drawn(table: "Table", width: int | None) -> str:
-    from rich.console import Console
-
-    console = Console(width=width or 200, force_terminal=width is not None, highlight=False)
+    console = make_console(width=width or 200, force_terminal=width is not None, highlight=False)
     with console.capture() as drawn:
         console.print(table)
     return drawn.get().rstrip("\n")

@@ -16,6 +16,7 @@ from sweepkit.reports.files import relative
 from sweepkit.reports.progress import configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, front_rows, rows, values_row
+from sweepkit.reports.terminal import make_console
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -82,9 +83,7 @@ class SweepEnd:
 
 def show_end(end: SweepEnd) -> None:
     """Print the table of runs, the best one, and where the files are."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+    console = make_console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
     console.print()
     table, left = sweep_rich(end.spec, end.runs)
     console.print(table)

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from sweepkit.agents.agent import Finish, release_all
 from sweepkit.agents.gpu_memory import make_gate
-from sweepkit.agents.identity import agent_identity
+from sweepkit.agents.identity import agent_identity, check_proc
 from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
-from sweepkit.errors import ConflictError
+from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.runs import RunView
 from sweepkit.reports.progress import Screen
@@ -23,6 +23,7 @@ from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.prior import prior_views
 from sweepkit.runner.session import Session, open_session
+from sweepkit.store.backup import copy_beside, sqlite_file
 from sweepkit.store.open import open_store
 
 
@@ -78,7 +79,9 @@ class Call:
         uploads: MakeUploads | None = None,
         leader: Leader | None = None,
     ) -> None:
-        self.store = open_store(plans[0].storage)
+        check_proc()
+        self.storage = plans[0].storage
+        self.store = open_store(self.storage)
         self.slots = slots
         self.schedule = schedule or StartSchedule()
         self.notes = list(notes)
@@ -163,6 +166,8 @@ class Call:
             try:
                 self._tell_notes()
                 finishes = pool.run()
+                if any(finish.complete for finish in finishes):
+                    self._copy_record()
                 level = pool.interrupt_level
                 if self.uploads is not None:
                     preempted = self.interrupts.preempted
@@ -177,6 +182,15 @@ class Call:
             finally:
                 for session in self.sessions:
                     session.stop_showing()
+
+    def _copy_record(self) -> None:
+        """Copy a record that is a file, now that a sweep is over: what is lost with it later is little."""
+        path = sqlite_file(self.storage)
+        try:
+            if path is not None:
+                copy_beside(path)
+        except StoreError as error:
+            self._warn(str(error))
 
     def _tell_notes(self) -> None:
         for note in self.notes:

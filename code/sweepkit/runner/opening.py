@@ -13,7 +13,7 @@ from sweepkit.files import write_atomically
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths, slug
-from sweepkit.reports.files import write_spec
+from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
@@ -110,6 +110,7 @@ class SweepOpener:
         """
         paths = SweepPaths(self.plan.output_dir, sweep.name)
         paths.logs.mkdir(parents=True, exist_ok=True)
+        write_identity(paths, sweep)
         return OpenSweep(
             options=self.options,
             plan=self.plan,
@@ -215,6 +216,7 @@ class SweepOpener:
         """
         seed = self.options.seed if self.options.seed is not None else self.spec.extensions.seed
         generation, name = self._free_name(family)
+        self._refuse_unrecorded(name)
         metric = self.spec.metric
         sweep, _ = self.store.create_sweep(
             name,
@@ -235,6 +237,8 @@ class SweepOpener:
         """
         owners = {slug(sweep.name): sweep.name for sweep in self.store.sweeps() if sweep.family != self.spec.name}
         generation = family[-1].generation + 1 if family else 1
+        if generation == 1 and self.options.fresh and self._unrecorded(self.spec.name):
+            generation = 2
         if generation == 1:
             if (owner := owners.get(slug(self.spec.name))) is not None:
                 raise ConflictError(
@@ -242,9 +246,28 @@ class SweepOpener:
                     f"is that of sweep {owner!r}, got {self.spec.name!r}; give this one another `name:`"
                 )
             return generation, self.spec.name
-        while slug(name := f"{self.spec.name}-{generation}") in owners:
+        while slug(name := f"{self.spec.name}-{generation}") in owners or self._unrecorded(name):
             generation += 1
         return generation, name
+
+    def _unrecorded(self, name: str) -> int:
+        """Return how many results lie in the folder of a sweep that is not recorded."""
+        return len(list(SweepPaths(self.plan.output_dir, name).root.glob("run_*_result.json")))
+
+    def _refuse_unrecorded(self, name: str) -> None:
+        """Refuse to begin a sweep anew in the folder of one whose record is gone.
+
+        Raises:
+            ConflictError: Its folder holds results.
+        """
+        if found := self._unrecorded(name):
+            folder = SweepPaths(self.plan.output_dir, name).root
+            results = f"{found} result{'s' if found > 1 else ''}"
+            raise ConflictError(
+                f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
+                "the database does not know; `sweepkit db repair` records what lies there, --storage names its own "
+                "database, --fresh begins another folder"
+            )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""

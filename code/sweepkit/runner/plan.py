@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,6 +241,7 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
     if not needs:
         return spec.program
     places = [place for place in (spec.directory, str(cwd), str(PROGRAM_DIR)) if place]
+    other = next((what for place in places if (what := _no_file(Path(place, spec.program)))), "")
     near_it = str(Path(spec.directory or cwd, spec.program).parent)
     known = [path.name for place in [near_it, *places] for path in Path(place).glob("*.py")]
     near = difflib.get_close_matches(Path(spec.program).name, known, n=1)
@@ -248,14 +250,16 @@ def _program(spec: SweepSpec, cwd: Path) -> str:
         hint = f'for a module, command: ["${{env}}", "${{interpreter}}", -m, "${{program}}", {_arguments(spec)}]'
     elif command := command_for(spec.program):
         hint = f"a program is one file; for words after it use {command}"
-    raise _refused_program(
-        spec, "must be a file beside the YAML file, in the working directory, or in code/", hint=hint
-    )
+    if other:
+        hint = "name the program itself"
+    rule = "must be a file beside the YAML file, in the working directory, or in code/"
+    raise _refused_program(spec, rule, hint=hint, other=other)
 
 
-def _refused_program(spec: SweepSpec, rule: str, *, hint: str) -> SpecError:
+def _refused_program(spec: SweepSpec, rule: str, *, hint: str, other: str = "") -> SpecError:
+    """Return the error for a program that cannot be run; `other`: what is there under its name that is no file."""
     line = _line_of_key("program", spec.text)
-    got = repr(spec.program)
+    got = f"{spec.program!r}{f', which is {other}' if other else ''}"
     return SpecError([Problem(where=spec.source, line=line, key="program", rule=rule, got=got, hint=hint)])
 
 
@@ -308,6 +312,15 @@ def _module(spec: SweepSpec, cwd: Path) -> str:
             hint = f"it is in {spec.directory}: run this there, as Python looks modules up in the working directory"
         raise _refused_program(spec, rule, hint=hint)
     return name
+
+
+def _no_file(path: Path) -> str:
+    """Return what is there under that name that is no file, "" when there is a file or nothing."""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
+    try:
+        return kinds.get(stat.S_IFMT(path.stat().st_mode), "")
+    except OSError:
+        return ""
 
 
 def _check_training(spec: SweepSpec, base_config: Path) -> None:

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from sweepkit.agents.warm.preload import is_local
@@ -87,7 +88,8 @@ def read_program(program: str | Path, *, path: Sequence[str] | None = None) -> P
         return ProgramSource()
     reader = _Reader([str(file.resolve().parent), *child_path()] if path is None else [*path])
     reader.follow(file, package="")
-    for beside in sorted(file.parent.glob("*.py"))[:_MOST_FILES]:
+    besides = (one for one in sorted(file.parent.glob("*.py")) if one.is_file())  # a named pipe would never end
+    for beside in islice(besides, _MOST_FILES):
         reader.read(beside)
     return ProgramSource(
         texts=reader.texts, trees=reader.trees, installed=frozenset(reader.installed), unknown=reader.unknown

@@ -1,5 +1,6 @@
 """One sweep of a call: record, engine, agent, view, files, in the order that keeps them consistent."""
 
+import contextlib
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from sweepkit.agents.context import AgentContext, AgentSettings
 from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
+from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
@@ -173,7 +175,8 @@ class Session:
                 self.view(Notice(text=warning, warning=True))
         if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
             self._table_written_at = time.monotonic()
-            write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
+            with contextlib.suppress(OSError, StoreError):  # it is written again, and at the end
+                write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
 
     # -- its end ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 | out of memory | torch.OutOfMemoryError, CUDA's and the CPU allocator's messages, MemoryError |
 | disk full | errno 28 and 122 |
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
-| killed | a signal that the agent did not send, or an end that nobody saw |
+| killed | a signal that the agent did not send, an end that nobody saw, or that of W&B's own process, wandb-core |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
 | program error | everything else, a KeyboardInterrupt that the program itself raises too |
 
@@ -31,7 +31,15 @@ _SIGNAL_NAMES = {
 }
 # A program's own faults reach it as signals, too: these count as its errors.
 _OWN_SIGNALS = frozenset({4, 6, 7, 8, 11, 13})
+# What W&B's client raises, in its own code, when its process is gone: the kernel chose that one for want of memory.
+_WANDB_FRAME = re.compile(r'File ".*[/\\]wandb[/\\]sdk[/\\]')
+_WANDB_GONE = re.compile(
+    r"^([\w.]*\.)?(ConnectionResetError|BrokenPipeError|IncompleteReadError|HandleAbandonedError|MailboxClosedError"
+    r"|WandbServiceConnectionError)\b"
+)
 _TRACEBACK = "Traceback (most recent call last)"
+_GROUP_TRACEBACK = "  + Exception Group Traceback"
+_GROUP_MARGIN = re.compile(r"^\s+[|+] (?=\S| )")
 _LAST_LINES = 5
 _RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -113,6 +121,9 @@ def classify(status: int | None, log_tail: str) -> Failure:
         return Failure(kind=FailureKind.KILLED, reason="its process was lost", signature="lost")
     error, place = last_exception(log_tail)
     reason = failure_reason(status, log_tail)
+    if status > 0 and _WANDB_GONE.match(error) and _WANDB_FRAME.search(_last_traceback(log_tail)):
+        reason = f"W&B's own process (wandb-core) was killed (out of memory?); {reason}"
+        return Failure(kind=FailureKind.KILLED, reason=reason, signature="wandb-core")
     lines = [line.strip() for line in _last_words(log_tail)]
     if status in (-2, 130) and _raised_interrupt(log_tail):
         # Python ends itself by SIGINT then, whether the program raised it or somebody else sent the signal.
@@ -131,8 +142,10 @@ def classify(status: int | None, log_tail: str) -> Failure:
 
 def last_exception(log_tail: str) -> tuple[str, str]:
     """Return the exception line of the log's last traceback and the innermost frame, "" and "" without one."""
-    lines = _COLOUR.sub("", log_tail).splitlines()
-    starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    written = _lines(log_tail)
+    # The exceptions of a group have tracebacks of their own, further in: what was raised is the group.
+    starts = [at for at, line in enumerate(written) if line.startswith((_TRACEBACK, _GROUP_TRACEBACK))]
+    lines = [_GROUP_MARGIN.sub("", line) for line in written]
     if not starts:
         return "", ""
     frames = lines[starts[-1] + 1 :]
@@ -147,10 +160,21 @@ def _raised_interrupt(log_tail: str) -> bool:
     """Return whether the log ends with a KeyboardInterrupt that a line of the program raises."""
     if not last_exception(log_tail)[0].startswith("KeyboardInterrupt"):
         return False
-    lines = [line.strip() for line in _COLOUR.sub("", log_tail).splitlines()]
+    lines = [line.strip() for line in _lines(log_tail)]
     end = max(at for at, line in enumerate(lines) if line.startswith("KeyboardInterrupt"))
     sources = [line for line in lines[:end] if line.strip("^~ ")]  # below a source line Python marks the part meant
     return bool(sources) and _RAISES.search(sources[-1]) is not None
+
+
+def _last_traceback(log_tail: str) -> str:
+    """Return the log from its last traceback on; "" without one."""
+    _, found, rest = log_tail.rpartition(_TRACEBACK)
+    return rest if found else ""
+
+
+def _lines(log_tail: str) -> list[str]:
+    """Return the lines of a log without colours; U+2028 and the like, which a message may hold, end none."""
+    return [line.rstrip("\r") for line in _COLOUR.sub("", log_tail).split("\n")]
 
 
 def _without_numbers(text: str) -> str:
@@ -160,7 +184,7 @@ def _without_numbers(text: str) -> str:
 
 def _last_words(log_tail: str) -> list[str]:
     """Return the lines of a log without colours and without W&B's own; its errors when there are no others."""
-    lines = _COLOUR.sub("", log_tail).splitlines()
+    lines = _lines(log_tail)
     own = [line for line in (_WANDB_LINE.sub("", line).rstrip() for line in lines) if line.strip()]
     return own or [line for line in lines if _WANDB_ERROR.search(line)]
 

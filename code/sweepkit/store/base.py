@@ -210,6 +210,10 @@ class Store(Protocol):
         """Return the database's clock, seconds since the epoch."""
         ...
 
+    def checkpoint(self) -> None:
+        """Carry what is committed into the main file, where a record has one; others may read and write meanwhile."""
+        ...
+
     def close(self) -> None:
         """Release every connection; further calls raise StoreError."""
         ...

@@ -114,8 +114,8 @@ def _storage(url: str) -> "Iterator[RDBStorage]":
         raise StoreError(
             "--optuna-storage: the mirror needs the package optuna, got none; install it: pip install optuna"
         ) from None
-    from sweepkit.store.open import parse_url, postgresql_url, shown_url, url_secrets
     from sweepkit.store.session import explain
+    from sweepkit.store.url import parse_url, postgresql_url, shown_url, url_secrets
 
     logger = logging.getLogger("optuna.storages")
     level = logger.level

@@ -89,8 +89,8 @@ def _opened(url: str) -> "Iterator[tuple[BaseStorage, str]]":
         raise StoreError(
             f"{_OPTION}: a study needs the package optuna, got none; install it: pip install optuna"
         ) from None
-    from sweepkit.store.open import parse_url, shown_url, url_secrets
     from sweepkit.store.session import explain
+    from sweepkit.store.url import parse_url, shown_url, url_secrets
 
     path = _file_of(url)
     parsed = None if path is not None else parse_url(url, _OPTION)
@@ -137,7 +137,7 @@ def _relational(path: Path | None, url: Any, shown: str, engines: list[Any]) -> 
     import optuna
     import sqlalchemy as sa
 
-    from sweepkit.store.open import postgresql_url
+    from sweepkit.store.url import postgresql_url
     from sweepkit.store.watch import connect_read_only
 
     if path is not None:

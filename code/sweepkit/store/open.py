@@ -1,6 +1,6 @@
 """Open a record by path or URL. Every way this can fail is told as a StoreError that says what to do."""
 
-import importlib.util
+import os
 import random
 import sqlite3
 import time
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import event
 
 from sweepkit.errors import StoreError
 from sweepkit.store import schema
+from sweepkit.store.backup import copy_beside
+from sweepkit.store.file_guard import damage_of
 from sweepkit.store.session import WRITE, StoreSession, explain
 from sweepkit.store.sql import SqlStore
+from sweepkit.store.url import FORMS, parse_url, postgresql_url, shown_url, url_secrets
 
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -21,7 +24,8 @@ CONNECT_TIMEOUT_S = 10
 # session after this long, so that the others go on.
 IDLE_IN_TRANSACTION_S = 60
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-_FORMS = "a file path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+_SQLITE_HEAD = b"SQLite format 3\0"
+_CHECKED_BYTES = 1 << 28  # a larger file is not read as a whole at each start: this much takes about 0.4 s
 
 
 def open_store(url_or_path: str | Path) -> SqlStore:
@@ -45,45 +49,8 @@ def open_store(url_or_path: str | Path) -> SqlStore:
     if backend in ("postgresql", "postgres"):
         return _open_postgresql(postgresql_url(url))
     raise StoreError(
-        f"--storage {shown_url(url)}: must be {_FORMS}, got the scheme {url.drivername!r}; use one of these"
+        f"--storage {shown_url(url)}: must be {FORMS}, got the scheme {url.drivername!r}; use one of these"
     )
-
-
-def postgresql_url(url: sa.URL) -> sa.URL:
-    """Return a PostgreSQL URL that names the driver psycopg 3.
-
-    Raises:
-        StoreError: The URL names another driver, or psycopg is not installed.
-    """
-    driver = url.drivername.partition("+")[2]
-    if driver not in ("", "psycopg"):
-        raise StoreError(
-            f"--storage {shown_url(url)}: the driver must be psycopg (version 3), got {driver!r}; "
-            "write postgresql:// without a driver"
-        )
-    if importlib.util.find_spec("psycopg") is None:
-        raise StoreError(
-            f"--storage {shown_url(url)}: PostgreSQL needs the package psycopg, got none; "
-            'install it: pip install "sweepkit[cluster]"'
-        )
-    return url.set(drivername="postgresql+psycopg")
-
-
-def parse_url(text: str, option: str = "--storage") -> sa.URL:
-    """Return a URL as a value; `option` is how a message names it.
-
-    Raises:
-        StoreError: It cannot be read. The text is not shown.
-    """
-    try:
-        return sa.make_url(text)
-    except (exc.ArgumentError, ValueError):
-        # The text is not shown: it may hold a password, in a place that nobody can tell.
-        scheme = text.split(":", 1)[0]
-        raise StoreError(
-            f"{option} {scheme}:…: must be {_FORMS}, got a URL that cannot be read; "
-            "write special characters of a password as %XX"
-        ) from None
 
 
 def _sqlite_path(url: sa.URL) -> Path:
@@ -93,18 +60,6 @@ def _sqlite_path(url: sa.URL) -> Path:
             "a record in memory could be shared by no other process"
         )
     return Path(url.database)
-
-
-def url_secrets(url: sa.URL) -> tuple[str, ...]:
-    """Return the passwords in a URL, which no message may show."""
-    hidden = [url.password, *(value for key, value in url.query.items() if "password" in key.lower())]
-    return tuple(str(text) for text in hidden if text)
-
-
-def shown_url(url: sa.URL) -> str:
-    """Return a URL as text for people, its passwords as ***."""
-    hidden = {key: "***" for key in url.query if "password" in key.lower()}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 # --- SQLite ---------------------------------------------------------------------------------------------------------
@@ -122,6 +77,7 @@ def _open_sqlite(path: Path) -> SqlStore:
         raise StoreError(
             f"{label}: its folder must be there or be made, got: {error}; name another --storage or --output-dir"
         ) from None
+    _refuse_damage(real, label)
     try:
         _prepare_file(real, label)
     except sqlite3.Error as error:
@@ -134,7 +90,25 @@ def _open_sqlite(path: Path) -> SqlStore:
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
-    return _migrated(StoreSession(engine, label=label, path=real))
+    return _migrated(StoreSession(engine, label=label, path=real, guarded=True), Path(real))
+
+
+def _refuse_damage(real: str, label: str) -> None:
+    """Raise StoreError when the file was a record and is damaged: found now, not in the middle of a run."""
+    try:
+        with open(real, "rb") as file:
+            head = file.read(len(_SQLITE_HEAD))
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return  # there is none, or it cannot be read: said in its place
+    if not size or size > _CHECKED_BYTES or head not in (_SQLITE_HEAD, bytes(len(_SQLITE_HEAD))):
+        return
+    damage = damage_of(real)
+    if damage and not any(words in damage for words in ("locked", "readonly", "unable to open")):
+        raise StoreError(
+            f"{label}: must be a whole SQLite database, got a damaged one ({damage}); "
+            "run `sweepkit db repair`, which keeps it and makes a whole one"
+        )
 
 
 def _prepare_file(real: str, label: str) -> None:
@@ -216,10 +190,12 @@ def _set_session(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _migrated(session: StoreSession) -> SqlStore:
+def _migrated(session: StoreSession, path: Path | None = None) -> SqlStore:
     try:
         # Looking first keeps every later start out of the queue for the write lock.
         if session.read(lambda connection: schema.missing(connection, session.label)):
+            if path is not None and session.read(schema.applied):
+                copy_beside(path)  # of the record as the older sweepkit wrote it
             session.write(lambda connection: schema.migrate(connection, session.label))
     except BaseException:
         session.close()

@@ -11,7 +11,19 @@ from sweepkit.errors import StoreError
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import AttemptRecord, AttemptState, Report, RunRecord, SweepRecord, SweepState
+from sweepkit.store.cells import (
+    ATTEMPT_CELLS,
+    RUN_CELLS,
+    SWEEP_CELLS,
+    DamagedCell,
+    damaged_in,
+    load,
+    mapping,
+    summary_value,
+    tail_values,
+)
 
+SET_ASIDE = "set aside"  # how the reason of a run begins of which a cell is damaged
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _INT64 = 2**63
 # The history text that a run's row may hold. A report rewrites the row, so this bounds the cost of a report; the older
@@ -19,8 +31,6 @@ _INT64 = 2**63
 TAIL_CHARS = 4096
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=True, separators=(",", ":"))
-# json.loads also looks for white space around the value, which `dump` never writes: half of its time for short texts.
-_decode = json.JSONDecoder().raw_decode
 
 
 def new_id() -> str:
@@ -67,11 +77,6 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def load(text: str) -> Any:
-    """Return the value of JSON text written by `dump`."""
-    return {} if text == "{}" else _decode(text)[0]
-
-
 def clean(text: str) -> str:
     r"""Return `text` as every database takes it: no NUL, a lone surrogate written out as `\udc80`."""
     if text.isascii() and "\0" not in text:
@@ -102,11 +107,6 @@ def tail_text(values: Sequence[float]) -> str:
     '1.0,NaN'
     """
     return _encode.encode(list(values))[1:-1]
-
-
-def tail_values(text: str) -> tuple[float, ...]:
-    """Return the values of `tail_text`; chunks are joined with commas first."""
-    return tuple(map(float, _decode(f"[{text}]")[0])) if text else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,13 @@ def plain_report(report: Report) -> Report:
 
 
 def sweep_record(row: Any) -> SweepRecord:
-    """Return a row of `sweeps` as a value."""
+    """Return a row of `sweeps` as a value.
+
+    Raises:
+        StoreError: One of its cells is damaged.
+    """
+    if damaged := damaged_in(row, "sweeps", "sweep_id", SWEEP_CELLS):
+        raise StoreError(f"sweep {row.name}: {damaged[0]}; run `sweepkit db repair`")
     return SweepRecord(
         sweep_id=row.sweep_id,
         name=row.name,
@@ -180,37 +186,69 @@ def sweep_record(row: Any) -> SweepRecord:
 
 
 def run_record(row: Any, older_history: str = "") -> RunRecord:
-    """Return a row of `runs` as a value; `older_history` is the text of its chunks, joined with commas."""
+    """Return a row of `runs` as a value; `older_history` is the text of its chunks, joined with commas.
+
+    A run of which a cell is damaged is set aside: it counts as failed, its reason says which cell, and what can be read
+    of it is there.
+    """
     history = ",".join(filter(None, (older_history, row.history)))
+    cells: dict[str, Any]
+    try:
+        cells = {
+            "params": mapping(row.params),
+            "state": RunState(row.state),
+            "history": tail_values(history),
+            "summary": summary_value(row.summary),
+            "best_metrics": mapping(row.best_metrics),
+            "last_metrics": mapping(row.last_metrics),
+            "proposal": mapping(row.proposal),
+            "outcome": mapping(row.outcome),
+        }
+        reason = row.reason
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        cells, reason = _set_aside(row, older_history)
     return RunRecord(
         run_id=row.run_id,
         sweep_id=row.sweep_id,
         number=row.number,
-        params=load(row.params),
-        state=RunState(row.state),
-        reason=row.reason,
-        history=tail_values(history),
-        summary=None if row.summary is None else float(load(row.summary)),
-        best_metrics=load(row.best_metrics),
-        last_metrics=load(row.last_metrics),
+        reason=reason,
         attempts=row.attempts,
         failures=row.failures,
-        proposal=load(row.proposal),
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
-        outcome=load(row.outcome),
         change=row.change,
+        **cells,
     )
 
 
+_NOTHING: Mapping[str, Any] = {"history": (), "summary": None}  # in the place of what cannot be read; else {}
+
+
+def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
+    """Return the readable cells of a run with a damaged one, as a failed run, and the reason that says which it is."""
+    damaged = damaged_in(row, "runs", "run_id", RUN_CELLS)
+    unread = {cell.column for cell in damaged}
+    if not damaged:
+        damaged = [DamagedCell(table="history_chunks", row=row.attempt_id, column="history", what="no numbers")]
+        unread = {"history"}
+    cells = {
+        column: _NOTHING.get(column, {}) if column in unread else read(getattr(row, column))
+        for column, read in RUN_CELLS.items()
+    }
+    told = "; ".join(map(str, damaged))
+    return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {told}; `sweepkit db repair` mends what it can"
+
+
 def attempt_record(row: Any) -> AttemptRecord:
-    """Return a row of `attempts` as a value, without its token."""
+    """Return a row of `attempts` as a value, without its token; a damaged cell stands in its reason."""
+    damaged = damaged_in(row, "attempts", "attempt_id", ATTEMPT_CELLS)
+    unread = {cell.column for cell in damaged}
     return AttemptRecord(
         attempt_id=row.attempt_id,
         ordinal=row.ordinal,
-        state=AttemptState(row.state),
-        reason=row.reason,
+        state=AttemptState.DONE if "state" in unread else AttemptState(row.state),
+        reason="; ".join([row.reason, *map(str, damaged)]) if damaged else row.reason,
         agent_id=row.agent_id,
         host=row.host,
         pid=row.pid,
@@ -219,5 +257,5 @@ def attempt_record(row: Any) -> AttemptRecord:
         started_at=row.started_at,
         ended_at=row.ended_at,
         lease_until=row.lease_until,
-        outcome=load(row.outcome),
+        outcome={} if "outcome" in unread else load(row.outcome),
     )

@@ -192,10 +192,24 @@ MIGRATIONS = (Migration("m001_initial", m001_initial),)
 
 
 def applied(connection: sa.Connection) -> list[str]:
-    """Return the names of the migrations that the database has; [] for an empty one."""
-    if not sa.inspect(connection).has_table(MIGRATIONS_TABLE.name):
-        return []
-    return list(connection.scalars(sa.select(MIGRATIONS_TABLE.c.name).order_by(MIGRATIONS_TABLE.c.name)))
+    """Return the names of the migrations that the database has; [] for an empty one.
+
+    A record whose list of them is gone is known by its tables: those of the newest schema have had all of them.
+    """
+    names: list[str] = []
+    if sa.inspect(connection).has_table(MIGRATIONS_TABLE.name):
+        names = list(connection.scalars(sa.select(MIGRATIONS_TABLE.c.name).order_by(MIGRATIONS_TABLE.c.name)))
+    return names or ([migration.name for migration in MIGRATIONS] if _has_our_tables(connection) else [])
+
+
+def _has_our_tables(connection: sa.Connection) -> bool:
+    found = sa.inspect(connection)
+    tables = [table for table in METADATA.sorted_tables if table is not MIGRATIONS_TABLE]
+    return all(
+        found.has_table(table.name)
+        and {column["name"] for column in found.get_columns(table.name)} == set(table.columns.keys())
+        for table in tables
+    )
 
 
 def missing(connection: sa.Connection, label: str) -> list[Migration]:

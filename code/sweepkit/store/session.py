@@ -1,18 +1,22 @@
 """Transactions on either database: who may write when, what is tried again, and what an error means to a user."""
 
+import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 
-from sweepkit.errors import StoreError
+from sweepkit.errors import RecordLostError, StoreError
+from sweepkit.store.file_guard import FileFault, FileGuard
 
 T = TypeVar("T")
 WRITE = "sweepkit_write"
+RESCUED = ".rescued-"  # in the name of a copy that was made when a file was removed under its sweep
 _RETRIES = 5
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
@@ -62,9 +66,12 @@ class StoreSession:
         label: How messages name the store; holds no password.
         secrets: Texts that no message may show (passwords).
         path: The SQLite file's real path, "" for PostgreSQL.
+        guarded: The file is written here: look with every transaction whether it is still the same and whole.
     """
 
-    def __init__(self, engine: sa.Engine, *, label: str, secrets: tuple[str, ...] = (), path: str = "") -> None:
+    def __init__(
+        self, engine: sa.Engine, *, label: str, secrets: tuple[str, ...] = (), path: str = "", guarded: bool = False
+    ) -> None:
         self.label = label
         self._engine = engine
         self._writer = engine.execution_options(**{WRITE: True})
@@ -73,6 +80,10 @@ class StoreSession:
         self._lock = file_lock(path) if path else None
         self._pid = os.getpid()
         self._closed = False
+        self._guard = FileGuard(path) if guarded else None
+        self._lost: RecordLostError | None = None
+        if self._guard is not None:
+            event.listen(engine, "close", self._forget_log)
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Return what `work` returns, in one transaction that holds SQLite's write lock.
@@ -84,7 +95,7 @@ class StoreSession:
             StoreError: The database refused; the record is as before.
         """
         self._check()
-        with self._errors():
+        with self._errors(), self._guarded():
             for remaining in reversed(range(_RETRIES)):
                 try:
                     if self._lock is None:
@@ -104,8 +115,22 @@ class StoreSession:
             StoreError: The database refused.
         """
         self._check()
-        with self._errors(), self._engine.begin() as connection:
+        with self._errors(), self._guarded(), self._engine.begin() as connection:
             return work(connection)
+
+    def checkpoint(self) -> None:
+        """Carry what is committed from SQLite's write-ahead log into the file, as far as nobody reads the older state.
+
+        A copy of the file alone (`cp`) then holds nearly all of the record. Waits for nobody.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        if not self._path:
+            return
+        self._check()
+        with self._errors(), self._guarded(), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close the connections; later calls raise StoreError. Closing twice is harmless."""
@@ -119,22 +144,79 @@ class StoreSession:
         if os.getpid() != self._pid:
             self._after_fork()
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Look at the file before a transaction, and again after it: what was committed may be in a file without name.
+
+        Raises:
+            RecordLostError: It is not there any more, is another one, or was cut.
+        """
+        if self._guard is None:
+            yield
+            return
+        self._look(connected=False)
+        yield
+        self._look(connected=True)
+
+    def _look(self, *, connected: bool) -> None:
+        assert self._guard is not None
+        if self._lost is None:
+            fault = self._guard.look(connected=connected)
+            if fault is None:
+                return
+            self._lost = self._lose(fault)
+        raise self._lost
+
+    def _lose(self, fault: FileFault) -> RecordLostError:
+        """Save what the connections still hold; return the error that says where it is and what to do."""
+        copy = self._rescue() if fault.readable else None
+        saved = f" (what it held is saved in {copy})" if copy else ""
+        return RecordLostError(
+            f"{self.label}: the file must stay as it is while sweeps run, but {fault.what}; no further run is started, "
+            "and the ends of those under way are kept beside their logs; when they have ended, run "
+            f"`sweepkit db repair`{saved}, then the same command again"
+        )
+
+    def _rescue(self) -> str | None:
+        """Copy the record from the file without a name to one beside its old place; None where that cannot be done."""
+        copy = f"{self._path}{RESCUED}{os.getpid()}"
+        try:
+            pooled = self._engine.raw_connection()
+            try:
+                with contextlib.closing(sqlite3.connect(copy)) as target:
+                    cast(sqlite3.Connection, pooled.driver_connection).backup(target)
+            finally:
+                pooled.close()
+        except (sqlite3.Error, exc.SQLAlchemyError, OSError):
+            return None
+        return copy
+
     def _after_fork(self) -> None:
         _parents_pools.append(self._engine.pool)
         self._engine.dispose(close=False)
         self._lock = file_lock(self._path) if self._path else None
         self._pid = os.getpid()
+        self._forget_log()
+
+    def _forget_log(self, *_: object) -> None:
+        if self._guard is not None:
+            self._guard.forget_log()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except exc.SQLAlchemyError as error:
-            raise StoreError(explain(error, self.label, self._secrets)) from error
+            kind = RecordLostError if self._guard is not None and _is_damage(error) else StoreError
+            raise kind(explain(error, self.label, self._secrets)) from error
 
 
 def _may_retry(error: exc.DBAPIError) -> bool:
     return isinstance(error, exc.IntegrityError) or getattr(error.orig, "sqlstate", None) in _RETRY_STATES
+
+
+def _is_damage(error: exc.SQLAlchemyError) -> bool:
+    return any(words in str(error) for words in ("malformed", "not a database"))
 
 
 _ADVICE = (
@@ -142,7 +224,7 @@ _ADVICE = (
     ("readonly", "the file or its folder cannot be written; mend its permissions, or name another --storage"),
     ("unable to open", "the file cannot be made or opened there; choose a folder you may write to"),
     ("not a database", "the file is something else; name another --storage"),
-    ("malformed", "the file is damaged; restore it, or start a new one"),
+    ("malformed", "the file is damaged; run `sweepkit db repair`, which keeps it and makes a whole one"),
     ("full", "the disk is full; free some space and run the same command again"),
     ("disk i/o", "the disk failed or is full; look at dmesg and df"),
     ("already exists", "it holds tables of another program; name another database"),

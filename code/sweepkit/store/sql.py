@@ -28,9 +28,12 @@ from sweepkit.store.base import (
     SweepRecord,
     SweepState,
 )
+from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in
+from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
 
 T = TypeVar("T")
+_STATES = frozenset(state.value for state in RunState)
 
 
 class SqlStore:
@@ -95,6 +98,8 @@ class SqlStore:
         """Return all sweeps (by family), or those of a family, oldest generation first."""
         if family is None:
             rows = self._session.read(lambda c: c.execute(q.ALL_SWEEPS).all())
+            # One that is damaged is named where it is asked for; the others are not kept from their users by it.
+            rows = [row for row in rows if not damaged_in(row, "sweeps", "sweep_id", SWEEP_CELLS)]
         else:
             rows = self._session.read(lambda c: c.execute(q.FAMILY, {"b_family": records.clean(family)}).all())
         return [records.sweep_record(row) for row in rows]
@@ -114,7 +119,7 @@ class SqlStore:
             old = connection.execute(q.SWEEP_LOCKED, {"b_sweep": sweep_id}).first()
             if old is None:
                 raise writes.unknown_sweep(sweep_id)
-            merged = {**records.load(old.meta), **(meta or {})}
+            merged = {**records.sweep_record(old).meta, **(meta or {})}
             new = {
                 "yaml": old.yaml if text is None else records.clean(text),
                 "state": old.state if state is None else SweepState(state).value,
@@ -172,7 +177,7 @@ class SqlStore:
             return None
         who = {"agent_id": records.clean(agent_id), "host": records.clean(host)}
 
-        def work(connection: sa.Connection) -> Attempt:
+        def work(connection: sa.Connection) -> Attempt | None:
             change, now = writes.bump(connection, sweep_id, q.BUMP_RUNNING)
             if exclude:
                 found = connection.execute(
@@ -192,7 +197,11 @@ class SqlStore:
                 "change": change,
             }
             row = connection.execute(q.CLAIM, {"b_run": found.run_id, **claimed}).one()
-            return writes.insert_attempt(connection, records.run_record(row), token, who, (now, lease_s))
+            run = records.run_record(row)
+            if run.state is not RunState.RUNNING:  # a damaged cell: nobody can know what it was to be run with
+                connection.execute(q.SET_ASIDE, {"b_run": run.run_id, "reason": run.reason, "attempts": found.attempts})
+                return None
+            return writes.insert_attempt(connection, run, token, who, (now, lease_s))
 
         return self._try(work)
 
@@ -268,7 +277,11 @@ class SqlStore:
     def counts(self, sweep_id: str) -> dict[RunState, int]:
         """Return the number of runs in each state."""
         rows = self._session.read(lambda c: c.execute(q.COUNTS, {"b_sweep": sweep_id}).all())
-        return {RunState(state): count for state, count in rows}
+        known: dict[RunState, int] = {}
+        for text, count in rows:
+            state = RunState(text) if text in _STATES else RunState.FAILED  # damaged: as `run_record` has it
+            known[state] = known.get(state, 0) + count
+        return known
 
     # --- attempts ---------------------------------------------------------------------------------------------------
     def started(self, attempt: Attempt, *, pid: int, device: str = "") -> None:
@@ -434,6 +447,21 @@ class SqlStore:
     def now(self) -> float:
         """Return the database's clock, seconds since the epoch; its resolution is 1 ms on SQLite."""
         return float(self._session.read(lambda c: c.execute(q.NOW).scalar_one()))
+
+    def restore(self, sweep: SweepRecord, runs: Sequence[RestoredRun]) -> list[RunRecord]:
+        """Put a sweep and its runs into the record as their files have them; return the runs that were put.
+
+        What is recorded and done is kept as it is. Raises StoreError when another sweep has the name.
+        """
+        return self._session.write(lambda connection: restore(connection, sweep, runs))
+
+    def damaged_cells(self) -> list[DamagedCell]:
+        """Return every cell that cannot be read; reads all of the record."""
+        return self._session.read(lambda connection: list(damaged_cells(connection)))
+
+    def checkpoint(self) -> None:
+        """Carry what is committed into the main file, where a record has one."""
+        self._session.checkpoint()
 
     def close(self) -> None:
         """Release every connection; further calls raise StoreError."""

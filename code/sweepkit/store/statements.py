@@ -79,6 +79,11 @@ CLAIM = (
     )
     .returning(RUNS)
 )
+SET_ASIDE = (
+    sa.update(RUNS)
+    .where(RUNS.c.run_id == b("b_run"))
+    .values(state=RunState.FAILED.value, reason=b("reason"), attempts=b("attempts"), attempt_id=None, token=None)
+)
 # The fence: `token` is NULL unless an attempt is live, so no old token ever matches.
 _fenced = sa.and_(RUNS.c.run_id == b("b_run"), RUNS.c.attempt_id == b("b_attempt"), RUNS.c.token == b("b_token"))
 FENCED_RUN = sa.select(

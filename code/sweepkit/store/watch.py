@@ -25,14 +25,11 @@ from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     IDLE_IN_TRANSACTION_S,
-    parse_url,
-    postgresql_url,
-    shown_url,
-    url_secrets,
 )
 from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS, db_now
 from sweepkit.store.session import StoreSession
 from sweepkit.store.sql import SqlStore
+from sweepkit.store.url import parse_url, postgresql_url, shown_url, url_secrets
 
 _first, _last = REPORTS.alias("first"), REPORTS.alias("newest")
 _SWEEP = sa.select(SWEEPS, db_now().label("now")).where(SWEEPS.c.sweep_id == sa.bindparam("b_sweep"))

@@ -9,6 +9,7 @@ from sweepkit.errors import FencedError, StoreError
 from sweepkit.store import records
 from sweepkit.store import statements as q
 from sweepkit.store.base import Attempt, AttemptState, Report, RunRecord
+from sweepkit.store.cells import mapping
 
 
 class Undo(Exception):  # noqa: N818 - no error: it ends a transaction that found nothing to do
@@ -198,7 +199,11 @@ def append_reports(
         new: By seq, all newer than the recorded ones.
         metric: Name and goal.
     """
-    before = records.FoldedReports(history=(), best=records.load(row.best_metrics), last=records.load(row.last_metrics))
+    try:
+        best, last = mapping(row.best_metrics), mapping(row.last_metrics)
+    except (ValueError, TypeError):  # a damaged cell: all that it held follows from the reports
+        return rebuild_reports(connection, attempt, row, metric)
+    before = records.FoldedReports(history=(), best=best, last=last)
     after = records.fold(before, new, metric=metric[0], goal=metric[1])
     tail, n_chunks = row.history, row.n_chunks
     if after.history:
@@ -224,8 +229,12 @@ def rebuild_reports(
     """Return the run's columns made anew from all reports: some came out of order, and history follows seq."""
     connection.execute(q.DROP_CHUNKS, {"b_attempt": attempt.attempt_id})
     reports = [report_record(report) for report in connection.execute(q.REPORTS_OF, {"b_attempt": attempt.attempt_id})]
-    empty = _Row({"history": "", "n_chunks": 0, "next_seq": row.next_seq, "best_metrics": "{}", "last_metrics": "{}"})
-    return append_reports(connection, attempt, empty, reports, metric)
+    return append_reports(connection, attempt, no_reports(row.next_seq), reports, metric)
+
+
+def no_reports(next_seq: int = 0) -> Any:
+    """Return the columns of a run of which nothing was reported, as `append_reports` takes them."""
+    return _Row({"history": "", "n_chunks": 0, "next_seq": next_seq, "best_metrics": "{}", "last_metrics": "{}"})
 
 
 def drop_reports(connection: sa.Connection, attempt: Attempt) -> dict[str, Any]:
@@ -236,5 +245,9 @@ def drop_reports(connection: sa.Connection, attempt: Attempt) -> dict[str, Any]:
 
 
 def report_record(row: Any) -> Report:
-    """Return a row of `reports` as a value."""
-    return Report(seq=row.seq, values=records.load(row.metrics), step=row.step, time=row.reported_at)
+    """Return a row of `reports` as a value; one that is damaged reports nothing."""
+    try:
+        values = mapping(row.metrics)
+    except (ValueError, TypeError):
+        values = {}
+    return Report(seq=row.seq, values=values, step=row.step, time=row.reported_at)

@@ -12,7 +12,7 @@ from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, base_config_of, open_recorded
-from sweepkit.store.open import parse_url, shown_url
+from sweepkit.store.url import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
 from sweepkit.studies.phases import run_phases
 from sweepkit.studies.plan import final_text

@@ -6,7 +6,8 @@ while its runs train, and importing pandas would cost it a second, 80 MB and a t
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from sweepkit.text.json_text import json_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
 def read_csv(file: Path) -> "pd.DataFrame":
@@ -32,7 +37,7 @@ def read_csv(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             file,
             encoding="utf-8-sig",
             dtype=str,
@@ -46,15 +51,23 @@ def read_csv(file: Path) -> "pd.DataFrame":
         raise DataError(
             f"{file}: must be a readable CSV file in UTF-8, got: {error}; name a file with one run a row"
         ) from None
+    table.columns = [_unquoted(name) for name in table.columns]
+    return table.map(_unquoted)
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, raw: bool = False) -> str:
     r"""Return rows as CSV text; missing cells and None are empty, lists, mappings and booleans are JSON.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it, which `read_csv` takes away again: a
+    table is opened by others than those who named its values.
 
     Args:
         rows: Column name → value.
         columns: In their order; () takes those of the rows, in order of appearance. Without any the text is empty.
+        raw: Write text as it is.
 
+    >>> csv_text([{"name": "=SUM(A1)", "x": -1}])
+    "name,x\n'=SUM(A1),-1\n"
     >>> csv_text([{"lr": 0.1, "tags": ["가"]}, {"ok": True}])
     'lr,tags,ok\n0.1,"[""가""]",\n,,true\n'
     """
@@ -62,11 +75,24 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
     if not columns:
         return ""
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    quoted: Callable[[Any], Any] = (lambda value: value) if raw else _quoted
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([quoted(name) for name in columns])
+    for row in rows:
+        writer.writerow([quoted(_cell(row.get(name))) for name in columns])
     return out.getvalue()
 
 
 def _cell(value: Any) -> Any:
     return json_text(value) if isinstance(value, list | dict | bool) else value
+
+
+def _quoted(value: Any) -> Any:
+    """Return a cell as a spreadsheet shows it; a number written as text begins with - or + and is none the less one."""
+    if not isinstance(value, str) or not value.lstrip("'").startswith(_FORMULA_MARKS) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+def _unquoted(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text.lstrip("'").startswith(_FORMULA_MARKS) else text

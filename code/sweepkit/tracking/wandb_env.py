@@ -126,17 +126,18 @@ def hook_environment(notes: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {NOTES_ENV: os.fspath(notes), "PYTHONPATH": path}
 
 
-def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any]) -> None:
+def write_parameters(path: str | os.PathLike[str], params: Mapping[str, Any], *, comment: str = "") -> None:
     """Write a run's parameters as W&B's agent does (`wandb_version: 1`, then `name: {value: …}`), in one step.
 
     Args:
         path: The file; replaced as a whole, so a reader sees all of it or none.
         params: Nested parameters: None, booleans, numbers (NaN and infinities too), strings, lists and mappings.
+        comment: One line that nobody but a reader sees.
 
     Raises:
         TrackingError: A parameter has no YAML form, or the file cannot be written.
     """
-    text = parameters_text(params)
+    text = (f"# {comment}\n" if comment else "") + parameters_text(params)
     try:
         write_atomically(Path(path), text)
     except OSError as error:

@@ -24,7 +24,12 @@ from typing import Any, NoReturn
 
 
 def leave(
-    status: int, shared: Iterable[types.ModuleType], *, told: Callable[[], None] = lambda: None, by_signal: int = 0
+    status: int,
+    shared: Iterable[types.ModuleType],
+    *,
+    told: Callable[[], None] = lambda: None,
+    ended: Callable[[int], None] = lambda _: None,
+    by_signal: int = 0,
 ) -> NoReturn:
     """End this process: threads, exit handlers, streams, modules, in the interpreter's order.
 
@@ -32,6 +37,7 @@ def leave(
         status: Its exit code; 120 when standard output cannot be flushed.
         shared: Modules that stay as they are.
         told: Called when the exit handlers have run.
+        ended: Called when nothing is left to do, with the exit code, or minus the signal's number.
         by_signal: End by this signal instead, as an interpreter does by SIGINT when nobody caught KeyboardInterrupt.
     """
     if sys.unraisablehook is sys.__unraisablehook__:
@@ -46,10 +52,13 @@ def leave(
     _close_files()
     flushed = flushed and _flush_streams()
     ctypes.CDLL(None).fflush(None)
+    status = status if flushed or status else 120
+    with contextlib.suppress(BaseException):
+        ended(-by_signal if by_signal else status)
     if by_signal:
         signal.signal(by_signal, signal.SIG_DFL)
         os.kill(os.getpid(), by_signal)
-    os._exit(status if flushed or status else 120)
+    os._exit(status)
 
 
 def report(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:

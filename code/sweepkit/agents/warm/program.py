@@ -57,12 +57,17 @@ class Begun(BaseException):
     """
 
     def __init__(
-        self, call: Callable[..., object], arguments: tuple[Any, ...], shared: list[Any], told: Callable[[], None]
+        self,
+        call: Callable[..., object],
+        arguments: tuple[Any, ...],
+        shared: list[Any],
+        told: Callable[[], None],
+        ended: Callable[[int], None],
     ) -> None:
         super().__init__()
         self.args = ()  # an exception keeps them: the program's namespace would never be freed
         self.call, self.arguments = call, arguments
-        self._shared, self._told = shared, told
+        self._shared, self._told, self._ended = shared, told, ended
         self._status = self._by_signal = 0
 
     def failed(self, error: BaseException) -> None:
@@ -81,11 +86,16 @@ class Begun(BaseException):
     def leave(self) -> NoReturn:
         """End as an interpreter does."""
         self.arguments = ()
-        leave(self._status, self._shared, told=self._told, by_signal=self._by_signal)
+        leave(self._status, self._shared, told=self._told, ended=self._ended, by_signal=self._by_signal)
 
 
 def begin(
-    program: dict[str, Any], request: dict[str, Any], shelf: Shelf, generators: Iterable[Any], told: Callable[[], None]
+    program: dict[str, Any],
+    request: dict[str, Any],
+    shelf: Shelf,
+    generators: Iterable[Any],
+    told: Callable[[], None],
+    ended: Callable[[int], None],
 ) -> NoReturn:
     """Raise `Begun` for a script or module that is to run as `__main__` in this fork.
 
@@ -95,6 +105,7 @@ def begin(
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
         told: Called at the end of the program, when its exit handlers have run.
+        ended: Called as the last act of this process, and of any fork of it that ends so; see `leave`.
     """
     _renew(shelf, generators)
     _command_line(program, request["argv"])
@@ -114,7 +125,7 @@ def begin(
             close_all_files()
             execute(request["argv"], request["env"])
     shelf.forked()
-    raise Begun(call, arguments, shared, told)
+    raise Begun(call, arguments, shared, told, ended)
 
 
 def _command_line(program: dict[str, Any], argv: list[str]) -> None:

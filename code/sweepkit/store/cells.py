@@ -1,0 +1,99 @@
+"""The cells of the record that hold text of our own (JSON, states, histories): read, and found when damaged."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from sweepkit.model.records import AttemptState, SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.store.schema import ATTEMPTS, HISTORY_CHUNKS, REPORTS, RUNS, SWEEPS
+
+# json.loads also looks for white space around the value, which is never written: half of its time for short texts.
+_decode = json.JSONDecoder().raw_decode
+
+
+def load(text: str) -> Any:
+    """Return the value of JSON text written by `records.dump`. Raises ValueError, TypeError for a damaged one."""
+    return {} if text == "{}" else _decode(text)[0]
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """Return a mapping written by `records.dump`. Raises ValueError, TypeError for a damaged one."""
+    value = load(text)
+    if type(value) is not dict:
+        raise ValueError(f"no mapping: {text[:40]!r}")
+    return value
+
+
+def tail_values(text: str) -> tuple[float, ...]:
+    """Return the values of `records.tail_text`; chunks are joined with commas first. Raises as `mapping`."""
+    return tuple(map(float, _decode(f"[{text}]")[0])) if text else ()
+
+
+def summary_value(text: str | None) -> float | None:
+    """Return a summary. Raises as `mapping`."""
+    return None if text is None else float(load(text))
+
+
+_Read = Callable[[Any], Any]
+RUN_CELLS: Mapping[str, _Read] = {
+    "state": RunState,
+    "params": mapping,
+    "proposal": mapping,
+    "history": tail_values,
+    "summary": summary_value,
+    "best_metrics": mapping,
+    "last_metrics": mapping,
+    "outcome": mapping,
+}
+SWEEP_CELLS: Mapping[str, _Read] = {"state": SweepState, "seed": int, "meta": mapping}
+ATTEMPT_CELLS: Mapping[str, _Read] = {"state": AttemptState, "outcome": mapping}
+_TABLES: tuple[tuple[sa.Table, str, Mapping[str, _Read]], ...] = (
+    (SWEEPS, "sweep_id", SWEEP_CELLS),
+    (RUNS, "run_id", RUN_CELLS),
+    (ATTEMPTS, "attempt_id", ATTEMPT_CELLS),
+    (REPORTS, "attempt_id", {"metrics": mapping}),
+    (HISTORY_CHUNKS, "attempt_id", {"history": tail_values}),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedCell:
+    """A cell that cannot be read.
+
+    Args:
+        table, row, column: Where it is; the row by its id.
+        what: What is wrong with it, in words.
+    """
+
+    table: str
+    row: str
+    column: str
+    what: str
+
+    def __str__(self) -> str:
+        """Return where it is and what is wrong."""
+        return f"{self.table}.{self.column} of {self.row} is damaged ({self.what})"
+
+
+def damaged_in(row: Any, table: str, key: str, cells: Mapping[str, _Read]) -> list[DamagedCell]:
+    """Return the damaged cells of a row."""
+    found = []
+    for column, read in cells.items():
+        try:
+            read(getattr(row, column))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            what = " ".join(str(error).split())[:120]
+            found.append(DamagedCell(table=table, row=str(getattr(row, key)), column=column, what=what))
+    return found
+
+
+def damaged_cells(connection: sa.Connection) -> Iterator[DamagedCell]:
+    """Yield every damaged cell of a record; reads all of it."""
+    for table, key, cells in _TABLES:
+        columns = [table.c[key], *(table.c[column] for column in cells)]
+        for row in connection.execute(sa.select(*columns)):
+            yield from damaged_in(row, table.name, key, cells)

@@ -1,0 +1,1 @@
+"""The record's upkeep: copied, checked, repaired, made again from the files of its sweeps."""
