@@ -303,7 +303,7 @@ class _Place:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                start_new_session=True,
+                process_group=0,  # as W&B's agent starts a run
             )
         try:
             status: int | str = process.wait(timeout=WAIT_S)

@@ -19,8 +19,10 @@ from typing import Any
 
 from sweepkit.agents.exit_file import read_end
 from sweepkit.agents.kept_end import kept_end
+from sweepkit.agents.prepare import run_card
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepRecord, SweepState
+from sweepkit.model.run_names import run_name
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.store.records import new_id
@@ -34,7 +36,7 @@ from sweepkit.tracking.wandb_file import WandbTail
 _PAUSED = "made again from its files; start it by its YAML to go on"
 # Fields of a result file that are no part of the run's outcome.
 _FIELDS = frozenset(
-    "run_id number sweep_params state reason best_metrics last_metrics summary history_file attempts failures "
+    "run_id number name sweep_params state reason best_metrics last_metrics summary history_file attempts failures "
     "sweep_seed proposal started_at ended_at package_versions git_commit".split()
 )
 _SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -82,7 +84,7 @@ def read_folder(folder: Path) -> FoundSweep:
             found.runs.append(_done(paths, spec, found, result))
         except (KeyError, TypeError, ValueError, AttributeError):
             found.unknown.append(f"run {result['run_id']}: its result file holds values of other kinds; it is left out")
-    found.runs += _begun(paths, found, {str(result["run_id"]) for result in results})
+    found.runs += _begun(paths, spec, found, {str(result["run_id"]) for result in results})
     return found
 
 
@@ -130,13 +132,8 @@ def _results(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping[str, Any]) -> RestoredRun:
     """Return a run from its result file, and the history from what its last attempt reported."""
     run_id, attempts = str(result["run_id"]), int(result.get("attempts", 1))
-    reports = _reports(paths, run_id, attempts, cwd=str(found.sweep.meta.get("cwd", "")))
     best, summary = _numbers(result.get("best_metrics")), result.get("summary")
     metric = spec.metric.name if spec.metric else None
-    if not reports and metric in best and summary is None:
-        # A value without its history: the run counts as it did, and nobody draws a curve that was not.
-        summary = best[metric]
-        found.unknown.append(f"run {run_id}: what it reported is gone; its best value is known, its history is not")
     run = RunRecord(
         run_id=run_id,
         sweep_id=found.sweep.sweep_id,
@@ -153,9 +150,25 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
         created_at=result.get("started_at") or 0.0,
         started_at=result.get("started_at"),
         ended_at=result.get("ended_at"),
-        outcome={name: value for name, value in result.items() if name not in _FIELDS},
+        outcome={**_told(paths, result), **{name: value for name, value in result.items() if name not in _FIELDS}},
     )
+    reports = _reports(paths, spec, found.sweep, run)
+    if not reports and metric in best and summary is None:
+        # A value without its history: the run counts as it did, and nobody draws a curve that was not.
+        run = replace(run, summary=best[metric])
+        found.unknown.append(f"run {run_id}: what it reported is gone; its best value is known, its history is not")
     return RestoredRun(run=run, reports=reports)
+
+
+def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and the history's file that a result has of the attempt: others follow from its ids."""
+    run_id, name, file = str(result["run_id"]), result.get("name"), result.get("history_file")
+    told = {}
+    if name and name != run_name(run_id, int(result["number"])):
+        told["name"] = str(name)
+    if file and paths.root / file != paths.reports(f"{run_id}-{int(result.get('attempts', 1))}"):
+        told["history_file"] = str(file)
+    return told
 
 
 def _numbers(metrics: Any) -> dict[str, float]:
@@ -167,16 +180,22 @@ def _number(value: Any) -> float:
     return _SPELLED[value] if isinstance(value, str) else float(value)
 
 
-def _reports(paths: SweepPaths, run_id: str, ordinal: int, *, cwd: str) -> tuple[Report, ...]:
-    """Return what an attempt reported, by the rule of a sweep that runs: to us, else to W&B."""
-    attempt_id = f"{run_id}-{ordinal}"
+def _reports(paths: SweepPaths, spec: SweepSpec, sweep: SweepRecord, run: RunRecord) -> tuple[Report, ...]:
+    """Return what a run's last attempt reported, by the rule of a sweep that runs: to us, else to W&B."""
+    attempt_id = f"{run.run_id}-{run.attempts}"
     reports = ReportTail(paths.reports(attempt_id)).read(final=True)
     if not reports:
-        reports = WandbTail(paths.wandb_dir(run_id, attempt_id), log=paths.log(attempt_id), cwd=cwd).read()
+        reports = WandbTail(
+            paths.wandb_dir(run.run_id, attempt_id),
+            notes=paths.wandb_notes(attempt_id),
+            log=paths.log(attempt_id),
+            cwd=str(sweep.meta.get("cwd", "")),
+            run_id=run_card(spec, sweep.name, run, project=spec.project or "").only_id,
+        ).read(final=True)
     return tuple(replace(report, seq=seq) for seq, report in enumerate(reports))
 
 
-def _begun(paths: SweepPaths, found: FoundSweep, done: set[str]) -> list[RestoredRun]:
+def _begun(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, done: set[str]) -> list[RestoredRun]:
     """Return the runs that were begun and have no result: ended and unrecorded, or to be made again."""
     last: dict[str, int] = {}
     for file in paths.logs.glob("*.params.yaml"):
@@ -186,14 +205,15 @@ def _begun(paths: SweepPaths, found: FoundSweep, done: set[str]) -> list[Restore
     runs = []
     for run_id, newest in sorted(last.items()):
         try:
-            runs.append(_undone(paths, found, run_id, newest))
+            runs.append(_undone(paths, spec, found, (run_id, newest)))
         except (OSError, SweepKitError, KeyError, TypeError, AttributeError):
             found.unknown.append(f"run {run_id}: it was begun, but its values cannot be read; it is left out")
     return runs
 
 
-def _undone(paths: SweepPaths, found: FoundSweep, run_id: str, ordinal: int) -> RestoredRun:
-    """Return a run that has no result, by its last attempt."""
+def _undone(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, newest: tuple[str, int]) -> RestoredRun:
+    """Return a run that has no result, by its id and the number of its last attempt."""
+    run_id, ordinal = newest
     attempt_id = f"{run_id}-{ordinal}"
     text = paths.parameters(attempt_id).read_text(encoding="utf-8")
     values = parse(text).data
@@ -216,7 +236,7 @@ def _undone(paths: SweepPaths, found: FoundSweep, run_id: str, ordinal: int) -> 
     if not state.done:
         found.unknown.append(f"run {run_id}: nothing tells how it ended; it is made again")
         return RestoredRun(run=run)
-    return RestoredRun(run=run, reports=_reports(paths, run_id, ordinal, cwd=str(found.sweep.meta.get("cwd", ""))))
+    return RestoredRun(run=run, reports=_reports(paths, spec, found.sweep, run))
 
 
 def _end(exit_file: Path) -> tuple[RunState, str, dict[str, Any], bool]:
