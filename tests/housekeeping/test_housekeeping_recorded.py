@@ -117,6 +117,15 @@ def test_export_has_the_rows_of_the_table_best_first(swept):
     assert [{name: row[name] for name in kept[0]} for row in table] == kept
 
 
+def test_export_as_it_is_is_for_csv(swept):
+    assert swept("export", "s", "--csv", "--raw") == swept("export", "s", "--csv")  # nothing there is a formula
+    assert "--raw" in swept("export", "s", "--json", "--raw", rc=2)
+
+
+def test_the_database_is_looked_after_by_a_command(swept):
+    assert json.loads(swept("db", "check", "--json"))["faults"] == []
+
+
 def test_export_has_every_report_in_order(swept):
     table = json.loads(swept("export", "s", "--history", "--json"))
     assert [(row["number"], row["report"], row["step"], row["loss"]) for row in table[:4]] == [

@@ -79,6 +79,19 @@ def test_a_record_made_again_from_the_files_of_its_sweep_is_the_one_that_was(swe
         assert store.add_run(made.sweep_id, 3, {}) is not None
 
 
+def test_a_name_that_a_program_gave_its_run_is_kept_where_the_record_is_made_again(sweep, storage):
+    first, second, _ = sweep.runs()
+    file = sweep.paths.result(first.run_id)
+    logged = "runs/1/wandb/run-1.wandb"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": "mine", "history_file": logged}))
+    url = storage()
+    rebuild(str(url), sweep.folder)
+    with open_store(url) as store:
+        runs = store.runs(store.sweep("s").sweep_id)
+    assert (runs[0].name, runs[0].outcome["history_file"]) == ("mine", logged)
+    assert runs[1].name == second.name and not {"name", "history_file"} & runs[1].outcome.keys()
+
+
 def test_a_record_with_sweeps_is_not_made_anew(sweep):
     with pytest.raises(ConflictError):
         rebuild(str(sweep.storage), sweep.folder)
