@@ -378,5 +378,5 @@ def test_a_damaged_record_is_told_from_a_file_of_another_kind(tmp_path):
     open_store(path).close()
     with path.open("r+b") as file:
         file.write(bytes(4096))
-    with pytest.raises(StoreError, match="db repair"):
+    with pytest.raises(StoreError, match=r"db\.py repair"):
         open_store(path)

@@ -226,7 +226,7 @@ def test_a_file_that_is_damaged_or_gone_is_mended(file_sweep, act, copied):
             file.seek(0 if act == "first page" else size - 4096)
             file.write(os.urandom(4096) if act == "last page" else bytes(4096))
     if act in ("half", "first page"):
-        with pytest.raises(StoreError, match="db repair"):
+        with pytest.raises(StoreError, match=r"db\.py repair"):
             open_store(path)
     told = repair(str(path), folder)
     assert told.faults == []

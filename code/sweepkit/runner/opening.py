@@ -265,8 +265,8 @@ class SweepOpener:
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
                 f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
-                "the database does not know; `sweepkit db repair` records what lies there, --storage names its own "
-                "database, --fresh begins another folder"
+                f"the database does not know; `{typed('db', 'repair')}` records what lies there, --storage names its "
+                "own database, --fresh begins another folder"
             )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sweepkit.called import typed
 from sweepkit.errors import StoreError
 from sweepkit.files import replacing
 from sweepkit.store.session import RESCUED
@@ -106,7 +107,7 @@ def _copy_sqlite(path: Path, target: Path) -> None:
             copy.execute("PRAGMA journal_mode=DELETE")  # a copy is one file
     except sqlite3.Error as error:
         raise StoreError(
-            f"store {path}: must be readable to be copied, got: {error}; run `sweepkit db check`"
+            f"store {path}: must be readable to be copied, got: {error}; run `{typed('db', 'check')}`"
         ) from None
 
 

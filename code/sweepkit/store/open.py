@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from sweepkit.called import typed
 from sweepkit.errors import StoreError
 from sweepkit.store import schema
 from sweepkit.store.backup import copy_beside
@@ -107,7 +108,7 @@ def _refuse_damage(real: str, label: str) -> None:
     if damage and not any(words in damage for words in ("locked", "readonly", "unable to open")):
         raise StoreError(
             f"{label}: must be a whole SQLite database, got a damaged one ({damage}); "
-            "run `sweepkit db repair`, which keeps it and makes a whole one"
+            f"run `{typed('db', 'repair')}`, which keeps it and makes a whole one"
         )
 
 

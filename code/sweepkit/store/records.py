@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweepkit.called import typed
 from sweepkit.errors import StoreError
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState
@@ -168,7 +169,7 @@ def sweep_record(row: Any) -> SweepRecord:
         StoreError: One of its cells is damaged.
     """
     if damaged := damaged_in(row, "sweeps", "sweep_id", SWEEP_CELLS):
-        raise StoreError(f"sweep {row.name}: {damaged[0]}; run `sweepkit db repair`")
+        raise StoreError(f"sweep {row.name}: {damaged[0]}; run `{typed('db', 'repair')}`")
     return SweepRecord(
         sweep_id=row.sweep_id,
         name=row.name,
@@ -237,7 +238,7 @@ def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
         for column, read in RUN_CELLS.items()
     }
     told = "; ".join(map(str, damaged))
-    return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {told}; `sweepkit db repair` mends what it can"
+    return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {told}; `{typed('db', 'repair')}` mends what it can"
 
 
 def attempt_record(row: Any) -> AttemptRecord:

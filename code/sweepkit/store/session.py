@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from sweepkit.called import typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.store.file_guard import FileFault, FileGuard
 
@@ -174,7 +175,7 @@ class StoreSession:
         return RecordLostError(
             f"{self.label}: the file must stay as it is while sweeps run, but {fault.what}; no further run is started, "
             "and the ends of those under way are kept beside their logs; when they have ended, run "
-            f"`sweepkit db repair`{saved}, then the same command again"
+            f"`{typed('db', 'repair')}`{saved}, then the same command again"
         )
 
     def _rescue(self) -> str | None:
@@ -224,7 +225,7 @@ _ADVICE = (
     ("readonly", "the file or its folder cannot be written; mend its permissions, or name another --storage"),
     ("unable to open", "the file cannot be made or opened there; choose a folder you may write to"),
     ("not a database", "the file is something else; name another --storage"),
-    ("malformed", "the file is damaged; run `sweepkit db repair`, which keeps it and makes a whole one"),
+    ("malformed", f"the file is damaged; run `{typed('db', 'repair')}`, which keeps it and makes a whole one"),
     ("full", "the disk is full; free some space and run the same command again"),
     ("disk i/o", "the disk failed or is full; look at dmesg and df"),
     ("already exists", "it holds tables of another program; name another database"),

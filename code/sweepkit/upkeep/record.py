@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweepkit.agents.identity import surely_alive
+from sweepkit.called import typed
 from sweepkit.errors import ConflictError, SpecError, StoreError, SweepKitError
 from sweepkit.store.backup import back_up, copies_of, sqlite_file
 from sweepkit.store.file_guard import damage_of
@@ -71,7 +72,7 @@ def rebuild(storage: str, output_dir: Path) -> Upkeep:
         if sweeps := store.sweeps():
             raise ConflictError(
                 f"{store.label}: must hold no sweep to be made anew, got {_counted(len(sweeps), 'sweep')}; "
-                "`sweepkit db repair` adds what it lacks, --storage names a new one"
+                f"`{typed('db', 'repair')}` adds what it lacks, --storage names a new one"
             )
         _add(store, output_dir, told, needed=True)
     return told
