@@ -12,9 +12,9 @@ Imports the standard library alone: the fork server uses it, in any project's in
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
+from json import dumps, loads  # by name: what a program does to `json` is not done to us
 from typing import Any
 
 _BLOCK_BYTES = 4096
@@ -38,7 +38,7 @@ def write_end(exit_file: str | os.PathLike[str], facts: dict[str, Any]) -> bool:
         facts: `status`, `peak_memory_mb`, `cpu_s`, `duration_s`, and `outcome` where the record could not take it; at
             most 4,096 bytes of JSON.
     """
-    block = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").ljust(_BLOCK_BYTES)
+    block = dumps(facts, ensure_ascii=False).encode("utf-8", "replace").ljust(_BLOCK_BYTES)
     with contextlib.suppress(OSError):
         descriptor = os.open(exit_file, os.O_WRONLY | os.O_CREAT, 0o644)  # not truncated: its room is kept
         try:
@@ -52,7 +52,7 @@ def read_end(exit_file: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return what was written of an attempt's end; None when nothing was."""
     try:
         with open(exit_file, "rb") as file:
-            facts = json.loads(file.read())
+            facts = loads(file.read())
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) and "status" in facts else None
