@@ -24,6 +24,9 @@ def set_environment(env: dict[str, str]) -> None:
     for name, value in env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+    if list(os.environ) != list(env):  # a fresh process has them in the order that they were given in
+        os.environ.clear()
+        os.environ.update(env)
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
