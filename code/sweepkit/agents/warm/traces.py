@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import gc
 import os
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 _MAX_SAID = 1 << 16
 
 
-def state() -> tuple[Any, ...]:
+def _state() -> tuple[Any, ...]:
     """Return what all modules share and what a body may change; equal when nothing changed."""
     modules = sys.modules
     logging, threading = modules.get("logging"), modules.get("threading")
@@ -81,7 +82,7 @@ class Traces:
 
     def look(self) -> None:
         """Remember how things are."""
-        self._state, self._filters, self._sizes = state(), list(warnings.filters), _sizes()
+        self._state, self._filters, self._sizes = _state(), list(warnings.filters), _sizes()
 
     def enter(self, module: str) -> None:
         """A body begins: what changed meanwhile, the one around it changed."""
@@ -104,11 +105,11 @@ class Traces:
             self._changed(module)
         if filters != self._filters:
             new = [item for item in self._filters if item not in filters]
-            self._did(module, lambda: _filter(new))
+            self._did(module, functools.partial(_filter, new))
         if sizes != self._sizes:
             for number, (start, end) in enumerate(zip(sizes, self._sizes, strict=True), start=1):
                 if text := _said(number, start, end):
-                    self._did(module, lambda number=number, text=text: _say(number, text))
+                    self._did(module, functools.partial(_say, number, text))
 
 
 def _sizes() -> tuple[int, int]:
