@@ -32,7 +32,6 @@ import ctypes
 import fcntl
 import gc
 import importlib
-import json
 import os
 import select
 import signal
@@ -43,6 +42,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -216,7 +216,7 @@ class _ForkServer:
         self.buffer += data
         while b"\n" in self.buffer:
             line, self.buffer = self.buffer.split(b"\n", 1)
-            request = json.loads(line)
+            request = loads(line)
             if request["op"] == "warm":
                 self.warm(request)
             elif request["op"] == "lease":
@@ -227,7 +227,7 @@ class _ForkServer:
     def send(self, message: dict[str, Any]) -> None:
         """Send to the agent; a closed socket means that it is dead, and so shall we be."""
         try:
-            self.control.sendall(json.dumps(message).encode() + b"\n")
+            self.control.sendall(dumps(message).encode() + b"\n")
         except OSError:
             self.die()
 
@@ -323,7 +323,7 @@ class _ForkServer:
         with contextlib.suppress(BlockingIOError):
             self.told += os.read(self.told_read, 1 << 16)
         *lines, self.told = self.told.split(b"\n")
-        for message in map(json.loads, lines):
+        for message in map(loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
             elif "mismatch" in message and not self.passed_on:
@@ -388,7 +388,7 @@ class _ForkServer:
         """Return what the agent last said of a lease that is over: we may have imported for longer than it lasts."""
         with contextlib.suppress(OSError):
             self.buffer += self.control.recv(1 << 20, socket.MSG_DONTWAIT)
-        waiting = [json.loads(line) for line in self.buffer.split(b"\n")[:-1]]
+        waiting = [loads(line) for line in self.buffer.split(b"\n")[:-1]]
         ends = [request["ends"].get(attempt, 0.0) for request in waiting if request["op"] == "lease"]
         return max(ends, default=0.0)
 
@@ -444,7 +444,7 @@ class _ForkServer:
 
     def _report(self, message: dict[str, Any]) -> bool:
         """Tell the server; return False when a pipe would not take the message in one piece."""
-        data = json.dumps(message).encode() + b"\n"
+        data = dumps(message).encode() + b"\n"
         if len(data) > select.PIPE_BUF:
             return False
         with contextlib.suppress(OSError):
@@ -544,7 +544,7 @@ def _write_exit(living: _Living, status: int, usage: Any) -> dict[str, Any]:
     with contextlib.suppress(OSError):  # a full disk: the agent, if it lives, hears of it all the same
         aside = f"{living.exit_file}.tmp"  # by hand: `sweepkit.files` would load more than a fork server may
         with open(aside, "w") as file:
-            json.dump(facts, file)
+            file.write(dumps(facts))
         os.replace(aside, living.exit_file)
     return facts
 
