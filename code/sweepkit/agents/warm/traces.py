@@ -39,13 +39,19 @@ def _state() -> tuple[Any, ...]:
         (gc.isenabled(), gc.get_threshold(), tuple(map(id, gc.callbacks))),
         frozenset(vars(builtins)),
         _folder(),
-        logging
-        and (logging.root.level, tuple(logging.root.handlers), logging.root.disabled, logging._levelToName.copy()),
-        threading and threading.excepthook,
-        multiprocessing and multiprocessing._default_context._actual_context,
+        _logging_state(getattr(logging, "root", None), logging),
+        getattr(threading, "excepthook", None),
+        getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),
         tracemalloc and tracemalloc.is_tracing(),
-        _random_states(modules),
+        *_random_states(modules),
     )
+
+
+def _logging_state(root: Any, logging: Any) -> tuple[Any, ...]:
+    """Return what `logging` shares; () while it is not loaded, wholly."""
+    if root is None or not hasattr(logging, "captureWarnings"):
+        return ()
+    return root.level, tuple(root.handlers), root.disabled, logging._levelToName.copy()
 
 
 def _folder() -> tuple[int, int]:
@@ -57,13 +63,11 @@ def _folder() -> tuple[int, int]:
 
 def _random_states(modules: dict[str, Any]) -> tuple[Any, ...]:
     random, numpy = modules.get("random"), modules.get("numpy.random.mtrand")
-    states: list[Any] = []
-    if random is not None and hasattr(random, "getstate"):
-        states.append(random.getstate())
-    if numpy is not None and hasattr(numpy, "_rand"):
-        legacy = numpy._rand.get_state(legacy=False)
-        states.append((legacy["state"]["key"].tobytes(), legacy["state"]["pos"]))
-    return tuple(states)
+    python = random.getstate() if random is not None and hasattr(random, "getstate") else None
+    if numpy is None or not hasattr(numpy, "_rand"):
+        return python, None
+    legacy = numpy._rand.get_state(legacy=False)
+    return python, (legacy["state"]["key"].tobytes(), legacy["state"]["pos"])
 
 
 class Traces:
