@@ -59,6 +59,7 @@ _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
 # What the interpreter, the loader and the C library read once, when a process begins.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
+_NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -331,11 +332,10 @@ class _ForkServer:
 
     def _import_what_was_loaded(self) -> None:
         """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds."""
-        for pid, names in list(self.loaded):
-            if pid not in self.attempts:
-                self.loaded.remove((pid, names))
-                if self.cold_reason is None and not self.passed_on:
-                    self._import([name for name in names if name not in self.watch.avoid])
+        names = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
+        self.loaded = [(pid, later) for pid, later in self.loaded if pid in self.attempts]
+        if names and self.cold_reason is None and not self.passed_on:
+            self._import([name for name in names if name not in self.watch.avoid])
 
     def _learn(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
@@ -439,19 +439,18 @@ class _ForkServer:
             and not is_local(file, besides_sweepkit=True)
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         ]
-        while names and not self._report({"loaded": names, "pid": os.getpid()}):
-            del names[len(names) // 2 :]  # what is not told now is told by the next run
+        pid = os.getpid()
+        for start in range(0, len(names), _NAMES_AT_ONCE):
+            self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})
 
-    def _report(self, message: dict[str, Any]) -> bool:
-        """Tell the server; return False when a pipe would not take the message in one piece."""
+    def _report(self, message: dict[str, Any]) -> None:
+        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then."""
         data = dumps(message).encode() + b"\n"
-        if len(data) > select.PIPE_BUF:
-            return False
         with contextlib.suppress(OSError):
             pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.write(pipe, data)
+            if len(data) <= select.PIPE_BUF:
+                os.write(pipe, data)
             os.close(pipe)
-        return True
 
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""
