@@ -32,7 +32,6 @@ import ctypes
 import fcntl
 import gc
 import importlib
-import json
 import os
 import resource
 import select
@@ -44,6 +43,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,6 +61,7 @@ _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
 # What the interpreter, the loader and the C library read once, when a process begins.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
+_NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -218,7 +219,7 @@ class _ForkServer:
         self.buffer += data
         while b"\n" in self.buffer:
             line, self.buffer = self.buffer.split(b"\n", 1)
-            request = json.loads(line)
+            request = loads(line)
             if request["op"] == "warm":
                 self.warm(request)
             elif request["op"] == "lease":
@@ -229,7 +230,7 @@ class _ForkServer:
     def send(self, message: dict[str, Any]) -> None:
         """Send to the agent; a closed socket means that it is dead, and so shall we be."""
         try:
-            self.control.sendall(json.dumps(message).encode() + b"\n")
+            self.control.sendall(dumps(message).encode() + b"\n")
         except OSError:
             self.die()
 
@@ -325,7 +326,7 @@ class _ForkServer:
         with contextlib.suppress(BlockingIOError):
             self.told += os.read(self.told_read, 1 << 16)
         *lines, self.told = self.told.split(b"\n")
-        for message in map(json.loads, lines):
+        for message in map(loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
             elif "mismatch" in message and not self.passed_on:
@@ -333,11 +334,10 @@ class _ForkServer:
 
     def _import_what_was_loaded(self) -> None:
         """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds."""
-        for pid, names in list(self.loaded):
-            if pid not in self.attempts:
-                self.loaded.remove((pid, names))
-                if self.cold_reason is None and not self.passed_on:
-                    self._import([name for name in names if name not in self.watch.avoid])
+        names = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
+        self.loaded = [(pid, later) for pid, later in self.loaded if pid in self.attempts]
+        if names and self.cold_reason is None and not self.passed_on:
+            self._import([name for name in names if name not in self.watch.avoid])
 
     def _learn(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
@@ -389,7 +389,7 @@ class _ForkServer:
         """Return what the agent last said of a lease that is over: we may have imported for longer than it lasts."""
         with contextlib.suppress(OSError):
             self.buffer += self.control.recv(1 << 20, socket.MSG_DONTWAIT)
-        waiting = [json.loads(line) for line in self.buffer.split(b"\n")[:-1]]
+        waiting = [loads(line) for line in self.buffer.split(b"\n")[:-1]]
         ends = [request["ends"].get(attempt, 0.0) for request in waiting if request["op"] == "lease"]
         return max(ends, default=0.0)
 
@@ -447,19 +447,18 @@ class _ForkServer:
             and not is_local(file, besides_sweepkit=True)
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         ]
-        while names and not self._report({"loaded": names, "pid": os.getpid()}):
-            del names[len(names) // 2 :]  # what is not told now is told by the next run
+        pid = os.getpid()
+        for start in range(0, len(names), _NAMES_AT_ONCE):
+            self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})
 
-    def _report(self, message: dict[str, Any]) -> bool:
-        """Tell the server; return False when a pipe would not take the message in one piece."""
-        data = json.dumps(message).encode() + b"\n"
-        if len(data) > select.PIPE_BUF:
-            return False
+    def _report(self, message: dict[str, Any]) -> None:
+        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then."""
+        data = dumps(message).encode() + b"\n"
         with contextlib.suppress(OSError):
             pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.write(pipe, data)
+            if len(data) <= select.PIPE_BUF:
+                os.write(pipe, data)
             os.close(pipe)
-        return True
 
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""

@@ -46,6 +46,7 @@ ROWS = [
             numpy.ones((9, 9)) @ numpy.ones((9, 9))
             observe(threads=[[i["user_api"], i["num_threads"]] for i in threadpoolctl.threadpool_info()])
             """,
+        apart=True,
     ),
     row(
         "threads of numpy's library",
@@ -91,6 +92,7 @@ ROWS = [
             observe(backend=matplotlib.get_backend())
             """,
         slow=True,
+        apart=True,
     ),
     row(
         "MPLCONFIGDIR set above import matplotlib (c03)",
@@ -100,6 +102,7 @@ ROWS = [
             import matplotlib
             observe(folder=matplotlib.get_configdir())
             """,
+        apart=True,
     ),
     row(
         "matplotlib with a home that cannot be written to (c50)",
@@ -110,6 +113,7 @@ ROWS = [
             """,
         attempt_env={"HOME": "/proc/nowhere"},
         may_differ={"output": "matplotlib says the random name of its folder"},
+        apart=True,
     ),
     row(
         "matplotlib.use and a style stay in the run",
@@ -131,6 +135,7 @@ ROWS = [
             for _ in tqdm(range(2)):
                 pass
             """,
+        apart=True,
     ),
     row(
         "a tqdm bar on stderr",
@@ -211,6 +216,7 @@ ROWS = [
             observe(threads=torch.get_num_threads())
             """,
         slow=True,
+        apart=True,
     ),
     row(
         "torch's threads by OMP_NUM_THREADS of the attempt",
@@ -220,6 +226,7 @@ ROWS = [
             """,
         attempt_env={"OMP_NUM_THREADS": "2"},
         slow=True,
+        apart=True,
     ),
     row(
         "DataLoader workers by fork",
@@ -308,6 +315,7 @@ ROWS = [
             """,
         env={},
         slow=True,
+        apart=True,
     ),
     row(
         "TRANSFORMERS_VERBOSITY of the attempt",

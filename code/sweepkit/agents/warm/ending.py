@@ -187,7 +187,8 @@ def _flush_files() -> None:
 
 def _written_files() -> Iterator[io.IOBase]:
     """Yield the files that are open for writing, but for the standard streams, text before what is beneath it."""
-    left = [item for item in gc.get_objects() if isinstance(item, io.IOBase)]
+    # By its type: asked for `__class__`, objects of libraries warn of themselves.
+    left = [item for item in gc.get_objects() if issubclass(type(item), io.IOBase)]
     standard = {sys.__stdin__, sys.__stdout__, sys.__stderr__}
     standard |= {getattr(stream, "buffer", None) for stream in standard}
     standard |= {getattr(stream, "raw", None) for stream in standard}

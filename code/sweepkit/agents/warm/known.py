@@ -14,6 +14,7 @@ _HARMLESS_DRAWS = frozenset(
         "multiprocessing.process",  # the authentication key: a fork gets its own, see program._renew
         "opentelemetry.context",
         "opentelemetry.trace.propagation",
+        "rich.style",
         "torch.distributed._composable.contract",
         "transformers.utils.hub",
     }

@@ -24,6 +24,9 @@ def set_environment(env: dict[str, str]) -> None:
     for name, value in env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+    if list(os.environ) != list(env):  # a fresh process has them in the order that they were given in
+        os.environ.clear()
+        os.environ.update(env)
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -114,6 +117,8 @@ def begin(
         *(sys.modules[name] for name in shelf.base if name in sys.modules and name != "__main__"),
     ]
     main = _new_main()
+    call: Callable[..., object]
+    arguments: tuple[Any, ...]
     if program.get("module"):
         import runpy
 
@@ -150,7 +155,7 @@ def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
     file = os.path.join(os.getcwd(), script)
     loader = importlib.machinery.SourceFileLoader("__main__", file)
     main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
-    sys.path_importer_cache.setdefault(file, None)  # type: ignore[arg-type]  # it was asked whether it is a folder
+    sys.path_importer_cache.setdefault(file, None)  # it was asked whether it is a folder
     with open(file, "rb") as opened:
         source = opened.read()
     return compile(source, file, "exec", dont_inherit=True)

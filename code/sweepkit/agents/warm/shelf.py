@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
-from sweepkit.agents.warm.watch import ImportWatch
+from sweepkit.agents.warm.watch import ImportWatch, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
@@ -173,7 +173,7 @@ class Shelf:
         return None if module is None else _spec(name, module, self._hand_over)
 
     def _hand_over(self, name: str) -> None:
-        """Put a module's companions into `sys.modules` and do here what their imports did; it itself comes after."""
+        """Put a module's companions into `sys.modules` and do here what their imports did; its loader puts itself."""
         group = self._group(name)
         if self._forked and (wrong := self._what_fails(group)) is not None:
             self._refuse(wrong)
@@ -206,7 +206,16 @@ class Shelf:
             return Mismatch(
                 "cwd", group.cwd[0], "", None, f"{group.cwd[0]} reads the working directory when it is imported"
             )
-        return self._native_variable(group) or self._shadowed(group) or self._replaced(group)
+        return self._edited(group) or self._native_variable(group) or self._shadowed(group) or self._replaced(group)
+
+    def _edited(self, group: ImportGroup) -> Mismatch | None:
+        """Return a module that read a file which is another by now."""
+        for name, _ in group.modules:
+            seen = self.watch.of.get(name)
+            for file, then in seen.files.items() if seen is not None and name in self.modules else ():
+                if stamp(file) != then:
+                    return Mismatch("file", name, "", None, f"{name} reads {file} when it is imported")
+        return None
 
     def _variable(self, module: str, variable: str, value: str | None) -> Mismatch:
         return Mismatch("env", module, variable, value, f"{module} reads {variable} when it is imported")

@@ -16,16 +16,35 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import importlib.machinery
+import io
 import os
 import random
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import types
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
+
+from sweepkit.agents.warm.traces import Traces
+
+# What is read there is the same for all processes of a host, or is Python's own.
+_SAME_FOR_ALL = tuple({"/dev/", "/etc/", "/proc/", "/sys/", "/usr/", sys.prefix, sys.base_prefix})
+
+
+def stamp(file: str) -> tuple[int, int]:
+    """Return a file's time (ns) and size (bytes); zeros when there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 class Observed:
@@ -39,10 +58,12 @@ class Observed:
         sets: Variables that it set (None: deleted), in order.
         handlers: Exit handlers that it registered, those of `threading` too, in order.
         folders: Temporary folders that it keeps for the life of the process, with the arguments they were made by.
+        files: Files that it read, beside those of Python and of packages, with their time and size.
+        again: What else a fork that imports it does again: warning filters, what it said, finalizers.
         needs: Names of modules that it imported, at its top or in functions called meanwhile.
     """
 
-    __slots__ = ("cwd", "env", "folders", "handlers", "needs", "sets", "unlike", "whole_env")
+    __slots__ = ("again", "cwd", "env", "files", "folders", "handlers", "needs", "sets", "unlike", "whole_env")
 
     def __init__(self) -> None:
         self.env: dict[str, str | None] = {}
@@ -52,7 +73,18 @@ class Observed:
         self.sets: list[tuple[str, str | None]] = []
         self.handlers: list[tuple[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]] = []
         self.folders: list[tuple[Any, tuple, dict[str, Any]]] = []
+        self.files: dict[str, tuple[int, int]] = {}
+        self.again: list[Callable[[], None]] = []
         self.needs: set[str] = set()
+
+    def note_file(self, file: Any) -> None:
+        """Note that it read a file."""
+        path = os.fsdecode(file)
+        whole = os.path.realpath(path)
+        if not whole.startswith(_SAME_FOR_ALL) and "site-packages" not in whole:
+            self.files.setdefault(whole, stamp(whole))
+            if not os.path.isabs(path):
+                self.cwd = os.path.realpath(".")
 
     def repeat(self) -> None:
         """Do in this process what the import did: variables, exit handlers, temporary folders of its own."""
@@ -70,6 +102,8 @@ class Observed:
                 atexit.register(function, *arguments, **named)
             else:
                 threading._register_atexit(function, *arguments, **named)  # type: ignore[attr-defined]
+        for act in self.again:
+            act()
 
 
 class ImportWatch:
@@ -131,6 +165,8 @@ class ImportWatch:
             seed(self, a, *rest, **named)
 
         self._replace(random.Random, "seed", seeding)
+        self._watch_bodies()
+        self._watch_files()
 
     def stop(self) -> None:
         """Put back what was there before."""
@@ -260,6 +296,79 @@ class ImportWatch:
         self._replace(atexit, "register", keeping("atexit", atexit.register))
         if hasattr(threading, "_register_atexit"):
             self._replace(threading, "_register_atexit", keeping("threading", threading._register_atexit))
+
+    def _watch_bodies(self) -> None:
+        """Look before and after each body at what all modules share, and put the warning filters back in the end."""
+
+        def changed(module: str, what: str) -> None:
+            self[module].unlike = self[module].unlike or what
+
+        def finding(finalizer: Any, *arguments: Any, **named: Any) -> None:
+            start(finalizer, *arguments, **named)
+            if (module := _executing()) is not None:
+                self[module].again.append(lambda: setattr(finalizer, "atexit", True))
+
+        traces = Traces(changed, lambda module, act: self[module].again.append(act))
+        loader = importlib.machinery.SourceFileLoader
+        real, start = loader.exec_module, weakref.finalize.__init__
+        filters = list(warnings.filters)
+
+        def exec_module(self: Any, module: types.ModuleType) -> None:
+            traces.enter(module.__name__)
+            try:
+                real(self, module)
+            finally:
+                traces.leave()
+
+        traces.look()
+        self._undo.append(lambda: delattr(loader, "exec_module"))
+        loader.exec_module = exec_module  # type: ignore[method-assign]
+        self._replace(weakref.finalize, "__init__", finding)
+
+        def undo() -> None:
+            warnings.filters[:] = filters  # type: ignore[index]
+            warnings._filters_mutated()  # type: ignore[attr-defined]
+
+        self._undo.append(undo)
+
+    def _watch_files(self) -> None:
+        """Note who reads or writes a file, starts a process or keeps a socket.
+
+        What would be written is not, and a socket that is closed or a process that has ended by the end is no matter.
+        """
+        real = builtins.open
+
+        def opening(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+            module = None if isinstance(file, int) or file == os.devnull else _executing()
+            if module is not None and set(mode) & set("wax+"):
+                self[module].unlike = self[module].unlike or "effect"
+                raise PermissionError(f"{file} is not written: {module} is imported for others")
+            if module is not None:
+                self[module].note_file(file)
+            return real(file, mode, *arguments, **named)
+
+        self._replace(builtins, "open", opening)
+        self._replace(io, "open", opening)
+        kept: list[tuple[str, Any]] = []
+        for owner in (subprocess.Popen, socket.socket):
+            self._replace(owner, "__init__", self._keeping(owner.__init__, kept))
+
+        def judge() -> None:
+            for module, reference in kept:
+                item = reference()
+                lives = item is not None and (item.poll() is None if hasattr(item, "poll") else item.fileno() != -1)
+                if lives:
+                    self[module].unlike = self[module].unlike or "effect"
+
+        self._undo.append(judge)
+
+    def _keeping(self, real: Callable[..., None], kept: list[tuple[str, Any]]) -> Callable[..., None]:
+        def init(self: Any, *arguments: Any, **named: Any) -> None:
+            real(self, *arguments, **named)
+            if (module := _executing()) is not None:
+                kept.append((module, weakref.ref(self)))
+
+        return init
 
     def _cwd(self, real: Callable[[], str]) -> Callable[[], str]:
         def getcwd() -> str:
