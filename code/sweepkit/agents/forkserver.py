@@ -245,7 +245,7 @@ class _ForkServer:
             imported = self._import([*found, *request.get("extra", [])])
         except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
             self.cold_reason = self.cold_reason or "its imports could not be worked out"
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
         self.send(
             {
                 "event": "ready",

@@ -43,7 +43,7 @@ class ImportGroup(NamedTuple):
     """All modules that the import of one brings, in the order of their import, and what they rely on."""
 
     modules: tuple[tuple[str, types.ModuleType], ...]
-    tops: frozenset  # of str: their top-level names
+    tops: frozenset[str]  # their top-level names
     env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
@@ -73,7 +73,7 @@ class Shelf:
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
         self._listed: dict[str, set[str]] = {}
         self._forked = False
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
 
     # -- in the server ------------------------------------------------------------------------------------------------
 
@@ -380,7 +380,7 @@ def _of_python(module: types.ModuleType) -> bool:
 
 def _home(module: types.ModuleType | None) -> str | None:
     """Return the entry of `sys.path` in which a top-level module was found, None for built-in ones."""
-    file = getattr(module, "__file__", None)
+    file: str | None = getattr(module, "__file__", None)
     if not file:
         return None
     folder = os.path.dirname(file)
