@@ -277,6 +277,8 @@ class _ForkServer:
         if imported:
             self._settle()
         self.shelf.put()
+        if self.shelf.broken:
+            self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
             self.shelf.prepare(self.programs_own)
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]

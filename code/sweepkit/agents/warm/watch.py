@@ -167,6 +167,7 @@ class ImportWatch:
         self._replace(random.Random, "seed", seeding)
         self._watch_bodies()
         self._watch_files()
+        self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
 
     def stop(self) -> None:
         """Put back what was there before."""
