@@ -384,8 +384,14 @@ def _content(path: Path) -> str:
 
 
 def params(rows: Iterable[Row]) -> list:
-    """Return pytest's parameters for rows: each by its name, slow ones marked."""
-    return [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * row.slow) for row in rows]
+    """Return pytest's parameters for rows, each by its name.
+
+    Every eighth of the quick ones is in the normal run; all of them take three minutes, with `-m heavy`.
+    """
+    return [
+        pytest.param(row, id=row.name, marks=[pytest.mark.heavy] * (row.slow or number % 8 != 0))
+        for number, row in enumerate(rows)
+    ]
 
 
 class Benches:

@@ -247,7 +247,7 @@ class _ForkServer:
             imported = self._import([*found, *request.get("extra", [])])
         except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
             self.cold_reason = self.cold_reason or "its imports could not be worked out"
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
         self.send(
             {
                 "event": "ready",
@@ -279,6 +279,8 @@ class _ForkServer:
         if imported:
             self._settle()
         self.shelf.put()
+        if self.shelf.broken:
+            self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
             self.shelf.prepare(self.programs_own)
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]

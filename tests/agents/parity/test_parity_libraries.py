@@ -481,6 +481,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("row", params(ROWS))
 def test_a_warm_run_is_a_fresh_process(benches, row):
     assert not (outcome := benches.hold(row)).differences, str(outcome)

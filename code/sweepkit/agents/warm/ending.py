@@ -108,7 +108,7 @@ def _quietly(step: object) -> None:
         step()  # type: ignore[operator]
     except BaseException:
         with contextlib.suppress(BaseException):
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
 
 
 def _flush_streams() -> bool:

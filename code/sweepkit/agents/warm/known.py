@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import types
 from typing import Any
 
@@ -19,6 +20,10 @@ _HARMLESS_DRAWS = frozenset(
         "transformers.utils.hub",
     }
 )
+# What they do at each fork concerns themselves alone: locks made anew, threads forgotten, generators seeded.
+_FORK_HANDLERS = frozenset(
+    {"filelock", "fsspec", "grpc", "huggingface_hub", "joblib", "matplotlib", "numpy", "pyarrow", "torch", "wandb"}
+)
 # They go through the whole environment for the variables that begin so.
 PREFIXES = {"fsspec.config": "FSSPEC_", "tqdm.std": "TQDM_"}
 # (module, variable): read at import, and read again whenever it counts.
@@ -29,6 +34,9 @@ def is_harmless(module: str, what: str) -> bool:
     """Return whether forks may share a module whose import did `what` ("pid", "random", ...)."""
     if what == "pid":
         return module.partition(".")[0] in _MIND_FORKS
+    if what == "fork":
+        top = module.partition(".")[0]
+        return top in _FORK_HANDLERS or top in getattr(sys, "stdlib_module_names", ())
     return what == "random" and module in _HARMLESS_DRAWS
 
 

@@ -202,8 +202,8 @@ def unseeded_generators(shelf: Shelf) -> list[Any]:
             # Not isinstance, which asks an object for its class: some warn then.
             if issubclass(type(value), (numpy.Generator, numpy.RandomState)):
                 bits = value.bit_generator if issubclass(type(value), numpy.Generator) else value._bit_generator
-                sequence = getattr(bits, "seed_seq", None)
+                entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
                 # The operating system's entropy has 128 bits; a seed that a person wrote is shorter.
-                if isinstance(getattr(sequence, "entropy", None), int) and sequence.entropy >= 1 << 64:
+                if isinstance(entropy, int) and entropy >= 1 << 64:
                     found.append(value)
     return found

@@ -43,7 +43,7 @@ class ImportGroup(NamedTuple):
     """All modules that the import of one brings, in the order of their import, and what they rely on."""
 
     modules: tuple[tuple[str, types.ModuleType], ...]
-    tops: frozenset  # of str: their top-level names
+    tops: frozenset[str]  # their top-level names
     env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
@@ -73,7 +73,8 @@ class Shelf:
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
         self._listed: dict[str, set[str]] = {}
         self._forked = False
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        self.broken = False  # compiled modules remain of an import that failed: they cannot be loaded again
+        sys.meta_path.insert(0, self)
 
     # -- in the server ------------------------------------------------------------------------------------------------
 
@@ -84,7 +85,19 @@ class Shelf:
                 continue
             self.modules[name] = sys.modules.pop(name)
         self._groups.clear()
+        self._drop_remains()
         self._detach()
+
+    def _drop_remains(self) -> None:
+        """Drop what an import left that failed halfway: modules of packages that are not there."""
+        remains = [name for name in self.modules if "." in name and not self._has_package(name)]
+        self.broken = self.broken or any(_is_extension(self.modules[name]) for name in remains)
+        for name in remains:
+            del self.modules[name]
+
+    def _has_package(self, name: str) -> bool:
+        top = name.partition(".")[0]
+        return top in self.modules or top in sys.modules
 
     def _came_with_nobody(self, name: str) -> bool:
         """Return whether a module put itself into `sys.modules` and belongs to none that was imported; it stays there.
@@ -335,6 +348,7 @@ _SAYS = {
     "argv": "reads the command line",
     "pid": "reads the process's id",
     "random": "draws random numbers",
+    "fork": "does something at each fork",
     "effect": "makes files or takes signals",
     "environment": "reads the whole environment",
 }
@@ -380,7 +394,7 @@ def _of_python(module: types.ModuleType) -> bool:
 
 def _home(module: types.ModuleType | None) -> str | None:
     """Return the entry of `sys.path` in which a top-level module was found, None for built-in ones."""
-    file = getattr(module, "__file__", None)
+    file: str | None = getattr(module, "__file__", None)
     if not file:
         return None
     folder = os.path.dirname(file)

@@ -42,7 +42,7 @@ def _state() -> tuple[Any, ...]:
         _logging_state(getattr(logging, "root", None), logging),
         getattr(threading, "excepthook", None),
         getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),
-        tracemalloc and tracemalloc.is_tracing(),
+        getattr(tracemalloc, "is_tracing", bool)(),
         *_random_states(modules),
     )
 

@@ -72,7 +72,7 @@ class Observed:
         self.unlike = ""
         self.sets: list[tuple[str, str | None]] = []
         self.handlers: list[tuple[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]] = []
-        self.folders: list[tuple[Any, tuple, dict[str, Any]]] = []
+        self.folders: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
         self.files: dict[str, tuple[int, int]] = {}
         self.again: list[Callable[[], None]] = []
         self.needs: set[str] = set()
@@ -167,6 +167,7 @@ class ImportWatch:
         self._replace(random.Random, "seed", seeding)
         self._watch_bodies()
         self._watch_files()
+        self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
 
     def stop(self) -> None:
         """Put back what was there before."""
@@ -185,7 +186,7 @@ class ImportWatch:
 
         class Environ(os._Environ):  # type: ignore[type-arg]
             def __getitem__(self, key: Any) -> Any:
-                watch._read(key, self._data.get(self.encodekey(key)) if isinstance(key, str) else None)
+                watch._read(key, self._data.get(self.encodekey(key)) if isinstance(key, str) else None)  # type: ignore[attr-defined]
                 return super().__getitem__(key)
 
             def __iter__(self) -> Any:
@@ -277,8 +278,8 @@ class ImportWatch:
 
         self._replace(builtins, "__import__", importing)
         finder = _Finder(self)
-        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
-        self._undo.append(lambda: sys.meta_path.remove(finder))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, finder)
+        self._undo.append(lambda: sys.meta_path.remove(finder))
 
     def _watch_handlers(self) -> None:
         """Keep the exit handlers of libraries for the forks that import them; those of Python itself are everyone's."""
