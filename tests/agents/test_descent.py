@@ -348,7 +348,7 @@ def test_an_attempt_that_was_asked_for_too_long_ago_is_not_started(bench):
 def test_a_start_that_waited_for_an_import_goes_by_the_newest_lease(tmp_path, monkeypatch):
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "lingers.py").write_text(
-        "import os, time\nopen('importing', 'w').close()\nwhile not os.path.exists('imported'): time.sleep(0.005)\n"
+        "import os, time\nos.mkdir('importing')\nwhile not os.path.exists('imported'): time.sleep(0.005)\n"
     )
     env = {"PYTHONPATH": str(tmp_path / "slow"), "PYTHONDONTWRITEBYTECODE": "1"}
     monkeypatch.chdir(tmp_path)
