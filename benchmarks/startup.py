@@ -84,8 +84,9 @@ def fork_server_memory(preload: str) -> dict[str, float]:
         before = set(children())
         launcher = LocalLauncher(log=place / "forkserver.log", preload=(preload,))
         try:
-            (server,) = set(children()) - before
-            run_empty(launcher, place, "cold", warm=False)  # once it has answered, the server has started
+            run_empty(launcher, place, "cold", warm=False)  # the first attempt starts the server
+            (undertaker,) = set(children()) - before
+            (server,) = map(int, Path(f"/proc/{undertaker}/task/{undertaker}/children").read_text().split())
             found = {"before_mib": memory_mib("VmRSS", server)}
             run_empty(launcher, place, "warm", warm=True)
             return found | {"after_mib": memory_mib("VmRSS", server)}
