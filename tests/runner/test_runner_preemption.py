@@ -124,7 +124,9 @@ def test_a_preempted_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     assert one["best_metrics"] == other["best_metrics"]
     assert not list(folder_of(cut).glob("runs/*/preempted"))
     said = [text for name, text in logs(cut).items() if name.endswith("-2")]
-    assert len(said) == 1 and said[0].startswith(f"resuming from the checkpoint at step {checkpoint.name[5:]}\n")
+    resumed = f"resuming from the checkpoint at step {checkpoint.name[5:]}"
+    # A library says a line of its own when it is imported.
+    assert len(said) == 1 and resumed in said[0].splitlines()[:2]
 
 
 @pytest.mark.timeout(200)

@@ -115,10 +115,10 @@ def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_res
     assert (folder / "runs.csv").read_text().splitlines()[1].count("0.1") and (folder / "best_config.yaml").exists()
     assert "best: run" in told and "s: complete" in told
 
-    before = {file: file.read_bytes() for file in folder.glob("*.json")}
+    before = {file: file.read_bytes() for file in folder.glob("run_*_result.json")}
     again = led.finished(led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3"))
     assert "continuing s: 4 of 4" in again and len(server.sweeps) == 1 and len(server.runs) == 4
-    assert {file: file.read_bytes() for file in folder.glob("*.json")} == before
+    assert {file: file.read_bytes() for file in folder.glob("run_*_result.json")} == before
     everything = [file for file in (led.folder / "out").rglob("*") if file.is_file()]
     assert everything and not [file for file in everything if API_KEY.encode() in file.read_bytes()]
 

@@ -165,6 +165,8 @@ class _ForkServer:
 
     def loop(self) -> NoReturn:
         """Answer requests and report exits, for ever."""
+        gc.collect()
+        gc.freeze()  # what a fork collects at its end is its own
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
         for end in (self.control, self.wake_read, self.told_read):
             poll.register(end, select.POLLIN)
