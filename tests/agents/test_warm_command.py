@@ -81,9 +81,10 @@ def test_a_script_whose_first_line_names_this_interpreter_can_be_forked(place, s
 
 
 def test_launchers_that_are_scripts_of_this_environment_can_be_forked(place):
-    place.script("tools/torchrun", f"#!{sys.executable}")
-    start = place("/usr/bin/env", "torchrun", "--nproc_per_node=2", "train.py")
-    assert start.warm.script == str(place.tools / "torchrun")
+    # As torchrun, accelerate and deepspeed are; by a name that no environment has on its PATH.
+    place.script("tools/launch_like_torchrun", f"#!{sys.executable}")
+    start = place("/usr/bin/env", "launch_like_torchrun", "--nproc_per_node=2", "train.py")
+    assert start.warm.script == str(place.tools / "launch_like_torchrun")
     assert start.warm.args == ("--nproc_per_node=2", "train.py")
 
 

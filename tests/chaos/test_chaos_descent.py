@@ -43,9 +43,10 @@ class Sweep:
         return self.sweeper.parallel(*options, "--storage", str(self.storage), "--num-workers", str(workers), "--json")
 
     def journal(self):
-        """Return the lines of the journal: attempt, who, pid; the last may be half."""
+        """Return the whole lines of the journal: attempt, who, pid; one that is being written is left out."""
         path = self.sweeper.folder / "journal"
-        lines = path.read_text().splitlines() if path.exists() else []
+        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+        lines = [line for line in whole.splitlines() if len(line.split()) == 3]
         return [(name, who, int(pid)) for name, who, pid in (line.split() for line in lines)]
 
     def await_attempt(self, ordinal, process):
