@@ -4,12 +4,15 @@ An installed package is imitated by a folder named like one on PYTHONPATH.
 """
 
 import os
+import sys
 import textwrap
 
 import pytest
 from launching import Bench
 
 from sweepkit.agents.launcher import LocalLauncher
+from sweepkit.agents.warm.shelf import Shelf
+from sweepkit.agents.warm.watch import ImportWatch
 
 
 @pytest.fixture
@@ -185,3 +188,20 @@ def test_modules_that_an_import_puts_there_itself_come_with_it(bench, install):
     )
     source = "import sys; print('native.part' in sys.modules)\nimport native\nimport native.part as p; print(p.VALUE)"
     assert outputs(bench, bench.write(source), env) == (["False\n7"] * 4, 4)
+
+
+def test_what_was_worked_out_for_imports_stays_until_there_are_more():
+    before, finders = dict(sys.modules), list(sys.meta_path)
+    watch = ImportWatch()
+    watch.before = frozenset(["colorsys_of_ours"])
+    shelf = Shelf(watch, before, list(sys.path), refuse=lambda wrong: None)
+    try:
+        sys.modules["colorsys_of_ours"] = type(sys)("colorsys_of_ours")
+        shelf.put()
+        shelf.prepare(["colorsys_of_ours"])
+        prepared = dict(shelf._groups)
+        shelf.put()  # as before each fork
+        assert prepared and shelf._groups == prepared
+    finally:
+        sys.meta_path[:] = finders
+        sys.modules.pop("colorsys_of_ours", None)

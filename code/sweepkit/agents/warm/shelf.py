@@ -79,10 +79,12 @@ class Shelf:
     # -- in the server ------------------------------------------------------------------------------------------------
 
     def put(self) -> None:
-        """Move every module beyond a bare interpreter's to the shelf."""
-        for name in [name for name in sys.modules if name not in self.base and name != "__main__"]:
-            if self._came_with_nobody(name):
-                continue
+        """Move every module beyond a bare interpreter's to the shelf; what is worked out stays when there is none."""
+        beyond = [name for name in sys.modules if name not in self.base and name != "__main__"]
+        moved = [name for name in beyond if not self._came_with_nobody(name)]
+        if not moved:
+            return
+        for name in moved:
             self.modules[name] = sys.modules.pop(name)
         self._groups.clear()
         self._drop_remains()
@@ -254,7 +256,7 @@ class Shelf:
                 continue
             for top in self._names_in(entry) & group.tops:
                 home = _home(dict(group.modules).get(top))
-                if home is not None and home in sys.path[place + 1 :] or home not in sys.path and home is not None:
+                if home is not None and home not in sys.path[: place + 1]:
                     return Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
         missing = known.difference(sys.path)
         if missing:
