@@ -18,11 +18,13 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 Protocol: one JSON object a line.
 
 In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
-"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra"}`.
+"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra",
+"avoid": [module, ...]}`.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
 "warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
-"cpu_s", "duration_s"}`.
+"cpu_s", "duration_s"}`, and once, before it starts nothing more, `{"event": "learned", "env": {variable: value | null},
+"avoid": [module, ...], "reason"}` for the server that comes after it.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ from sweepkit.agents.warm.known import let_forks_have_their_own
 from sweepkit.agents.warm.preload import folders_of_packages, is_local, modules_of_program
 from sweepkit.agents.warm.program import Begun, begin, close_all_files, execute, set_environment, unseeded_generators
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
-from sweepkit.agents.warm.watch import ImportWatch
+from sweepkit.agents.warm.watch import ImportWatch, stamp
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.tracking import wandb_hook
 
@@ -293,11 +295,11 @@ class _ForkServer:
     def _settle(self) -> None:
         """After imports: remember our own sources and what is installed, check that forking is still safe."""
         for folder in folders_of_packages(self.shelf.path):
-            self.sources.setdefault(folder, _stamp(folder))
+            self.sources.setdefault(folder, stamp(folder))
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if file and is_local(file):
-                self.sources.setdefault(file, _stamp(file))
+                self.sources.setdefault(file, stamp(file))
         self.cold_reason = self.cold_reason or self._why_not_fork()
         with contextlib.suppress(Exception):  # another version of the library: it stays as it is
             let_forks_have_their_own(sys.modules)
@@ -323,7 +325,7 @@ class _ForkServer:
         return None
 
     def _stale(self) -> bool:
-        return any(_stamp(file) != stamp for file, stamp in self.sources.items())
+        return any(stamp(file) != then for file, then in self.sources.items())
 
     def _hear(self) -> None:
         """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
@@ -561,14 +563,6 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
             os.killpg(pid, number)
         except ProcessLookupError:
             os.kill(pid, number)
-
-
-def _stamp(file: str) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except FileNotFoundError:
-        return (0, 0)
-    return (status.st_mtime_ns, status.st_size)
 
 
 # Allocators whose own thread survives a fork in the parent alone and by design: they registered fork handlers.

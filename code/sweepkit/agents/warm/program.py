@@ -18,15 +18,9 @@ from sweepkit.agents.warm.shelf import Shelf
 
 
 def set_environment(env: dict[str, str]) -> None:
-    """Make `env` the whole environment, by its few differences: each variable set costs a fork some page copies."""
-    for name in [name for name in os.environ if name not in env]:
-        del os.environ[name]
-    for name, value in env.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
-    if list(os.environ) != list(env):  # a fresh process has them in the order that they were given in
-        os.environ.clear()
-        os.environ.update(env)
+    """Make `env` the whole environment, in its order, as a fresh process has it."""
+    os.environ.clear()
+    os.environ.update(env)
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -183,11 +177,9 @@ def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
 
 
 def _reseed(generator: Any) -> None:
-    if isinstance(generator, random.Random):
+    if hasattr(generator, "seed"):
         generator.seed()
-    elif hasattr(generator, "seed"):
-        generator.seed()
-    elif hasattr(generator, "bit_generator"):
+    else:  # numpy's Generator
         generator.bit_generator.state = type(generator.bit_generator)().state
 
 
