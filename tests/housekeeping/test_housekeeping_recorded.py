@@ -11,6 +11,7 @@ import pytest
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.cli import app
+from sweepkit.housekeeping.show import shown_text
 from sweepkit.store.open import open_store
 
 PROGRAM = """\
@@ -102,6 +103,19 @@ def test_show_tells_a_failure_by_its_attempts_and_its_log(swept):
     assert text.rstrip().endswith("가득 찼다")
     (attempt,) = json.loads(swept("show", "s:3", "--json"))["attempts"]
     assert attempt["reason"] and attempt["duration_s"] >= 0
+
+
+def test_what_a_program_wrote_does_not_steer_the_terminal_of_show(swept):
+    run = json.loads(swept("show", "s:3", "--json"))
+    run |= {"reason": "it said \x1b[2Jnothing", "log_tail": ["\x1b[31mred", "a\tb"]}
+    text = shown_text(run)
+    assert "\x1b" not in text and r"\x1b[2Jnothing" in text and "a\tb" in text
+
+
+@pytest.mark.parametrize("history", [[1e308, -1e308], [-1.7e308, 1.7e308, 0.0], [2.0, 2.0]])
+def test_show_draws_a_curve_of_any_finite_values(swept, history):
+    run = json.loads(swept("show", "s:3", "--json")) | {"history": history}
+    assert f" in {len(history)} reports" in shown_text(run)
 
 
 @pytest.mark.parametrize("named", ["s:9", "zzz", ""])

@@ -10,8 +10,8 @@ from sweepkit.housekeeping.find import SweepPlace, find_run, opened
 from sweepkit.model.objectives import value_of
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
+from sweepkit.text.shown import bar, printable
 
-_TICKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 60
 _READ_BYTES = 64 * 1024  # of the end of a log
 
@@ -83,7 +83,7 @@ def _tail(file: Path, lines: int) -> list[str]:
 
 
 def shown_text(run: dict[str, Any]) -> str:
-    """Return it as text for a terminal."""
+    """Return it as text for a terminal, which nothing that a program wrote steers."""
     took = run["outcome"].get("duration_s")
     lines = [f"run {run['run_id']}, number {run['number']} of sweep {run['sweep']}: {run['state']}"]
     lines += [f"  {run['reason']}"] if run["reason"] else []
@@ -101,7 +101,7 @@ def shown_text(run: dict[str, Any]) -> str:
     lines += [_attempt_line(item) for item in run["attempts"]] or ["  none yet"]
     if run["log"] is not None:
         lines += ["", f"log: {relative(Path(run['log']))}", *(f"  {line}" for line in run["log_tail"])]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _exactly(value: Any) -> str:
@@ -135,6 +135,4 @@ def _sparkline(values: Sequence[float], columns: int = _COLUMNS) -> str:
     means = [sum(part) / len(part) for part in cut]
     numbers = [value for value in means if math.isfinite(value)]
     low, high = min(numbers, default=0.0), max(numbers, default=0.0)
-    span = (high - low) or 1.0
-    places = [int((value - low) / span * (len(_TICKS) - 1) + 0.5) if math.isfinite(value) else -1 for value in means]
-    return "".join(_TICKS[place] if place >= 0 else "✕" for place in places)
+    return "".join(bar(value, low, high) if math.isfinite(value) else "✕" for value in means)

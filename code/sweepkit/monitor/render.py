@@ -13,12 +13,12 @@ from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.reports.terminal import make_console
 from sweepkit.text.json_text import picked
+from sweepkit.text.shown import bar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_TICKS = "▁▂▃▄▅▆▇█"
 _MOST_OF_FRONT = 5
 _MOST_CURVE = 60
 _MOST_FAILURES = 5
@@ -193,13 +193,7 @@ def sparkline(curve: Sequence[Improvement], runs: int, columns: int) -> str:
         while newest + 1 < len(curve) and curve[newest + 1].done <= done:
             newest += 1
         values.append(curve[newest].value)
-    return "".join(_tick(value, min(values), max(values)) for value in values)
-
-
-def _tick(value: float, low: float, high: float) -> str:
-    span = high / 2 - low / 2  # halves: the difference of two floats may overflow
-    share = 0.5 if span == 0 else (value / 2 - low / 2) / span
-    return _TICKS[min(len(_TICKS) - 1, int(share * len(_TICKS)))]
+    return "".join(bar(value, min(values), max(values)) for value in values)
 
 
 # -- running runs ------------------------------------------------------------------------------------------------------
