@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 import pytest
-from launching import Bench
+from launching import Bench, wait_until
 
 from sweepkit.agents.launcher import LocalLauncher
 from sweepkit.agents.warm.shelf import Shelf
@@ -205,3 +205,32 @@ def test_what_was_worked_out_for_imports_stays_until_there_are_more():
     finally:
         sys.meta_path[:] = finders
         sys.modules.pop("colorsys_of_ours", None)
+
+
+@pytest.fixture
+def two_servers(bench, install):
+    """Return what runs on: an attempt of a server that was replaced, and one of the server that came after it."""
+    env = install("library/__init__.py", "")
+    program = bench.write("import library, time; print('on', flush=True); time.sleep(600)")
+    _, older, log = bench.submit(program, env=env)
+    assert bench.next_of(older).warm
+    wait_until(lambda: "on" in log.read_text(), "the first attempt to run")
+    replaced = bench.launcher._process
+    install("library-2.dist-info", "as an installer leaves beside it")
+    attempt, newer, _ = bench.submit(program, env=env)
+    assert bench.next_of(newer).warm and bench.launcher._process is not replaced
+    return replaced, older, attempt, newer
+
+
+def test_a_replaced_server_that_is_killed_takes_its_own_attempts_along_and_no_others(bench, two_servers):
+    replaced, older, attempt, _ = two_servers
+    replaced.kill()
+    assert bench.next_of(older).status is None
+    assert bench.launcher.signal(attempt, 0)  # it still runs
+
+
+def test_the_attempts_of_a_replaced_server_outlive_the_next_ones_death(bench, two_servers):
+    replaced, older, _, newer = two_servers
+    bench.launcher._process.kill()
+    assert bench.next_of(newer).status is None
+    assert replaced.poll() is None and older.empty()

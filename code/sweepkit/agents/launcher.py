@@ -279,6 +279,7 @@ class LocalLauncher:
         self._lock = threading.RLock()
         self._queues: dict[str, SimpleQueue[Event]] = {}
         self._pids: dict[str, tuple[int, str]] = {}  # with its start time
+        self._started_by: dict[str, int] = {}  # the generation of its server
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
         self._warmed: set[tuple[str | None, str | None]] = set()
@@ -324,8 +325,12 @@ class LocalLauncher:
                 self._handle(json.loads(line), generation)
         process.wait()
         with self._lock:
-            if generation == self._generation and not self._closed:
-                control.close()
+            if self._closed:
+                return
+            control.close()
+            self._servers.remove((control, process))
+            self._lost_attempts(generation)
+            if generation == self._generation:
                 self._lost_server()
 
     def _handle(self, message: dict[str, Any], generation: int) -> None:
@@ -351,6 +356,7 @@ class LocalLauncher:
             if event == "started":
                 self._pending.pop(attempt, None)
                 self._pids[attempt] = (int(message["pid"]), str(message["born"]))
+                self._started_by[attempt] = generation
                 queue.put(Started(pid=int(message["pid"]), warm=bool(message["warm"])))
             elif event == "halted":
                 self._notify(f"attempt {attempt} stands still: its lease could not be renewed in time")
@@ -364,6 +370,7 @@ class LocalLauncher:
     def _forget(self, attempt: str) -> None:
         self._queues.pop(attempt, None)
         self._pids.pop(attempt, None)
+        self._started_by.pop(attempt, None)
         self._pending.pop(attempt, None)
         self._exit_files.pop(attempt, None)
 
@@ -386,7 +393,7 @@ class LocalLauncher:
             self._send_start(spec)
 
     def _lost_server(self) -> None:
-        """The server died: so did its attempts (PR_SET_PDEATHSIG); clear what they left and start another one."""
+        """The server died that new attempts are sent to: start another one, unless they die again and again."""
         self._silent_ends += 1
         if self._silent_ends > _SILENT_ENDS[1]:
             self._give_up()
@@ -397,16 +404,17 @@ class LocalLauncher:
                 "starting every run in a fresh process: the fork server died again and again while it imported"
             )
         self._notify("the fork server died and is started again; its runs are tried again")
-        for attempt, queue in list(self._queues.items()):
-            if attempt in self._pids:
-                self._kill_group(attempt, signal.SIGKILL)
-                kill_leftovers(attempt)
-                ended = written_end(self._exit_files[attempt])  # it may have seen the end and not sent it any more
-                self._forget(attempt)
-                queue.put(ended or Exited(status=None))
-        self._start_server()
-        for spec in list(self._pending.values()):
-            self._send_start(spec)
+        self._replace_server()
+
+    def _lost_attempts(self, generation: int) -> None:
+        """A server is gone, and with it (PR_SET_PDEATHSIG) the attempts that it had started: clear what they left."""
+        for attempt in [attempt for attempt, server in self._started_by.items() if server == generation]:
+            self._kill_group(attempt, signal.SIGKILL)
+            kill_leftovers(attempt)
+            ended = written_end(self._exit_files[attempt])  # it may have seen the end and not sent it any more
+            queue = self._queues[attempt]
+            self._forget(attempt)
+            queue.put(ended or Exited(status=None))
 
     def _give_up(self) -> None:
         """Answer everyone who waits that nothing can be started; called with the lock held."""
@@ -415,7 +423,8 @@ class LocalLauncher:
             f"the fork server must start to run anything, but it ended {self._silent_ends} times at once, the last "
             f"with: {' / '.join(said[-4:]) or 'nothing'}; its log is {self._log}"
         )
-        for attempt, queue in list(self._queues.items()):
+        for attempt in list(self._pending):
+            queue = self._queues[attempt]
             self._forget(attempt)
             queue.put(NotStarted(reason=self._broken))
 
