@@ -4,6 +4,7 @@ An installed package is imitated by a folder named like one on PYTHONPATH.
 """
 
 import os
+import shutil
 import sys
 import textwrap
 
@@ -234,3 +235,22 @@ def test_the_attempts_of_a_replaced_server_outlive_the_next_ones_death(bench, tw
     bench.launcher._process.kill()
     assert bench.next_of(newer).status is None
     assert replaced.poll() is None and older.empty()
+
+
+def test_a_later_import_may_make_a_temporary_folder_when_the_first_runs_is_gone(bench, install):
+    install("early.py", "import tempfile\nFOLDER = tempfile.TemporaryDirectory()\n")
+    env = install("later.py", "import tempfile\nFOLDER = tempfile.TemporaryDirectory()\n")
+    source = """\
+        import importlib, sys, early
+        print("later" in sys.meta_path[0].modules)
+        importlib.import_module("la" + "ter")
+    """
+    program, ready = bench.write(source), []
+    for number in range(2):
+        folder = bench.folder / f"temporary{number}"  # each run has one of its own, which ends with it
+        folder.mkdir()
+        _, exited, out = bench.run(program, env={**env, "TMPDIR": str(folder)})
+        shutil.rmtree(folder)
+        assert exited.status == 0
+        ready.append(out)
+    assert ready == ["False\n", "True\n"]

@@ -142,6 +142,7 @@ class ImportWatch:
 
     def start(self) -> None:
         """Put the observers in the place of what they observe."""
+        tempfile.tempdir = None  # it was the first run's, which may have ended
         self._watch_environment()
         self._watch_argv()
         self._watch_imports()
