@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from sweepkit.agents.warm.preload import is_local
+from sweepkit.agents.warm.preload import inner_module, is_local
 from sweepkit.paths import CODE_DIR, INSTALLED
 
 _MOST_FILES = 400
@@ -68,12 +68,7 @@ def _find_module(name: str, path: Sequence[str]) -> importlib.machinery.ModuleSp
     found = importlib.machinery.PathFinder.find_spec(head, [*path])
     if found is None and head not in sys.modules:
         found = importlib.util.find_spec(head)  # an editable installation answers here only
-    for part in rest:
-        if found is None or not found.submodule_search_locations:
-            return None
-        # By its last name alone: a folder without __init__.py would ask for its parents, which are not imported.
-        found = importlib.machinery.PathFinder.find_spec(part, list(found.submodule_search_locations))
-    return found
+    return inner_module(found, rest)
 
 
 def read_program(program: str | Path, *, path: Sequence[str] | None = None) -> ProgramSource:

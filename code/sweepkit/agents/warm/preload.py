@@ -151,10 +151,21 @@ def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
     head, *rest = name.split(".")
     if head in sys.builtin_module_names or not head:
         return None
-    found = importlib.machinery.PathFinder.find_spec(head, path)
-    for part in rest:
-        if found is None or not found.submodule_search_locations:
+    return inner_module(importlib.machinery.PathFinder.find_spec(head, path), rest)
+
+
+def inner_module(
+    package: importlib.machinery.ModuleSpec | None, parts: list[str]
+) -> importlib.machinery.ModuleSpec | None:
+    """Return where a module of a package would be imported from, without importing its parents; None when nowhere.
+
+    Args:
+        package: The package; None for none.
+        parts: The module's name below it, part by part; [] for the package itself.
+    """
+    for part in parts:
+        if package is None or not package.submodule_search_locations:
             return None
         # By its last name alone: a folder without __init__.py would ask for its parents, which are not imported.
-        found = importlib.machinery.PathFinder.find_spec(part, list(found.submodule_search_locations))
-    return found
+        package = importlib.machinery.PathFinder.find_spec(part, list(package.submodule_search_locations))
+    return package
