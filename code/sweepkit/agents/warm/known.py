@@ -23,6 +23,7 @@ _HARMLESS_DRAWS = frozenset(
 # What they do at each fork concerns themselves alone: locks made anew, threads forgotten, generators seeded.
 _FORK_HANDLERS = frozenset(
     {"filelock", "fsspec", "grpc", "huggingface_hub", "joblib", "matplotlib", "numpy", "pyarrow", "torch", "wandb"}
+    | {"concurrent", "logging", "multiprocessing", "random", "threading"}  # Python 3.9 does not list its own modules
 )
 # They go through the whole environment for the variables that begin so.
 PREFIXES = {"fsspec.config": "FSSPEC_", "tqdm.std": "TQDM_"}

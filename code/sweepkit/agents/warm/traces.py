@@ -106,15 +106,17 @@ class Traces:
         self.look()
         if module is None:
             return
-        # A module that is loaded meanwhile has a state of its own to begin with.
-        differs = [old != new and old is not None and old != () for old, new in zip(before, self._state, strict=True)]
-        if any(differs):
-            self._changed(module, "effect" if any(differs[:-_RANDOM]) else "random")
+        if before != self._state:
+            # A module that is loaded meanwhile has a state of its own to begin with.
+            both = zip(before, self._state)  # noqa: B905 - Python 3.9 knows no `strict`
+            differs = [old != new and old is not None and old != () for old, new in both]
+            if any(differs):
+                self._changed(module, "effect" if any(differs[:-_RANDOM]) else "random")
         if filters != self._filters:
             new = [item for item in self._filters if item not in filters]
             self._did(module, functools.partial(_filter, new))
         if sizes != self._sizes:
-            for number, (start, end) in enumerate(zip(sizes, self._sizes, strict=True), start=1):
+            for number, start, end in zip((1, 2), sizes, self._sizes):  # noqa: B905
                 if text := _said(number, start, end):
                     self._did(module, functools.partial(_say, number, text))
 
