@@ -5,15 +5,12 @@ An installed package is imitated by a folder named like one on PYTHONPATH.
 
 import os
 import shutil
-import sys
 import textwrap
 
 import pytest
 from launching import Bench, wait_until
 
 from sweepkit.agents.launcher import LocalLauncher
-from sweepkit.agents.warm.shelf import Shelf
-from sweepkit.agents.warm.watch import ImportWatch
 
 
 @pytest.fixture
@@ -191,21 +188,10 @@ def test_modules_that_an_import_puts_there_itself_come_with_it(bench, install):
     assert outputs(bench, bench.write(source), env) == (["False\n7"] * 4, 4)
 
 
-def test_what_was_worked_out_for_imports_stays_until_there_are_more():
-    before, finders = dict(sys.modules), list(sys.meta_path)
-    watch = ImportWatch()
-    watch.before = frozenset(["colorsys_of_ours"])
-    shelf = Shelf(watch, before, list(sys.path), refuse=lambda wrong: None)
-    try:
-        sys.modules["colorsys_of_ours"] = type(sys)("colorsys_of_ours")
-        shelf.put()
-        shelf.prepare(["colorsys_of_ours"])
-        prepared = dict(shelf._groups)
-        shelf.put()  # as before each fork
-        assert prepared and shelf._groups == prepared
-    finally:
-        sys.meta_path[:] = finders
-        sys.modules.pop("colorsys_of_ours", None)
+def test_what_was_worked_out_for_imports_stays_from_fork_to_fork(bench, install):
+    env = install("library.py", "")
+    source = "import sys; print('library' in sys.meta_path[0]._groups); import library"
+    assert outputs(bench, bench.write(source), env) == (["True"] * 4, 4)
 
 
 @pytest.fixture

@@ -283,10 +283,10 @@ class _ForkServer:
         if imported:
             self._settle()
         self.shelf.put()
+        self.shelf.prepare(self.programs_own)
         if self.shelf.broken:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
-            self.shelf.prepare(self.programs_own)
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
             gc.collect()
             gc.freeze()
@@ -430,7 +430,6 @@ class _ForkServer:
             set_environment(request["env"])
             self.block.show(request["env"], ATTEMPT_ENV)
             wandb_hook.install()
-            known = self.shelf.names()
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
             os._exit(127)
@@ -440,14 +439,14 @@ class _ForkServer:
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
-        begin(warm, request, self.shelf, self.generators, lambda: self._say_what_was_loaded(known), ended)
+        begin(warm, request, self.shelf, self.generators, self._say_what_was_loaded, ended)
 
-    def _say_what_was_loaded(self, known: frozenset[str]) -> None:
+    def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, in their order."""
         names = [
             name
             for name, module in list(sys.modules.items())
-            if name not in known
+            if name not in self.shelf.known
             and name.partition(".")[0] != "__main__"
             and (file := getattr(module, "__file__", None))
             and not is_local(file, besides_sweepkit=True)

@@ -19,13 +19,13 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn
 
 
 def leave(
     status: int,
-    shared: Iterable[types.ModuleType],
+    shared: Collection[int],
     *,
     told: Callable[[], None] = lambda: None,
     ended: Callable[[int], None] = lambda _: None,
@@ -35,7 +35,7 @@ def leave(
 
     Args:
         status: Its exit code; 120 when standard output cannot be flushed.
-        shared: Modules that stay as they are.
+        shared: `id`s of the modules that stay as they are.
         told: Called when the exit handlers have run.
         ended: Called when nothing is left to do, with the exit code, or minus the signal's number.
         by_signal: End by this signal instead, as an interpreter does by SIGINT when nobody caught KeyboardInterrupt.
@@ -134,9 +134,8 @@ def _unraisable(error: BaseException, source: object) -> None:
         sys.__excepthook__(type(error), error.with_traceback(None), None)
 
 
-def _take_apart(shared: Iterable[types.ModuleType]) -> None:
+def _take_apart(shared: Collection[int]) -> None:
     """Clear the modules that this process loaded, last first, when nothing else holds them."""
-    kept = {id(module) for module in shared}
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     for name in ("last_type", "last_value", "last_traceback", "last_exc", "ps1", "ps2"):
         if hasattr(sys, name):
@@ -144,7 +143,7 @@ def _take_apart(shared: Iterable[types.ModuleType]) -> None:
     own = [
         (name, module)
         for name, module in list(sys.modules.items())
-        if id(module) not in kept and isinstance(module, types.ModuleType) and name not in ("sys", "builtins")
+        if id(module) not in shared and isinstance(module, types.ModuleType) and name not in ("sys", "builtins")
     ]
     names = [name for name, _ in own]
     alive = [weakref.ref(module) for _, module in own]

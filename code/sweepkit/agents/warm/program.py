@@ -57,7 +57,7 @@ class Begun(BaseException):
         self,
         call: Callable[..., object],
         arguments: tuple[Any, ...],
-        shared: list[Any],
+        shared: set[int],
         told: Callable[[], None],
         ended: Callable[[int], None],
     ) -> None:
@@ -106,10 +106,6 @@ def begin(
     """
     _renew(shelf, generators)
     _command_line(program, request["argv"])
-    shared = [
-        *shelf.modules.values(),
-        *(sys.modules[name] for name in shelf.base if name in sys.modules and name != "__main__"),
-    ]
     main = _new_main()
     call: Callable[..., object]
     arguments: tuple[Any, ...]
@@ -124,7 +120,7 @@ def begin(
             close_all_files()
             execute(request["argv"], request["env"])
     shelf.forked()
-    raise Begun(call, arguments, shared, told, ended)
+    raise Begun(call, arguments, shelf.shared, told, ended)
 
 
 def _command_line(program: dict[str, Any], argv: list[str]) -> None:
@@ -162,9 +158,6 @@ def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
         tempfile.tempdir = None  # type: ignore[attr-defined]
     with contextlib.suppress(AttributeError):
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-    for entry in list(sys.path_importer_cache):  # the server looked around for other programs too
-        if entry not in shelf.path:
-            del sys.path_importer_cache[entry]
     random.seed()
     for generator in generators:
         _reseed(generator)

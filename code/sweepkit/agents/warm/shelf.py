@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
-from sweepkit.agents.warm.watch import ImportWatch, stamp
+from sweepkit.agents.warm.watch import ImportWatch, Observed, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
@@ -40,14 +40,19 @@ class Mismatch(NamedTuple):
 
 
 class ImportGroup(NamedTuple):
-    """All modules that the import of one brings, in the order of their import, and what they rely on."""
+    """All modules that the import of one brings, in the order of their import, what they rely on and what they did.
 
-    modules: tuple[tuple[str, types.ModuleType], ...]
+    Worked out in the server: a fork that asked thousands of modules would copy a page of memory for each.
+    """
+
+    modules: dict[str, types.ModuleType]
     tops: frozenset[str]  # their top-level names
     env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
     unlike: tuple[str, str] | None  # (module, what)
+    files: tuple[tuple[str, str, tuple[int, int]], ...]  # (module, file that it read, its stamp then)
+    acts: tuple[tuple[str, Observed], ...]  # modules whose import did something
 
 
 class Shelf:
@@ -58,6 +63,11 @@ class Shelf:
         base: Names of the modules that a bare interpreter has.
         path: `sys.path` without the program's own folder.
         refuse: Called in a fork when something does not hold; it never returns.
+
+    Attributes:
+        modules: What lies ready, by name.
+        known: Names of all modules that were ever here.
+        shared: `id`s of the modules that all forks have alike.
     """
 
     def __init__(
@@ -68,6 +78,8 @@ class Shelf:
         self.path = list(path)
         self.environ: dict[str, str] = dict(os.environ)
         self.modules: dict[str, types.ModuleType] = {}
+        self.known = set(sys.modules)
+        self.shared = {id(sys.modules[name]) for name in self.base if name in sys.modules and name != "__main__"}
         self._refuse = refuse
         self._groups: dict[str, ImportGroup] = {}
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
@@ -79,16 +91,18 @@ class Shelf:
     # -- in the server ------------------------------------------------------------------------------------------------
 
     def put(self) -> None:
-        """Move every module beyond a bare interpreter's to the shelf; what is worked out stays when there is none."""
+        """Move every module beyond a bare interpreter's to the shelf.
+
+        Called before each fork: the server itself takes modules down, as `os.wait4` imports `resource`.
+        """
         beyond = [name for name in sys.modules if name not in self.base and name != "__main__"]
         moved = [name for name in beyond if not self._came_with_nobody(name)]
-        if not moved:
-            return
         for name in moved:
             self.modules[name] = sys.modules.pop(name)
-        self._groups.clear()
-        self._drop_remains()
-        self._detach()
+        if moved:
+            self.known.update(beyond)
+            self.shared.update(id(self.modules[name]) for name in moved)
+            self._detach()
 
     def _drop_remains(self) -> None:
         """Drop what an import left that failed halfway: modules of packages that are not there."""
@@ -96,6 +110,7 @@ class Shelf:
         self.broken = self.broken or any(_is_extension(self.modules[name]) for name in remains)
         for name in remains:
             del self.modules[name]
+        self.known.difference_update(remains)
 
     def _has_package(self, name: str) -> bool:
         top = name.partition(".")[0]
@@ -122,16 +137,15 @@ class Shelf:
             setattr(parent, tail, self.modules[name])
         self.modules.clear()
         self._detached.clear()
+        self._groups.clear()
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Work the groups of these imports out before the forks need them."""
-        for name in names:
-            if name in self.modules:
-                self._group(name)
-
-    def names(self) -> frozenset[str]:
-        """Return the names of all modules that are here already."""
-        return frozenset(self.modules).union(sys.modules)
+        """Drop what failed imports left, and work the groups of these imports out before the forks need them."""
+        self._drop_remains()
+        for entry in list(sys.path_importer_cache):  # a fresh process has looked at its own path only
+            if entry not in self.path:
+                del sys.path_importer_cache[entry]
+        self._groups = {name: self._make_group(name) for name in names if name in self.modules}
 
     def says(self, module: str, kind: str) -> str:
         """Return the words for why a module cannot be shared."""
@@ -189,20 +203,21 @@ class Shelf:
 
     def _hand_over(self, name: str) -> None:
         """Put a module's companions into `sys.modules` and do here what their imports did; its loader puts itself."""
-        group = self._group(name)
+        group = self._groups.get(name) or self._make_group(name)
         if self._forked and (wrong := self._what_fails(group)) is not None:
             self._refuse(wrong)
         loaded = sys.modules
         taken = self.modules
-        for other, value in group.modules:
+        due = [seen for other, seen in group.acts if other in taken]
+        for other, value in group.modules.items():
             if taken.pop(other, None) is None:
                 continue
             if other != name:
                 loaded[other] = value
             if (place := self._detached.pop(other, None)) is not None and other != name:
                 setattr(place[0], place[1], value)
-            if (seen := self.watch.of.get(other)) is not None:
-                seen.repeat()
+        for seen in due:
+            seen.repeat()
 
     def _what_fails(self, group: ImportGroup) -> Mismatch | None:
         """Return the first thing that the modules of a group rely on and that does not hold here."""
@@ -225,11 +240,9 @@ class Shelf:
 
     def _edited(self, group: ImportGroup) -> Mismatch | None:
         """Return a module that read a file which is another by now."""
-        for name, _ in group.modules:
-            seen = self.watch.of.get(name)
-            for file, then in seen.files.items() if seen is not None and name in self.modules else ():
-                if stamp(file) != then:
-                    return Mismatch("file", name, "", None, f"{name} reads {file} when it is imported")
+        for name, file, then in group.files:
+            if name in self.modules and stamp(file) != then:
+                return Mismatch("file", name, "", None, f"{name} reads {file} when it is imported")
         return None
 
     def _variable(self, module: str, variable: str, value: str | None) -> Mismatch:
@@ -240,7 +253,7 @@ class Shelf:
         now = os.environ
         for variable in {*now, *self.environ}:
             if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
-                for name, module in group.modules:
+                for name, module in group.modules.items():
                     if name in self.modules and _is_extension(module) and not _of_python(module):
                         reason = f"native libraries read {variable} when {name} loads them"
                         return Mismatch("env", name, variable, now.get(variable), reason)
@@ -255,20 +268,20 @@ class Shelf:
             if entry in known:
                 continue
             for top in self._names_in(entry) & group.tops:
-                home = _home(dict(group.modules).get(top))
+                home = _home(group.modules.get(top))
                 if home is not None and home not in sys.path[: place + 1]:
                     return Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
         missing = known.difference(sys.path)
         if missing:
-            for name, module in group.modules:
+            for name, module in group.modules.items():
                 if "." not in name and _home(module) in missing:
                     return Mismatch("path", name, "", None, f"the program took {_home(module)} from sys.path")
         return None
 
     def _replaced(self, group: ImportGroup) -> Mismatch | None:
         loaded = sys.modules
-        for name, module in group.modules:
-            if loaded.get(name, module) is not module:
+        for name in loaded.keys() & group.modules.keys():
+            if loaded[name] is not group.modules[name]:
                 return Mismatch(
                     "replaced", name, "", None, f"the program put a module of its own in the place of {name}"
                 )
@@ -304,19 +317,15 @@ class Shelf:
                     todo.append(need)
         return found
 
-    def _group(self, name: str) -> ImportGroup:
-        group = self._groups.get(name)
-        if group is None:
-            group = self._groups[name] = self._make_group(name)
-        return group
-
     def _make_group(self, name: str) -> ImportGroup:
         reach = self._reach(name)
-        modules = tuple((other, module) for other, module in self.modules.items() if other in reach)
+        modules = {other: module for other, module in self.modules.items() if other in reach}
         env: list[tuple[str, str, str | None]] = []
         prefixes: list[tuple[str, str]] = []
+        files: list[tuple[str, str, tuple[int, int]]] = []
+        acts: list[tuple[str, Observed]] = []
         cwd = unlike = None
-        for other, _ in modules:
+        for other in modules:
             seen = self.watch.of.get(other)
             if seen is None:
                 continue
@@ -328,12 +337,15 @@ class Shelf:
                     for variable, value in seen.env.items()
                     if (other, variable) not in known.ASKED_AGAIN
                 )
+            files.extend((other, file, then) for file, then in seen.files.items())
+            if seen.leaves_something():
+                acts.append((other, seen))
             if seen.cwd is not None and cwd is None:
                 cwd = (other, seen.cwd)
             if unlike is None and (what := self._unlike(other)):
                 unlike = (other, what)
-        tops = frozenset(other.partition(".")[0] for other, _ in modules)
-        return ImportGroup(modules, tops, tuple(env), tuple(prefixes), cwd, unlike)
+        tops = frozenset(other.partition(".")[0] for other in modules)
+        return ImportGroup(modules, tops, tuple(env), tuple(prefixes), cwd, unlike, tuple(files), tuple(acts))
 
     def _unlike(self, name: str) -> str:
         seen = self.watch.of.get(name)

@@ -86,6 +86,10 @@ class Observed:
             if not os.path.isabs(path):
                 self.cwd = os.path.realpath(".")
 
+    def leaves_something(self) -> bool:
+        """Return whether a process that shares the module has anything to `repeat`."""
+        return bool(self.sets or self.folders or self.handlers or self.again)
+
     def repeat(self) -> None:
         """Do in this process what the import did: variables, exit handlers, temporary folders of its own."""
         for variable, value in self.sets:
@@ -136,7 +140,10 @@ class ImportWatch:
         self._drew: Any = None
 
     def __getitem__(self, module: str) -> Observed:
-        return self.of.setdefault(module, Observed())
+        seen = self.of.get(module)
+        if seen is None:
+            seen = self.of[module] = Observed()
+        return seen
 
     # -- putting the observers in and out -----------------------------------------------------------------------------
 
