@@ -37,6 +37,13 @@ from sweepkit.agents.warm.traces import Traces
 # What is read there is the same for all processes of a host, or is Python's own.
 _SAME_FOR_ALL = tuple({"/dev/", "/etc/", "/proc/", "/sys/", "/usr/", sys.prefix, sys.base_prefix})
 
+# They import for others: what they import, they do not need themselves.
+_MACHINERY = frozenset(
+    {"importlib", "importlib._bootstrap", "importlib._bootstrap_external", "importlib.util", "runpy"}
+)
+_CREATES_COMPILED = importlib.machinery.ExtensionFileLoader.create_module.__code__
+_EXECUTES_COMPILED = importlib.machinery.ExtensionFileLoader.exec_module.__code__
+
 
 def stamp(file: str) -> tuple[int, int]:
     """Return a file's time (ns) and size (bytes); zeros when there is none."""
@@ -274,6 +281,8 @@ class ImportWatch:
         def importing(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
             module = real(name, globals, locals, fromlist, level)
             importer = globals.get("__name__") if globals else None
+            if importer in _MACHINERY:  # so it seems when a compiled module imports as it is loaded
+                importer = _executing()
             if importer is not None:
                 needs = self[importer].needs
                 absolute = _absolute(name, globals, level)
@@ -437,11 +446,14 @@ def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
 
 
 def _executing() -> str | None:
-    """Return the module whose body is being executed, innermost; None when none is."""
+    """Return the module whose body is being executed, innermost, a compiled one's too; None when none is."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and (name := _name_of(frame)) is not None:
+        code = frame.f_code
+        if code.co_name == "<module>" and (name := _name_of(frame)) is not None:
             return name
+        if code is _CREATES_COMPILED or code is _EXECUTES_COMPILED:
+            return str(frame.f_locals["self"].name)
         frame = frame.f_back
     return None
 
@@ -461,4 +473,4 @@ def _name_of(frame: types.FrameType) -> str | None:
     if frame.f_code.co_filename.startswith("<frozen importlib"):
         return None
     name = frame.f_globals.get("__name__")
-    return None if name in (None, "__main__", __name__, "importlib") or not isinstance(name, str) else name
+    return None if name in (None, "__main__", __name__) or name in _MACHINERY or not isinstance(name, str) else name
