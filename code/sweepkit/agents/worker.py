@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.agents.context import AgentContext, AttemptListener
+from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
@@ -46,6 +47,7 @@ from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 
 _KEPT_LOG_CHARS = 2_000
+_UNHEARD = "nothing hears SIGTERM\n"  # in the file that asks an attempt to save
 _AGAIN_S = 1.0  # between two tries to record what a running attempt reports while the database is away
 
 
@@ -83,6 +85,7 @@ class Execution:
         self.verdict: Decision | None = None
         self.timed_out = False
         self.interrupted = False
+        self.unheard = False  # the process could do nothing on SIGTERM: if it ends well, it ended by itself
         self.fenced = False
         self.kill_at: float | None = None
         self.began = self.submitted = time.monotonic()
@@ -161,22 +164,28 @@ class Execution:
             self.timed_out = self._end(signal.SIGTERM)
         if orders.terminates and not self.interrupted and self.process:
             if self.kill_at is None:  # one that is ended for good shall save nothing
-                self._mark_preempted()
+                self._mark_preempted(self.process)
             self.interrupted = self._end(signal.SIGTERM)
         if self.process and (orders.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
     def _end(self, number: int) -> bool:
         """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+        if self.kill_at is None and self.process:
+            self.unheard = not hears(self.process.pid, number)
         still_ran = self.context.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.context.spec.extensions.kill_delay_s
         return still_ran
 
-    def _mark_preempted(self) -> None:
-        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt."""
+    def _mark_preempted(self, process: Started) -> None:
+        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt.
+
+        Whoever judges its end when this agent is gone finds there whether the process would hear it.
+        """
+        heard = "" if hears(process.pid, signal.SIGTERM) else _UNHEARD
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.context.place.paths.preempt_file(self.attempt.attempt_id).touch()
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(heard)
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -316,7 +325,9 @@ class Execution:
         ended = self._as_it_tells(ended)
         if self.kept is None and (ended.status is None or ended.status < 0):
             return False
-        self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
+        with contextlib.suppress(FileNotFoundError):
+            heard = self.context.place.paths.preempt_file(self.attempt.attempt_id).read_text()
+            self.interrupted, self.unheard = True, heard == _UNHEARD
         self._conclude(ended)
         return True
 
@@ -407,6 +418,9 @@ class Execution:
     def _judged(self, ended: Exited, *, past: Sequence[PastFailure]) -> AttemptOutcome:
         run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
+        timed_out = self.timed_out
+        if ended.status == 0 and self.unheard:
+            interrupted = timed_out = False  # it ended by itself as it was asked to
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
             interrupted, run_status, ended = False, 0, replace(ended, status=0)
@@ -416,7 +430,7 @@ class Execution:
             status=ended.status,
             verdict=self.verdict,
             interrupted=interrupted,
-            timeout_s=self.context.spec.extensions.timeout_s if self.timed_out else None,
+            timeout_s=self.context.spec.extensions.timeout_s if timed_out else None,
             newest=self.newest,
             log_tail=tail,
             elsewhere=self.context.slots.has_other(self.slot),
