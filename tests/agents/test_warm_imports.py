@@ -4,7 +4,6 @@ An installed package is imitated by a folder named like one on PYTHONPATH.
 """
 
 import os
-import shutil
 import textwrap
 
 import pytest
