@@ -21,7 +21,7 @@ FLOORS = (
     {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
     {"sources", "monitor", "housekeeping"},
-    {"compare", "studies", "confirm", "wandb", "upkeep"},
+    {"compare", "studies", "confirm", "wandb", "upkeep", "cluster"},
     {"runner"},
     {"reports"},
     {"analysis", "agents"},

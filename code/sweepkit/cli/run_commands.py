@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from sweepkit.cli.cluster_options import add_launcher, cluster_options
 from sweepkit.cli.comparison_options import (
     COMPARE_EPILOG,
     TTEST_EPILOG,
@@ -28,6 +29,7 @@ from sweepkit.cli.options import (
     runner_command,
 )
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.cluster.options import ClusterOptions
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
 
@@ -42,12 +44,25 @@ def _add_run(parser: Parser, output_dir: Path) -> None:
     )
     add_wandb_sweep(what)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _run(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.sweep_runner import run_one
 
-    return run_one(replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given)))
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    cluster = cluster_options(parser, given)
+    return run_one(command) if cluster is None else _on_cluster(parser, command, cluster)
+
+
+def _on_cluster(parser: Parser, command: RunnerCommand, cluster: ClusterOptions) -> int:
+    """Run one sweep by agents on a cluster; argparse exits with code 2 where several are named, or W&B leads."""
+    if command.sweep is None or command.backend == "wandb":
+        parser.error("--launcher: needs one sweep's YAML, which this program leads")
+    from sweepkit.cluster.run import run_on_cluster
+    from sweepkit.runner.plan import make_plan
+
+    return run_on_cluster(command.run, make_plan(command.run, command.sweep), cluster)
 
 
 def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str | None:
@@ -66,12 +81,16 @@ def _add_parallel(parser: Parser, output_dir: Path) -> None:
     add_wandb_sweep(parser)
     add_workers(parser)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _parallel(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.parallel_sweep_runner import run_parallel
 
-    command = runner_command(parser, given)
+    command, cluster = runner_command(parser, given), cluster_options(parser, given)
+    if cluster is not None:
+        named = next(iter(given.sweeps), None) if len(given.sweeps) < 2 else None
+        return _on_cluster(parser, replace(command, sweep=_sweep(parser, named, given)), cluster)
     if len(given.sweeps) > 1:
         return run_parallel(replace(command, sweeps=tuple(given.sweeps)))
     return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
