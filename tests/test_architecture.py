@@ -95,6 +95,7 @@ PUBLIC_API = {
     "sweepkit.training.tasks.image_classification.train",
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
+    "sweepkit.cluster.keeper.main",  # started on a node, by name
 }
 
 

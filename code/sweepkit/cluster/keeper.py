@@ -14,6 +14,7 @@ and SIGUSR1 are passed on as SIGTERM: the agent releases its runs, which go on e
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ _PATIENCE_S = 5.0  # then it is passed on all the same
 _PR_SET_PDEATHSIG = 1
 
 
-class Keeper:
+class _Keeper:
     """One agent after the other, each of them a child process in a session of its own.
 
     Args:
@@ -130,8 +131,10 @@ def _say(text: str) -> None:
 def main() -> int:
     """Run the command line; return the exit code."""
     sweep, *command = sys.argv[1:]
+    if int(os.environ.get("SLURM_NNODES", "1")) > 1:  # a job's script runs on the first of its nodes
+        os.environ.setdefault("MASTER_ADDR", socket.gethostname())
     told_all = bool(os.environ.pop(TOLD_ALL_ENV, ""))
-    return Keeper(sweep, os.environ["SWEEPKIT_STORAGE"], command, told_all=told_all).run()
+    return _Keeper(sweep, os.environ["SWEEPKIT_STORAGE"], command, told_all=told_all).run()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Source: Ray 2.60, "Fault tolerance", "Named actors".
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -41,8 +42,7 @@ class RayEngine:
     def __init__(self, address: str | None = None) -> None:
         needed("ray")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-
+        ray: Any = importlib.import_module("ray")
         self._ray = ray
         try:
             ray.init(
@@ -104,10 +104,9 @@ class RayEngine:
 
     def names(self, prefix: str) -> set[str]:
         """Return the actors of our namespace."""
-        from ray.util import list_named_actors
-
+        listed = importlib.import_module("ray.util").list_named_actors
         try:
-            return {name for name in list_named_actors() if name.startswith(prefix)}
+            return {name for name in listed() if name.startswith(prefix)}
         except self._ray.exceptions.RayError as error:
             raise EngineError(f"Ray: {error}") from error
 
@@ -152,8 +151,7 @@ class _AgentActor:
     """
 
     def __init__(self, argv: tuple[str, ...], env: dict[str, str], cwd: str, log: str, gpus: int) -> None:
-        import ray
-
+        ray = importlib.import_module("ray")
         self.node = os.uname().nodename
         environ = {**os.environ, **env}
         if "OMP_NUM_THREADS" not in env:
@@ -184,11 +182,9 @@ class _AgentActor:
 
     def _end(self) -> None:
         """When the keeper has ended, so does the actor: its GPU is free, and Ray does not begin it anew."""
-        import ray
-
         self.child.wait()
         time.sleep(0.1)  # an answer of `stop` may be on its way
-        ray.kill(self.me, no_restart=True)
+        importlib.import_module("ray").kill(self.me, no_restart=True)
 
 
 def _die_with_the_parent() -> None:

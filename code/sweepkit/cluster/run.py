@@ -4,7 +4,8 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.agents.agent import Finish
@@ -12,12 +13,13 @@ from sweepkit.called import typed
 from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
 from sweepkit.cluster.fleet import Fleet, FleetView
 from sweepkit.cluster.options import ClusterOptions
+from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.environ import STORAGE_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.paths import CODE_DIR, INSTALLED, SweepPaths, slug
+from sweepkit.paths import CODE_DIR, INSTALLED, database, slug
 from sweepkit.reports.files import relative
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
@@ -30,8 +32,7 @@ from sweepkit.store.open import open_store
 _LOOK_EVERY_S = 2.0
 _TELL_EVERY_S = 60.0  # although nothing changed
 _OVER = (SweepState.FINISHED, SweepState.CANCELLED)
-INTERRUPTED = 130
-LOST = 1
+_INTERRUPTED = 130
 
 
 def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> int:
@@ -47,31 +48,42 @@ def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> in
         EngineError: The engine is not there, or refuses.
         ConflictError: The sweep is recorded as another one.
     """
-    storage = reachable(plan.storage, asked)
+    engine = _make_engine(asked, plan.output_dir)
+    storage, said = _reachable(plan, asked)
     with open_store(storage) as store:
-        opened = SweepOpener(options, plan, store, slots=()).open()
+        opened = SweepOpener(options, replace(plan, storage=storage), store, slots=()).open()
         opened.write_inputs()
-        call = _ClusterCall(opened, store, storage, asked, make_engine(asked, SweepPaths(plan.output_dir, "x").root))
-        return call.run()
+        call = _ClusterCall(opened, store, asked, engine)
+        return call.run((said, *opened.notes) if said else opened.notes)
 
 
-def reachable(storage: str, asked: ClusterOptions) -> str:
-    """Return the record's URL for agents elsewhere.
+def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
+    """Return the record's URL for agents elsewhere, and what is to be said of it; "" for nothing.
+
+    Where none is named, the project's own PostgreSQL is started on this host.
 
     Raises:
         StoreError: It is a file, and the agents may be on other hosts.
+        PostgresError: The project's own cannot be started.
     """
-    if asked.launcher != "local" and sqlite_file(storage) is not None:
+    if asked.launcher == "local" or sqlite_file(plan.storage) is None:
+        return plan.storage, ""
+    if plan.storage != database(None, plan.output_dir, {}):
         raise StoreError(
             f"--launcher {asked.launcher}: agents on several hosts need a database that all of them reach, got the "
-            f"file {storage}; `{typed('db', 'start')}` starts a PostgreSQL here and prints its --storage, or name "
+            f"file {plan.storage}; leave --storage out for a PostgreSQL of the project's own on this host, or name "
             "yours: --storage postgresql://user@host/database"
         )
-    return storage
+    server = ProjectPostgres(plan.output_dir / "postgres")
+    url = server.start()
+    said = (
+        f"the record is a PostgreSQL on this host, in {relative(server.folder)}/: while this host is down, no run is "
+    )
+    return url, said + f"claimed or ended; {typed('db', 'stop')} ends it; elsewhere, --storage '{url}' shows the sweep"
 
 
-def make_engine(asked: ClusterOptions, folder: Path) -> ClusterEngine:
-    """Return the engine that is asked for; `folder` is where that of this host remembers its agents."""
+def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
+    """Return the engine that is asked for; that of this host remembers its agents below `output_dir`."""
     if asked.launcher == "slurm":
         from sweepkit.cluster.slurm import SlurmEngine
 
@@ -82,28 +94,31 @@ def make_engine(asked: ClusterOptions, folder: Path) -> ClusterEngine:
         return RayEngine(asked.address)
     from sweepkit.cluster.processes import ProcessEngine
 
-    return ProcessEngine(folder.parent / "agents")
+    return ProcessEngine(output_dir / "agents")
 
 
 class _ClusterCall:
     """One call: a sweep that is open, and its agents."""
 
-    def __init__(
-        self, opened: OpenSweep, store: Store, storage: str, asked: ClusterOptions, engine: ClusterEngine
-    ) -> None:
+    def __init__(self, opened: OpenSweep, store: Store, asked: ClusterOptions, engine: ClusterEngine) -> None:
         self.opened, self.store, self.asked, self.engine = opened, store, asked, engine
         self.session = Session(opened)
-        self.fleet = Fleet(engine, jobs_of(opened, storage, asked))
+        self.fleet = Fleet(engine, _jobs_of(opened, asked))
         self.signals = 0
         self.told = ""
         self.told_at = 0.0
 
-    def run(self) -> int:
+    def run(self, notes: Sequence[str]) -> int:
+        """Place the agents, and watch them if that is asked for; return the exit code.
+
+        Args:
+            notes: What is said first.
+        """
+        for note in notes:
+            self._tell(note)
         self.fleet.place()
         if strangers := self.fleet.strangers():
             self._tell(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
-        for note in self.opened.notes:
-            self._tell(note)
         count = len(self.fleet.jobs)
         logs = relative(self.fleet.jobs[0].log.parent)
         self._tell(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}/")
@@ -123,7 +138,7 @@ class _ClusterCall:
             self._show(view, words)
             if len(view.lost) == len(self.fleet.jobs):
                 self._tell(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
-                return self._conclude(Finish(complete=False, reason="its agents end", given_up=True)) or LOST
+                return self._conclude(Finish(complete=False, reason="its agents end", given_up=True)) or 1
             if over:
                 return self._over()
             self._pause(_LOOK_EVERY_S)
@@ -144,7 +159,7 @@ class _ClusterCall:
                 break
             self._pause(_LOOK_EVERY_S / 4)
         self._conclude(Finish(complete=False, reason="interrupted"), hurried=True)
-        return INTERRUPTED
+        return _INTERRUPTED
 
     def _conclude(self, finish: Finish, *, hurried: bool = False) -> int:
         return self.session.conclude(finish, hurried=hurried)
@@ -189,7 +204,7 @@ class _ClusterCall:
                 signal.signal(number, handler)
 
 
-def jobs_of(opened: OpenSweep, storage: str, asked: ClusterOptions) -> list[AgentJob]:
+def _jobs_of(opened: OpenSweep, asked: ClusterOptions) -> list[AgentJob]:
     """Return the agents of a sweep: their names are the same in every call, so that none is placed twice."""
     sweep, paths = opened.sweep, opened.paths
     folder = paths.root / "agents"
@@ -202,7 +217,7 @@ def jobs_of(opened: OpenSweep, storage: str, asked: ClusterOptions) -> list[Agen
         AgentJob(
             name=f"sweepkit-{slug(sweep.name)}-{sweep.sweep_id}-{number}",
             argv=tuple(command),
-            env={STORAGE_ENV: storage},
+            env={STORAGE_ENV: opened.plan.storage},
             cwd=opened.plan.cwd,
             log=folder / f"agent-{number}.log",
             gpus=asked.gpus_per_agent,
