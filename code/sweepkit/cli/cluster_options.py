@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from typing import Any
 
 from sweepkit.cli.options import positive
 from sweepkit.cluster.options import ClusterOptions
@@ -12,31 +13,31 @@ _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?")
 _WORKERS = ("num_workers", "runs_per_worker", "gpus_per_run", "runs_per_gpu", "cpus_per_run", "stagger", "delay")
 
 
-def add_launcher(parser: argparse.ArgumentParser) -> None:
-    """Add where agents are placed."""
-    add = parser.add_argument_group("on a cluster").add_argument
-    add(
-        "--launcher",
-        choices=_LAUNCHERS,
-        help="run by agents that SLURM or Ray places, or that outlive this call on this host (docs/cluster.md)",
-    )
+def add_launcher(parser: argparse.ArgumentParser, *, shown: bool = False) -> None:
+    """Add where agents are placed; `shown` lists all of it in the help, else `sweepkit launch` is named for it."""
+    group = parser.add_argument_group("on a cluster")
+
+    def add(*words: str, **said: Any) -> None:
+        group.add_argument(*words, **said | ({} if shown else {"help": argparse.SUPPRESS}))
+
+    told = "what places the agents" if shown else "let it place agents that make the runs: sweepkit launch --help"
+    group.add_argument("--launcher", choices=_LAUNCHERS, help=told)
     add("--agents", type=positive, metavar="N", help="so many agents (default: 1)")
     add("--gpus-per-agent", type=_natural, metavar="N", help="GPUs of each agent's node (default: 0)")
-    add("--cpus-per-agent", type=positive, metavar="N", help="cores of each agent's node (default: the engine's)")
+    add("--cpus-per-agent", type=positive, metavar="N", help="cores of each agent's node (default: the cluster's)")
     add("--nodes-per-agent", type=positive, metavar="N", help="nodes of each agent: several are one slot (default: 1)")
     add("--time", type=_time, metavar="H:MM:SS", help="time of an agent, which is placed again then; as sbatch has it")
     add("--partition", metavar="NAME", help="SLURM's partition")
     add("--account", metavar="NAME", help="SLURM's account")
     add(
-        "--sbatch",
-        action="append",
-        metavar="ARG",
-        help="one more option of sbatch, as --sbatch=--qos=high; again for more",
+        "--sbatch", action="append", metavar="ARG", help="one more option of sbatch, as --sbatch=--qos=high; repeatable"
     )
     add(
-        "--ray-address", metavar="ADDRESS", help="a Ray cluster that runs (default: RAY_ADDRESS, else one of this host)"
+        "--ray-address",
+        metavar="ADDRESS",
+        help="a Ray cluster that runs (default: RAY_ADDRESS, else that of this host)",
     )
-    add("--detach", action="store_true", help="leave once the agents are placed; sweepkit watch shows them")
+    add("--detach", action="store_true", help="leave once they are placed; sweepkit watch shows the sweep")
 
 
 def cluster_options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> ClusterOptions | None:

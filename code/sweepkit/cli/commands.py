@@ -10,6 +10,7 @@ from sweepkit.cli.run_commands import (
     CANCEL,
     COMPARISON,
     CONFIRMATION,
+    LAUNCH,
     OPTIMIZE,
     PARALLEL,
     PAUSE,
@@ -25,7 +26,7 @@ from sweepkit.cli.setup_commands import DOCTOR, INIT, SCHEMA, completion
 COMMANDS: Mapping[str, CommandLine] = {
     command.name: command
     for command in (
-        *(RUN, PARALLEL, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
+        *(RUN, PARALLEL, LAUNCH, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
         *(PAUSE, RESUME, STOP, CANCEL),
         *(monitor_sweep.COMMAND, LIST, SHOW),
         *(analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),

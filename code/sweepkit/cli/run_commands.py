@@ -96,6 +96,27 @@ def _parallel(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
 
 
+def _add_launch(parser: Parser, output_dir: Path) -> None:
+    add_launcher(parser, shown=True)
+    parser.add_argument("sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML (default: ./{_USUAL})")
+    listed = {id(action) for action in parser._actions}
+    add_workers(parser)
+    add_common(parser, output_dir)
+    for action in parser._actions:
+        if id(action) not in listed and action.dest not in ("output_dir", "storage", "fresh", "retry_failed", "json"):
+            action.help = argparse.SUPPRESS
+
+
+def _launch(parser: Parser, given: argparse.Namespace) -> int:
+    if given.launcher is None:
+        parser.error("--launcher: must name what places the agents: slurm, ray or local")
+    given.wandb_sweep = None
+    cluster = cluster_options(parser, given)
+    assert cluster is not None
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    return _on_cluster(parser, command, cluster)
+
+
 def _add_agent(parser: Parser, output_dir: Path) -> None:
     parser.add_argument(
         "sweep", metavar="NAME|ENTITY/PROJECT/ID", help="a recorded sweep, or one at W&B (or the URL of its page)"
@@ -216,6 +237,20 @@ examples:
   {call} my.yaml --gpus 0,1,2,3 --gpus-per-run 2
   {call} a.yaml b.yaml c.yaml        three sweeps share the workers fairly
   {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+"""
+    + ENDS,
+)
+LAUNCH = CommandLine(
+    name="launch",
+    add=_add_launch,
+    act=_launch,
+    epilog="""\
+examples:
+  {call} my.yaml --launcher slurm --agents 4 --gpus-per-agent 2 --time 4:00:00 --partition gpu
+  {call} my.yaml --launcher ray --agents 4 --gpus-per-agent 1
+  {call} my.yaml --launcher local --detach         an agent of this host that outlives the terminal
+
+The options of sweepkit parallel hold here too, for each agent. docs/cluster.md says what survives what.
 """
     + ENDS,
 )

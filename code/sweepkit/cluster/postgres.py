@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import SweepKitError
+from sweepkit.store.open import make_database
 
 _PROGRAMS = ("initdb", "pg_ctl", "postgres")
 _PATIENCE_S = 60
@@ -70,6 +71,7 @@ class ProjectPostgres:
 
         Raises:
             PostgresError: There are no server programs, or it does not start: its log says why.
+            StoreError: It takes no connection.
         """
         if self.running():
             return self.url()
@@ -80,7 +82,7 @@ class ProjectPostgres:
         if (self.folder / "server.crt").is_file():
             options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
         self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-l", str(self.log), "-o", options, "start")
-        self._make_database()
+        make_database(self.url("127.0.0.1"), _DATABASE)
         return self.url()
 
     def stop(self) -> bool:
@@ -120,24 +122,6 @@ class ProjectPostgres:
         files = ["-out", str(self.folder / "server.crt"), "-keyout", str(self.folder / "server.key")]
         subprocess.run([*request, *files], check=True, capture_output=True, timeout=_PATIENCE_S)
         (self.folder / "server.key").chmod(0o600)
-
-    def _make_database(self) -> None:
-        """Make the database that the URL names, unless it is there."""
-        import sqlalchemy as sa
-
-        from sweepkit.store.url import parse_url, postgresql_url
-
-        url = postgresql_url(parse_url(self.url("127.0.0.1"))).set(database="postgres")
-        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-        try:
-            with engine.connect() as connection:
-                there = connection.exec_driver_sql(f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'").first()
-                if there is None:
-                    connection.exec_driver_sql(f"CREATE DATABASE {_DATABASE}")
-        except sa.exc.SQLAlchemyError as error:
-            raise PostgresError(f"{self.folder}: the server does not take a connection: {error}") from error
-        finally:
-            engine.dispose()
 
     def _port(self) -> int:
         """Return the port that it has had from the first: what is connected finds it again."""
