@@ -63,7 +63,7 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         got = f"{len(names)}: {', '.join(names[:_LONGEST_LIST])}" if names else "none"
         what = "name one of them, or give --all" if names else f"start one: {typed('run', 'my.yaml')}"
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
-    stem = wanted.removesuffix(".yaml").removesuffix(".yml")
+    stem = Path(wanted).stem if wanted.endswith((".yaml", ".yml")) else wanted
     for name in (wanted, stem):
         for sweep in sweeps:
             if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):
