@@ -23,7 +23,7 @@ from typing import Any
 from sweepkit.errors import Problem, SpecError
 
 MARKERS = ("sweepkit.toml", "pyproject.toml", ".git")
-SETTINGS = ("output_dir", "storage")
+_SETTINGS = ("output_dir", "storage")
 _OWN, _SHARED, _REPOSITORY = MARKERS
 _SQLITE = "sqlite:///"
 
@@ -48,7 +48,7 @@ def project_root(folder: Path) -> Path:
 
 
 def project_settings(folder: Path) -> Mapping[str, Setting]:
-    """Return what the project of a folder sets, by key of SETTINGS; what it leaves out is not there.
+    """Return what the project of a folder sets, by key; what it leaves out is not there.
 
     Raises:
         SpecError: A file that sets it is no TOML, or holds a key or a value that means nothing.
@@ -92,9 +92,9 @@ def _checked(file: Path, table: Any, place: str) -> dict[str, Setting]:
     problems = []
     for key, value in table.items():
         rule, hint, got = "", "", ""
-        if key not in SETTINGS:
-            near = difflib.get_close_matches(str(key).replace("-", "_"), SETTINGS, n=1)
-            rule = f"must be one of {', '.join(SETTINGS)}"
+        if key not in _SETTINGS:
+            near = difflib.get_close_matches(str(key).replace("-", "_"), _SETTINGS, n=1)
+            rule = f"must be one of {', '.join(_SETTINGS)}"
             hint = f"did you mean {near[0]!r}?" if near else "take it away"
         elif not isinstance(value, str) or not value:
             rule, got = "must be a text: a folder, a file or a URL", repr(value)
