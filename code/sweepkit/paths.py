@@ -60,8 +60,12 @@ def home_of(sweep: Path | None, cwd: Path) -> Path:
         sweep: The folder of its YAML; None without one.
         cwd: Where the command was called.
     """
-    ours = sweep is None or Path(os.path.realpath(sweep)).is_relative_to(os.path.realpath(CONFIG_DIR))
-    return cwd if sweep is None or ours else sweep
+    return cwd if sweep is None or comes_with_us(sweep) else sweep
+
+
+def comes_with_us(folder: Path) -> bool:
+    """Return whether a folder is one of our own configurations."""
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(CONFIG_DIR))
 
 
 def default_output_dir(

@@ -44,7 +44,7 @@ class Setting:
 def project_root(folder: Path) -> Path:
     """Return the folder of the project that a folder belongs to, absolute: itself when nothing above it is marked."""
     folder = Path(os.path.abspath(folder))
-    return next((above for above in (folder, *folder.parents) if _is_marked(above)), folder)
+    return next((above for above in (folder, *folder.parents) if is_project(above)), folder)
 
 
 def project_settings(folder: Path) -> Mapping[str, Setting]:
@@ -57,12 +57,13 @@ def project_settings(folder: Path) -> Mapping[str, Setting]:
     for above in (root, *root.parents):
         if found := _settings_in(above):
             return found
-        if (above / _REPOSITORY).exists() or not any(_is_marked(further) for further in above.parents):
+        if (above / _REPOSITORY).exists() or not any(is_project(further) for further in above.parents):
             break
     return {}
 
 
-def _is_marked(folder: Path) -> bool:
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is marked as a project's."""
     return any((folder / name).exists() for name in MARKERS)
 
 

@@ -98,6 +98,7 @@ class AgentContext:
         settings: How the agent works.
         surroundings: What every result file carries: versions, commit, host.
         emit: Takes what happens, for the user.
+        program_version: Tells which version of the program stands there now; "" when nobody knows.
 
     Attributes:
         orders: What running attempts obey.
@@ -121,6 +122,7 @@ class AgentContext:
         settings: AgentSettings,
         surroundings: Mapping[str, Any],
         emit: Callable[[Event], None],
+        program_version: Callable[[], str] = lambda: "",
     ) -> None:
         self.store = store
         self.sweep = sweep
@@ -130,6 +132,7 @@ class AgentContext:
         self.launcher = launcher
         self.settings = settings
         self.emit = emit
+        self.program_version = program_version
         self.host = host_name()
         self.identity = agent_identity()
         self.orders = _AgentOrders()

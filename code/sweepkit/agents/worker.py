@@ -90,11 +90,13 @@ class Execution:
         self.untold: Started | None = None  # the process, until the record knows it
         self.send_at = 0.0
         self.kept: KeptEnd | None = None
+        self.program_version = ""
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
         try:
             self._resume()
+            self.program_version = self.context.program_version()
             spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
             lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
             queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
@@ -496,6 +498,7 @@ class Execution:
             "slot": self.slot.index,
             "seed": seed_of_attempt(self.context.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
+            **({"program_version": self.program_version} if self.program_version else {}),
         }
 
     def _messages(self) -> dict[str, Any]:

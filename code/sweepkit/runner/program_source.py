@@ -91,6 +91,23 @@ def read_program(program: str | Path, *, path: Sequence[str] | None = None) -> P
     )
 
 
+def files_of_program(program: str | Path, *, path: Sequence[str] | None = None) -> list[str]:
+    """Return a program's file and the local modules that it imports, resolved and sorted; [] when it is not there.
+
+    Args:
+        program: Its file, Python or not.
+        path: As `read_program` takes it.
+    """
+    file = Path(program)
+    if not file.is_file():
+        return []
+    if file.suffix != ".py":
+        return [str(file.resolve())]
+    reader = _Reader([str(file.resolve().parent), *child_path()] if path is None else [*path])
+    reader.follow(file, package="")
+    return sorted(reader.texts)
+
+
 class _Reader:
     """Follows imports from file to file."""
 

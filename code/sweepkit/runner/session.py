@@ -14,6 +14,7 @@ from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
+from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
@@ -21,6 +22,7 @@ from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tal
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
+from sweepkit.runner.program_version import ProgramWatch
 from sweepkit.runner.sweep_report import report_at_end
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
@@ -96,6 +98,8 @@ class Session:
 
     def start(self, launcher: HostLauncher) -> Agent:
         """Return the agent, ready to work; show the sweep."""
+        program = ProgramWatch(self.plan.files, self.plan.folder, self._on_program_change)
+        self._note_version(program.version())
         context = AgentContext(
             store=self.store,
             sweep=self.sweep,
@@ -105,11 +109,26 @@ class Session:
             settings=AgentSettings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
             emit=self.on_event,
+            program_version=lambda: program.version().digest,
         )
         assert self.engine is not None, "W&B leads it"
         agent = Agent(context, self.engine)
         self.start_showing()
         return agent
+
+    def _on_program_change(self, before: ProgramVersion, now: ProgramVersion) -> None:
+        """Record a version of the program that was not there when the sweep was opened, and tell of it."""
+        self._note_version(now)
+        files = ", ".join(now.changed(before))
+        told = f"the program has changed ({files}): further runs are of its version {now.digest}"
+        self.on_event(Notice(text=told, warning=True))
+
+    def _note_version(self, version: ProgramVersion) -> None:
+        """Record a version of the program, unless it is the one with which the sweep was opened."""
+        known = versions_in(self.sweep)
+        if version.digest and (not known or known[-1].digest != version.digest):
+            with contextlib.suppress(StoreError):  # the runs that are of it have its digest all the same
+                self.store.update_sweep(self.sweep.sweep_id, meta=version.meta())
 
     def stop_showing(self) -> None:
         """Let go of the terminal and of the mirror."""
