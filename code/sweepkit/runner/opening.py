@@ -176,10 +176,11 @@ class SweepOpener:
         return f"runners of {host_name()}"
 
     def _ways(self) -> dict[str, Any]:
-        """Return the options that a second runner of a sweep on this host must have alike."""
+        """Return what a second runner of a sweep on this host must have alike, and the GPUs, which it need not."""
         return {
             "workers": len(self.slots),
             "slots": "; ".join(slot.device for slot in self.slots),
+            "gpus": sorted({gpu for slot in self.slots for gpu in slot.gpus}),
             "--cold": self.options.cold,
             "--base-config": str(self.plan.base_config) if self.plan.trains else None,
             "--output-dir": str(self.plan.output_dir),
@@ -206,8 +207,7 @@ class SweepOpener:
             return
         ways = self._ways()
         for other in self._runners(family[-1].meta):
-            theirs = other["ways"]
-            differences = [f"{key}: {theirs.get(key)} → {ways[key]}" for key in ways if theirs.get(key) != ways[key]]
+            differences = _differences(other["ways"], ways)
             if differences:
                 pid = other["agent"].split("|")[3]
                 raise ConflictError(
@@ -325,3 +325,23 @@ class SweepOpener:
             notes.append("the sweep was extended: " + "; ".join(differences))
             return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
         return sweep
+
+
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Return in which options two runners of a sweep on one host differ; who has other GPUs is a further worker."""
+    free = {"gpus"}
+    if _apart(theirs.get("gpus") or (), mine["gpus"]):
+        free |= {"workers", "slots"}
+    return [
+        f"{key}: {theirs.get(key)} → {mine[key]}" for key in mine if key not in free and theirs.get(key) != mine[key]
+    ]
+
+
+def _apart(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two sets of GPUs surely share none: an index and a UUID may be the same one.
+
+    >>> _apart(["0"], ["1", "2"]), _apart(["0"], ["0", "1"]), _apart(["0"], ["GPU-8f2a"]), _apart([], ["0"])
+    (True, False, False, False)
+    """
+    kinds = {gpu.isdigit() for gpu in (*some, *others)}
+    return bool(some) and bool(others) and len(kinds) == 1 and not set(some) & set(others)

@@ -90,7 +90,7 @@ def _is_ours(sweep: SweepRecord, known: SweepIdentity, plan: Plan) -> bool:
         return True  # its YAML names another program now: that is told as any other change of it
     there = known.yaml or known.folder
     gone = bool(there) and not os.path.exists(there)
-    project = os.path.realpath(project_root(Path(mine.folder)))
+    project = os.path.realpath(project_root(Path(mine.folder))) if mine.folder else ""
     storage = plan.storage.removeprefix("sqlite:///")
     versions = versions_in(sweep)
     return is_same(
@@ -101,7 +101,9 @@ def _is_ours(sweep: SweepRecord, known: SweepIdentity, plan: Plan) -> bool:
             same_program=gone
             and bool(versions)
             and versions[-1].digest == version_of(plan.files(), plan.folder).digest,
-            with_project="://" not in storage and os.path.realpath(storage).startswith(project + os.sep),
+            with_project=bool(project)
+            and "://" not in storage
+            and os.path.realpath(storage).startswith(project + os.sep),
             below="" if mine.folder == project else os.path.relpath(mine.folder, project),
         ),
     )
