@@ -104,6 +104,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = F
         exit_file=paths.exit_file(attempt.attempt_id),
         warm=start.warm,
         fresh=start.fresh,
+        interpreter=start.interpreter,
     )
 
 

@@ -104,6 +104,9 @@ def shown_text(run: dict[str, Any]) -> str:
     if program := run["program"]:
         changed = f"; changed since: {', '.join(program['changed'])}" if program["changed"] else ""
         lines += [f"  program version {program['version']}{changed}"]
+    if interpreter := run["outcome"].get("interpreter"):
+        packages = run["outcome"].get("package_versions") or {}
+        lines += [f"  {interpreter}: {', '.join(f'{name} {version}' for name, version in packages.items())}"]
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:

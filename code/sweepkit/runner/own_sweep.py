@@ -24,7 +24,7 @@ def settled(plan: Plan, store: Store) -> Plan:
     if mine is None:
         return plan
     newest = {sweep.family: sweep for sweep in store.sweeps()}  # the oldest come first
-    others = []
+    others: list[SweepIdentity] = []
     for family, sweep in newest.items():
         known = identity_in(sweep)
         if mine.name not in (family, known.name if known is not None else family):

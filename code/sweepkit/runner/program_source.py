@@ -27,12 +27,14 @@ class ProgramSource:
         texts: Text by file: the program's, the modules beside it, and the local modules that any of them imports.
         trees: The syntax tree of each file that the program reaches by imports, those beside it left out.
         installed: The installed packages and modules of Python that these import, by the first part of their names.
+        elsewhere: Likewise those that are not found here: the program's own interpreter may have them.
         unknown: Why more may belong to the program than was found, in words; "" when all was.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     trees: Mapping[str, ast.Module] = field(default_factory=dict)
     installed: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
     unknown: str = ""
 
     @property
@@ -87,7 +89,11 @@ def read_program(program: str | Path, *, path: Sequence[str] | None = None) -> P
     for beside in islice(besides, _MOST_FILES):
         reader.read(beside)
     return ProgramSource(
-        texts=reader.texts, trees=reader.trees, installed=frozenset(reader.installed), unknown=reader.unknown
+        texts=reader.texts,
+        trees=reader.trees,
+        installed=frozenset(reader.installed),
+        elsewhere=frozenset(reader.elsewhere),
+        unknown=reader.unknown,
     )
 
 
@@ -116,6 +122,7 @@ class _Reader:
         self.texts: dict[str, str] = {}
         self.trees: dict[str, ast.Module] = {}
         self.installed: set[str] = set()
+        self.elsewhere: set[str] = set()
         self.unknown = ""
 
     def read(self, file: Path) -> str:
@@ -150,6 +157,7 @@ class _Reader:
         top = name.partition(".")[0]
         first = _find_module(top, self.path)
         if first is None:
+            self.elsewhere.add(top)
             self.unknown = self.unknown or f"{name} is not found"
             return
         place = next(iter(first.submodule_search_locations or ()), first.origin or "built-in")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.context import AgentContext, AgentSettings
 from sweepkit.agents.launcher import HostLauncher
+from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.errors import StoreError
@@ -28,6 +29,7 @@ from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.stopping.make import make_rule
 from sweepkit.text.json_text import json_text
+from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
     from sweepkit.runner.mirroring import Mirror
@@ -107,14 +109,19 @@ class Session:
             rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
             launcher=launcher,
             settings=AgentSettings(slots=self.slots, count=self.options.count),
-            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
+            surroundings={**describe_surroundings(str(self.plan.folder)), "package_versions": {}, "sweepkit": VERSION},
             emit=self.on_event,
             program_version=lambda: program.version().digest,
+            packages=PackageVersions(self._imported, str(self.plan.cwd)),
         )
         assert self.engine is not None, "W&B leads it"
         agent = Agent(context, self.engine)
         self.start_showing()
         return agent
+
+    def _imported(self) -> frozenset[str]:
+        source = self.plan.source()
+        return source.installed | source.elsewhere
 
     def _on_program_change(self, before: ProgramVersion, now: ProgramVersion) -> None:
         """Record a version of the program that was not there when the sweep was opened, and tell of it."""
