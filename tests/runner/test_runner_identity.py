@@ -1,5 +1,6 @@
 """A sweep is its program and its folder, not its name alone: nobody is given another one's results."""
 
+import ast
 import json
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from sweeping import RUNNER, Sweeper, in_this_process
 from sweepkit.cli import app
 from sweepkit.model.identity import identity_in
 from sweepkit.model.records import SweepRecord, SweepState
-from sweepkit.runner.program_source import files_of_program
+from sweepkit.runner.program_source import _imported, _parsed_imports, files_of_program
 from sweepkit.runner.program_version import version_of
 from sweepkit.store.open import open_store
 
@@ -279,3 +280,31 @@ RECORD = {
     "metric": None,
     "goal": None,
 }
+
+
+IMPORTS = '''
+"""from here on nothing is meant, nor
+from nowhere import nothing
+"""
+import one, two.inner as three; import four
+from five import (
+    a,  # a comment with )
+    b,
+)
+from six import x, \\
+    y
+import twelve  # (a comment
+try: import seven
+except ImportError: eight = None
+if True:
+    from . import nine
+def late():
+    from ten.deep import *
+text = "import eleven"
+'''
+
+
+def test_imports_are_found_without_parsing_the_rest():
+    quick, whole = (set(_imported(tree, "p")) for tree in (_parsed_imports(IMPORTS), ast.parse(IMPORTS)))
+    assert whole <= quick
+    assert quick - whole <= {("nowhere.nothing", True)}
