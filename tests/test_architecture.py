@@ -33,6 +33,7 @@ FLOORS = (
     {"model"},
     {"files", "called"},
     {"paths", "extras"},
+    {"project"},
     {"errors", "environ", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

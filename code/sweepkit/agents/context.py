@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from sweepkit.agents.identity import agent_identity, host_name
 from sweepkit.agents.launcher import AttemptLauncher
+from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import write_result
 from sweepkit.agents.run_cache import RunCache
@@ -98,6 +99,8 @@ class AgentContext:
         settings: How the agent works.
         surroundings: What every result file carries: versions, commit, host.
         emit: Takes what happens, for the user.
+        program_version: Tells which version of the program stands there now; "" when nobody knows.
+        packages: Tells which packages the environments of its runs have; None asks for none.
 
     Attributes:
         orders: What running attempts obey.
@@ -121,6 +124,8 @@ class AgentContext:
         settings: AgentSettings,
         surroundings: Mapping[str, Any],
         emit: Callable[[Event], None],
+        program_version: Callable[[], str] = lambda: "",
+        packages: PackageVersions | None = None,
     ) -> None:
         self.store = store
         self.sweep = sweep
@@ -130,6 +135,8 @@ class AgentContext:
         self.launcher = launcher
         self.settings = settings
         self.emit = emit
+        self.program_version = program_version
+        self.packages = packages
         self.host = host_name()
         self.identity = agent_identity()
         self.orders = _AgentOrders()

@@ -18,6 +18,7 @@ from enum import StrEnum
 from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.store.base import Store
+from sweepkit.store.named import family_meant
 
 CONTROL_PERIOD_S = 0.5
 STOPPED = "stopped by --stop"
@@ -51,10 +52,12 @@ _ALLOWED = {
 def find_sweep_record(store: Store, name: str) -> SweepRecord:
     """Return the sweep that a user means by `name`: the newest of the family of that name, else the very one.
 
+    Where several projects have one of that name, that of the working directory's project is meant.
+
     Raises:
         StoreError: There is none; the message names the nearest.
     """
-    family = store.sweeps(family=name)
+    family = store.sweeps(family=family_meant(store.sweeps(), name))
     found = family[-1] if family else store.sweep(name)
     if found is not None:
         return found

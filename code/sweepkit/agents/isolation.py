@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PORTS_OF_SLOT = 16
@@ -63,7 +63,7 @@ def _listened_on() -> set[int]:
 
 
 def isolating_environment(
-    attempt_id: str, slot_index: int, *, cache: Path, inherited: Mapping[str, str]
+    attempt_id: str, slot_index: int, *, cache: Path, inherited: Mapping[str, str], gpus: Sequence[str] = ()
 ) -> dict[str, str]:
     """Make an attempt's temporary folder and return its variables; see the table of this module.
 
@@ -73,10 +73,11 @@ def isolating_environment(
         cache: The sweep's cache folder.
         inherited: The environment of the agent; what it sets of these goes before, except TMPDIR, which says where the
             folder is made.
+        gpus: Those of the slot: agents of one host that have a GPU each all count their slots from 0.
     """
     folder = temp_dir(attempt_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    compiled = cache / "compiled" / f"slot{slot_index}"
+    compiled = cache / "compiled" / "-".join([f"slot{slot_index}", *gpus])
     variables = {
         "TORCHINDUCTOR_CACHE_DIR": str(compiled / "inductor"),
         "TRITON_CACHE_DIR": str(compiled / "triton"),

@@ -68,6 +68,7 @@ class AttemptSpec:
         warm: How to run it in a fork, or None for a fresh process.
         lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
         fresh: Why it must be a fresh process, in words; told once.
+        interpreter: The Python that runs it, absolute; "" when it is none or nobody knows.
     """
 
     attempt_id: str
@@ -79,6 +80,7 @@ class AttemptSpec:
     warm: WarmProgram | None = None
     lease_end: float | None = None
     fresh: str = ""
+    interpreter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

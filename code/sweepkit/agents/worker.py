@@ -93,12 +93,16 @@ class Execution:
         self.untold: Started | None = None  # the process, until the record knows it
         self.send_at = 0.0
         self.kept: KeptEnd | None = None
+        self.program_version = ""
+        self.interpreter = ""
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
         try:
             self._resume()
+            self.program_version = self.context.program_version()
             spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
+            self._ask_environment(spec.interpreter)
             lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
             queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
             ended = self._until_exit(queue)
@@ -109,6 +113,12 @@ class Execution:
             kill_leftovers(self.attempt.attempt_id)
             return
         self._conclude(self._as_it_tells(ended))
+
+    def _ask_environment(self, interpreter: str) -> None:
+        """Have the interpreter that runs the attempt say what its environment has, while the attempt runs."""
+        if interpreter and self.context.packages is not None:
+            self.interpreter = interpreter
+            self.context.packages.ask(interpreter)
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
@@ -510,7 +520,15 @@ class Execution:
             "slot": self.slot.index,
             "seed": seed_of_attempt(self.context.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
+            **({"program_version": self.program_version} if self.program_version else {}),
+            **self._environment(),
         }
+
+    def _environment(self) -> dict[str, Any]:
+        """Return which interpreter ran the attempt, and which packages of its environment the program imports."""
+        if not self.interpreter or self.context.packages is None:
+            return {}
+        return {"interpreter": self.interpreter, "package_versions": dict(self.context.packages.of(self.interpreter))}
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
+from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
 
@@ -31,7 +32,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
         table: The sweep.
         confirmed: Its best were run again with fresh seeds, and what those say is shown as well.
     """
-    lines = [counted(table)]
+    lines = [counted(table), *filter(None, [versions_of(table)])]
     metric = table.metric
     if metric is None:
         return [*lines, "The sweep names no metric: its runs are not ranked."]
@@ -53,6 +54,11 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
             "new data and with another seed until it is confirmed."
         )
     return lines
+
+
+def versions_of(table: RunTable) -> str:
+    """Return which runs are of which version of the program; "" while all are of one."""
+    return versions_sentence([(row.number, row.facts) for row in table.rows])
 
 
 def counted(table: RunTable) -> str:

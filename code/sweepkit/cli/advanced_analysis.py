@@ -44,7 +44,7 @@ class _FiguresOptions:
     output: Path | None
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"

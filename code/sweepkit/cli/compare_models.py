@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.comparison_options import ComparisonCommand, parse_compare
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import default_output_dir, slug
+from sweepkit.paths import slug
 
 if TYPE_CHECKING:
     from sweepkit.analysis.trained import Trained
@@ -20,7 +20,7 @@ _SEEDS = (42, 123, 456)
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return compare(parse_compare(argv, output_dir=default_output_dir()))
+    return compare(parse_compare(argv, output_dir=None))
 
 
 def compare(command: ComparisonCommand) -> int:

@@ -75,14 +75,14 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
     add("--paired", action="store_true", help="pair by seed: only where a seed means the same to both")
 
 
-def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> ComparisonCommand:
+def parse_compare(argv: Sequence[str] | None, *, output_dir: Path | None) -> ComparisonCommand:
     """Return what `compare_models.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("compare_models.py", SUMMARIES["compare"], COMPARE_EPILOG)
     add_compare(parser, output_dir)
     return comparison_command(parser, parser.parse_args(argv))
 
 
-def add_compare(parser: Parser, output_dir: Path) -> None:
+def add_compare(parser: Parser, output_dir: Path | None) -> None:
     """Add which models are compared, and how."""
     add = parser.add_argument
     add(
@@ -158,14 +158,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
 
 
-def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
+def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path | None) -> TTestOptions:
     """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("seed_ttest.py", SUMMARIES["ttest"], TTEST_EPILOG)
     add_ttest(parser, output_dir)
     return ttest_options(parser, parser.parse_args(argv))
 
 
-def add_ttest(parser: Parser, output_dir: Path) -> None:
+def add_ttest(parser: Parser, output_dir: Path | None) -> None:
     """Add which groups are tested, and how."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(

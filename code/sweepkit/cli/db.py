@@ -39,7 +39,7 @@ _ACTIONS = {
 _SERVER = ("start", "stop", "status")
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     actions = "; ".join(f"{name}: {what}" for name, what in _ACTIONS.items())
     parser.add_argument("action", choices=list(_ACTIONS), metavar="ACTION", help=actions)
     add_places(parser, output_dir)

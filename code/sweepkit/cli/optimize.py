@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.optimize_options import parse
-from sweepkit.paths import default_output_dir
 from sweepkit.studies.options import StudyOptions
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return optimize(parse(argv, output_dir=default_output_dir()))
+    return optimize(parse(argv, output_dir=None))
 
 
 def optimize(options: StudyOptions) -> int:

@@ -42,7 +42,7 @@ def _jobs(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, or -1 for all, got {text!r}") from None
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
+def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> StudyOptions:
     """Return the options of `optimize.py`; argparse exits with code 2 on a wrong one.
 
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
@@ -53,7 +53,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
     return StudyOptions(**vars(parser.parse_args(argv)))
 
 
-def add_optimize(parser: Parser, output_dir: Path) -> None:
+def add_optimize(parser: Parser, output_dir: Path | None) -> None:
     """Add what is searched, where and how."""
     _add_study(parser)
     _add_machine(parser, output_dir)
@@ -83,7 +83,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     begin.add_argument("--fresh", action="store_true", help="start anew under a new name; what there is stays")
 
 
-def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     group = parser.add_argument_group("where and how")
     add_places(group, output_dir)
     add = group.add_argument

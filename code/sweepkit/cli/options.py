@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sweepkit.cli.parsing import make_parser
+from sweepkit.cli.parsing import OutputFolder, make_parser
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
@@ -155,7 +155,7 @@ def gpu_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
     """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run a W&B sweep on this machine: no account, no network."
     parser = make_parser("sweep_runner.py", description, _EPILOG + _ENDS)
@@ -173,7 +173,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
 
 
-def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
     """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
     parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + _ENDS)
@@ -289,7 +289,7 @@ def _confirm(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conf
     return ConfirmOptions(sweep=given.confirm, **{**asked, "holdout": tuple(given.holdout or ())})
 
 
-def add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def add_common(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     """Add what both runners take."""
     _add_search(parser)
     add_calls(parser, output_dir)
@@ -315,7 +315,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add("--retry-failed", action="store_true", help="run the failed runs again, too")
 
 
-def add_calls(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def add_calls(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     """Add what any call that makes runs takes."""
     add = parser.add_argument
     add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
@@ -348,10 +348,15 @@ def add_wandb_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_places(parser: "argparse._ActionsContainer", output_dir: Path) -> None:
+def add_places(parser: "argparse._ActionsContainer", output_dir: Path | None) -> None:
     """Add where results and the database are."""
     parser.add_argument(
-        "--output-dir", type=Path, default=output_dir, metavar="DIR", help="where results are (default: outputs/)"
+        "--output-dir",
+        type=Path,
+        action=OutputFolder,
+        default=output_dir,
+        metavar="DIR",
+        help="where results are (default: outputs/ of the project)",
     )
     parser.add_argument(
         "--storage",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse_parallel
 from sweepkit.errors import ConflictError
-from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return run_parallel(parse_parallel(argv, output_dir=default_output_dir()))
+    return run_parallel(parse_parallel(argv, output_dir=None))
 
 
 def run_parallel(command: RunnerCommand) -> int:

@@ -55,7 +55,7 @@ class _ImportanceOptions:
     json: bool
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     how = parser.add_argument_group("how")
     how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")

@@ -37,7 +37,7 @@ _USUAL = "sweep.yaml"
 _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
 
 
-def _add_run(parser: Parser, output_dir: Path) -> None:
+def _add_run(parser: Parser, output_dir: Path | None) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML, or one that comes with us (default: ./{_USUAL})"
@@ -74,7 +74,7 @@ def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str 
     return _USUAL
 
 
-def _add_parallel(parser: Parser, output_dir: Path) -> None:
+def _add_parallel(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument(
         "sweeps", nargs="*", metavar="NAME|FILE", help=f"sweep YAMLs; several share the workers (default: ./{_USUAL})"
     )
@@ -96,7 +96,7 @@ def _parallel(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
 
 
-def _add_launch(parser: Parser, output_dir: Path) -> None:
+def _add_launch(parser: Parser, output_dir: Path | None) -> None:
     add_launcher(parser, shown=True)
     parser.add_argument("sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML (default: ./{_USUAL})")
     listed = {id(action) for action in parser._actions}
@@ -117,7 +117,7 @@ def _launch(parser: Parser, given: argparse.Namespace) -> int:
     return _on_cluster(parser, command, cluster)
 
 
-def _add_agent(parser: Parser, output_dir: Path) -> None:
+def _add_agent(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument(
         "sweep", metavar="NAME|ENTITY/PROJECT/ID", help="a recorded sweep, or one at W&B (or the URL of its page)"
     )
@@ -134,7 +134,7 @@ def _agent(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(replace(command, join=given.sweep))
 
 
-def _add_retry(parser: Parser, output_dir: Path) -> None:
+def _add_retry(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweep", metavar="NAME|FILE", help="a recorded sweep, or its YAML")
     add_workers(parser)
     add_calls(parser, output_dir)
@@ -162,7 +162,7 @@ def _is_file(sweep: str) -> bool:
     return True
 
 
-def _add_confirm(parser: Parser, output_dir: Path) -> None:
+def _add_confirm(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("confirm", metavar="NAME", help="a recorded sweep")
     add_confirm(parser.add_argument_group("the race"))
     add_workers(parser)
@@ -180,7 +180,7 @@ def _confirm(parser: Parser, given: argparse.Namespace) -> int:
 def _control(word: str, *, wait: bool = False) -> CommandLine:
     """Return the command that asks something of a recorded sweep; `wait` gives it an option to wait for W&B."""
 
-    def add(parser: Parser, output_dir: Path) -> None:
+    def add(parser: Parser, output_dir: Path | None) -> None:
         parser.add_argument("sweep", metavar="NAME", help="a recorded sweep")
         add_places(parser, output_dir)
         if wait:

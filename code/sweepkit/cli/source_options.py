@@ -9,7 +9,7 @@ from sweepkit.sources.options import SourceOptions
 _GOALS = ("maximize", "minimize")
 
 
-def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
+def add_source_options(parser: ArgumentParser, *, output_dir: Path | None) -> None:
     """Add the options that say which runs are meant."""
     group = parser.add_argument_group("which runs")
     group.add_argument(

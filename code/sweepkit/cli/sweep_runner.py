@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sweepkit.called import typed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse
-from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return run_one(parse(argv, output_dir=default_output_dir()))
+    return run_one(parse(argv, output_dir=None))
 
 
 def run_one(command: RunnerCommand) -> int:

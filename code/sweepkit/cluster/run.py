@@ -19,10 +19,11 @@ from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.paths import CODE_DIR, INSTALLED, database, slug
+from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
 from sweepkit.reports.files import relative
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.session import Session
 from sweepkit.store.backup import sqlite_file
@@ -51,7 +52,7 @@ def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> in
     engine = _make_engine(asked, plan.output_dir)
     storage, said = _reachable(plan, asked)
     with open_store(storage) as store:
-        opened = SweepOpener(options, replace(plan, storage=storage), store, slots=()).open()
+        opened = SweepOpener(options, settled(replace(plan, storage=storage), store), store, slots=()).open()
         opened.write_inputs()
         call = _ClusterCall(opened, store, asked, engine)
         return call.run((said, *opened.notes) if said else opened.notes)
@@ -68,7 +69,7 @@ def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
     """
     if asked.launcher == "local" or sqlite_file(plan.storage) is None:
         return plan.storage, ""
-    if plan.storage != database(None, plan.output_dir, {}):
+    if plan.storage != str(plan.output_dir / STORE_NAME):
         raise StoreError(
             f"--launcher {asked.launcher}: agents on several hosts need a database that all of them reach, got the "
             f"file {plan.storage}; leave --storage out for a PostgreSQL of the project's own on this host, or name "

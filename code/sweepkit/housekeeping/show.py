@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sweepkit.analysis.program_versions import VERSION
 from sweepkit.housekeeping.find import SweepPlace, find_run, opened
+from sweepkit.model.identity import versions_in
 from sweepkit.model.objectives import value_of
+from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
 from sweepkit.text.shown import bar, printable
@@ -48,6 +51,7 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "outcome": dict(run.outcome),
+        "program": _program(found.sweep, run),
         "attempts": [
             {
                 "attempt_id": attempt.attempt_id,
@@ -64,6 +68,15 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "log": None if log is None else str(log),
         "log_tail": [] if log is None else _tail(log, lines),
     }
+
+
+def _program(sweep: SweepRecord, run: RunRecord) -> dict[str, Any] | None:
+    """Return the version of the program that a run is of, and what has changed since; None when nobody knows."""
+    digest, versions = run.outcome.get(VERSION), versions_in(sweep)
+    mine = next((version for version in versions if version.digest == digest), None)
+    if mine is None:
+        return None if digest is None else {"version": digest, "changed": []}
+    return {"version": digest, "changed": versions[-1].changed(mine)}
 
 
 def _lasted(began: float, ended: float | None) -> float | None:
@@ -88,6 +101,12 @@ def shown_text(run: dict[str, Any]) -> str:
     lines = [f"run {run['run_id']}, number {run['number']} of sweep {run['sweep']}: {run['state']}"]
     lines += [f"  {run['reason']}"] if run["reason"] else []
     lines += [f"  took {took:.1f} s"] if took is not None else []
+    if program := run["program"]:
+        changed = f"; changed since: {', '.join(program['changed'])}" if program["changed"] else ""
+        lines += [f"  program version {program['version']}{changed}"]
+    if interpreter := run["outcome"].get("interpreter"):
+        packages = run["outcome"].get("package_versions") or {}
+        lines += [f"  {interpreter}: {', '.join(f'{name} {version}' for name, version in packages.items())}"]
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:

@@ -8,7 +8,7 @@ from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.lead import Lead
 from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
 from sweepkit.analysis.ranking import front_of
-from sweepkit.analysis.summary import counted, reasons, saved
+from sweepkit.analysis.summary import counted, reasons, saved, versions_of
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.called import typed
 from sweepkit.model.configurations import Configuration
@@ -42,7 +42,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
         lines.append(_drawn(result_table(table, limit=limit), width))
         if limit is not None and len(table.rows) > limit:
             lines.append(f"… and {len(table.rows) - limit} more; --limit 0 shows all")
-    lines += ["", *_conclusion(source, found), *filter(None, [saved(table)])]
+    lines += ["", *_conclusion(source, found), *filter(None, [saved(table), versions_of(table)])]
     for group in reasons(table, ENDED_BADLY):
         lines.append(f"{len(group.rows)} without a value: {group.reason}")
     return "\n".join(lines)

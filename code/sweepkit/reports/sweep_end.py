@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.model.configurations import Configuration
@@ -90,6 +91,8 @@ def show_end(end: SweepEnd) -> None:
     if left:
         console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
     if notice := seed_notice(end.spec, end.runs):
+        console.print(f"warning: {notice}", style="yellow", markup=False)
+    if notice := versions_sentence([(run.number, run.outcome) for run in end.runs]):
         console.print(f"warning: {notice}", style="yellow", markup=False)
     console.print()
     for line in _best_lines(end):

@@ -20,6 +20,7 @@ from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.prior import prior_views
 from sweepkit.runner.session import Session, open_session
@@ -82,6 +83,7 @@ class Call:
         check_proc()
         self.storage = plans[0].storage
         self.store = open_store(self.storage)
+        plans = [settled(plan, self.store) for plan in plans]
         self.slots = slots
         self.schedule = schedule or StartSchedule()
         self.notes = list(notes)

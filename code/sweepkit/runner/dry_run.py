@@ -14,6 +14,7 @@ from sweepkit.agents.warm_command import CommandStart, command_start
 from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan
 from sweepkit.search.make import make_engine
 from sweepkit.sweep_config.command import build_command, optional_names
@@ -134,7 +135,7 @@ def _measured_mean_s(plan: Plan) -> float | None:
         return None
     store = open_store(plan.storage)
     try:
-        family = store.sweeps(family=plan.spec.name)
+        family = store.sweeps(family=settled(plan, store).spec.name)
         if not family:
             return None
         durations = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths, database
+from sweepkit.store.named import family_meant
 
 if TYPE_CHECKING:
     from sweepkit.model.records import SweepRecord
@@ -63,7 +64,11 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         got = f"{len(names)}: {', '.join(names[:_LONGEST_LIST])}" if names else "none"
         what = "name one of them, or give --all" if names else f"start one: {typed('run', 'my.yaml')}"
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
-    stem = wanted.removesuffix(".yaml").removesuffix(".yml")
+    is_file = wanted.endswith((".yaml", ".yml"))
+    stem = Path(wanted).stem if is_file else wanted
+    family = family_meant(sweeps, stem, Path(wanted).absolute().parent if is_file else None)
+    if family != stem:
+        return next(sweep for sweep in reversed(sweeps) if sweep.family == family)
     for name in (wanted, stem):
         for sweep in sweeps:
             if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):

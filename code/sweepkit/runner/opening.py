@@ -2,21 +2,25 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
+from sweepkit.analysis.program_versions import VERSION
 from sweepkit.called import typed
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
+from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.records import SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import is_ours
 from sweepkit.runner.plan import Plan
+from sweepkit.runner.program_version import version_of
 from sweepkit.store.base import Store
 from sweepkit.sweep_config.change import compare
 from sweepkit.sweep_config.read import read_sweep_text
@@ -97,9 +101,26 @@ class SweepOpener:
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
         sampler = self._sampler(sweep)
-        meta = {**self.plan.meta(sampler), self._runners_key(): self._runners(sweep.meta)}
+        version = version_of(self.plan.files(), self.plan.folder)
+        self._tell_of_change(sweep, version, notes)
+        seen = version.meta() if version.digest else {}
+        meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
+
+    def _tell_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
+        """Tell when the program is another one than that of runs which the sweep has."""
+        known = versions_in(sweep)
+        if not known or known[-1].digest == version.digest:
+            return
+        runs = [run for run in self.store.runs(sweep.sweep_id) if run.state.done]
+        older = sum(run.outcome.get(VERSION, version.digest) != version.digest for run in runs)
+        if older:
+            files = ", ".join(version.changed(known[-1]))
+            notes.append(
+                f"the program has changed since ({files}): {older} of {len(runs)} runs are of earlier versions, as "
+                "program_version in runs.csv marks them; --fresh starts anew"
+            )
 
     def take_up(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> OpenSweep:
         """Return a recorded sweep as one to work on; make its files' folder.
@@ -155,10 +176,11 @@ class SweepOpener:
         return f"runners of {host_name()}"
 
     def _ways(self) -> dict[str, Any]:
-        """Return the options that a second runner of a sweep on this host must have alike."""
+        """Return what a second runner of a sweep on this host must have alike, and the GPUs, which it need not."""
         return {
             "workers": len(self.slots),
             "slots": "; ".join(slot.device for slot in self.slots),
+            "gpus": sorted({gpu for slot in self.slots for gpu in slot.gpus}),
             "--cold": self.options.cold,
             "--base-config": str(self.plan.base_config) if self.plan.trains else None,
             "--output-dir": str(self.plan.output_dir),
@@ -185,8 +207,7 @@ class SweepOpener:
             return
         ways = self._ways()
         for other in self._runners(family[-1].meta):
-            theirs = other["ways"]
-            differences = [f"{key}: {theirs.get(key)} → {ways[key]}" for key in ways if theirs.get(key) != ways[key]]
+            differences = _differences(other["ways"], ways)
             if differences:
                 pid = other["agent"].split("|")[3]
                 raise ConflictError(
@@ -218,7 +239,7 @@ class SweepOpener:
         generation, name = self._free_name(family)
         self._refuse_unrecorded(name)
         metric = self.spec.metric
-        sweep, _ = self.store.create_sweep(
+        sweep, made = self.store.create_sweep(
             name,
             text=self.spec.text,
             seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
@@ -228,6 +249,8 @@ class SweepOpener:
             generation=generation,
             meta={**self.plan.meta(self.options.sampler), **({"wandb": {}} if self.leader.at_wandb else {})},
         )
+        if not made and not is_ours(sweep, self.plan):
+            raise ConflictError(f"sweep {name}: another project has begun one of that name just now; start this again")
         return sweep
 
     def _free_name(self, family: list[SweepRecord]) -> tuple[int, str]:
@@ -275,7 +298,7 @@ class SweepOpener:
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
         )
-        change = compare(recorded, self.spec)
+        change = compare(replace(recorded, name=self.spec.name), self.spec)  # whose it is has been settled
         differences = list(change.lines)
         for option, now, before in (
             ("--seed", self.options.seed, sweep.seed),
@@ -302,3 +325,23 @@ class SweepOpener:
             notes.append("the sweep was extended: " + "; ".join(differences))
             return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
         return sweep
+
+
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Return in which options two runners of a sweep on one host differ; who has other GPUs is a further worker."""
+    free = {"gpus"}
+    if _apart(theirs.get("gpus") or (), mine["gpus"]):
+        free |= {"workers", "slots"}
+    return [
+        f"{key}: {theirs.get(key)} → {mine[key]}" for key in mine if key not in free and theirs.get(key) != mine[key]
+    ]
+
+
+def _apart(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two sets of GPUs surely share none: an index and a UUID may be the same one.
+
+    >>> _apart(["0"], ["1", "2"]), _apart(["0"], ["0", "1"]), _apart(["0"], ["GPU-8f2a"]), _apart([], ["0"])
+    (True, False, False, False)
+    """
+    kinds = {gpu.isdigit() for gpu in (*some, *others)}
+    return bool(some) and bool(others) and len(kinds) == 1 and not set(some) & set(others)

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
+from sweepkit.model.identity import SweepIdentity
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, database, find_config
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, comes_with_us, database, find_config
+from sweepkit.project import is_project, project_root
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.program_source import ProgramSource, child_path, module_file, read_program
+from sweepkit.runner.program_source import ProgramSource, child_path, files_of_program, module_file, read_program
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -41,6 +44,7 @@ class Plan:
         cwd: Working directory of the attempts.
         joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
         function: The search space function of a sweep that names one (`sweepkit.search_space`).
+        identity: Whose sweep it is; None where its name alone says so, for that comes from the record.
     """
 
     spec: SweepSpec
@@ -52,6 +56,21 @@ class Plan:
     cwd: Path
     joins: SweepRecord | None = None
     function: "SpaceFunction | None" = None
+    identity: SweepIdentity | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Return where the program lies; the working directory of one that is found from there."""
+        return Path(self.program).parent if os.path.isabs(self.program) else self.cwd
+
+    def files(self) -> list[str]:
+        """Return the program's files and those of its local modules; what the command names when there is none."""
+        if names_module(self.spec.command):
+            path = [str(self.cwd), *child_path()]
+            file = module_file(self.program, path=path)
+            return [] if file is None else files_of_program(file, path=path)
+        named = [self.program] if self.program else [word for word in self.spec.command if not word.startswith("$")]
+        return sorted({file for word in named for file in files_of_program(Path(self.cwd, word))})
 
     def source(self) -> ProgramSource:
         """Return the source of the program and of the local modules that it imports; empty when it is not Python."""
@@ -73,6 +92,7 @@ class Plan:
             "code_dir": str(PROGRAM_DIR),
             "base_config": str(self.base_config) if self.trains else None,
             "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
+            **({} if self.identity is None else {"identity": self.identity.plain()}),
         }
 
 
@@ -147,6 +167,26 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         storage=storage_of(options),
         cwd=cwd,
         function=function,
+        identity=_identity(spec, program, cwd),
+    )
+
+
+def _identity(spec: SweepSpec, program: str, cwd: Path) -> SweepIdentity:
+    """Return whose sweep it is; our own programs are the same ones in every checkout and installation."""
+    own = bool(spec.directory) and not comes_with_us(Path(spec.directory))
+    root = project_root(cwd)
+    folder = spec.directory if own else str(root) if is_project(root) else ""
+    if program and os.path.realpath(program).startswith(os.path.realpath(PROGRAM_DIR) + os.sep):
+        program = f"sweepkit:{Path(program).name}"
+    elif program and not names_module(spec.command):
+        program = os.path.realpath(program)
+    file = cwd / spec.source
+    return SweepIdentity(
+        name=spec.name,
+        folder=folder and os.path.realpath(folder),
+        yaml=os.path.realpath(file) if own and file.is_file() else "",
+        program=program,
+        host=host_name(),
     )
 
 
@@ -166,6 +206,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
     )
     program = str(meta.get("program") or "")
+    spec = replace(spec, name=record.family)  # it is recorded under a name of its own where another project had this
     theirs = meta.get("code_dir")
     if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
         program = str(PROGRAM_DIR / Path(program).relative_to(theirs))

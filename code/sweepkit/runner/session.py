@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.context import AgentContext, AgentSettings
 from sweepkit.agents.launcher import HostLauncher
+from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
+from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
@@ -21,11 +23,13 @@ from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tal
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
+from sweepkit.runner.program_version import ProgramWatch
 from sweepkit.runner.sweep_report import report_at_end
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.stopping.make import make_rule
 from sweepkit.text.json_text import json_text
+from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
     from sweepkit.runner.mirroring import Mirror
@@ -96,6 +100,8 @@ class Session:
 
     def start(self, launcher: HostLauncher) -> Agent:
         """Return the agent, ready to work; show the sweep."""
+        program = ProgramWatch(self.plan.files, self.plan.folder, self._on_program_change)
+        self._note_version(program.version())
         context = AgentContext(
             store=self.store,
             sweep=self.sweep,
@@ -103,13 +109,33 @@ class Session:
             rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
             launcher=launcher,
             settings=AgentSettings(slots=self.slots, count=self.options.count),
-            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
+            surroundings={**describe_surroundings(str(self.plan.folder)), "package_versions": {}, "sweepkit": VERSION},
             emit=self.on_event,
+            program_version=lambda: program.version().digest,
+            packages=PackageVersions(self._imported, str(self.plan.cwd)),
         )
         assert self.engine is not None, "W&B leads it"
         agent = Agent(context, self.engine)
         self.start_showing()
         return agent
+
+    def _imported(self) -> frozenset[str]:
+        source = self.plan.source()
+        return source.installed | source.elsewhere
+
+    def _on_program_change(self, before: ProgramVersion, now: ProgramVersion) -> None:
+        """Record a version of the program that was not there when the sweep was opened, and tell of it."""
+        self._note_version(now)
+        files = ", ".join(now.changed(before))
+        told = f"the program has changed ({files}): further runs are of its version {now.digest}"
+        self.on_event(Notice(text=told, warning=True))
+
+    def _note_version(self, version: ProgramVersion) -> None:
+        """Record a version of the program, unless it is the one with which the sweep was opened."""
+        known = versions_in(self.sweep)
+        if version.digest and (not known or known[-1].digest != version.digest):
+            with contextlib.suppress(StoreError):  # the runs that are of it have its digest all the same
+                self.store.update_sweep(self.sweep.sweep_id, meta=version.meta())
 
     def stop_showing(self) -> None:
         """Let go of the terminal and of the mirror."""

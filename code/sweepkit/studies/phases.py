@@ -24,6 +24,7 @@ from sweepkit.reports.files import relative
 from sweepkit.reports.table import short
 from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.own_sweep import settled, sweeps_of
 from sweepkit.runner.plan import Plan, make_plan, storage_of
 from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
 from sweepkit.studies.phase_results import (
@@ -114,6 +115,7 @@ class _Search:
         plans = [make_plan(options, str(file)) for file in files]
         self._show_begin(index, lines)
         with open_store(storage_of(self.options)) as store:
+            plans = [settled(plan, store) for plan in plans]
             again = all(self._is_done(store, plan, before) for plan in plans)
             had = 0 if fresh else self._count(store, plans)
         code = 0 if again else self._run(options, [self._timed(plan) for plan in plans])
@@ -224,7 +226,7 @@ class _Search:
 
     def _recorded(self, store: "Store", name: str, before: Sequence[PhaseResult]) -> SweepRecord | None:
         """Return the sweep of a phase when it is recorded and was made from the phase before; None to make it anew."""
-        family = store.sweeps(family=name)
+        family = sweeps_of(store, name, self.folder)
         if not family or self.options.fresh:
             return None
         description = read_sweep_text(family[-1].text).description or ""
@@ -233,7 +235,7 @@ class _Search:
 
     def _is_of_another_search(self, store: "Store", name: str, before: Sequence[PhaseResult]) -> bool:
         """Return whether there is a sweep of the name that this search does not go on with."""
-        return bool(store.sweeps(family=name)) and self._recorded(store, name, before) is None
+        return bool(sweeps_of(store, name, self.folder)) and self._recorded(store, name, before) is None
 
     def _recorded_space(self, record: SweepRecord) -> Space:
         return read_sweep_text(record.text, default_name=record.family).space

@@ -37,7 +37,7 @@ _PAUSED = "made again from its files; start it by its YAML to go on"
 # Fields of a result file that are no part of the run's outcome.
 _FIELDS = frozenset(
     "run_id number name sweep_params state reason best_metrics last_metrics summary history_file attempts failures "
-    "sweep_seed proposal started_at ended_at package_versions git_commit".split()
+    "sweep_seed proposal started_at ended_at package_versions git_commit sweepkit".split()
 )
 _SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NUMBER = re.compile(r"# run (\d+)\n")
@@ -160,12 +160,14 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
     return RestoredRun(run=run, reports=reports)
 
 
-def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and the history's file that a result has of the attempt: others follow from its ids."""
+def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the name, the history's file and the packages that a result has of the attempt: others follow from it."""
     run_id, name, file = str(result["run_id"]), result.get("name"), result.get("history_file")
-    told = {}
+    told: dict[str, Any] = {}
     if name and name != run_name(run_id, int(result["number"])):
         told["name"] = str(name)
+    if result.get("interpreter"):  # they are those of the run; what older results name are its agent's
+        told["package_versions"] = result.get("package_versions") or {}
     if file and paths.root / file != paths.reports(f"{run_id}-{int(result.get('attempts', 1))}"):
         told["history_file"] = str(file)
     return told
