@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse
 from sweepkit.paths import default_output_dir
@@ -81,8 +81,9 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
+    resume = typed("resume", sweep.name, *place_words(options.output_dir, options.storage))
     words = {
-        "pause": f"paused; {under_way} will end by themselves; {typed('resume', sweep.name)} goes on",
+        "pause": f"paused; {under_way} will end by themselves; {resume} goes on",
         "resume": f"running; {under_way}; runners that wait go on at once, without one start it by its YAML",
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",

@@ -7,11 +7,11 @@ from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
 from sweepkit.model.records import SweepRecord, SweepState
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import RunState, none_worked
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
@@ -93,13 +93,22 @@ class SweepOpener:
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
-        if self.options.retry_failed:
+        if self.options.retry_failed or self._nothing_works(sweep):
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
-            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
+            why = "" if self.options.retry_failed else ": none has worked so far"
+            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again{why}")
         sampler = self._sampler(sweep)
         meta = {**self.plan.meta(sampler), self._runners_key(): self._runners(sweep.meta)}
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
+
+    def _nothing_works(self, sweep: SweepRecord) -> bool:
+        """Return whether all runs that ended failed, and none is under way: its program was broken, and may be mended.
+
+        W&B runs no failed run again.
+        """
+        states = self.store.counts(sweep.sweep_id)
+        return none_worked(states) and RunState.RUNNING not in states and not self.leader.at_wandb
 
     def take_up(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> OpenSweep:
         """Return a recorded sweep as one to work on; make its files' folder.
@@ -151,6 +160,9 @@ class SweepOpener:
 
     # -- other runners of this host -----------------------------------------------------------------------------------
 
+    def _place(self) -> list[str]:
+        return place_words(self.options.output_dir, self.options.storage)
+
     def _runners_key(self) -> str:
         return f"runners of {host_name()}"
 
@@ -192,7 +204,7 @@ class SweepOpener:
                 raise ConflictError(
                     f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
                     + "\n  ".join(differences)
-                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name)}"
+                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name, *self._place())}"
                 )
 
     def _check_leader(self, sweep: SweepRecord) -> None:
@@ -265,8 +277,8 @@ class SweepOpener:
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
                 f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
-                f"the database does not know; `{typed('db', 'repair')}` records what lies there, --storage names its "
-                "own database, --fresh begins another folder"
+                f"the database does not know; `{typed('db', 'repair', *self._place())}` records what lies there, "
+                "--storage names its own database, --fresh begins another folder"
             )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:

@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.called import continuing
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.runs import none_worked
 from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
@@ -251,6 +253,8 @@ class _Search:
         record = self._recorded(store, plan.spec.name, before)
         if record is None or not _ended(record) or self.options.retry_failed:
             return False
+        if none_worked(store.counts(record.sweep_id)):  # its program was broken, and may be mended
+            return False
         spec = read_sweep_text(record.text, directory=plan.spec.directory, default_name=record.family)
         return compare(spec, plan.spec).kind is ChangeKind.SAME
 
@@ -348,7 +352,8 @@ class _Search:
             self._say("  " + ", ".join(f"{name}={short(value)}" for name, value in outcome.params.items()))
         self._say(f"files: {relative(self.folder)}/ (the sweep of each phase, summary.json)")
         if not outcome.complete:
-            self._say("the same command continues")
+            command = continuing()
+            self._say("the same command continues" + (f": {command}" if command else ""))
 
 
 def _ended(record: SweepRecord) -> bool:
