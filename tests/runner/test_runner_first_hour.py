@@ -1,4 +1,4 @@
-"""The first hour of everybody: a typo, the fix, the same command; and an exit code that says whether there is a result."""
+"""The first hour: a typo, the fix, the same command; and exit codes that say whether there is a result."""
 
 import json
 import signal
