@@ -92,11 +92,16 @@ def _control(options: RunOptions, control: str, name: str) -> int:
     return 0
 
 
-def show_dry_run(options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]") -> int:
+def show_dry_run(
+    options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]", *, runs_per_worker: int | None = None
+) -> int:
     """Print what would be run; return the exit code."""
     from sweepkit.runner.dry_run import dry_run, dry_run_text
 
-    report = dry_run(plan, slots=slots, sampler=options.sampler, seed=options.seed)
+    limits = [(options.count, f"--count {options.count}")] if options.count else []
+    if runs_per_worker is not None:
+        limits.append((runs_per_worker * len(slots), f"--runs-per-worker {runs_per_worker}"))
+    report = dry_run(plan, slots=slots, options=options, most=min(limits, default=None))
     if options.json:
         sys.stdout.write(json.dumps(report.plain(), ensure_ascii=False) + "\n")
     else:

@@ -18,7 +18,7 @@ from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan
 from sweepkit.store.base import Store
-from sweepkit.sweep_config.change import compare
+from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
 
 
@@ -93,7 +93,7 @@ class SweepOpener:
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
-        if self.options.retry_failed or self._nothing_works(sweep):
+        if self.options.retry_failed or self.nothing_works(sweep):
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
             why = "" if self.options.retry_failed else ": none has worked so far"
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again{why}")
@@ -102,7 +102,7 @@ class SweepOpener:
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
 
-    def _nothing_works(self, sweep: SweepRecord) -> bool:
+    def nothing_works(self, sweep: SweepRecord) -> bool:
         """Return whether all runs that ended failed, and none is under way: its program was broken, and may be mended.
 
         W&B runs no failed run again.
@@ -283,6 +283,35 @@ class SweepOpener:
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        change, differences = self._compared(sweep)
+        counts = self.store.counts(sweep.sweep_id)
+        if counts:
+            done = sum(number for state, number in counts.items() if state.done)
+            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
+        if change is ChangeKind.EXTENDS:
+            if self.leader.at_wandb:
+                raise ConflictError(
+                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
+                    "undo the change, or start anew with --fresh"
+                )
+            notes.append("the sweep was extended: " + "; ".join(differences))
+            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
+        return sweep
+
+    def recorded(self) -> SweepRecord | None:
+        """Return the sweep that a call would go on with, None where it would make one; nothing is changed.
+
+        Raises:
+            ConflictError: It is recorded with another configuration.
+        """
+        family = self.store.sweeps(family=self.spec.name)
+        if not family or self.options.fresh:
+            return None
+        self._compared(family[-1])
+        return family[-1]
+
+    def _compared(self, sweep: SweepRecord) -> tuple[ChangeKind, list[str]]:
+        """Return how the YAML differs from that of a recorded sweep, which may only be extended."""
         self._check_leader(sweep)
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
@@ -301,16 +330,4 @@ class SweepOpener:
                 + "\n  ".join(differences)
                 + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
             )
-        counts = self.store.counts(sweep.sweep_id)
-        if counts:
-            done = sum(number for state, number in counts.items() if state.done)
-            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
-        if change.kind == "extends":
-            if self.leader.at_wandb:
-                raise ConflictError(
-                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
-                    "undo the change, or start anew with --fresh"
-                )
-            notes.append("the sweep was extended: " + "; ".join(differences))
-            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
-        return sweep
+        return change.kind, differences
