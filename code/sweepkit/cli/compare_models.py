@@ -40,6 +40,7 @@ def _train(command: ComparisonCommand) -> int:
         trainings_of,
     )
     from sweepkit.runner.call import Call, slots_of
+    from sweepkit.runner.exit_codes import NO_RESULT
 
     options = replace(command.comparison, seeds=command.comparison.seeds or _SEEDS)
     choices = choose(options)
@@ -52,15 +53,19 @@ def _train(command: ComparisonCommand) -> int:
         code = call.run()
         session = call.sessions[0]
         trainings = trainings_of(session, choices, options.seeds)
-        name = session.sweep.name
+        name, preempted = session.sweep.name, call.preempted
+        steps = session.next_steps(call.finishes[0]).lines()
     wanted = len(choices) * len(options.seeds)
     done = sum(item.state == "finished" for item in trainings)
-    unfinished = [f"{done} of {wanted} trainings are finished; the same command continues"] if done < wanted else []
+    unfinished = [f"{done} of {wanted} trainings are finished"] if done < wanted else []
     if not done:
         reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in trainings[:3])
-        print(f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}", file=sys.stderr)
-        return code or 1
+        told = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
+        print("\n".join([told, *steps]), file=sys.stderr)
+        return code if code or preempted else NO_RESULT
     _tell(trainings, command, metric_of(options.statistics, choices[0].config.task), name, unfinished)
+    for step in () if command.run.json else steps:
+        print(step)
     return code
 
 

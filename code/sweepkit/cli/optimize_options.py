@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import add_places, gpu_names, natural, positive, seconds
+from sweepkit.cli.options import add_places, add_preempted, gpu_names, natural, positive, seconds
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
@@ -27,8 +27,9 @@ poor one is ended there.
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
 trials, a second one terminates them, a third one kills them.
-exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
-failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
+exit codes: 0 there is a value of the metric; 3 there is none: all trials failed;
+1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C;
+SIGTERM 0, or what --preempted-exit-code says.
 """
 
 
@@ -100,4 +101,5 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> No
     add("--retry-failed", action="store_true", help="run the failed trials again, too")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--json", action="store_true", help="one JSON object a line on stdout")
+    add_preempted(group)
     add("-v", "--verbose", action="store_true", help="show each trial's log file as it starts")

@@ -1,7 +1,7 @@
 """What a run is worth: its value of a metric, or one vector on several objectives, decided in one place. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord
@@ -44,6 +44,12 @@ def values_of(run: RunRecord | RunView, objectives: Objectives) -> tuple[float, 
         return objectives_of(run, metrics)
     value = value_of(run, metrics[0]) if metrics else None
     return None if value is None else (value,)
+
+
+def has_result(runs: Iterable[RunRecord], objectives: Objectives) -> bool:
+    """Return whether a run that ended well has a value of what is optimized; of nothing, whether one ended well."""
+    metrics = metrics_in(objectives)
+    return any(run.state.ended_well and (not metrics or values_of(run, metrics) is not None) for run in runs)
 
 
 def objectives_of(run: RunRecord | RunView, metrics: Sequence[Metric]) -> tuple[float, ...] | None:

@@ -1,6 +1,6 @@
 """Runs, proposals and decisions as values: what engines and stopping rules are given and return."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -34,6 +34,12 @@ class RunState(StrEnum):
 
 ENDED_WELL = (RunState.FINISHED, RunState.STOPPED)
 ENDED_BADLY = (RunState.FAILED, RunState.DIVERGED)
+
+
+def none_worked(states: Iterable[RunState]) -> bool:
+    """Return whether runs have ended and each of them failed: it is the program that does not work, not a run."""
+    done = {state for state in states if state.done}
+    return done == {RunState.FAILED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

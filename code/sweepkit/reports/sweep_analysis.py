@@ -10,7 +10,7 @@ from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdi
 from sweepkit.analysis.ranking import front_of
 from sweepkit.analysis.summary import counted, reasons, saved, versions_of
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import ENDED_BADLY, RunState
@@ -77,7 +77,8 @@ def _conclusion(source: Source, found: Lead | None) -> list[str]:
         *confirmed,
     ]
     if source.sweep is not None and found.second is not None and not confirmed:
-        lines.append(f"Fresh seeds decide it: {typed('confirm', source.table.name)}")
+        command = typed("confirm", source.table.name, *place_words(source.folder.parent))
+        lines.append(f"Fresh seeds decide it: {command}")
     return [*lines, ""]
 
 

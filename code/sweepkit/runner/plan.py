@@ -365,11 +365,13 @@ def _no_file(path: Path) -> str:
 
 
 def _check_training(spec: SweepSpec, base_config: Path) -> None:
-    """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
+    """Refuse parameters and values that our trainer does not take, and a base configuration that is wrong."""
     from sweepkit.training.config.training import read_training_config, unknown_parameters
+    from sweepkit.training.limits import beyond_limits
 
     config = read_training_config(base_config)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
+    problems = problems or beyond_limits(spec.space, config)
     if problems:
         raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
 

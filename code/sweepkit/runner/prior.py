@@ -16,10 +16,11 @@ from sweepkit.store.base import Store
 from sweepkit.text.csv_text import read_csv
 
 
-def prior_views(plan: Plan, store: Store) -> list[RunView]:
+def prior_views(plan: Plan, store: Store | None) -> list[RunView]:
     """Return the finished runs of every source under `sweepkit.prior_runs`, numbered anew.
 
-    A source is a result file, a `runs.csv`, or the name of a recorded sweep. Raises SpecError for one that is none.
+    A source is a result file, a `runs.csv`, or the name of a recorded sweep (none without a database). Raises
+    SpecError for one that is none.
     """
     views: list[RunView] = []
     problems = []
@@ -54,9 +55,9 @@ def prior_views(plan: Plan, store: Store) -> list[RunView]:
     ]
 
 
-def _views(plan: Plan, store: Store, source: str) -> list[RunView] | None:
-    record = store.sweep(source)
-    if record is not None:
+def _views(plan: Plan, store: Store | None, source: str) -> list[RunView] | None:
+    record = None if store is None else store.sweep(source)
+    if store is not None and record is not None:
         return [view_of(run) for run in store.runs(record.sweep_id)]
     for folder in (Path(plan.spec.directory or "."), plan.cwd):
         file = folder / source

@@ -13,14 +13,18 @@ from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
+from sweepkit.called import continuing
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.model.identity import ProgramVersion, versions_in
+from sweepkit.model.objectives import has_result
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
+from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View
 from sweepkit.reports.sweep_end import SweepEnd, show_end
+from sweepkit.runner.exit_codes import exit_code
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
 from sweepkit.runner.program_version import ProgramWatch
@@ -217,7 +221,19 @@ class Session:
         write_table(self.paths, self.spec, runs)
         if self.leader.ranks:
             self._conclude_best(finish, runs, hurried=hurried)
-        return 1 if finish.given_up else 0
+        return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
+
+    def next_steps(self, finish: Finish) -> NextSteps:
+        """Return how to go on with the sweep after this call."""
+        return NextSteps(
+            spec=self.spec,
+            runs=self.store.runs(self.sweep.sweep_id),
+            complete=finish.complete,
+            command=continuing(),
+            fresh=self.options.fresh,
+            joined=self.plan.joins is not None,
+            retries=not self.leader.at_wandb,
+        )
 
     def _conclude_best(self, finish: Finish, runs: list[RunRecord], *, hurried: bool) -> None:
         """Write what is known of the best run, and show it."""
@@ -230,7 +246,7 @@ class Session:
             runs=runs,
             complete=finish.complete,
             reason=finish.reason,
-            joined=self.plan.joins is not None,
+            steps=self.next_steps(finish),
             best_file=best_file,
             report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs),
         )

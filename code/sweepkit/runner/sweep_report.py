@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.source import Source, environment_of
 
@@ -87,8 +87,9 @@ def report_at_end(
     except Exception as error:  # noqa: BLE001 - days of training are not to end with the exit code of a picture
         where = traceback.extract_tb(error.__traceback__)[-1]
         got = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        command = typed("analyze", sweep.name, *place_words(paths.root.parent))
         print(
-            f"warning: {REPORT_NAME}: could not be written, got: {got}; {typed('analyze', sweep.name)} tries again",
+            f"warning: {REPORT_NAME}: could not be written, got: {got}; {command} tries again",
             file=sys.stderr,
         )
         return None
@@ -121,7 +122,7 @@ def _without_importance(source: Source) -> "Section | None":
 
     if not source.table.metrics or not source.table.ranked():
         return None
-    command = typed("analyze", source.table.name)
+    command = typed("analyze", source.table.name, *place_words(source.folder.parent))
     text = (
         "Not computed: the runs were so short that it would have taken longer than they did. "
         f"<code>{escape(command)}</code> adds it."

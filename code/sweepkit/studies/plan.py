@@ -180,6 +180,7 @@ def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> 
         verbose=options.verbose,
         fresh=options.fresh,
         retry_failed=options.retry_failed,
+        preempted_exit_code=options.preempted_exit_code,
     )
 
 
