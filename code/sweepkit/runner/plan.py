@@ -129,7 +129,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     base_config = _base_config(options, spec)
     if trains:
         needed("train")
-        _check_training(spec, base_config)
+        spec = replace(spec, warnings=(*spec.warnings, *_check_training(spec, base_config)))
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
@@ -323,14 +323,22 @@ def _no_file(path: Path) -> str:
         return ""
 
 
-def _check_training(spec: SweepSpec, base_config: Path) -> None:
-    """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
-    from sweepkit.training.config.training import read_training_config, unknown_parameters
+def _check_training(spec: SweepSpec, base_config: Path) -> list[str]:
+    """Refuse parameters that our trainer does not know, and a base configuration that is wrong; return notes."""
+    from sweepkit.training.config.training import governed, read_training_config, unknown_parameters
 
-    config = read_training_config(base_config)
+    notes: list[str] = []
+    config = read_training_config(base_config, notes)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
+    for parameter in spec.space.parameters:
+        told = governed([parameter.name], type(config))
+        if told and parameter.distribution.support_size() != 1:
+            rule = "changes nothing here, so searching it is in vain"
+            problems.append(Problem(key=parameter.name, rule=rule, hint=told[0].partition("left out: ")[2]))
+        notes += told
     if problems:
         raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
+    return notes
 
 
 def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:

@@ -27,6 +27,7 @@ def load(
     tokenizer: Any,
     *,
     prompt: str | None,
+    encodes: bool = False,
     cache_dir: Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[TokenizedPairs, TokenizedPairs]:
@@ -35,7 +36,8 @@ def load(
     Args:
         config: Its data and tokenizer sections, and with a split the seed; only fields that matter are read.
         tokenizer: Of the model.
-        prompt: What a decoder-only model is given, with one "{dialogue}" in it; None for an encoder-decoder.
+        prompt: What the model is given, with one "{dialogue}" in it; None for the dialogue alone.
+        encodes: The prompt is an encoder's: it has the tokenizer's special tokens around it.
         cache_dir: Where tokenized data are kept.
         say: Takes a line on what was split off, and on dialogues that are in both.
 
@@ -54,7 +56,7 @@ def load(
     wanted, known = (data.summary_column,), tokenizer_sha256(tokenizer)
 
     def stored(file: Path, references: tuple[str, ...]) -> TokenizedPairs:
-        recipe = _recipe(config, file, references, prompt)
+        recipe = _recipe(config, file, references, prompt, encodes=encodes)
         folder = tokenized(file, tokenizer, recipe, cache_dir, tokenizer_hash=known)
         try:
             return TokenizedPairs(folder)
@@ -77,7 +79,9 @@ def load(
     return train, used
 
 
-def _recipe(config: TrainingConfig, file: Path, references: tuple[str, ...], prompt: str | None) -> Recipe:
+def _recipe(
+    config: TrainingConfig, file: Path, references: tuple[str, ...], prompt: str | None, *, encodes: bool
+) -> Recipe:
     """Return how a file is tokenized."""
     names = (config.data.dialogue_column, *references)
     if len(set(names)) < len(names):
@@ -89,6 +93,7 @@ def _recipe(config: TrainingConfig, file: Path, references: tuple[str, ...], pro
         decoder_max_len=config.tokenizer.decoder_max_len,
         normalize_text=config.data.normalize_text,
         prompt=prompt,
+        encodes=encodes and prompt is not None,
     )
 
 

@@ -21,7 +21,7 @@ class Loaded:
         model: Of transformers, or of peft around it.
         tokenizer: Its own.
         kind: How it is fed.
-        prompt: What a decoder-only model is given, with {dialogue} in it; None for an encoder-decoder.
+        prompt: What the model is given, with {dialogue} in it; None for the dialogue alone.
         facts: For the result file.
     """
 
@@ -50,7 +50,8 @@ def load(config: TrainingConfig) -> Loaded:
     fit_padding(tokenizer, model.config)
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    prompt = _prompt(config, name) if kind is FamilyKind.CAUSAL else None
+    prompt = _prompt(config, name, kind)
+    _check_padding(config, kind)
     frame = len(tokenizer((prompt or "").replace("{dialogue}", ""), add_special_tokens=False)["input_ids"])
     _check_lengths(config, model.config, frame if kind is FamilyKind.CAUSAL else None)
     model.generation_config = settings(config, model, tokenizer)
@@ -109,11 +110,29 @@ def _check_lengths(config: TrainingConfig, loaded: Any, frame: int | None) -> No
             )
 
 
-def _prompt(config: TrainingConfig, name: str) -> str:
-    """Return the template of a decoder-only model: the configuration's, else the checkpoint's, else the usual one."""
-    if config.tokenizer.prompt is not None:
-        return config.tokenizer.prompt
-    prompt = metadata(name).get(PROMPT_KEY, _DEFAULT_PROMPT)
+def _check_padding(config: TrainingConfig, kind: FamilyKind) -> None:
+    """Refuse prompts that are padded where a model goes on."""
+    if kind is FamilyKind.CAUSAL and config.tokenizer.padding_side == "right":
+        raise DataError(
+            "tokenizer.padding_side: must be left for a decoder-only model, which goes on at the right end, got "
+            "'right'; leave it null"
+        )
+
+
+def _prompt(config: TrainingConfig, name: str, kind: FamilyKind) -> str | None:
+    """Return the template: the configuration's, else the checkpoint's, else the usual one; None without any."""
+    usual = _DEFAULT_PROMPT if kind is FamilyKind.CAUSAL else "{dialogue}"
+    prompt = config.tokenizer.prompt
+    if prompt is None:
+        prompt = _own_prompt(name, usual)
+    prefix = config.tokenizer.prefix
+    whole = prompt if prompt.startswith(prefix) else prefix + prompt  # a saved model's prompt has its prefix already
+    return None if whole == "{dialogue}" and kind is FamilyKind.SEQ2SEQ else whole
+
+
+def _own_prompt(name: str, usual: str) -> str:
+    """Return the template that a checkpoint was saved with, else the usual one."""
+    prompt = metadata(name).get(PROMPT_KEY, usual)
     if not isinstance(prompt, str) or "{dialogue}" not in prompt:
         raise DataError(f"{name}/sweepkit.json: prompt must be a text with {{dialogue}} in it, got {prompt!r}")
     return prompt
