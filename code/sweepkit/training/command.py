@@ -11,6 +11,7 @@ from sweepkit.environ import SEED_ENV
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.extras import needed
 from sweepkit.training.config.files import config_file, preset_file
+from sweepkit.training.config.spellings import short_model
 from sweepkit.training.config.training import (
     TASKS,
     AnyConfig,
@@ -56,7 +57,8 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
         SweepKitError: Something the user can mend stands in the way.
     """
     notes: list[str] = []
-    config = written = read_training_config(config_file(options.config, environ), notes)
+    file = config_file(options.config, environ)
+    config = written = read_training_config(file, notes)
     given = _unique([*_overrides(options), *options.parameters.items()], type(config))
     if options.preset is not None:
         config = apply_preset(config, preset_file(options.preset), notes)
@@ -74,7 +76,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
 
     # A sweep may well have a parameter named seed, which the command line takes for the option.
     names = [*options.parameters, *(() if options.seed is None else ("seed",))]
-    return run(config, names=names, environ=environ, written=written)
+    return run(config, names=names, environ=environ, written=written, model=short_model(file.stem))
 
 
 def _overrides(options: TrainerOptions) -> list[tuple[str, Any]]:

@@ -7,6 +7,7 @@ with 50, differences between runs below 0.03 ROUGE are noise, and a sweep would 
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def load(
     *,
     prompt: str | None,
     encodes: bool = False,
+    encoder_max_len: int | None = None,
     cache_dir: Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[TokenizedPairs, TokenizedPairs]:
@@ -38,6 +40,7 @@ def load(
         tokenizer: Of the model.
         prompt: What the model is given, with one "{dialogue}" in it; None for the dialogue alone.
         encodes: The prompt is an encoder's: it has the tokenizer's special tokens around it.
+        encoder_max_len: Most tokens of a dialogue; None for the configuration's.
         cache_dir: Where tokenized data are kept.
         say: Takes a line on what was split off, and on dialogues that are in both.
 
@@ -57,6 +60,7 @@ def load(
 
     def stored(file: Path, references: tuple[str, ...]) -> TokenizedPairs:
         recipe = _recipe(config, file, references, prompt, encodes=encodes)
+        recipe = recipe if encoder_max_len is None else replace(recipe, encoder_max_len=encoder_max_len)
         folder = tokenized(file, tokenizer, recipe, cache_dir, tokenizer_hash=known)
         try:
             return TokenizedPairs(folder)

@@ -28,6 +28,7 @@ from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchP
 from sweepkit.sweep_config.checker import Checker, suggestion
 from sweepkit.sweep_config.read import from_config
 from sweepkit.text.yaml import Document, KeyPath, dotted, parse, read_text
+from sweepkit.training.config.files import find_training_config
 from sweepkit.training.config.training import AnyConfig, read_training_config
 from sweepkit.training.config.training_schema import Schema, schema_of
 
@@ -178,7 +179,7 @@ def _base_config(check: Checker, directory: str, asked: str | None) -> _Base:
             name = SUMMARIES
     if name is not None:
         beside = Path(directory or ".", name)
-        path = beside.resolve() if beside.is_file() else find_config(name)
+        path = beside.resolve() if beside.is_file() else find_training_config(name)
         name = str(path) if path is not None and beside.is_file() else name
     elif "base_config" in data:
         return _Base()

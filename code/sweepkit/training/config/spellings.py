@@ -57,6 +57,15 @@ def full_checkpoint(name: str) -> str:
     return f"google/efficientnet-{found[1].lower()}" if found else _CHECKPOINTS.get(name.lower(), name)
 
 
+def short_model(stem: str) -> str:
+    """Return the model that a configuration's file is called after, "" when it is not.
+
+    >>> short_model("optimal_kobart"), short_model("base_config")
+    ('kobart', '')
+    """
+    return next((stem.removeprefix(word) for word in _CONFIG_WORDS if stem.startswith(word)), "")
+
+
 def config_names(name: str) -> tuple[str, ...]:
     """Return the names in config/models/ that a short name of a configuration may mean, the likeliest first.
 

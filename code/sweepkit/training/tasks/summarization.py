@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
+from sweepkit.environ import RUN_DIR_ENV
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
@@ -103,12 +104,13 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     config = recorded.config
     environment.prepare(config.training.seed)
     arguments = training_arguments(config, output_dir)
-    loaded = load_models(config)
+    loaded = load_models(config, cut=listeners.say if RUN_DIR_ENV in os.environ else None)
     train_set, val_set = load_data(
         config,
         loaded.tokenizer,
         prompt=loaded.prompt,
         encodes=loaded.kind is FamilyKind.SEQ2SEQ,
+        encoder_max_len=loaded.encoder_max_len,
         cache_dir=cache_dir(os.environ),
         say=listeners.say,
     )
