@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sweepkit.cli.options import parse as parse_sweep_runner
 from sweepkit.cli.optimize_options import parse as parse_optimize
+from sweepkit.cli.options import parse as parse_sweep_runner
 from sweepkit.errors import SpecError
 from sweepkit.paths import ROOT_DIR
 from sweepkit.runner.options import RunOptions
@@ -74,7 +74,7 @@ def test_what_cannot_run_says_what_to_write():
     assert silent == []
 
 
-# -- YAML ---------------------------------------------------------------------------------------------------------------
+# -- YAML
 
 
 @pytest.mark.parametrize("line", blocks("yaml", "yaml"))
@@ -150,7 +150,7 @@ def test_a_sweep_in_a_python_listing_says_what_it_lacks(tmp_path, monkeypatch):
     assert {problem.key for problem in refused.value.problems} == {"method"} or "method" in str(refused.value)
 
 
-# -- commands -----------------------------------------------------------------------------------------------------------
+# -- commands
 
 
 def commands(guide, line):
@@ -194,7 +194,7 @@ def test_the_commands_of_the_sweeps_are_taken(monkeypatch, tmp_path):
     assert parse_parallel is None or parse_parallel(options, output_dir=tmp_path)
 
 
-# -- Python -------------------------------------------------------------------------------------------------------------
+# -- Python
 
 
 def namespace():

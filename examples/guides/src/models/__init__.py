@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+
 from sweepkit.studies.inputs import config_of
 from sweepkit.training.config.image_sections import PerceiverModelSection
 from sweepkit.training.images.perceiver_model import Perceiver

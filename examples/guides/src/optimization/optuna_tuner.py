@@ -1,4 +1,4 @@
-"""Search by an Optuna YAML: python src/optimization/optuna_tuner.py --config configs/optuna_fast_config.yaml [--n-jobs 4]"""
+"""Search by an Optuna YAML: python src/optimization/optuna_tuner.py --config configs/optuna_fast_config.yaml."""
 
 import sys
 from pathlib import Path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 import optuna  # noqa: E402
+
 from src.optimization import OptunaOptimizer, create_optuna_optimizer  # noqa: E402
 
 _FOLDER = tempfile.mkdtemp()
