@@ -201,8 +201,8 @@ def test_a_score_that_is_no_number_is_named_with_its_row():
 
 def test_a_state_that_nobody_knows_is_named():
     with pytest.raises(DataError, match="row 3.*got 'weird'"):
-        state_of("weird", 1.0, "row 3")
-    assert state_of(None, None) is RunState.FINISHED
+        state_of("weird", "row 3")
+    assert state_of(None) is RunState.FINISHED
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,24 @@ def _thousands(name: str, texts: Sequence[str], delimiter: str) -> Any:
     return number, f"{name}: the comma is read as one of thousands, {trimmed[0]} as {number(trimmed[0])}"
 
 
+def without_words(values: Sequence[Any]) -> list[Any]:
+    """Return scores with None where a word in a number's place says that the run came to none ("crashed").
+
+    >>> without_words([0.4, "crashed", "0.4?"])
+    [0.4, None, '0.4?']
+    """
+    return [None if says_failed(value) else value for value in values]
+
+
+def says_failed(value: Any) -> bool:
+    """Return whether a cell is a word for a run that ended badly or was ended."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
+
+
+_VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
+
+
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
     """Refuse a column of scores with a cell that is no number. Raises DataError with its row, counted from 1."""
     for row, value in enumerate(values, 1):
@@ -170,12 +188,11 @@ def seconds(value: Any) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
 
 
-def state_of(word: Any, value: Any, where: str = "") -> RunState:
+def state_of(word: Any, where: str = "") -> RunState:
     """Return the state that another tool's word means; without a word a run has finished.
 
     Args:
         word: The cell; None where there is none.
-        value: The run's score, for a tool that says only whether a run is done.
         where: For the message: column and row.
 
     Raises:

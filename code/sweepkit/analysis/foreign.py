@@ -11,7 +11,15 @@ from dataclasses import replace
 from statistics import StatisticsError, correlation
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.analysis.cells import column_values, is_empty, require_numbers, seconds, state_of
+from sweepkit.analysis.cells import (
+    column_values,
+    is_empty,
+    require_numbers,
+    says_failed,
+    seconds,
+    state_of,
+    without_words,
+)
 from sweepkit.analysis.columns import assign, bare, direction_of, is_bookkeeping, is_result
 from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
@@ -80,7 +88,7 @@ def from_frame(
     asked = metric or own.get("metric")
     ours = asked == own.get("metric")  # its values stand in `value`, but for several metrics
     value_at = _metric_column(headers, None if ours and "value" in headers else asked, where)
-    require_numbers(value_at, [row[value_at] for row in plain], where)
+    require_numbers(value_at, without_words([row[value_at] for row in plain]), where)
     chosen = _parameters(plain, value_at, parameters, where, told)
     columns = [(key, _column(short, [row[key] for row in plain])) for key, short in chosen]
     rows = [_row(index, row, value_at, columns, where) for index, row in enumerate(plain)]
@@ -210,7 +218,7 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
     return Row(
         number=number if isinstance(number, int) else index,
         run_id=text_of(run_id),
-        state=_state(lower, value, f"{where}: row {index + 1}"),
+        state=_state(lower, raw, f"{where}: row {index + 1}"),
         params=params,
         value=value,
         objectives=None if value is None else (value,),
@@ -229,9 +237,9 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
     )
 
 
-def _state(lower: Mapping[str, Any], value: float | None, where: str) -> RunState:
-    """Return a row's state: of `state`, `status` or Ray's `done`."""
+def _state(lower: Mapping[str, Any], raw: Any, where: str) -> RunState:
+    """Return a row's state: of `state`, `status` or Ray's `done`, else of a word in the score's place."""
     for key in ("state", "status", "trial_status", "done", "상태"):
         if not is_empty(lower.get(key)):
-            return state_of(lower[key], value, f"{where}, column {key}")
-    return RunState.FINISHED
+            return state_of(lower[key], f"{where}, column {key}")
+    return RunState.FAILED if says_failed(raw) else RunState.FINISHED

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.cells import column_values, is_empty, require_numbers, state_of
+from sweepkit.analysis.cells import column_values, is_empty, require_numbers, state_of, without_words
 from sweepkit.analysis.columns import bare
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
@@ -224,6 +224,7 @@ def csv_groups(
     group, score, told = _column(file, heads, by), _column(file, heads, metric), notes if notes is not None else []
     asked = _column(file, heads, seed_column) if seed_column else next((h for h in heads if bare(h) == "seed"), None)
     scores, sentence = column_values(score, list(table[score]), table.attrs.get(DELIMITER, ""))
+    scores = without_words(scores)
     require_numbers(score, scores, str(file))
     at_state = next((head for head in heads if head.lower() in ("state", "status", "done", "상태")), None)
     told += [sentence] if sentence else []
@@ -234,8 +235,8 @@ def csv_groups(
         name = "(empty)" if is_empty(label) else short(label)
         seed = "" if asked is None or is_empty(table[asked].iloc[row - 1]) else str(table[asked].iloc[row - 1])
         counts[name, seed] += 1
-        again = str(counts[name, seed]) if not seed else f"{seed} #{counts[name, seed]}"
-        state = _state_in(table[at_state].iloc[row - 1] if at_state else None, value, f"{file}: row {row}")
+        again = str(counts[name, seed]) if not seed else seed if seed_column else f"{seed} #{counts[name, seed]}"
+        state = _state_in(table[at_state].iloc[row - 1] if at_state else None, f"{file}: row {row}")
         one = {short_name(metric): math.nan if value is None else float(value)}
         trained.append(
             Trained(
@@ -250,9 +251,9 @@ def csv_groups(
     return trained
 
 
-def _state_in(word: Any, value: Any, where: str) -> str:
+def _state_in(word: Any, where: str) -> str:
     """Return a row's state by the rule of all tables; a run that a rule ended is no finished one."""
-    state = state_of(word, value, f"{where}, its state")
+    state = state_of(word, f"{where}, its state")
     return "stopped early" if state is RunState.STOPPED else state.value
 
 

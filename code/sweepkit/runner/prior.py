@@ -95,7 +95,7 @@ def _from_table(plan: Plan, file: Path) -> Iterator[RunView]:
         flat = {name: value for name, at in places.items() if (value := columns[at][row]) is not None}
         params = plan.spec.space.nest({known[name].path: value for name, value in flat.items()})
         values = [None if columns[name][row] is None else float(columns[name][row]) for name in scores]
-        state = state_of(columns[state_at][row] if state_at else None, None, f"{file}: row {row + 1}")
+        state = state_of(columns[state_at][row] if state_at else None, f"{file}: row {row + 1}")
         yield _view(str(columns.get("run_id", columns.get("number", range(len(frame))))[row]), params, state, values)
 
 

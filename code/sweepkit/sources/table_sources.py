@@ -32,7 +32,9 @@ def load(options: SourceOptions) -> Source:
     if not study and options.sweep is not None and is_table(options.sweep):
         return _from_table(options, Path(options.sweep).expanduser())
     if options.parameters:
-        raise SweepKitError("--parameters: is for a table, got a sweep or study, which knows them; leave it out")
+        raise SweepKitError(
+            "--parameters: is for a CSV file or another table, got a sweep or study, which knows them; leave it out"
+        )
     if options.sweep is not None and is_wandb(options.sweep):
         return _from_wandb(options, options.sweep)
     return _from_record(options)

@@ -57,7 +57,9 @@ def read_table(file: Path) -> "pd.DataFrame":
             return _marked(_from_excel(file))
         return _from_text(file)
     except OSError as error:
-        raise DataError(f"{file}: must be a table that can be read, got: {error.strerror or error}") from None
+        raise DataError(
+            f"{file}: must be a readable CSV, Excel, Parquet or JSON file, got: {error.strerror or error}"
+        ) from None
 
 
 def _marked(table: "pd.DataFrame", delimiter: str = "") -> "pd.DataFrame":
