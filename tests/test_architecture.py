@@ -55,6 +55,7 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
         "sweepkit.reports",

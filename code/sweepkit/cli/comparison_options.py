@@ -184,7 +184,7 @@ def add_ttest(parser: Parser, output_dir: Path | None) -> None:
         help="runs of a recorded sweep, of one at W&B (wandb:ENTITY/PROJECT/ID), or trials of an Optuna study",
     )
     what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")
-    what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs")
+    what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs: .csv .tsv .xlsx .parquet .jsonl")
     add = parser.add_argument
     add("--by", metavar="NAME", help="the parameter or column whose values are the groups (results: the model)")
     add("--seed-column", metavar="NAME", help="csv: the column that tells the repetitions apart (default: seed)")

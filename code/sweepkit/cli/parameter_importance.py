@@ -85,6 +85,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)
+    source.tell(json=options.json)
     if not source.table.metrics:
         raise DataError(
             f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML"

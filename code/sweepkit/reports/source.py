@@ -1,6 +1,7 @@
 """Runs to report on, and where they came from."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class Source:
         spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
         sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
+        notes: What was inferred of a table that is not ours: which columns are what, which way is better.
     """
 
     table: "RunTable"
@@ -29,6 +31,12 @@ class Source:
     spec: "SweepSpec | None" = None
     sweep: "SweepRecord | None" = None
     runs: "Sequence[RunRecord]" = ()
+    notes: tuple[str, ...] = ()
+
+    def tell(self, *, json: bool = False) -> None:
+        """Print the notes: on stderr where stdout is for machines."""
+        for note in self.notes:
+            (sys.stderr if json else sys.stdout).write(f"note: {note}\n")
 
 
 def environment_of(source: Source) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """Open a sweep in the database: make it, go on with it, extend it, or work along on one that others run."""
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
@@ -56,8 +58,24 @@ class OpenSweep:
     def write_inputs(self) -> None:
         """Write the sweep's YAML; and its base configuration, when it was begun elsewhere and that is not here."""
         write_spec(self.paths, self.plan.spec)
+        self._link_file_name()
         if self.plan.joins is not None and self.plan.trains and self.plan.base_config.parent == self.paths.root:
             write_atomically(self.plan.base_config, self.plan.joins.meta["base_config_text"])
+
+    def _link_file_name(self) -> None:
+        """Let the results of config/sweep/NAME.yaml be found under its file's name, too, when the YAML names another.
+
+        The guides look there. A folder of that name that is there stays; so does a file system without links.
+        """
+        folder, file = Path(self.plan.spec.directory), Path(self.plan.spec.source)
+        if (folder.parent.name, folder.name) != ("config", "sweep") or file.suffix not in (".yaml", ".yml"):
+            return
+        alias = SweepPaths(self.plan.output_dir, file.stem).root
+        if alias == self.paths.root or (alias.exists() and not alias.is_symlink()):
+            return
+        with contextlib.suppress(OSError):
+            alias.unlink(missing_ok=True)
+            alias.symlink_to(self.paths.root.name, target_is_directory=True)
 
 
 class SweepOpener:

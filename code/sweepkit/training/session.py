@@ -50,7 +50,7 @@ class _RecordingReporter:
             self._reporter.message(**message)
 
 
-def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
+def _output_directory(config: AnyConfig, environ: Mapping[str, str], model: str) -> Path:
     """Return where the training writes: as configured, else its run's folder in a sweep, else by model and seed."""
     if config.output.directory:
         return Path(config.output.directory).expanduser()
@@ -58,11 +58,16 @@ def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
         return Path(environ[RUN_DIR_ENV])
     if environ.get(RUNS_DIR_ENV) and environ.get("WANDB_RUN_ID"):  # a W&B agent of ours started it
         return Path(environ[RUNS_DIR_ENV], environ["WANDB_RUN_ID"])
-    return default_output_dir(environ) / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
+    return default_output_dir(environ) / f"{slug(model or Path(config.model.name).name)}_seed{config.training.seed}"
 
 
 def run(
-    config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str], written: AnyConfig | None = None
+    config: AnyConfig,
+    *,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    written: AnyConfig | None = None,
+    model: str = "",
 ) -> int:
     """Train and write `results/training_results.json`; say whether it is what the configuration must reproduce.
 
@@ -71,6 +76,7 @@ def run(
         names: Names of the parameters given on the command line; those that the training uses are reported.
         environ: The environment.
         written: The configuration as its file has it, when the call has changed any of it.
+        model: What the folder of its results is called, before the seed; "" for the checkpoint's name.
 
     Returns:
         0. A training that diverged returns 0 too: its reports and its result say so, and trying again would not help.
@@ -81,7 +87,7 @@ def run(
     """
     started, clock = time.time(), time.monotonic()
     recorded = RecordedConfig(config)
-    directory = _output_directory(recorded.config, environ)
+    directory = _output_directory(recorded.config, environ, model)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
