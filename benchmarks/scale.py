@@ -228,9 +228,7 @@ def report(costs: list[Cost], facts: dict[str, Any]) -> str:
     sizes = sorted({cost.size for cost in costs})
     lines, ratios = [], []
     for engine in dict.fromkeys(cost.engine for cost in costs):
-        of_size = {
-            size: [cost for cost in costs if (cost.engine, cost.size) == (engine, size)] for size in sizes
-        }
+        of_size = {size: [cost for cost in costs if (cost.engine, cost.size) == (engine, size)] for size in sizes}
         medians = [spread([1_000 * cost.run_s for cost in of_size[size]]).median for size in sizes]
         ratios.append(medians[-1] / medians[0])
         opening = spread([cost.opening_s for cost in of_size[sizes[-1]]]).median

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import fsum, isfinite
 
 from sweepkit.model.metric import Goal
-from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
 from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import finite, number
