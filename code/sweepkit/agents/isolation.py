@@ -4,7 +4,7 @@
 * TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR: a folder of the slot's own below the sweep's cache: two compilers never
   write one file, and what a slot compiled serves its next run.
 * MASTER_ADDR: 127.0.0.1, for the processes of one run are on one host.
-* MASTER_PORT, PET_MASTER_PORT: a port that is free, as seen at most 2 s ago, from a block of PORTS_OF_SLOT of the slot's
+* MASTER_PORT, PET_MASTER_PORT: a port that is free, as seen at most 2 s ago, of the PORTS_OF_SLOT ports of the slot's
   own, for torch.distributed and torchrun, whose default, 29500, would be everybody's.
 """
 
