@@ -252,6 +252,8 @@ class Agent:
 
     def _end_if_hopeless(self, run: RunRecord) -> None:
         """End the sweep when `run`, which just failed, is one of its first runs and all of them failed."""
+        if not self.context.runs.all_failed(but=run.number):  # found at the first run that did not
+            return
         states = [view.state for view in self.context.runs.views() if view.state.done and view.number != run.number]
         limit = self.context.settings.max_initial_failures
         if hopeless([*states, run.state], limit=limit):

@@ -295,7 +295,7 @@ class Execution:
         if view is not None:
             self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.context.rule is not None:
-                decision = self.context.rule.decide(view, self.context.runs.views())
+                decision = self.context.runs.judge(self.context.rule, view)
                 margin = decision.margin
                 if decision.stop:
                     self.verdict = decision

@@ -8,9 +8,10 @@ from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of,
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
-from sweepkit.model.runs import Decision, RunView
+from sweepkit.model.runs import Decision
 from sweepkit.model.watched import LiveRun, PollResult
 from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.columns import RunViews
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec
@@ -43,7 +44,7 @@ class Follower:
         self._rule: StoppingRule | None = None
         self._total: int | None = None
         self._rows: dict[int, WatchedRun] = {}
-        self._views: dict[int, RunView] = {}
+        self._views = RunViews()
         self.live: Sequence[LiveRun] = ()
 
     def snapshot(self) -> Snapshot:
@@ -59,7 +60,7 @@ class Follower:
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            self._views[run.number] = view_of(run)
+            self._views.put(view_of(run))
         self._since = found.change
         self.live = found.live
         return snapshot(
@@ -97,9 +98,10 @@ class Follower:
         if self._rule is None:
             return {}
         running = {attempt.run_id for attempt in found.live}
-        views = list(self._views.values())
         return {
-            view.run_id: self._rule.decide(view, views) for view in views if view.run_id in running and view.history
+            view.run_id: self._rule.decide(view, self._views)
+            for view in self._views
+            if view.run_id in running and view.history
         }
 
 

@@ -1,9 +1,7 @@
 """One sweep of a call: record, engine, agent, view, files, in the order that keeps them consistent."""
 
-import contextlib
 import os
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +23,7 @@ from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.runner.exit_codes import exit_code
+from sweepkit.runner.live_table import LiveTable
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
 from sweepkit.runner.program_version import ProgramWatch
@@ -37,8 +36,6 @@ from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
     from sweepkit.runner.mirroring import Mirror
-
-_TABLE_EVERY_S = 5.0
 
 
 def open_session(
@@ -95,11 +92,12 @@ class Session:
         self.view = self._make_view(self._tally(total), screen, named=named)
         self._mirror: Mirror | None = None
         self._checked_first_run = not self.leader.ranks
-        self._table_written_at = 0.0
+        self._table = LiveTable(self.paths, self.spec, lambda: self.store.runs(self.sweep.sweep_id))
 
     def start_showing(self) -> None:
-        """Take the terminal, start the mirror."""
+        """Take the terminal, start the mirror and the table."""
         self._start_mirror()
+        self._table.start()
         self.view.open()
 
     def start(self, launcher: HostLauncher) -> Agent:
@@ -142,7 +140,8 @@ class Session:
                 self.store.update_sweep(self.sweep.sweep_id, meta=version.meta())
 
     def stop_showing(self) -> None:
-        """Let go of the terminal and of the mirror."""
+        """Let go of the terminal, of the mirror and of the table."""
+        self._table.close()
         if self._mirror is not None:
             self._mirror.stop()
         self.view.close()
@@ -203,10 +202,7 @@ class Session:
             self._checked_first_run = True
             for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.source):
                 self.view(Notice(text=warning, warning=True))
-        if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
-            self._table_written_at = time.monotonic()
-            with contextlib.suppress(OSError, StoreError):  # it is written again, and at the end
-                write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
+        self._table.touch()
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
