@@ -1,5 +1,6 @@
 """One sweep of a call: record, engine, agent, view, files, in the order that keeps them consistent."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
