@@ -45,8 +45,14 @@ def methods(
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
-            "grouped out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of "
-            "the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
+            "grouped out-of-bag permutation as share of the variance; whiskers: ± standard error by 30 refits on "
+            "63.2 % of the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
+        )
+    if importance is not None and importance.estimator == "anova":
+        words.append(
+            "Importance: Gaussian process with a product of zero-mean kernels, total indices over the declared ranges; "
+            "clear: with the parameter the runs are predicted from those before them so much better that it happens to "
+            "a parameter without effect in 1 of 50 cases at most (e-value of 50)."
         )
     listed = [f"{name} {version}" for name, version in (versions or {}).items() if name not in _NO_VERSION]
     if listed:
