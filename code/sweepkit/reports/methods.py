@@ -45,8 +45,8 @@ def methods(
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
-            "grouped out-of-bag permutation as share of the variance; whiskers: ± standard error by 30 refits on "
-            "63.2 % of the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
+            "grouped out-of-bag permutation as share of the variance; whiskers: ± standard error by 30 refits "
+            "on 63.2 % of the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
         )
     if importance is not None and importance.estimator == "anova":
         words.append(
@@ -185,13 +185,13 @@ def _test(table: RunTable) -> str:
     found = lead(table)
     if found is None or found.second is None:
         return ""
-    if found.interval is None:
+    if found.luck is None:
         return (
             "Test: none. Without a configuration that finished with several seeds no difference between "
             "configurations can be tested; the scores are those that the search selected by."
         )
     return (
-        "Test: Student's interval of the difference between the best two configurations, with the standard deviation "
-        f"pooled over all configurations with several runs, corrected for all pairs of {found.configurations} "
-        "(Bonferroni); no p-value, for the two were picked by the numbers that are compared."
+        "Test: Student's t of the best configuration against the second (two-sided, 5 %), with the standard deviation "
+        "pooled over all configurations with several runs; not corrected for their number, since a selected best "
+        "against the second needs no correction (Gutmann and Maymin 1987)."
     )

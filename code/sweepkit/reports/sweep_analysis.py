@@ -145,7 +145,7 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
             "configurations": found.configurations,
             "seed_sd": None if found.sd is None else found.sd[0],
             "seed_sd_df": None if found.sd is None else found.sd[1],
-            "interval_95_all_pairs": None if found.interval is None else list(found.interval),
+            "lead_by_luck_95": found.luck,
             "sentences": lead_sentences(found),
         }
     if len(table.metrics) > 1:
