@@ -12,6 +12,8 @@ from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.files import write_atomically
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
@@ -76,7 +78,9 @@ def _beginning_of_exception(log: bytes) -> bytes:
     return frames + log[end : end + 2048].rpartition(b"\n")[0] + b"\n[...]\n"
 
 
-def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
+def write_result(
+    paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any], metric: Metric | None = None
+) -> None:
     """Write `run_<id>_result.json` in one step: the whole file or none."""
     result = {
         "run_id": run.run_id,
@@ -85,7 +89,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "sweep_params": run.params,
         "state": run.state.value,
         "reason": run.reason,
-        "best_metrics": run.best_metrics,
+        "best_metrics": counted_metrics(run, metric),
         "last_metrics": run.last_metrics,
         "summary": run.summary,
         "history_file": _history_file(paths, run),

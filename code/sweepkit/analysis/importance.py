@@ -45,6 +45,7 @@ from sweepkit.analysis.importance_result import (
     Verdict,
 )
 from sweepkit.analysis.importance_words import sentences
+from sweepkit.analysis.looks import unequal_looks
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
 
@@ -97,6 +98,9 @@ def importances(
         raise DataError(f"--estimator: must be one of {known}, got {estimator!r}")
     if objective >= len(table.metrics):
         raise DataError(f"{table.name}: must have a metric to explain, got {len(table.metrics)} metrics")
+    looks = unequal_looks(table)
+    if looks is not None:
+        table = looks.last
     design = encode(table, objective=objective)
     gate = _gate(design)
     rng = np.random.default_rng(seed)
@@ -110,7 +114,11 @@ def importances(
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
     if found.r2 is not None and found.r2 < LEAST_R2:
         gate = Gate.NO_MODEL
-    return _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+    result = _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+    if looks is None:
+        return result
+    why = f"runs made {looks.fewest} to {looks.most} reports, and the best of more is better by luck alone"
+    return replace(result, sentences=(*result.sentences, f"Explained is the last report of each run, for {why}."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
