@@ -165,7 +165,8 @@ class AgentContext:
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
-        write_result(self.place.paths, run, seed=self.sweep.seed, surroundings=self._surroundings)
+        paths, metric = self.place.paths, self.spec.metric
+        write_result(paths, run, seed=self.sweep.seed, surroundings=self._surroundings, metric=metric)
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.files import write_atomically
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
@@ -111,9 +113,11 @@ def _leaves(params: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[t
             yield (*path, str(name)), value
 
 
-def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
+def write_result(
+    paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any], metric: Metric | None = None
+) -> None:
     """Write `run_<id>_result.json` in one step: the whole file or none."""
-    best = with_bare_names(run.best_metrics)
+    best = with_bare_names(counted_metrics(run, metric))
     result = {
         "run_id": run.run_id,
         "number": run.number,

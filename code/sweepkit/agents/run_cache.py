@@ -24,6 +24,7 @@ def view_of(run: RunRecord) -> RunView:
         summary=run.summary,
         objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
         info=run.proposal,
+        value_rule=run.value_rule,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sweepkit.analysis.ranking import front_of
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
-from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
@@ -177,7 +177,8 @@ class Watched:
 
 def metric_of(sweep: SweepRecord) -> Metric | None:
     """Return the metric that a record names; its target and imputations stand in the YAML only."""
-    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE)) if sweep.metric else None
+    rule = str(sweep.meta.get("value") or BEST)
+    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
 
 
 def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:

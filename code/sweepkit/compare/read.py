@@ -17,7 +17,7 @@ from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
-from sweepkit.model.objectives import value_of
+from sweepkit.model.objectives import counted_metrics, value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
@@ -177,7 +177,7 @@ def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
 
 
 def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:
-    best = _short(run.best_metrics)
+    best = _short(counted_metrics(run, metric))
     value = value_of(run, metric) if metric is not None and short_name(metric.name) == short_name(name) else None
     if value is not None:
         best[short_name(name)] = value

@@ -59,6 +59,7 @@ class RunView:
         instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
             kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
             that have not finished.
+        value_rule: What its own program says that its value is of its reports; "": the metric's rule holds.
     """
 
     number: int
@@ -71,6 +72,7 @@ class RunView:
     summaries: tuple[float | None, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
     instances: tuple[float, ...] = ()
+    value_rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

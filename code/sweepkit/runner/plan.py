@@ -87,6 +87,7 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
+            "value": self.spec.extensions.value,
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),

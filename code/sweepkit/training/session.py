@@ -16,7 +16,7 @@ from sweepkit.training import environment
 from sweepkit.training.config.reproduction import Reproduction, Row, compare, differences, digest, section_of
 from sweepkit.training.config.training import AnyConfig, as_dict, route
 from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
-from sweepkit.training.results import Evaluation, best_of, write_json, write_text
+from sweepkit.training.results import Evaluation, write_json, write_text
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
@@ -202,7 +202,7 @@ def _result(config: AnyConfig, outcome: Outcome, started: float, duration_s: flo
     begun = datetime.datetime.fromtimestamp(started, datetime.UTC)
     return {
         "state": "diverged" if outcome.diverged else "finished",
-        "best_metrics": _metrics(best_of(outcome.history, outcome.metric)),
+        "best_metrics": _metrics(outcome.best),
         "last_metrics": _metrics(outcome.history[-1] if outcome.history else None),
         "history": [_metrics(evaluation) for evaluation in outcome.history],
         "config": as_dict(config),
@@ -222,9 +222,10 @@ def _last_line(outcome: Outcome, duration_s: float, file: Path) -> str:
     """Return the closing line."""
     if outcome.diverged:
         return f"diverged: the loss is not finite at step {outcome.history[-1].step}, {duration_s:.1f} s; {file}"
-    best = best_of(outcome.history, outcome.metric)
+    best = outcome.best
     best_words = "nothing was evaluated"
     if best is not None:
         name = outcome.metric if outcome.metric in best.metrics else "loss"
-        best_words = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
+        which = f"mean over {best.metrics.get('fold', 0):.0f} folds" if outcome.cumulative else f"at step {best.step}"
+        best_words = f"{'' if outcome.cumulative else 'best '}eval/{name} {best.metrics[name]:.4f}, {which}"
     return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {best_words}; {file}"

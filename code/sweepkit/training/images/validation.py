@@ -17,6 +17,8 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweepkit.errors import DataError
+from sweepkit.model.metric import LAST
+from sweepkit.model.records import VALUE_FACT
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
 from sweepkit.training.arguments import refuse_fp16
@@ -136,6 +138,8 @@ def validate(
     effort = Effort.of(config)
     folds = _folds(config, images)[: effort.folds]
     progress = FoldProgress(listeners, folds=len(folds), epochs=effort.epochs)
+    if len(folds) > 1 and listeners.reporter is not None:  # each report is a mean over the folds so far
+        listeners.reporter.message(_sweepkit_facts={VALUE_FACT: LAST})
     save = config.training.save_model
     keeper = FoldKeeper(listeners.preemption, progress)
     done = [_Fitted.of(known) for known in keeper.restore()]
@@ -160,6 +164,7 @@ def validate(
         train_rows=len(folds[0].train),
         val_rows=sum(len(fold.val) for fold in folds[: len(done)]),
         steps=sum(one.steps for one in done),
+        cumulative=len(folds) > 1,
         facts={**_facts(images, folds, done, progress), **resumed},
         files={"predictions.csv": _predictions(images, folds, done)},
     )
