@@ -1,15 +1,18 @@
 """Runs to report on, and where they came from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
-    from sweepkit.model.records import RunRecord, SweepRecord
+    from sweepkit.model.records import Report, RunRecord, SweepRecord
     from sweepkit.sweep_config.sweep import SweepSpec
+
+
+ReadReports = Callable[[Sequence[str]], "Mapping[str, Sequence[Report]]"]  # by run ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,7 @@ class Source:
         spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
         sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
+        reports: Reads what the last attempts of some runs reported; None where only the metric's values are known.
     """
 
     table: "RunTable"
@@ -29,6 +33,7 @@ class Source:
     spec: "SweepSpec | None" = None
     sweep: "SweepRecord | None" = None
     runs: "Sequence[RunRecord]" = ()
+    reports: "ReadReports | None" = None
 
 
 def environment_of(source: Source) -> dict[str, str]:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.agents.agent import Agent, Finish
@@ -14,7 +14,7 @@ from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View
@@ -193,6 +193,9 @@ class Session:
             self._conclude_best(finish, runs, hurried=hurried)
         return 1 if finish.given_up else 0
 
+    def _reports(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[Report]]:
+        return {run_id: self.store.reports(run_id) for run_id in run_ids}
+
     def _conclude_best(self, finish: Finish, runs: list[RunRecord], *, hurried: bool) -> None:
         """Write what is known of the best run, and show it."""
         base = self.plan.base_config if self.plan.trains else None
@@ -206,7 +209,7 @@ class Session:
             reason=finish.reason,
             joined=self.plan.joins is not None,
             best_file=best_file,
-            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs),
+            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs, self._reports),
         )
         if self.options.json:
             sys.stdout.write(json_text(end.plain()) + "\n")
