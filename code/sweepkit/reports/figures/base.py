@@ -115,7 +115,8 @@ def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[A
     """Return the trace of runs as marks that say what they are under the pointer."""
     varying = table.varying()  # once: it looks at every run
     hover = {"text": [_hover(row, table, varying) for row in rows], "hoverinfo": "text"}
-    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | look
+    of = {"meta": {"runs": [row.number for row in rows]}}  # so that a page finds a run's point again
+    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | of | look
 
 
 def lost_points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], *, yaxis: str) -> dict[str, Any]:

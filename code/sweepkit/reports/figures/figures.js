@@ -3,7 +3,8 @@
 const sweepkit = (() => {
   const dress = (node, css) => {
     if (typeof node === "string") return /^--[a-z]+$/.test(node) ? css.getPropertyValue(node).trim() : node;
-    if (Array.isArray(node)) return typeof node[0] === "number" ? node : node.map((item) => dress(item, css));
+    if (Array.isArray(node)) // numbers alone have nothing to dress; a stop of a colour scale is [number, colour]
+      return typeof node[0] === "number" && typeof node.at(-1) === "number" ? node : node.map((item) => dress(item, css));
     if (node && typeof node === "object")
       return Object.fromEntries(Object.entries(node).map(([key, item]) => [key, key === "meta" ? item : dress(item, css)]));
     return node;

@@ -5,6 +5,7 @@ The figure's data lies beside it as CSV.
 
 import html
 import importlib.resources
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,13 @@ figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; }
 """
 
 _VARIABLE = re.compile(r"(--[a-z]+): ([^;]+);")
+
+
+def plotly_file() -> Path:
+    """Return the file of plotly's JavaScript in the installed package, without importing that."""
+    found = importlib.util.find_spec("plotly")
+    assert found is not None and found.submodule_search_locations, "plotly is one of our dependencies"
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
 
 
 @cache

@@ -33,6 +33,7 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         "labelfont": {"size": 12, "color": "--ink"},
         "tickfont": {"size": 11, "color": "--ink"},
         "rangefont": {"size": 10, "color": "--muted"},
+        "meta": {"runs": [[run.number for run in item.members] for item in reversed(table.configurations())]},
         "unselected": {"line": {"color": "--muted", "opacity": 0.06}},
     }
     left = len(causes(table)) - len(columns)
