@@ -24,6 +24,8 @@ from sweepkit.stopping.wilcoxon import Wilcoxon
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
 from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
+_SEEN = 20_000  # values that tell from how far a limit is looked for
+
 _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "hyperband": Hyperband,
     "asha": Asha,
@@ -153,7 +155,8 @@ def limits(
         asked = sorted(set(bands_up_to(wanted, longest)))
     else:
         asked = sorted({1 + round(at * (longest - 1) / max(1, most - 1)) for at in range(most)})
-    values = [value for run in runs for value in run.history if isfinite(value)]
+    apart = 1 + sum(len(run.history) for run in runs) // _SEEN
+    values = [value for run in runs for value in run.history[-1::-apart] if isfinite(value)]
     far = 1e9 * median(map(abs, values)) if values else 0.0  # what blew up is no place to look from
     worst = goal.sign * max((goal.sign * value for value in values if abs(value) <= far), default=0.0)
     found = []

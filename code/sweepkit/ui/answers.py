@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.export import as_text, write
@@ -34,7 +34,11 @@ _BEAT_EVERY = 30  # looks without a change: then a comment, so that a browser th
 
 def answer(value: Any, status: int = 200) -> Response:
     """Return a value as JSON; NaN and infinities as null."""
-    return JSONResponse(finite(value), status_code=status, headers={"cache-control": "no-store"})
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=finite)
+    except ValueError:
+        text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, {"cache-control": "no-store"}, "application/json")
 
 
 class Answers:

@@ -63,12 +63,14 @@ class Hub:
             live = self._live.get(sweep_id)
             if live is None:
                 live = self._live[sweep_id] = LiveSweep(self._watch, sweep_id, self.output_dir)
-                self._read_at[sweep_id] = time.monotonic()
+                self._read_at[sweep_id] = time.monotonic() + _LEAST_S
                 return live
         with live.lock:
-            if time.monotonic() - self._read_at[sweep_id] > _LEAST_S:
+            began = time.monotonic()
+            if began > self._read_at[sweep_id]:
                 live.refresh()
-                self._read_at[sweep_id] = time.monotonic()
+                now = time.monotonic()
+                self._read_at[sweep_id] = now + max(_LEAST_S, 2 * (now - began))  # a third of the time at most
         return live
 
     def sweeps(self) -> list[dict[str, Any]]:

@@ -44,13 +44,29 @@ class _Tee:
         self._watch = watch
         self.runs: dict[int, RunRecord] = {}
         self.found: PollResult | None = None
+        self._ahead: PollResult | None = None
 
     def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
+        """Return what changed after a change counter."""
+        if self._ahead is not None:
+            found, self._ahead = self._ahead, None
+            return found
         found = self._watch.poll(sweep_id, since)
         if found is not None:
             self.found = found
             self.runs.update((run.number, run) for run in found.changed)
         return found
+
+    def changed(self) -> bool:
+        """Return whether anything did since the newest poll, and keep that for the next one to be asked for."""
+        before = self.found
+        if before is None or before.live:  # times go on while something runs
+            return True
+        self._ahead = self.poll(before.sweep.sweep_id, before.change)
+        if self._ahead is None or self._ahead.changed or self._ahead.live or self._ahead.sweep != before.sweep:
+            return True
+        self._ahead = None
+        return False
 
 
 class LiveSweep:
@@ -81,7 +97,8 @@ class LiveSweep:
             SweepKitError: The sweep is gone, or the record cannot be read now.
         """
         with self.lock:
-            self.snapshot = self._follower.snapshot()
+            if self._tee.changed():
+                self.snapshot = self._follower.snapshot()
             return self.change
 
     @property
@@ -306,7 +323,7 @@ class LiveSweep:
             rows = curve_rows(table, int(wanted.get("top", _MOST_CURVES)))
             by_number = {run.number: run for run in self.runs}
             told = with_reports(table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
-            look = CurveLook(most=len(rows) or 1, points=_POINTS)
+            look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
             return figure(kind, told, look=look)
         return figure(kind, table, **wanted)
 

@@ -1,5 +1,6 @@
 """The live page's server: Starlette's routes, uvicorn's loop, plotly.js from the installed package."""
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -166,10 +167,17 @@ def served(options: UiOptions) -> Iterator[Page]:
                         f"the page must be served at {options.host}:{options.port}, got no answer; name another --port"
                     )
                 time.sleep(0.02)
+            threading.Thread(target=_warm, args=(hub,), name="first look", daemon=True).start()
             yield Page(url=_url(options))
         finally:
             server.should_exit = True
             thread.join(timeout=5)
+
+
+def _warm(hub: Hub) -> None:
+    """Read all sweeps before somebody asks; what cannot be read is told to whoever asks."""
+    with contextlib.suppress(SweepKitError):
+        hub.sweeps()
 
 
 def serve(options: UiOptions, tell: Callable[[str], None]) -> int:

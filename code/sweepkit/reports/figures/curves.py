@@ -46,6 +46,7 @@ class CurveLook:
         smoothing: Weight of the value before in an exponential moving average, in [0, 1).
         log_y: Whether the metric's axis is logarithmic; None: where that is sensible.
         most: Curves at most (running runs alone may be more).
+        runs: Numbers of the runs to show; None: the best and a spread of others.
         points: Points of a curve at most; a longer one is thinned, its ends, least and greatest value kept.
     """
 
@@ -54,6 +55,7 @@ class CurveLook:
     smoothing: float = 0.0
     log_y: bool | None = None
     most: int = _MOST
+    runs: frozenset[int] | None = None
     points: int = _POINTS
 
 
@@ -66,7 +68,7 @@ def learning_curves(table: RunTable, look: CurveLook | None = None) -> Drawn:
     look = look or CurveLook()
     if look.x not in AXES:
         raise SweepKitError(f"learning curves: x must be one of {', '.join(AXES)}, got {look.x!r}")
-    rows = curve_rows(table, look.most)
+    rows = curve_rows(table, look.most) if look.runs is None else [r for r in table.rows if r.number in look.runs]
     if table.metric is None or not rows:
         return nothing(NAME, TITLE, "No run has reported the metric yet.")
     colours = _colours(table, rows)
