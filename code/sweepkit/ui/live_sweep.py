@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.control import ASKED, RUN_NOTES
-from sweepkit.analysis.chances import chances
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
@@ -20,7 +22,6 @@ from sweepkit.monitor.follow import Follower
 from sweepkit.monitor.render import Picture, plain
 from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.paths import SweepPaths
-from sweepkit.reports.confirmation import read_confirmation
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import CurveLook
 from sweepkit.reports.figures.library import figure
@@ -80,6 +81,7 @@ class LiveSweep:
 
     def __init__(self, watch: Watch, sweep_id: str, output_dir: Path) -> None:
         self.lock = threading.RLock()
+        self._forest = threading.Lock()
         self._watch = watch
         self._output_dir = output_dir
         self._tee = _Tee(watch)
@@ -208,7 +210,7 @@ class LiveSweep:
         sweep = self.found.sweep
         told: dict[str, Any] = {"yaml": sweep.text, "asked": list(sweep.meta.get(ASKED, []))[-50:], "verdict": ""}
         told |= {"chances": [], "failures": [], "columns": [], "generation": sweep.generation}
-        told["confirmation"] = read_confirmation(self.paths.root)
+        told["confirmation"] = self._confirmation()
         told["program"] = str(sweep.meta.get("program") or "")
         try:
             table = self.table
@@ -216,7 +218,10 @@ class LiveSweep:
             return {**told, "verdict": str(error)}
         if (found := lead(table)) is not None:
             told["verdict"] = verdict(found)
-        told["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
+        if any(len(item.runs) > 1 for item in table.configurations()):
+            from sweepkit.analysis.chances import chances  # scipy: only where there is something to compute
+
+            told["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
         told["failures"] = [
             {
                 "reason": group.reason,
@@ -229,6 +234,13 @@ class LiveSweep:
             for group in reasons(table, ENDED_BADLY)
         ]
         return told
+
+    def _confirmation(self) -> dict[str, Any] | None:
+        if not self.paths.confirmation.is_file():
+            return None
+        from sweepkit.reports.confirmation import read_confirmation  # scipy, as above
+
+        return read_confirmation(self.paths.root)
 
     def rows(self, since: int = 0, how: str = "best") -> dict[str, Any]:
         """Return runs changed after a change counter as rows of columns.
@@ -310,15 +322,18 @@ class LiveSweep:
         Raises:
             SweepKitError: There is no such figure.
         """
+        if kind == "importance":  # takes its time, and others go on meanwhile
+            return figure(kind, self.table, importance=self.importance())
         with self.lock:
             if runs is None and not wanted:
                 return self._kept(("figure", kind), lambda: self._figure(kind, None, {}))  # type: ignore[no-any-return]
             return self._figure(kind, runs, wanted)
 
     def _figure(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
+        return replace(self._drawn(kind, runs, wanted), rows=())  # the rows of the CSV beside it: no page has one
+
+    def _drawn(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
         table = self._chosen(runs)
-        if kind == "importance":
-            return figure(kind, table, importance=self.importance())
         if kind == "curves":
             rows = curve_rows(table, int(wanted.get("top", _MOST_CURVES)))
             by_number = {run.number: run for run in self.runs}
@@ -328,8 +343,6 @@ class LiveSweep:
         return figure(kind, table, **wanted)
 
     def _chosen(self, runs: frozenset[int] | None) -> RunTable:
-        from dataclasses import replace
-
         table = self.table
         if runs is None:
             return table
@@ -338,19 +351,29 @@ class LiveSweep:
     def importance(self) -> "Importance":
         """Return what mattered; reckoned again when a tenth more runs have finished.
 
+        A process of its own does it and ends: a forest's libraries are three times as large as this server.
+
         Raises:
             SweepKitError: Too few runs have finished.
         """
-        finished = len(self.table.finished())
-        at, found = self._importance
-        if finished < _FEWEST_FOR_IMPORTANCE:
-            raise SweepKitError(f"importance: needs {_FEWEST_FOR_IMPORTANCE} finished runs, got {finished}")
-        if found is None or finished >= 1.1 * at:
-            from sweepkit.analysis.importance import importances
+        with self._forest:
+            table = self.table
+            finished = len(table.finished())
+            at, found = self._importance
+            if finished < _FEWEST_FOR_IMPORTANCE:
+                raise SweepKitError(f"importance: needs {_FEWEST_FOR_IMPORTANCE} finished runs, got {finished}")
+            if found is None or finished >= 1.1 * at:
+                slim = replace(table, rows=tuple(replace(row, history=(), facts={}) for row in table.rows))
+                with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+                    found = pool.submit(_importance_of, slim).result()
+                self._importance = (finished, found)
+            return found
 
-            found = importances(self.table)
-            self._importance = (finished, found)
-        return found
+
+def _importance_of(table: RunTable) -> "Importance":
+    from sweepkit.analysis.importance import importances
+
+    return importances(table)
 
 
 def _newest(history: Sequence[float]) -> float | None:

@@ -13,6 +13,7 @@ from sweepkit.reports.figures.curves import RAMP
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 _MOST = 14
 _MOST_LEVELS = 24
+_MOST_LINES = 1000
 _SCALE = [[at / (len(RAMP) - 1), colour] for at, colour in enumerate(RAMP)]
 
 
@@ -24,16 +25,23 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         return nothing(NAME, TITLE, "No run has ended with a value yet.")
     dimensions = [_dimension(column, rows) for column in columns]
     dimensions.append(_metric_axis(table, rows))
+    line = _coloured(table, dimensions[-1])
+    meta: dict[str, Any] = {"runs": [[run.number for run in item.members] for item in reversed(table.configurations())]}
+    if len(rows) > _MOST_LINES:  # a page still brushes all of them
+        meta["values"] = [[float(f"{value:.6g}") for value in item["values"]] for item in dimensions]
+        drawn = _spread(len(rows))
+        dimensions = [{**item, "values": [item["values"][at] for at in drawn]} for item in dimensions]
+        line["color"] = dimensions[-1]["values"]
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": _coloured(table, dimensions[-1]),
+        "line": line,
         "labelangle": -20,
         "labelside": "top",
         "labelfont": {"size": 12, "color": "--ink"},
         "tickfont": {"size": 11, "color": "--ink"},
         "rangefont": {"size": 10, "color": "--muted"},
-        "meta": {"runs": [[run.number for run in item.members] for item in reversed(table.configurations())]},
+        "meta": meta,
         "unselected": {"line": {"color": "--muted", "opacity": 0.06}},
     }
     left = len(causes(table)) - len(columns)
@@ -41,6 +49,8 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         f"{len(rows)} runs that ended with a value, the best drawn last; the colour is the metric. Drag along an axis "
         'to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
+    if "values" in meta:
+        caption += f" {_MOST_LINES} lines are drawn: the best half, and a spread of the others."
     if left > 0:
         caption += f" {left} parameters are not shown; the CSV has them."
     return Drawn(
@@ -53,6 +63,13 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         height=460,
         min_width=110 * (len(columns) + 1),
     )
+
+
+def _spread(count: int) -> list[int]:
+    """Return the lines that are drawn where there are too many: the best half of them, and a spread of the others."""
+    best = _MOST_LINES // 2
+    rest = count - best
+    return [at * rest // best for at in range(best)] + list(range(rest, count))
 
 
 def _coloured(table: RunTable, metric: Mapping[str, Any]) -> dict[str, Any]:

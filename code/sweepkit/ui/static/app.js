@@ -516,11 +516,11 @@
       parallel.caption.textContent = spec.caption;
     };
     const brushFrom = (trace) => {
-      const ranges = trace.dimensions.filter((item) => item.constraintrange && item.constraintrange.length);
+      const ranges = trace.dimensions.map((item, at) => ({ range: item.constraintrange, values: trace.meta.values ? trace.meta.values[at] : item.values })).filter((item) => item.range && item.range.length);
       if (!ranges.length) return setBrush(null);
       const inside = (value, range) => (Array.isArray(range[0]) ? range.some(([low, high]) => value >= low && value <= high) : value >= range[0] && value <= range[1]);
       const runs = new Set();
-      trace.meta.runs.forEach((members, at) => { if (ranges.every((item) => inside(item.values[at], item.constraintrange))) for (const run of members) runs.add(run); });
+      trace.meta.runs.forEach((members, at) => { if (ranges.every((item) => inside(item.values[at], item.range))) for (const run of members) runs.add(run); });
       setBrush(runs);
     };
     const setBrush = (runs, clear = false) => {
