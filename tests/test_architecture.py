@@ -20,6 +20,7 @@ MODULES = house.modules()
 FLOORS = (
     {"sweepkit", "__main__"},  # the package's own face
     {"cli"},
+    {"ui"},
     {"sources", "monitor", "housekeeping"},
     {"compare", "studies", "confirm", "wandb", "upkeep", "cluster"},
     {"runner"},
@@ -70,9 +71,13 @@ OWNERS = {
     "plotly": {"sweepkit.reports.figures"},
     "matplotlib": {"sweepkit.reports.figures"},
     "seaborn": {"sweepkit.reports.figures"},
+    "starlette": {"sweepkit.ui"},
+    "uvicorn": {"sweepkit.ui"},
     "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
+    "starlette",
+    "uvicorn",
     "optuna",
     "wandb",
     "torch",

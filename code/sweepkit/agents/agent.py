@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import CONTROL_PERIOD_S, STOPPED
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
@@ -393,7 +393,8 @@ class Agent:
             self.context.changed.notify_all()
 
     def _apply_command(self, record: SweepRecord) -> None:
-        """Do what the sweep's state in the record asks; nothing once the agent ends."""
+        """Do what the sweep's state in the record asks; nothing once the agent ends, but end runs one by one."""
+        self.context.orders.stopped = record.meta.get(STOP_ATTEMPTS, {})
         if self._ends() and record.state is not SweepState.CANCELLED:
             return
         emit, orders = self.context.emit, self.context.orders

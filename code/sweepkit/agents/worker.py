@@ -172,6 +172,9 @@ class Execution:
         limit = self.context.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = self._end(signal.SIGTERM)
+        if self.process and self.verdict is None and (why := orders.stopped.get(self.attempt.attempt_id)):
+            self.verdict = Decision(stop=True, reason=why)
+            self._end(signal.SIGTERM)
         if orders.terminates and not self.interrupted and self.process:
             if self.kill_at is None:  # one that is ended for good shall save nothing
                 self._mark_preempted(self.process)

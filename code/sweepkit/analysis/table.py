@@ -20,7 +20,7 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import is_seed
 from sweepkit.model.space import Parameter, Space
-from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sweep import EarlyTerminate, Method, SweepSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,9 @@ class Row:
         configuration: What its configuration is known by (`model.configurations.configuration_key`).
         seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
         name: Its name for people; "" when nobody knows.
+        history: Values of the metric in the order in which it reported them; () when nobody knows.
+        steps, times: The program's own step, and seconds since the first report, of each value of `history`; () when
+            nobody knows.
     """
 
     number: int
@@ -103,6 +106,9 @@ class Row:
     configuration: Hashable | None = None
     seeds: int = 1
     name: str = ""
+    history: Sequence[float] = ()
+    steps: Sequence[float] = ()
+    times: Sequence[float] = ()
 
     def objective(self, index: int) -> float | None:
         """Return the value of a metric by its place in the table's."""
@@ -124,6 +130,7 @@ class RunTable:
         columns: The parameters, in the space's order.
         rows: The runs.
         method: How configurations were proposed ("random", "bayes", …), "" when nobody knows.
+        stopping: The rule that ended runs early; None without one.
     """
 
     name: str
@@ -131,6 +138,7 @@ class RunTable:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     method: str = ""
+    stopping: EarlyTerminate | None = None
 
     @property
     def metric(self) -> Metric | None:
@@ -275,6 +283,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=lambda row: row.number)),
         method=spec.method.value if sampler is None else sampler.name,
+        stopping=spec.early_terminate or spec.extensions.early_terminate,
     )
 
 
@@ -397,4 +406,5 @@ def _row(
         facts=run.outcome,
         configuration=configuration_key(run, seed_parameter),
         name=run.name,
+        history=run.history,
     )

@@ -20,6 +20,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "look": {
         "watch": "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only.",
+        "ui": "The live page: every sweep of a database in a browser, with curves, tables and what steers it.",
         "list": "Every sweep of a database, the newest first: state, runs, best value.",
         "show": "One run: its configuration, its curve, its attempts with their reasons, the end of its log.",
     },

@@ -8,13 +8,15 @@ from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of,
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
-from sweepkit.model.runs import Decision
+from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import LiveRun, PollResult
+from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.columns import RunViews
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.text.canvas import Line
 
 
 class SweepReader(Protocol):
@@ -76,6 +78,24 @@ class Follower:
                 verdicts=self._verdicts(found),
             )
         )
+
+    def curves(self, best: int | None, most: int = 60) -> list[Line]:
+        """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.
+
+        Args:
+            best: The best run's number, None without one.
+            most: So many runs at most.
+        """
+        views = [view for view in self._views.values() if view.history]
+        newest = sorted(views, key=lambda view: (view.state is RunState.RUNNING, view.number))[-most:]
+        lines = [
+            Line(values=view.history, style=STATE_STYLES.get(view.state, "dim"))
+            for view in newest
+            if view.number != best
+        ]
+        if best is not None and best in self._views:
+            lines.append(Line(values=self._views[best].history, style="bold"))
+        return lines
 
     def _read_spec(self, sweep: SweepRecord) -> None:
         """Take in the YAML, when it is new or was extended."""

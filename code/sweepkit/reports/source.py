@@ -2,15 +2,18 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
-    from sweepkit.model.records import RunRecord, SweepRecord
+    from sweepkit.model.records import Report, RunRecord, SweepRecord
     from sweepkit.sweep_config.sweep import SweepSpec
+
+
+ReadReports = Callable[[Sequence[str]], "Mapping[str, Sequence[Report]]"]  # by run ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,7 @@ class Source:
         sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
         notes: What was inferred of a table that is not ours: which columns are what, which way is better.
+        reports: Reads what the last attempts of some runs reported; None where only the metric's values are known.
     """
 
     table: "RunTable"
@@ -31,6 +35,7 @@ class Source:
     spec: "SweepSpec | None" = None
     sweep: "SweepRecord | None" = None
     runs: "Sequence[RunRecord]" = ()
+    reports: "ReadReports | None" = None
     notes: tuple[str, ...] = ()
 
     def tell(self, *, json: bool = False) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.agents.agent import Agent, Finish
@@ -17,7 +17,7 @@ from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.objectives import has_result
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
 from sweepkit.reports.next_steps import NextSteps
@@ -232,6 +232,9 @@ class Session:
             retries=not self.leader.at_wandb,
         )
 
+    def _reports(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[Report]]:
+        return {run_id: self.store.reports(run_id) for run_id in run_ids}
+
     def _conclude_best(self, finish: Finish, runs: list[RunRecord], *, hurried: bool) -> None:
         """Write what is known of the best run, and show it."""
         base = self.plan.base_config if self.plan.trains else None
@@ -245,7 +248,7 @@ class Session:
             reason=finish.reason,
             steps=self.next_steps(finish),
             best_file=best_file,
-            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs),
+            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs, self._reports),
         )
         if self.options.json:
             sys.stdout.write(json_text(end.plain()) + "\n")

@@ -16,7 +16,10 @@ from sweepkit.text.table_files import is_table, read_table
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sweepkit.model.metric import Metric
+    from sweepkit.model.records import Report
     from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -108,7 +111,12 @@ def _from_record(options: SourceOptions) -> Source:
     runs = found.changed if found is not None else []
     spec = _spec(read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family), options)
     folder = SweepPaths(Path(os.path.abspath(output_dir)), sweep.name).root
-    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs)
+
+    def reports(run_ids: "Sequence[str]") -> "Mapping[str, Sequence[Report]]":
+        with open_watch(storage) as again:
+            return {run_id: again.reports(run_id) for run_id in run_ids}
+
+    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs, reports=reports)
 
 
 def _spec(spec: "SweepSpec", options: SourceOptions) -> "SweepSpec":
