@@ -18,7 +18,7 @@ from sweepkit.paths import CODE_DIR
 MODULES = house.modules()
 # From the top; an arrow goes down, never up and never to a room of the same floor.
 FLOORS = (
-    {"sweepkit", "__main__"},  # the package's own face
+    {"sweepkit", "__main__", "wandb_compat"},  # the package's own face
     {"cli", "api"},
     {"sources", "monitor", "housekeeping"},
     {"compare", "studies", "confirm", "wandb", "upkeep"},

@@ -1,9 +1,12 @@
 """The sub-commands that make runs, and those that steer sweeps which run elsewhere."""
 
 import argparse
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from sweepkit.cli.comparison_options import (
     COMPARE_EPILOG,
@@ -28,6 +31,7 @@ from sweepkit.cli.options import (
     runner_command,
 )
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
 
@@ -38,7 +42,10 @@ _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
 def _add_run(parser: Parser, output_dir: Path) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML, or one that comes with us (default: ./{_USUAL})"
+        "sweep",
+        nargs="?",
+        metavar="NAME|FILE",
+        help=f"a sweep YAML, one that comes with us, or a script that calls wandb.agent (default: ./{_USUAL})",
     )
     add_wandb_sweep(what)
     add_common(parser, output_dir)
@@ -47,7 +54,27 @@ def _add_run(parser: Parser, output_dir: Path) -> None:
 def _run(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.sweep_runner import run_one
 
+    if given.sweep is not None and given.sweep.endswith(".py"):
+        _run_script(parser, given)
     return run_one(replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given)))
+
+
+def _run_script(parser: Parser, given: argparse.Namespace) -> NoReturn:
+    """Become a script that calls `wandb.sweep` and `wandb.agent` itself; argparse exits with code 2 where it cannot."""
+    if not Path(given.sweep).is_file():
+        parser.error(f"a script must be a file, got none at {given.sweep}")
+    places = {"output_dir": OUTPUT_DIR_ENV, "storage": STORAGE_ENV}
+    for name, value in vars(given).items():
+        if name not in ("sweep", *places) and value != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            parser.error(
+                f"{option}: a script says itself what it runs, by wandb.sweep() and wandb.agent(); leave it out"
+            )
+    env = dict(os.environ)
+    for name, variable in places.items():
+        if (value := getattr(given, name)) is not None:
+            env[variable] = str(value) if "://" in str(value) else os.path.abspath(value)
+    os.execve(sys.executable, [sys.executable, "-m", "sweepkit.wandb_compat", given.sweep], env)
 
 
 def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str | None:
@@ -184,6 +211,7 @@ examples:
   {call} my.yaml --count 10 --sampler tpe
   {call} my.yaml --storage postgresql://user@host/sweeps
   {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
+  {call} train.py                         it calls wandb.sweep and wandb.agent itself
 """
     + ENDS,
 )
