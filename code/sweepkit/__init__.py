@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from sweepkit.api.optimizing import optimize as optimize
     from sweepkit.api.others import compare as compare
     from sweepkit.api.others import confirm as confirm
     from sweepkit.api.sweep import BestRun as BestRun
@@ -37,6 +38,7 @@ _NAMES = {
     "confirm": ("sweepkit.api.others", "confirm"),
     "list_sweeps": ("sweepkit.api.sweep", "list_sweeps"),
     "open": ("sweepkit.api.sweep", "open"),
+    "optimize": ("sweepkit.api.optimizing", "optimize"),
     "report": ("sweepkit.tracking.inside", "report"),
     "should_stop": ("sweepkit.tracking.inside", "should_stop"),
     "sweep": ("sweepkit.api.sweep", "sweep"),

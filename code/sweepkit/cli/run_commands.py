@@ -67,9 +67,7 @@ def _run_script(parser: Parser, given: argparse.Namespace) -> NoReturn:
     for name, value in vars(given).items():
         if name not in ("sweep", *places) and value != parser.get_default(name):
             option = f"--{name.replace('_', '-')}"
-            parser.error(
-                f"{option}: a script itself says what it runs, by wandb.sweep and wandb.agent; leave it out"
-            )
+            parser.error(f"{option}: a script itself says what it runs, by wandb.sweep and wandb.agent; leave it out")
     env = dict(os.environ)
     for name, variable in places.items():
         if (value := getattr(given, name)) is not None:

@@ -16,6 +16,7 @@ class Handing(StrEnum):
     NOTHING = "nothing"  # it asks W&B's client: wandb.init().config
     CONFIG = "config"  # one dictionary
     NAMES = "names"  # a keyword argument for each parameter that it names
+    TRIAL = "trial"  # a trial of Optuna's kind, which suggests the parameters
 
 
 def handing_of(function: Callable[..., Any], parameters: Collection[str] | None) -> Handing:

@@ -27,6 +27,11 @@ def call(program: str) -> None:
     how = json.loads((folder / CALL).read_text(encoding="utf-8"))
     _see_what_the_caller_saw(how)
     function = pickle.loads((folder / PICKLE).read_bytes())
+    if how["handing"] == Handing.TRIAL:
+        from sweepkit.functions.objective import call_objective
+
+        del sys.argv[1:]
+        return call_objective(function, how["metrics"])
     params = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     del sys.argv[1:]  # they are ours, not the function's
     returned = call_with(function, Handing(how["handing"]), params)

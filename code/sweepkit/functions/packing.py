@@ -84,7 +84,8 @@ def pack(
     write_atomically(folder / PICKLE, data)
     how = {**call, "name": name, "path": _search_path(), "sources": _sources(function)}
     write_atomically(folder / CALL, json.dumps(how, ensure_ascii=False, indent=1))
-    imports = [f"    import {module}\n" for module in sorted(_imported(function))] or ["    pass\n"]
+    modules = _imported(function) | ({"sweepkit.functions.objective"} if call.get("handing") == "trial" else set())
+    imports = [f"    import {module}\n" for module in sorted(modules)] or ["    pass\n"]
     script = _SCRIPT.format(name=name, imports="".join(imports), code=str(CODE_DIR))
     write_atomically(folder / _PROGRAM, script)
     return PackedFunction(program=folder / _PROGRAM, name=name, digest=digest)

@@ -1,7 +1,7 @@
 """Who leads a sweep: what makes its engine, and whether its best run is what it is for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from sweepkit.model.records import SweepRecord
 from sweepkit.search.base import Engine
@@ -17,8 +17,10 @@ class Leader:
         ranks: The sweep is run for its best run: the first one is looked at for parameters that it does not read, the
             end shows the best and writes its configuration and the report. False where the runs are judged elsewhere:
             the end writes their table.
+        env: Variables that its runs have besides.
     """
 
     make_engine: Callable[[SweepRecord], Engine] | None = None
     at_wandb: bool = False
     ranks: bool = True
+    env: Mapping[str, str] = field(default_factory=dict)

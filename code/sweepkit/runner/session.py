@@ -127,6 +127,7 @@ class Session:
             cwd=str(self.plan.cwd),
             base_config=str(self.plan.base_config) if self.plan.trains else None,
             inherited=dict(os.environ),
+            more=self.leader.env,
         )
 
     def _tally(self, total: int | None) -> Tally:

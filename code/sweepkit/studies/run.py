@@ -14,6 +14,7 @@ from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, base_config_of, open_recorded
 from sweepkit.store.url import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
+from sweepkit.studies.objective import EndedStudy
 from sweepkit.studies.phases import run_phases
 from sweepkit.studies.plan import final_text
 from sweepkit.studies.results import StudyResult, folder_of, study_stats, write_optimized, write_results
@@ -112,6 +113,15 @@ def check_recorded(plan: Plan) -> None:
                 f"--resume: study {plan.spec.name!r} must be recorded, got none of that name; "
                 f"recorded are: {known}; leave --resume out to begin it"
             )
+
+
+def conclude_objective(ended: EndedStudy, options: RunOptions) -> int:
+    """Write the results of a study of one's own objective, show them; return the exit code."""
+    folder = folder_of(options.output_dir, ended.result.name)
+    outcome = StudyOutcome(code=ended.code, result=ended.result, folder=folder, config=None)
+    _write_all(folder, ended.result, None)
+    show_outcome(outcome, options)
+    return ended.code
 
 
 def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:
