@@ -73,6 +73,12 @@ class _CallableRoom(ModuleType):
 
 
 class _Package(ModuleType):
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as any module is by those who can: by its name."""
+        from importlib import import_module
+
+        return import_module, (self.__name__,)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _NAMES and isinstance(value, ModuleType):  # the import system binds a folder that was imported
             value.__class__ = _CallableRoom

@@ -32,7 +32,8 @@ def install() -> None:
 
     for name, ours in (("sweep", sweep), ("agent", agent), ("login", _login)):
         for holder in (wandb, wandb.sdk):
-            setattr(holder, name, ours)
+            if hasattr(holder, name):
+                setattr(holder, name, ours)
 
 
 def _login(*_: Any, **__: Any) -> bool:

@@ -142,7 +142,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         env[SEED_ENV] = str(seed)
     if place.base_config is not None:
         env[BASE_CONFIG_ENV] = place.base_config
-    return env | place.more
+    return {**env, **place.more}
 
 
 def _own_seed(place: Workplace, attempt: Attempt) -> int | None:

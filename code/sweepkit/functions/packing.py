@@ -5,6 +5,7 @@ function.pkl   the function; one of `__main__`, of a notebook or a REPL whole, o
 call.json      how it is called, and where its modules are found
 """
 
+import importlib
 import inspect
 import json
 import os
@@ -113,6 +114,12 @@ def _pickled(function: Callable[..., Any], name: str) -> bytes:
 
     class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # the pickler reads the table when it is made
         dispatch_table = ChainMap({types.CodeType: with_its_file}, table)
+
+        def reducer_override(self, value: Any) -> Any:
+            """Hand a module of a class of its own over by its name, too: lazy packages are such modules."""
+            if isinstance(value, types.ModuleType) and type(value) is not types.ModuleType:
+                return importlib.import_module, (value.__name__,)
+            return super().reducer_override(value)
 
     data = BytesIO()
     try:

@@ -8,7 +8,8 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, Any, Self
+from io import BufferedRWPair
+from typing import Any, Self
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.runs import RunView
@@ -53,7 +54,7 @@ class TrialServer:
         with contextlib.suppress(OSError), connection, connection.makefile("rwb") as line:
             self._answer_all(line)
 
-    def _answer_all(self, line: IO[bytes]) -> None:
+    def _answer_all(self, line: "BufferedRWPair[Any, Any]") -> None:
         number = -1
         for question in line:
             asked = json.loads(question)
