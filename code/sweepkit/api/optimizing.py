@@ -70,7 +70,7 @@ def optimize(
         SweepKitError: What is wrong with it; it is recorded as another one (ConflictError).
     """
     from sweepkit.api.calls import slot_options
-    from sweepkit.search.objective_engine import StudySettings
+    from sweepkit.search.kept_study import StudySettings
     from sweepkit.studies.objective import ObjectiveStudy, load_objective, run_objective
     from sweepkit.wandb.upload_client import Online
 

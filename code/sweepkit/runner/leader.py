@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sweepkit.model.records import SweepRecord
 from sweepkit.search.base import Engine
+from sweepkit.stopping.base import StoppingRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +18,12 @@ class Leader:
         ranks: The sweep is run for its best run: the first one is looked at for parameters that it does not read, the
             end shows the best and writes its configuration and the report. False where the runs are judged elsewhere:
             the end writes their table.
+        rule: Ends runs early in place of the rule that the sweep names.
         env: Variables that its runs have besides.
     """
 
     make_engine: Callable[[SweepRecord], Engine] | None = None
     at_wandb: bool = False
     ranks: bool = True
+    rule: StoppingRule | None = None
     env: Mapping[str, str] = field(default_factory=dict)

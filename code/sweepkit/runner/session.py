@@ -100,7 +100,7 @@ class Session:
             store=self.store,
             sweep=self.sweep,
             place=self._workplace(),
-            rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
+            rule=self.leader.rule or (make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None),
             launcher=launcher,
             settings=AgentSettings(slots=self.slots, count=self.options.count),
             surroundings=describe_surroundings(os.path.dirname(self.plan.program)),

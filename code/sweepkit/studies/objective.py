@@ -23,7 +23,8 @@ from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
 from sweepkit.runner.space_function import OBJECTIVES
-from sweepkit.search.objective_engine import ObjectiveEngine, PastTrial, StudySettings
+from sweepkit.search.kept_study import PastTrial, StudySettings
+from sweepkit.search.objective_engine import ObjectiveEngine
 from sweepkit.store.open import open_store
 from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.results import StudyResult
@@ -235,14 +236,14 @@ class _KeptStudy:
         self._look()
         return view_of(self._runs[run_id])
 
-    def trial(self, run_id: str) -> PastTrial:
+    def trial(self, run: RunView) -> PastTrial:
         """Return what is known of an ended run beside its view."""
         self._look()
-        facts: Mapping[str, Any] = self._runs[run_id].outcome.get("facts") or {}
+        facts: Mapping[str, Any] = self._runs[run.run_id].outcome.get("facts") or {}
         return PastTrial(
             intermediates={
                 int(report.step): report.values[INTERMEDIATE]
-                for report in self._store.reports(run_id)
+                for report in self._store.reports(run.run_id)
                 if INTERMEDIATE in report.values and report.step is not None
             },
             user_attrs=facts.get("user_attrs") or {},

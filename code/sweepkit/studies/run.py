@@ -10,6 +10,7 @@ from sweepkit.called import typed
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, base_config_of, open_recorded
 from sweepkit.store.url import parse_url, shown_url
@@ -47,6 +48,7 @@ def run_study(
     notes: Sequence[str] = (),
     config: OptunaConfig | None = None,
     uploads: MakeUploads | None = None,
+    leader: Leader | None = None,
 ) -> StudyOutcome:
     """Run a study in this call, to its end or to what ends the call; write its results, also of a part.
 
@@ -57,12 +59,13 @@ def run_study(
         notes: What to say first.
         config: The --config that it is made of: what its `quick_validation` cuts is whole in the final configuration.
         uploads: As `runner.call.Call` takes it.
+        leader: Likewise.
 
     Raises:
         SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
     """
     places, more = slots_of(slots, [plan])
-    with Call(options, [plan], slots=places, notes=[*notes, *more], uploads=uploads) as call:
+    with Call(options, [plan], slots=places, notes=[*notes, *more], uploads=uploads, leader=leader) as call:
         code = call.run()
         session = call.sessions[0]
         runs = sorted(call.store.runs(session.sweep.sweep_id), key=lambda run: run.number)
