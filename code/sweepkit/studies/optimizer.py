@@ -278,7 +278,9 @@ class OptunaOptimizer:
         return self.study
 
     def _sweep(self, base_config: str) -> dict[str, Any]:
-        named = {key: value if isinstance(value, str | int) else _STAND_IN[key] for key, value in self._search.items()}
+        named: dict[str, Any] = {
+            key: value if isinstance(value, str | int) else _STAND_IN[key] for key, value in self._search.items()
+        }
         study = Study(
             name=self.study_name,
             metric=self.metric,
