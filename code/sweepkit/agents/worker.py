@@ -80,6 +80,9 @@ class Execution:
         self.direct = False
         self.seq = 0
         self.unsent: list[Report] = []
+        self.suggested: dict[str, Any] = {}  # to an objective, by parameter: value and distribution
+        self.heard = 0  # messages of the program that were looked through for them
+        self.untold_suggestions = False
         self.count = 0
         self.newest: float | None = None
         self.verdict: Decision | None = None
@@ -210,7 +213,7 @@ class Execution:
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
         fresh = self._collect(final=final)
-        if (self.unsent or self.begins_anew or self.untold) and not self.fenced:
+        if (self.unsent or self.begins_anew or self.untold or self.untold_suggestions) and not self.fenced:
             self._send()
         for report in fresh:
             self._judge(report)
@@ -219,6 +222,7 @@ class Execution:
         """Return what was reported since the last call, numbered; it waits in `unsent` for the record."""
         fresh = self.tail.read(final=final)
         self.direct = self.direct or bool(fresh)
+        self._hear_suggestions()
         logged = self.wandb.read(final=final)
         if final and self.wandb.shared:
             self.context.warn_once("several processes wrote one W&B run; only the first's, or rank 0's, counts")
@@ -236,6 +240,13 @@ class Execution:
         for report in numbered:
             self._note_objectives(report)
         return numbered
+
+    def _hear_suggestions(self) -> None:
+        """Take in the parameters that an objective was suggested since the last call; the record has them next."""
+        new, self.heard = self.tail.messages[self.heard :], len(self.tail.messages)
+        for noted in [message["_sweepkit_suggested"] for message in new if "_sweepkit_suggested" in message]:
+            self.suggested[noted["name"]] = {"value": noted["value"], "distribution": noted["distribution"]}
+            self.untold_suggestions = True
 
     def _begin_anew(self) -> None:
         """Forget what was reported when the program began a further W&B run: its history is the run's, as at W&B."""
@@ -275,6 +286,11 @@ class Execution:
         if self.untold is not None:
             store.started(self.attempt, pid=self.untold.pid, device=self.slot.device)
             self.untold = None
+        if self.untold_suggestions:
+            params = {name: item["value"] for name, item in self.suggested.items()}
+            noted = {**self.attempt.run.proposal, "suggestions": self.suggested}
+            store.suggested(self.attempt, params, noted)
+            self.untold_suggestions = False
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False
@@ -441,7 +457,7 @@ class Execution:
         tail = log_tail(self.context.place.paths.log(self.attempt.attempt_id)) if failed else ""
         ending = Ending(
             status=ended.status,
-            verdict=self.verdict,
+            verdict=self.verdict or self._pruned(),
             interrupted=interrupted,
             timeout_s=self.context.spec.extensions.timeout_s if timed_out else None,
             newest=self.newest,
@@ -453,6 +469,11 @@ class Execution:
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _pruned(self) -> Decision | None:
+        """Return that the program ended itself as a study's pruner told it to; None when it did not."""
+        reason = self._messages().get("_sweepkit_pruned")
+        return None if reason is None else Decision(stop=True, reason=f"pruned {reason}")
 
     def _wanted_room(self, tail: str) -> bool:
         """Return whether a failed attempt may have failed for want of room on its disk: full now, or then and mute."""

@@ -28,6 +28,8 @@ def optimize(options: StudyOptions) -> int:
     from sweepkit.studies.run import check_recorded, run_study, run_study_of_phases, show_outcome
     from sweepkit.wandb.upload_client import Online
 
+    if options.objective is not None:
+        return _optimize_objective(options)
     config = None if options.config is None else tuned_config(options)
     running, slots = run_options(options, config), slot_options(options, config)
     if config is not None and config.phases:
@@ -66,3 +68,25 @@ def _show_phases(options: "RunOptions", config: "OptunaConfig", slots: "SlotOpti
         for item in ahead.sweeps:
             print(textwrap.indent(dry_run_text(item), "  "))
     return 0
+
+
+def _optimize_objective(options: StudyOptions) -> int:
+    """Run the study of one's own objective; return the exit code."""
+    from dataclasses import replace
+
+    from sweepkit.cli.sweep_runner import show_dry_run
+    from sweepkit.runner.call import slots_of
+    from sweepkit.studies.objective import plan_of_objective, run_objective, study_of
+    from sweepkit.studies.plan import run_options, slot_options
+    from sweepkit.studies.run import check_recorded, conclude_objective
+    from sweepkit.wandb.upload_client import Online
+
+    asked = study_of(options)
+    running, slots = replace(run_options(options), seed=options.seed), slot_options(options)
+    if options.resume or options.dry_run:
+        plan = plan_of_objective(asked, running)
+        if options.resume:
+            check_recorded(plan)
+        if options.dry_run:
+            return show_dry_run(running, plan, slots_of(slots, [plan])[0])
+    return conclude_objective(run_objective(asked, running, slots, uploads=Online), running)

@@ -17,6 +17,7 @@ examples:
   {call} --experiment mine --base-config my.yaml --timeout 43200
   {call} --storage postgresql://user@host/sweeps
   {call} --config my_optuna.yaml  a space, pruning, phases of your own
+  {call} my_file.py:objective --direction minimize --n-trials 30
 
 Without --config fifteen parameters are searched: lora_r, lora_alpha,
 lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
@@ -63,6 +64,12 @@ def add_optimize(parser: Parser, output_dir: Path | None) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("the study").add_argument
     add(
+        "objective",
+        nargs="?",
+        metavar="FILE.py:FUNCTION",
+        help="an objective of your own, as for Optuna's study.optimize (default: our trainer is searched)",
+    )
+    add(
         "--experiment",
         metavar="NAME",
         help="a training configuration in config/ or config/models/, else a name of yours for the study "
@@ -73,7 +80,11 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add("--study-name", metavar="NAME", help="default: optuna_<experiment>")
     add("--n-trials", type=positive, metavar="N", help="trials in all, over all calls (default: 50)")
     add("--timeout", type=seconds, metavar="SECONDS", help="start no trial after so long in this call")
-    add("--direction", choices=["maximize", "minimize"], help="default: maximize, of ROUGE-L F1; minimize the loss")
+    add(
+        "--direction",
+        choices=["maximize", "minimize"],
+        help="default: maximize, of ROUGE-L F1; minimize the loss or one's own objective",
+    )
     add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
     add("--sampler", choices=SAMPLERS, help="default: tpe")
     add("--pruner", choices=sorted(PRUNERS), help="what ends poor trials early (default: median)")

@@ -1,9 +1,12 @@
 """The sub-commands that make runs, and those that steer sweeps which run elsewhere."""
 
 import argparse
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from sweepkit.cli.cluster_options import add_launcher, cluster_options
 from sweepkit.cli.comparison_options import (
@@ -30,6 +33,7 @@ from sweepkit.cli.options import (
 )
 from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cluster.options import ClusterOptions
+from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
 
@@ -40,7 +44,10 @@ _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
 def _add_run(parser: Parser, output_dir: Path | None) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML, or one that comes with us (default: ./{_USUAL})"
+        "sweep",
+        nargs="?",
+        metavar="NAME|FILE",
+        help=f"a sweep YAML, one that comes with us, or a script that calls wandb.agent (default: ./{_USUAL})",
     )
     add_wandb_sweep(what)
     add_common(parser, output_dir)
@@ -50,6 +57,8 @@ def _add_run(parser: Parser, output_dir: Path | None) -> None:
 def _run(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.sweep_runner import run_one
 
+    if given.sweep is not None and given.sweep.endswith(".py"):
+        _run_script(parser, given)
     command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
     cluster = cluster_options(parser, given)
     return run_one(command) if cluster is None else _on_cluster(parser, command, cluster)
@@ -63,6 +72,22 @@ def _on_cluster(parser: Parser, command: RunnerCommand, cluster: ClusterOptions)
     from sweepkit.runner.plan import make_plan
 
     return run_on_cluster(command.run, make_plan(command.run, command.sweep), cluster)
+
+
+def _run_script(parser: Parser, given: argparse.Namespace) -> NoReturn:
+    """Become a script that calls `wandb.sweep` and `wandb.agent` itself; argparse exits with code 2 where it cannot."""
+    if not Path(given.sweep).is_file():
+        parser.error(f"a script must be a file, got none at {given.sweep}")
+    places = {"output_dir": OUTPUT_DIR_ENV, "storage": STORAGE_ENV}
+    for name, value in vars(given).items():
+        if name not in ("sweep", *places) and value != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option}: a script itself says what it runs, by wandb.sweep and wandb.agent; leave it out")
+    env = dict(os.environ)
+    for name, variable in places.items():
+        if (value := getattr(given, name)) is not None:
+            env[variable] = str(value) if "://" in str(value) else os.path.abspath(value)
+    os.execve(sys.executable, [sys.executable, "-m", "sweepkit.wandb_compat", given.sweep], env)
 
 
 def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str | None:
@@ -224,6 +249,7 @@ examples:
   {call} my.yaml --count 10 --sampler tpe
   {call} my.yaml --storage postgresql://user@host/sweeps
   {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
+  {call} train.py                         it calls wandb.sweep and wandb.agent itself
 """
     + ENDS,
 )

@@ -1,7 +1,6 @@
 """One call of a runner: the sweeps that it runs share one record, one set of slots, one fork server, one terminal."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -15,7 +14,7 @@ from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.runs import RunView
-from sweepkit.reports.progress import Screen
+from sweepkit.reports.notebook import make_screen
 from sweepkit.runner.exit_codes import INTERRUPTED
 from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
@@ -92,7 +91,7 @@ class Call:
         self.cold = options.cold
         self.interrupts = Interrupts()
         self.preempted_exit_code = options.preempted_exit_code
-        self.screen = Screen() if sys.stdout.isatty() and not options.json else None
+        self.screen = make_screen(json=options.json)
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.openers = [SweepOpener(options, plan, self.store, slots=slots, leader=leader) for plan in plans]
         self.sessions: list[Session] = []

@@ -109,7 +109,7 @@ class Session:
             store=self.store,
             sweep=self.sweep,
             place=self._workplace(),
-            rule=make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None,
+            rule=self.leader.rule or (make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None),
             launcher=launcher,
             settings=AgentSettings(slots=self.slots, count=self.options.count),
             surroundings={**describe_surroundings(str(self.plan.folder)), "package_versions": {}, "sweepkit": VERSION},
@@ -157,6 +157,7 @@ class Session:
             cwd=str(self.plan.cwd),
             base_config=str(self.plan.base_config) if self.plan.trains else None,
             inherited=dict(os.environ),
+            more=self.leader.env,
         )
 
     def _tally(self, total: int | None) -> Tally:

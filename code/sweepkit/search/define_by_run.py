@@ -24,7 +24,7 @@ from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.search.observations import ObservationState, observe
-from sweepkit.search.optuna_engine import _quiet_optuna
+from sweepkit.search.optuna_engine import quiet_optuna
 from sweepkit.search.random import derived_seed
 from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
 
@@ -259,7 +259,7 @@ class DefineByRunEngine:
 
         number, attempt = place
         goal = self._metric.goal if self._metric is not None else Goal.MINIMIZE
-        with _quiet_optuna():
+        with quiet_optuna():
             study = optuna.create_study(
                 direction=goal.value, sampler=self._made_sampler(sampler, derived_seed(self._seed, number, attempt))
             )

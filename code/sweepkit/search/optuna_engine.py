@@ -203,7 +203,7 @@ class OptunaEngine:
             options = {"group": options.get("multivariate", True), **options}
         shown = _winsorised_runs(told, self._metrics) if kind == "gp" else told
         kept: dict[str, Any] = {}
-        with _quiet_optuna():
+        with quiet_optuna():
             sampler = make_sampler(kind, options, seed=seed, objectives=len(self._metrics))
             rows: list[tuple[ToldRun, dict[str, Any]]] = [(run, {}) for run in shown]
             if kind == "cmaes":
@@ -321,7 +321,7 @@ def _optuna_distribution(coding: Coding) -> "BaseDistribution":
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Keep Optuna's own log silent for the moment, then as the user had it."""
     from optuna import logging
 

@@ -38,7 +38,7 @@ _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
 }
 
 
-class _FirstStop:
+class FirstStop:
     """Ask several rules in turn: the first that stops decides, else the last one's verdict stands.
 
     Args:
@@ -119,7 +119,7 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
         rule = _rule(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
-    return _FirstStop((DivergenceGuard(metric.goal), rule))
+    return FirstStop((DivergenceGuard(metric.goal), rule))
 
 
 def limits(

@@ -10,6 +10,7 @@ class StudyOptions:
 
     Args:
         output_dir: Where results go.
+        objective: One's own, "FILE.py:FUNCTION"; None to search for our trainer's configuration.
         experiment: A training configuration in config/ or config/models/, else a name for the study.
         config: An Optuna YAML: its path, or its name in config/optuna/.
         base_config: What every trial starts from, in place of the experiment's.
@@ -37,6 +38,7 @@ class StudyOptions:
     """
 
     output_dir: Path
+    objective: str | None = None
     experiment: str | None = None
     config: str | None = None
     base_config: str | None = None

@@ -144,20 +144,22 @@ def _named(file: Path) -> str:
     return str(absolute)
 
 
-def make_plan_of(sweep: Mapping[str, Any], options: RunOptions, *, directory: str = "") -> Plan:
+def make_plan_of(sweep: Mapping[str, Any], options: RunOptions, *, directory: str = "", searches: bool = True) -> Plan:
     """Return the plan of a sweep's dictionary.
 
     Args:
         sweep: As `study_sweep` or a --config makes it.
         options: As `run_options` returns them.
         directory: Absolute folder that relative paths of the sweep start from; "" for none.
+        searches: As `runner.plan.plan_of`.
 
     Raises:
         SpecError: All that is wrong with it.
     """
     name = str(sweep.get("name") or "study")
     text = _HEAD + dump_yaml(dict(sweep))
-    return plan_of(options, read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name))
+    spec = read_sweep_text(text, source=f"study {name}", directory=directory, default_name=name)
+    return plan_of(options, spec, searches=searches)
 
 
 def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> RunOptions:

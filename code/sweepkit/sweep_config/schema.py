@@ -242,6 +242,7 @@ def _extensions() -> Schema:
         "min_free_gpu_memory_gb": {"type": "number", "minimum": 0},
         "preload": _TEXTS,
         "prior_runs": _TEXTS,
+        "first_points": {"type": "array", "items": {"type": "object", "minProperties": 1}},
         "early_terminate": {"$ref": "#/definitions/stopping"},
         "base_config": _TEXT,
         "search_space": _TEXT,

@@ -7,6 +7,7 @@ from typing import Any
 
 from sweepkit.model.metric import Goal, Impute, Metric, mean_of_last
 from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.first_points import read_first_points
 from sweepkit.sweep_config.sampler import read_sampler
 from sweepkit.sweep_config.seeds_section import read_seeds_per_run
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, read_early_terminate
@@ -122,6 +123,8 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     if "early_terminate" in given:
         place = (*path, "early_terminate")
         settings["early_terminate"] = read_early_terminate(check, given["early_terminate"], place, STOPPING_TYPES)
+    if "first_points" in given:
+        settings["first_points"] = read_first_points(check, given["first_points"])
     if "on_failure" in given:
         settings["on_failure"] = _read_failure_rules(check, given["on_failure"], (*path, "on_failure"))
     if "wandb" in given:

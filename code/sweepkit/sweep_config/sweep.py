@@ -211,6 +211,7 @@ class Extensions:
         early_terminate: A stopping rule of ours in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
+        first_points: Configurations that are run first, by parameters; what one leaves out is searched.
         on_failure: Rules for failures, first match wins.
         search_space: "module:function": the function that suggests the parameters of each run, define-by-run. The
             module is looked up beside the YAML, in the working directory and in code/.
@@ -238,6 +239,7 @@ class Extensions:
     min_free_gpu_memory_gb: float | None = None
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
+    first_points: tuple[Mapping[str, Any], ...] = ()
     base_config: str | None = None
     on_failure: tuple[FailureRule, ...] = ()
     search_space: str | None = None

@@ -17,7 +17,7 @@ from sweepkit.files import write_atomically
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.text.csv_text import csv_text
 
-_CSS = """\
+CSS = """\
 :root { color-scheme: light dark; --page: #fbfbfa; --panel: #ffffff; --ink: #1d2327; --muted: #6b7680; --line: #c9ced3;
   --grid: #e6e9ec; --best: #b3261e; --finished: #2f6db5; --stopped: #b7791f; --diverged: #8e44ad; --failed: #c0392b;
   --running: #0f8b8d; --clear: #2f6db5; --weak: #8fb4dd; --noise: #b9bfc6; --band: rgba(47,109,181,0.14);
@@ -144,7 +144,7 @@ def document(title: str, body: str, *, css: str = "", tail: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{_CSS}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{CSS}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
     )
 
 
