@@ -380,7 +380,7 @@ def _bytes(content: str | bytes) -> bytes:
 def _content(path: Path) -> str:
     if path.suffix == ".pyc" or not path.is_file():  # a pipe or a socket is there or not
         return ""
-    return path.read_bytes()[:2000].decode("utf-8", "backslashreplace")
+    return path.read_bytes()[:20_000].decode("utf-8", "backslashreplace")
 
 
 def params(rows: Iterable[Row]) -> list:

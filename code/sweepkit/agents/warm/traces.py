@@ -90,6 +90,10 @@ class Traces:
         """Remember how things are."""
         self._state, self._filters, self._sizes = _state(), list(warnings.filters), _sizes()
 
+    def look_again(self) -> None:
+        """What changed since the last look, the body that is being executed changed."""
+        self._settle()
+
     def enter(self, module: str) -> None:
         """A body begins: what changed meanwhile, the one around it changed."""
         self._settle()
