@@ -1,4 +1,4 @@
-"""Little programs for the parity suite, put together at random: what they import, change, draw, leave open, how they end.
+"""Little programs put together at random: what they import, change, draw and leave open, how they end.
 
 Each is a list of pieces, which are lines of Python. A piece that observes writes into `trace.txt` at once, so that what
 is done twice shows; what must differ from run to run goes through `observe`.
@@ -51,14 +51,17 @@ INSTALLED = {
     "p_fails_by_env": "import os\nif os.environ.get('P_MODE') != 'on':\n    raise ImportError('P_MODE')\nVALUE = 14\n",
     "p_pid": "import os\nVALUE = os.getpid() == int(os.readlink('/proc/self'))\n",
     "p_lazy": "def __getattr__(name):\n    import p_env\n    return {'VALUE': p_env.VALUE}[name]\n",
-    "p_asks": "import sys\nVALUE = sorted(n for n in ('p_env', 'json', 'numpy') if n in sys.modules)\n",
     "p_other": "import p_env, p_argv\nVALUE = p_env.VALUE, p_argv.VALUE\n",
-    "p_optional": "try:\n    import p_fails_by_env as _m\n    VALUE = 15\nexcept ImportError as e:\n    VALUE = str(e)\n",
+    "p_optional": "try:\n    import p_fails_by_env\n    VALUE = 15\nexcept ImportError as e:\n    VALUE = str(e)\n",
+    "p_looks": "try:\n    from local_one import VALUE\nexcept ImportError as e:\n    VALUE = str(e)\n",
     "p_registry": "ITEMS = []\nVALUE = 16\n",
     "p_registers": "import p_registry\np_registry.ITEMS.append('p_registers')\nVALUE = len(p_registry.ITEMS)\n",
     "p_patches": "import p_plain\np_plain.VALUE = 'patched'\nVALUE = 17\n",
     "p_copies": "from p_plain import VALUE\n",
-    "p_hook": "import sys\n_old = sys.excepthook\nsys.excepthook = lambda *a: (print('hooked'), _old(*a))\nVALUE = 18\n",
+    "p_hook": "import sys\n_o = sys.excepthook\nsys.excepthook = lambda *a: (print('hooked'), _o(*a))\nVALUE = 18\n",
+    "p_secret": "import secrets\nDRAWN = secrets.token_hex(8)\nVALUE = 25\n",
+    "p_numpy_drew": "import numpy\nRNG = numpy.random.default_rng()\nDRAWN = RNG.random()\nVALUE = 26\n",
+    "p_numpy_old": "import numpy\nDRAWN = numpy.random.rand()\nVALUE = 27\n",
     "p_locale": "import locale\nVALUE = locale.setlocale(locale.LC_ALL)\n",
     "p_umask": "import os\n_m = os.umask(0o27)\nVALUE = 19\n",
     "p_limit": "import sys\nsys.setrecursionlimit(1234)\nVALUE = 20\n",
@@ -67,7 +70,7 @@ INSTALLED = {
     "p_random": "import random\nVALUE = 21\nDRAWN = random.random()\n",
     "p_own_random": "import random\nGENERATOR = random.Random()\nDRAWN = GENERATOR.random()\nVALUE = 22\n",
     "p_uuid": "import uuid\nDRAWN = uuid.uuid4().hex\nVALUE = 23\n",
-    "p_seeds": "import random\nrandom.seed(5)\nVALUE = random.random()\n",
+    "p_seeds": "import random\nrandom.seed(5)\nVALUE = random.random()\nrandom.seed()\n",
     "p_numpy": "import numpy\nRNG = numpy.random.default_rng()\nVALUE = 24\nDRAWN = None\n",
     "p_pkg/__init__": "from . import inner\nVALUE = inner.VALUE\n",
     "p_pkg/inner": "import os\nVALUE = os.environ.get('P_MODE', 'unset')\n",
@@ -90,7 +93,7 @@ LOCAL = {
     "note.txt": "a note",
     "sub/note.txt": "another note",
 }
-DRAWS = ("p_random", "p_own_random", "p_uuid")
+DRAWS = ("p_random", "p_own_random", "p_uuid", "p_secret", "p_numpy_drew", "p_numpy_old")
 
 _HEAD = """\
 import os, sys
@@ -106,7 +109,7 @@ def state():
     trace("path", sys.path, sys.argv, os.path.basename(os.getcwd()))
     trace("warnings", [(f[0], f[2].__name__) for f in warnings.filters], sys.warnoptions)
     trace("logging", logging.root.level, logging.root.handlers, sorted(logging.root.manager.loggerDict))
-    trace("threads", [t.name for t in threading.enumerate()], gc.isenabled(), gc.get_threshold())
+    trace("threads", [t.name for t in threading.enumerate() if t.daemon], gc.isenabled(), gc.get_threshold())
     trace("signals", [(s.name, str(signal.getsignal(s)).split(" at ")[0]) for s in signal.Signals if s.value < 32])
     trace("fds", sorted(os.listdir("/proc/self/fd")), sys.getrecursionlimit(), oct(os.umask(os.umask(0))))
     trace("env", list(os.environ.items()))
@@ -202,7 +205,7 @@ HANDLERS = [
     "import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))",
     "import faulthandler\nfaulthandler.enable()",
     "import locale\nlocale.setlocale(locale.LC_ALL, 'C')",
-    "import threading\nthreading.Thread(target=lambda: print('in a thread')).start()",
+    "import threading\nthreading.Thread(target=lambda: open('thread.txt', 'a').write('in a thread')).start()",
     "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
     "import threading\nthreading.Thread(target=lambda: 1 / 0, name='t').start()",
     "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\ntrace(list(pool.map(abs, [-1])))",
@@ -266,7 +269,10 @@ def make_row(choose: Choose) -> Row:
         choose: Returns one of the things that it is given.
     """
     pieces = dict.fromkeys(_piece(choose) for _ in range(choose(range(1, 10))))
-    body = "\n".join([*pieces, _STATE + "state()", choose(ENDS)]) + "\n"
+    end = choose(ENDS)
+    if "kill" in end and any("temp" in piece for piece in pieces):  # a temporary file stays, whose name is random
+        end = ""
+    body = "\n".join([*pieces, _STATE + "state()", end]) + "\n"
     if choose([False, True]) and "import *" not in body:
         inner = body.replace("\n", "\n    ").rstrip(" ")
         body = f"def main():\n    {inner}\nif __name__ == '__main__':\n    main()\n"

@@ -31,7 +31,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
 OUT_ENV = "PARITY_OUT"
-WAIT_S = 30
+WAIT_S = 90  # a server that imports torch takes its time on a busy machine
 _HUNG = f"still ran after {WAIT_S} s"
 _OBSERVE = f"""\
 def observe(_out=__import__("os").environ[{OUT_ENV!r}], **facts):

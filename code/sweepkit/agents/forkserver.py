@@ -104,7 +104,7 @@ def serve(
     watch = ImportWatch()
     for name in own:
         sys.modules.pop(name, None)
-    watch.begin_with(frozenset(sys.modules).difference(base), imports)
+    watch.begin_with(base, imports)
     try:
         _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
     except Begun as begun:
@@ -343,11 +343,12 @@ class _ForkServer:
         if imported:
             self._settle()
         self.shelf.put()
+        if imported:
+            self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
         self.shelf.prepare(self.programs_own)
         if self.shelf.broken:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
-            self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
             gc.collect()
             gc.freeze()
         return imported
@@ -370,7 +371,7 @@ class _ForkServer:
     def _why_not_fork(self) -> str | None:
         """Return why a fork of this process would be unsafe, or None."""
         others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if others:
+        if others and not any("threads" in seen.unlike for seen in self.watch.of.values()):  # else the next server may
             return f"importing the program's modules started threads ({', '.join(others)})"
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
@@ -520,7 +521,7 @@ class _ForkServer:
         told = self._say_what_was_loaded
         if teaches:
             learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
-            self.shelf.asked = learner.asked
+            self.shelf.asked = lambda name: (self.shelf.wanted.append(name), learner.asked(name))
 
             def told() -> None:
                 learner.say()
@@ -529,19 +530,20 @@ class _ForkServer:
         begin(warm, request, self.shelf, self.generators, told, ended)
 
     def _say_what_was_loaded(self) -> None:
-        """Let the server know which installed modules this attempt loaded beyond it, in their order."""
-        names = [
-            name
-            for name, module in list(sys.modules.items())
-            if name not in self.shelf.known
-            and name.partition(".")[0] != "__main__"
-            and (file := getattr(module, "__file__", None))
-            and not is_local(file, besides_sweepkit=True)
-            and getattr(getattr(module, "__spec__", None), "name", None) == name
-        ]
+        """Let the server know which installed modules this attempt loaded beyond it, as it asked for them."""
+        names = [name for name in dict.fromkeys(self.shelf.wanted) if self._is_for_all(name, sys.modules.get(name))]
         pid = os.getpid()
         for start in range(0, len(names), _NAMES_AT_ONCE):
             self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})
+
+    def _is_for_all(self, name: str, module: Any) -> bool:
+        """Return whether a module that a fork loaded is an installed one, which others could share."""
+        file = getattr(module, "__file__", None)
+        return (
+            bool(file)
+            and not is_local(file, besides_sweepkit=True)
+            and getattr(getattr(module, "__spec__", None), "name", None) == name
+        )
 
     def _report(self, message: dict[str, Any]) -> int:
         """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then.

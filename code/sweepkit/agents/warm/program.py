@@ -186,20 +186,20 @@ def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
-    modules = shelf.modules  # nothing was handed over yet
-    if (tempfile := modules.get("tempfile")) is not None:
-        tempfile.tempdir = None  # type: ignore[attr-defined]
-    with contextlib.suppress(AttributeError):
-        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-    random.seed()
-    for generator in generators:
-        _reseed(generator)
-    if (numpy := modules.get("numpy.random")) is not None:
-        numpy.seed()
-    if (torch := modules.get("torch")) is not None:
-        torch.default_generator.seed()
-    if (process := modules.get("multiprocessing.process")) is not None:
-        process.current_process().authkey = os.urandom(32)
+    with shelf.lent() as modules:  # nothing was handed over yet
+        if (tempfile := modules.get("tempfile")) is not None:
+            tempfile.tempdir = None  # type: ignore[attr-defined]
+        with contextlib.suppress(AttributeError):
+            threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+        random.seed()
+        for generator in generators:
+            _reseed(generator)
+        if (numpy := modules.get("numpy.random")) is not None:
+            numpy.seed()
+        if (torch := modules.get("torch")) is not None:
+            torch.default_generator.seed()
+        if (process := modules.get("multiprocessing.process")) is not None:
+            process.current_process().authkey = os.urandom(32)
 
 
 def _reseed(generator: Any) -> None:
@@ -210,12 +210,17 @@ def _reseed(generator: Any) -> None:
 
 
 def unseeded_generators(shelf: Shelf) -> list[Any]:
-    """Return numpy's generators in the namespaces of modules that nobody gave a seed."""
-    numpy = shelf.modules.get("numpy.random")
-    if numpy is None:
-        return []
+    """Return numpy's generators in the namespaces of modules that nobody gave a seed.
+
+    A module that has drawn from one already is marked: what it drew would be the same in all forks.
+    """
+    with shelf.lent() as modules:
+        return [] if "numpy.random" not in modules else _unseeded(modules["numpy.random"], shelf)
+
+
+def _unseeded(numpy: Any, shelf: Shelf) -> list[Any]:
     found = []
-    for module in list(shelf.modules.values()):
+    for name, module in list(shelf.modules.items()):
         for value in list(vars(module).values()):
             # Not isinstance, which asks an object for its class: some warn then.
             if issubclass(type(value), (numpy.Generator, numpy.RandomState)):
@@ -224,4 +229,6 @@ def unseeded_generators(shelf: Shelf) -> list[Any]:
                 # The operating system's entropy has 128 bits; a seed that a person wrote is shorter.
                 if isinstance(entropy, int) and entropy >= 1 << 64:
                     found.append(value)
+                    if str(type(bits)(bits.seed_seq).state) != str(bits.state):
+                        shelf.watch[name].unlike["random"] = None
     return found

@@ -8,6 +8,7 @@ in a fresh process, executed in this one's place.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import sys
@@ -48,7 +49,9 @@ class ImportGroup(NamedTuple):
 
     modules: dict[str, types.ModuleType]
     tops: frozenset[str]  # their top-level names
+    missing: dict[str, str]  # top-level names that were looked for in vain, with the module that did
     env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
+    sets: dict[str, list[str | None]]  # variables that they set, with the values
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
     main: tuple[tuple[str, str, Any], ...]  # (attribute of `__main__`, module that read it, value it saw)
@@ -87,7 +90,8 @@ class Shelf:
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
         self._listed: dict[str, set[str]] = {}
         self._forked = False
-        self.asked: Callable[[str], None] = lambda _: None  # called in a fork for each module that is not here
+        self.wanted: list[str] = []  # what a fork imports and is not here, in the order in which it asks for it
+        self.asked: Callable[[str], None] = self.wanted.append
         self.broken = False  # compiled modules remain of an import that failed: they cannot be loaded again
         sys.meta_path.insert(0, self)
 
@@ -141,6 +145,18 @@ class Shelf:
         self.modules.clear()
         self._detached.clear()
         self._groups.clear()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[dict[str, types.ModuleType]]:
+        """Let the modules be in `sys.modules` for a while: what is called of them may import them."""
+        before = dict(sys.modules)
+        try:
+            for name, module in self.modules.items():
+                sys.modules.setdefault(name, module)
+            yield self.modules
+        finally:
+            for name in sys.modules.keys() - before.keys():
+                del sys.modules[name]
 
     def prepare(self, names: Iterable[str]) -> None:
         """Drop what failed imports left, and work the groups of these imports out before the forks need them."""
@@ -232,7 +248,7 @@ class Shelf:
             module, what = group.unlike
             yield Mismatch(what, module, "", None, self.says(module, what))
         for variable, module, value in group.env:
-            if now.env.get(variable) != value and module in self.modules:
+            if now.env.get(variable) != value and module in self.modules and value not in group.sets.get(variable, ()):
                 yield self._variable(module, variable, now)
         for module, prefix in group.prefixes:
             for variable in {*now.env, *self.environ} if module in self.modules else ():
@@ -281,7 +297,11 @@ class Shelf:
         for place, entry in enumerate(now.path):
             if entry in known:
                 continue
-            for top in self._names_in(entry) & group.tops:
+            names = self._names_in(entry)
+            for top in names & group.missing.keys():
+                module = group.missing[top]
+                yield Mismatch("path", module, "", None, f"{module} looks for a module {top}, and {entry} has one")
+            for top in names & group.tops:
                 home = _home(group.modules.get(top))
                 if home is not None and home not in now.path[: place + 1]:
                     yield Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
@@ -328,10 +348,13 @@ class Shelf:
         acts: list[tuple[str, Observed]] = []
         main: list[tuple[str, str, Any]] = []
         cwd = unlike = None
+        missing: dict[str, str] = {}
+        sets: dict[str, list[str | None]] = {}
         for other in modules:
             seen = self.watch.of.get(other)
             if seen is None:
                 continue
+            missing.update((top, other) for name in (*seen.needs, *seen.asks) if self._is_missing(top := _top(name)))
             if seen.whole_env and other in known.PREFIXES:
                 prefixes.append((other, known.PREFIXES[other]))
             else:
@@ -341,6 +364,8 @@ class Shelf:
                     if (other, variable) not in known.ASKED_AGAIN
                 )
             files.extend((other, file, then) for file, then in seen.files.items())
+            for variable, value in seen.sets:
+                sets.setdefault(variable, []).append(value)
             main.extend((attribute, other, value) for attribute, value in seen.main.items())
             if seen.leaves_something():
                 acts.append((other, seen))
@@ -350,8 +375,21 @@ class Shelf:
                 unlike = (other, what)
         tops = frozenset(other.partition(".")[0] for other in modules)
         return ImportGroup(
-            modules, tops, tuple(env), tuple(prefixes), cwd, tuple(main), unlike, tuple(files), tuple(acts)
+            modules,
+            tops,
+            missing,
+            tuple(env),
+            sets,
+            tuple(prefixes),
+            cwd,
+            tuple(main),
+            unlike,
+            tuple(files),
+            tuple(acts),
         )
+
+    def _is_missing(self, top: str) -> bool:
+        return top not in self.modules and top not in self.base and top not in sys.builtin_module_names
 
     def _unlike(self, name: str) -> str:
         seen = self.watch.of.get(name)
@@ -369,6 +407,7 @@ _SAYS = {
     "fork": "does something at each fork",
     "effect": "makes files or takes signals",
     "path": "looks at sys.path",
+    "threads": "starts threads",
     "main": "looks at the program",
     "environment": "reads the whole environment",
 }
@@ -388,6 +427,10 @@ _NATIVE = (
     "TF_",
     "XLA_",
 )
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _is_module(entry: str, item: str) -> bool:

@@ -29,7 +29,8 @@ import threading
 import types
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from sweepkit.agents.warm.traces import Traces
@@ -61,7 +62,8 @@ _ALL_READS = (
     "pop",
 )
 # They read `sys.path` to import, or to find what is installed.
-_READ_PATHS = ("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack", "sweepkit")
+_READ_PATHS = ("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack")
+_READ_PATHS += ("sweepkit",)
 
 
 class Observed:
@@ -78,10 +80,14 @@ class Observed:
         files: Files that it read, beside those of Python and of packages, with their time and size.
         again: What else a fork that imports it does again: warning filters, what it said, finalizers.
         main: Attributes of `__main__` that it read, each with the value it saw (None: there was none).
-        needs: Names of modules that it imported, at its top or in functions called meanwhile.
+        needs: Names of modules that it imported or tried to, at its top or in functions called meanwhile.
+        asks: Names of modules that it asked for whether they could be imported.
     """
 
-    __slots__ = ("again", "cwd", "env", "files", "folders", "handlers", "main", "needs", "sets", "unlike", "whole_env")
+    __slots__ = (
+        *("again", "asks", "cwd", "env", "files", "folders", "handlers", "main", "needs", "sets", "unlike"),
+        "whole_env",
+    )
 
     def __init__(self) -> None:
         self.env: dict[str, str | None] = {}
@@ -95,6 +101,7 @@ class Observed:
         self.again: list[Callable[[], None]] = []
         self.main: dict[str, Any] = {}
         self.needs: set[str] = set()
+        self.asks: set[str] = set()
 
     def note_file(self, file: Any) -> None:
         """Note that it read a file."""
@@ -104,6 +111,17 @@ class Observed:
             self.files.setdefault(whole, stamp(whole))
             if not os.path.isabs(path):
                 self.cwd = os.path.realpath(".")
+
+    def absorb(self, other: Observed) -> None:
+        """Take what another module relied on and did, whose import failed."""
+        self.env = {**other.env, **self.env}
+        self.main = {**other.main, **self.main}
+        self.whole_env = self.whole_env or other.whole_env
+        self.cwd = self.cwd or other.cwd
+        for name in ("unlike", "files", "needs", "asks"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("sets", "handlers", "folders", "again"):
+            getattr(self, name).extend(getattr(other, name))
 
     def leaves_something(self) -> bool:
         """Return whether a process that shares the module has anything to `repeat`."""
@@ -134,7 +152,8 @@ class ImportWatch:
 
     Attributes:
         of: What is known of each module, by its name. A module without an entry relied on nothing and did nothing.
-        before: Modules that were there before anything was watched.
+        base: Modules that a bare interpreter has.
+        before: Other modules that were there before anything was watched.
         looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
         later: Modules of packages that were imported when the package's own import was over.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
@@ -151,6 +170,7 @@ class ImportWatch:
 
     def __init__(self) -> None:
         self.of: dict[str, Observed] = {}
+        self.base: frozenset[str] = frozenset()
         self.before: frozenset[str] = frozenset()
         self.unseeded: list[random.Random] = []
         self.avoid: frozenset[str] = frozenset()
@@ -168,18 +188,19 @@ class ImportWatch:
             seen = self.of[module] = Observed()
         return seen
 
-    def begin_with(self, modules: frozenset[str], imports: list[tuple[Any, ...]]) -> None:
+    def begin_with(self, base: Iterable[str], imports: list[tuple[Any, ...]]) -> None:
         """Take note of modules that are there, and of what was asked of `__import__` for them.
 
         Args:
-            modules: Their names.
+            base: Names of the modules that a bare interpreter has.
             imports: (name, globals, fromlist, level) of each call; emptied.
         """
-        self.before = modules
+        self.base = frozenset(base)
+        self.before = frozenset(sys.modules) - self.base
         for name, namespace, fromlist, level in imports:
             self._note_import(name, namespace, fromlist, level)
         imports.clear()
-        for name in modules:
+        for name in self.before:
             package = name.rpartition(".")[0]
             spec = getattr(sys.modules[name], "__spec__", None)
             if package and getattr(spec, "name", None) != name:  # its package put it there, as `typing.io`
@@ -214,21 +235,13 @@ class ImportWatch:
         self._replace(
             os, "getpid", self._never("pid", os.getpid, beneath=("random", "tempfile", "threading", "logging"))
         )
-        for owner, name in ((os, "urandom"), (random, "_urandom")):
-            self._replace(owner, name, self._never("random", getattr(owner, name), beneath=("random", "tempfile")))
+        self._replace(os, "urandom", self._never("random", os.urandom, beneath=("random", "tempfile")))
+        self._replace(random, "_urandom", self._system_random(random._urandom))  # type: ignore[attr-defined]
         for name in ("mkdtemp", "mkstemp"):
             self._replace(tempfile, name, self._never("effect", getattr(tempfile, name), beneath=("tempfile",)))
         self._replace(tempfile.TemporaryDirectory, "__init__", self._folder(tempfile.TemporaryDirectory.__init__))
         self._replace(signal, "signal", self._never("effect", signal.signal))
-        seed = random.Random.seed
-        unseeded = self.unseeded
-
-        def seeding(self: random.Random, a: Any = None, *rest: Any, **named: Any) -> None:
-            if a is None:
-                unseeded.append(self)
-            seed(self, a, *rest, **named)
-
-        self._replace(random.Random, "seed", seeding)
+        self._watch_generators()
         self._watch_bodies()
         self._watch_files()
         self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
@@ -250,6 +263,37 @@ class ImportWatch:
         if isinstance(owner, types.ModuleType):
             self._ours[id(new)] = old
         self._undo.append(lambda: setattr(owner, name, old))
+
+    def _watch_generators(self) -> None:
+        """Note Python's generators that nobody gave a seed; whose module draws from one has drawn for all forks."""
+        seed, watch = random.Random.seed, self
+        made: list[tuple[random.Random, Any, str]] = []
+
+        def seeding(self: random.Random, a: Any = None, *rest: Any, **named: Any) -> None:
+            seed(self, a, *rest, **named)
+            if a is None:
+                watch.unseeded.append(self)
+                if (module := _executing()) is not None:
+                    made.append((self, self.getstate(), module))
+
+        def judge() -> None:
+            for generator, state, module in made:
+                if generator.getstate() != state:
+                    watch[module].unlike["random"] = None
+
+        self._replace(random.Random, "seed", seeding)
+        self._undo.append(judge)
+
+    def _system_random(self, real: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Return `real` that marks the module being executed, but for the 128 bits that seed numpy's generators."""
+
+        def urandom(size: int) -> bytes:
+            of_numpy = size == 16 and sys._getframe(1).f_code.co_name == "getrandbits"
+            if not of_numpy and (module := _executing()) is not None:
+                self[module].unlike["random"] = None
+            return real(size)
+
+        return urandom
 
     # -- the observers ------------------------------------------------------------------------------------------------
 
@@ -289,7 +333,7 @@ class ImportWatch:
         ):
             return  # where temporary files go is asked again in a fork
         module = _executing()
-        if module is not None and isinstance(key, str) and key not in self.written:
+        if module is not None and isinstance(key, str) and all(key != mine for mine, _ in self[module].sets):
             self[module].env.setdefault(key, None if raw is None else os.fsdecode(raw))
 
     def _write(self, key: Any, value: Any) -> None:
@@ -355,9 +399,27 @@ class ImportWatch:
             return module
 
         self._replace(builtins, "__import__", importing)
+        for step in ("create_module", "exec_module"):
+            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step))
         finder = _Finder(self)
         sys.meta_path.insert(0, finder)
         self._undo.append(lambda: sys.meta_path.remove(finder))
+
+    def _bringing(self, step: str) -> Callable[..., Any]:
+        """Return a step of loading a compiled module that notes what the module puts into `sys.modules` itself."""
+        real = getattr(importlib.machinery.ExtensionFileLoader, step)
+
+        def loading(loader: Any, module: Any) -> Any:
+            before = len(sys.modules)
+            made = real(loader, module)
+            if len(sys.modules) > before:
+                for name in [name for name in islice(reversed(sys.modules), 50) if name not in self.looked_for]:
+                    if name not in self.before and name not in self.base:
+                        self[loader.name].needs.add(name)
+                        self.looked_for.add(name)
+            return made
+
+        return loading
 
     def _watch_handlers(self) -> None:
         """Keep the exit handlers of libraries for the forks that import them; those of Python itself are everyone's."""
@@ -387,6 +449,10 @@ class ImportWatch:
             if (module := _executing()) is not None:
                 self[module].again.append(lambda: setattr(finalizer, "atexit", True))
 
+        def failed(module: str) -> None:  # what it saw, whoever imported it relies on
+            if (importer := _executing()) is not None and module in self.of:
+                self[importer].absorb(self.of[module])
+
         traces = Traces(changed, lambda module, act: self[module].again.append(act))
         loader = importlib.machinery.SourceFileLoader
         real, start = loader.exec_module, weakref.finalize.__init__
@@ -396,6 +462,9 @@ class ImportWatch:
             traces.enter(module.__name__)
             try:
                 real(self, module)
+            except BaseException:
+                failed(module.__name__)
+                raise
             finally:
                 traces.leave()
 
@@ -450,8 +519,20 @@ class ImportWatch:
                 lives = item is not None and (item.poll() is None if hasattr(item, "poll") else item.fileno() != -1)
                 if lives:
                     self[module].unlike["effect"] = None
+            for thread, module in threads:
+                if thread.is_alive():
+                    self[module].unlike["threads"] = None
 
         self._undo.append(judge)
+        threads: list[tuple[threading.Thread, str]] = []
+        start = threading.Thread.start
+
+        def starting(thread: threading.Thread) -> None:
+            start(thread)
+            if (module := _executing()) is not None:
+                threads.append((thread, module))
+
+        self._replace(threading.Thread, "start", starting)
 
     def _keeping(self, real: Callable[..., None], kept: list[tuple[str, Any]]) -> Callable[..., None]:
         def init(self: Any, *arguments: Any, **named: Any) -> None:
@@ -499,9 +580,13 @@ class _Finder:
         self._watch = watch
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        only_asks = sys._getframe(2).f_globals.get("__name__") == "importlib.util"  # find_spec
         for importer in (_asking(), _executing()):
             if importer is not None and importer != name:
-                self._watch[importer].needs.add(name)
+                seen = self._watch[importer]
+                (seen.asks if only_asks else seen.needs).add(name)
+        if only_asks:
+            return
         self._watch.looked_for.add(name)
         package = sys.modules.get(name.rpartition(".")[0])
         if package is not None and not getattr(package.__spec__, "_initializing", False):
@@ -513,7 +598,8 @@ class _Finder:
 def _is_cache(file: Any) -> bool:
     """Return whether a file lies where libraries keep for all processes what takes long to work out."""
     path = os.path.realpath(os.fsdecode(file))
-    given = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR")]
+    environ = os.environ._data  # type: ignore[attr-defined]  # not through what notes who reads it
+    given = [os.fsdecode(environ.get(name, b"")) for name in (b"XDG_CACHE_HOME", b"MPLCONFIGDIR")]
     return "/.cache/" in path or any(path.startswith(os.path.join(os.path.realpath(at), "")) for at in given if at)
 
 
