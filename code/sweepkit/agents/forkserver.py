@@ -320,7 +320,8 @@ class _ForkServer:
 
     def _leave_spoiled_to_runs(self) -> None:
         """Have the next server not import what no fork may use, before a fork asks for it."""
-        if spoiled := self.shelf.spoiled():
+        failed = self.watch.refused - self.shelf.modules.keys()  # they cannot be imported without what is avoided
+        if spoiled := {**self.shelf.spoiled(), **dict.fromkeys(failed, "avoided")}:
             first = next(iter(spoiled))
             self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
 
@@ -346,7 +347,7 @@ class _ForkServer:
         if imported:
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
         self.shelf.prepare(self.programs_own)
-        if self.shelf.broken:
+        if self.shelf.broken and not self.watch.refused:
             self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
             gc.collect()

@@ -30,9 +30,11 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from sweepkit.agents.warm import known
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -174,6 +176,7 @@ class ImportWatch:
         self.before: frozenset[str] = frozenset()
         self.unseeded: list[random.Random] = []
         self.avoid: frozenset[str] = frozenset()
+        self.refused: set[str] = set()
         self.main: dict[str, Any] = {}
         self.later: set[str] = set()
         self.looked_for: set[str] = set()
@@ -273,7 +276,7 @@ class ImportWatch:
             seed(self, a, *rest, **named)
             if a is None:
                 watch.unseeded.append(self)
-                if (module := _executing()) is not None:
+                if not _is_beneath("tempfile", 3) and (module := _executing()) is not None:  # names of its own
                     made.append((self, self.getstate(), module))
 
         def judge() -> None:
@@ -545,7 +548,10 @@ class ImportWatch:
     def _cwd(self, real: Callable[[], str]) -> Callable[[], str]:
         def getcwd() -> str:
             found = real()
-            if (module := _executing()) is not None:
+            module = _executing()
+            if module in known.KEEP_FOLDER:
+                self[module].again.append(partial(_keep_folder, sys.modules[module], known.KEEP_FOLDER[module]))
+            elif module is not None and not _is_beneath("inspect", 4):  # which looks for the file of "<string>"
                 self[module].cwd = found
             return found
 
@@ -592,6 +598,7 @@ class _Finder:
         if package is not None and not getattr(package.__spec__, "_initializing", False):
             self._watch.later.add(name)
         if name in self._watch.avoid:
+            self._watch.refused.update(_all_executing())
             raise ModuleNotFoundError(f"{name} is left to the runs", name=name)
 
 
@@ -657,6 +664,31 @@ def _executing() -> str | None:
             return name
         frame = frame.f_back
     return None
+
+
+def _is_beneath(name: str, most: int) -> bool:
+    """Return whether a module's function called what our caller stands for, directly or by so many others."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None and most:
+        if frame.f_globals.get("__name__") == name:
+            return True
+        frame, most = frame.f_back, most - 1
+    return False
+
+
+def _keep_folder(module: types.ModuleType, attribute: str) -> None:
+    setattr(module, attribute, os.path.abspath(os.getcwd()))
+
+
+def _all_executing() -> set[str]:
+    """Return all modules whose bodies are being executed."""
+    found: set[str] = set()
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and (name := _name_of(frame)) is not None:
+            found.add(name)
+        frame = frame.f_back
+    return found
 
 
 def _asking() -> str | None:
