@@ -41,7 +41,7 @@ def _state() -> tuple[Any, ...]:
         _folder(),
         _logging_state(getattr(logging, "root", None), logging),
         getattr(threading, "excepthook", None),
-        getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),
+        multiprocessing and (getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),),
         getattr(tracemalloc, "is_tracing", bool)(),
         *_random_states(modules),
     )

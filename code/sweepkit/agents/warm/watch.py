@@ -276,7 +276,7 @@ class ImportWatch:
             seed(self, a, *rest, **named)
             if a is None:
                 watch.unseeded.append(self)
-                if not _is_beneath("tempfile", 3) and (module := _executing()) is not None:  # names of its own
+                if not _is_beneath({"tempfile"}, 3) and (module := _executing()) is not None:  # names of its own
                     made.append((self, self.getstate(), module))
 
         def judge() -> None:
@@ -551,7 +551,7 @@ class ImportWatch:
             module = _executing()
             if module in known.KEEP_FOLDER:
                 self[module].again.append(partial(_keep_folder, sys.modules[module], known.KEEP_FOLDER[module]))
-            elif module is not None and not _is_beneath("inspect", 4):  # which looks for the file of "<string>"
+            elif module is not None and not _is_beneath({"inspect", "tempfile"}, 4):  # they look for what is the same
                 self[module].cwd = found
             return found
 
@@ -666,11 +666,11 @@ def _executing() -> str | None:
     return None
 
 
-def _is_beneath(name: str, most: int) -> bool:
-    """Return whether a module's function called what our caller stands for, directly or by so many others."""
+def _is_beneath(names: set[str], most: int) -> bool:
+    """Return whether one of the modules called what our caller stands for, directly or by so many others."""
     frame: types.FrameType | None = sys._getframe(2)
     while frame is not None and most:
-        if frame.f_globals.get("__name__") == name:
+        if frame.f_globals.get("__name__") in names:
             return True
         frame, most = frame.f_back, most - 1
     return False
