@@ -252,3 +252,39 @@ def test_a_later_import_may_make_a_temporary_folder_when_the_first_runs_is_gone(
         assert exited.status == 0
         ready.append(out)
     assert ready == ["False\n", "True\n"]
+
+
+def test_what_a_program_wrote_before_an_import_that_does_not_hold_is_written_once(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write(
+        "import os, sys\n"
+        "with open('lines.txt', 'a') as file:\n    file.write('begun\\n')\n"
+        "os.environ['MY_HOME'] = os.path.join('/', 'data')\n"
+        "import home; print(home.HOME)"
+    )
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["/data"] * 4 and warm >= 2
+    assert (bench.folder / "lines.txt").read_text() == "begun\n" * 4
+
+
+def test_a_variable_that_differs_from_run_to_run_is_not_taken_for_fixed(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write(
+        "import os, sys\n"
+        "with open('lines.txt', 'a') as file:\n    file.write('begun\\n')\n"
+        "os.environ['MY_HOME'] = sys.argv[1]\n"
+        "import home; print(home.HOME)"
+    )
+    printed, warm = outputs(bench, program, env)
+    assert printed == [f"--lr={number}" for number in range(4)] and warm >= 2
+    assert (bench.folder / "lines.txt").read_text() == "begun\n" * 4
+
+
+def test_a_package_that_leaves_a_thread_is_left_to_the_runs_and_the_others_are_not(bench, install):
+    install("ready.py", "print('imported')\n")
+    env = install(
+        "busy.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    )
+    program = bench.write("import ready, busy, threading\nprint(threading.active_count())")
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["imported\n2"] * 4 and warm == 4

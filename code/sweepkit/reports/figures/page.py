@@ -114,7 +114,7 @@ def colours(*, dark: bool = False) -> dict[str, str]:
     >>> colours()["--best"], colours(dark=True)["--best"]
     ('#b3261e', '#ff8a75')
     """
-    light, _, rest = _CSS.partition("@media (prefers-color-scheme: dark)")
+    light, _, rest = CSS.partition("@media (prefers-color-scheme: dark)")
     found = dict(_VARIABLE.findall(light))
     return found | dict(_VARIABLE.findall(rest.partition("} }")[0])) if dark else found
 
