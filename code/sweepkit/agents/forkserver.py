@@ -170,6 +170,7 @@ class _ForkServer:
         self.passed_on = False
         self.request: dict[str, Any] = {}
         self.log_start = 0
+        self.folder = os.getcwd()
         self.umask = os.umask(0)
         os.umask(self.umask)
         self._take_signals()
@@ -268,6 +269,8 @@ class _ForkServer:
         """Import what the program imports, and find out whether the result may be forked."""
         began = time.perf_counter()
         self.watch.avoid = self.watch.avoid.union(request.get("avoid", ()))
+        with contextlib.suppress(OSError):
+            os.chdir(self.folder)  # another one by now, if it was removed and made anew
         imported = 0
         lessons, trees = request.get("lessons"), []
         try:

@@ -128,7 +128,7 @@ class Learner:
 
 def _is_placed(name: str, module: Any) -> bool:
     spec = getattr(module, "__spec__", None)
-    return name != "__main__" and (spec is None or getattr(spec, "name", None) != name)
+    return name not in ("__main__", "__mp_main__") and (spec is None or getattr(spec, "name", None) != name)
 
 
 def _bytes_written() -> int:

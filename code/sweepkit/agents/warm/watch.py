@@ -470,6 +470,8 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
+                    self[module.__name__].again.append(_name_program_again)
 
         def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> None:
             module = _executing()
@@ -674,6 +676,10 @@ def _is_beneath(names: set[str], most: int) -> bool:
             return True
         frame, most = frame.f_back, most - 1
     return False
+
+
+def _name_program_again() -> None:
+    sys.modules["__mp_main__"] = sys.modules["__main__"]
 
 
 def _keep_folder(module: types.ModuleType, attribute: str) -> None:
