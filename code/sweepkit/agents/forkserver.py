@@ -18,8 +18,8 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 Protocol: one JSON object a line.
 
 In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
-"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra",
-"avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the program's first run taught, null before it.
+"args", "argv"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module",
+"extra", "avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the first run taught, null before it.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
 "warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
@@ -53,7 +53,7 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.known import let_forks_have_their_own
-from sweepkit.agents.warm.lessons import Learner, Lesson
+from sweepkit.agents.warm.lessons import Learner, Lesson, is_placed
 from sweepkit.agents.warm.preload import (
     constants_of,
     folders_of_packages,
@@ -305,7 +305,8 @@ class _ForkServer:
         """
         wrong = []
         for lesson in lessons:
-            now = lesson.circumstances(self.shelf.environ, self.watch.main)
+            placed = [name for name in lesson.placed if not is_placed(name, self.shelf.modules.get(name))]
+            now = lesson._replace(placed=placed).circumstances(self.shelf.environ, self.watch.main)
             for name in filter(self.shelf.modules.__contains__, lesson.modules):
                 for mismatch in self.shelf.failures(name, now):
                     varies = lesson.acted and mismatch.value is not None and mismatch.value not in constants

@@ -456,6 +456,7 @@ class ImportWatch:
             if (importer := _executing()) is not None and module in self.of:
                 self[importer].absorb(self.of[module])
 
+        watch = self
         traces = Traces(changed, lambda module, act: self[module].again.append(act))
         loader = importlib.machinery.SourceFileLoader
         real, start = loader.exec_module, weakref.finalize.__init__
@@ -471,7 +472,7 @@ class ImportWatch:
             finally:
                 traces.leave()
                 if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
-                    self[module.__name__].again.append(_name_program_again)
+                    watch[module.__name__].again.append(_name_program_again)
 
         def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> None:
             module = _executing()
