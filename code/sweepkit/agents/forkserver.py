@@ -30,6 +30,7 @@ server that comes after it.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import fcntl
@@ -44,7 +45,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
@@ -272,7 +273,8 @@ class _ForkServer:
         with contextlib.suppress(OSError):
             os.chdir(self.folder)  # another one by now, if it was removed and made anew
         imported = 0
-        lessons, trees = request.get("lessons"), []
+        lessons = request.get("lessons")
+        trees: list[ast.Module] = []
         try:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
             if lessons is None and is_to_teach(trees):
@@ -312,7 +314,7 @@ class _ForkServer:
                     varies = lesson.acted and mismatch.value is not None and mismatch.value not in constants
                     wrong.append((mismatch, mismatch.kind == "env" and not varies))
         env = {one.variable: one.value for one, fixed in reversed(wrong) if fixed and one.variable not in self.asked}
-        culprits = {}
+        culprits: dict[str, str] = {}
         for one, fixed in wrong:
             if one.kind == "env" and not (fixed and one.variable in env and env[one.variable] == one.value):
                 culprits |= self.shelf.readers(one.variable)
@@ -455,7 +457,7 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
-        teaches = bool(warm) and (warm["script"], warm["module"]) in self.untaught
+        teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -523,16 +525,23 @@ class _ForkServer:
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
-        told = self._say_what_was_loaded
-        if teaches:
-            learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
-            self.shelf.asked = lambda name: (self.shelf.wanted.append(name), learner.asked(name))
-
-            def told() -> None:
-                learner.say()
-                self._say_what_was_loaded()
-
+        told = self._teach() if teaches else self._say_what_was_loaded
         begin(warm, request, self.shelf, self.generators, told, ended)
+
+    def _teach(self) -> Callable[[], None]:
+        """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
+        learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
+
+        def asked(name: str) -> None:
+            self.shelf.wanted.append(name)
+            learner.asked(name)
+
+        def told() -> None:
+            learner.say()
+            self._say_what_was_loaded()
+
+        self.shelf.asked = asked
+        return told
 
     def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, as it asked for them."""

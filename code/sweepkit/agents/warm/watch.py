@@ -64,8 +64,10 @@ _ALL_READS = (
     "pop",
 )
 # They read `sys.path` to import, or to find what is installed.
-_READ_PATHS = ("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack")
-_READ_PATHS += ("sweepkit",)
+_READ_PATHS = (
+    *("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack"),
+    "sweepkit",
+)
 
 
 class Observed:
