@@ -138,7 +138,7 @@ def test_what_a_run_imports_dynamically_is_warm_for_the_next(bench):
     assert bench.run(program)[2] == "False True\n"  # ready to be imported, and not there before it is
 
 
-def test_threads_started_by_an_import_mean_fresh_processes_and_it_is_said(bench, tmp_path):
+def test_threads_started_by_an_import_are_started_in_each_run_and_it_is_said(bench, tmp_path):
     # An installed package is imitated by a folder on PYTHONPATH named like one.
     package = tmp_path / "site-packages"
     package.mkdir()
@@ -152,11 +152,14 @@ def test_threads_started_by_an_import_mean_fresh_processes_and_it_is_said(bench,
         del os.environ["PYTHONPATH"]
     try:
         bench.launcher = other
-        started, exited, out = bench.run(bench.write("import busybody; print('ok')"), env={"PYTHONPATH": str(package)})
+        started, exited, out = bench.run(
+            bench.write("import busybody, threading; print(*sorted(each.name for each in threading.enumerate()))"),
+            env={"PYTHONPATH": str(package)},
+        )
     finally:
         other.close()
-    assert (started.warm, exited.status, out) == (False, 0, "ok\n")
-    assert any("started threads (busy)" in note for note in other._notify.__self__)
+    assert (started.warm, exited.status, out) == (True, 0, "MainThread busy\n")
+    assert any("busybody" in note for note in other._notify.__self__)
 
 
 def test_the_thread_of_arrows_allocator_survives_a_fork_and_does_not_cost_the_warm_start(bench):

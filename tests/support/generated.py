@@ -56,7 +56,6 @@ INSTALLED = {
     "p_looks": "try:\n    from local_one import VALUE\nexcept ImportError as e:\n    VALUE = str(e)\n",
     "p_registry": "ITEMS = []\nVALUE = 16\n",
     "p_registers": "import p_registry\np_registry.ITEMS.append('p_registers')\nVALUE = len(p_registry.ITEMS)\n",
-    "p_patches": "import p_plain\np_plain.VALUE = 'patched'\nVALUE = 17\n",
     "p_copies": "from p_plain import VALUE\n",
     "p_hook": "import sys\n_o = sys.excepthook\nsys.excepthook = lambda *a: (print('hooked'), _o(*a))\nVALUE = 18\n",
     "p_secret": "import secrets\nDRAWN = secrets.token_hex(8)\nVALUE = 25\n",
@@ -108,7 +107,7 @@ def state():
     import gc, locale, logging, signal, threading, warnings
     trace("path", sys.path, sys.argv, os.path.basename(os.getcwd()))
     trace("warnings", [(f[0], f[2].__name__) for f in warnings.filters], sys.warnoptions)
-    trace("logging", logging.root.level, logging.root.handlers, sorted(logging.root.manager.loggerDict))
+    trace("logging", logging.root.level, logging.root.handlers)
     trace("threads", [t.name for t in threading.enumerate() if t.daemon], gc.isenabled(), gc.get_threshold())
     trace("signals", [(s.name, str(signal.getsignal(s)).split(" at ")[0]) for s in signal.Signals if s.value < 32])
     trace("fds", sorted(os.listdir("/proc/self/fd")), sys.getrecursionlimit(), oct(os.umask(os.umask(0))))
@@ -270,7 +269,9 @@ def make_row(choose: Choose) -> Row:
     """
     pieces = dict.fromkeys(_piece(choose) for _ in range(choose(range(1, 10))))
     end = choose(ENDS)
-    if "kill" in end and any("temp" in piece for piece in pieces):  # a temporary file stays, whose name is random
+    if ("kill" in end or "_exit" in end or "execv" in end) and any(
+        "temp" in piece for piece in pieces
+    ):  # a temporary file stays, whose name is random
         end = ""
     body = "\n".join([*pieces, _STATE + "state()", end]) + "\n"
     if choose([False, True]) and "import *" not in body:

@@ -67,6 +67,7 @@ class Row:
         together: Two warm runs at once instead of one after another.
         slow: It is left out of a quick run.
         cold: Why none of its runs is a fork.
+        folder: Rows with the same one run in the same folder, each made anew: what libraries read there is the same.
         apart: It wants a fork server of its own: what that learns would count for the rows after it.
     """
 
@@ -86,6 +87,7 @@ class Row:
     together: bool = False
     slow: bool = False
     cold: str = ""
+    folder: str = ""
     apart: bool = False
 
     @property
@@ -174,7 +176,9 @@ class Bench:
     def hold(self, row: Row) -> Outcome:
         """Run a row and return in what its warm runs differ from the fresh process."""
         self.count += 1
-        place = _Place(self.root / f"row{self.count}", row, self.env)
+        root = self.root / (row.folder or f"row{self.count}")
+        shutil.rmtree(root, ignore_errors=True)
+        place = _Place(root, row, self.env)
         fresh = [place.fresh()]
         pairs, draws = [], list(fresh)
         if row.together:

@@ -18,8 +18,8 @@ It knows nothing of sweeps, stores or metrics, and imports only the standard lib
 Protocol: one JSON object a line.
 
 In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
-"args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra",
-"avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the program's first run taught, null before it.
+"args", "argv"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module",
+"extra", "avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the first run taught, null before it.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
 "warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
@@ -30,6 +30,7 @@ server that comes after it.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import fcntl
@@ -44,7 +45,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
@@ -53,7 +54,7 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.known import let_forks_have_their_own
-from sweepkit.agents.warm.lessons import Learner, Lesson
+from sweepkit.agents.warm.lessons import Learner, Lesson, is_placed
 from sweepkit.agents.warm.preload import (
     constants_of,
     folders_of_packages,
@@ -170,6 +171,7 @@ class _ForkServer:
         self.passed_on = False
         self.request: dict[str, Any] = {}
         self.log_start = 0
+        self.folder = os.getcwd()
         self.umask = os.umask(0)
         os.umask(self.umask)
         self._take_signals()
@@ -268,8 +270,11 @@ class _ForkServer:
         """Import what the program imports, and find out whether the result may be forked."""
         began = time.perf_counter()
         self.watch.avoid = self.watch.avoid.union(request.get("avoid", ()))
+        with contextlib.suppress(OSError):
+            os.chdir(self.folder)  # another one by now, if it was removed and made anew
         imported = 0
-        lessons, trees = request.get("lessons"), []
+        lessons = request.get("lessons")
+        trees: list[ast.Module] = []
         try:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
             if lessons is None and is_to_teach(trees):
@@ -302,13 +307,14 @@ class _ForkServer:
         """
         wrong = []
         for lesson in lessons:
-            now = lesson.circumstances(self.shelf.environ, self.watch.main)
+            placed = [name for name in lesson.placed if not is_placed(name, self.shelf.modules.get(name))]
+            now = lesson._replace(placed=placed).circumstances(self.shelf.environ, self.watch.main)
             for name in filter(self.shelf.modules.__contains__, lesson.modules):
                 for mismatch in self.shelf.failures(name, now):
                     varies = lesson.acted and mismatch.value is not None and mismatch.value not in constants
                     wrong.append((mismatch, mismatch.kind == "env" and not varies))
         env = {one.variable: one.value for one, fixed in reversed(wrong) if fixed and one.variable not in self.asked}
-        culprits = {}
+        culprits: dict[str, str] = {}
         for one, fixed in wrong:
             if one.kind == "env" and not (fixed and one.variable in env and env[one.variable] == one.value):
                 culprits |= self.shelf.readers(one.variable)
@@ -451,7 +457,7 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
-        teaches = bool(warm) and (warm["script"], warm["module"]) in self.untaught
+        teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -519,16 +525,23 @@ class _ForkServer:
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
-        told = self._say_what_was_loaded
-        if teaches:
-            learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
-            self.shelf.asked = lambda name: (self.shelf.wanted.append(name), learner.asked(name))
-
-            def told() -> None:
-                learner.say()
-                self._say_what_was_loaded()
-
+        told = self._teach() if teaches else self._say_what_was_loaded
         begin(warm, request, self.shelf, self.generators, told, ended)
+
+    def _teach(self) -> Callable[[], None]:
+        """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
+        learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
+
+        def asked(name: str) -> None:
+            self.shelf.wanted.append(name)
+            learner.asked(name)
+
+        def told() -> None:
+            learner.say()
+            self._say_what_was_loaded()
+
+        self.shelf.asked = asked
+        return told
 
     def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, as it asked for them."""

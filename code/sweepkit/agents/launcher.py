@@ -497,7 +497,7 @@ class LocalLauncher:
 
     def _send_start(self, spec: AttemptSpec) -> None:
         warm = None if self._cold else spec.warm
-        request: dict[str, object] = {
+        request: dict[str, Any] = {
             "op": "start",
             "id": spec.attempt_id,
             "argv": list(spec.argv),
@@ -511,6 +511,7 @@ class LocalLauncher:
         lines = []
         if warm is not None:
             request["warm"] = {"script": warm.script, "module": warm.module, "args": list(warm.args)}
+            request["warm"]["argv"] = list(warm.argv or spec.argv)
             if (program := (warm.script, warm.module)) not in self._warmed:
                 self._warmed.add(program)
                 lines.append(

@@ -35,12 +35,14 @@ class WarmProgram:
         module: Name for `python -m`, or None.
         args: What follows it on the command line.
         python: The interpreter, absolute; "" for the one that runs us.
+        argv: The interpreter's own command line, as `sys.orig_argv` has it.
     """
 
     script: str | None
     module: str | None
     args: tuple[str, ...]
     python: str = ""
+    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +99,10 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
         told = _why_missing(name, cwd)
         return CommandStart(fresh=told, missing=told)
     if is_this_python(found):
-        return replace(_of_python(words[1:], cwd), interpreter=found)
+        return replace(_of_python(words, cwd), interpreter=found)
     if _PYTHON.fullmatch(os.path.basename(name)):
         if _can_serve(found):
-            return replace(_of_python(words[1:], cwd, found), interpreter=found)
+            return replace(_of_python(words, cwd, found), interpreter=found)
         return CommandStart(fresh=f"{_shown(name, found)} is {_NO_SERVER}", interpreter=found)
     interpreter = _shebang(found)
     if not interpreter or not _PYTHON.fullmatch(os.path.basename(interpreter[0])):
@@ -113,18 +115,21 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
         return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}", interpreter=reached)
     script = name if "/" in name else found
     foreign = "" if is_this_python(reached) else reached
-    return replace(_of_python([*interpreter[1:], script, *words[1:]], cwd, foreign), interpreter=reached)
+    return replace(_of_python([*interpreter, script, *words[1:]], cwd, foreign), interpreter=reached)
 
 
 def _of_python(words: list[str], cwd: str, interpreter: str = "") -> CommandStart:
-    """Return how what follows an interpreter on a command line is started; "" is the one that runs us."""
+    """Return how the command line of an interpreter is started; "" is the one that runs us."""
+    argv, words = tuple(words), words[1:]
     while words and words[0] == "-u":  # a fork is unbuffered anyway
         words = words[1:]
     if not words:
         return CommandStart(fresh="python is given no program", missing="python is given no program")
     first = words[0]
     if first == "-m" and len(words) > 1:
-        return CommandStart(warm=WarmProgram(script=None, module=words[1], args=tuple(words[2:]), python=interpreter))
+        return CommandStart(
+            warm=WarmProgram(script=None, module=words[1], args=tuple(words[2:]), python=interpreter, argv=argv)
+        )
     if first.startswith("-"):
         return CommandStart(fresh=f"python is given {first}, which only a fresh process can honour")
     file = os.path.join(cwd, first)
@@ -138,7 +143,9 @@ def _of_python(words: list[str], cwd: str, interpreter: str = "") -> CommandStar
     if shell and not any("python" in word for word in shell) and "python" not in _second_line(head):
         told = f"python is to run {first}, but its first line says that {shell[0]} shall"
         return CommandStart(fresh=told, missing=told)
-    return CommandStart(warm=WarmProgram(script=first, module=None, args=tuple(words[1:]), python=interpreter))
+    return CommandStart(
+        warm=WarmProgram(script=first, module=None, args=tuple(words[1:]), python=interpreter, argv=argv)
+    )
 
 
 def _executable(name: str, *, env: Mapping[str, str], cwd: str) -> str | None:

@@ -15,6 +15,8 @@ def differences(row, folder):
     return [item for item in found if item[0] != "way" and not item[1] == item[2] == "(nothing)"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @given(row=rows())
 @settings(max_examples=8, phases=[Phase.generate], **_QUIET)
 def test_a_generated_program_runs_warm_as_fresh(tmp_path_factory, row):

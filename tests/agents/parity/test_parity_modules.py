@@ -1248,8 +1248,7 @@ ROWS = [
     _import_of(
         "that warns, and the program makes an error of it",
         "import warnings\nwarnings.warn('old', UserWarning)\n",
-        "import warnings\nwarnings.simplefilter('error')\n"
-        "try:\n    import lib\nexcept UserWarning:\n    print('caught')\n",
+        "import warnings\nwarnings.simplefilter('error')\ntry:\n    import lib\nexcept UserWarning:\n    print(1)\n",
     ),
     _import_of("that looks at sys.path", "import sys\nFIRST = sys.path[0]\n", "import lib\nobserve(first=lib.FIRST)\n"),
     _import_of(

@@ -46,6 +46,7 @@ def leave(
     _quietly(atexit._run_exitfuncs)
     _quietly(told)
     flushed = _flush_streams()
+    _forget_handlers()
     threading.excepthook = lambda _: None  # a daemon thread that still runs: CPython would stop it here
     _flush_files()  # before cycles are broken up: a text file whose descriptor goes first would lose what it holds
     _take_apart(shared)
@@ -59,6 +60,14 @@ def leave(
         signal.signal(by_signal, signal.SIG_DFL)
         os.kill(os.getpid(), by_signal)
     os._exit(status)
+
+
+def _forget_handlers() -> None:
+    """Take back the program's signal handlers (`_PySignal_Fini`): what they hold ends with the rest."""
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
 
 
 def report(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:

@@ -114,7 +114,7 @@ class Learner:
     def _now(self) -> Lesson:
         env, began = os.environ, self._env
         changed = {key: env.get(key) for key in {*env, *began} if env.get(key) != began.get(key)}
-        placed = [name for name, module in list(sys.modules.items()) if "." not in name and _is_placed(name, module)]
+        placed = [name for name, module in list(sys.modules.items()) if "." not in name and is_placed(name, module)]
         return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted())
 
     def _acted(self) -> bool:
@@ -126,9 +126,10 @@ class Learner:
         return _bytes_written() - self._written > said or resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > 0
 
 
-def _is_placed(name: str, module: Any) -> bool:
+def is_placed(name: str, module: Any) -> bool:
+    """Return whether a module got its place in `sys.modules` otherwise than by an import of that name."""
     spec = getattr(module, "__spec__", None)
-    return name != "__main__" and (spec is None or getattr(spec, "name", None) != name)
+    return name not in ("__main__", "__mp_main__") and (spec is None or getattr(spec, "name", None) != name)
 
 
 def _bytes_written() -> int:

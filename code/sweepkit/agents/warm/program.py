@@ -107,7 +107,8 @@ def begin(
     """Raise `Begun` for a script or module that is to run as `__main__` in this fork.
 
     Args:
-        program: {"script": its file or None, "module": its name or None, "args": what follows on the command line}.
+        program: {"script": its file or None, "module": its name or None, "args": what follows on the command line,
+            "argv": the interpreter's command line}.
         request: {"argv": the whole command, "env": the whole environment}.
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
@@ -115,7 +116,7 @@ def begin(
         ended: Called as the last act of this process, and of any fork of it that ends so; see `leave`.
     """
     _renew(shelf, generators)
-    _command_line(program, request["argv"])
+    _command_line(program)
     sys.modules["__main__"] = main = _new_main()
     call: Callable[..., object]
     arguments: tuple[Any, ...]
@@ -133,9 +134,9 @@ def begin(
     raise Begun(call, arguments, shelf.shared, told, ended)
 
 
-def _command_line(program: dict[str, Any], argv: list[str]) -> None:
+def _command_line(program: dict[str, Any]) -> None:
     if hasattr(sys, "orig_argv"):
-        sys.orig_argv[:] = argv
+        sys.orig_argv[:] = program["argv"]
     first = "-m" if program.get("module") else program["script"]
     sys.argv[:] = [first, *program["args"]]
     if not getattr(sys.flags, "safe_path", False):

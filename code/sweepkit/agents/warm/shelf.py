@@ -299,8 +299,8 @@ class Shelf:
                 continue
             names = self._names_in(entry)
             for top in names & group.missing.keys():
-                module = group.missing[top]
-                yield Mismatch("path", module, "", None, f"{module} looks for a module {top}, and {entry} has one")
+                who = group.missing[top]
+                yield Mismatch("path", who, "", None, f"{who} looks for a module {top}, and {entry} has one")
             for top in names & group.tops:
                 home = _home(group.modules.get(top))
                 if home is not None and home not in now.path[: place + 1]:

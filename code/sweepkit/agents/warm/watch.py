@@ -71,8 +71,10 @@ _ALL_READS = (
     "pop",
 )
 # They read `sys.path` to import, or to find what is installed.
-_READ_PATHS = ("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack")
-_READ_PATHS += ("sweepkit",)
+_READ_PATHS = (
+    *("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack"),
+    "sweepkit",
+)
 
 
 class Observed:
@@ -463,6 +465,7 @@ class ImportWatch:
             if (importer := _executing()) is not None and module in self.of:
                 self[importer].absorb(self.of[module])
 
+        watch = self
         traces = Traces(changed, lambda module, act: self[module].again.append(act))
         loader = importlib.machinery.SourceFileLoader
         real, start = loader.exec_module, weakref.finalize.__init__
@@ -477,6 +480,8 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
+                    watch[module.__name__].again.append(_name_program_again)
 
         def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> None:
             module = _executing()
@@ -684,6 +689,10 @@ def _is_beneath(names: set[str], most: int) -> bool:
             return True
         frame, most = frame.f_back, most - 1
     return False
+
+
+def _name_program_again() -> None:
+    sys.modules["__mp_main__"] = sys.modules["__main__"]
 
 
 def _keep_folder(module: types.ModuleType, attribute: str) -> None:
