@@ -38,6 +38,12 @@ def settled(plan: Plan, store: Store) -> Plan:
     return _named(plan, _free(mine, taken), others)
 
 
+def changed_files(plan: Plan, sweep: SweepRecord) -> list[str]:
+    """Return which files of the program are not as they were when a recorded sweep ran last; [] when nobody knows."""
+    known, now = versions_in(sweep), version_of(plan.files(), plan.folder)
+    return now.changed(known[-1]) if known and known[-1].digest != now.digest else []
+
+
 def is_ours(sweep: SweepRecord, plan: Plan) -> bool:
     """Return whether a recorded sweep is the plan's own."""
     known = identity_in(sweep)
