@@ -18,14 +18,15 @@ from sweepkit.paths import CODE_DIR
 MODULES = house.modules()
 # From the top; an arrow goes down, never up and never to a room of the same floor.
 FLOORS = (
-    {"sweepkit", "__main__"},  # the package's own face
-    {"cli"},
+    {"sweepkit", "__main__", "wandb_compat"},  # the package's own face
+    {"cli", "api"},
+    {"ui"},
     {"sources", "monitor", "housekeeping"},
-    {"compare", "studies", "confirm", "wandb", "upkeep"},
+    {"compare", "studies", "confirm", "wandb", "upkeep", "cluster"},
     {"runner"},
     {"reports"},
     {"analysis", "agents"},
-    {"training"},
+    {"training", "functions"},
     {"store", "stopping", "search", "scheduling"},
     {"sweep_config"},
     {"stats", "metrics", "tracking"},
@@ -55,11 +56,14 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
         "sweepkit.reports",
         "sweepkit.studies",
+        "sweepkit.api",
     },
+    "cloudpickle": {"sweepkit.functions"},
     "ruamel": {"sweepkit.text", "sweepkit.reports"},
     "rich": {"sweepkit.reports", "sweepkit.monitor", "sweepkit.compare", "sweepkit.runner", "sweepkit.cli"},
     "kiwipiepy": {"sweepkit.metrics"},
@@ -69,9 +73,13 @@ OWNERS = {
     "plotly": {"sweepkit.reports.figures"},
     "matplotlib": {"sweepkit.reports.figures"},
     "seaborn": {"sweepkit.reports.figures"},
+    "starlette": {"sweepkit.ui"},
+    "uvicorn": {"sweepkit.ui"},
     "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
+    "starlette",
+    "uvicorn",
     "optuna",
     "wandb",
     "torch",
@@ -92,10 +100,12 @@ SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
 # Read by nobody's import: entry points of processes, tasks found by their module's name, a list that users read.
 PUBLIC_API = {
     "sweepkit.agents.forkserver.serve",
+    "sweepkit.functions.calling.call",  # by the script of a packed function
     "sweepkit.metrics.rouge.MULTI_REFERENCE",
     "sweepkit.training.tasks.image_classification.train",
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
+    "sweepkit.cluster.keeper.main",  # started on a node, by name
 }
 
 

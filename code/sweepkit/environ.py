@@ -14,6 +14,7 @@ RUN_DIR_ENV = "SWEEPKIT_RUN_DIR"
 PREEMPT_FILE_ENV = "SWEEPKIT_PREEMPT_FILE"  # exists once the run is being released: SIGTERM then asks to save
 CHECKPOINT_DIR_ENV = "SWEEPKIT_CHECKPOINT_DIR"  # what is saved there outlives the attempt, but not the run
 SEED_ENV = "SEED"
+TRIALS_ENV = "SWEEPKIT_TRIALS"  # the socket of the study whose trial a run is
 
 # What our own trainer reads.
 RUNS_DIR_ENV = "SWEEPKIT_RUNS_DIR"  # under a W&B agent: where a run's folder, named by its WANDB_RUN_ID, is made

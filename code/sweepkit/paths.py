@@ -154,6 +154,7 @@ class SweepPaths:
         self.wandb = self.root / "wandb"  # what is sent to a W&B server: one folder per run, what was sent, W&B's logs
         self.wandb_sent = self.wandb / "sent.json"
         self.wandb_lock = self.wandb / "lock"  # held by the process that sends
+        self.confirmation = self.root / "confirmation.json"
         self.confirmed_config = self.root / "confirmed_config.yaml"
         self.best_configs = self.root / "best_configs"  # with several objectives: one for each run of the front
 

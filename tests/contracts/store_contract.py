@@ -458,6 +458,19 @@ class StoreContract:
         with pytest.raises(FencedError):
             store.begin_anew(attempt)
 
+    def test_what_was_suggested_while_it_ran_is_the_runs_configuration(self, store):
+        sweep = new_sweep(store)
+        attempt = store.add_and_claim(sweep, 0, {}, proposal={"reason": "a trial"}, **AGENT)
+        before = the_run(store, sweep).change
+        noted = {"reason": "a trial", "suggestions": {"x": {"value": 0.5, "distribution": {"name": "F"}}}}
+        store.suggested(attempt, {"x": 0.5}, noted)
+        run = the_run(store, sweep)
+        assert (run.params, run.proposal, run.state) == ({"x": 0.5}, noted, RunState.RUNNING) and run.change > before
+        store.finish(attempt, RunState.FINISHED, reason="done")
+        with pytest.raises(FencedError):
+            store.suggested(attempt, {"x": 1.0}, {})
+        assert the_run(store, sweep).params == {"x": 0.5}
+
     def test_a_long_history_comes_back_whole(self, store):
         sweep = new_sweep(store)
         attempt = claim_new(store, sweep, 0)

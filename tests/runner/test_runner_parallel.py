@@ -34,6 +34,7 @@ with socket.socket() as port:
     tempfile.mkstemp()
     with open("seen", "a") as file:
         file.write(json.dumps(seen) + "\\n")
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write('{"loss": 1.0}\\n')
 """
 
 
@@ -257,6 +258,7 @@ LOST = """\
 import os, sys
 if os.environ["CUDA_VISIBLE_DEVICES"] == "1":
     sys.exit("RuntimeError: CUDA error: the GPU has fallen off the bus")
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write('{"loss": 1.0}\\n')
 """
 
 
@@ -309,7 +311,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
     process = started(sweeper)
     done = sweeper.control("--pause", "s")
     assert done.returncode == 0 and done.stdout.startswith("s: paused; "), done.stderr
-    heard(process, "s paused by --pause: no run starts until --resume")
+    heard(process, "s paused by --pause: ")
     wait_until(lambda: not under_way(sweeper), "the running runs to end")
     journal = len(sweeper.journal())
     again = sweeper.control("--pause", "s")

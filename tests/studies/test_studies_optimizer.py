@@ -318,3 +318,56 @@ def test_a_configuration_in_its_usual_forms():
         OptunaOptimizer(3)
     with pytest.raises(SpecError, match=WORDS["guide-are-those"]):
         OptunaOptimizer("perceiver")
+
+
+# -- a space, a sampler, a pruner of one's own ------------------------------------------------------------------------
+
+
+class Conditional(OptunaOptimizer):
+    """As the guide's section on conditional spaces writes it."""
+
+    def create_search_space(self, trial):
+        params = {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)}
+        if "bart" in self.config.model.name.lower():
+            params["num_epochs"] = trial.suggest_int("num_epochs", 1, 2)
+            if params["num_epochs"] == 2:
+                params["lora_r"] = trial.suggest_categorical("lora_r", [2, 4])
+        return params
+
+
+class Second(optuna.pruners.BasePruner):
+    """Prunes the second trial at its first report."""
+
+    def prune(self, study, trial):
+        return trial.number == 1
+
+
+@pytest.mark.slow
+def test_a_subclass_with_its_own_space_sampler_and_pruner(tmp_path):
+    settings = {"n_trials": 4, "output_dir": tmp_path, "study_name": "own"}
+    data = (rows(0, 8), rows(8, 12))
+    optimizer = Conditional(SMALL, *data, **settings, sampler=optuna.samplers.RandomSampler(seed=3), pruner=Second())
+    optimizer.enqueue_trial({"num_epochs": 2, "lora_r": 4})
+    optimizer.enqueue_trial({"num_epochs": 2, "learning_rate": 0.001})
+    study = optimizer.optimize()
+    trials = study.trials
+    assert len(trials) == 4 and (trials[0].params["num_epochs"], trials[0].params["lora_r"]) == (2, 4)
+    assert trials[1].params["learning_rate"] == 0.001 and trials[1].state.name == "PRUNED"
+    assert all(("lora_r" in trial.params) == (trial.params["num_epochs"] == 2) for trial in trials)
+    assert optimizer.get_best_value() == study.best_value
+
+
+def test_a_space_with_parameters_that_the_trainer_has_not():
+    class Wrong(OptunaOptimizer):
+        def create_search_space(self, trial):
+            return {"lerning_rate": trial.suggest_float("lerning_rate", 0, 1)}
+
+    with pytest.raises(SpecError, match="lerning_rate"):
+        Wrong(GUIDE)
+
+
+def test_enqueued_trials_are_the_first_points_of_the_sweep():
+    optimizer = OptunaOptimizer(None, n_trials=3)
+    optimizer.enqueue_trial({"lora_r": 8})
+    sweep = optimizer._sweep("base_config")
+    assert sweep["sweepkit"]["first_points"] == [{"lora_r": 8}] and sweep["sweepkit"]["sampler"] == "tpe"

@@ -7,7 +7,7 @@ it never sees the agent.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from sweepkit.agents.identity import agent_identity, host_name
@@ -63,11 +63,13 @@ class _AgentOrders:
         interrupt_level: 1 takes no further run, 2 terminates the running ones, 3 kills them.
         cancelled: The sweep was cancelled: as level 2, for this sweep alone.
         lost_leases: Attempts that are no longer ours, by id.
+        stopped: Attempts that somebody asked to end: id → why.
     """
 
     interrupt_level: int = 0
     cancelled: bool = False
     lost_leases: frozenset[str] = frozenset()
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terminates(self) -> bool:
@@ -165,7 +167,8 @@ class AgentContext:
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
-        write_result(self.place.paths, run, seed=self.sweep.seed, surroundings=self._surroundings)
+        paths, metric = self.place.paths, self.spec.metric
+        write_result(paths, run, seed=self.sweep.seed, surroundings=self._surroundings, metric=metric)
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""

@@ -6,7 +6,7 @@ compilers' caches and ports (`isolation`), its own folder for what it writes (SW
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweepkit.agents.isolation import isolating_environment
@@ -50,6 +50,7 @@ class Workplace:
         cwd: The working directory of every attempt.
         base_config: The training configuration that a sweep's values are laid over, or None.
         inherited: The environment of the agent.
+        more: Variables that its attempts have besides.
     """
 
     spec: SweepSpec
@@ -58,6 +59,7 @@ class Workplace:
     cwd: str
     base_config: str | None
     inherited: Mapping[str, str]
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sweep(self) -> str:
@@ -143,7 +145,7 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
         env[SEED_ENV] = str(seed)
     if place.base_config is not None:
         env[BASE_CONFIG_ENV] = place.base_config
-    return env
+    return {**env, **place.more}
 
 
 def _own_seed(place: Workplace, attempt: Attempt) -> int | None:

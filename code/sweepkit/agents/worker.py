@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.agents.context import AgentContext, AttemptListener
+from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
@@ -46,6 +47,7 @@ from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 
 _KEPT_LOG_CHARS = 2_000
+_UNHEARD = "nothing hears SIGTERM\n"  # in the file that asks an attempt to save
 _AGAIN_S = 1.0  # between two tries to record what a running attempt reports while the database is away
 
 
@@ -78,11 +80,15 @@ class Execution:
         self.direct = False
         self.seq = 0
         self.unsent: list[Report] = []
+        self.suggested: dict[str, Any] = {}  # to an objective, by parameter: value and distribution
+        self.heard = 0  # messages of the program that were looked through for them
+        self.untold_suggestions = False
         self.count = 0
         self.newest: float | None = None
         self.verdict: Decision | None = None
         self.timed_out = False
         self.interrupted = False
+        self.unheard = False  # the process could do nothing on SIGTERM: if it ends well, it ended by itself
         self.fenced = False
         self.kill_at: float | None = None
         self.began = self.submitted = time.monotonic()
@@ -169,24 +175,33 @@ class Execution:
         limit = self.context.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = self._end(signal.SIGTERM)
+        if self.process and self.verdict is None and (why := orders.stopped.get(self.attempt.attempt_id)):
+            self.verdict = Decision(stop=True, reason=why)
+            self._end(signal.SIGTERM)
         if orders.terminates and not self.interrupted and self.process:
             if self.kill_at is None:  # one that is ended for good shall save nothing
-                self._mark_preempted()
+                self._mark_preempted(self.process)
             self.interrupted = self._end(signal.SIGTERM)
         if self.process and (orders.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
     def _end(self, number: int) -> bool:
         """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+        if self.kill_at is None and self.process:
+            self.unheard = not hears(self.process.pid, number)
         still_ran = self.context.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.context.spec.extensions.kill_delay_s
         return still_ran
 
-    def _mark_preempted(self) -> None:
-        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt."""
+    def _mark_preempted(self, process: Started) -> None:
+        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt.
+
+        Whoever judges its end when this agent is gone finds there whether the process would hear it.
+        """
+        heard = "" if hears(process.pid, signal.SIGTERM) else _UNHEARD
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.context.place.paths.preempt_file(self.attempt.attempt_id).touch()
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(heard)
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -198,7 +213,7 @@ class Execution:
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
         fresh = self._collect(final=final)
-        if (self.unsent or self.begins_anew or self.untold) and not self.fenced:
+        if (self.unsent or self.begins_anew or self.untold or self.untold_suggestions) and not self.fenced:
             self._send()
         for report in fresh:
             self._judge(report)
@@ -207,6 +222,7 @@ class Execution:
         """Return what was reported since the last call, numbered; it waits in `unsent` for the record."""
         fresh = self.tail.read(final=final)
         self.direct = self.direct or bool(fresh)
+        self._hear_suggestions()
         logged = self.wandb.read(final=final)
         if final and self.wandb.shared:
             self.context.warn_once("several processes wrote one W&B run; only the first's, or rank 0's, counts")
@@ -224,6 +240,13 @@ class Execution:
         for report in numbered:
             self._note_objectives(report)
         return numbered
+
+    def _hear_suggestions(self) -> None:
+        """Take in the parameters that an objective was suggested since the last call; the record has them next."""
+        new, self.heard = self.tail.messages[self.heard :], len(self.tail.messages)
+        for noted in [message["_sweepkit_suggested"] for message in new if "_sweepkit_suggested" in message]:
+            self.suggested[noted["name"]] = {"value": noted["value"], "distribution": noted["distribution"]}
+            self.untold_suggestions = True
 
     def _begin_anew(self) -> None:
         """Forget what was reported when the program began a further W&B run: its history is the run's, as at W&B."""
@@ -263,6 +286,11 @@ class Execution:
         if self.untold is not None:
             store.started(self.attempt, pid=self.untold.pid, device=self.slot.device)
             self.untold = None
+        if self.untold_suggestions:
+            params = {name: item["value"] for name, item in self.suggested.items()}
+            noted = {**self.attempt.run.proposal, "suggestions": self.suggested}
+            store.suggested(self.attempt, params, noted)
+            self.untold_suggestions = False
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False
@@ -286,7 +314,7 @@ class Execution:
         if view is not None:
             self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.context.rule is not None:
-                decision = self.context.rule.decide(view, self.context.runs.views())
+                decision = self.context.runs.judge(self.context.rule, view)
                 margin = decision.margin
                 if decision.stop:
                     self.verdict = decision
@@ -326,7 +354,9 @@ class Execution:
         ended = self._as_it_tells(ended)
         if self.kept is None and (ended.status is None or ended.status < 0):
             return False
-        self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
+        with contextlib.suppress(FileNotFoundError):
+            heard = self.context.place.paths.preempt_file(self.attempt.attempt_id).read_text()
+            self.interrupted, self.unheard = True, heard == _UNHEARD
         self._conclude(ended)
         return True
 
@@ -417,6 +447,9 @@ class Execution:
     def _judged(self, ended: Exited, *, past: Sequence[PastFailure]) -> AttemptOutcome:
         run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
+        timed_out = self.timed_out
+        if ended.status == 0 and self.unheard:
+            interrupted = timed_out = False  # it ended by itself as it was asked to
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
             interrupted, run_status, ended = False, 0, replace(ended, status=0)
@@ -424,9 +457,9 @@ class Execution:
         tail = log_tail(self.context.place.paths.log(self.attempt.attempt_id)) if failed else ""
         ending = Ending(
             status=ended.status,
-            verdict=self.verdict,
+            verdict=self.verdict or self._pruned(),
             interrupted=interrupted,
-            timeout_s=self.context.spec.extensions.timeout_s if self.timed_out else None,
+            timeout_s=self.context.spec.extensions.timeout_s if timed_out else None,
             newest=self.newest,
             log_tail=tail,
             elsewhere=self.context.slots.has_other(self.slot),
@@ -436,6 +469,11 @@ class Execution:
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _pruned(self) -> Decision | None:
+        """Return that the program ended itself as a study's pruner told it to; None when it did not."""
+        reason = self._messages().get("_sweepkit_pruned")
+        return None if reason is None else Decision(stop=True, reason=f"pruned {reason}")
 
     def _wanted_room(self, tail: str) -> bool:
         """Return whether a failed attempt may have failed for want of room on its disk: full now, or then and mute."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
+from sweepkit.analysis.looks import looks_sentences
 from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
@@ -45,7 +46,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
     lines.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
     if len(table.metrics) > 1:
         lines.append("The sweep has several objectives; this compares by the first of them alone.")
-    lines += lead_sentences(found, confirmed=confirmed)
+    lines += [*lead_sentences(found, confirmed=confirmed), *looks_sentences(table)]
     if confirmed:
         lines.append("The best were run again with fresh seeds; what those say goes before the sweep's own ranking.")
     elif found.configurations > 1:

@@ -108,6 +108,7 @@ def _analyze(options: _AnalyzeOptions) -> int:
     from sweepkit.text.json_text import json_text
 
     source = load(options.source)
+    source.tell(json=options.json)
     found = lead(source.table)
     if not options.json:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -2,19 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.comparison_options import ComparisonCommand, parse_compare
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import slug
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.trained import Trained
-
-_SEEDS = (42, 123, 456)
+    from sweepkit.compare.run import Compared
 
 
 @guarded
@@ -31,42 +27,30 @@ def compare(command: ComparisonCommand) -> int:
 def _train(command: ComparisonCommand) -> int:
     """Train what is not trained yet, then compare."""
     from sweepkit.cli.sweep_runner import show_dry_run
-    from sweepkit.compare.train import (
-        LEADER,
-        check_checkpoints,
-        choose,
-        make_comparison_plan,
-        metric_of,
-        trainings_of,
-    )
-    from sweepkit.runner.call import Call, slots_of
+    from sweepkit.compare.run import plan_of_comparison, train_models
+    from sweepkit.runner.call import slots_of
+    from sweepkit.runner.exit_codes import NO_RESULT
 
-    options = replace(command.comparison, seeds=command.comparison.seeds or _SEEDS)
-    choices = choose(options)
-    plan = make_comparison_plan(choices, options, command.run)
-    slots, notes = slots_of(command.slots, [plan])
+    options = command.comparison
     if command.run.dry_run:
-        return show_dry_run(command.run, plan, slots)
-    check_checkpoints(choices)
-    with Call(command.run, [plan], slots=slots, notes=notes, leader=LEADER) as call:
-        code = call.run()
-        session = call.sessions[0]
-        trainings = trainings_of(session, choices, options.seeds)
-        name = session.sweep.name
-    wanted = len(choices) * len(options.seeds)
-    done = sum(item.state == "finished" for item in trainings)
-    unfinished = [f"{done} of {wanted} trainings are finished; the same command continues"] if done < wanted else []
-    if not done:
-        reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in trainings[:3])
-        print(f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}", file=sys.stderr)
-        return code or 1
-    _tell(trainings, command, metric_of(options.statistics, choices[0].config.task), name, unfinished)
-    return code
+        plan = plan_of_comparison(options, command.run)
+        return show_dry_run(command.run, plan, slots_of(command.slots, [plan])[0])
+    compared = train_models(options, command.run, command.slots)
+    if not compared.finished:
+        reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in compared.trainings[:3])
+        told = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
+        print("\n".join([told, *compared.steps]), file=sys.stderr)
+        return compared.code if compared.code or compared.preempted else NO_RESULT
+    _tell(compared, command)
+    for step in () if command.run.json else compared.steps:
+        print(step)
+    return compared.code
 
 
 def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
     """Compare what is there."""
     from sweepkit.compare.read import read_results
+    from sweepkit.compare.run import Compared
     from sweepkit.compare.train import metric_of
 
     options = command.comparison
@@ -86,20 +70,17 @@ def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
             raise SweepKitError(f"--seeds: there is no result of these in {' '.join(patterns)}")
     task = trainings[0].config.get("task", "summarization")
     name = options.name or "-".join(dict.fromkeys(item.model for item in trainings))
-    _tell(trainings, command, metric_of(options.statistics, str(task)), name, [])
+    metric = metric_of(options.statistics, str(task))
+    _tell(Compared(code=0, name=name, metric=metric, trainings=trainings, notes=()), command)
     return 0
 
 
-def _tell(trainings: "Sequence[Trained]", command: ComparisonCommand, metric: str, name: str, notes: list[str]) -> None:
+def _tell(compared: "Compared", command: ComparisonCommand) -> None:
     """Print the comparison and write its files."""
-    from sweepkit.compare.report import make_report, show, write_files
-    from sweepkit.compare.train import runs_of_sweeps
+    from sweepkit.compare.report import show
+    from sweepkit.compare.run import reported
 
-    folder, as_json = command.run.output_dir, command.run.json
-    sweeps = runs_of_sweeps(trainings, folder)
-    report = make_report(trainings, command.comparison.statistics, metric=metric, notes=notes, sweeps=sweeps)
-    stem = folder / f"comparison_{slug(name.removeprefix('compare-'))}"
-    written = write_files(report, stem)
-    if not as_json:
+    report, written = reported(compared, command.comparison.statistics, command.run.output_dir)
+    if not command.run.json:
         print()
-    show(report, written, as_json=as_json)
+    show(report, written, as_json=command.run.json)

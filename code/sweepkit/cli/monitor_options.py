@@ -58,7 +58,8 @@ def _interval(text: str) -> float:
     return seconds
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """Return a port as argparse takes it: 0 for any free one."""
     try:
         port = int(text)
     except ValueError:
@@ -88,7 +89,9 @@ def add_watch(parser: Parser, output_dir: Path | None) -> None:
         "--until", action="append", choices=_UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
     )
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
-    how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")
+    how.add_argument(
+        "--port", type=port_number, metavar="N", help="of the dashboard (default: 8080, else any free one)"
+    )
 
 
 def monitor_options(parser: Parser, given: argparse.Namespace) -> MonitorOptions:

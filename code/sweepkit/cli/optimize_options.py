@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import add_places, gpu_names, natural, positive, seconds
+from sweepkit.cli.options import add_places, add_preempted, gpu_names, natural, positive, seconds
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
@@ -17,6 +17,7 @@ examples:
   {call} --experiment mine --base-config my.yaml --timeout 43200
   {call} --storage postgresql://user@host/sweeps
   {call} --config my_optuna.yaml  a space, pruning, phases of your own
+  {call} my_file.py:objective --direction minimize --n-trials 30
 
 Without --config fifteen parameters are searched: lora_r, lora_alpha,
 lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
@@ -27,8 +28,9 @@ poor one is ended there.
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
 trials, a second one terminates them, a third one kills them.
-exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
-failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
+exit codes: 0 there is a value of the metric; 3 there is none: all trials failed;
+1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C;
+SIGTERM 0, or what --preempted-exit-code says.
 """
 
 
@@ -62,6 +64,12 @@ def add_optimize(parser: Parser, output_dir: Path | None) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("the study").add_argument
     add(
+        "objective",
+        nargs="?",
+        metavar="FILE.py:FUNCTION",
+        help="an objective of your own, as for Optuna's study.optimize (default: our trainer is searched)",
+    )
+    add(
         "--experiment",
         metavar="NAME",
         help="a training configuration in config/ or config/models/, else a name of yours for the study "
@@ -72,7 +80,11 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add("--study-name", metavar="NAME", help="default: optuna_<experiment>")
     add("--n-trials", type=positive, metavar="N", help="trials in all, over all calls (default: 50)")
     add("--timeout", type=seconds, metavar="SECONDS", help="start no trial after so long in this call")
-    add("--direction", choices=["maximize", "minimize"], help="default: maximize, of ROUGE-L F1; minimize the loss")
+    add(
+        "--direction",
+        choices=["maximize", "minimize"],
+        help="default: maximize, of ROUGE-L F1; minimize the loss or one's own objective",
+    )
     add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
     add("--sampler", choices=SAMPLERS, help="default: tpe")
     add("--pruner", choices=sorted(PRUNERS), help="what ends poor trials early (default: median)")
@@ -100,4 +112,5 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> No
     add("--retry-failed", action="store_true", help="run the failed trials again, too")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--json", action="store_true", help="one JSON object a line on stdout")
+    add_preempted(group)
     add("-v", "--verbose", action="store_true", help="show each trial's log file as it starts")

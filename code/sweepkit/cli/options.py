@@ -19,15 +19,15 @@ sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|pat
 optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
 Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
 once. The same command continues; what trainer.py trained goes on where it was terminated.
-exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
-2 wrong input; 130 interrupted by Ctrl-C.
+exit codes: 0 there is a value of the metric; 3 none: all runs failed, or none logged it; 1 given up, paused by a
+failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or what --preempted-exit-code says (docs/deploy.md).
 """
 # The same for the sub-commands, whose help is to fit a screen.
 ENDS = """\
 
 Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
-continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 done, stopped, or ended by SIGTERM; 1 given up,
-paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C.
+continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 there is a value of the metric; 3 there is none;
+1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or --preempted-exit-code.
 """
 _EPILOG = """\
 examples:
@@ -124,6 +124,17 @@ def natural(text: str) -> int:
         number = -1
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return number
+
+
+def _exit_status(text: str) -> int:
+    """Return an exit status of the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 255:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 255, got {text!r}")
     return number
 
 
@@ -334,7 +345,19 @@ def add_calls(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--cold", action="store_true", help="start every run in a fresh process")
     add("--json", action="store_true", help="one JSON object a line on stdout")
+    add_preempted(parser)
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+
+
+def add_preempted(parser: "argparse._ActionsContainer") -> None:
+    """Add what to leave with when the machine is taken back."""
+    parser.add_argument(
+        "--preempted-exit-code",
+        type=_exit_status,
+        default=0,
+        metavar="N",
+        help="what to leave with when SIGTERM ended the call before its sweep (default: 0)",
+    )
 
 
 def add_wandb_wait(parser: argparse.ArgumentParser) -> None:

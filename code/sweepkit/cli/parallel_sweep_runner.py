@@ -39,7 +39,7 @@ def run_parallel(command: RunnerCommand) -> int:
     plans = _plans(command)
     slots, notes = slots_of(command.slots, plans)
     if command.run.dry_run:
-        return max(show_dry_run(command.run, plan, slots) for plan in plans)
+        return max(show_dry_run(command.run, plan, slots, runs_per_worker=command.runs_per_worker) for plan in plans)
     schedule = StartSchedule(stagger_s=command.stagger, delay_s=command.delay, runs_per_worker=command.runs_per_worker)
     with Call(command.run, plans, slots=slots, schedule=schedule, notes=notes, uploads=Online) as call:
         return call.run()

@@ -1,10 +1,14 @@
 """The sub-commands that make runs, and those that steer sweeps which run elsewhere."""
 
 import argparse
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
+from sweepkit.cli.cluster_options import add_launcher, cluster_options
 from sweepkit.cli.comparison_options import (
     COMPARE_EPILOG,
     TTEST_EPILOG,
@@ -28,6 +32,8 @@ from sweepkit.cli.options import (
     runner_command,
 )
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.cluster.options import ClusterOptions
+from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
 
@@ -38,16 +44,50 @@ _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
 def _add_run(parser: Parser, output_dir: Path | None) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML, or one that comes with us (default: ./{_USUAL})"
+        "sweep",
+        nargs="?",
+        metavar="NAME|FILE",
+        help=f"a sweep YAML, one that comes with us, or a script that calls wandb.agent (default: ./{_USUAL})",
     )
     add_wandb_sweep(what)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _run(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.sweep_runner import run_one
 
-    return run_one(replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given)))
+    if given.sweep is not None and given.sweep.endswith(".py"):
+        _run_script(parser, given)
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    cluster = cluster_options(parser, given)
+    return run_one(command) if cluster is None else _on_cluster(parser, command, cluster)
+
+
+def _on_cluster(parser: Parser, command: RunnerCommand, cluster: ClusterOptions) -> int:
+    """Run one sweep by agents on a cluster; argparse exits with code 2 where several are named, or W&B leads."""
+    if command.sweep is None or command.backend == "wandb":
+        parser.error("--launcher: needs one sweep's YAML, which this program leads")
+    from sweepkit.cluster.run import run_on_cluster
+    from sweepkit.runner.plan import make_plan
+
+    return run_on_cluster(command.run, make_plan(command.run, command.sweep), cluster)
+
+
+def _run_script(parser: Parser, given: argparse.Namespace) -> NoReturn:
+    """Become a script that calls `wandb.sweep` and `wandb.agent` itself; argparse exits with code 2 where it cannot."""
+    if not Path(given.sweep).is_file():
+        parser.error(f"a script must be a file, got none at {given.sweep}")
+    places = {"output_dir": OUTPUT_DIR_ENV, "storage": STORAGE_ENV}
+    for name, value in vars(given).items():
+        if name not in ("sweep", *places) and value != parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option}: a script itself says what it runs, by wandb.sweep and wandb.agent; leave it out")
+    env = dict(os.environ)
+    for name, variable in places.items():
+        if (value := getattr(given, name)) is not None:
+            env[variable] = str(value) if "://" in str(value) else os.path.abspath(value)
+    os.execve(sys.executable, [sys.executable, "-m", "sweepkit.wandb_compat", given.sweep], env)
 
 
 def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str | None:
@@ -66,15 +106,40 @@ def _add_parallel(parser: Parser, output_dir: Path | None) -> None:
     add_wandb_sweep(parser)
     add_workers(parser)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _parallel(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.parallel_sweep_runner import run_parallel
 
-    command = runner_command(parser, given)
+    command, cluster = runner_command(parser, given), cluster_options(parser, given)
+    if cluster is not None:
+        named = next(iter(given.sweeps), None) if len(given.sweeps) < 2 else None
+        return _on_cluster(parser, replace(command, sweep=_sweep(parser, named, given)), cluster)
     if len(given.sweeps) > 1:
         return run_parallel(replace(command, sweeps=tuple(given.sweeps)))
     return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
+
+
+def _add_launch(parser: Parser, output_dir: Path | None) -> None:
+    add_launcher(parser, shown=True)
+    parser.add_argument("sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML (default: ./{_USUAL})")
+    listed = {id(action) for action in parser._actions}
+    add_workers(parser)
+    add_common(parser, output_dir)
+    for action in parser._actions:
+        if id(action) not in listed and action.dest not in ("output_dir", "storage", "fresh", "retry_failed", "json"):
+            action.help = argparse.SUPPRESS
+
+
+def _launch(parser: Parser, given: argparse.Namespace) -> int:
+    if given.launcher is None:
+        parser.error("--launcher: must name what places the agents: slurm, ray or local")
+    given.wandb_sweep = None
+    cluster = cluster_options(parser, given)
+    assert cluster is not None
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    return _on_cluster(parser, command, cluster)
 
 
 def _add_agent(parser: Parser, output_dir: Path | None) -> None:
@@ -184,6 +249,7 @@ examples:
   {call} my.yaml --count 10 --sampler tpe
   {call} my.yaml --storage postgresql://user@host/sweeps
   {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
+  {call} train.py                         it calls wandb.sweep and wandb.agent itself
 """
     + ENDS,
 )
@@ -197,6 +263,20 @@ examples:
   {call} my.yaml --gpus 0,1,2,3 --gpus-per-run 2
   {call} a.yaml b.yaml c.yaml        three sweeps share the workers fairly
   {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+"""
+    + ENDS,
+)
+LAUNCH = CommandLine(
+    name="launch",
+    add=_add_launch,
+    act=_launch,
+    epilog="""\
+examples:
+  {call} my.yaml --launcher slurm --agents 4 --gpus-per-agent 2 --time 4:00:00 --partition gpu
+  {call} my.yaml --launcher ray --agents 4 --gpus-per-agent 1
+  {call} my.yaml --launcher local --detach         an agent of this host that outlives the terminal
+
+The options of sweepkit parallel hold here too, for each agent. docs/cluster.md says what survives what.
 """
     + ENDS,
 )

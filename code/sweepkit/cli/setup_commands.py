@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sweepkit.called import typed
 from sweepkit.cli.options import add_places
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import CommandLine, Parser
@@ -32,7 +33,7 @@ def _init(parser: Parser, given: argparse.Namespace) -> int:
     if file.exists():
         raise SweepKitError(f"{relative(file)}: must not be there yet, got a file; name another one by --file")
     write_atomically(file, text)
-    print(f"{relative(file)}: look at it, then: sweepkit run {relative(file)} --dry-run")
+    print(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run')}")
     return 0
 
 

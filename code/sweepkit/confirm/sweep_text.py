@@ -9,7 +9,16 @@ from sweepkit.text.yaml import parse
 from sweepkit.text.yaml_text import yaml_text
 
 # What decides which configurations a sweep tries, or ends runs early: the runs here are given, and run to their end.
-_OF_THE_SEARCH = ("early_terminate", "prior_runs", "seed", "seeds_per_run", "sampler", "search_space", "time_budget_s")
+_OF_THE_SEARCH = (
+    "early_terminate",
+    "first_points",
+    "prior_runs",
+    "seed",
+    "seeds_per_run",
+    "sampler",
+    "search_space",
+    "time_budget_s",
+)
 
 
 def confirming_text(

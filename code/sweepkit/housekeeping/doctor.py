@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from queue import Empty
 
+from sweepkit.called import place_words, typed
 from sweepkit.environ import OUTPUT_DIR_ENV
 from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.extras import lacking
@@ -144,10 +145,11 @@ def _file_system(folder: Path) -> str:
 def _disk(output_dir: Path) -> Finding:
     free = shutil.disk_usage(_existing(Path(os.path.abspath(output_dir)))).free
     text = f"{in_words(free)} free"
+    remedy = f"{typed('clean', '--keep-best', '3', *place_words(output_dir))} takes old checkpoints away"
     if free < _LEAST_FREE:
-        return _wrong("disk", text, "free some space: sweepkit clean --keep-best 3 takes old checkpoints away")
+        return _wrong("disk", text, f"free some space: {remedy}")
     if free < _LITTLE_FREE:
-        return _note("disk", text, "sweepkit clean --keep-best 3 takes old checkpoints away")
+        return _note("disk", text, remedy)
     return _good("disk", text)
 
 

@@ -13,7 +13,7 @@ from sweepkit.analysis.ranking import (
     recorded_front,
 )
 from sweepkit.model.configurations import Configuration
-from sweepkit.model.objectives import value_of, values_of
+from sweepkit.model.objectives import counted_metrics, report_of, value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -93,12 +93,13 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **(
                 {f"objective.{name}": value for name, value in values_row(run, spec)["values"].items()}
                 if spec.metrics
-                else {"value": value_of(run, spec.metric)}
+                else {"value": value_of(run, spec.metric), "at_report": report_of(run, spec.metric)}
             ),
             **({"front": run.run_id in front} if spec.metrics else {}),
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
-            **{f"best.{name}": value for name, value in run.best_metrics.items()},
+            **{f"best.{name}": value for name, value in counted_metrics(run, spec.metric).items()},
+            "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
             "attempts": run.attempts,
             **({VERSION: run.outcome.get(VERSION)} if changed else {}),

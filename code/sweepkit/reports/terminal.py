@@ -21,4 +21,5 @@ def make_console(**settings: Any) -> "Console":
                 # The same object where nothing changes: it nearly never does, and each segment passes here often.
                 yield segment if shown == segment.text else Segment(shown, segment.style)
 
-    return TerminalConsole(**settings)
+    # In a notebook rich would make an output of its own of every line.
+    return TerminalConsole(**{"force_jupyter": False, **settings})

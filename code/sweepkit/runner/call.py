@@ -1,7 +1,6 @@
 """One call of a runner: the sweeps that it runs share one record, one set of slots, one fork server, one terminal."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -15,7 +14,8 @@ from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
 from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.runs import RunView
-from sweepkit.reports.progress import Screen
+from sweepkit.reports.notebook import make_screen
+from sweepkit.runner.exit_codes import INTERRUPTED
 from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
@@ -90,7 +90,8 @@ class Call:
         self.launcher: HostLauncher | None = None
         self.cold = options.cold
         self.interrupts = Interrupts()
-        self.screen = Screen() if sys.stdout.isatty() and not options.json else None
+        self.preempted_exit_code = options.preempted_exit_code
+        self.screen = make_screen(json=options.json)
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.openers = [SweepOpener(options, plan, self.store, slots=slots, leader=leader) for plan in plans]
         self.sessions: list[Session] = []
@@ -127,6 +128,7 @@ class Call:
         ]
         if self.uploads is not None:
             self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
+        self._tell_notes()
         first = self.sessions[0]
         self.launcher = HostLauncher(
             log=first.paths.logs / "forkserver.log",
@@ -150,8 +152,15 @@ class Call:
             for session, finish in zip(self.sessions, self.finishes, strict=True)
         ]
         if pool.interrupt_level and not self.interrupts.preempted:
-            return 130
+            return INTERRUPTED
+        if self.preempted:
+            return self.preempted_exit_code
         return max(codes)
+
+    @property
+    def preempted(self) -> bool:
+        """Return whether SIGTERM ended it before its sweeps were at their end."""
+        return self.interrupts.preempted and not all(finish.complete for finish in self.finishes)
 
     def _check(self, opener: SweepOpener) -> list[RunView]:
         """Refuse what can be refused before anything is recorded; return the runs that an engine is told first."""
@@ -166,7 +175,6 @@ class Call:
     def _work(self, pool: WorkerPool) -> list[Finish]:
         with self.interrupts.passed_to(pool):
             try:
-                self._tell_notes()
                 finishes = pool.run()
                 if any(finish.complete for finish in finishes):
                     self._copy_record()

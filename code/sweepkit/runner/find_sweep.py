@@ -73,6 +73,9 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         for sweep in sweeps:
             if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):
                 return sweep
+    by_file = [sweep for sweep in sweeps if Path(str(sweep.meta.get("source") or "")).stem == stem]
+    if by_file:  # its YAML's name; the newest of several
+        return by_file[-1]
     near = difflib.get_close_matches(stem.removeprefix("sweep_"), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has: {', '.join(names[:_LONGEST_LIST])}"
     raise SweepKitError(

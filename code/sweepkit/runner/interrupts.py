@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
@@ -37,7 +38,9 @@ class Interrupts:
                 target.interrupt()  # SIGTERM does not wait for the runs
             target.interrupt()
 
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Python lets the main thread alone take signals; a sweep that runs in another one is ended by `sweepkit stop`.
+        ours = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        previous = {number: signal.signal(number, on_signal) for number in ours}
         try:
             yield
         finally:

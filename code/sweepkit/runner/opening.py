@@ -1,19 +1,21 @@
 """Open a sweep in the database: make it, go on with it, extend it, or work along on one that others run."""
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
 from sweepkit.analysis.program_versions import VERSION
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
 from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.records import SweepRecord, SweepState
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import RunState, none_worked
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
@@ -22,7 +24,7 @@ from sweepkit.runner.own_sweep import is_ours
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.program_version import version_of
 from sweepkit.store.base import Store
-from sweepkit.sweep_config.change import compare
+from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
 
 
@@ -56,8 +58,24 @@ class OpenSweep:
     def write_inputs(self) -> None:
         """Write the sweep's YAML; and its base configuration, when it was begun elsewhere and that is not here."""
         write_spec(self.paths, self.plan.spec)
+        self._link_file_name()
         if self.plan.joins is not None and self.plan.trains and self.plan.base_config.parent == self.paths.root:
             write_atomically(self.plan.base_config, self.plan.joins.meta["base_config_text"])
+
+    def _link_file_name(self) -> None:
+        """Let the results of config/sweep/NAME.yaml be found under its file's name, too, when the YAML names another.
+
+        The guides look there. A folder of that name that is there stays; so does a file system without links.
+        """
+        folder, file = Path(self.plan.spec.directory), Path(self.plan.spec.source)
+        if (folder.parent.name, folder.name) != ("config", "sweep") or file.suffix not in (".yaml", ".yml"):
+            return
+        alias = SweepPaths(self.plan.output_dir, file.stem).root
+        if alias == self.paths.root or (alias.exists() and not alias.is_symlink()):
+            return
+        with contextlib.suppress(OSError):
+            alias.unlink(missing_ok=True)
+            alias.symlink_to(self.paths.root.name, target_is_directory=True)
 
 
 class SweepOpener:
@@ -97,9 +115,10 @@ class SweepOpener:
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
-        if self.options.retry_failed:
+        if self.options.retry_failed or self.nothing_works(sweep):
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
-            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
+            why = "" if self.options.retry_failed else ": none has worked so far"
+            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again{why}")
         sampler = self._sampler(sweep)
         version = version_of(self.plan.files(), self.plan.folder)
         self._tell_of_change(sweep, version, notes)
@@ -121,6 +140,14 @@ class SweepOpener:
                 f"the program has changed since ({files}): {older} of {len(runs)} runs are of earlier versions, as "
                 "program_version in runs.csv marks them; --fresh starts anew"
             )
+
+    def nothing_works(self, sweep: SweepRecord) -> bool:
+        """Return whether all runs that ended failed, and none is under way: its program was broken, and may be mended.
+
+        W&B runs no failed run again.
+        """
+        states = self.store.counts(sweep.sweep_id)
+        return none_worked(states) and RunState.RUNNING not in states and not self.leader.at_wandb
 
     def take_up(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> OpenSweep:
         """Return a recorded sweep as one to work on; make its files' folder.
@@ -172,6 +199,9 @@ class SweepOpener:
 
     # -- other runners of this host -----------------------------------------------------------------------------------
 
+    def _place(self) -> list[str]:
+        return place_words(self.options.output_dir, self.options.storage)
+
     def _runners_key(self) -> str:
         return f"runners of {host_name()}"
 
@@ -213,7 +243,7 @@ class SweepOpener:
                 raise ConflictError(
                     f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
                     + "\n  ".join(differences)
-                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name)}"
+                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name, *self._place())}"
                 )
 
     def _check_leader(self, sweep: SweepRecord) -> None:
@@ -288,12 +318,41 @@ class SweepOpener:
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
                 f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
-                f"the database does not know; `{typed('db', 'repair')}` records what lies there, --storage names its "
-                "own database, --fresh begins another folder"
+                f"the database does not know; `{typed('db', 'repair', *self._place())}` records what lies there, "
+                "--storage names its own database, --fresh begins another folder"
             )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        change, differences = self._compared(sweep)
+        counts = self.store.counts(sweep.sweep_id)
+        if counts:
+            done = sum(number for state, number in counts.items() if state.done)
+            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
+        if change is ChangeKind.EXTENDS:
+            if self.leader.at_wandb:
+                raise ConflictError(
+                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
+                    "undo the change, or start anew with --fresh"
+                )
+            notes.append("the sweep was extended: " + "; ".join(differences))
+            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
+        return sweep
+
+    def recorded(self) -> SweepRecord | None:
+        """Return the sweep that a call would go on with, None where it would make one; nothing is changed.
+
+        Raises:
+            ConflictError: It is recorded with another configuration.
+        """
+        family = self.store.sweeps(family=self.spec.name)
+        if not family or self.options.fresh:
+            return None
+        self._compared(family[-1])
+        return family[-1]
+
+    def _compared(self, sweep: SweepRecord) -> tuple[ChangeKind, list[str]]:
+        """Return how the YAML differs from that of a recorded sweep, which may only be extended."""
         self._check_leader(sweep)
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
@@ -312,19 +371,7 @@ class SweepOpener:
                 + "\n  ".join(differences)
                 + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
             )
-        counts = self.store.counts(sweep.sweep_id)
-        if counts:
-            done = sum(number for state, number in counts.items() if state.done)
-            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
-        if change.kind == "extends":
-            if self.leader.at_wandb:
-                raise ConflictError(
-                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
-                    "undo the change, or start anew with --fresh"
-                )
-            notes.append("the sweep was extended: " + "; ".join(differences))
-            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
-        return sweep
+        return change.kind, differences
 
 
 def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

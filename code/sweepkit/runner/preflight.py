@@ -6,6 +6,7 @@ from typing import Any
 
 from sweepkit.model.objectives import OUTCOME, RUNTIME
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted
 from sweepkit.runner.program_source import ProgramSource
 from sweepkit.runner.unread import unread
@@ -27,7 +28,13 @@ def first_run_warnings(
     names = sorted(run.last_metrics)
     told_vector = run.outcome.get(OUTCOME, {})
     for metric in spec.objectives:
-        if run.history or run.summary is not None or (spec.metrics and metric.name in {*names, *told_vector, RUNTIME}):
+        # A rule of ours stops by the metric alone; what else was stopped was pruned before it had a value.
+        if (
+            run.history
+            or run.summary is not None
+            or run.state is RunState.STOPPED
+            or (spec.metrics and metric.name in {*names, *told_vector, RUNTIME})
+        ):
             continue
         near = difflib.get_close_matches(metric.name, names, n=1, cutoff=0.5)
         told = f"it logged {', '.join(names)}" if names else "it logged nothing"

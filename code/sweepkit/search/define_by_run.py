@@ -24,7 +24,7 @@ from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.search.observations import ObservationState, observe
-from sweepkit.search.optuna_engine import _quiet_optuna
+from sweepkit.search.optuna_engine import quiet_optuna
 from sweepkit.search.random import derived_seed
 from sweepkit.search.samplers import STARTUP_RUNS, make_sampler
 
@@ -108,6 +108,18 @@ class _SuggestingTrial:
                     "suggest a name for it and look it up"
                 )
         return self._suggest(name, lambda: CategoricalDistribution(tuple(choices)))
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """Suggest a number on a logarithmic scale: Optuna's word of old for suggest_float(…, log=True)."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """Suggest a number: Optuna's word of old for suggest_float."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """Suggest a number, q apart from `low` on: Optuna's word of old for suggest_float(…, step=q)."""
+        return self.suggest_float(name, low, high, step=q)
 
     def __getattr__(self, name: str) -> Any:
         """Tell what a trial here has not."""
@@ -247,7 +259,7 @@ class DefineByRunEngine:
 
         number, attempt = place
         goal = self._metric.goal if self._metric is not None else Goal.MINIMIZE
-        with _quiet_optuna():
+        with quiet_optuna():
             study = optuna.create_study(
                 direction=goal.value, sampler=self._made_sampler(sampler, derived_seed(self._seed, number, attempt))
             )

@@ -10,12 +10,14 @@ from sweepkit.model.runs import RunView
 from sweepkit.search.active_ask import sampler_for
 from sweepkit.search.base import Engine
 from sweepkit.search.define_by_run import DefineByRunEngine, SpaceFunction
+from sweepkit.search.first_points import FirstPoints
 from sweepkit.search.grid import GridEngine
 from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
 from sweepkit.search.samplers import numeric_parameters
 from sweepkit.search.seeded import SeededEngine, averaged_prior, seed_path
+from sweepkit.sweep_config.first_points import flat_point
 from sweepkit.sweep_config.sampler import ONE_METRIC, SAMPLERS
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
@@ -55,7 +57,16 @@ def make_engine(
 def _make_plain(
     spec: SweepSpec, *, seed: int, sampler: str | None, prior: Sequence[RunView], function: SpaceFunction | None
 ) -> Engine:
-    """Return the engine of a sweep's configurations."""
+    """Return the engine of a sweep's configurations, with those that the user names first."""
+    inner = _make_searching(spec, seed=seed, sampler=sampler, prior=prior, function=function)
+    points = [flat_point(point, spec.space) for point in spec.extensions.first_points]
+    return FirstPoints(inner, points, spec.space) if points else inner
+
+
+def _make_searching(
+    spec: SweepSpec, *, seed: int, sampler: str | None, prior: Sequence[RunView], function: SpaceFunction | None
+) -> Engine:
+    """Return the engine that the method, the YAML or the command line names."""
     name = _engine_name(spec, sampler)
     own = spec.extensions.sampler
     options = own.options if own is not None and own.name == name else {}

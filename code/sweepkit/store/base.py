@@ -142,6 +142,13 @@ class Store(Protocol):
         """
         ...
 
+    def suggested(self, attempt: Attempt, params: Mapping[str, Any], proposal: Mapping[str, Any]) -> None:
+        """Replace the parameters of a run, and what its engine noted: an objective's are suggested while it runs.
+
+        Raises FencedError.
+        """
+        ...
+
     def begin_anew(self, attempt: Attempt) -> None:
         """Forget the attempt's reports: what its program reports from now on is the run's whole history.
 

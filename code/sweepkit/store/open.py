@@ -55,6 +55,29 @@ def open_store(url_or_path: str | Path) -> SqlStore:
     )
 
 
+def make_database(server: str, name: str) -> None:
+    """Make an empty database on a PostgreSQL server, unless it is there.
+
+    Args:
+        server: The URL of any of its databases.
+        name: Letters, digits and `_`.
+
+    Raises:
+        StoreError: The server does not take a connection, or refuses.
+    """
+    url = postgresql_url(parse_url(server)).set(database="postgres")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    try:
+        with engine.connect() as connection:
+            known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if connection.execute(known, {"name": name}).first() is None:
+                connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"--storage {shown_url(url)}: the database {name} cannot be made: {error}") from error
+    finally:
+        engine.dispose()
+
+
 def _sqlite_path(url: sa.URL) -> Path:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreError(

@@ -339,6 +339,18 @@ class SqlStore:
 
         self._try(work)
 
+    def suggested(self, attempt: Attempt, params: Mapping[str, Any], proposal: Mapping[str, Any]) -> None:
+        """Record what a run was suggested while it ran; see `Store.suggested`. Raises FencedError."""
+        row = _new_run(attempt.run.sweep_id, attempt.run.number, params, proposal)
+        new = {"params": row["params"], "proposal": row["proposal"]}
+
+        def work(connection: sa.Connection) -> None:
+            change, _ = writes.bump(connection, attempt.run.sweep_id)
+            if not connection.execute(q.SUGGESTED_RUN, {**writes.fence(attempt), **new, "change": change}).rowcount:
+                raise writes.fenced(attempt)
+
+        self._session.write(work)
+
     def begin_anew(self, attempt: Attempt) -> None:
         """Forget the attempt's reports; see `Store.begin_anew`. Raises FencedError."""
 

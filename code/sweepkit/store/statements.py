@@ -89,6 +89,7 @@ _fenced = sa.and_(RUNS.c.run_id == b("b_run"), RUNS.c.attempt_id == b("b_attempt
 FENCED_RUN = sa.select(
     RUNS.c.history, RUNS.c.n_chunks, RUNS.c.next_seq, RUNS.c.best_metrics, RUNS.c.last_metrics
 ).where(_fenced)
+SUGGESTED_RUN = sa.update(RUNS).where(_fenced).values(params=b("params"), proposal=b("proposal"), change=b("change"))
 STARTED_RUN = sa.update(RUNS).where(_fenced).values(started_at=b("started_at"), change=b("change"))
 REPORTED_RUN = (
     sa.update(RUNS)

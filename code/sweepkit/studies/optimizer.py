@@ -22,6 +22,13 @@ from sweepkit.errors import Problem, SpecError, SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import default_output_dir
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.space_function import OBJECTIVES
+from sweepkit.search.kept_study import StudySettings
+from sweepkit.search.pruner_rule import PrunerRule
+from sweepkit.search.trial_engine import TrialEngine
+from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.make import FirstStop, make_rule
 from sweepkit.studies.inputs import config_of, with_data, write_config
 from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.plan import checkpoint_of, make_plan_of, run_options, settings, slot_options
@@ -29,10 +36,15 @@ from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import from_config
-from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml
+from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml, unknown_parameters
 
 # Where transformers' arguments have another name than our section `training`.
 _ARGUMENTS = {"warmup_ratio": "warmup_steps"}  # a float below 1 is a ratio there
+
+
+# What the record says where an object of the user's searches or prunes.
+_STAND_IN = {"sampler": "tpe", "pruner": "none"}
+_LOOKS = 16  # random trials that show which parameters a subclass suggests
 
 
 class NoResultError(SweepKitError, ValueError):
@@ -54,8 +66,8 @@ class OptunaOptimizer:
         storage: URL of the Optuna storage that the study is found in; None for `optuna.db` in `output_dir`.
         metric: Another metric that the trainer reports, such as "eval/rouge1_f1".
         search_space: Parameters as a sweep's YAML has them, in place of the guide's fifteen.
-        sampler: As `optimize.py --sampler`.
-        pruner: As `optimize.py --pruner`.
+        sampler: As `optimize.py --sampler`, or a sampler of Optuna's kind.
+        pruner: As `optimize.py --pruner`, or a pruner of Optuna's kind.
         seed: Of the search, >= 0.
         n_jobs: Trials at once in `optimize`, >= 1; -1 for as many as the machine has room for.
         output_dir: Where everything is written; None for outputs/.
@@ -85,8 +97,8 @@ class OptunaOptimizer:
         storage: str | None = None,
         metric: str | None = None,
         search_space: Mapping[str, Any] | None = None,
-        sampler: str = "tpe",
-        pruner: str = "median",
+        sampler: Any = "tpe",
+        pruner: Any = "median",
         seed: int = 42,
         n_jobs: int = 1,
         output_dir: str | os.PathLike[str] | None = None,
@@ -94,7 +106,8 @@ class OptunaOptimizer:
         fresh: bool = False,
     ) -> None:
         _check_choice("direction", direction, [goal.value for goal in Goal])
-        _check_choice("pruner", pruner, list(PRUNERS))
+        if isinstance(pruner, str):
+            _check_choice("pruner", pruner, list(PRUNERS))
         self.n_trials, self.timeout, self.direction = n_trials, timeout, direction
         self.study_name, self.n_jobs, self.fresh = study_name, n_jobs, fresh
         self.output_dir = Path(os.path.abspath(default_output_dir() if output_dir is None else output_dir))
@@ -110,16 +123,25 @@ class OptunaOptimizer:
             checkpoint_of(self._own_config, "config")
         )
         self.space = space_of(self.search_space)
-        self._settings = settings(self._own_config, self.search_space, wandb=wandb)
+        self._first_points: list[dict[str, Any]] = []
+        names = self._names_suggested() if self._suggests_itself() else list(self.search_space)
+        self._settings = settings(self._own_config, dict.fromkeys(names), wandb=wandb)
         self._search: dict[str, Any] = {"sampler": sampler, "pruner": pruner, "seed": seed}
         self.spec = from_config(self._sweep("base_config"), source=f"study {study_name}")
         self._result: StudyResult | None = None
         self._best_text: str | None = None
 
+    @property
+    def config(self) -> AnyConfig:
+        """Return what every trial starts from, without the data sets that were handed over."""
+        return self._own_config
+
     # -- one trial ----------------------------------------------------------------------------------------------------
 
     def create_search_space(self, trial: Any) -> dict[str, Any]:
         """Return a trial's values, by parameter, from its `suggest_…` calls.
+
+        A subclass may have its own: parameters of the training configuration by name, suggested or not.
 
         Args:
             trial: An `optuna.Trial` or `optuna.trial.FixedTrial`.
@@ -187,6 +209,45 @@ class OptunaOptimizer:
         """Return where the files of the study go."""
         return folder_of(self.output_dir, self.study_name)
 
+    def enqueue_trial(self, params: Mapping[str, Any]) -> None:
+        """Have a trial of `optimize` begin with these values; what they leave out is searched.
+
+        Those that are enqueued are the first trials, in their order: call it before `optimize`.
+        """
+        self._first_points.append(dict(params))
+
+    def _suggests_itself(self) -> bool:
+        return type(self).create_search_space is not OptunaOptimizer.create_search_space
+
+    def _names_suggested(self) -> list[str]:
+        """Return the parameters that a subclass suggests, as some random trials show them.
+
+        Raises:
+            SpecError: The training configuration has no such parameter.
+        """
+        import optuna
+
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        looks = [flatten(self.create_search_space(study.ask())) for _ in range(_LOOKS)]
+        names = list(dict.fromkeys(name for look in looks for name in look))
+        if problems := unknown_parameters(names, type(self._own_config)):
+            raise SpecError([replace(item, where=f"{type(self).__name__}.create_search_space") for item in problems])
+        return names
+
+    def _leader(self, seed: int) -> Leader | None:
+        """Return who leads the sweep where that is not the engine or the rule that its configuration names."""
+        sampler, pruner = self._search["sampler"], self._search["pruner"]
+        rule: StoppingRule | None = None
+        if not isinstance(pruner, str):
+            rule = FirstStop([make_rule(self.spec), PrunerRule(pruner, self.metric)])
+        if isinstance(sampler, str) and not self._suggests_itself():
+            return None if rule is None else Leader(rule=rule)
+        points = tuple(self._first_points)
+        parallel = self.n_jobs != 1
+        study = StudySettings(sampler=sampler, pruner="none", parallel=parallel, first_points=points)
+        engine = TrialEngine(self.create_search_space, self._settings["fixed"], study, [self.metric], seed=seed)
+        return Leader(make_engine=lambda _: engine, rule=rule)
+
     def optimize(self) -> Any:
         """Run the study by agents, as `optimize.py` does, and return it from its storage, an `optuna.Study`.
 
@@ -204,7 +265,10 @@ class OptunaOptimizer:
         )
         options = run_options(asked)
         base = write_config(self.training_config(), self.folder)
-        ended = run_study(options, make_plan_of(self._sweep(str(base)), options), slot_options(asked))
+        leader = self._leader(self._search["seed"])
+        searches = leader is None or leader.make_engine is None
+        plan = make_plan_of(self._sweep(str(base)), options, searches=searches)
+        ended = run_study(options, plan, slot_options(asked), leader=leader)
         self._result = ended.result
         self._best_text = None if ended.config is None else ended.config.read_text(encoding="utf-8")
         self.study = load_study(self.storage, ended.result.name)
@@ -214,6 +278,9 @@ class OptunaOptimizer:
         return self.study
 
     def _sweep(self, base_config: str) -> dict[str, Any]:
+        named: dict[str, Any] = {
+            key: value if isinstance(value, str | int) else _STAND_IN[key] for key, value in self._search.items()
+        }
         study = Study(
             name=self.study_name,
             metric=self.metric,
@@ -221,10 +288,18 @@ class OptunaOptimizer:
             base_config=base_config,
             n_trials=self.n_trials,
             timeout_s=self.timeout,
-            **self._search,
+            **named,
             **self._settings,
         )
-        return study_sweep(study)
+        sweep = study_sweep(study)
+        if not isinstance(self._search["sampler"], str):
+            del sweep["sweepkit"]["sampler"]
+        if self._suggests_itself():
+            sweep["parameters"] = {name: {"value": value} for name, value in self._settings["fixed"].items()}
+            sweep["sweepkit"]["search_space"] = f"{OBJECTIVES}:create_search_space"
+        elif self._first_points and isinstance(self._search["sampler"], str):
+            sweep["sweepkit"]["first_points"] = self._first_points
+        return sweep
 
     # -- its results --------------------------------------------------------------------------------------------------
 

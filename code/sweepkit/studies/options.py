@@ -10,6 +10,7 @@ class StudyOptions:
 
     Args:
         output_dir: Where results go.
+        objective: One's own, "FILE.py:FUNCTION"; None to search for our trainer's configuration.
         experiment: A training configuration in config/ or config/models/, else a name for the study.
         config: An Optuna YAML: its path, or its name in config/optuna/.
         base_config: What every trial starts from, in place of the experiment's.
@@ -33,9 +34,11 @@ class StudyOptions:
         dry_run: Show what would be run, write nothing.
         json: One JSON object a line on stdout.
         verbose: Show each trial's log file as it starts.
+        preempted_exit_code: What to leave with when SIGTERM ended the call before the study, 0 to 255.
     """
 
     output_dir: Path
+    objective: str | None = None
     experiment: str | None = None
     config: str | None = None
     base_config: str | None = None
@@ -59,3 +62,4 @@ class StudyOptions:
     dry_run: bool = False
     json: bool = False
     verbose: bool = False
+    preempted_exit_code: int = 0

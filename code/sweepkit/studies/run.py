@@ -10,11 +10,13 @@ from sweepkit.called import typed
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan, base_config_of, open_recorded
 from sweepkit.store.url import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
+from sweepkit.studies.objective import EndedStudy
 from sweepkit.studies.phases import run_phases
 from sweepkit.studies.plan import final_text
 from sweepkit.studies.results import StudyResult, folder_of, study_stats, write_optimized, write_results
@@ -47,6 +49,7 @@ def run_study(
     notes: Sequence[str] = (),
     config: OptunaConfig | None = None,
     uploads: MakeUploads | None = None,
+    leader: Leader | None = None,
 ) -> StudyOutcome:
     """Run a study in this call, to its end or to what ends the call; write its results, also of a part.
 
@@ -57,12 +60,13 @@ def run_study(
         notes: What to say first.
         config: The --config that it is made of: what its `quick_validation` cuts is whole in the final configuration.
         uploads: As `runner.call.Call` takes it.
+        leader: Likewise.
 
     Raises:
         SweepKitError: The study is recorded with other settings, or record or storage cannot be used.
     """
     places, more = slots_of(slots, [plan])
-    with Call(options, [plan], slots=places, notes=[*notes, *more], uploads=uploads) as call:
+    with Call(options, [plan], slots=places, notes=[*notes, *more], uploads=uploads, leader=leader) as call:
         code = call.run()
         session = call.sessions[0]
         runs = sorted(call.store.runs(session.sweep.sweep_id), key=lambda run: run.number)
@@ -113,6 +117,15 @@ def check_recorded(plan: Plan) -> None:
                 f"--resume: study {plan.spec.name!r} must be recorded, got none of that name; "
                 f"recorded are: {known}; leave --resume out to begin it"
             )
+
+
+def conclude_objective(ended: EndedStudy, options: RunOptions) -> int:
+    """Write the results of a study of one's own objective, show them; return the exit code."""
+    folder = folder_of(options.output_dir, ended.result.name)
+    outcome = StudyOutcome(code=ended.code, result=ended.result, folder=folder, config=None)
+    _write_all(folder, ended.result, None)
+    show_outcome(outcome, options)
+    return ended.code
 
 
 def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:

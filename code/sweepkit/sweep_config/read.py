@@ -6,7 +6,7 @@ What W&B's schema accepts is accepted, what it refuses is refused, except the ro
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker, described
 from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
+from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
 from sweepkit.sweep_config.seeds_section import check_seeds
@@ -209,6 +210,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_method(check, data, method, scheduler)
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
+    check_first_points(check, space, extensions)
     _tell_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
@@ -220,7 +222,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         space=space,
         **{key: texts[key] for key in ("program", "description", "entity", "project")},
         command=command,
-        metric=metric,
+        metric=None if metric is None else replace(metric, value=extensions.value),
         metrics=metrics,
         early_terminate=early_terminate,
         run_cap=run_cap,

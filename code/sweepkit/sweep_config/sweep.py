@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sweepkit.model.metric import Metric
+from sweepkit.model.metric import BEST, Metric
 from sweepkit.model.space import Space
 
 
@@ -211,6 +211,7 @@ class Extensions:
         early_terminate: A stopping rule of ours in place of W&B's key.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
+        first_points: Configurations that are run first, by parameters; what one leaves out is searched.
         on_failure: Rules for failures, first match wins.
         search_space: "module:function": the function that suggests the parameters of each run, define-by-run. The
             module is looked up beside the YAML, in the working directory and in code/.
@@ -222,6 +223,8 @@ class Extensions:
         seeds_per_run: Several runs of each configuration, with different seeds; None: one run, whatever its seed.
         holdout: Values of parameters, by dotted name, that make the program score the hold-out set in place of the one
             that the sweep selects by; {} when none is named.
+        value: What a run's value is of its reports: best (the default), last, or "mean_of_last N". A metric that is a
+            running mean, a count or a sum needs last.
     """
 
     seed: int | None = None
@@ -236,6 +239,7 @@ class Extensions:
     min_free_gpu_memory_gb: float | None = None
     early_terminate: EarlyTerminate | None = None
     prior_runs: tuple[str, ...] = ()
+    first_points: tuple[Mapping[str, Any], ...] = ()
     base_config: str | None = None
     on_failure: tuple[FailureRule, ...] = ()
     search_space: str | None = None
@@ -243,6 +247,7 @@ class Extensions:
     seed_parameter: str | None = "seed"
     seeds_per_run: Seeds | None = None
     holdout: Mapping[str, Any] = field(default_factory=dict)
+    value: str = BEST
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

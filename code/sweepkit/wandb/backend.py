@@ -242,7 +242,9 @@ class _WandbLedSweep:
             self.session.stop_showing()
         finish = self._finish(settled)
         code = self.session.conclude(finish)
-        return 130 if self.agents.interrupt_level and not self.interrupts.preempted else code
+        if self.interrupts.preempted:
+            return code if finish.complete else self.session.options.preempted_exit_code
+        return 130 if self.agents.interrupt_level else code
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ _ONLY_HERE = {
     "timeout_s": "W&B's agents know no timeout",
     "early_terminate": "W&B stops by early_terminate: hyperband only, so no run is stopped",
     "prior_runs": "W&B's search begins without them",
+    "first_points": "W&B's search begins without them",
     "preload": "W&B's agents start a fresh process for every run",
     "min_free_gpu_memory_gb": "W&B's agents do not look at a GPU's memory",
 }

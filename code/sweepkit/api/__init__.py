@@ -1,0 +1,1 @@
+"""What `import sweepkit` offers: the commands as functions, for scripts and notebooks."""

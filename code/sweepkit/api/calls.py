@@ -1,0 +1,70 @@
+"""Run a plan in this process, as the commands do, and end as Python code expects it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweepkit.agents.slots import Slot
+    from sweepkit.runner.leader import Leader
+    from sweepkit.runner.options import RunOptions, SlotOptions
+    from sweepkit.runner.plan import Plan
+
+_TERMINATED = 128 + 15
+
+
+def slots_for(plan: "Plan", workers: int | None, gpus: tuple[str, ...] | None) -> "tuple[tuple[Slot, ...], list[str]]":
+    """Return what runs may occupy, and what to tell of it: one slot unless more is asked for.
+
+    Args:
+        plan: The sweep.
+        workers: Runs at once; None for one, or for all of `gpus`.
+        gpus: Use these only; None for all that are visible.
+
+    Raises:
+        SweepKitError: A GPU cannot be seen, or there are more workers than the GPUs have room for.
+    """
+    from sweepkit.runner.call import one_slot, slots_of
+
+    if workers is None and gpus is None:
+        return one_slot(plan), []
+    return slots_of(slot_options(workers, gpus), [plan])
+
+
+def slot_options(workers: int | None, gpus: tuple[str, ...] | None) -> "SlotOptions":
+    """Return what runs may occupy, as the commands take it; they share GPUs where those are fewer."""
+    import os
+
+    from sweepkit.agents.slots import choose_gpus
+    from sweepkit.runner.options import SlotOptions
+
+    n_gpus = len(choose_gpus(gpus, os.environ))
+    shared = 1 if workers is None or not n_gpus else -(-workers // n_gpus)
+    return SlotOptions(num_workers=workers, gpus=gpus, runs_per_gpu=shared)
+
+
+def run_plan(
+    options: "RunOptions",
+    plan: "Plan",
+    slots: "tuple[Slot, ...]",
+    *,
+    notes: Sequence[str] = (),
+    leader: "Leader | None" = None,
+) -> str:
+    """Run a sweep until it ends; return its name in the record.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it; what was done is recorded.
+        SystemExit: SIGTERM did.
+        SweepKitError: It is recorded as another one, or the database cannot be used.
+    """
+    from sweepkit.runner.call import Call
+    from sweepkit.wandb.upload_client import Online
+
+    with Call(options, [plan], slots=slots, notes=notes, leader=leader, uploads=Online) as call:
+        code = call.run()
+        name = call.sessions[0].sweep.name
+    if call.interrupts.preempted:
+        raise SystemExit(_TERMINATED)
+    if code == 130:
+        raise KeyboardInterrupt
+    return name

@@ -1,0 +1,1 @@
+"""A Python function as the program of a sweep: packed where it is defined, called in a process of its own."""

@@ -1,0 +1,79 @@
+"""Our figures as plotly's own objects, for notebooks: in the light page's colours."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sweepkit.model.metric import Goal
+from sweepkit.reports.figures.base import Drawn, axis, layout
+from sweepkit.reports.figures.page import CSS
+
+_LEAST = 200  # pixels, of a figure that only says why there is nothing to draw
+_COLOUR = re.compile(r"(--[a-z]+): ([^;]+);")
+
+
+def as_plotly(drawn: Sequence[Drawn]) -> Any:
+    """Return a plotly figure; of several the first, with the others below it as traces of one grid.
+
+    Args:
+        drawn: At least one. One that has nothing to draw is an empty figure whose title says why.
+    """
+    import plotly.graph_objects as go  # type: ignore[import-untyped]
+    from plotly.subplots import make_subplots  # type: ignore[import-untyped]
+
+    if len(drawn) == 1:
+        return _one(drawn[0], go)
+    grid = make_subplots(rows=len(drawn), cols=1, subplot_titles=[item.title for item in drawn])
+    for row, item in enumerate(drawn, 1):
+        figure = _one(item, go)
+        for trace in figure.data:
+            grid.add_trace(trace, row=row, col=1)
+        grid.update_xaxes(figure.layout.xaxis.to_plotly_json(), row=row, col=1)
+        grid.update_yaxes(figure.layout.yaxis.to_plotly_json(), row=row, col=1)
+    grid.update_layout(height=300 * max(1, len(drawn)), showlegend=False)
+    return grid
+
+
+def _one(drawn: Drawn, go: Any) -> Any:
+    figure = go.Figure(data=_dressed(list(drawn.data)), layout=_dressed(dict(drawn.layout or {})))
+    title = drawn.title if drawn.data else f"{drawn.title}: {drawn.caption}"
+    figure.update_layout(title={"text": title}, height=drawn.height or _LEAST, margin={"t": 64})
+    return figure
+
+
+@cache
+def _colours() -> Mapping[str, str]:
+    """Return the colours of the page when it is light, by their names in a figure."""
+    return dict(_COLOUR.findall(CSS.partition("@media")[0]))
+
+
+def _dressed(value: Any) -> Any:
+    """Return a value with each name of a colour replaced by the colour."""
+    if isinstance(value, str):
+        return _colours().get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _dressed(item) for key, item in value.items()}
+    return [_dressed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def learning_curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str, *, goal: Goal) -> Any:
+    """Return a figure with a metric over the steps of each run; the best line is the one that stands out.
+
+    Args:
+        lines: Steps and values by the run's name.
+        metric: Its name.
+        goal: Which way is better.
+    """
+    import plotly.graph_objects as go
+
+    finite = {name: [value for value in values if value - value == 0] for name, (_, values) in lines.items()}
+    best = {name: goal.best(values) for name, values in finite.items() if values}
+    first = next((name for name, value in best.items() if value == goal.best(list(best.values()))), "")
+    figure = go.Figure(layout=_dressed(layout(xaxis=axis("step"), yaxis=axis(metric))))
+    for name, (steps, values) in sorted(lines.items(), key=lambda item: item[0] == first):
+        colour = _colours()["--best" if name == first else "--weak"]
+        mode = "lines+markers" if len(values) == 1 else "lines"
+        figure.add_trace(go.Scatter(x=list(steps), y=list(values), name=name, mode=mode, line={"color": colour}))
+    figure.update_layout(title={"text": f"{metric} while the runs ran"}, margin={"t": 64}, showlegend=len(lines) <= 20)
+    return figure

@@ -1,0 +1,256 @@
+"""A study of a user's own objective, run as a sweep: each trial is a run in a process of its own, warm and recorded."""
+
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.agents.run_cache import view_of
+from sweepkit.environ import TRIALS_ENV
+from sweepkit.errors import SweepKitError
+from sweepkit.functions.arguments import Handing
+from sweepkit.functions.objective import INTERMEDIATE
+from sweepkit.functions.packing import pack
+from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.runs import RunView
+from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.leader import Leader
+from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.plan import Plan, plan_of
+from sweepkit.runner.space_function import OBJECTIVES
+from sweepkit.search.kept_study import PastTrial, StudySettings
+from sweepkit.search.objective_engine import ObjectiveEngine
+from sweepkit.store.open import open_store
+from sweepkit.studies.options import StudyOptions
+from sweepkit.studies.results import StudyResult
+from sweepkit.studies.trial_server import TrialServer
+from sweepkit.sweep_config.read import from_config
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from sweepkit.store.base import Store
+
+_TRIALS = 50  # of a command that does not say it
+_VALUE = "value"  # what an objective's value is called, as in Optuna's tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveStudy:
+    """What is asked for.
+
+    Args:
+        objective: Takes a trial; returns a number, or one for each direction.
+        name: Of the study.
+        directions: "minimize" or "maximize", one for each number.
+        n_trials: At most so many trials, over all calls, >= 1; None for no limit.
+        timeout_s: A call starts no further trial after so many seconds; None for no limit.
+        settings: How it searches.
+    """
+
+    objective: Callable[[Any], Any]
+    name: str
+    directions: tuple[str, ...] = ("minimize",)
+    n_trials: int | None = None
+    timeout_s: float | None = None
+    settings: StudySettings = StudySettings()
+
+    @property
+    def metrics(self) -> list[str]:
+        """Return the names of what the objective returns."""
+        if len(self.directions) == 1:
+            return [_VALUE]
+        return [f"{_VALUE}_{place}" for place in range(len(self.directions))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedStudy:
+    """What a call came to.
+
+    Args:
+        code: The exit code.
+        result: The trials as runs.
+        study: The same as Optuna's study, kept in memory.
+        preempted: SIGTERM ended the call.
+    """
+
+    code: int
+    result: StudyResult
+    study: "Study"
+    preempted: bool
+
+
+def study_of(asked: StudyOptions) -> ObjectiveStudy:
+    """Return the study that `optimize FILE.py:FUNCTION` asks for.
+
+    Raises:
+        SweepKitError: There is no such function, or an option is only for our own trainer.
+    """
+    named = str(asked.objective)
+    for option in ("experiment", "config", "base_config", "metric", "wandb"):
+        if getattr(asked, option):
+            shown = option.replace("_", "-")
+            raise SweepKitError(f"--{shown}: is for our own trainer, and {named} is trained; leave it out")
+    place, _, function = named.rpartition(":")
+    return ObjectiveStudy(
+        objective=load_objective(named),
+        name=asked.study_name or f"{Path(place).stem}_{function}",
+        directions=(asked.direction or "minimize",),
+        n_trials=asked.n_trials or _TRIALS,
+        timeout_s=asked.timeout,
+        settings=StudySettings(sampler=asked.sampler or "tpe", pruner=asked.pruner or "median"),
+    )
+
+
+def load_objective(named: str) -> Callable[[Any], Any]:
+    """Return the function of "file.py:name", executed now as `python file.py` would not: its `__main__` part is left.
+
+    Args:
+        named: The file may be named as a module, too ("pkg.tune:objective").
+
+    Raises:
+        SweepKitError: There is no such file or function.
+    """
+    place, _, name = named.rpartition(":")
+    file = Path(place if place.endswith(".py") else place.replace(".", "/") + ".py").absolute()
+    if not file.is_file():
+        raise SweepKitError(f"{named}: must be FILE.py:FUNCTION, got no file {file}")
+    sys.path.insert(0, str(file.parent))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # its functions are found in it by the runs, too: by its folder on the path
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not callable(found):
+        own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == file.stem]
+        near = get_close_matches(name, own, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(own) or 'none'}"
+        raise SweepKitError(f"{named}: {file.name} must have a function {name}, got none; {hint}")
+    return found  # type: ignore[no-any-return]
+
+
+def plan_of_objective(asked: ObjectiveStudy, options: RunOptions) -> Plan:
+    """Return the plan of a study; the objective's files are written.
+
+    Raises:
+        SweepKitError: A direction is none, or the objective cannot be handed to another process.
+    """
+    wrong = [item for item in asked.directions if item not in ("minimize", "maximize")]
+    if wrong or not asked.directions:
+        raise SweepKitError(f"direction: must be minimize or maximize, got {wrong[0] if wrong else 'none'!r}")
+    call = {"handing": Handing.TRIAL.value, "metrics": asked.metrics}
+    packed = pack(asked.objective, call, sweep=asked.name, output_dir=options.output_dir)
+    called = packed.name if packed.name.isidentifier() else "objective"
+    own: dict[str, Any] = {"search_space": f"{OBJECTIVES}:{called}"}
+    if asked.timeout_s is not None:
+        own["time_budget_s"] = asked.timeout_s
+    goals = [{"name": name, "goal": goal} for name, goal in zip(asked.metrics, asked.directions, strict=True)]
+    config: dict[str, Any] = {
+        "name": asked.name,
+        "program": str(packed.program),
+        "command": ["${interpreter}", "${program}", "${args_json_file}"],
+        "method": "custom",
+        "scheduler": {"engine": "optuna"},
+        **({"metric": goals[0]} if len(goals) == 1 else {"metrics": goals}),
+        **({} if asked.n_trials is None else {"run_cap": asked.n_trials}),
+        "sweepkit": own,
+    }
+    spec = from_config(config, source=f"study {asked.name}", directory=os.getcwd(), default_name=asked.name)
+    return plan_of(options, replace(spec, warnings=()), searches=False)
+
+
+def run_objective(
+    asked: ObjectiveStudy,
+    options: RunOptions,
+    slots: SlotOptions,
+    *,
+    uploads: MakeUploads | None = None,
+) -> EndedStudy:
+    """Run a study in this call, to its end or to what ends the call.
+
+    Args:
+        asked: The study.
+        options: How.
+        slots: What trials may occupy.
+        uploads: As `runner.call.Call` takes it.
+
+    Raises:
+        SweepKitError: What is wrong with it; it is recorded as another one.
+    """
+    plan = plan_of_objective(asked, options)
+    places, notes = slots_of(slots, [plan])
+    with open_store(plan.storage) as store:
+        kept = _KeptStudy(store, replace(asked.settings, parallel=len(places) > 1), plan)
+        with TrialServer(lambda: kept.engine, kept.view) as server:
+            leader = Leader(make_engine=kept.begin, env={TRIALS_ENV: server.address})
+            with Call(options, [plan], slots=places, leader=leader, uploads=uploads, notes=notes) as call:
+                code = call.run()
+                session = call.sessions[0]
+        runs = kept.tell_all()
+        return EndedStudy(
+            code=code,
+            result=StudyResult(name=session.sweep.name, spec=session.spec, runs=runs),
+            study=kept.engine.study(),
+            preempted=call.interrupts.preempted,
+        )
+
+
+class _KeptStudy:
+    """The study of a call and what the record has of its runs, looked at when it is asked for.
+
+    Attributes:
+        engine: Keeps the study, once the sweep is open.
+    """
+
+    engine: ObjectiveEngine
+
+    def __init__(self, store: "Store", settings: StudySettings, plan: Plan) -> None:
+        self._store, self._settings, self._metrics = store, settings, plan.spec.objectives
+        self._sweep = ""
+        self._lock = threading.Lock()
+        self._runs: dict[str, RunRecord] = {}
+        self._change = 0
+
+    def begin(self, sweep: SweepRecord) -> ObjectiveEngine:
+        """Return the engine of a sweep, told its runs."""
+        self._sweep = sweep.sweep_id
+        self.engine = ObjectiveEngine(self._settings, self._metrics, seed=sweep.seed, past=self.trial)
+        self.tell_all()
+        return self.engine
+
+    def tell_all(self) -> list[RunRecord]:
+        """Tell the engine the runs as they are recorded now; return them by number."""
+        self._look()
+        for run in self._runs.values():
+            self.engine.tell(view_of(run))
+        return sorted(self._runs.values(), key=lambda run: run.number)
+
+    def view(self, run_id: str) -> RunView:
+        """Return a run as it is recorded now."""
+        self._look()
+        return view_of(self._runs[run_id])
+
+    def trial(self, run: RunView) -> PastTrial:
+        """Return what is known of an ended run beside its view."""
+        self._look()
+        facts: Mapping[str, Any] = self._runs[run.run_id].outcome.get("facts") or {}
+        return PastTrial(
+            intermediates={
+                int(report.step): report.values[INTERMEDIATE]
+                for report in self._store.reports(run.run_id)
+                if INTERMEDIATE in report.values and report.step is not None
+            },
+            user_attrs=facts.get("user_attrs") or {},
+        )
+
+    def _look(self) -> None:
+        with self._lock:
+            for run in self._store.runs(self._sweep, since=self._change):
+                self._runs[run.run_id] = run
+                self._change = max(self._change, run.change)

@@ -1,0 +1,203 @@
+"""One's own Optuna objective: as `study.optimize` runs it, and recorded, parallel, resumed as any sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+
+import optuna
+import pytest
+from sweeping import in_this_process
+
+import sweepkit
+from sweepkit.cli import app
+from sweepkit.errors import ConflictError, SweepKitError
+from sweepkit.paths import CODE_DIR
+from sweepkit.search.objective_trial import ObjectiveTrial
+from sweepkit.store.mirror import load_study
+from sweepkit.studies.objective import load_objective
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def make_objective():
+    def objective(trial):
+        import optuna
+
+        x = trial.suggest_float("x", -10, 10)
+        kind = trial.suggest_categorical("kind", ["plain", "scaled", (1, 2)])
+        if kind == "plain":
+            y = trial.suggest_int("y", 0, 8, step=2)
+        else:
+            y = trial.suggest_loguniform("z", 1e-3, 1.0) + trial.suggest_uniform("u", 0, 1)
+        assert trial.params["x"] == x and "x" in trial.distributions
+        trial.set_user_attr("kind", str(kind))
+        for step in range(4):
+            trial.report((x - 2) ** 2 + y + step, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned()
+        return (x - 2) ** 2 + y
+
+    return objective
+
+
+def shown(trial):
+    params = {name: repr(value) if isinstance(value, tuple) else value for name, value in trial.params.items()}
+    return trial.number, trial.state.name, trial.values, params, trial.intermediate_values, trial.user_attrs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("objective")
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    settings = {"sampler": optuna.samplers.TPESampler(seed=5), "pruner": optuna.pruners.MedianPruner(3)}
+    return sweepkit.optimize(make_objective(), 14, **settings, output_dir=folder)
+
+
+def test_it_is_what_optuna_does(done):
+    theirs = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=5), pruner=optuna.pruners.MedianPruner(3))
+    theirs.optimize(make_objective(), n_trials=14)
+    assert [shown(trial) for trial in done.study.trials] == [shown(trial) for trial in theirs.trials]
+    assert {trial.state.name for trial in theirs.trials} == {"COMPLETE", "PRUNED"}
+    assert (done.best.value, done.best.number) == (theirs.best_value, theirs.best_trial.number)
+
+
+def test_it_is_recorded_as_a_sweep(done):
+    runs = done.runs()
+    assert {"params.x", "params.kind", "params.y", "params.z"} <= set(runs.columns)
+    pruned = [trial.number for trial in done.study.trials if trial.state.name == "PRUNED"]
+    assert list(runs[runs["state"] == "stopped"]["number"]) == pruned
+    assert runs[runs["state"] == "stopped"]["value"].isna().all()
+    assert all(reason.startswith("pruned at step") for reason in runs[runs["state"] == "stopped"]["reason"])
+    curves = done.history().query("metric == 'intermediate'")
+    assert len(curves) == sum(len(trial.intermediate_values) for trial in done.study.trials)
+    assert done.report().is_file() and done.figure("parallel").data
+
+
+@pytest.mark.slow
+def test_it_goes_on_with_several_workers(done, folder):
+    before = [shown(trial) for trial in done.study.trials]
+    more = sweepkit.optimize(make_objective(), 20, name="objective", workers=2, seed=None, output_dir=folder)
+    assert [shown(trial) for trial in more.study.trials][:14] == before and len(more.study.trials) == 20
+    assert len({str(trial.params) for trial in more.study.trials}) == 20
+    with pytest.raises(SweepKitError, match="optimize"):
+        more.run()
+    with pytest.raises(ConflictError):
+        sweepkit.optimize(lambda trial: trial.suggest_int("n", 0, 3), 20, name="objective", output_dir=folder)
+
+
+@pytest.mark.slow
+def test_first_points_several_values_and_a_failure(folder):
+    def two(trial):
+        n = trial.suggest_int("n", 0, 100)
+        if n == 7:
+            raise RuntimeError("seven")
+        return n, -n
+
+    done = sweepkit.optimize(
+        two,
+        4,
+        directions=["minimize", "maximize"],
+        first_points=[{"n": 50}, {"n": 7}],
+        sampler="random",
+        output_dir=folder,
+    )
+    trials = done.study.trials
+    assert trials[0].params == {"n": 50} and trials[0].values == [50.0, -50.0]
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert done.study.best_trials and "RuntimeError" in done.runs()["reason"][1]
+
+
+FILE = """
+import os, time
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number == 3 and os.environ.get("WAIT"):
+        time.sleep(100)
+    return x
+
+def other(study):
+    return 0
+
+if __name__ == "__main__":
+    raise SystemExit("not run")
+"""
+
+
+@pytest.mark.slow
+def test_the_command_resumes_after_a_kill(tmp_path):
+    (tmp_path / "tune.py").write_text(FILE)
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out")}
+    command = [sys.executable, "-m", "sweepkit", "optimize", "tune.py:objective", "--n-trials", "6", "--seed", "1"]
+    killed = subprocess.Popen(
+        command, cwd=tmp_path, env={**env, "WAIT": "1"}, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        for line in killed.stdout:
+            if line.startswith("run   2"):
+                break
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+    before = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
+    assert list(before["state"][:3]) == ["finished"] * 3
+    again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
+    assert list(after["state"]) == ["finished"] * 6 and after["params.x"].nunique() == 6
+    known = before["params.x"].dropna()
+    assert list(after["params.x"][: len(known)]) == list(known)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    (tmp_path / "tune.py").write_text(FILE)
+    options = ["--n-trials", "4", "--direction", "maximize", "--sampler", "random", "--output-dir", "out"]
+    done = in_this_process(app.main, ["optimize", "tune.py:objective", *options], tmp_path)
+    assert done.returncode == 0, done.stderr
+    study = load_study(f"sqlite:///{tmp_path / 'out' / 'optuna.db'}", "tune_objective")
+    assert len(study.trials) == 4 and study.best_value == max(trial.params["x"] for trial in study.trials)
+    assert (tmp_path / "out" / "tune_objective" / "best_params.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "named, word", [("tune.py:objectiv", "'objective'"), ("no.py:objective", "no.py"), ("tune.py", "FILE.py:FUNCTION")]
+)
+def test_an_objective_that_is_not_there(tmp_path, monkeypatch, named, word):
+    (tmp_path / "tune.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SweepKitError, match=word):
+        load_objective(named)
+
+
+def test_options_of_our_own_trainer(tmp_path):
+    (tmp_path / "tune.py").write_text(FILE)
+    done = in_this_process(app.main, ["optimize", "tune.py:objective", "--base-config", "kobart"], tmp_path)
+    assert done.returncode == 2 and "--base-config" in done.stderr
+
+
+def test_a_trial_refuses_what_optunas_refuses():
+    trial = ObjectiveTrial(0, lambda question: {"internal": 0.0, "prune": False})
+    for wrong, error in (((lambda: trial.report("a", 0)), TypeError), ((lambda: trial.report(1, -1)), ValueError)):
+        with pytest.raises(error):
+            wrong()
+    assert trial.suggest_discrete_uniform("q", 0, 1, 0.5) == 0
+    with pytest.raises(ValueError):
+        trial.suggest_categorical("q", [1])
+    with pytest.raises(ValueError):
+        trial.suggest_float("low", 2, 1)
+    with pytest.warns(UserWarning):
+        trial.report(1.0, 1)
+        trial.report(2.0, 1)
+    assert trial.number == 0 and not trial.should_prune() and trial.datetime_start is None
