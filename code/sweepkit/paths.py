@@ -47,13 +47,13 @@ def output_setting(
     here = Path.cwd() if cwd is None else cwd
     if named := environ.get(OUTPUT_DIR_ENV):
         return Setting(value=os.path.abspath(here / Path(named).expanduser()), source=OUTPUT_DIR_ENV)
-    start = home_of(sweep, here)
+    start = _home_of(sweep, here)
     return project_settings(start).get(
         "output_dir", Setting(value=str(project_root(start) / "outputs"), source="default: the project's outputs/")
     )
 
 
-def home_of(sweep: Path | None, cwd: Path) -> Path:
+def _home_of(sweep: Path | None, cwd: Path) -> Path:
     """Return the folder whose project a sweep belongs to: its YAML's, but `cwd` for one that comes with us.
 
     Args:
@@ -117,7 +117,7 @@ def places_of(named: Sequence[str], output_dir: Path | None, storage: str | None
     folders = {file.parent for word in named if (file := _yaml(word)) is not None}
     sweep = next(iter(folders)) if len(folders) == 1 else None
     folder = default_output_dir(sweep=sweep) if output_dir is None else output_dir
-    home = home_of(sweep, here)
+    home = _home_of(sweep, here)
     if storage or project_root(home) == project_root(here):
         return folder, storage
     return folder, database(None, folder, home=home)

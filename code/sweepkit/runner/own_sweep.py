@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sweepkit.model.identity import Circumstances, SweepIdentity, identity_in, is_same, versions_in
+from sweepkit.model.identity import MoveEvidence, SweepIdentity, identity_in, is_same, versions_in
 from sweepkit.model.records import SweepRecord
 from sweepkit.paths import slug
 from sweepkit.project import project_root
@@ -102,7 +102,7 @@ def _is_ours(sweep: SweepRecord, known: SweepIdentity, plan: Plan) -> bool:
     return is_same(
         known,
         mine,
-        Circumstances(
+        MoveEvidence(
             gone=gone,
             same_program=gone
             and bool(versions)
