@@ -7,6 +7,7 @@ import pytest
 import warm
 from sweeping import Sweeper, in_this_process
 
+import sweepkit
 from sweepkit.cli import app, db, monitor_sweep, sweep_runner
 from sweepkit.errors import SpecError
 from sweepkit.housekeeping import doctor
@@ -144,6 +145,14 @@ def test_a_yaml_that_is_named_brings_its_project(project):
     argv = ["--sweep-config", "../mine/sweeps/sweep.yaml", "--dry-run", "--json"]
     assert in_this_process(sweep_runner.main, argv, project / "other").returncode == 0
     assert not (project / "other" / "outputs").exists()
+
+
+def test_the_python_api_takes_the_project_of_the_yaml_too(project, monkeypatch):
+    monkeypatch.chdir(project / "other")
+    sweep = sweepkit.sweep("../mine/sweeps/sweep.yaml")
+    assert sweep.folder == project / "mine" / "outputs" / "sweep_sweep" and sweep.state == "finished"
+    monkeypatch.setenv("SWEEPKIT_OUTPUT_DIR", "elsewhere")
+    assert sweepkit.sweep("../mine/sweeps/sweep.yaml").folder.parent == project / "other" / "elsewhere"
 
 
 def test_a_moved_project_keeps_its_results(project, tmp_path):

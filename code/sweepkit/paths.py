@@ -9,7 +9,7 @@ import importlib.resources
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweepkit.environ import CACHE_DIR_ENV, OUTPUT_DIR_ENV, STORAGE_ENV
@@ -47,13 +47,13 @@ def output_setting(
     here = Path.cwd() if cwd is None else cwd
     if named := environ.get(OUTPUT_DIR_ENV):
         return Setting(value=os.path.abspath(here / Path(named).expanduser()), source=OUTPUT_DIR_ENV)
-    start = home_of(sweep, here)
+    start = _home_of(sweep, here)
     return project_settings(start).get(
         "output_dir", Setting(value=str(project_root(start) / "outputs"), source="default: the project's outputs/")
     )
 
 
-def home_of(sweep: Path | None, cwd: Path) -> Path:
+def _home_of(sweep: Path | None, cwd: Path) -> Path:
     """Return the folder whose project a sweep belongs to: its YAML's, but `cwd` for one that comes with us.
 
     Args:
@@ -100,6 +100,36 @@ def storage_setting(
 def database(named: str | None, folder: Path, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
     """Return the database of `storage_setting`."""
     return storage_setting(named, folder, environ, home).value
+
+
+def places_of(named: Sequence[str], output_dir: Path | None, storage: str | None) -> tuple[Path, str | None]:
+    """Return where results of sweeps go and are looked for, and the database as `database` takes it.
+
+    Args:
+        named: What names the sweeps: a YAML file's project is meant, when it is one; any other word is none's.
+        output_dir: The folder that somebody named; None for that of the project.
+        storage: The database that somebody named, None for the usual one.
+
+    Returns:
+        The folder; the database, None for the one that `database` finds from here.
+    """
+    here = Path.cwd()
+    folders = {file.parent for word in named if (file := _yaml(word)) is not None}
+    sweep = next(iter(folders)) if len(folders) == 1 else None
+    folder = default_output_dir(sweep=sweep) if output_dir is None else output_dir
+    home = _home_of(sweep, here)
+    if storage or project_root(home) == project_root(here):
+        return folder, storage
+    return folder, database(None, folder, home=home)
+
+
+def _yaml(word: str) -> Path | None:
+    """Return the YAML file that a word names, as a sweep is found by its name; None for any other word."""
+    files = (Path(word + end).absolute() for end in ("", ".yaml", ".yml"))
+    try:
+        return next((file for file in files if file.suffix in (".yaml", ".yml") and file.is_file()), None)
+    except (OSError, ValueError):  # a URL, or a name too long for the file system
+        return None
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:

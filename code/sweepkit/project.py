@@ -14,7 +14,6 @@ defaults holds, up to the repository's root.
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +78,8 @@ def _settings_in(folder: Path) -> dict[str, Setting]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib  # most projects say nothing of us
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

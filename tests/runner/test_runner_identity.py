@@ -13,8 +13,12 @@ from sweeping import RUNNER, Sweeper, in_this_process
 from sweepkit.cli import app
 from sweepkit.model.identity import identity_in
 from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import changed_files
+from sweepkit.runner.plan import make_join_plan
 from sweepkit.runner.program_source import _imported, _parsed_imports, files_of_program
 from sweepkit.runner.program_version import version_of
+from sweepkit.runner.relocation import relocated
 from sweepkit.store.open import open_store
 
 PROGRAM = """\
@@ -308,3 +312,29 @@ def test_imports_are_found_without_parsing_the_rest():
     quick, whole = (set(_imported(tree, "p")) for tree in (_parsed_imports(IMPORTS), ast.parse(IMPORTS)))
     assert whole <= quick
     assert quick - whole <= {("nowhere.nothing", True)}
+
+
+def test_a_sweep_of_a_moved_project_is_known_by_its_name_too(tmp_path):
+    project = Project(tmp_path / "here" / "sub", 0)
+    (tmp_path / "here" / "pyproject.toml").touch()
+    project.run("--count", "1")
+    (tmp_path / "here").rename(tmp_path / "there")
+    with open_store(tmp_path / "there" / "outputs" / "sweepkit.db") as store:
+        record = store.sweep("sweep")
+    moved = relocated(record, tmp_path / "there" / "sub").meta
+    assert moved["program"] == str(tmp_path / "there" / "sub" / "train.py")
+    assert moved["cwd"] == moved["directory"] == str(tmp_path / "there" / "sub")
+    (tmp_path / "there" / "sub" / "train.py").write_text("another = True\n")
+    assert relocated(record, tmp_path / "there") == record
+
+
+def test_a_confirmation_is_told_that_the_program_has_changed(tmp_path):
+    project = Project(tmp_path / "p", 0)
+    project.run("--count", "1")
+    options = RunOptions(output_dir=project.folder / "outputs")
+    with open_store(project.folder / "outputs" / "sweepkit.db") as store:
+        record = store.sweep("sweep")
+    plan = make_join_plan(options, record)
+    assert changed_files(plan, record) == []
+    project.edit(100)
+    assert changed_files(plan, record) == ["train.py"]

@@ -112,10 +112,14 @@ def test_two_processes_with_a_gpu_each_work_on_one_study(tmp_path):
     for gpu in ("0", "1"):  # as guides start them: the same command, another CUDA_VISIBLE_DEVICES
         optimizer.env["CUDA_VISIBLE_DEVICES"] = gpu
         processes.append(optimizer.start("--n_trials", "3", "--pruner", "none"))
-    for process in processes:
-        events = optimizer.ended(process)
-        assert last(events, "sweep_ended")["counts"] == {"finished": 3}
-        assert last(events, "study_ended")["n_completed"] == 3
+    try:
+        for process in processes:
+            events = optimizer.ended(process)
+            assert last(events, "sweep_ended")["counts"] == {"finished": 3}
+            assert last(events, "study_ended")["n_completed"] == 3
+    finally:
+        for process in processes:
+            process.kill()
     assert {run["attempts"] for run in last(events, "sweep_ended")["runs"]} == {1}
     loaded = optuna.load_study(study_name="optuna_try", storage=f"sqlite:///{tmp_path / 'out' / 'optuna.db'}")
     assert [(trial.number, trial.state.name) for trial in loaded.trials] == [(n, "COMPLETE") for n in range(3)]

@@ -3,8 +3,10 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import warm
 from phased import PROGRAM, phased
 from snapshots import words_of
 
@@ -18,6 +20,7 @@ from sweepkit.studies.yaml.optuna_config import read_optuna_config
 from sweepkit.sweep_config.read import read_sweep_text
 
 WORDS = words_of(__file__)
+PHASED = str(Path(__file__).parents[1] / "support" / "phased.py")
 
 STUDY = """\
 optuna: {{study_name: s, n_trials: 6, seed: 1, metric: loss, sampler: random}}
@@ -99,6 +102,33 @@ def test_explore_focus_confirm_and_a_second_call_that_repeats_nothing(study, tmp
     again = study(FOCUS)
     assert again.params == outcome.params and len(starts(tmp_path)) == 12
     assert capsys.readouterr().out.count("done before") == 3
+
+
+def test_two_processes_with_a_gpu_each_work_on_the_phases_of_one_study(study, tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY.format(phases=FOCUS), encoding="utf-8")
+    command = [sys.executable, PHASED, "study.yaml", "out", "--json"]
+    processes = [
+        warm.WarmPopen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CODE_DIR), "CUDA_VISIBLE_DEVICES": gpu, "DURATION": "0.1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        for gpu in ("0", "1")
+    ]
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=110)
+            assert process.returncode == 0, out[-3000:] + err
+            end = json.loads(out.splitlines()[-1])
+            assert end["complete"] and [phase["runs"] for phase in end["phases"]] == [5, 3, 4]
+    finally:
+        for process in processes:
+            process.kill()
+    assert len(starts(tmp_path)) == 12  # none twice
 
 
 def test_stages_keep_what_the_stages_before_have_found(study, tmp_path):

@@ -16,11 +16,12 @@ def several_versions(facts: _Facts) -> bool:
     return len({outcome[VERSION] for _, outcome in facts if VERSION in outcome}) > 1
 
 
-def versions_sentence(facts: _Facts) -> str:
+def versions_sentence(facts: _Facts, *, best: int | None = None) -> str:
     """Return which runs are of which version of the program, "" while all are of one.
 
     Args:
         facts: Number and outcome of each run.
+        best: The number of the best run; None without one.
 
     >>> old, new = {VERSION: "aaa"}, {VERSION: "bbb"}
     >>> versions_sentence([(0, old), (1, old), (2, new)])
@@ -35,7 +36,10 @@ def versions_sentence(facts: _Facts) -> str:
     told = [f"{_listed(found)} {{}} {digest}" for digest, found in numbers.items()]
     first = told[0].format("is of its version" if len(next(iter(numbers.values()))) == 1 else "are of its version")
     rest = [part.format("of") for part in told[1:]]
-    return f"The program was changed while the sweep ran: {', '.join([first, *rest])}."
+    newest = max((number, outcome[VERSION]) for number, outcome in facts if VERSION in outcome)[1]
+    old = any(number == best and outcome.get(VERSION, newest) != newest for number, outcome in facts)
+    more = " The best run is of an earlier version than the newest run." if old else ""
+    return f"The program was changed while the sweep ran: {', '.join([first, *rest])}.{more}"
 
 
 def _listed(numbers: Sequence[int]) -> str:

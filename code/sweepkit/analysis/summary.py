@@ -59,7 +59,9 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
 
 def versions_of(table: RunTable) -> str:
     """Return which runs are of which version of the program; "" while all are of one."""
-    return versions_sentence([(row.number, row.facts) for row in table.rows])
+    ranked = table.configurations()
+    best = ranked[0].first.number if ranked else None
+    return versions_sentence([(row.number, row.facts) for row in table.rows], best=best)
 
 
 def counted(table: RunTable) -> str:

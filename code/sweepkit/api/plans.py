@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.paths import default_output_dir
+from sweepkit.paths import places_of
 
 if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions
@@ -44,7 +44,13 @@ class Asked:
 
     def folder(self) -> Path:
         """Return where everything is written, absolute."""
-        return Path(os.path.abspath(default_output_dir() if self.output_dir is None else self.output_dir))
+        return self.places()[0]
+
+    def places(self) -> tuple[Path, str | None]:
+        """Return where everything is written, and the database when it is not the one that is found from here."""
+        named = [] if isinstance(self.config, Mapping) else [os.fspath(self.config)]
+        folder, storage = places_of(named, None if self.output_dir is None else Path(self.output_dir), self.storage)
+        return Path(os.path.abspath(folder)), storage
 
 
 def read_asked(asked: Asked) -> "SweepSpec":
@@ -140,7 +146,7 @@ def options_of(
         raise SweepKitError(f"count: must be at least 1, got {count}; leave it out to run until the sweep is complete")
     return RunOptions(
         output_dir=asked.folder(),
-        storage=asked.storage,
+        storage=asked.places()[1],
         count=count,
         fresh=fresh,
         retry_failed=retry_failed,

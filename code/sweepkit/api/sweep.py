@@ -230,7 +230,7 @@ class Sweep:
     def _place(self) -> "SweepPlace":
         from sweepkit.housekeeping.find import SweepPlace
 
-        return SweepPlace(output_dir=self._asked.folder(), storage=self._asked.storage)
+        return SweepPlace(output_dir=self._asked.folder(), storage=self._asked.places()[1])
 
     def _find(self) -> "Recorded | None":
         """Return the sweep as it is recorded now; None when it is not. Of a family the newest one."""
@@ -259,7 +259,7 @@ class Sweep:
         from sweepkit.sources.table_sources import load
 
         self._must_be_recorded()
-        options = SourceOptions(output_dir=self._asked.folder(), sweep=self.name, storage=self._asked.storage)
+        options = SourceOptions(output_dir=self._asked.folder(), sweep=self.name, storage=self._asked.places()[1])
         return load(options)
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.cli.overview import SUMMARIES
-from sweepkit.paths import database, default_output_dir, home_of
-from sweepkit.project import project_root
+from sweepkit.paths import places_of
 
 _PROGRAM = "sweepkit"
 _HELP_COLUMN = 34
@@ -30,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         self._refuse_unknown(words)
         given = super().parse_args(words, namespace)
         if any(isinstance(action, OutputFolder) for action in self._actions):
-            _fill_places(given)
+            given.output_dir, given.storage = places_of(_named(given), given.output_dir, given.storage)
         return given
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
@@ -55,34 +54,10 @@ class OutputFolder(argparse._StoreAction):
     """The option --output-dir of whatever looks for results; without it the project of what is named says where."""
 
 
-def _fill_places(given: argparse.Namespace) -> None:
-    """Set the output folder that nobody named, and the database where another project than that of here is meant."""
-    here = Path.cwd()
-    folders = {file.parent for word in _named(given) if (file := _yaml(word)) is not None}
-    sweep = next(iter(folders)) if len(folders) == 1 else None
-    if given.output_dir is None:
-        given.output_dir = default_output_dir(sweep=sweep)
-    home = home_of(sweep, here)
-    if not given.storage and project_root(home) != project_root(here):
-        given.storage = database(None, given.output_dir, home=home)
-
-
 def _named(given: argparse.Namespace) -> list[str]:
     """Return the words of a command line that may name sweeps."""
     values = [getattr(given, name, None) for name in ("sweep", "sweep_config", "single_parallel")]
     return [*filter(None, values), *(getattr(given, "sweeps", None) or ())]
-
-
-def _yaml(word: str) -> Path | None:
-    """Return the YAML file that a word names, as a sweep is found by its name; None for any other word."""
-    try:
-        return next((file for end in ("", ".yaml", ".yml") if _is_yaml(file := Path(word + end).absolute())), None)
-    except (OSError, ValueError):  # a URL, or a name too long for the file system
-        return None
-
-
-def _is_yaml(file: Path) -> bool:
-    return file.suffix in (".yaml", ".yml") and file.is_file()
 
 
 def _dashed(word: str) -> str:

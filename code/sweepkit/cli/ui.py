@@ -21,7 +21,7 @@ each of which stands in the record with who and when.
 """
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweep", nargs="?", metavar="NAME", help="the sweep to open (default: the list of all)")
     parser.add_argument(
         "--port", type=port_number, metavar="N", help="of the page (default: 8080, else any free one; 0: any)"

@@ -45,6 +45,7 @@ from sweepkit.runner.call import Call, MakeUploads
 from sweepkit.runner.exit_codes import NO_RESULT
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import changed_files
 from sweepkit.runner.plan import Plan, open_recorded, storage_of
 from sweepkit.runner.sweep_report import REPORT_NAME, report_at_end
 from sweepkit.search.race import Pair, RaceEngine
@@ -84,7 +85,7 @@ def confirm(
     if options.dry_run:
         return _show(options, plan, setup, holdout)
     keep_base_config(own, parent)
-    run = partial(_run, slots_for=slots_for, uploads=uploads)
+    run = partial(_run, slots_for=slots_for, uploads=uploads, notes=_changed(own, parent))
     code, record, end = run(options, plan)
     look: Seen | str = "the race is not over" if end is None else _holdout_reason(asked, holdout)
     if end is not None and not look:
@@ -152,8 +153,15 @@ def _race_engine(plan: RacePlan, seed: int) -> RaceEngine:
     return RaceEngine(decide, lambda *pair: setup.params(spec, *pair), total=setup.total(), notes=notes)
 
 
+def _changed(own: Plan, parent: SweepRecord) -> list[str]:
+    """Return what to say when the program is another one than the sweep's runs were made by."""
+    files = changed_files(own, parent)
+    told = f"the program has changed since {parent.name} ran ({', '.join(files)}): the race runs it as it is now"
+    return [told] if files else []
+
+
 def _run(
-    options: RunOptions, plan: RacePlan, *, slots_for: SlotsFor, uploads: MakeUploads | None
+    options: RunOptions, plan: RacePlan, *, slots_for: SlotsFor, uploads: MakeUploads | None, notes: Sequence[str] = ()
 ) -> tuple[int, SweepRecord, "End | None"]:
     """Run what is left of a race; return the exit code, its record, and how it ended (None: it has not)."""
     if not options.fresh and not options.retry_failed:
@@ -163,10 +171,10 @@ def _run(
             end = _end_of(store, family[-1], plan) if family else None
             if end is not None and not none_worked(run.state for run in runs):  # nothing is left to run
                 return 0 if has_result(runs, plan.spec.objectives) else NO_RESULT, family[-1], end
-    slots, notes = slots_for(plan)
+    slots, more = slots_for(plan)
     # Nothing of it is a winner until the race says so; and the sweep's own first run was looked at.
     leader = Leader(make_engine=lambda sweep: _race_engine(plan, sweep.seed), ranks=False)
-    with Call(options, [plan], slots=slots, notes=notes, uploads=uploads, leader=leader) as call:
+    with Call(options, [plan], slots=slots, notes=[*notes, *more], uploads=uploads, leader=leader) as call:
         code = call.run()
         record, finish = call.sessions[0].sweep, call.finishes[0]
         if not options.json and not finish.complete:

@@ -93,7 +93,7 @@ def versions_in(sweep: SweepRecord) -> list[ProgramVersion]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class MoveEvidence:
     """What is known besides two identities.
 
     Args:
@@ -109,7 +109,7 @@ class Circumstances:
     below: str = ""
 
 
-def is_same(old: SweepIdentity, new: SweepIdentity, around: Circumstances) -> bool:
+def is_same(old: SweepIdentity, new: SweepIdentity, around: MoveEvidence) -> bool:
     """Return whether a sweep that is started is the recorded one of its name.
 
     It is when its YAML lies where it lay and finds the program where it was. A project that was moved is the same one;
@@ -120,7 +120,7 @@ def is_same(old: SweepIdentity, new: SweepIdentity, around: Circumstances) -> bo
     return _moved(old, new, around)
 
 
-def _moved(old: SweepIdentity, new: SweepIdentity, around: Circumstances) -> bool:
+def _moved(old: SweepIdentity, new: SweepIdentity, around: MoveEvidence) -> bool:
     came_along = around.with_project and f"{old.folder}/".endswith(f"/{around.below}/" if around.below else "/")
     return around.gone and (around.same_program or came_along)
 

@@ -86,7 +86,7 @@ class Follower:
             best: The best run's number, None without one.
             most: So many runs at most.
         """
-        views = [view for view in self._views.values() if view.history]
+        views = [view for view in self._views if view.history]
         newest = sorted(views, key=lambda view: (view.state is RunState.RUNNING, view.number))[-most:]
         lines = [
             Line(values=view.history, style=STATE_STYLES.get(view.state, "dim"))

@@ -95,7 +95,9 @@ def show_end(end: SweepEnd) -> None:
         console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
     if notice := seed_notice(end.spec, end.runs):
         console.print(f"warning: {notice}", style="yellow", markup=False)
-    if notice := versions_sentence([(run.number, run.outcome) for run in end.runs]):
+    best = end.best()
+    told = [(run.number, run.outcome) for run in end.runs]
+    if notice := versions_sentence(told, best=None if best is None else best.first.number):
         console.print(f"warning: {notice}", style="yellow", markup=False)
     console.print()
     for line in _best_lines(end):

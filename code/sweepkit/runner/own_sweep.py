@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sweepkit.model.identity import Circumstances, SweepIdentity, identity_in, is_same, versions_in
+from sweepkit.model.identity import MoveEvidence, SweepIdentity, identity_in, is_same, versions_in
 from sweepkit.model.records import SweepRecord
 from sweepkit.paths import slug
 from sweepkit.project import project_root
@@ -36,6 +36,12 @@ def settled(plan: Plan, store: Store) -> Plan:
         return plan
     taken = {slug(name) for sweep in newest.values() for name in (sweep.family, sweep.name)}
     return _named(plan, _free(mine, taken), others)
+
+
+def changed_files(plan: Plan, sweep: SweepRecord) -> list[str]:
+    """Return which files of the program are not as they were when a recorded sweep ran last; [] when nobody knows."""
+    known, now = versions_in(sweep), version_of(plan.files(), plan.folder)
+    return now.changed(known[-1]) if known and known[-1].digest != now.digest else []
 
 
 def is_ours(sweep: SweepRecord, plan: Plan) -> bool:
@@ -96,7 +102,7 @@ def _is_ours(sweep: SweepRecord, known: SweepIdentity, plan: Plan) -> bool:
     return is_same(
         known,
         mine,
-        Circumstances(
+        MoveEvidence(
             gone=gone,
             same_program=gone
             and bool(versions)

@@ -19,6 +19,7 @@ from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, com
 from sweepkit.project import is_project, project_root
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.program_source import ProgramSource, child_path, files_of_program, module_file, read_program
+from sweepkit.runner.relocation import relocated
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -196,7 +197,8 @@ def _identity(spec: SweepSpec, program: str, cwd: Path) -> SweepIdentity:
 def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """Return the plan of an agent that works along on a recorded sweep: YAML, program and base config are the record's.
 
-    A program of the other host's checkout is looked for in this one's; a base configuration that is not here, or is
+    A program of the other host's checkout is looked for in this one's, that of a project that was moved in the project
+    of the working directory; a base configuration that is not here, or is
     another one, is written from the record beside the sweep's files when the sweep is run.
 
     Raises:
@@ -204,6 +206,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """
     from sweepkit.runner.space_function import load_space_function
 
+    record = relocated(record, Path.cwd())
     meta = record.meta
     spec = read_sweep_text(
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family

@@ -176,13 +176,20 @@ class _Search:
         sweeps = self._sweeps(phase, before, cast("Store", store))  # of a first phase, which asks no database
         fresh = store is not None and any(self._is_of_another_search(store, s["name"], before) for s in sweeps)
         options = self._options(phase, fresh=fresh)
-        plans = [make_plan_of(sweep, options, directory=self.config.directory) for sweep in sweeps]
+        made = [make_plan_of(sweep, options, directory=self.config.directory) for sweep in sweeps]
+        plans = [self._as_written(plan, store) for plan in made]
         slots = slots_of(self.slots, plans)[0]
         shown = [dry_run(plan, slots=slots, options=options) for plan in plans]
         if store is None or not all(self._is_done(store, plan, before) for plan in plans):
             return shown, None
         records = [store.sweeps(family=plan.spec.name)[-1] for plan in plans]
         return shown, self._result(phase, (), records, store)
+
+    def _as_written(self, plan: Plan, store: "Store | None") -> Plan:
+        """Return the plan of a phase as it would be of the file that is written for it."""
+        assert plan.identity is not None
+        plan = replace(plan, identity=replace(plan.identity, folder=str(self.folder.resolve())))
+        return plan if store is None else settled(plan, store)
 
     # -- what a phase is made of --------------------------------------------------------------------------------------
 

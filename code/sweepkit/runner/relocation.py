@@ -1,0 +1,40 @@
+"""A recorded sweep whose project was moved, as a whole, since it ran."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from sweepkit.model.identity import versions_in
+from sweepkit.model.records import SweepRecord
+from sweepkit.project import project_root
+from sweepkit.runner.program_source import files_of_program
+from sweepkit.runner.program_version import version_of
+
+_PLACES = ("program", "directory", "cwd")
+
+
+def relocated(record: SweepRecord, cwd: Path) -> SweepRecord:
+    """Return a sweep with the places of its project as it lies now; as it is when its program is where it was.
+
+    The program must be the recorded one, file by file: another one at such a place is none of this sweep's.
+
+    Args:
+        record: The sweep.
+        cwd: Where it is asked for: its project is looked through.
+    """
+    program = str(record.meta.get("program") or "")
+    known = {version.digest for version in versions_in(record)[-1:]}
+    if not os.path.isabs(program) or os.path.exists(program) or not known:
+        return record
+    new = project_root(cwd)
+    for old in reversed(Path(program).parents):  # what the project's folder may have been called
+        there = new / os.path.relpath(program, old)
+        if there.is_file() and version_of(files_of_program(there), there.parent).digest in known:
+            return replace(record, meta={**record.meta, **_places(record, old, new)})
+    return record
+
+
+def _places(record: SweepRecord, old: Path, new: Path) -> dict[str, str]:
+    """Return the recorded places below a folder that has another name now."""
+    recorded = {key: Path(str(record.meta.get(key) or "")) for key in _PLACES}
+    return {key: str(new / path.relative_to(old)) for key, path in recorded.items() if path.is_relative_to(old)}
