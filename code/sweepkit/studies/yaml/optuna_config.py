@@ -223,7 +223,9 @@ def _sections(check: Checker, base: _Base) -> dict[str, Any]:
     several = len(given["objectives"]) > 1
     names = [parameter.name for parameter in parameters]
     given["phases"] = read_phases(check, data, names, n_trials=given.get("n_trials"), several=several)
-    return {key: value for key, value in given.items() if value is not None}
+    unlimited = given.pop("unlimited")
+    found = {key: value for key, value in given.items() if value is not None}
+    return {**found, "n_trials": None} if unlimited else found
 
 
 def _default_space(check: Checker, base: _Base) -> list[SearchParameter]:

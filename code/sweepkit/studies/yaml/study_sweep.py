@@ -35,7 +35,7 @@ class Study:
         metric: What is optimized.
         parameters: The search space as W&B writes it.
         fixed: Values that every trial has, by parameter.
-        n_trials: At most so many trials, over all calls, >= 1.
+        n_trials: At most so many trials, over all calls, >= 1; None for no limit but the time's.
         timeout_s: A call starts no further trial after so many seconds, > 0; None for no limit.
         sampler: One of SAMPLERS.
         pruner: One of PRUNERS.
@@ -50,7 +50,7 @@ class Study:
     parameters: Mapping[str, Any]
     base_config: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    n_trials: int = 50
+    n_trials: int | None = 50
     timeout_s: float | None = None
     sampler: str = "tpe"
     pruner: str = "median"
@@ -81,7 +81,7 @@ def study_sweep(study: Study) -> dict[str, Any]:
         "name": study.name,
         "program": "trainer.py",
         "method": "bayes",
-        "run_cap": study.n_trials,
+        **({} if study.n_trials is None else {"run_cap": study.n_trials}),
         "metric": {"name": study.metric.name, "goal": study.metric.goal.value},
         "parameters": {**{name: dict(form) for name, form in study.parameters.items()}, **constants},
         "sweepkit": own,
