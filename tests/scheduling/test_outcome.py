@@ -9,7 +9,7 @@ from snapshots import words_of
 
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import FailureKind, classify
-from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, misnamed, judge
+from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge, misnamed
 from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
 WORDS = words_of(__file__)

@@ -6,9 +6,14 @@ import optuna
 import pytest
 
 from sweepkit.errors import SpecError
+from sweepkit.model.metric import Goal
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.studies.optimizer import NoResultError, OptunaOptimizer
+from sweepkit.studies.results import StudyResult
 from sweepkit.studies.yaml.optuna_config import read_optuna_text
 from sweepkit.studies.yaml.optuna_sweep import sweep_dict
+from sweepkit.sweep_config.read import from_config
 
 SPACE = "search_space: {learning_rate: {type: loguniform, low: 1e-4, high: 1e-2}}\n"
 
@@ -71,3 +76,51 @@ def test_no_number_of_trials_is_no_limit_where_there_is_one_of_time(tmp_path):
     assert OptunaOptimizer(n_trials=None, timeout=60, output_dir=tmp_path).spec.run_cap is None
     with pytest.raises(SpecError, match="n_trials"):
         OptunaOptimizer(n_trials=None, output_dir=tmp_path)
+
+
+PHASES = f"{SPACE}phases: [explore, {{name: confirm, top: 1, seeds: 2}}]\n"
+
+
+def test_a_number_of_trials_counts_in_phases_or_is_refused():
+    config = read_optuna_text(PHASES, n_trials=8)
+    assert config.phases[0].n_trials == 4 and config.n_trials == 8
+    own = PHASES.replace("[explore,", "[{name: explore, n_trials: 3},")
+    assert read_optuna_text(own).phases[0].n_trials == 3
+    with pytest.raises(SpecError, match="phases\\[0\\].n_trials"):
+        read_optuna_text(own, n_trials=8)
+
+
+def test_the_best_of_phases_is_what_was_confirmed():
+    spec = from_config(sweep_dict(read_optuna_text(SPACE)))
+    lucky = run_with(0, {"learning_rate": 0.1}, 0.9)
+    confirmed = [run_with(1 + seed, {"learning_rate": 0.2, "seed": seed}, 0.5 + seed / 10) for seed in (0, 1)]
+    result = StudyResult(name="s", spec=spec, runs=[lucky, *confirmed], chosen={"learning_rate": 0.2})
+    best = result.best_configuration()
+    assert best.value == pytest.approx(0.55) and result.tuned(best.first) == {"learning_rate": 0.2}
+
+
+def run_with(number, params, value):
+    return RunRecord(
+        run_id=f"r{number}",
+        sweep_id="s",
+        number=number,
+        params=params,
+        state=RunState.FINISHED,
+        history=(value,),
+        best_metrics={"eval/rougeL_f1": value},
+    )
+
+
+def test_the_median_rule_is_called_so():
+    config = read_optuna_text(f"{SPACE}pruning: {{type: MedianPruner, n_startup_trials: 1}}\n")
+    rule = from_config(sweep_dict(config)).extensions.early_terminate
+    decision = make_stopping_rule(rule)
+    assert decision.reason.startswith("median: ")
+
+
+def make_stopping_rule(rule):
+    from sweepkit.model.runs import RunView
+    from sweepkit.stopping.percentile import Percentile
+
+    view = RunView(number=0, run_id="r", params={}, state=RunState.RUNNING, history=(0.5,))
+    return Percentile(rule, Goal.MAXIMIZE).decide(view, [])

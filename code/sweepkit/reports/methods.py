@@ -151,9 +151,10 @@ def _rule(rule: EarlyTerminate) -> str:
     settings = [
         f"{name} {_rule(value) if isinstance(value, EarlyTerminate) else short(value)}"
         for name in STOPPING_KEYS.get(rule.type, ())
-        if (value := getattr(rule, name)) is not None
+        if name != "called" and (value := getattr(rule, name)) is not None
     ]
-    return f"{rule.type} ({', '.join(settings)})" if settings else rule.type
+    name = rule.called or rule.type
+    return f"{name} ({', '.join(settings)})" if settings else name
 
 
 def _seeds(table: RunTable) -> str:

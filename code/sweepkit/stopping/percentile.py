@@ -28,6 +28,7 @@ class Percentile:
 
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         self._rule = rule
+        self._name = rule.called or rule.type
         self._goal = goal
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
@@ -36,29 +37,28 @@ class Percentile:
         others = finished(runs)
         needed = max(1, rule.n_startup_runs)
         if len(others) < needed:
-            return _goes_on(f"{len(others)} of {needed} runs have finished, too few")
+            return self._goes_on(f"{len(others)} of {needed} runs have finished, too few")
         if why := wait(rule, reports):
-            return _goes_on(why)
+            return self._goes_on(why)
         own = numbers(run.history)
         if not own:
-            return not_a_number("percentile", f"of all {reports} reports")
+            return not_a_number(self._name, f"of all {reports} reports")
         reached = [other.history[reports - 1] for other in others if len(other.history) >= reports]
         if len(reached) < rule.n_min_runs:
-            return _goes_on(f"{len(reached)} finished runs have {reports} reports, {rule.n_min_runs} are needed")
+            return self._goes_on(f"{len(reached)} finished runs have {reports} reports, {rule.n_min_runs} are needed")
         minimizes = self._goal is Goal.MINIMIZE
         limit = quantile(numbers(reached), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
-            return _goes_on(f"no finished run has a number at report {reports}")
+            return self._goes_on(f"no finished run has a number at report {reports}")
         best = self._goal.best(tuple(own))
         stop = self._goal.better(limit, best)
         verdict = "is worse than" if stop else "is no worse than"
         return Decision(
             stop=stop,
-            reason=f"percentile: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
+            reason=f"{self._name}: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
             f"the best {rule.percentile:g} % of {len(reached)} runs at that report",
             margin=limit - best if minimizes else best - limit,
         )
 
-
-def _goes_on(why: str) -> Decision:
-    return Decision(stop=False, reason=f"percentile: {why}")
+    def _goes_on(self, why: str) -> Decision:
+        return Decision(stop=False, reason=f"{self._name}: {why}")

@@ -242,7 +242,7 @@ def read_pruning(check: Checker, data: Mapping[str, Any], *, several: bool) -> d
         if name not in ("enabled", "type", "pruner") and value is not None
     }
     if kind == "median":  # Optuna's; the rule of that name is Vizier's, over averages
-        kind, settings = "percentile", {"percentile": 50, **settings}
+        kind, settings = "percentile", {"percentile": 50, **settings, "called": "median"}
     if kind == "none":
         return {}
     if several:

@@ -10,7 +10,13 @@ DEFAULT_EXPERIMENT = "tiny_bart_lora"
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
 # The guide's median rule: five trials first, three epochs of each first. Optuna's median is the 50th percentile of the
 # others' values at the same report; our `median` is Vizier's, over their averages until then.
-_MEDIAN: Mapping[str, Any] = {"type": "percentile", "percentile": 50, "n_startup_runs": 5, "n_warmup_reports": 3}
+_MEDIAN: Mapping[str, Any] = {
+    "type": "percentile",
+    "percentile": 50,
+    "n_startup_runs": 5,
+    "n_warmup_reports": 3,
+    "called": "median",
+}
 # Optuna's pruners by Optuna's names, and two of our rules; what is not said keeps its default, counted in reports.
 PRUNERS: Mapping[str, Mapping[str, Any] | None] = {
     "median": _MEDIAN,
