@@ -8,6 +8,7 @@ import html
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
+from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.reports.table import short
 
 TABLE_CSS = """\
@@ -91,6 +92,7 @@ def table_html(table: RunTable) -> str:
         return ""
     rows = table.best_first()
     columns = table.varying()
+    memory = any(peak_memory_mb(row.facts) is not None for row in rows)
     names = [
         "#",
         "run",
@@ -99,6 +101,7 @@ def table_html(table: RunTable) -> str:
         *(m.name for m in table.metrics),
         *(c.name for c in columns),
         "time",
+        *(["peak MiB"] if memory else []),
         "attempts",
         "reason",
     ]
@@ -106,7 +109,7 @@ def table_html(table: RunTable) -> str:
         f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>'
         for name in names
     )
-    lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
+    lines = "".join(_line(row, table, [column.name for column in columns], memory=memory) for row in rows)
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
     hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
@@ -119,7 +122,7 @@ def table_html(table: RunTable) -> str:
     )
 
 
-def _line(row: Row, table: RunTable, names: list[str]) -> str:
+def _line(row: Row, table: RunTable, names: list[str], *, memory: bool) -> str:
     cells = [
         _cell(str(row.number), row.number),
         _cell(row.run_id),
@@ -136,8 +139,12 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
         else:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
+    if memory:
+        peak = peak_memory_mb(row.facts)
+        cells.append(_cell("" if peak is None else f"{peak:.0f}", peak))
     cells.append(_cell(str(row.attempts), row.attempts))
-    reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
+    # "exit code 0" tells nothing
+    reason = memory_words(row.facts) if row.state is RunState.FINISHED else row.reason
     escaped = html.escape(reason)
     cells.append(f'<td class="reason" title="{escaped}">{escaped}</td>' if reason else '<td class="reason"></td>')
     return f'<tr data-state="{row.state.value}">{"".join(cells)}</tr>'
