@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sweepkit.errors import DataError
+from sweepkit.errors import DataError, SpecError
 from sweepkit.training.command import parse_parameters
 from sweepkit.training.data import Columns, read
 
@@ -64,3 +64,31 @@ def test_what_is_cut_is_counted(tmp_path):
     assert found["train"]["dialogues"]["cut"] == 1 and found["train"]["dialogues"]["longest"] > 200
     assert "summaries" not in found["train"] and len(found["sentences"]) == 2
     assert lost(config, train.select([1, 2]), val.select([3]), 32) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"length_penalty": 2.0}, "generation.length_penalty"),
+        ({"lr_scheduler_type": "constant", "warmup_ratio": 0.3}, "training.warmup_ratio"),
+        ({"early_stopping_threshold": 0.1}, "training.early_stopping_threshold"),
+    ],
+)
+def test_a_field_that_changes_nothing_is_refused_alone_and_told_in_a_sweep(changes, field):
+    from sweepkit.training.command import _unused
+    from sweepkit.training.config.training import TrainingConfig, apply
+
+    config = apply(TrainingConfig(), changes)
+    with pytest.raises(SpecError, match=field):
+        _unused(config, changes, {})
+    assert _unused(config, changes, {"SWEEPKIT_RUN_DIR": "x"})[0].startswith(field)
+    assert len(_unused(config, {}, {})) == 1, "of a file: told"
+
+
+def test_no_configuration_of_ours_has_a_field_that_changes_nothing():
+    from sweepkit.paths import CONFIG_DIR
+    from sweepkit.training.config.training import read_training_config
+    from sweepkit.training.config.unused import unused_fields
+
+    files = [*CONFIG_DIR.glob("*.yaml"), *CONFIG_DIR.glob("models/*.yaml")]
+    assert {file.name: unused_fields(read_training_config(file)) for file in files} == {file.name: [] for file in files}

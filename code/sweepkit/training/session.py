@@ -20,7 +20,7 @@ from sweepkit.training.results import Evaluation, best_of, write_json, write_tex
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
-FACTS = "_sweepkit_facts"
+_FACTS = "_sweepkit_facts"
 _RESULT_NAME = "training_results.json"
 _SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
 
@@ -48,9 +48,9 @@ class _RecordingReporter:
 
     def message(self, **message: Any) -> None:
         """Pass one message on; facts are added to those before."""
-        if FACTS in message:
-            self._facts |= message[FACTS]
-            message = {**message, FACTS: self._facts}
+        if _FACTS in message:
+            self._facts |= message[_FACTS]
+            message = {**message, _FACTS: self._facts}
         if self._reporter is not None:
             self._reporter.message(**message)
 
@@ -118,7 +118,7 @@ def run(
             preemption=preemption,
         )
         outcome = train(recorded, directory, listeners)
-        reporter.message(**{FACTS: _resources(outcome)})
+        reporter.message(**{_FACTS: _resources(outcome)})
         result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
         result["device"] = outcome.device
         again = None if RUN_DIR_ENV in environ else _reproduction(config, written, reporter.rows, result)
