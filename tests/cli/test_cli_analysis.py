@@ -43,6 +43,7 @@ def test_figures_of_a_table(trials, tmp_path, capsys):
     assert "1. run" in told and "5. run" in told and told.count("unconfirmed") == 5 and "Too few runs: 15" in told
     names = {path.name for path in (tmp_path / "analysis_trials" / "analysis").iterdir()}
     assert {"sweep_analysis.png", "correlation_matrix.png", "report.html", "slice.html"} <= names
+    assert {"advanced_sweep_analysis.png", "parameter_correlations.png"} <= names  # the guides' names
 
 
 @pytest.mark.parametrize("main", [parameter_importance.main, advanced_analysis.main])

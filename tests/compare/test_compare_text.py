@@ -48,6 +48,13 @@ def test_marks_of_markdown_and_latex_are_escaped():
     assert r"c\_d \& 5 \%" in as_latex(TABLE)
 
 
+def test_signs_are_single_and_a_wide_table_fits_the_page():
+    table = Cells(caption="t", heads=tuple("abcdefgh"), rows=((">= .005", *"1234567"),))
+    text = as_latex(table)
+    assert r"$\geq$ .005" in text and "$=" not in text
+    assert text.index("resizebox") < text.index(r"\begin{tabular}") and r"\end{tabular}}" in text
+
+
 def test_latex_is_for_booktabs():
     assert as_latex(TABLE).splitlines() == [
         r"\begin{table}",
@@ -57,7 +64,7 @@ def test_latex_is_for_booktabs():
         r"\toprule",
         r"model & n & 말 \\",
         r"\midrule",
-        r"코바트 & 3 & a|b \\",
+        r"코바트 & 3 & a\textbar{}b \\",
         r"t5 & 10 & c\_d \& 5 \% \\",
         r"\bottomrule",
         r"\end{tabular}",

@@ -314,3 +314,17 @@ def test_the_basic_use_runs_from_config_to_figures(guides_folder, tmp_path, monk
 @pytest.mark.parametrize("line", [line for line in blocks("sweeps", "python", CANNOT) if line not in (507, 546)])
 def test_a_listing_with_a_slip_is_python_all_the_same(line):
     ast.parse(text_of("sweeps", line))
+
+
+def test_steps_of_optuna_are_drawn_alike_and_kept_in_the_mirror():
+    from collections import Counter
+
+    from sweepkit.store.mirror import optuna_distribution
+    from sweepkit.studies.yaml.optuna_sweep import space_of
+
+    text = "search_space: {latent_dim: {type: int, low: 64, high: 256, step: 64}}\nbase_config: perceiver\n"
+    (parameter,) = space_of(read_optuna_text(text)).parameters
+    drawn = Counter(parameter.distribution.ppf((place + 0.5) / 300) for place in range(300))
+    assert drawn == {64: 75, 128: 75, 192: 75, 256: 75}
+    shown = optuna_distribution(parameter.distribution)
+    assert (shown.low, shown.high, shown.step) == (64, 256, 64)

@@ -9,7 +9,7 @@ from snapshots import words_of
 
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.scheduling.failures import FailureKind, classify
-from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge
+from sweepkit.scheduling.outcome import PREEMPTIONS, Ending, PastFailure, failure_reason, hopeless, judge, misnamed
 from sweepkit.sweep_config.sweep import FailureAction, FailureRule
 
 WORDS = words_of(__file__)
@@ -250,3 +250,12 @@ def test_a_run_is_resumed_after_ever_longer_pauses_but_not_for_ever_d37():
     # An error of its own before it was marked leaves it all of its resumptions, and the other way round.
     assert "retry 1 of 20" in judge(marked, past=past((1, BUG))).reason
     assert "retry 1 of 1" in judge(Ending(status=1, log_tail=BUG), past=earlier, retries=1).reason
+
+
+def test_a_sweep_whose_first_runs_have_no_value_of_its_metric_ends():
+    why = misnamed(["acc"], [False] * 5, ["eval_acc"], limit=5, learns=True)
+    assert "acc" in why and "eval_acc" in why
+    assert misnamed(["acc"], [False] * 4, ["eval_acc"], limit=5, learns=True) == ""
+    assert misnamed(["acc"], [False] * 5 + [True], ["eval_acc"], limit=5, learns=True) == ""
+    assert misnamed(["acc"], [False] * 9, [], limit=5, learns=False) == ""
+    assert misnamed([], [False] * 9, ["x"], limit=5, learns=True) == ""

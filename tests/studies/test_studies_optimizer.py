@@ -207,7 +207,7 @@ def test_a_model_is_gone_after_an_error_that_is_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(summarization, "FittingSummarizer", Failing)
     with pytest.raises(RuntimeError, match="no evaluation") as kept:
-        small(tmp_path).objective(optuna.create_study().ask())
+        small(tmp_path).objective(optuna.create_study(direction="maximize").ask())
     assert seen and seen[0]() is None, kept.value
     assert _models() == []
 

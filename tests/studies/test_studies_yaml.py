@@ -112,11 +112,12 @@ def test_pruners_of_optuna_become_stopping_rules():
         "percentile": 50,
         "n_startup_runs": 3,
         "n_warmup_reports": 2,
+        "called": "median",
     }
     assert rule("{patience: 2, n_startup_trials: 3}") == {
         "type": "patient",
         "patience": 2,
-        "rule": {"type": "percentile", "percentile": 50, "n_startup_runs": 3},
+        "rule": {"type": "percentile", "percentile": 50, "n_startup_runs": 3, "called": "median"},
     }
     assert rule("{type: patience, patience: 2}") == {"type": "patience", "patience": 2}
     assert rule("{type: hyperband, max_resource: 9}") == {"type": "optuna_hyperband", "max_resource": 9}

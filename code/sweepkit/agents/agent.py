@@ -17,18 +17,19 @@ from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
+from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
 from sweepkit.called import typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
-from sweepkit.model.objectives import objectives_of
+from sweepkit.model.objectives import RUNTIME, objectives_of
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import Exhausted, RunState, RunView, Wait
-from sweepkit.scheduling.outcome import AttemptOutcome, hopeless
+from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
-from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _CHECKPOINT_S = 2.0  # at most so often, and in no worker's way
 
@@ -239,6 +240,8 @@ class Agent:
                 peer.exclude_slot(slot, outcome.reason)
         if run.state is RunState.FAILED:
             self._end_if_hopeless(run)
+        elif run.state is RunState.FINISHED:
+            self._end_if_misnamed(run)
         self._end_if_nothing_works(run, outcome)
 
     def left(self, attempt: Attempt) -> None:
@@ -258,6 +261,25 @@ class Agent:
         limit = self.context.settings.max_initial_failures
         if hopeless([*states, run.state], limit=limit):
             self._give_up(f"the first {len(states) + 1} runs all failed, the last with: {run.reason}", run)
+
+    def _end_if_misnamed(self, run: RunRecord) -> None:
+        """End the sweep when its first runs finished and none has a value of its metric, of which the engine learns."""
+        objectives = [item for item in self._spec.objectives if item.name != RUNTIME]
+        if self._end is not None or not objectives:
+            return
+        views = [view for view in self.context.runs.views() if view.state is RunState.FINISHED]
+        if all(view.number != run.number for view in views):
+            views = [*views, view_of(run)]
+        valued = [bool(view.history or view.summary is not None or any(view.objectives)) for view in views]
+        why = misnamed(
+            [item.name for item in objectives],
+            valued,
+            sorted({*run.last_metrics, *run.best_metrics}),
+            limit=self.context.settings.max_initial_failures,
+            learns=self._spec.method in (Method.BAYES, Method.CUSTOM),
+        )
+        if why:
+            self._end = Finish(complete=False, reason=why, given_up=True)
 
     def _end_if_nothing_works(self, run: RunRecord, outcome: AttemptOutcome) -> None:
         """End when the sweep is to be paused, when whatever is tried fails, or when no slot is left."""

@@ -78,10 +78,10 @@ def _beginning_of_exception(log: bytes) -> bytes:
     return frames + log[end : end + 2048].rpartition(b"\n")[0] + b"\n[...]\n"
 
 
-def with_bare_names(metrics: Mapping[str, float]) -> dict[str, float]:
+def _with_bare_names(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return metrics by their logged names, and by bare ones where one is meant: that of eval/, else the only one.
 
-    >>> with_bare_names({"eval/rouge1_f1": 0.4, "train/loss": 2.0, "eval/loss": 1.0})
+    >>> _with_bare_names({"eval/rouge1_f1": 0.4, "train/loss": 2.0, "eval/loss": 1.0})
     {'rouge1_f1': 0.4, 'loss': 1.0, 'eval/rouge1_f1': 0.4, 'train/loss': 2.0, 'eval/loss': 1.0}
     """
     meant: dict[str, list[str]] = {}
@@ -117,7 +117,7 @@ def write_result(
     paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any], metric: Metric | None = None
 ) -> None:
     """Write `run_<id>_result.json` in one step: the whole file or none."""
-    best = with_bare_names(counted_metrics(run, metric))
+    best = _with_bare_names(counted_metrics(run, metric))
     result = {
         "run_id": run.run_id,
         "number": run.number,
@@ -126,7 +126,7 @@ def write_result(
         "state": run.state.value,
         "reason": run.reason,
         "best_metrics": best,
-        "last_metrics": with_bare_names(run.last_metrics),
+        "last_metrics": _with_bare_names(run.last_metrics),
         "logged_metrics": sorted({*run.best_metrics, *run.last_metrics}),
         "summary": run.summary,
         "history_file": _history_file(paths, run),

@@ -51,10 +51,10 @@ _HIGHER = frozenset(
 )
 
 
-def tokens(name: str) -> list[str]:
+def _tokens(name: str) -> list[str]:
     """Return the words of a column's name, in lower case.
 
-    >>> tokens("eval/rougeL_f1"), tokens("valLoss"), tokens("ROUGE-L")
+    >>> _tokens("eval/rougeL_f1"), _tokens("valLoss"), _tokens("ROUGE-L")
     (['eval', 'rougel', 'f1'], ['val', 'loss'], ['rouge', 'l'])
     """
     spaced = re.sub(r"([a-z])([A-Z])(?=[a-z])", r"\1 \2", name)
@@ -83,7 +83,7 @@ def is_result(name: str) -> bool:
     """
     if _RESULT_PREFIX.match(name):
         return True
-    words = tokens(name)
+    words = _tokens(name)
     if set(words) & _SETTING and not {"per"} & set(words):
         return False
     if words[:1] and words[0] in _MEASURED and len(words) > 1 or any(word in name for word in _KOREAN):
@@ -98,7 +98,7 @@ def direction_of(name: str) -> Goal | None:
     >>> direction_of("eval/loss"), direction_of("rougeL"), direction_of("value"), direction_of("word_error_rate")
     (<Goal.MINIMIZE: 'minimize'>, <Goal.MAXIMIZE: 'maximize'>, None, <Goal.MINIMIZE: 'minimize'>)
     """
-    words = tokens(name)
+    words = _tokens(name)
     if set(words) & _LOWER or name.endswith(_LOWER_NAMES) or any(word in name for word in _KOREAN_LOWER):
         return Goal.MINIMIZE
     if any(word in _HIGHER or word.startswith("rouge") for word in words) or any(word in name for word in _KOREAN):

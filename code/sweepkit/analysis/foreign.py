@@ -51,6 +51,7 @@ def from_frame(
     parameters: Sequence[str] = (),
     name: str = "",
     notes: list[str] | None = None,
+    ask_goal: bool = True,
 ) -> RunTable:
     """Return the table of a frame with one run a row: our own, Optuna's `trials_dataframe()`, any other.
 
@@ -64,8 +65,8 @@ def from_frame(
             `params_`, `config.`, `config/` or `Param `, and without any such all that are no result and no bookkeeping
             by their names.
         name: What to call the table; "" takes the name of `RunTable.to_frame`.
-        notes: Takes a sentence for everything that was inferred: roles of columns, direction, formats of numbers. A
-            direction that the name does not say is then refused.
+        notes: Takes a sentence for everything that was inferred: roles of columns, direction, formats of numbers.
+        ask_goal: With notes: refuse a metric whose direction its name does not say.
 
     Raises:
         DataError: There is no row, no such metric, a named parameter is missing, no parameter is left, a score is no
@@ -95,7 +96,7 @@ def from_frame(
     if len({row.number for row in rows}) < len(rows):  # two sweeps in one file
         rows = [replace(row, number=index) for index, row in enumerate(rows)]
     known = Goal(own["goal"]) if ours and "goal" in own else None
-    direction = goal or known or _direction(asked or value_at, where, told, must=notes is not None)
+    direction = goal or known or _direction(asked or value_at, where, told, must=ask_goal and notes is not None)
     if notes is not None:
         notes += told
     return RunTable(

@@ -1,6 +1,7 @@
 """`analysis/advanced_analysis.py`: the figures of a sweep, the five best runs, correlations, where the time went."""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,22 @@ def _write_all(folder: Path, source: "Source", importance: "Importance | None") 
     ]
     if importance is not None:
         written.insert(0, static.four_panels(table, importance, folder / "sweep_analysis.png"))
+    written += [_copied(folder / ours, guide) for ours, guide in _GUIDE_NAMES if (folder / ours).is_file()]
     written += write_figures(folder, table, importance)
     written.append(write_sweep_report(source, folder / REPORT_NAME, importance=importance))
     return written
+
+
+# The figures whose names the guides know by other ones.
+_GUIDE_NAMES = (
+    ("sweep_analysis.png", "advanced_sweep_analysis.png"),
+    ("correlation_matrix.png", "parameter_correlations.png"),
+)
+
+
+def _copied(file: Path, name: str) -> Path:
+    """Copy a file beside itself; return the copy."""
+    return Path(shutil.copyfile(file, file.with_name(name)))
 
 
 COMMAND = CommandLine(

@@ -25,7 +25,7 @@ def optimize(options: StudyOptions) -> int:
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.runner.call import slots_of
     from sweepkit.studies.plan import make_plan_of, run_options, slot_options, sweep_of, tuned_config
-    from sweepkit.studies.run import check_recorded, run_study, run_study_of_phases, show_outcome
+    from sweepkit.studies.run import check_recorded, check_recorded_phases, run_study, run_study_of_phases, show_outcome
     from sweepkit.wandb.upload_client import Online
 
     if options.objective is not None:
@@ -33,12 +33,14 @@ def optimize(options: StudyOptions) -> int:
     config = None if options.config is None else tuned_config(options)
     running, slots = run_options(options, config), slot_options(options, config)
     if config is not None and config.phases:
+        if options.resume:
+            check_recorded_phases(running, config)
         if options.dry_run:
             return _show_phases(running, config, slots)
         return run_study_of_phases(running, config, slots, uploads=Online)
     sweep, directory, notes = sweep_of(options, config)
     plan = make_plan_of(sweep, running, directory=directory)
-    if options.resume:
+    if options.resume and not (config is not None and config.phases):
         check_recorded(plan)
     if options.dry_run:
         places, more = slots_of(slots, [plan])

@@ -85,7 +85,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     options = _options(given)
     from sweepkit.sources.table_sources import load
 
-    source = load(options.source)
+    source = load(options.source, ask_goal=False)  # what matters is the same either way
     source.tell(json=options.json)
     if not source.table.metrics:
         raise DataError(

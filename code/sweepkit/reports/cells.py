@@ -23,7 +23,12 @@ _LATEX = {
     "±": r"$\pm$",
     "<": r"$<$",
     ">": r"$>$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "|": r"\textbar{}",  # in the usual font encoding a bar alone is a dash
 }
+_WIDE = 6  # columns; a wider table is made to fit the page
+_FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,7 @@ def as_markdown(table: Cells) -> str:
 
 
 def as_latex(table: Cells) -> str:
-    """Return a table as LaTeX for the package booktabs."""
+    """Return a table as LaTeX for the package booktabs; a wide one for graphicx, too, which makes it fit the page."""
     import pandas as pd
 
     frame = pd.DataFrame(list(table.rows), columns=list(table.heads)).map(latex).rename(columns=latex)
@@ -86,7 +91,11 @@ def as_latex(table: Cells) -> str:
     shown = frame.style.hide(axis="index").to_latex(
         column_format=columns, hrules=True, position_float="centering", caption=latex(table.caption)
     )
-    return str(shown).rstrip("\n")
+    text = str(shown).rstrip("\n")
+    if len(table.heads) > _WIDE:
+        text = text.replace(r"\begin{tabular}", f"{_FIT}\n\\begin{{tabular}}")
+        text = text.replace(r"\end{tabular}", "\\end{tabular}}")
+    return text
 
 
 def latex(text: str) -> str:
@@ -95,4 +104,5 @@ def latex(text: str) -> str:
     >>> latex("tiny_bart ±.005")
     'tiny\\_bart $\\pm$.005'
     """
-    return "".join(_LATEX.get(mark, mark) for mark in text)
+    whole = text.replace(">=", "≥").replace("<=", "≤")
+    return "".join(_LATEX.get(mark, mark) for mark in whole)

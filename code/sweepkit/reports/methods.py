@@ -13,6 +13,7 @@ from sweepkit.model.metric import mean_of_last
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
+from sweepkit.reports.resources import cut_sentences
 from sweepkit.reports.table import short
 from sweepkit.sweep_config.stopping_section import STOPPING_KEYS
 from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
@@ -42,7 +43,7 @@ def methods(
         versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
     words = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
-    words += [_value(table), _seeds(table), _test(table)]
+    words += [_value(table), _seeds(table), *_cut(table), _test(table)]
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
@@ -70,6 +71,11 @@ def _when(runs: Sequence[RunRecord]) -> str:
         return ""
     first, last = (datetime.fromtimestamp(at, UTC) for at in (min(began), max(ended)))
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def _cut(table: RunTable) -> list[str]:
+    """Return what of the data no run saw, a sentence each."""
+    return [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in cut_sentences([row.facts for row in table.rows])]
 
 
 def _space(spec: SweepSpec) -> str:
@@ -159,9 +165,10 @@ def _rule(rule: EarlyTerminate) -> str:
     settings = [
         f"{name} {_rule(value) if isinstance(value, EarlyTerminate) else short(value)}"
         for name in STOPPING_KEYS.get(rule.type, ())
-        if (value := getattr(rule, name)) is not None
+        if name != "called" and (value := getattr(rule, name)) is not None
     ]
-    return f"{rule.type} ({', '.join(settings)})" if settings else rule.type
+    name = rule.called or rule.type
+    return f"{name} ({', '.join(settings)})" if settings else name
 
 
 def _value(table: RunTable) -> str:

@@ -209,6 +209,16 @@ def _ending(event: RunEnded, spec: SweepSpec) -> str:
     return f"{head}  {configuration(run.params)}  {event.duration_s:.1f} s{reason}"
 
 
+_WRITING = threading.Lock()  # of all sweeps of a call: no two lines share one
+
+
+def _write_line(text: str) -> None:
+    """Write one line to stdout, whole, whoever else writes."""
+    with _WRITING:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
 class PlainView:
     """Plain lines, for logs and pipes: one per ended run with the counts, one per notice.
 
@@ -224,7 +234,7 @@ class PlainView:
 
     def open(self) -> None:
         """Say where the sweep stands."""
-        print(printable(f"{self._before}{self.tally.words()}"), flush=True)
+        _write_line(printable(f"{self._before}{self.tally.words()}"))
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -234,9 +244,9 @@ class PlainView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, Notice):
-                print(printable(f"{self._before}{'warning: ' if event.warning else ''}{event.text}"), flush=True)
+                _write_line(printable(f"{self._before}{'warning: ' if event.warning else ''}{event.text}"))
             elif isinstance(event, RunEnded):
-                print(printable(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]"), flush=True)
+                _write_line(printable(f"{self._before}{_ending(event, self.tally.spec)}  [{self.tally.words()}]"))
 
 
 class JsonView:
@@ -264,8 +274,7 @@ class JsonView:
             self.tally.take(event)
             if isinstance(event, RunSeen):
                 return  # whoever made that run tells of it
-            sys.stdout.write(json_text({**self._plain(event), **self._more}) + "\n")
-            sys.stdout.flush()
+            _write_line(json_text({**self._plain(event), **self._more}))
 
     def _plain(self, event: RunStarted | RunReported | RunEnded | Notice) -> dict[str, Any]:
         if isinstance(event, Notice):

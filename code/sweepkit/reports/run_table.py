@@ -9,6 +9,7 @@ from sweepkit.analysis.program_versions import VERSION, several_versions
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
+from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.reports.table import short
 
 TABLE_CSS = """\
@@ -93,6 +94,7 @@ def table_html(table: RunTable) -> str:
     rows = table.best_first()
     columns = table.varying()
     changed = several_versions([(row.number, row.facts) for row in rows])
+    memory = any(peak_memory_mb(row.facts) is not None for row in rows)
     names = [
         "#",
         "run",
@@ -101,6 +103,7 @@ def table_html(table: RunTable) -> str:
         *(m.name for m in table.metrics),
         *(c.name for c in columns),
         "time",
+        *(["peak MiB"] if memory else []),
         "attempts",
         *(["program"] if changed else []),
         "reason",
@@ -109,7 +112,9 @@ def table_html(table: RunTable) -> str:
         f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>'
         for name in names
     )
-    lines = "".join(_line(row, table, [column.name for column in columns], changed=changed) for row in rows)
+    lines = "".join(
+        _line(row, table, [column.name for column in columns], changed=changed, memory=memory) for row in rows
+    )
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
     hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
@@ -122,7 +127,7 @@ def table_html(table: RunTable) -> str:
     )
 
 
-def _line(row: Row, table: RunTable, names: list[str], *, changed: bool) -> str:
+def _line(row: Row, table: RunTable, names: list[str], *, changed: bool, memory: bool) -> str:
     cells = [
         _cell(str(row.number), row.number),
         _cell(row.run_id),
@@ -139,10 +144,14 @@ def _line(row: Row, table: RunTable, names: list[str], *, changed: bool) -> str:
         else:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
+    if memory:
+        peak = peak_memory_mb(row.facts)
+        cells.append(_cell("" if peak is None else f"{peak:.0f}", peak))
     cells.append(_cell(str(row.attempts), row.attempts))
     if changed:
         cells.append(_cell(str(row.facts.get(VERSION, ""))))
-    reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
+    # "exit code 0" tells nothing
+    reason = memory_words(row.facts) if row.state is RunState.FINISHED else row.reason
     escaped = html.escape(reason)
     cells.append(f'<td class="reason" title="{escaped}">{escaped}</td>' if reason else '<td class="reason"></td>')
     return f'<tr data-state="{row.state.value}">{"".join(cells)}</tr>'

@@ -16,6 +16,7 @@ from sweepkit.model.configurations import Configuration
 from sweepkit.model.objectives import counted_metrics, report_of, value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
+from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.csv_text import csv_text
 
@@ -30,6 +31,7 @@ STATE_STYLES = {  # in a terminal
     RunState.RUNNING: "cyan",
 }
 
+_MEMORY = {"gradient_checkpointing", "gradient_accumulation_steps"}
 _HEAD = ("number", "run_id", "name", "state", "value", "configuration", "mean")
 
 
@@ -84,6 +86,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     numbers = configuration_numbers(runs, seed) if means else {}
     front = _front_ids(spec, runs)
     changed = several_versions([(run.number, run.outcome) for run in runs])
+    full = any(memory_words(run.outcome) for run in runs)
     return [
         {
             "number": run.number,
@@ -101,6 +104,8 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **{f"best.{name}": value for name, value in counted_metrics(run, spec.metric).items()},
             "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
+            "peak_memory_mb": peak_memory_mb(run.outcome),
+            **({"memory": memory_words(run.outcome)} if full else {}),
             "attempts": run.attempts,
             **({VERSION: run.outcome.get(VERSION)} if changed else {}),
             "reason": run.reason,
@@ -199,6 +204,17 @@ def _columns(spec: SweepSpec, table: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*(name for name in _HEAD if name in names), *params, *best, *tail]
 
 
+def _compares_memory(runs: Sequence[RunRecord]) -> bool:
+    """Return whether the runs differ in how much memory they may take, or one's was full."""
+    names = {name.rpartition(".")[2] for name in parameter_names(runs)}
+    return bool(names & _MEMORY) or any(memory_words(run.outcome) for run in runs)
+
+
+def _peak_text(run: RunRecord) -> str:
+    peak = peak_memory_mb(run.outcome)
+    return "" if peak is None else f"{peak:.0f}"
+
+
 def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "Table":
     """Return the table for a terminal: best first, at most `limit` rows."""
     from rich.table import Table
@@ -219,6 +235,9 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right", no_wrap=True)
+    memory = _compares_memory(runs)
+    if memory:
+        table.add_column("peak MiB", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for run in ranked(runs, spec.objectives, seed_parameter=spec.extensions.seed_parameter)[:limit]:
         flat = dotted(run.params)
@@ -233,7 +252,8 @@ def as_rich(spec: SweepSpec, runs: Sequence[RunRecord], *, limit: int = 30) -> "
             *([""] * len(metrics) if values is None else [f"{value:.5g}" for value in values]),
             *(short(flat[name]) if name in flat else "" for name in names),
             "" if duration is None else f"{duration:.1f}",
-            "" if run.state.value == "finished" else Text(run.reason),
+            *([_peak_text(run)] if memory else []),
+            Text(memory_words(run.outcome) if run.state.value == "finished" else run.reason),
         ]
         table.add_row(*cells)
     return table

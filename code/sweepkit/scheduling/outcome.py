@@ -221,6 +221,27 @@ def _by_rule(rule: FailureRule, failed: Failure, past: Sequence[PastFailure]) ->
     return replace(again, elsewhere=elsewhere, quarantine=quarantine, pause_s=_pause_s(before) if before else 0.0)
 
 
+def misnamed(
+    metrics: Sequence[str], valued: Sequence[bool], reported: Sequence[str], *, limit: int, learns: bool
+) -> str:
+    """Return why a sweep shall end because its first runs finished without a value of its metric; "" to go on.
+
+    Args:
+        metrics: What the sweep optimizes.
+        valued: Of each run that finished, whether it has a value.
+        reported: The names that the last one reported.
+        limit: So many runs must have finished; 0 never ends.
+        learns: The engine learns from values. One that does not goes on where a program reports nothing at all.
+
+    >>> misnamed(["acc"], [False, False], ["eval_acc"], limit=2, learns=False)
+    'the first 2 runs finished without a value of acc; they report eval_acc: name one under metric:'
+    """
+    if not metrics or not limit or len(valued) < limit or any(valued) or not (learns or reported):
+        return ""
+    told = f"they report {', '.join(reported)}: name one under metric:" if reported else "they report nothing"
+    return f"the first {len(valued)} runs finished without a value of {', '.join(metrics)}; {told}"
+
+
 def hopeless(ended: list[RunState], *, limit: int) -> bool:
     """Return whether a sweep should end because nothing works: the first `limit` ended runs all failed.
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from sweepkit.sweep_config.sweep import SweepSpec
 
 
-def load(options: SourceOptions) -> Source:
+def load(options: SourceOptions, *, ask_goal: bool = True) -> Source:
     """Return the runs that the options name.
+
+    Args:
+        options: Which runs.
+        ask_goal: Of a table: refuse a metric of which nobody says which way it is better.
 
     Raises:
         SweepKitError: There is no such sweep, study or file, or it cannot be read as a table.
@@ -33,7 +37,7 @@ def load(options: SourceOptions) -> Source:
     if study and not options.parameters:
         return _from_study(options)
     if not study and options.sweep is not None and is_table(options.sweep):
-        return _from_table(options, Path(options.sweep).expanduser())
+        return _from_table(options, Path(options.sweep).expanduser(), ask_goal=ask_goal)
     if options.parameters:
         raise SweepKitError(
             "--parameters: is for a CSV file or another table, got a sweep or study, which knows them; leave it out"
@@ -43,7 +47,7 @@ def load(options: SourceOptions) -> Source:
     return _from_record(options)
 
 
-def _from_table(options: SourceOptions, file: Path) -> Source:
+def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source:
     from sweepkit.analysis.foreign import from_frame
     from sweepkit.model.metric import Goal
 
@@ -56,6 +60,7 @@ def _from_table(options: SourceOptions, file: Path) -> Source:
         parameters=options.parameters,
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
         notes=notes,
+        ask_goal=ask_goal,
     )
     if own is not None:
         table = replace(table, metrics=(own,))

@@ -30,6 +30,7 @@ class Percentile:
 
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         self._rule = rule
+        self._name = rule.called or rule.type
         self._goal = goal
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
@@ -38,28 +39,31 @@ class Percentile:
         others = len(finished(runs).values)
         needed = max(1, rule.n_startup_runs)
         if others < needed:
-            return _goes_on(f"{others} of {needed} runs have finished, too few")
+            return self._goes_on(f"{others} of {needed} runs have finished, too few")
         if why := wait(rule, reports):
-            return _goes_on(why)
+            return self._goes_on(why)
         own = numbers(run.history)
         if not own:
-            return not_a_number("percentile", f"of all {reports} reports")
+            return not_a_number(self._name, f"of all {reports} reports")
         reached = _reached(runs, reports)
         if reached < rule.n_min_runs:
-            return _goes_on(f"{reached} finished runs have {reports} reports, {rule.n_min_runs} are needed")
+            return self._goes_on(f"{reached} finished runs have {reports} reports, {rule.n_min_runs} are needed")
         minimizes = self._goal is Goal.MINIMIZE
         limit = quantile(_values(runs, reports), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
-            return _goes_on(f"no finished run has a number at report {reports}")
+            return self._goes_on(f"no finished run has a number at report {reports}")
         best = self._goal.best(tuple(own))
         stop = self._goal.better(limit, best)
         verdict = "is worse than" if stop else "is no worse than"
         return Decision(
             stop=stop,
-            reason=f"percentile: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
+            reason=f"{self._name}: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
             f"the best {rule.percentile:g} % of {reached} runs at that report",
             margin=limit - best if minimizes else best - limit,
         )
+
+    def _goes_on(self, why: str) -> Decision:
+        return Decision(stop=False, reason=f"{self._name}: {why}")
 
 
 def _reached(runs: Sequence[RunView], reports: int) -> int:
@@ -75,7 +79,3 @@ def _values(runs: Sequence[RunView], reports: int) -> Sequence[float]:
         return run.history[reports - 1] if run.state is RunState.FINISHED and len(run.history) >= reports else None
 
     return column_of(runs, ("finished at", reports), of).values
-
-
-def _goes_on(why: str) -> Decision:
-    return Decision(stop=False, reason=f"percentile: {why}")

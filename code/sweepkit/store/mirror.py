@@ -32,6 +32,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import CONFIGURATION, RUN_SEED
 from sweepkit.model.space import Parameter, Space
 from sweepkit.store.base import RunRecord, Store, SweepRecord
+from sweepkit.store.mirror_read import METRIC
 from sweepkit.store.mirror_suggested import suggested, without_suggested
 
 if TYPE_CHECKING:
@@ -207,6 +208,8 @@ class _Mirror:
             self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
             # With names Optuna calls the column of a single objective by its name, too; users look for `value`.
             shown = [metric.name for metric in self._objectives if metric.name]
+            if len(shown) == 1:
+                self._storage.set_study_user_attr(study_id, METRIC, shown[0])
             if len(shown) > 1:
                 self._storage.set_study_system_attr(study_id, "study:metric_names", shown)
             return study_id

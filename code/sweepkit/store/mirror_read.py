@@ -35,6 +35,7 @@ _STATES = {
     "RUNNING": RunState.RUNNING,
     "WAITING": RunState.PENDING,
 }
+METRIC = "sweepkit:metric"  # the study's user attribute with its metric's name
 _PARAM = "param:"  # the user attribute under which the mirror keeps a value that fits no distribution
 
 
@@ -160,7 +161,7 @@ def _relational(path: Path | None, url: Any, shown: str, engines: list[Any]) -> 
 
 def _found(study: "Study") -> FoundStudy:
     trials = study.get_trials(deepcopy=False)
-    metrics = _metrics(study)
+    metrics = metrics_of(study)
     spec = SweepSpec(
         name=study.study_name,
         method=Method.CUSTOM,
@@ -172,10 +173,12 @@ def _found(study: "Study") -> FoundStudy:
     return FoundStudy(spec=spec, runs=tuple(run_of_trial(trial, metrics) for trial in trials))
 
 
-def _metrics(study: "Study") -> tuple[Metric, ...]:
+def metrics_of(study: "Study") -> tuple[Metric, ...]:
+    """Return what a study optimizes: each objective with the study's own direction, by its name where it has one."""
     goals = [Goal.MAXIMIZE if direction.name == "MAXIMIZE" else Goal.MINIMIZE for direction in study.directions]
     default = ["value"] if len(goals) == 1 else [f"value_{index}" for index in range(len(goals))]
-    names = study.metric_names or default
+    own = study.user_attrs.get(METRIC)  # of a mirror with one objective, whose column Optuna calls `value`
+    names = study.metric_names or ([own] if len(goals) == 1 and isinstance(own, str) else default)
     return tuple(Metric(name=name or "value", goal=goal) for name, goal in zip(names, goals, strict=True))
 
 

@@ -164,7 +164,7 @@ def _narrowed(distribution: Distribution, values: Sequence[Any], margin: float) 
     low, high = max(low, distribution.min), min(high, distribution.max)
     if low >= high:
         return Distribution(kind=Kind.CONSTANT, values=(values[0],))
-    if is_even(distribution):
+    if _is_even(distribution):
         return even_steps(low, high, distribution.q or 1.0)
     return replace(distribution, min=low, max=high)
 
@@ -182,7 +182,7 @@ def even_steps(low: float | int, high: float | int, step: float | int) -> Distri
     return Distribution(kind=Kind.Q_UNIFORM, min=low - half, max=high + half, q=step)
 
 
-def is_even(distribution: Distribution) -> bool:
+def _is_even(distribution: Distribution) -> bool:
     """Return whether a distribution is one of `even_steps`: its bounds lie half a step beside its values."""
     if distribution.kind is not Kind.Q_UNIFORM or distribution.min is None or not distribution.q:
         return False

@@ -13,13 +13,13 @@ With a study of one's own: `study.optimize(optimizer.objective)` trains each tri
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError, SweepKitError
-from sweepkit.model.metric import Goal
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import default_output_dir
 from sweepkit.runner.leader import Leader
@@ -36,6 +36,7 @@ from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import from_config
+from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml, unknown_parameters
 
 # Where transformers' arguments have another name than our section `training`.
@@ -59,7 +60,7 @@ class OptunaOptimizer:
             guides' names are understood), a TrainingConfig; None for config/base_config.yaml, the embedded model.
         train_dataset: A path, rows, a pandas frame or a Hugging Face data set; None for the configuration's own data.
         val_dataset: The same, for scoring.
-        n_trials: Trials in all, >= 1.
+        n_trials: Trials in all, >= 1; None for no limit but the timeout's.
         timeout: Seconds after which `optimize` starts no further trial; None for no limit.
         study_name: Also the folder of the results.
         direction: "maximize" (ROUGE-L F1) or "minimize" (the loss of the evaluation).
@@ -89,7 +90,7 @@ class OptunaOptimizer:
         config: Any = None,
         train_dataset: Any = None,
         val_dataset: Any = None,
-        n_trials: int = 50,
+        n_trials: int | None = 50,
         timeout: float | None = None,
         *,
         study_name: str = "optuna_study",
@@ -108,6 +109,9 @@ class OptunaOptimizer:
         _check_choice("direction", direction, [goal.value for goal in Goal])
         if isinstance(pruner, str):
             _check_choice("pruner", pruner, list(PRUNERS))
+        if n_trials is None and timeout is None:
+            rule, hint = "must be given where there is no timeout, or the search never ends", "write n_trials=50"
+            raise SpecError([Problem(where="OptunaOptimizer", key="n_trials", rule=rule, got="None", hint=hint)])
         self.n_trials, self.timeout, self.direction = n_trials, timeout, direction
         self.study_name, self.n_jobs, self.fresh = study_name, n_jobs, fresh
         self.output_dir = Path(os.path.abspath(default_output_dir() if output_dir is None else output_dir))
@@ -161,8 +165,10 @@ class OptunaOptimizer:
 
         Raises:
             optuna.TrialPruned: The pruner ended it.
-            SweepKitError: Data or checkpoint are missing or malformed.
+            SweepKitError: The trial's study goes another way than the metric, or data or checkpoint are missing or
+                malformed.
         """
+        self._check_study(getattr(trial, "study", None))
         from sweepkit.search.trial_reports import TrialReports
         from sweepkit.training.in_process import train_here
 
@@ -170,6 +176,22 @@ class OptunaOptimizer:
         reports = TrialReports(trial, self.metric)
         train_here(config, self.folder / "trials" / f"trial_{trial.number}", reports)
         return reports.value()
+
+    def _check_study(self, study: Any) -> None:
+        """Refuse a study that would search the other way, or for several values where one is returned."""
+        if study is None:  # a FixedTrial has none
+            return
+        directions = [direction.name.lower() for direction in study.directions]
+        if directions == [self.metric.goal.value]:
+            return
+        write = f"optuna.create_study(direction={self.metric.goal.value!r})"
+        if len(directions) > 1:
+            rule = f"objective returns one value, {self.metric.name}"
+            hint = f"write {write}, or search for several with optimize.py --config and metrics: in it"
+        else:
+            rule = f"{self.metric.name} is to {self.metric.goal.value}"
+            hint = f"write {write}, or give the optimizer direction={directions[0]!r} and a metric"
+        raise SpecError([Problem(where=f"study {study.study_name}", rule=rule, got=", ".join(directions), hint=hint)])
 
     def hp_space(self, trial: Any) -> dict[str, Any]:
         """Return a trial's values for `transformers.Trainer.hyperparameter_search(hp_space=…, backend="optuna")`.
@@ -307,15 +329,24 @@ class OptunaOptimizer:
         """Return the best trial's values of the searched parameters. Raises NoResultError (a ValueError) before one."""
         self._refresh()
         if self.best_params is None:
-            raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
+            raise self._no_best()
         return self.best_params
 
     def get_best_value(self) -> float:
         """Return the best trial's value. Raises NoResultError (a ValueError) before there is one."""
         self._refresh()
         if self.best_value is None:
-            raise NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
+            raise self._no_best()
         return self.best_value
+
+    def _no_best(self) -> NoResultError:
+        """Return why there is no best trial."""
+        if self.study is not None and len(self.study.directions) > 1:
+            return NoResultError(
+                f"study {self.study.study_name!r}: has {len(self.study.directions)} objectives, so no single best; "
+                "read study.best_trials, or pareto_front.csv of save_results()"
+            )
+        return NoResultError(f"study {self.study_name!r}: needs a trial with a value, got none; call optimize()")
 
     def _refresh(self) -> None:
         """Take the best trial of a study of the user's own, which may have gone on since it was last asked."""
@@ -332,12 +363,24 @@ class OptunaOptimizer:
             return self._result
         if self.study is None:
             raise NoResultError(f"study {self.study_name!r}: needs trials, got none; call optimize(), or set `study`")
-        from sweepkit.store.mirror_read import run_of_trial
+        from sweepkit.store.mirror_read import metrics_of, run_of_trial
 
-        runs = [run_of_trial(trial, [self.metric]) for trial in self.study.trials]
+        spec = self._spec_of(metrics_of(self.study))
+        runs = [run_of_trial(trial, spec.objectives) for trial in self.study.trials]
+        if not runs:
+            raise NoResultError(f"study {self.study.study_name!r}: needs trials, got none; call its optimize()")
         alone = {CONFIGURATION: None}  # Optuna's best trial is the best single one, whatever others repeat
         runs = [replace(run, params=self._nested(run.params), proposal={**run.proposal, **alone}) for run in runs]
-        return StudyResult(name=self.study_name, spec=self.spec, runs=sorted(runs, key=lambda run: run.number))
+        return StudyResult(name=self.study_name, spec=spec, runs=sorted(runs, key=lambda run: run.number))
+
+    def _spec_of(self, metrics: Sequence[Metric]) -> SweepSpec:
+        """Return what a study of one's own searches: its directions are its own, a name that it has not is ours."""
+        if len(metrics) > 1:
+            return replace(self.spec, metric=None, metrics=tuple(metrics))
+        (metric,) = metrics
+        if metric.name == "value" and metric.goal is self.metric.goal:
+            return self.spec
+        return replace(self.spec, metric=metric, metrics=())
 
     def _nested(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a trial's configuration; one of other parameters than ours keeps those it has."""
@@ -394,7 +437,7 @@ class OptunaOptimizer:
 
 
 def create_optuna_optimizer(
-    config: Any = None, train_dataset: Any = None, val_dataset: Any = None, n_trials: int = 50, **settings: Any
+    config: Any = None, train_dataset: Any = None, val_dataset: Any = None, n_trials: int | None = 50, **settings: Any
 ) -> OptunaOptimizer:
     """Return an OptunaOptimizer; arguments are its own."""
     return OptunaOptimizer(config, train_dataset, val_dataset, n_trials, **settings)

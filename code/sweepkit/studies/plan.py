@@ -230,10 +230,9 @@ def tuned_config(options: StudyOptions) -> "OptunaConfig":
         raise SpecError([Problem(where="--config", rule=rule, got=repr(name), hint=hint)])
     _refuse_beside_config(options)
     base = None if options.base_config is None else _named(_training_file("", options.base_config)[0])
-    config = read_optuna_config(file, shown_as=relative(file), base_config=base)
+    config = read_optuna_config(file, shown_as=relative(file), base_config=base, n_trials=options.n_trials)
     said: dict[str, Any] = {
         "study_name": options.study_name,
-        "n_trials": options.n_trials,
         "timeout_s": options.timeout,
         "seed": options.seed,
         "sampler": None if options.sampler is None else {"name": options.sampler},

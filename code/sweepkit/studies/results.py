@@ -1,7 +1,7 @@
 """The files that an optimization leaves: its best parameters, every trial, its numbers, a configuration, figures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +36,14 @@ class StudyResult:
         name: Of the study; a folder's name, too.
         spec: The sweep that it is.
         runs: Its runs, by number; a run is a trial.
+        chosen: The configuration that counts as the best whatever single runs say, of a study whose last phase
+            confirmed it; None where the runs decide.
     """
 
     name: str
     spec: SweepSpec
     runs: Sequence[RunRecord]
+    chosen: Mapping[str, Any] | None = None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -54,7 +57,13 @@ class StudyResult:
 
     def best_configuration(self) -> Configuration[RunRecord] | None:
         """Return the best trial's configuration, whose value is the mean over its seeds where it has several trials."""
-        return best_configuration(self.runs, self.spec.metric, seed_parameter=self.spec.extensions.seed_parameter)
+        seed = self.spec.extensions.seed_parameter
+        if self.chosen is None:
+            return best_configuration(self.runs, self.spec.metric, seed_parameter=seed)
+        wanted = self.chosen.items()
+        runs = [run for run in self.runs if wanted <= run.params.items()]
+        confirmed = [run for run in runs if len(run.params) > len(wanted)] or runs  # with a seed of their own
+        return best_configuration(confirmed, self.spec.metric, seed_parameter=seed or "seed")
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
         """Return a trial's value for each objective; None when it has not all of them."""
@@ -63,7 +72,9 @@ class StudyResult:
     def tuned(self, run: RunRecord) -> dict[str, Any]:
         """Return the values of the parameters that are searched, by dotted name; constants are left out."""
         fixed = {p.name for p in self.spec.space.parameters if p.distribution.support_size() == 1}
-        return {name: value for name, value in dotted(run.params).items() if name not in fixed}
+        kept = None if self.chosen is None else dotted(self.chosen).keys()  # a confirmed one has a seed beside them
+        values = dotted(run.params).items()
+        return {name: value for name, value in values if name not in fixed and (kept is None or name in kept)}
 
     def front(self) -> list[RunRecord]:
         """Return the trials that no other one beats, the best on the first one leads; [] with one objective."""
@@ -150,7 +161,7 @@ def study_stats(result: StudyResult) -> dict[str, Any]:
         stats |= {key: best[key] for key in ("best_value", "best_trial_number", "metric", "direction")}
     sampler, rule = result.spec.extensions.sampler, result.spec.early_terminate
     stats |= {"seed": result.spec.extensions.seed, "sampler": None if sampler is None else sampler.name}
-    return {**stats, "pruner": None if rule is None else rule.type, **_durations(result.runs)}
+    return {**stats, "pruner": None if rule is None else rule.called or rule.type, **_durations(result.runs)}
 
 
 def _durations(runs: Sequence[RunRecord]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,14 +13,17 @@ from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.own_sweep import settled
-from sweepkit.runner.plan import Plan, base_config_of, open_recorded
+from sweepkit.runner.plan import Plan, base_config_of, open_recorded, storage_of
 from sweepkit.store.url import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
 from sweepkit.studies.objective import EndedStudy
+from sweepkit.studies.phase_results import PhasesOutcome
 from sweepkit.studies.phases import run_phases
 from sweepkit.studies.plan import final_text
 from sweepkit.studies.results import StudyResult, folder_of, study_stats, write_optimized, write_results
+from sweepkit.studies.yaml.optuna_sweep import sweep_dict
 from sweepkit.studies.yaml.optuna_values import OptunaConfig
+from sweepkit.sweep_config.read import from_config
 from sweepkit.text.json_text import json_text
 
 
@@ -98,14 +101,37 @@ def run_study_of_phases(
 ) -> int:
     """Run a study of several phases, write the configuration of its best trial; return the exit code."""
     outcome = run_phases(options, config, slots=slots, uploads=uploads)
+    folder = folder_of(options.output_dir, config.study_name)
+    if any(result.runs for result in outcome.results):
+        _write_all(folder, _result_of_phases(config, outcome), None)
+        if not options.json:
+            print(f"results: {relative(folder)}/")
     if outcome.params:
-        folder = folder_of(options.output_dir, config.study_name)
-        folder.mkdir(parents=True, exist_ok=True)
         base = base_config_of(config.base_config, config.directory)
         file = write_optimized(folder, final_text(base, config, outcome.params), now=datetime.now())
         if not options.json:
             print(f"train it: {typed('train', '--config', relative(file))}")
     return outcome.code
+
+
+def _result_of_phases(config: OptunaConfig, outcome: PhasesOutcome) -> StudyResult:
+    """Return the runs of all phases as one study, numbered through; its best is what the phases came to."""
+    spec = from_config(sweep_dict(config), source=config.source, directory=config.directory)
+    runs = [run for result in outcome.results for run in result.runs]
+    numbered = [replace(run, number=number) for number, run in enumerate(runs)]
+    return StudyResult(name=config.study_name, spec=spec, runs=numbered, chosen=outcome.params or None)
+
+
+def check_recorded_phases(options: RunOptions, config: OptunaConfig) -> None:
+    """Refuse to resume a study of phases of which none is there. Raises as `check_recorded`."""
+    with open_recorded(storage_of(options)) as store:
+        names = [f"{config.study_name}-{phase.name}" for phase in config.phases]
+        if not any(store.sweeps(family=name) for name in names):
+            known = ", ".join(sorted({sweep.family for sweep in store.sweeps()})) or "none"
+            raise ConflictError(
+                f"--resume: a phase of study {config.study_name!r} must be recorded, got none; recorded are: {known}; "
+                "leave --resume out to begin it"
+            )
 
 
 def check_recorded(plan: Plan) -> None:

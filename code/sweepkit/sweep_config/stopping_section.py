@@ -16,7 +16,7 @@ STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
     "asha": _BANDS,
     "median": _COMPARED,
     "patience": ("patience", "min_delta", "n_warmup_reports"),
-    "percentile": ("percentile", *_COMPARED),
+    "percentile": ("percentile", *_COMPARED, "called"),
     "successive_halving": (*_HALVING, "min_early_stopping_rate"),
     "optuna_hyperband": (*_HALVING, "max_resource"),
     "patient": ("rule", "patience", "min_delta"),
@@ -133,7 +133,7 @@ def bounds_kept(rule: EarlyTerminate) -> str:
     """Return which setting of a rule made in Python is out of its bounds, in words; "" when none is."""
     for key in STOPPING_KEYS[rule.type]:
         value = getattr(rule, key)
-        if value is None or key in ("rule", "instances", "strict", "eta", "min_iter", "max_iter", "s"):
+        if value is None or key in ("rule", "instances", "called", "strict", "eta", "min_iter", "max_iter", "s"):
             continue
         least, most = NUMBERS.get(key, (WHOLE_OF_TYPE.get((rule.type, key), WHOLE.get(key, 0)), inf))
         if value < least:

@@ -44,6 +44,7 @@ class EarlyTerminate:
         patience: patience (>= 1): reports without an improvement of more than `min_delta`. patient (>= 0): one less.
         min_delta: patience, patient: what counts as an improvement, in units of the metric, >= 0.
         percentile: percentile: part of the runs that is kept, in percent, in [0, 100].
+        called: percentile: what messages call it, "" for its type: Optuna's median is the percentile of 50.
         min_resource: successive_halving, optuna_hyperband: Optuna's step of the first rung, >= 1; None: a hundredth of
             the longest finished run, at least 1, for successive_halving; 1 for optuna_hyperband.
         max_resource: optuna_hyperband: reports of a whole run, >= min_resource; None: of the longest finished one.
@@ -71,6 +72,7 @@ class EarlyTerminate:
     patience: int = 5
     min_delta: float = 0.0
     percentile: float = 25.0
+    called: str = field(default="", compare=False)
     min_resource: int | None = None
     max_resource: int | None = None
     reduction_factor: int | None = None

@@ -20,7 +20,7 @@ _TEXT = (".csv", ".tsv", ".txt", ".tab")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _EXCEL = (".xlsx", ".xlsm")
-TABLES = (*_TEXT, *_JSON, *_PARQUET, *_EXCEL)
+_TABLES = (*_TEXT, *_JSON, *_PARQUET, *_EXCEL)
 DELIMITER = "sweepkit:delimiter"  # in a table's attrs: what stood between its cells; "" in other formats
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -31,7 +31,7 @@ def is_table(name: str) -> bool:
     >>> is_table("runs.CSV"), is_table("first_sweep")
     (True, False)
     """
-    return name.lower().endswith(TABLES)
+    return name.lower().endswith(_TABLES)
 
 
 def read_table(file: Path) -> "pd.DataFrame":

@@ -24,9 +24,10 @@ from sweepkit.training.fingerprint import file_sha256, hash_now
 from sweepkit.training.text import normalize
 from sweepkit.training.tokens import Writer, is_whole
 
-_FORMAT = 2  # raise it when the layout of `tokens`, or what goes into it, changes
+_FORMAT = 3  # raise it when the layout of `tokens`, or what goes into it, changes
 PLACE = "{dialogue}"  # where a prompt takes the dialogue
 _ROWS_AT_ONCE = 1000
+_AROUND = 8  # tokens at most that a tokenizer puts around a text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +144,27 @@ def _write(writer: Writer, examples: Iterator[Example], tokenizer: Any, recipe: 
         references = [[clean(text) for text in example.references] for example in batch]
         inputs = _inputs(tokenizer, recipe, dialogues)
         labels = _labels(tokenizer, recipe, [texts[0] for texts in references])
-        for row in zip(inputs, labels, dialogues, references, strict=True):
+        wholes = zip(
+            _lengths(tokenizer, dialogues, inputs, recipe.encoder_max_len),
+            _lengths(tokenizer, [texts[0] for texts in references], labels, recipe.decoder_max_len),
+            strict=True,
+        )
+        for row in zip(inputs, labels, dialogues, references, wholes, strict=True):
             writer.add(*row)
+
+
+def _lengths(tokenizer: Any, texts: list[str], ids: list[list[int]], most: int) -> list[int]:
+    """Return how many tokens each text has uncut, those around it included.
+
+    Only what may have been cut is counted again: a text of fewer bytes than tokens are allowed was not.
+    """
+    found = [len(row) for row in ids]
+    long = [at for at, row in enumerate(ids) if len(row) >= most and len(texts[at].encode()) >= most - _AROUND]
+    if long:
+        uncut = tokenizer([texts[at] for at in long], add_special_tokens=False)["input_ids"]
+        for at, whole in zip(long, uncut, strict=True):
+            found[at] = max(found[at], len(whole))
+    return found
 
 
 def _inputs(tokenizer: Any, recipe: Recipe, dialogues: list[str]) -> list[list[int]]:

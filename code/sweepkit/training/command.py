@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweepkit.environ import SEED_ENV
+from sweepkit.environ import RUN_DIR_ENV, SEED_ENV
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.extras import needed
 from sweepkit.training.config.files import config_file, preset_file
@@ -23,6 +23,7 @@ from sweepkit.training.config.training import (
     route,
 )
 from sweepkit.training.config.training_schema import schema_of
+from sweepkit.training.config.unused import unused_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
             raise SweepKitError(f"environment variable {SEED_ENV}: {error}") from None
     config = apply(config, given, from_text=True)
     notes += governed(given, type(config))
+    notes += _unused(config, given, environ)
     for note in dict.fromkeys(notes):
         sys.stderr.write(f"{note}\n")
     needed("train")
@@ -77,6 +79,22 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
     # A sweep may well have a parameter named seed, which the command line takes for the option.
     names = [*options.parameters, *(() if options.seed is None else ("seed",))]
     return run(config, names=names, environ=environ, written=written, model=short_model(file.stem))
+
+
+def _unused(config: AnyConfig, given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each field that changes nothing; refuse those that the command line gives.
+
+    A run of a sweep is told only: what is drawn beside it decides whether a parameter matters.
+
+    Raises:
+        SpecError: All that are refused.
+    """
+    found = unused_fields(config)
+    asked = {route(name, type(config)) for name in given}
+    refused = [problem for problem in found if problem.key in asked]
+    if refused and not environ.get(RUN_DIR_ENV):
+        raise SpecError(refused)
+    return [str(problem) for problem in found]
 
 
 def _overrides(options: TrainerOptions) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
 from sweepkit.training.readers import is_csv, rows
 
+_MOST_TOLD = 50  # rows that are wrong
 _SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say half a pair; no tokenizer can take it
 
 
@@ -67,35 +68,43 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
 
     Raises:
         DataError: Not of its format, a column is missing, a value is no text or empty, or there is no row. That texts
-            are empty is told at the end, with how many are.
+            are empty is told at the end, with how many are; so is every other row that is wrong, each with its place.
     """
     names = (columns.dialogue, *columns.references)
     empty: dict[str, list[str]] = {}
+    wrong: list[str] = []
     count = 0
     for where, values in rows(path, names, delimiter):
         count += 1
+        if isinstance(values, str):
+            wrong.append(values)
+            continue
+        found = [told for name, value in zip(names, values, strict=True) if (told := _check(where, name, value))]
+        wrong += found
         for name, value in zip(names, values, strict=True):
-            _check(where, name, value)
-            if not value.strip():
+            if not found and not value.strip():
                 empty.setdefault(name, []).append(where)
-        if not empty:
+        if not (empty or wrong):
             yield Example(values[0], tuple(values[1:]))
     if not count:
         rule = "must have at least one row below its header" if is_csv(path) else "must have at least one row"
         raise DataError(f"{path}: {rule}, got none")
-    for name, places in empty.items():
-        raise DataError(_empty_texts(path, name, places, count))
+    wrong += [_empty_texts(path, name, places, count) for name, places in empty.items()]
+    if wrong:
+        more = [f"… and {len(wrong) - _MOST_TOLD} more rows are wrong"] if len(wrong) > _MOST_TOLD else []
+        raise DataError("\n".join([*wrong[:_MOST_TOLD], *more]))
 
 
-def _check(where: str, name: str, value: Any) -> None:
-    """Refuse a value that is no text that could be tokenized."""
+def _check(where: str, name: str, value: Any) -> str:
+    """Return why a value is no text that could be tokenized, "" when it is one."""
     if not isinstance(value, str):
         kinds = {type(None): "null", bool: "a truth value", int: "a number", float: "a number"}
-        raise DataError(f"{where}: {name} must be a text, got {kinds.get(type(value), 'a list or an object')}")
+        return f"{where}: {name} must be a text, got {kinds.get(type(value), 'a list or an object')}"
     if "\0" in value:
-        raise DataError(f"{where}: {name} must be text, got a NUL character; remove it")
+        return f"{where}: {name} must be text, got a NUL character; remove it"
     if _SURROGATE.search(value):
-        raise DataError(f"{where}: {name} must be Unicode text, got half of a surrogate pair; remove it")
+        return f"{where}: {name} must be Unicode text, got half of a surrogate pair; remove it"
+    return ""
 
 
 def _empty_texts(path: Path, name: str, places: list[str], count: int) -> str:

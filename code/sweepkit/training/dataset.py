@@ -162,6 +162,37 @@ def split(keys: Sequence[int], size: int, seed: int) -> tuple[list[int], list[in
     return sorted(row for group in left for row in group), sorted(taken)
 
 
+def lost(config: TrainingConfig, train: TokenizedPairs, val: TokenizedPairs, encoder_max_len: int) -> dict[str, Any]:
+    """Return what of the data is cut: counts, longest and shares by part, and the sentences that say it.
+
+    Args:
+        config: Whose decoder_max_len cuts the summaries.
+        train: What is trained on.
+        val: What is scored.
+        encoder_max_len: What cuts the dialogues.
+
+    Returns:
+        {} where nothing is cut, else `train` and `val` with `dialogues` and `summaries`, and `sentences`.
+    """
+    most = {"dialogues": encoder_max_len, "summaries": config.tokenizer.decoder_max_len}
+    found: dict[str, Any] = {}
+    sentences = []
+    for part, pairs in (("train", train), ("val", val)):
+        lengths = pairs.lengths()
+        for column, (what, limit) in enumerate(most.items()):
+            beyond = int((lengths[:, column] > limit).sum())
+            if not beyond:
+                continue
+            longest, share = int(lengths[:, column].max()), beyond / len(pairs)
+            found.setdefault(part, {})[what] = {"cut": beyond, "of": len(pairs), "share": share, "longest": longest}
+            words = {"train": "training", "val": "validation"}[part]
+            sentences.append(
+                f"{beyond:,} of {len(pairs):,} {words} {what} ({share:.1%}) are longer than {limit} tokens (longest "
+                f"{longest:,}): what is beyond is not seen"
+            )
+    return {**found, "sentences": sentences} if found else {}
+
+
 def _reason(count: int) -> str:
     """Return why so few validation dialogues are no good."""
     error = _ROUGE_SD / math.sqrt(count)

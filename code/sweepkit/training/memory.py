@@ -142,6 +142,7 @@ class OutOfMemory(Trainer):
         most = min(self._most or size, size)
         return {
             "events": self._events,
+            "from": size,
             "per_device_train_batch_size": most,
             "gradient_accumulation_steps": steps * -(-size // most),
             "gradient_checkpointing": self._checkpointing(),

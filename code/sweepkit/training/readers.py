@@ -15,11 +15,13 @@ from typing import Any
 from sweepkit.errors import DataError
 from sweepkit.sweep_config.checker import suggestion
 
-Row = tuple[str, list[Any]]  # where it stands, for messages; the values of the wanted columns in the order asked for
+# Where it stands, for messages; the values of the wanted columns in the order asked for, or what is wrong with the row.
+Row = tuple[str, list[Any] | str]
 _DELIMITERS = (",", ";", "\t", "|")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CHUNK_BYTES = 1 << 20
+csv.field_size_limit(1 << 30)  # the library's own 128 KiB are less than a long dialogue
 _BATCH_ROWS = 1024
 # How files begin that are no text, what they are, and what to do; longer beginnings first.
 _OTHER_KINDS = (
@@ -43,6 +45,8 @@ def is_csv(path: Path) -> bool:
 
 def rows(path: Path, wanted: Sequence[str], delimiter: str | None = None) -> Iterator[Row]:
     """Yield the values of the wanted columns of each row; whatever type a JSON or Parquet file gives them.
+
+    A row that is wrong by itself is yielded as what is wrong with it, so that all of them can be told.
 
     Args:
         path: The file; its name decides its format.
@@ -161,7 +165,8 @@ def _csv_rows(path: Path, wanted: Sequence[str], delimiter: str | None) -> Itera
             if len(fields) != len(header):
                 hint = f"put texts with {mark!r} in double quotes" if len(fields) > len(header) else "fill the row up"
                 rule = f"must have {len(header)} fields as the header does"
-                raise DataError(f"{path}:{line}: {rule}, got {len(fields)}; {hint}")
+                yield f"{path}:{line}", f"{path}:{line}: {rule}, got {len(fields)}; {hint}"
+                continue
             yield f"{path}:{line}", [fields[place] for place in places]
 
 
@@ -188,7 +193,10 @@ def _json_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield where, _json_values(where, line.rstrip(), wanted)
+                try:
+                    yield where, _json_values(where, line.rstrip(), wanted)
+                except DataError as error:
+                    yield where, str(error)
 
 
 class _Object(list[tuple[str, Any]]):

@@ -20,6 +20,7 @@ from sweepkit.training.results import Evaluation, write_json, write_text
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
+_FACTS = "_sweepkit_facts"
 _RESULT_NAME = "training_results.json"
 _SURROUNDINGS_NAME = "surroundings.json"  # for a run that a stopping rule ends, which has no result
 
@@ -34,6 +35,7 @@ class _RecordingReporter:
 
     def __init__(self, reporter: Reporter | None, begun: Callable[[], None]) -> None:
         self.rows: list[Row] = []
+        self._facts: dict[str, Any] = {}  # what stands under `facts` in the run's result: a later message replaces it
         self._reporter, self._begun = reporter, begun
 
     def report(self, values: Mapping[str, float], step: int | None = None) -> None:
@@ -45,7 +47,10 @@ class _RecordingReporter:
             self._reporter.report(values, step)
 
     def message(self, **message: Any) -> None:
-        """Pass one message on."""
+        """Pass one message on; facts are added to those before."""
+        if _FACTS in message:
+            self._facts |= message[_FACTS]
+            message = {**message, _FACTS: self._facts}
         if self._reporter is not None:
             self._reporter.message(**message)
 
@@ -113,6 +118,7 @@ def run(
             preemption=preemption,
         )
         outcome = train(recorded, directory, listeners)
+        reporter.message(**{_FACTS: _resources(outcome)})
         result = {**_result(config, outcome, started, time.monotonic() - clock), **surroundings}
         result["device"] = outcome.device
         again = None if RUN_DIR_ENV in environ else _reproduction(config, written, reporter.rows, result)
@@ -134,6 +140,16 @@ def run(
     if again is not None:
         _say(again.line)
     return 0
+
+
+def _resources(outcome: Outcome) -> dict[str, Any]:
+    """Return what the run's own result says of memory, beside what the training reported as facts."""
+    full = outcome.facts.get("out_of_memory")
+    folds = outcome.facts.get("folds")
+    if full is None and isinstance(folds, list):
+        full = next((fold["out_of_memory"] for fold in folds if fold.get("out_of_memory")), None)
+    more = {} if full is None else {"out_of_memory": full}
+    return {"peak_memory_bytes": environment.peak_memory_bytes(), **more}
 
 
 def _preemption(config: AnyConfig, surroundings: Mapping[str, Any], environ: Mapping[str, str]) -> Preemption | None:

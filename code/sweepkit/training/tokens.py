@@ -2,7 +2,8 @@
 
 A folder holds four ragged columns, each as its values in one file and the ends of its rows (64-bit) in another:
 `inputs` and `labels` (32-bit token ids), `sources` and `references` (UTF-8). `keys.bin` has a 64-bit hash of each
-dialogue, which tells equal dialogues without reading them. `content.json` comes last and says how long each file is.
+dialogue, which tells equal dialogues without reading them, `lengths.bin` how
+long each row was before it was cut. `content.json` comes last and says how long each file is.
 """
 
 import contextlib
@@ -48,6 +49,7 @@ class Writer:
         self._files: dict[str, BinaryIO] = {}
         self._ends = {name: array("q", [0]) for name in _COLUMNS}
         self._keys = array("q")
+        self._lengths = array("q")
         self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> "Writer":
@@ -67,7 +69,14 @@ class Writer:
         if kind is None:
             self._finish()
 
-    def add(self, inputs: Sequence[int], labels: Sequence[int], source: str, references: Sequence[str]) -> None:
+    def add(
+        self,
+        inputs: Sequence[int],
+        labels: Sequence[int],
+        source: str,
+        references: Sequence[str],
+        lengths: tuple[int, int] | None = None,
+    ) -> None:
         """Write one row.
 
         Args:
@@ -75,7 +84,9 @@ class Writer:
             labels: Token ids of what it shall give.
             source: The dialogue as text.
             references: The wanted summaries, as many as every row has.
+            lengths: Tokens of the dialogue and of the summary before they were cut; None where nothing was.
         """
+        self._lengths.extend(lengths or (len(inputs), len(labels)))
         for name, ids in (("inputs", inputs), ("labels", labels)):
             self._write(name, np.asarray(ids, dtype="<i4").tobytes(), len(ids))
         for name, texts in (("sources", [source]), ("references", references)):
@@ -94,6 +105,7 @@ class Writer:
         for name, ends in self._ends.items():
             _write_durably(self._folder / f"{name}.ends.bin", np.asarray(ends, dtype="<i8").tobytes())
         _write_durably(self._folder / "keys.bin", np.asarray(self._keys, dtype="<i8").tobytes())
+        _write_durably(self._folder / "lengths.bin", np.asarray(self._lengths, dtype="<i8").tobytes())
         sizes = {path.name: path.stat().st_size for path in self._folder.iterdir()}
         content = {"rows": len(self._keys), "references": self._references, "sizes": sizes}
         _write_durably(self._folder / CONTENT_NAME, json.dumps(content).encode())
@@ -111,7 +123,7 @@ def is_whole(folder: Path) -> bool:
     """Return whether the folder holds a complete data set: every file with the length it was written with."""
     try:
         sizes = json.loads((folder / CONTENT_NAME).read_bytes())["sizes"]
-        return len(sizes) == 2 * len(_COLUMNS) + 1 and all(
+        return len(sizes) == 2 * len(_COLUMNS) + 2 and all(
             (folder / name).stat().st_size == size for name, size in sizes.items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -140,6 +152,7 @@ class TokenizedPairs(Sequence[dict[str, list[int]]]):
         self._values = {name: _mapped(folder / f"{name}.bin", kind) for name, kind in _COLUMNS.items()}
         self._ends = {name: _mapped(folder / f"{name}.ends.bin", "<i8") for name in _COLUMNS}
         self._keys: Keys = _mapped(folder / "keys.bin", "<i8")
+        self._lengths: Keys = _mapped(folder / "lengths.bin", "<i8").reshape(-1, 2)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -181,6 +194,10 @@ class TokenizedPairs(Sequence[dict[str, list[int]]]):
     def keys(self) -> Keys:
         """Return the hash of each item's dialogue; equal dialogues have equal ones."""
         return self._keys[np.asarray(self._rows, dtype=np.int64)]
+
+    def lengths(self) -> Keys:
+        """Return the tokens of each item's dialogue and summary before they were cut, of the shape (items, 2)."""
+        return self._lengths[np.asarray(self._rows, dtype=np.int64)]
 
     def _value(self, name: str, row: int) -> Any:
         """Return a value of a column."""

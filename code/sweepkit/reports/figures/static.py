@@ -108,7 +108,7 @@ def four_panels(table: RunTable, importance: Importance, path: Path) -> Path:
 
     def draw(figure: "Figure") -> list[dict[str, Any]]:
         grid = figure.subplots(2, 2)
-        figure.suptitle(_label(table.name, 80))
+        figure.suptitle(_label(table.name, 200), wrap=True)
         return [
             *_importance(grid[0, 0], importance),
             *_learning_rate(grid[0, 1], table),
@@ -147,7 +147,8 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
             label.set(rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params("y", rotation=0)
         axes.spines[:].set_visible(True)
-    axes.set_title(_correlations_title(found), fontsize=9)
+    # Of the figure, which it may fill: it is wider than the matrix.
+    figure.suptitle(_correlations_title(found), fontsize=9, wrap=True)
     return [
         {"a": c.a, "b": c.b, "kind": c.kind, "value": c.value, "runs": c.n, "beyond_chance": c.shown}
         for c in found.cells
@@ -330,18 +331,23 @@ def _heat_map(axes: "Axes", table: RunTable, importance: Importance) -> list[dic
     grid = pd.MultiIndex.from_product([range(len(up)), range(len(across))], names=["y", "x"])
     cells = runs.groupby(["y", "x"])["value"].agg(["median", "size"]).reindex(grid)
     counts = cells["size"].unstack().fillna(0).astype(int)
-    medians = cells["median"].unstack().where(counts > 1)
+    # A grid has one run in each cell: where no cell has more, its value is all there is to show.
+    least = 2 if (counts > 1).any(axis=None) else 1
+    medians = cells["median"].unstack().where(counts >= least)
     words = [[f"{medians.loc[i, j]:.4g}\nn {counts.loc[i, j]}" for j in counts.columns] for i in counts.index]
     style = {"fmt": "", "cmap": "viridis", "annot_kws": {"fontsize": 8}, "annot": np.array(words)}
     names = {"xticklabels": [_label(text, 16) for text in across], "yticklabels": [_label(text, 16) for text in up]}
     sns.heatmap(medians, ax=axes, **style, **names)
-    for i, j in np.argwhere(counts.to_numpy() == 1):  # without a median there is no cell that could hold the word
+    for i, j in (
+        np.argwhere(counts.to_numpy() == 1) if least > 1 else ()
+    ):  # without a median there is no cell that could hold the word
         axes.text(j + 0.5, i + 0.5, "n 1", ha="center", va="center", fontsize=8, color=_DARK)
     axes.invert_yaxis()
     axes.tick_params("y", rotation=0)
     axes.spines[:].set_visible(True)
     axes.set(xlabel=_label(pair[0].name), ylabel=_label(pair[1].name))
-    axes.set_title("median of the finished runs (blank: fewer than 2)", fontsize=10)
+    what = "median of the finished runs (blank: fewer than 2)" if least > 1 else "finished runs, one a cell"
+    axes.set_title(what, fontsize=10)
     return [
         {"panel": "heat_map", "x": across[j], "y": up[i], "median": medians.loc[i, j], "runs": counts.loc[i, j]}
         for i in counts.index

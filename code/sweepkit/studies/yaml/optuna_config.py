@@ -81,13 +81,16 @@ def find_optuna_config(name: str) -> Path | None:
     return find_config(name, folder=CONFIG_DIR / "optuna")
 
 
-def read_optuna_config(path: Path, *, shown_as: str = "", base_config: str | None = None) -> OptunaConfig:
+def read_optuna_config(
+    path: Path, *, shown_as: str = "", base_config: str | None = None, n_trials: int | None = None
+) -> OptunaConfig:
     """Read an Optuna YAML.
 
     Args:
         path: The file.
         shown_as: The file as the user named it, for messages; the path itself by default.
         base_config: In place of the file's own `base_config`, with the same effect.
+        n_trials: In place of `optuna.n_trials`, with the same effect.
 
     Raises:
         SpecError: The file cannot be read, or all that is wrong with it.
@@ -95,7 +98,14 @@ def read_optuna_config(path: Path, *, shown_as: str = "", base_config: str | Non
     where = shown_as or str(path)
     directory = str(path.resolve().parent)
     text = read_text(path, where=where)
-    return read_optuna_text(text, source=where, directory=directory, default_name=path.stem, base_config=base_config)
+    return read_optuna_text(
+        text,
+        source=where,
+        directory=directory,
+        default_name=path.stem,
+        base_config=base_config,
+        n_trials=n_trials,
+    )
 
 
 def read_optuna_text(
@@ -105,6 +115,7 @@ def read_optuna_text(
     directory: str = "",
     default_name: str = "study",
     base_config: str | None = None,
+    n_trials: int | None = None,
 ) -> OptunaConfig:
     """Read the text of an Optuna YAML.
 
@@ -114,6 +125,7 @@ def read_optuna_text(
         directory: Absolute folder that a relative `base_config` is looked up in first; "" for none.
         default_name: The study's name unless the YAML gives one.
         base_config: In place of the file's own, with the same effect.
+        n_trials: In place of the file's own, with the same effect; phases that say their own refuse it.
 
     Raises:
         SpecError: All that is wrong with it.
@@ -122,7 +134,7 @@ def read_optuna_text(
     check = Checker(document, where=source)
     gather_parameters(check, _KEYS)
     base = _base_config(check, directory, base_config)
-    given = _sections(check, base)
+    given = _sections(check, base, n_trials)
     config = OptunaConfig(
         **{"study_name": default_name, **given},
         task=base.config.task if base.config is not None else "summarization",
@@ -194,12 +206,15 @@ def _base_config(check: Checker, directory: str, asked: str | None) -> _Base:
         return _Base(problems=error.problems)
 
 
-def _sections(check: Checker, base: _Base) -> dict[str, Any]:
+def _sections(check: Checker, base: _Base, n_trials: int | None = None) -> dict[str, Any]:
     """Return the fields of an OptunaConfig that the file gives; what is wrong is noted."""
     data = check.document.data
     check.known_keys(data, (), _KEYS, "an Optuna configuration")
     task = base.config.task if base.config is not None else None
     given = sections.read_study(check, data, task)
+    if n_trials is not None:
+        given |= {"n_trials": n_trials, "unlimited": False}
+        _refuse_own_counts(check, data)
     tree = check.mapping(data, (), "search_space")
     constants: dict[str, Any] = {}
     parameters: list[SearchParameter] = []
@@ -223,7 +238,18 @@ def _sections(check: Checker, base: _Base) -> dict[str, Any]:
     several = len(given["objectives"]) > 1
     names = [parameter.name for parameter in parameters]
     given["phases"] = read_phases(check, data, names, n_trials=given.get("n_trials"), several=several)
-    return {key: value for key, value in given.items() if value is not None}
+    unlimited = given.pop("unlimited")
+    found = {key: value for key, value in given.items() if value is not None}
+    return {**found, "n_trials": None} if unlimited else found
+
+
+def _refuse_own_counts(check: Checker, data: Mapping[str, Any]) -> None:
+    """Refuse phases that say how many runs they have beside a number for all of them."""
+    phases = data.get("phases")
+    for index, node in enumerate(phases if isinstance(phases, list) else []):
+        if isinstance(node, dict) and node.get("n_trials") is not None:
+            rule = "says how many runs the phase has, so --n-trials cannot"
+            check.refuse(("phases", index, "n_trials"), rule, got=node["n_trials"], hint="leave one of the two out")
 
 
 def _default_space(check: Checker, base: _Base) -> list[SearchParameter]:

@@ -101,7 +101,10 @@ def read_study(check: Checker, data: Mapping[str, Any], task: str | None) -> dic
     if n_jobs == 0:
         check.refuse((*path, "n_jobs"), "must be at least 1, or -1 for as many as fit", got=0)
     timeout = check.number(given, path, "timeout", above=0)
+    # As in Optuna, no number of trials is no limit where there is one of time.
+    unlimited = "n_trials" in node and node["n_trials"] is None and timeout is not None
     return {
+        "unlimited": unlimited,
         "n_trials": check.integer(given, path, "n_trials", at_least=1),
         "timeout_s": None if timeout is None else float(timeout),
         "study_name": _name(check, given, path),
@@ -239,7 +242,7 @@ def read_pruning(check: Checker, data: Mapping[str, Any], *, several: bool) -> d
         if name not in ("enabled", "type", "pruner") and value is not None
     }
     if kind == "median":  # Optuna's; the rule of that name is Vizier's, over averages
-        kind, settings = "percentile", {"percentile": 50, **settings}
+        kind, settings = "percentile", {"percentile": 50, **settings, "called": "median"}
     if kind == "none":
         return {}
     if several:

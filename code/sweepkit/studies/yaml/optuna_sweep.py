@@ -57,8 +57,9 @@ def sweep_dict(
     if config.project is not None:
         sweep["project"] = config.project
     sweep |= {"program": PROGRAM, **_method(config, chosen["name"])}
-    if not grid or n_trials is not None:
-        sweep["run_cap"] = n_trials or config.n_trials
+    cap = n_trials or config.n_trials
+    if cap is not None and (not grid or n_trials is not None):
+        sweep["run_cap"] = cap
     sweep["parameters"] = space_tree(space)
     ours = _extensions(config, chosen, space) | dict(extensions or {})
     sweep["sweepkit"] = {key: value for key, value in ours.items() if value is not None}

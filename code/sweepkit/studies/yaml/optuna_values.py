@@ -91,7 +91,7 @@ class OptunaConfig:
         study_name: Also the sweep's name; the file's stem unless the YAML gives one.
         objectives: What is optimized, one or several.
         parameters: The search space, in the file's order.
-        n_trials: Runs of the study, >= 1.
+        n_trials: Runs of the study, >= 1; None for no limit but the timeout's.
         timeout_s: Seconds after which a call starts no further run; None for no limit.
         sampler: `name` and the sampler's options.
         seed: Of the search, >= 0; None draws one, which the record keeps.
@@ -117,7 +117,7 @@ class OptunaConfig:
     study_name: str
     objectives: tuple[Objective, ...]
     parameters: tuple[SearchParameter, ...]
-    n_trials: int = DEFAULT_TRIALS
+    n_trials: int | None = DEFAULT_TRIALS
     timeout_s: float | None = None
     sampler: Mapping[str, Any] = field(default_factory=lambda: {"name": "tpe"})
     seed: int | None = None

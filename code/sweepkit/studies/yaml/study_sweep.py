@@ -10,7 +10,13 @@ DEFAULT_EXPERIMENT = "tiny_bart_lora"
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga", "random", "qmc", "auto")
 # The guide's median rule: five trials first, three epochs of each first. Optuna's median is the 50th percentile of the
 # others' values at the same report; our `median` is Vizier's, over their averages until then.
-_MEDIAN: Mapping[str, Any] = {"type": "percentile", "percentile": 50, "n_startup_runs": 5, "n_warmup_reports": 3}
+_MEDIAN: Mapping[str, Any] = {
+    "type": "percentile",
+    "percentile": 50,
+    "n_startup_runs": 5,
+    "n_warmup_reports": 3,
+    "called": "median",
+}
 # Optuna's pruners by Optuna's names, and two of our rules; what is not said keeps its default, counted in reports.
 PRUNERS: Mapping[str, Mapping[str, Any] | None] = {
     "median": _MEDIAN,
@@ -35,7 +41,7 @@ class Study:
         metric: What is optimized.
         parameters: The search space as W&B writes it.
         fixed: Values that every trial has, by parameter.
-        n_trials: At most so many trials, over all calls, >= 1.
+        n_trials: At most so many trials, over all calls, >= 1; None for no limit but the time's.
         timeout_s: A call starts no further trial after so many seconds, > 0; None for no limit.
         sampler: One of SAMPLERS.
         pruner: One of PRUNERS.
@@ -50,7 +56,7 @@ class Study:
     parameters: Mapping[str, Any]
     base_config: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    n_trials: int = 50
+    n_trials: int | None = 50
     timeout_s: float | None = None
     sampler: str = "tpe"
     pruner: str = "median"
@@ -81,7 +87,7 @@ def study_sweep(study: Study) -> dict[str, Any]:
         "name": study.name,
         "program": "trainer.py",
         "method": "bayes",
-        "run_cap": study.n_trials,
+        **({} if study.n_trials is None else {"run_cap": study.n_trials}),
         "metric": {"name": study.metric.name, "goal": study.metric.goal.value},
         "parameters": {**{name: dict(form) for name, form in study.parameters.items()}, **constants},
         "sweepkit": own,

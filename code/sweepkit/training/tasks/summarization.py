@@ -19,6 +19,7 @@ from sweepkit.training.arguments import training_arguments
 from sweepkit.training.callbacks import EarlyStopping, ReportingCallback
 from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.dataset import load as load_data
+from sweepkit.training.dataset import lost
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
 from sweepkit.training.models.families import FamilyKind
 from sweepkit.training.models.generation import own_randomness, prompts_of
@@ -114,6 +115,9 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         cache_dir=cache_dir(os.environ),
         say=listeners.say,
     )
+    cut = lost(config, train_set, val_set, loaded.encoder_max_len)
+    for sentence in cut.get("sentences", ()):
+        listeners.say(sentence)
     reporting = ReportingCallback(
         say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker
     )
@@ -121,7 +125,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     scoring = _scoring(config, loaded, val_set, output_dir)
     if listeners.reporter is not None:  # what a score means must stand beside it, in a run that is stopped early too
         tokenizer = {} if scoring is None else {"rouge_tokenizer": scoring.tokenizer}
-        listeners.reporter.message(_sweepkit_facts={**tokenizer, **loaded.facts})
+        listeners.reporter.message(_sweepkit_facts={**tokenizer, **loaded.facts, **({"cut": cut} if cut else {})})
     trainer = FittingSummarizer(
         model=loaded.model,
         args=arguments,
@@ -139,6 +143,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     facts = {**loaded.facts, **_scored(scoring, reporting), "out_of_memory": trainer.out_of_memory()}
+    facts |= {"cut": cut} if cut else {}
     facts |= {} if trainer.resumed_at is None else {"resumed_at": trainer.resumed_at}
     for rule in stopping:
         facts |= {} if rule.stopped is None else {"stopped_early": rule.stopped}
