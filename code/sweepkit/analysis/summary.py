@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweepkit.analysis.failures import failure_sentences
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
 from sweepkit.analysis.looks import looks_sentences
@@ -36,10 +37,10 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
     metric = table.metric
     if metric is None:
         return [*lines, "The sweep names no metric: its runs are not ranked."]
-    found = lead(table)
+    found, failed = lead(table), failure_sentences(table)
     if found is None:
         lines.append(f"No run has a value of {metric.name} yet." if table.rows else "")
-        return [sentence for sentence in lines if sentence]
+        return [sentence for sentence in (*lines, *failed) if sentence]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
     mean = "mean " if len(found.first.runs) > 1 else ""
     lines.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
@@ -53,7 +54,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
             f"It is the best of {found.configurations}, chosen by the same number that is shown: expect less of it on "
             "new data and with another seed until it is confirmed."
         )
-    return lines
+    return [*lines, *failed]
 
 
 def counted(table: RunTable) -> str:
