@@ -19,12 +19,13 @@ confirmation the chance to be the best on this validation set, by bins
 """
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 
 import numpy as np
-from measuring import parser, save, table
+from measuring import parser, table
 
 from sweepkit.analysis.association import associations
 from sweepkit.analysis.failures import failure_places
@@ -416,8 +417,10 @@ def main() -> int:
     options = _options()
     found: list[Held] = []
     for name in options.only:
-        found.extend(SECTIONS[name](options.quick))
-        _write(options, found)  # after each section: a run that is cut short leaves what it has
+        for item in SECTIONS[name](options.quick):
+            found.append(item)
+            _write(options, found)  # after each line: a run that is cut short leaves what it has
+    print((options.output / "truth.md").read_text(encoding="utf-8"), flush=True)
     return int(not all(item.kept for item in found))
 
 
@@ -428,7 +431,10 @@ def _write(options: argparse.Namespace, found: Sequence[Held]) -> None:
         "of that file, what each sentence rests on in docs/claims.md."
     )
     text = "\n\n".join(["# Is what is printed true?", how, table(head, rows_of(found))])
-    save(options.output, "truth", text=text, data={"claims": [asdict(one) for one in found]})
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "truth.md").write_text(text + "\n", encoding="utf-8")
+    claims = json.dumps({"claims": [asdict(one) for one in found]}, indent=2)
+    (options.output / "truth.json").write_text(claims + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

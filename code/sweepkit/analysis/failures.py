@@ -20,7 +20,7 @@ from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.runs import RunState
 
-Bools = NDArray[np.bool_]
+_Bools = NDArray[np.bool_]
 _MOST_CUTS = 8  # thresholds of one number
 _FEWEST = 3  # runs that ended in this way, and runs in the place
 _ALPHA = 0.05
@@ -106,7 +106,7 @@ def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlac
     )
 
 
-def _conditions(column: Column, rows: Sequence[Row]) -> list[tuple[str, Bools]]:
+def _conditions(column: Column, rows: Sequence[Row]) -> list[tuple[str, _Bools]]:
     """Return the places that one parameter describes, in words and as which rows lie there."""
     values = [row.params.get(column.name) for row in rows]
     if not column.numeric:
