@@ -36,7 +36,7 @@ class Rates:
         null: No model differs: the rates are of false positives.
         seeds: Of each model, with commas where they differ.
         repetitions: Simulated comparisons.
-        ours: By the verdict of `compare`, "better (depends on equal sd)" included.
+        ours: By the verdict of `compare`, "only if sds are equal" included.
         firm: By the verdict "better" alone.
         welch: By Welch's test with Holm.
         plain: By the test over seeds without Holm.

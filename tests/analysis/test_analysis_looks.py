@@ -7,7 +7,7 @@ import numpy as np
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Verdict
 from sweepkit.analysis.looks import looks_sentences, unequal_looks
-from sweepkit.analysis.summary import summary
+from sweepkit.analysis.summary import saved, summary
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
@@ -60,3 +60,24 @@ def test_equal_looks_and_last_values_need_no_warning():
     table = noise(2, rule="last")
     assert all(row.value == row.last and row.at == row.reports for row in table.rows)
     assert unequal_looks(replace(table, metrics=())) is None
+
+
+def test_what_stopping_saved_goes_by_each_runs_own_pace():
+    def ran(number, state, reports, seconds):
+        return RunRecord(
+            run_id=f"r{number}",
+            sweep_id="s",
+            number=number,
+            params={"size": number},
+            state=state,
+            history=tuple(0.1 * k for k in range(reports)),
+            outcome={"duration_s": seconds},
+        )
+
+    done = [ran(k, RunState.FINISHED, 10, 10.0) for k in range(3)]
+    done.append(ran(3, RunState.FINISHED, 10, 500.0))  # one slow first run is no measure
+    slow = [ran(4, RunState.STOPPED, 2, 40.0)]  # eight more reports at 20 s each
+    spec = SweepSpec(
+        name="s", method=Method.RANDOM, space=Space(parameters=()), metric=Metric(name="acc", goal=Goal.MAXIMIZE)
+    )
+    assert "saved about 2.7 min" in saved(from_runs(spec, [*done, *slow]))

@@ -39,7 +39,7 @@ _JITTER = 1e-6
 _CENTRE, _WIDTH = (-1.0, -0.5, -2.5), 2.0
 _BOUNDS = ((-7.0, 1.0), (-7.0, 3.0), (-7.0, 5.0))
 
-Kernel = Callable[[Floats, Floats], Floats]
+_Kernel = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def _part(design: Design, group: Group, at: np.ndarray) -> tuple[Floats, Floats]
     return both * (kernel(values, values) - np.outer(mine, mine) / whole), product
 
 
-def _axis(design: Design, group: Group) -> tuple[Floats, Floats, Kernel]:
+def _axis(design: Design, group: Group) -> tuple[Floats, Floats, _Kernel]:
     """Return a parameter's values at all runs, those of its range, and the kernel before it is centred."""
     block = design.x[:, group.at].astype(float)
     if not group.column.numeric:

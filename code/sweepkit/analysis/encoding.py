@@ -191,7 +191,7 @@ def _columns(table: RunTable, rows: Sequence[Row]) -> tuple[list[Column], dict[s
         if column.seed or bookkeeping(column.name):
             dropped[column.name] = "a seed, an id or a path"
         elif distinct < 2:
-            dropped[column.name] = "the same in every run"
+            dropped[column.name] = "the same in every run" if len(rows) > 1 else "only one run finished"
         elif not column.numeric and len(rows) > 4 and distinct > max(10, 0.5 * len(rows)):
             dropped[column.name] = "nearly a different text in every run"
         else:

@@ -20,7 +20,7 @@ def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
     stopped = [name for name, item in (("best", found.first), ("second", found.second)) if item and item.stopped]
     if stopped:
         which = "Both were" if len(stopped) == 2 else f"The {stopped[0]} was"
-        sentences.append(f"{which} stopped early: a score of a smaller budget than that of the finished runs.")
+        sentences.append(f"{which} stopped early: not a score of a run that ended by itself.")
     return sentences
 
 

@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from sweepkit.analysis.failures import failure_sentences
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
 from sweepkit.analysis.looks import looks_sentences
@@ -37,10 +39,10 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
     metric = table.metric
     if metric is None:
         return [*lines, "The sweep names no metric: its runs are not ranked."]
-    found = lead(table)
+    found, failed = lead(table), failure_sentences(table)
     if found is None:
         lines.append(f"No run has a value of {metric.name} yet." if table.rows else "")
-        return [sentence for sentence in lines if sentence]
+        return [sentence for sentence in (*lines, *failed) if sentence]
     direction = "highest" if metric.goal.better(1.0, 0.0) else "lowest"
     mean = "mean " if len(found.first.runs) > 1 else ""
     lines.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
@@ -54,7 +56,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
             f"It is the best of {found.configurations}, chosen by the same number that is shown: expect less of it on "
             "new data and with another seed until it is confirmed."
         )
-    return lines
+    return [*lines, *failed]
 
 
 def versions_of(table: RunTable) -> str:
@@ -103,19 +105,29 @@ def reasons(table: RunTable, states: Sequence[RunState]) -> list[Reasons]:
 
 
 def saved(table: RunTable) -> str:
-    """Return what stopping runs early saved, "" when none was stopped or no finished run tells how long one takes."""
-    stopped = [row for row in table.rows if row.state is RunState.STOPPED]
-    whole = [row.duration_s for row in table.rows if row.state is RunState.FINISHED and row.duration_s is not None]
-    cut = [row.duration_s for row in stopped if row.duration_s is not None]
-    if not whole or not cut:
+    """Return what stopping runs early saved, "" when none was stopped or no finished run tells how long one takes.
+
+    A stopped run would have gone on at its own pace, where it reported: its seconds a report times the reports that it
+    lacks of a finished run's median. One that lacks none counts with the median duration of a finished run.
+    """
+    stopped = [row for row in table.rows if row.state is RunState.STOPPED and row.duration_s is not None]
+    whole = [row for row in table.rows if row.state is RunState.FINISHED and row.duration_s is not None]
+    if not whole or not stopped:
         return ""
-    mean = sum(whole) / len(whole)
-    spared = max(0.0, mean * len(cut) - sum(cut))
+    took = [row.duration_s or 0.0 for row in whole]
+    typical, reports = median(took), median([row.reports for row in whole])
+    spared = sum(_left(row, typical, reports) for row in stopped)
     stops = "1 run was" if len(stopped) == 1 else f"{len(stopped)} runs were"
     if not spared:
-        return f"{stops} stopped early, but a finished run took no longer ({span(mean)} on average): no time was saved."
-    share = spared / (spared + sum(whole) + sum(cut))
-    return (
-        f"{stops} stopped early; at the mean duration of a finished run ({span(mean)}) that "
-        f"saved about {span(spared)}, {share:.0%} of the running time."
-    )
+        return f"{stops} stopped early, with nothing left that a finished run does: no time was saved."
+    share = spared / (spared + sum(took) + sum(row.duration_s or 0.0 for row in stopped))
+    pace = f"at the pace of each that saved about {span(spared)}, {share:.0%} of the running time"
+    return f"{stops} stopped early; {pace}."
+
+
+def _left(row: Row, typical: float, reports: float) -> float:
+    """Return the seconds that a stopped run would have taken further."""
+    took = row.duration_s or 0.0
+    if 0 < row.reports < reports:
+        return took / row.reports * (reports - row.reports)
+    return max(0.0, typical - took)

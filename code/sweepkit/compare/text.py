@@ -95,7 +95,10 @@ def _pair_table(report: ComparisonReport) -> Cells:
     digits = digits_of(report.comparison)
     return Cells(
         caption=f"{report.metric}, pairs of {report.noun}s, {_METHODS[report.comparison.method]}",
-        heads=("pair", "diff", "95% CI", "p", "p(Holm)", "g [95% CI]", "Welch p", "verdict", "detects", "decides"),
+        heads=(
+            *("pair", "diff", "95% CI (all pairs)", "p", "p(Holm)", "g [95% CI]", "Welch p(Holm)"),
+            *("verdict", "detects", "decides"),
+        ),
         rows=tuple(_pair_row(pair, digits) for pair in report.comparison.pairs),
         left=(0, 7),
     )
@@ -105,21 +108,21 @@ def _pair_row(pair: Pair, digits: int) -> tuple[str, ...]:
     return (
         f"{pair.first} - {pair.second}",
         difference_text(pair.difference, digits),
-        _bounds(pair.estimate, digits),
+        _bounds(pair.estimate, digits, pair.level),
         p_text(None if pair.estimate is None else pair.estimate.p),
         p_text(pair.p_holm),
         _effect(pair),
-        p_text(None if pair.welch is None else pair.welch.p),
+        p_text(pair.welch_holm),
         pair.verdict,
         "-" if pair.detectable is None else f">= {difference_text(pair.detectable, digits, sign=False)}",
         "-" if pair.noise is None else seeds_text(pair.seeds),
     )
 
 
-def _bounds(estimate: Estimate | None, digits: int) -> str:
+def _bounds(estimate: Estimate | None, digits: int, level: float) -> str:
     if estimate is None:
         return "-"
-    low, high = estimate.interval()
+    low, high = estimate.interval(level)
     return f"[{difference_text(low, digits)},{difference_text(high, digits)}]"
 
 
@@ -278,6 +281,8 @@ def _pair_plain(pair: Pair, margin: float) -> dict[str, Any]:
         **picked(pair, "first", "second", "difference"),
         **_estimate_plain(pair.estimate),
         "p_holm": pair.p_holm,
+        "interval_all_pairs": None if pair.estimate is None else list(pair.estimate.interval(pair.level)),
+        "p_equal_holm": pair.p_equal,
         "chances_above_within_below_rope": None if pair.estimate is None else list(pair.estimate.shares(margin)),
         "hedges_g": None if pair.effect is None else pair.effect.g,
         "hedges_g_ci95": None if pair.effect is None else [pair.effect.low, pair.effect.high],
@@ -285,6 +290,7 @@ def _pair_plain(pair: Pair, margin: float) -> dict[str, Any]:
         "welch": {**_estimate_plain(pair.welch), "p_holm": pair.welch_holm},
         "detectable": pair.detectable,
         "seeds_to_decide": pair.seeds,
+        **picked(pair, "seeds_from", "seeds_to"),
         **picked(pair, "seed_error", "example_error"),
         "conclusion": pair.kind.value,
         "verdict": pair.verdict,

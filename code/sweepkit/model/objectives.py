@@ -39,7 +39,7 @@ def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     if metric is None:
         return None
     finite = finite_values(run)
-    count = last_reports(run, metric)
+    count = _last_reports(run, metric)
     if not finite or not count:
         return metric.goal.best(finite) if finite else None
     reported = finite[:-1] if _summarized(run) else finite
@@ -48,7 +48,7 @@ def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     return mean(reported[-count:])
 
 
-def last_reports(run: RunRecord | RunView, metric: Metric) -> int:
+def _last_reports(run: RunRecord | RunView, metric: Metric) -> int:
     """Return how many of its last reports a run's value is the mean of; 0: it is the best of all."""
     return mean_of_last(run.value_rule) or mean_of_last(metric.value) or 0
 
@@ -56,15 +56,15 @@ def last_reports(run: RunRecord | RunView, metric: Metric) -> int:
 def report_of(run: RunRecord | RunView, metric: Metric | None) -> int | None:
     """Return at which report, from 1, a run had its value; None where that is no single report."""
     value = value_of(run, metric)
-    if metric is None or value is None or last_reports(run, metric) > 1:
+    if metric is None or value is None or _last_reports(run, metric) > 1:
         return None
     places = [place for place, reported in enumerate(run.history, 1) if float(reported) == value]
-    return None if not places else places[-1] if last_reports(run, metric) else places[0]
+    return None if not places else places[-1] if _last_reports(run, metric) else places[0]
 
 
 def counted_metrics(run: RunRecord, metric: Metric | None) -> Mapping[str, float]:
     """Return the values of the report that counts: that of the best, or the newest ones where the last counts."""
-    return run.last_metrics if metric is not None and last_reports(run, metric) else run.best_metrics
+    return run.last_metrics if metric is not None and _last_reports(run, metric) else run.best_metrics
 
 
 def _summarized(run: RunRecord | RunView) -> bool:

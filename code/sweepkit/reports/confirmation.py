@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.files import write_atomically
+from sweepkit.model.metric import Goal
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.table import dotted, short
 from sweepkit.stats.words import chance_text, difference_text, digits_for, several
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE = "confirmation.json"
 _CHEAPER = 1.1  # a ratio of training times that is worth a word
+_LEAST_S = 1.0  # shorter runs are mostly start-up: their times say nothing of what training costs
 _HEADS = ("rank", "run", "sweep", "fresh", "95 % interval", "seeds", "optimism", "P(best)", "s/run", "")
 
 
@@ -191,7 +193,7 @@ class Confirmation:
 
 def _cheapest(members: Sequence[Member]) -> Member | None:
     """Return the one whose runs take the least time; None when no time is known."""
-    timed = [item for item in members if item.duration_s is not None]
+    timed = [item for item in members if item.duration_s is not None and item.duration_s >= _LEAST_S]
     return min(timed, key=lambda item: item.duration_s or 0.0) if timed else None
 
 
@@ -204,33 +206,60 @@ def verdict(told: Confirmation) -> list[str]:
     if winner is None:
         return ["nothing is confirmed: no run with a fresh seed has a value; look at its logs"]
     digits = digits_for(told.spread)
-    lines = [_take(told, winner)]
+    lines = [*_unseeded(told), _take(told, winner)]
     tied = [item for item in told.members if item.tied]
     if len(tied) > 1:
         names = ", ".join(item.name for item in tied)
         lines.append(f"{len(tied)} configurations cannot be told apart: {names}{_cheaper(tied, winner)}")
-    if winner.optimism is not None and winner.mean is not None:
-        how = "flattered it" if winner.optimism > 0 else "undersold it"
-        interval = _interval(winner, digits)
-        gap = difference_text(abs(winner.optimism), digits, sign=False)
-        lines.append(
-            f"the sweep's score was {winner.sweep_score:.{digits}f}, fresh seeds say {winner.mean:.{digits}f}"
-            f"{' ' + interval if interval else ''}: the sweep {how} by {gap}"
-        )
+    lines += _optimism_lines(winner, digits)
     lines += _holdout_lines(told, digits)
     return lines + _cautions(told)
+
+
+def _seed_ignored(told: Confirmation) -> bool:
+    """Return whether every configuration gave one value whatever its seed."""
+    many = [[run.value for run in item.fresh if run.value is not None] for item in told.members]
+    return any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many if len(values) > 1)
+
+
+def _unseeded(told: Confirmation) -> list[str]:
+    """Return what goes before everything else: a program that ignores its seed is confirmed in nothing."""
+    if not _seed_ignored(told):
+        return []
+    by = f"parameter {told.seed_parameter} and " if told.seed_parameter else ""
+    return [
+        "nothing is confirmed: every seed gave the same value, so the program does not use it (it gets it by "
+        f"{by}the variable SEED)"
+    ]
+
+
+def _optimism_lines(winner: Member, digits: int) -> list[str]:
+    """Return what fresh seeds say beside the sweep's score."""
+    if winner.optimism is None or winner.mean is None:
+        return []
+    interval = _interval(winner, digits)
+    head = (
+        f"the sweep's score was {winner.sweep_score:.{digits}f}, fresh seeds say {winner.mean:.{digits}f}"
+        f"{' ' + interval if interval else ''}"
+    )
+    if f"{abs(winner.optimism):.{digits}f}" == f"{0:.{digits}f}":
+        return [f"{head}: the same"]
+    how = "flattered it" if winner.optimism > 0 else "undersold it"
+    return [f"{head}: the sweep {how} by {difference_text(abs(winner.optimism), digits, sign=False)}"]
 
 
 def _take(told: Confirmation, winner: Member) -> str:
     chance = (
         ""
         if winner.chance is None
-        else f", the best of {len(told.members)} with a chance of {chance_text(winner.chance)}"
+        else f", on this validation set the best of {len(told.members)} with a chance of {chance_text(winner.chance)}"
     )
     if len(told.members) == 1:
         chance = ", the only configuration"
     if told.equal:
-        return f"take {winner.name}: {len(told.equal)} are equal within ±{told.rope:g}, it is the cheapest of them"
+        cheapest = _cheapest([item for item in told.members if item.run_id in told.equal])
+        which = "it is the cheapest of them" if cheapest is winner else "it is the first of them"
+        return f"take {winner.name}: {len(told.equal)} are equal within ±{told.rope:g}, {which}"
     word = "take" if told.finished else "so far"
     return f"{word} {winner.name}{chance}"
 
@@ -253,7 +282,27 @@ def _holdout_lines(told: Confirmation, digits: int) -> list[str]:
         score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(told, look, digits)}"
         parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({several(len(look.scores), 'seed')})")
     opened = "" if told.holdout.opened == 1 else f"; opened {told.holdout.opened} times, so it is no longer unseen"
-    return [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
+    lines = [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
+    if told.spread is not None:
+        lines.append("± is the luck of the seeds alone: what other examples than the hold-out's would say is not in it")
+    return lines + _contradiction(told, names, digits)
+
+
+def _contradiction(told: Confirmation, names: Mapping[str, str], digits: int) -> list[str]:
+    """Return that the hold-out prefers another than the pick, [] when it does not."""
+    assert told.holdout is not None
+    means = {look.run_id: look.mean for look in told.holdout.looks if look.mean is not None}
+    if told.winner not in means or len(means) < 2:
+        return []
+    goal = Goal(told.goal)
+    best = next(run_id for run_id, score in means.items() if score == goal.best(list(means.values())))
+    if best == told.winner or means[best] == means[told.winner]:
+        return []
+    gap = difference_text(abs(means[best] - means[told.winner]), digits, sign=False)
+    return [
+        f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; where the validation "
+        "set is small its word counts as much as the race's"
+    ]
 
 
 def _half(told: Confirmation, look: HoldoutLook, digits: int) -> str:
@@ -272,12 +321,6 @@ def _cautions(told: Confirmation) -> list[str]:
         lines.append(
             "fresh seeds take the luck of the seed out, not that of the data that the sweep chose by: "
             "that part of the optimism stays"
-        )
-    many = [[run.value for run in item.fresh if run.value is not None] for item in told.members]
-    if any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many if len(values) > 1):
-        by = f"parameter {told.seed_parameter} and " if told.seed_parameter else ""
-        lines.append(
-            f"every seed gave the same value: the program does not use it (it gets it by {by}the variable SEED)"
         )
     if told.fallback and told.spread is not None:
         lines.append("no configuration had two fresh seeds: the spread is that between sweep and fresh runs, too large")

@@ -31,6 +31,7 @@ def methods(
     seed: int | None = None,
     points: int | None = None,
     versions: Mapping[str, str] | None = None,
+    confirmed: bool = False,
 ) -> list[str]:
     """Return the sentences: space, budget, engine, stopping, seeds, test, importance, versions.
 
@@ -40,10 +41,11 @@ def methods(
         importance: How importance was measured, None when it was not.
         seed: Of the search, when it is known.
         points: Of the grid, None where there is none.
+        confirmed: Its best were run again with fresh seeds, and the report tells what came of it.
         versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
     words = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
-    words += [_value(table), _seeds(table), *_cut(table), _test(table)]
+    words += [_value(table), _seeds(table), *_cut(table), _test(table, confirmed=confirmed)]
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
@@ -203,11 +205,13 @@ def _seeds(table: RunTable) -> str:
     return f"{words}."
 
 
-def _test(table: RunTable) -> str:
+def _test(table: RunTable, *, confirmed: bool) -> str:
     """Return by which test the best was compared with the second."""
     found = lead(table)
     if found is None or found.second is None:
         return ""
+    if found.luck is None and confirmed:
+        return "Test: by fresh seeds, see Confirmation; among the sweep's own runs no configuration had several seeds."
     if found.luck is None:
         return (
             "Test: none. Without a configuration that finished with several seeds no difference between "

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.encoding import causes
+from sweepkit.analysis.failures import failure_sentences
 from sweepkit.analysis.lead import Lead
 from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
 from sweepkit.analysis.looks import looks_sentences
@@ -46,6 +47,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
     lines += ["", *_conclusion(source, found), *filter(None, [saved(table), versions_of(table)])]
     for group in reasons(table, ENDED_BADLY):
         lines.append(f"{len(group.rows)} without a value: {group.reason}")
+    lines += failure_sentences(table)
     return "\n".join(lines)
 
 
@@ -135,6 +137,7 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
         "best": None if found is None else _contender(found.first),
         "second": None if found is None or found.second is None else _contender(found.second),
         "comparison": None,
+        "failures": failure_sentences(table),
         "confirmation": read_confirmation(source.folder),
         "runs": [_run(row, table.metrics) for row in table.best_first()],
         "report": None if report is None else str(report),

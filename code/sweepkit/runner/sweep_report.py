@@ -51,6 +51,7 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
             seed=source.sweep.seed if source.sweep else None,
             points=_points(source.runs),
             versions=environment,
+            confirmed=bool(labels_of(source.folder)),
         )
     sections = [section_of(source.folder), _without_importance(source) if importance is None else None]
     context = ReportContext(

@@ -1,16 +1,19 @@
 """The groups of trainings that t tests compare: of a sweep, of result folders, or of a CSV file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from sweepkit.agents.control import find_sweep_record
 from sweepkit.analysis.columns import direction_of
+from sweepkit.analysis.progress import metric_of
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
 from sweepkit.compare.read import csv_groups, read_results, sweep_groups
 from sweepkit.errors import DataError, SweepKitError
-from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import open_recorded, storage_of
@@ -48,26 +51,53 @@ def _goal_of(metric: str, where: str, notes: list[str]) -> str:
 
 def _read_sweep(sweep: str, by: str, options: TTestOptions) -> tuple[list[Trained], str, str | None, list[str]]:
     asked = options.statistics
-    name, own, runs = _study(sweep) if is_study_name(sweep) else _recorded(sweep, options)
+    name, own, runs, led = _study(sweep) if is_study_name(sweep) else _recorded(sweep, options)
     metric = asked.metric or (None if own is None else own.name)
     if metric is None:
         raise SweepKitError(f"--metric: must name the score, for {name} has no single metric of its own")
     goal = own.goal.value if own is not None and asked.metric is None and asked.goal is None else asked.goal
     trainings, notes = sweep_groups(runs, by, own, metric)
-    return trainings, metric, goal, notes
+    return trainings, metric, goal, [*_warnings(by, runs, led=led), *notes]
 
 
-def _recorded(name: str, options: TTestOptions) -> tuple[str, Metric | None, Sequence[RunRecord]]:
-    """Return how to call a recorded sweep, its metric and its runs."""
+def _warnings(by: str, runs: Sequence[RunRecord], *, led: bool) -> list[str]:
+    """Return what makes the groups of a sweep no fair comparison.
+
+    Args:
+        by: The parameter.
+        runs: Of the sweep.
+        led: An engine chose the runs by what it had seen.
+    """
+    told = [f"p is corrected for the pairs of {by} alone: who tests many parameters finds one by luck"]
+    if led:
+        told.insert(
+            0,
+            "no verdict holds here: the engine chose the runs by what it had seen, so lucky values were tried again "
+            "and unlucky ones were not; `importance` has a verdict for such sweeps",
+        )
+    counts = {len(run.history) for run in runs if run.state is RunState.FINISHED and run.history}
+    if len(counts) > 1:
+        told.append(
+            f"runs have {min(counts)} to {max(counts)} reports, and the best of more is better by luck alone: "
+            "--evaluation last compares at equal looks"
+        )
+    return told
+
+
+def _recorded(name: str, options: TTestOptions) -> tuple[str, Metric | None, Sequence[RunRecord], bool]:
+    """Return how to call a recorded sweep, its metric, its runs, and whether an engine that learns chose them."""
     sweep, runs = _runs_of(name, options)
-    own = None if sweep.metric is None else Metric(name=sweep.metric, goal=Goal(sweep.goal or "minimize"))
-    return f"sweep {sweep.name}", own, runs
+    method = re.search(r"^method:\s*['\"]?(\w+)", sweep.text, re.MULTILINE)
+    led = sweep.meta.get("sampler") not in (None, "random", "grid", "qmc") or (
+        method is not None and method[1] not in ("random", "grid")
+    )
+    return f"sweep {sweep.name}", metric_of(sweep), runs, led
 
 
-def _study(name: str) -> tuple[str, Metric | None, Sequence[RunRecord]]:
-    """Return how to call an Optuna study, its metric when it has a single one, and its trials."""
+def _study(name: str) -> tuple[str, Metric | None, Sequence[RunRecord], bool]:
+    """Return how to call an Optuna study, its metric when it has a single one, its trials; who chose is not known."""
     found = read_named(name)
-    return found.spec.source, found.spec.metric, found.runs
+    return found.spec.source, found.spec.metric, found.runs, False
 
 
 def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[RunRecord]]:

@@ -16,7 +16,7 @@ from sweepkit.stats.examples import paired_examples, two_way
 from sweepkit.stats.groups import ModelScores, ScoreSummary, data_notes, describe, sd
 from sweepkit.stats.holm import holm
 from sweepkit.stats.power import Noise, detectable, seeds_for_equality, seeds_needed
-from sweepkit.stats.student import Estimate, Pool, paired, pool, pooled, quantile, welch
+from sweepkit.stats.student import Estimate, Pool, cautious_welch, paired, pool, pooled, quantile, welch
 from sweepkit.stats.words import margin_text
 
 
@@ -71,11 +71,18 @@ class Pair:
         estimate: By the test that decides; None when there is none.
         p_holm: Its p, corrected for all pairs.
         seeds_only: By the test over seeds, which the two-way test stands above; else the same as `estimate`.
-        welch: By Welch's test, and `welch_holm` corrected for all pairs.
+        p_equal: Of the two one-sided tests that the models differ by the margin or more, corrected for all pairs.
+        level: Of the interval: all pairs' intervals together hold the truth in 95 % (Bonferroni).
+        welch: By Welch's test.
+        guarded: The same with the df of the smaller side where that has two values (`student.cautious_welch`), and
+            `welch_holm` its p, corrected for all pairs: what a firm "better" needs.
+        if_alike: By Student's test of these two alone.
         effect: Hedges' g.
         detectable: The smallest true difference that this many seeds see with the chance `power`.
         seeds: Of each, to see a true difference as large as this one, or, where it is smaller than the margin, to find
             them equal if they are; None above 1000 and when nothing is known.
+        seeds_from, seeds_to: The same for the ends of the difference's 80 % interval: how far the number can be off.
+            `seeds_to` is None where the interval holds 0.
         noise: How the difference scatters with other numbers of seeds; None when nothing is known.
         seed_error, example_error: Parts of the standard error, two-way only.
         kind: The conclusion, `verdict` in words.
@@ -86,12 +93,18 @@ class Pair:
     difference: float
     estimate: Estimate | None = None
     p_holm: float | None = None
+    p_equal: float | None = None
+    level: float = 0.95
     seeds_only: Estimate | None = None
     welch: Estimate | None = None
+    guarded: Estimate | None = None
     welch_holm: float | None = None
+    if_alike: Estimate | None = None
     effect: Effect | None = None
     detectable: float | None = None
     seeds: int | None = None
+    seeds_from: int | None = None
+    seeds_to: int | None = None
     noise: Noise | None = None
     seed_error: float | None = None
     example_error: float | None = None
@@ -227,8 +240,13 @@ def _pair(one: ModelScores, two: ModelScores, method: DecidingTest, shared: Pool
         second=two.name,
         difference=describe(one).mean - describe(two).mean,  # type: ignore[operator]
         welch=welch(a, b),
+        guarded=cautious_welch(a, b),
+        if_alike=None if own is None else pooled(a, b, own),
         effect=None if spread is None else hedges_g(_gap(a, b), spread.sd, spread.df, (len(a), len(b))),
     )
+    if method is DecidingTest.WELCH and pair.welch is not None:  # g and its test scatter alike
+        even = pair.welch.error / (1 / len(a) + 1 / len(b)) ** 0.5
+        pair = replace(pair, effect=hedges_g(_gap(a, b), even, pair.welch.df, (len(a), len(b))))
     over_seeds, noise = _over_seeds(one, two, method, shared)
     pair = replace(pair, seeds_only=over_seeds, estimate=over_seeds, noise=noise)
     if method is DecidingTest.TWO_WAY:
@@ -280,32 +298,41 @@ def _matrix(group: ModelScores) -> list[Sequence[float]]:
 def _decide(pairs: Sequence[Pair], settings: ComparisonSettings, method: DecidingTest) -> list[Pair]:
     """Return the pairs with what is concluded of them."""
     corrected = holm([None if pair.estimate is None else pair.estimate.p for pair in pairs])
-    by_welch = holm([None if pair.welch is None else pair.welch.p for pair in pairs])
+    by_welch = holm([None if pair.guarded is None else pair.guarded.p for pair in pairs])
+    alike = holm([None if pair.if_alike is None else pair.if_alike.p for pair in pairs])
+    apart = holm([None if pair.estimate is None else pair.estimate.outside(settings.margin) for pair in pairs])
     tests = sum(p is not None for p in corrected)
-    decided = []
-    for pair, p_holm, welch_holm in zip(pairs, corrected, by_welch, strict=True):
-        pair = replace(pair, p_holm=p_holm, welch_holm=welch_holm)
+    level, decided = 1 - settings.alpha / max(1, tests), []
+    for index, pair in enumerate(pairs):
+        pair = replace(pair, p_holm=corrected[index], welch_holm=by_welch[index], p_equal=apart[index], level=level)
         if pair.estimate is not None:
-            kind = _kind(pair, settings, method)
+            kind = _kind(pair, settings, method, alike[index])
             alpha = settings.alpha / tests
             seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
-            pair = replace(pair, kind=kind, detectable=seen, seeds=_seeds(pair, settings, alpha))
+            least, most = _seeds_range(pair, settings, alpha)
+            pair = replace(pair, kind=kind, detectable=seen, seeds=_seeds(pair, settings, alpha), seeds_from=least)
+            pair = replace(pair, seeds_to=most)
         decided.append(replace(pair, verdict=_verdict_text(pair.kind, settings.margin)))
     return decided
 
 
-def _kind(pair: Pair, settings: ComparisonSettings, method: DecidingTest) -> Conclusion:
-    """Return the conclusion of a tested pair."""
+def _kind(pair: Pair, settings: ComparisonSettings, method: DecidingTest, p_alike: float | None) -> Conclusion:
+    """Return the conclusion of a tested pair; `p_alike` is that of `if_alike`, corrected for all pairs."""
     if pair.estimate is None or pair.p_holm is None:
         return Conclusion.UNTESTED
-    close = settings.margin > 0 and pair.estimate.inside(settings.margin, settings.alpha)
+    close = settings.margin > 0 and pair.p_equal is not None and pair.p_equal < settings.alpha
     if pair.p_holm >= settings.alpha:
         return Conclusion.EQUAL if close else Conclusion.OPEN
     if close:
         return Conclusion.NEGLIGIBLE
-    if method is DecidingTest.POOLED and (pair.welch_holm is None or pair.welch_holm >= settings.alpha):
-        return Conclusion.BETTER_IF_EQUAL_SD
+    if method in (DecidingTest.POOLED, DecidingTest.WELCH) and not _below(pair.welch_holm, settings.alpha):
+        alike = method is DecidingTest.POOLED or _below(p_alike, settings.alpha)
+        return Conclusion.BETTER_IF_EQUAL_SD if alike else Conclusion.OPEN
     return Conclusion.BETTER
+
+
+def _below(p: float | None, alpha: float) -> bool:
+    return p is not None and p < alpha
 
 
 def _seeds(pair: Pair, settings: ComparisonSettings, alpha: float) -> int | None:
@@ -317,6 +344,18 @@ def _seeds(pair: Pair, settings: ComparisonSettings, alpha: float) -> int | None
     return seeds_for_equality(settings.margin, pair.noise, alpha=settings.alpha, wanted=settings.power)
 
 
+def _seeds_range(pair: Pair, settings: ComparisonSettings, alpha: float) -> tuple[int | None, int | None]:
+    """Return the seeds needed if the true difference lies at either end of its 80 % interval, fewest first."""
+    if pair.noise is None or pair.estimate is None or abs(pair.difference) < settings.margin:
+        return None, None
+    near, far = sorted(map(abs, pair.estimate.interval(0.8)))
+    low, high = pair.estimate.interval(0.8)
+    least = seeds_needed(far, pair.noise, alpha=alpha, wanted=settings.power)
+    if low <= 0 <= high or near == 0:
+        return least, None
+    return least, seeds_needed(near, pair.noise, alpha=alpha, wanted=settings.power)
+
+
 def _verdict_text(kind: Conclusion, margin: float) -> str:
     """Return a conclusion in words.
 
@@ -325,7 +364,7 @@ def _verdict_text(kind: Conclusion, margin: float) -> str:
     """
     return {
         Conclusion.BETTER: "better",
-        Conclusion.BETTER_IF_EQUAL_SD: "better (depends on equal sd)",
+        Conclusion.BETTER_IF_EQUAL_SD: "only if sds are equal",
         Conclusion.NEGLIGIBLE: f"better, by less than {margin_text(margin)}",
         Conclusion.EQUAL: f"equal within {margin_text(margin)}",
         Conclusion.OPEN: "no conclusion",

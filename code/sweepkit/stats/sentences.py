@@ -19,23 +19,32 @@ def pair_sentence(pair: Pair, comparison: Comparison) -> str:
         return f"{names}: not tested, {_why_untested(pair, comparison)}; the means differ by {gap}"
     low, high = _oriented(pair)
     bounds = f"[{difference_text(low, digits, sign=False)}, {difference_text(high, digits, sign=False)}]"
-    by = f"by {gap}, 95 % interval {bounds}, Holm {p_said(pair.p_holm)}"
+    wide = "95 % interval" if comparison.tested < 2 else "interval of 95 % for all pairs"
+    by = f"by {gap}, {wide} {bounds}, Holm {p_said(pair.p_holm)}"
     margin = margin_text(comparison.settings.margin)
     sentence = {
         "better": f"{pair.first} is better than {pair.second} {by}",
-        "better if sd equal": f"{pair.first} is better than {pair.second} {by}, if both scatter alike (Welch does not "
-        "agree)",
+        "better if sd equal": f"{names}: better only if all scatter alike (Welch does not agree, Holm "
+        f"{p_said(1.0 if pair.welch_holm is None else pair.welch_holm)}): they differ {by}",
         "negligible": f"{pair.first} is better than {pair.second}, but by less than {margin}: {by[3:]}",
         "equal": f"{names} are equal within {margin}: {by[3:]}",
         "open": f"{names}: no conclusion, they differ {by}",
     }[pair.kind.value]
-    return sentence + _more(pair, comparison)
+    return sentence + _few(pair, comparison) + _more(pair, comparison)
+
+
+def _few(pair: Pair, comparison: Comparison) -> str:
+    """Return why a small p decides nothing: of two seeds Welch's test is too bold."""
+    small = pair.p_holm is not None and pair.p_holm < comparison.settings.alpha
+    if pair.kind.value != "open" or not small or pair.welch_holm is None:
+        return ""
+    return f"; of two seeds that p is too small, counted cautiously it is {p_said(pair.welch_holm).removeprefix('p ')}"
 
 
 def _oriented(pair: Pair) -> tuple[float, float]:
     """Return the interval of "first is better by", whatever the direction of the score."""
     assert pair.estimate is not None
-    low, high = pair.estimate.interval()
+    low, high = pair.estimate.interval(pair.level)
     return (low, high) if pair.difference >= 0 else (-high, -low)
 
 
@@ -47,10 +56,19 @@ def _more(pair: Pair, comparison: Comparison) -> str:
     if abs(pair.difference) >= settings.margin:
         if pair.seeds is None:
             return f"; {_no_number(pair)} would show a difference of this size"
-        return f"; {seeds_text(pair.seeds)} each would show a difference of this size"
+        return f"; {seeds_text(pair.seeds)} each would show a difference of this size{_range(pair)}"
     if pair.seeds is None:
         return f"; {_no_number(pair)} would show them equal within {margin_text(settings.margin)}"
     return f"; {seeds_text(pair.seeds)} each would show them equal within {margin_text(settings.margin)}, if they are"
+
+
+def _range(pair: Pair) -> str:
+    """Return how far the number of seeds can be off, by what is known of the difference."""
+    if pair.seeds_from is None or pair.seeds_from == pair.seeds:
+        return ""
+    if pair.seeds_to is None:
+        return f" ({pair.seeds_from} or any number more, for its size is hardly known)"
+    return f" ({pair.seeds_from} to {pair.seeds_to}, by how well its size is known)"
 
 
 def _no_number(pair: Pair) -> str:

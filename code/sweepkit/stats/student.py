@@ -10,6 +10,8 @@ from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
 from sweepkit.model.numbers import mean
 from sweepkit.stats.groups import sd
 
+_FEW = 2  # values on a side up to which Welch's df is not believed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -48,6 +50,12 @@ class Estimate:
         """
         low, high = self.interval(1 - 2 * alpha)
         return -margin < low and high < margin
+
+    def outside(self, margin: float) -> float:
+        """Return the p value of the two one-sided tests: `inside(margin, alpha)` is the same as being below alpha."""
+        above = float(stdtr(self.df, (self.difference - margin) / self.error))
+        below = float(stdtr(self.df, (-margin - self.difference) / self.error))
+        return max(above, below)
 
     def shares(self, margin: float) -> tuple[float, float, float]:
         """Return the posterior chances that the difference is above, within and below ± margin, under a flat prior.
@@ -102,6 +110,22 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
         return None
     parts = [(sd(values) ** 2 / len(values), len(values) - 1) for values in (first, second)]
     return _satterthwaite(mean(first) - mean(second), parts)
+
+
+def cautious_welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
+    """Return Welch's estimate; with two values on a side its df is that side's 1, which holds for any two spreads.
+
+    Satterthwaite's df is itself an estimate, and of two values far too large when they happen to be close: a firm
+    "better" stood in .09 to .16 of comparisons without a difference (benchmarks/truth.py).
+
+    Source: Hsu (1938), Statistical Research Memoirs 2, 1-24; Mickey and Brown (1966), Annals of Mathematical
+    Statistics 37, 639-642: t with the smaller of the two df is conservative whatever the variances.
+    """
+    found = welch(first, second)
+    fewest = min(len(first), len(second))
+    if found is None or fewest > _FEW:
+        return found
+    return Estimate(difference=found.difference, error=found.error, df=fewest - 1)
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Estimate | None:

@@ -33,6 +33,19 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def two_numbers(a: float, b: float) -> tuple[str, str]:
+    """Return two values with so many digits that they differ where they do: none is "worse than" what looks the same.
+
+    >>> two_numbers(0.11120001, 0.1112), two_numbers(0.5, 0.25), two_numbers(1.0, 1.0)
+    (('0.11120001', '0.1112'), ('0.5', '0.25'), ('1', '1'))
+    """
+    for digits in range(4, 18):
+        first, second = f"{a:.{digits}g}", f"{b:.{digits}g}"
+        if first != second or a == b:
+            break
+    return first, second
+
+
 def share(eta: float) -> str:
     """Return "the best third" for 3, "the best 1/2.5" for 2.5."""
     words = {2: "half", 3: "third", 4: "quarter"}

@@ -10,7 +10,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
 from sweepkit.stopping.columns import column_of
-from sweepkit.stopping.histories import finite, number
+from sweepkit.stopping.histories import finite, two_numbers
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -52,9 +52,10 @@ class Median:
         best, middle = self._goal.best(tuple(history)), _middle(averages)
         stop = self._goal.better(middle, best)
         verdict = "is worse than" if stop else "is no worse than"
+        shown, against = two_numbers(best, middle)
         return Decision(
             stop=stop,
-            reason=f"median: {number(best)}, the best by report {reports}, {verdict} {number(middle)}, "
+            reason=f"median: {shown}, the best by report {reports}, {verdict} {against}, "
             f"the median of the averages of {len(averages)} runs",
             margin=self._goal.sign * (middle - best),
         )

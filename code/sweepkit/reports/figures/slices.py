@@ -205,11 +205,16 @@ def edge_warning(table: RunTable, column: Column) -> str:
     if not column.numeric or column.low is None or column.high is None or len(ranked) < 10:
         return ""
     ends = (column.low, column.high)
+    tried = {float(row.params[column.name]) for row in ranked}
+    if len(tried) < 3:
+        return ""  # of two values one is the best
     if ends[1] <= ends[0] or (column.log and ends[0] <= 0):
         return ""
     top = [float(row.params[column.name]) for row in ranked[: max(3, _top_count(table))]]
     shares = np.array([_width(column, (ends[0], at)) for at in top]) / _width(column, ends)
     for sides, end, way in ((shares, ends[0], "lower"), (1 - shares, ends[1], "upper")):
+        if way == "lower" and end in (0.0, 1.0) and all(value.is_integer() for value in tried):
+            continue  # a count, and there is none below
         if sides[0] < _EDGE and np.mean(sides < _OUTER) > 0.5:
             wider = "downward" if way == "lower" else "upward"
             return f"The best runs lie at the {way} end of the range ({number(end)}): widen it {wider}."
