@@ -120,6 +120,9 @@ def test_first_points_several_values_and_a_failure(folder):
 
 FILE = """
 import os, time
+import optuna
+
+RUNS = []
 
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
@@ -130,8 +133,9 @@ def objective(trial):
 def other(study):
     return 0
 
-if __name__ == "__main__":
-    raise SystemExit("not run")
+study = optuna.create_study()
+study.optimize(objective, n_trials=1000)
+raise SystemExit("not run")
 """
 
 
