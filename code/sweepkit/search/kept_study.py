@@ -136,6 +136,8 @@ class KeptStudy:
 
     def ask_trial(self, number: int, known: Mapping[str, Any]) -> "Trial":
         """Return the trial of a run, begun now; `known` are the values that it must have. Called with the lock held."""
+        if self._study is None:
+            self._study = self._made(begun=number)
         study = self.fed()
         self._told.discard(number)  # one that ended before is tried again
         if known:
@@ -146,16 +148,16 @@ class KeptStudy:
     def fed(self) -> "Study":
         """Return the study, after telling it what has ended since."""
         if self._study is None:
-            self._study = self._made()
+            self._study = self._made(begun=len(self._ended))
         for number in sorted(self._ended.keys() - self._told):
             self._end(self._study, self._ended[number])
             self._told.add(number)
         return self._study
 
-    def _made(self) -> "Study":
+    def _made(self, *, begun: int) -> "Study":
+        """Return the study, nothing told; `begun`: how many trials of it there are, here or under other agents."""
         import optuna
 
-        begun = len(self._ended)
         return optuna.create_study(
             directions=[metric.goal.value for metric in self.metrics],
             sampler=_sampler(self.settings, self._seed, begun=begun),
