@@ -14,8 +14,6 @@ EPILOG = """\
 examples:
   {call}                          50 trials of the embedded model
   {call} --experiment tiny_t5 --n_trials 20 --n-jobs 2
-  {call} --experiment mine --base-config my.yaml --timeout 43200
-  {call} --storage postgresql://user@host/sweeps
   {call} --config my_optuna.yaml  a space, pruning, phases of your own
   {call} my_file.py:objective --direction minimize --n-trials 30
 
@@ -66,7 +64,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         "objective",
         nargs="?",
         metavar="FILE.py:FUNCTION",
-        help="an objective of your own, as for Optuna's study.optimize (default: our trainer is searched)",
+        help="an objective of your own, as study.optimize takes it",
     )
     add(
         "--experiment",

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from sweepkit.functions.packing import pack
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunView
 from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.dry_run import DryRun
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
@@ -178,6 +180,23 @@ def plan_of_objective(asked: ObjectiveStudy, options: RunOptions) -> Plan:
     }
     spec = from_config(config, source=f"study {asked.name}", directory=os.getcwd(), default_name=asked.name)
     return plan_of(options, replace(spec, warnings=()), searches=False)
+
+
+def dry_run_of(asked: ObjectiveStudy, options: RunOptions, slots: SlotOptions) -> DryRun:
+    """Return what a study would run. Nothing is left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of_objective(asked, replace(options, output_dir=Path(folder)))
+        places, _ = slots_of(slots, [plan])
+    return DryRun(
+        name=asked.name,
+        runs=asked.n_trials,
+        first=(),
+        commands=(),
+        slots=places,
+        mean_s=None,
+        warnings=(),
+        note="each trial is suggested its parameters while it runs, so none can be shown before",
+    )
 
 
 def run_objective(
