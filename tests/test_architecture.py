@@ -20,8 +20,9 @@ MODULES = house.modules()
 FLOORS = (
     {"sweepkit", "__main__", "wandb_compat"},  # the package's own face
     {"cli", "api"},
+    {"ui"},
     {"sources", "monitor", "housekeeping"},
-    {"compare", "studies", "confirm", "wandb", "upkeep"},
+    {"compare", "studies", "confirm", "wandb", "upkeep", "cluster"},
     {"runner"},
     {"reports"},
     {"analysis", "agents"},
@@ -33,6 +34,7 @@ FLOORS = (
     {"model"},
     {"files", "called"},
     {"paths", "extras"},
+    {"project"},
     {"errors", "environ", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -54,6 +56,7 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
         "sweepkit.reports",
@@ -70,9 +73,13 @@ OWNERS = {
     "plotly": {"sweepkit.reports.figures"},
     "matplotlib": {"sweepkit.reports.figures"},
     "seaborn": {"sweepkit.reports.figures"},
+    "starlette": {"sweepkit.ui"},
+    "uvicorn": {"sweepkit.ui"},
     "pynvml": {"sweepkit.agents.gpu_memory"},
 }
 HEAVY = {
+    "starlette",
+    "uvicorn",
     "optuna",
     "wandb",
     "torch",
@@ -99,6 +106,7 @@ PUBLIC_API = {
     "sweepkit.training.tasks.image_classification.train",
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
+    "sweepkit.cluster.keeper.main",  # started on a node, by name
 }
 
 

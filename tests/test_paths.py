@@ -4,15 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from sweepkit import paths
-from sweepkit.paths import ROOT_DIR, database, default_output_dir
+from sweepkit.paths import CONFIG_DIR, ROOT_DIR, database, default_output_dir
 from sweepkit.runner.find_sweep import locate
 
 
-def test_results_of_a_checkout_are_in_it_and_of_an_installed_package_where_it_is_called(monkeypatch, tmp_path):
-    assert default_output_dir({}, tmp_path) == ROOT_DIR / "outputs"
-    monkeypatch.setattr(paths, "INSTALLED", True)
+def test_results_are_in_the_project_of_the_working_directory_and_of_a_checkout_in_it(tmp_path):
+    assert default_output_dir({}, ROOT_DIR / "code") == default_output_dir({}, ROOT_DIR) == ROOT_DIR / "outputs"
     assert default_output_dir({}, tmp_path) == tmp_path / "outputs"
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    assert default_output_dir({}, tmp_path / "deep" / "er") == tmp_path / "outputs"
+
+
+def test_results_of_a_yaml_are_in_its_project_and_of_one_that_comes_with_us_where_it_is_called(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (there / "sweeps").mkdir(parents=True)
+    assert default_output_dir({}, here, there / "sweeps") == there / "sweeps" / "outputs"
+    (there / ".git").touch()  # that of a worktree is a file
+    assert default_output_dir({}, here, there / "sweeps") == there / "outputs"
+    assert default_output_dir({}, here, CONFIG_DIR / "sweep") == here / "outputs"
 
 
 @pytest.mark.parametrize(("named", "meant"), [("mine", "/here/mine"), ("/abs", "/abs"), ("../x", "/x")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 import tempfile
 import time
@@ -59,7 +60,9 @@ def main() -> int:
     options.add_argument("--markdown", action="store_true", help="a table for the documentation")
     given = options.parse_args()
     sys.path[:0] = [str(ROOT / "code"), str(SUPPORT), str(TESTS)]
-    files = sorted(TESTS.glob(f"test_parity_*{given.table}*.py"))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; the rows would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    files = sorted(file for file in TESTS.glob("test_parity_*.py") if given.table in file.stem)
     tables = [module for file in files if hasattr(module := importlib.import_module(file.stem), "ROWS")]
     failed = total = 0
     table = None

@@ -17,7 +17,7 @@ _EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray": (("ray",), "agents on a Ray cluster"),
     "cluster": (("psycopg",), "a database in PostgreSQL, which agents on several machines share"),
-    "web": (("optuna_dashboard",), "the dashboard in a browser"),
+    "web": (("starlette", "uvicorn"), "the live page in a browser"),
     "kiwi": (("kiwipiepy",), "the tokenizer kiwi"),
     "mecab": (("mecab",), "the tokenizer mecab"),
 }

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sweepkit.environ import CACHE_DIR_ENV, OUTPUT_DIR_ENV, STORAGE_ENV
+from sweepkit.project import Setting, project_root, project_settings
 
 CODE_DIR = Path(__file__).resolve().parent.parent  # what must be on the path of whoever imports this package
 _BUNDLED = Path(str(importlib.resources.files(__package__))) / "bundled"
@@ -26,31 +27,79 @@ STORE_NAME = "sweepkit.db"
 _LONGEST_SLUG = 200
 
 
-def default_output_dir(environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path:
-    """Return where results go and are looked for when nobody names a folder: this is decided here alone.
+def output_setting(
+    environ: Mapping[str, str] = os.environ, cwd: Path | None = None, sweep: Path | None = None
+) -> Setting:
+    """Return where results go and are looked for when nobody names a folder, and who says so: decided here alone.
 
     Args:
-        environ: `SWEEPKIT_OUTPUT_DIR` names it.
+        environ: `SWEEPKIT_OUTPUT_DIR` names it, from `cwd`.
         cwd: Where the command was called; None asks the process.
+        sweep: The folder of the sweep's YAML, whose project is meant; None, and a sweep that comes with us, means the
+            project of `cwd`.
 
     Returns:
-        An absolute folder: the one that is named, else `outputs/` of the checkout, else `outputs/` in `cwd`.
+        An absolute folder: the one that is named, else that of the project's settings, else its `outputs/`.
+
+    Raises:
+        SpecError: The project's settings cannot be read.
     """
     here = Path.cwd() if cwd is None else cwd
     if named := environ.get(OUTPUT_DIR_ENV):
-        return Path(os.path.abspath(here / Path(named).expanduser()))
-    return (here if INSTALLED else ROOT_DIR) / "outputs"
+        return Setting(value=os.path.abspath(here / Path(named).expanduser()), source=OUTPUT_DIR_ENV)
+    start = home_of(sweep, here)
+    return project_settings(start).get(
+        "output_dir", Setting(value=str(project_root(start) / "outputs"), source="default: the project's outputs/")
+    )
 
 
-def database(named: str | None, folder: Path, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the database of sweeps, URL or path: this is decided here alone.
+def home_of(sweep: Path | None, cwd: Path) -> Path:
+    """Return the folder whose project a sweep belongs to: its YAML's, but `cwd` for one that comes with us.
+
+    Args:
+        sweep: The folder of its YAML; None without one.
+        cwd: Where the command was called.
+    """
+    return cwd if sweep is None or comes_with_us(sweep) else sweep
+
+
+def comes_with_us(folder: Path) -> bool:
+    """Return whether a folder is one of our own configurations."""
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(CONFIG_DIR))
+
+
+def default_output_dir(
+    environ: Mapping[str, str] = os.environ, cwd: Path | None = None, sweep: Path | None = None
+) -> Path:
+    """Return the folder of `output_setting`."""
+    return Path(output_setting(environ, cwd, sweep).value)
+
+
+def storage_setting(
+    named: str | None, folder: Path, environ: Mapping[str, str] = os.environ, home: Path | None = None
+) -> Setting:
+    """Return the database of sweeps, URL or path, and who says so: decided here alone.
 
     Args:
         named: What --storage says.
         folder: The output folder, which has a database of its own.
         environ: `SWEEPKIT_STORAGE` names it where --storage does not.
+        home: A folder of the project whose settings name it where neither does; None for the working directory.
+
+    Raises:
+        SpecError: The project's settings cannot be read.
     """
-    return named or environ.get(STORAGE_ENV) or str(Path(os.path.abspath(folder)) / STORE_NAME)
+    if named:
+        return Setting(value=named, source="--storage")
+    if said := environ.get(STORAGE_ENV):
+        return Setting(value=said, source=STORAGE_ENV)
+    usual = Setting(value=str(Path(os.path.abspath(folder)) / STORE_NAME), source="default: in the output folder")
+    return project_settings(Path.cwd() if home is None else home).get("storage", usual)
+
+
+def database(named: str | None, folder: Path, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
+    """Return the database of `storage_setting`."""
+    return storage_setting(named, folder, environ, home).value
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:
@@ -105,6 +154,7 @@ class SweepPaths:
         self.wandb = self.root / "wandb"  # what is sent to a W&B server: one folder per run, what was sent, W&B's logs
         self.wandb_sent = self.wandb / "sent.json"
         self.wandb_lock = self.wandb / "lock"  # held by the process that sends
+        self.confirmation = self.root / "confirmation.json"
         self.confirmed_config = self.root / "confirmed_config.yaml"
         self.best_configs = self.root / "best_configs"  # with several objectives: one for each run of the front
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.agents import isolation
 from sweepkit.agents.isolation import (
     PORTS_OF_SLOT,
     free_port,
@@ -63,4 +64,17 @@ def test_what_the_user_set_is_kept_but_for_the_temporary_folder(tmp_path):
     assert not own.keys() & (env.keys() - {"TMPDIR"}) and env["TMPDIR"] != "/x"
     assert int(env["PET_MASTER_PORT"]) in ports(0, os.getpid())
     assert env["TORCHINDUCTOR_CACHE_DIR"].startswith(str(tmp_path))
+    remove_temp_dir("a-1")
+
+
+def test_runs_that_begin_within_two_seconds_share_one_look_at_the_ports(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(isolation, "_listened_on", lambda: looks.append(1) or frozenset())
+    now = [100.0]
+    monkeypatch.setattr(isolation.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(isolation, "_snapshot", isolation._Snapshot())
+    for moment, expected in ((100.0, 1), (101.9, 1), (102.0, 2), (103.0, 2), (110.0, 3)):
+        now[0] = moment
+        isolating_environment("a-1", 0, cache=tmp_path, inherited={})
+        assert len(looks) == expected
     remove_temp_dir("a-1")

@@ -406,3 +406,27 @@ def test_a_sweep_within_a_run_is_of_the_runs_family(bench):
     wait_until(lambda: "up" in log.read_text(), "the inner run to begin")
     assert len(descent.bearers(attempt, ATTEMPT_ENV)) == 1
     assert kill_leftovers(attempt) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "heard"),
+    [
+        ("", False),
+        ("import signal; signal.signal(15, lambda *_: None)", True),
+        ("import signal; signal.signal(15, signal.SIG_IGN)", True),  # a child of it may hear it
+        ("import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [15])", True),
+    ],
+)
+def test_a_process_hears_a_signal_that_would_not_just_end_it(program, heard):
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{program}\nprint('ready', flush=True)\ninput()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        process.stdout.readline()
+        assert descent.hears(process.pid, signal.SIGTERM) is heard
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not descent.hears(process.pid, signal.SIGTERM)  # it has ended

@@ -4,7 +4,6 @@ An installed package is imitated by a folder named like one on PYTHONPATH.
 """
 
 import os
-import shutil
 import textwrap
 
 import pytest
@@ -148,6 +147,19 @@ def test_modules_are_not_there_before_they_are_imported(bench, install):
     assert printed == ["[]\nFalse\nTrue whole.part SourceFileLoader"] * 4 and warm == 4
 
 
+def test_what_a_compiled_module_imports_comes_with_who_loads_it_and_with_nobody_else(bench, install):
+    """Python seems to import it from `importlib._bootstrap`, which many modules import."""
+    env = install("alone.py", "import importlib._bootstrap\n")
+    program = bench.write("""
+        import sys
+        import alone
+        print("xml.etree.ElementPath" in sys.modules)
+        import _elementtree
+        print("xml.etree.ElementPath" in sys.modules)
+    """)
+    assert outputs(bench, program, env) == (["False\nTrue"] * 4, 4)
+
+
 def test_unseeded_generators_made_at_import_differ_from_run_to_run(bench, install):
     env = install("rng.py", "import random\nRNG = random.Random()\nFIXED = random.Random(3)\n")
     source = "import random, rng; print(random.random(), rng.RNG.random(), rng.FIXED.random())"
@@ -236,7 +248,43 @@ def test_a_later_import_may_make_a_temporary_folder_when_the_first_runs_is_gone(
         folder = bench.folder / f"temporary{number}"  # each run has one of its own, which ends with it
         folder.mkdir()
         _, exited, out = bench.run(program, env={**env, "TMPDIR": str(folder)})
-        shutil.rmtree(folder)
+        folder.rename(bench.folder / f"gone{number}")  # at once: the server may just be importing
         assert exited.status == 0
         ready.append(out)
     assert ready == ["False\n", "True\n"]
+
+
+def test_what_a_program_wrote_before_an_import_that_does_not_hold_is_written_once(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write(
+        "import os, sys\n"
+        "with open('lines.txt', 'a') as file:\n    file.write('begun\\n')\n"
+        "os.environ['MY_HOME'] = os.path.join('/', 'data')\n"
+        "import home; print(home.HOME)"
+    )
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["/data"] * 4 and warm >= 2
+    assert (bench.folder / "lines.txt").read_text() == "begun\n" * 4
+
+
+def test_a_variable_that_differs_from_run_to_run_is_not_taken_for_fixed(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write(
+        "import os, sys\n"
+        "with open('lines.txt', 'a') as file:\n    file.write('begun\\n')\n"
+        "os.environ['MY_HOME'] = sys.argv[1]\n"
+        "import home; print(home.HOME)"
+    )
+    printed, warm = outputs(bench, program, env)
+    assert printed == [f"--lr={number}" for number in range(4)] and warm >= 2
+    assert (bench.folder / "lines.txt").read_text() == "begun\n" * 4
+
+
+def test_a_package_that_leaves_a_thread_is_left_to_the_runs_and_the_others_are_not(bench, install):
+    install("ready.py", "print('imported')\n")
+    env = install(
+        "busy.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    )
+    program = bench.write("import ready, busy, threading\nprint(threading.active_count())")
+    printed, warm = outputs(bench, program, env)
+    assert printed == ["imported\n2"] * 4 and warm == 4

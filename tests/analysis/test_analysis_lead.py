@@ -11,6 +11,7 @@ from sweepkit.analysis.lead import Sureness, lead
 from sweepkit.analysis.lead_words import differences_text, lead_sentences, verdict
 from sweepkit.analysis.summary import summary
 from sweepkit.model.metric import Goal
+from sweepkit.stats.top_two import blind_quantile, lead_quantile
 
 WORDS = words_of(__file__)
 
@@ -36,10 +37,10 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
     for lead_by in (1e-6, 1.0, 1e6):
         found = lead(single(1.0, 1.0 + lead_by, 0.5))
         assert found is not None and found.second is not None
-        assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.interval is None
+        assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.luck is None
         assert found.first.runs[0].number == 1 and found.second.runs[0].number == 0
         told = " ".join(lead_sentences(found))
-        assert WORDS["no-configuration-finished"] in told and "picked out of 3" in told
+        assert WORDS["no-configuration-finished"] in told and "all 3 equal" in told
 
 
 def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
@@ -55,6 +56,14 @@ def test_the_noise_that_explains_a_lead_is_told():
     found = lead(single(0.71589, 0.69752))
     assert found is not None
     assert f"{0.01837 / (1.96 * 2**0.5):.2g}" in " ".join(lead_sentences(found))
+
+
+@pytest.mark.parametrize("count", [2, 12, 60])
+def test_the_noise_that_is_told_makes_such_a_lead_in_1_of_20_sweeps(count):
+    drawn = np.sort(np.random.default_rng(count).normal(size=(20_000, count)), axis=1)
+    leads = drawn[:, -1] - drawn[:, -2]
+    assert np.mean(leads > lead_quantile(count)) == pytest.approx(0.05, abs=0.006)
+    assert lead_quantile(count) <= blind_quantile() + 1e-9  # neighbours are nearer than two picked blindly
 
 
 def test_goals_ties_and_too_few():
@@ -90,6 +99,18 @@ def test_noise_alone_is_seldom_called_a_lead():
     rng = np.random.default_rng(0)
     beyond = sum(lead(repeated([0.5] * 12, 0.01, 3, rng)).sureness is Sureness.BEYOND for _ in range(100))
     assert beyond <= 11  # 5 % of 100 are 5; more than 11 in one of 250 cases
+
+
+def test_two_equal_best_are_seldom_told_apart():
+    rng = np.random.default_rng(2)  # the least favourable truth: the two are equal, all others far below
+    beyond = sum(lead(repeated([0.9, 0.9, *[0.1] * 10], 0.01, 3, rng)).sureness is Sureness.BEYOND for _ in range(200))
+    assert beyond <= 18  # 5 % of 200 are 10
+
+
+def test_a_lead_of_three_seed_sds_is_mostly_seen():
+    rng = np.random.default_rng(3)  # .72 by the t test, .10 when corrected for all pairs
+    seen = [lead(repeated([0.53, *[0.5] * 11], 0.01, 3, rng)).sureness is Sureness.BEYOND for _ in range(60)]
+    assert np.mean(seen) > 0.5
 
 
 def test_a_large_lead_is_seen():

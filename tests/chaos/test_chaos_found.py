@@ -86,6 +86,33 @@ def test_a_run_that_ended_before_the_signal_to_end_it_is_finished_and_not_made_a
     assert [number for word, number, _, _ in sweeper.journal() if word == "end"] == [0, 1]
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["its end is told late", "its end is found later"])
+def test_a_run_that_had_ended_unseen_when_it_was_asked_to_end_is_not_made_again(sweeper, killed):
+    """The soak found it: a process that nothing could have told to save has ended by itself if it ended well."""
+    sweeper.write(SWEEP)
+    sweeper.env["DURATION"] = "0.4"
+    options = ["--single-parallel", "s.yaml", "--num-workers", "1", "--json"]
+    process = sweeper.parallel(*options)
+    heard(process, '"run_started"')
+    wait_until(sweeper.journal, "it to write its first line")
+    run = psutil.Process(sweeper.journal()[0][2])
+    server = run.parent()
+    server.suspend()
+    wait_until(lambda: run.status() == psutil.STATUS_ZOMBIE, "the first run to end unseen")
+    process.send_signal(signal.SIGTERM)
+    heard(process, "ending the running runs")
+    wait_until(lambda: list(sweeper.folder.rglob("*.preempt")), "the run to be asked to end")
+    if killed:
+        process.kill()
+        server.kill()
+        process.wait()
+    else:
+        server.resume()
+        assert sweeper.ended(process)["s"]["counts"] == {"finished": 1}
+    assert sweeper.ended(sweeper.parallel(*options))["s"]["counts"] == {"finished": 2}
+    assert [number for word, number, _, _ in sweeper.journal() if word == "end"] == [0, 1]
+
+
 def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
     from types import SimpleNamespace
 

@@ -64,7 +64,7 @@ def test_the_best_against_the_second_in_words_and_json(swept, tmp_path, capsys):
     assert analyze_sweep.main([*asked, "--json", "--output", str(tmp_path / "here")]) == 0
     plain = json.loads(capsys.readouterr().out)
     assert plain["best"]["params"] == {"mode": "good", "x": 1} and plain["second"]["params"]["x"] == 2
-    assert plain["comparison"]["sureness"] == "unconfirmed" and plain["comparison"]["interval_95_all_pairs"] is None
+    assert plain["comparison"]["sureness"] == "unconfirmed" and plain["comparison"]["lead_by_luck_95"] is None
     assert plain["counts"] == {"finished": 3, "failed": 3} and len(plain["runs"]) == 6
     assert plain["report"] == str(tmp_path / "here" / "report.html")
     assert (tmp_path / "here" / "report.html").stat().st_size > 100_000

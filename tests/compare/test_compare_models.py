@@ -337,7 +337,10 @@ def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
         (["--csv", "no.csv", "--by", "a", "--metric", "b"], "no.csv: must be a readable CSV"),
         (["--csv", "empty.csv", "--by", "a", "--metric", "b"], "must have a header and at least one row"),
         (["--csv", "t.csv", "--by", "a", "--metric", "b"], "must have the column 'b', got a, c"),
-        (["--csv", "t.csv", "--by", "a", "--metric", "c", "--seed-column", "a"], "1 seed 1: must be trained once"),
+        (
+            ["--csv", "t.csv", "--by", "a", "--metric", "c", "--goal", "maximize", "--seed-column", "a"],
+            "1 seed 1: must be trained once",
+        ),
         (["--sweep", "x", "--by", "a", "--output-dir", "out"], "must be the record of a sweep"),
     ],
 )

@@ -1,5 +1,6 @@
 """The pictures of a snapshot: what stands in them, and that no line is wider than the terminal."""
 
+import io
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from sweepkit.model.records import SweepState
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.monitor.render import Picture, as_rich, as_text, headline, plain, sparkline
+from sweepkit.text.canvas import Line
 from sweepkit.text.json_text import json_text
 
 WORDS = words_of(__file__)
@@ -170,3 +172,14 @@ def test_json_has_the_documented_fields_and_is_json_with_nan_too():
     runs = [run(0, RunState.RUNNING, (math.nan,))]
     odd = plain(Picture(sweeps=(snapshot(watched(runs, live=[attempt(runs[0])])),)))
     assert json.loads(json_text(odd))["sweeps"][0]["running"][0]["value"] == "NaN"
+
+
+def test_learning_curves_fill_the_lines_that_are_left_and_no_others():
+    item = snapshot(watched([run(n, RunState.FINISHED) for n in range(3)]))
+    curves = [Line(values=[3.0, 2.0, 1.0], style="blue"), Line(values=[2.0, 1.5, 1.0], style="bold")]
+    for height in (8, 12, 24, 40):
+        console = Console(width=80, height=height, record=True, file=io.StringIO())
+        console.print(as_rich(Picture(sweeps=(item,), curves=curves), width=80, height=height))
+        lines = console.export_text().splitlines()
+        assert len(lines) < height
+        assert any("┤" in line for line in lines) == (height > 12)

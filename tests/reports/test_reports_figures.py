@@ -143,9 +143,11 @@ def test_files_of_a_study_hold_their_data_beside_them(tmp_path):
     table = SHAPES["mixed"]
     written = write_figures(tmp_path / "new", table, importances(table, effort=QUICK))
     assert [path.name for path in written] == [
+        "learning_curves.html",
         "optimization_history.html",
         "param_importances.html",
         "parallel_coordinate.html",
+        "heat_map.html",
         "slice.html",
     ]
     with open(tmp_path / "new" / "optimization_history.csv", encoding="utf-8", newline="") as lines:
@@ -168,7 +170,7 @@ def test_a_run_without_a_conditional_parameter_lies_at_a_tick_of_its_own():
 def test_the_best_tenth_is_drawn_last():
     drawn = parallel_coordinate(SHAPES["many"])
     metric = drawn.data[0]["dimensions"][-1]["values"]
-    assert metric == sorted(metric) and drawn.data[0]["line"]["color"][-1] == 1.0
+    assert metric == sorted(metric) and drawn.data[0]["line"]["color"] == metric
 
 
 def test_the_front_of_two_and_three_objectives():

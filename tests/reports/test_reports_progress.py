@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
+from sweepkit.agents.run_cache import view_of
+from sweepkit.model.events import Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.run_names import run_name
@@ -237,3 +238,26 @@ def test_views_of_several_sweeps_say_whose_a_line_is_and_share_the_screen(capsys
     text = one.screen.console.export_text()
     assert "other: run   1 r1  finished  0.5" in text
     assert text.rstrip().splitlines()[-2].startswith("my [sweep]") and "1/3 done" in text.splitlines()[-1]
+
+
+def test_the_remaining_time_counts_what_lies_between_runs():
+    now = [0.0]
+    tally = Tally(spec(Goal.MINIMIZE), [], total=1000, workers=2, clock=lambda: now[0])
+    for number in range(100):  # runs of a hundredth of a second, of which one ends every other second
+        now[0] = 2.0 * number
+        tally.take(started(number))
+        tally.take(ended(number, S.FINISHED, (0.5,), 0.01))
+    assert tally.eta_s() == pytest.approx(900 * 2.0)
+    now[0] += 300.0  # and then none for five minutes
+    assert tally.eta_s() > 900 * 2.0
+
+
+def test_runs_of_other_agents_count_for_the_pace_once():
+    now = [0.0]
+    tally = Tally(spec(Goal.MINIMIZE), [], total=1000, workers=1, clock=lambda: now[0])
+    tally.take(ended(0, S.FINISHED, (0.5,), 0.01))
+    for number in range(1, 20):
+        now[0] = 3.0 * number
+        for _ in range(2):
+            tally.take(RunSeen(view=view_of(run(number, S.FINISHED, (0.5,)))))
+    assert tally.eta_s() == pytest.approx((1000 - 20) * 3.0)

@@ -1,5 +1,6 @@
 """What a call says of a sweep at its end: the object of `--json`, and the lines for people."""
 
+import pytest
 from snapshots import words_of
 
 from sweepkit.model.metric import Goal, Metric
@@ -7,6 +8,7 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
@@ -27,13 +29,15 @@ def ended(tmp_path, runs, *, metrics=(LOSS,), **fields):
     more = {"metric": metrics[0]} if len(metrics) == 1 else {"metrics": tuple(metrics)}
     spec = SweepSpec(name="s", method=Method.GRID, space=Space(parameters=()), **more)
     fields = {"complete": True, "reason": "all runs are done", **fields}
-    return SweepEnd(name="s-2", spec=spec, paths=SweepPaths(tmp_path, "s-2"), runs=runs, **fields)
+    how = {name: fields.pop(name) for name in ("joined", "fresh", "command") if name in fields}
+    steps = NextSteps(spec=spec, runs=runs, complete=fields["complete"], **how)
+    return SweepEnd(name="s-2", spec=spec, paths=SweepPaths(tmp_path, "s-2"), runs=runs, steps=steps, **fields)
 
 
 def test_the_object_names_the_best_and_counts_the_states(tmp_path):
     runs = [run(0, 2.0), run(1, 1.0), run(2, None, RunState.FAILED)]
     told = ended(tmp_path, runs, report=tmp_path / "report.html").plain()
-    assert (told["sweep"], told["complete"], told["counts"]) == ("s-2", True, {"finished": 2, "failed": 1})
+    assert (told["sweep"], told["complete"], told["counts"]) == ("s-2", False, {"finished": 2, "failed": 1})
     assert (told["best"]["run_id"], told["best"]["params"]) == ("r1", {"x": 1})
     assert [row["run_id"] for row in told["runs"]] == ["r1", "r0", "r2"]
     assert told["report"] == str(tmp_path / "report.html") and "front" not in told
@@ -53,3 +57,34 @@ def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
     for joined, last in ((False, "the same command continues"), (True, "others may go on")):
         show_end(ended(tmp_path, [run(0, 2.0)], complete=False, reason="interrupted", joined=joined))
         assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+SAME = "python sweep_runner.py --sweep-config s.yaml"
+FAILED = RunState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("runs", "fields", "whole", "steps"),
+    [
+        ([run(0, 2.0)], {}, True, []),
+        ([run(0, 2.0)], {"complete": False}, False, [SAME]),
+        # what failed is left to do, so the sweep is not complete, and the option that makes it again is named
+        ([run(0, 2.0), run(1, None, FAILED)], {}, False, [f"{SAME} --retry-failed"]),
+        ([run(0, 2.0), run(1, None, FAILED)], {"complete": False}, False, [SAME, f"{SAME} --retry-failed"]),
+        # when nothing has worked the same command tries those again by itself
+        ([run(0, None, FAILED), run(1, None, FAILED)], {}, False, [SAME]),
+        ([run(0, None)], {}, True, [f"{SAME} --fresh"]),
+        ([run(0, 2.0), run(1, None, FAILED)], {"joined": True}, False, []),
+    ],
+)
+def test_each_next_step_is_a_command_that_takes_it(tmp_path, runs, fields, whole, steps):
+    told = ended(tmp_path, runs, command=SAME, **fields).plain()
+    assert told["complete"] is whole
+    assert [line.partition(": ")[2] for line in told["next"]] == steps
+
+
+def test_without_a_command_to_paste_the_words_name_the_options(tmp_path):
+    (line,) = ended(tmp_path, [run(0, 2.0), run(1, None, FAILED)]).plain()["next"]
+    assert line.endswith(": add --retry-failed")
+    (line,) = ended(tmp_path, [run(0, 2.0)], complete=False, fresh=True).plain()["next"]
+    assert line.endswith(", without --fresh")

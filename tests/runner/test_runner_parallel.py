@@ -34,6 +34,7 @@ with socket.socket() as port:
     tempfile.mkstemp()
     with open("seen", "a") as file:
         file.write(json.dumps(seen) + "\\n")
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write('{"loss": 1.0}\\n')
 """
 
 
@@ -257,6 +258,7 @@ LOST = """\
 import os, sys
 if os.environ["CUDA_VISIBLE_DEVICES"] == "1":
     sys.exit("RuntimeError: CUDA error: the GPU has fallen off the bus")
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write('{"loss": 1.0}\\n')
 """
 
 
@@ -309,7 +311,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
     process = started(sweeper)
     done = sweeper.control("--pause", "s")
     assert done.returncode == 0 and done.stdout.startswith("s: paused; "), done.stderr
-    heard(process, "s paused by --pause: no run starts until --resume")
+    heard(process, "s paused by --pause: ")
     wait_until(lambda: not under_way(sweeper), "the running runs to end")
     journal = len(sweeper.journal())
     again = sweeper.control("--pause", "s")
@@ -437,6 +439,44 @@ def test_an_agent_joins_and_the_first_one_is_taken_away(sweeper, number):
 @pytest.mark.postgres
 def test_two_agents_make_each_run_once_on_postgresql(sweeper, postgres_database):
     join_and_take_away(sweeper, ["--storage", postgres_database], None)
+
+
+BOTH = """\
+import json, os, pathlib, time
+gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+pathlib.Path(f"gpu-{gpu}").touch()
+while not all(pathlib.Path(f"gpu-{other}").exists() for other in "01"):
+    time.sleep(0.01)
+with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+    file.write(json.dumps({"loss": int(gpu)}) + "\\n")
+"""
+
+
+def test_two_runners_with_a_gpu_each_work_together(sweeper):
+    sweeper.write(BOTH, "both.py")  # no run ends before each GPU has had one
+    write(sweeper, range(4), program="both.py")
+    processes = []
+    for gpu in ("0", "1"):  # as guides start them: the same command, another CUDA_VISIBLE_DEVICES
+        sweeper.env["CUDA_VISIBLE_DEVICES"] = gpu
+        process = sweeper.start("--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        sweeper.processes.append(process)
+        wait_until((sweeper.folder / f"gpu-{gpu}").exists, "its first run")
+        processes.append(process)
+    endings = [sweeper.ended(process)["s"] for process in processes]
+    assert [ending["counts"] for ending in endings] == [{"finished": 4}] * 2
+    assert all(ending["complete"] for ending in endings)
+    assert {(result["device"], result["attempts"]) for result in sweeper.results()} == {("gpu 0", 1), ("gpu 1", 1)}
+
+
+def test_two_runners_with_other_options_than_their_gpus_are_still_refused(sweeper):
+    sweeper.env["CUDA_VISIBLE_DEVICES"] = "0"
+    process = started(sweeper, "--num-workers", "1")
+    for gpu, options, told in (("1", ["--cold"], "--cold"), ("0,1", [], "slots")):
+        sweeper.env["CUDA_VISIBLE_DEVICES"] = gpu
+        err = sweeper.finished(sweeper.parallel("--single-parallel", "s.yaml", *options), rc=2)
+        assert told in err, (gpu, err)
+    process.kill()
+    process.communicate()
 
 
 def test_a_joining_agent_brings_no_search_of_its_own(sweeper):

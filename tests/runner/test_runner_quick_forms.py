@@ -36,7 +36,8 @@ def test_every_preset_trains_over_the_base_configuration(path, tmp_path, monkeyp
 @pytest.mark.parametrize("path", SWEEPS, ids=name_of)
 def test_the_first_run_of_every_sweep_trains(path, tmp_path, monkeypatch):
     monkeypatch.chdir(CODE_DIR)
-    plan = make_plan(RunOptions(output_dir=tmp_path / "out"), path.stem)
-    first = dry_run(plan, slots=(Slot(index=0, gpus=(), cpus=1),), seed=1).plain()["first"][0]
+    options = RunOptions(output_dir=tmp_path / "out", seed=1)
+    plan = make_plan(options, path.stem)
+    first = dry_run(plan, slots=(Slot(index=0, gpus=(), cpus=1),), options=options).plain()["first"][0]
     config = apply(read_training_config(plan.base_config), flatten(first))
     check(config, tmp_path, monkeypatch)

@@ -346,7 +346,7 @@ def test_a_sweep_in_which_nothing_works_is_given_up(sweeper):
 def test_a_diverging_run_is_ended_within_two_reports_d34(sweeper):
     sweeper.env |= {"PAUSE": "0.3", "STEPS": "50"}
     sweeper.write(GRID.replace("  x: {values: [3, 1, 2]}", "  mode: {value: nan}"))
-    done = sweeper.summary()
+    done = sweeper.summary(rc=3)
     assert done["counts"] == {"diverged": 1}
     (result,) = sweeper.results()
     assert result["reports"] == 2
@@ -373,7 +373,7 @@ def test_a_run_over_its_time_is_ended_even_if_it_ignores_sigterm(sweeper):
         GRID.replace("  x: {values: [3, 1, 2]}", "  mode: {value: stubborn}")
         + "sweepkit: {timeout_s: 0.5, kill_delay_s: 0.2}\n"
     )
-    done = sweeper.summary()
+    done = sweeper.summary(rc=3)
     assert done["counts"] == {"failed": 1}
     assert done["runs"][0]["reason"] == WORDS["timeout-still-running"]
 

@@ -192,6 +192,19 @@ def test_a_process_has_one_lock_a_file(tmp_path):
     file_lock(path).release()
 
 
+def test_a_record_that_is_opened_twice_here_keeps_its_log_from_another_process(tmp_path):
+    path = tmp_path / "a.db"
+    with open_store(path) as first:
+        contract.new_sweep(first)
+        with open_store(path):  # as the mirror does, while the sweep runs
+            code = f"from sweepkit.store.open import open_store; open_store({str(path)!r}).close()"
+            subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(CODE_DIR)}, timeout=60)
+            assert Path(f"{path}-wal").exists()
+            contract.new_sweep(first, "second")
+    with open_store(path) as store:
+        assert {sweep.name for sweep in store.sweeps()} == {"first", "second"}
+
+
 def test_a_fork_beside_a_writing_thread_can_write(tmp_path):
     with open_store(tmp_path / "a.db") as store:
         sweep = contract.new_sweep(store)

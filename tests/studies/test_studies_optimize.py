@@ -103,6 +103,24 @@ def test_two_processes_work_on_one_study_in_postgresql(tmp_path, postgres_databa
     study._storage._backend.engine.dispose()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.heavy  # the same of a program without imports: test_runner_parallel.py
+def test_two_processes_with_a_gpu_each_work_on_one_study(tmp_path):
+    optimizer = Optimizer(tmp_path)
+    processes = []
+    for gpu in ("0", "1"):  # as guides start them: the same command, another CUDA_VISIBLE_DEVICES
+        optimizer.env["CUDA_VISIBLE_DEVICES"] = gpu
+        processes.append(optimizer.start("--n_trials", "3", "--pruner", "none"))
+    for process in processes:
+        events = optimizer.ended(process)
+        assert last(events, "sweep_ended")["counts"] == {"finished": 3}
+        assert last(events, "study_ended")["n_completed"] == 3
+    assert {run["attempts"] for run in last(events, "sweep_ended")["runs"]} == {1}
+    loaded = optuna.load_study(study_name="optuna_try", storage=f"sqlite:///{tmp_path / 'out' / 'optuna.db'}")
+    assert [(trial.number, trial.state.name) for trial in loaded.trials] == [(n, "COMPLETE") for n in range(3)]
+
+
 # -- the command line -------------------------------------------------------------------------------------------------
 
 

@@ -5,12 +5,16 @@ import subprocess
 import sys
 
 import pytest
-from phased import phased
+from phased import PROGRAM, phased
 from snapshots import words_of
 
-from sweepkit.errors import ConflictError, SweepKitError
+from sweepkit.errors import ConflictError
 from sweepkit.paths import CODE_DIR
+from sweepkit.runner.options import RunOptions
 from sweepkit.store.open import open_store
+from sweepkit.studies.phases import phases_ahead
+from sweepkit.studies.yaml import optuna_sweep
+from sweepkit.studies.yaml.optuna_config import read_optuna_config
 from sweepkit.sweep_config.read import read_sweep_text
 
 WORDS = words_of(__file__)
@@ -50,6 +54,24 @@ def recorded(folder, name):
     with open_store(folder / "out" / "sweepkit.db") as store:
         sweep = store.sweep(name)
         return read_sweep_text(sweep.text), store.runs(sweep.sweep_id)
+
+
+def test_the_dry_run_shows_each_phase_as_it_is_run_and_what_hangs_on_others_as_such(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(optuna_sweep, "PROGRAM", str(PROGRAM))
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.format(phases=STAGES), encoding="utf-8")
+
+    def ahead():
+        options = RunOptions(output_dir=tmp_path / "out")
+        return list(phases_ahead(options, read_optuna_config(path)))
+
+    one, two = ahead()
+    assert (one.runs, two.runs, two.sweeps) == (3, 2, ()) and not (tmp_path / "out").exists()
+    outcome = study(STAGES, "--count", "3")
+    assert [run.params for run in outcome.results[0].runs] == list(one.sweeps[0].first)
+    one, two = ahead()  # now the second phase follows from the first
+    assert (one.sweeps[0].left, two.sweeps[0].left) == (0, 2)
+    assert [run.params for run in study(STAGES).results[1].runs] == list(two.sweeps[0].first)
 
 
 def test_explore_focus_confirm_and_a_second_call_that_repeats_nothing(study, tmp_path, capsys):
@@ -117,11 +139,11 @@ def test_another_search_under_the_same_name_is_refused(study):
         study("[{name: explore, n_trials: 1}, {name: focus, n_trials: 1}]")
 
 
-def test_a_phase_without_a_value_to_go_on_from_says_so(study, monkeypatch):
+def test_a_phase_without_a_value_to_go_on_from_is_the_last_one(study, monkeypatch):
     monkeypatch.setenv("SILENT", "1")
-    for kind in ("focus", "confirm"):
-        with pytest.raises(SweepKitError, match=f"phase {kind}: .* value of eval/loss"):
-            study(f"[{{name: explore, n_trials: 1}}, {kind}]")
+    for kind in ("focus", "confirm", "confirm"):  # at last nothing is run, and the code is the same
+        outcome = study(f"[{{name: explore, n_trials: 1}}, {kind}]")
+        assert (outcome.code, outcome.complete, len(outcome.results)) == (3, False, 1)
 
 
 def test_the_studys_time_is_that_of_all_phases(study, tmp_path):

@@ -59,7 +59,7 @@ BAD_OPTUNA: list[BadConfig] = [
     ("bare_list", _space("batch_size: [8, 16]"), "write {type: categorical, choices: [8, 16]}", 2),
     ("group", _space("advanced: {lora_r: {type: int, low: 1, high: 4}}"), "a group is a heading", 2),
     ("empty_space", "optuna: {n_trials: 3}\nsearch_space: {}\n", "at least one parameter is needed", 2),
-    ("no_space", "optuna: {n_trials: 3}\n", "a study needs a search_space", 1),
+    ("no_space", _IMAGES + "optuna: {n_trials: 3}\n", "a study needs a search_space", 1),
     # what the trainer takes
     ("unknown_parameter", _space("lerning_rate: {type: uniform, low: 0.1, high: 1}"), "did you mean learning_rate?", 2),
     ("out_of_field", _space("warmup_ratio: {type: uniform, low: 0, high: 1}"), "training.warmup_ratio must be", 2),
@@ -105,19 +105,13 @@ BAD_OPTUNA: list[BadConfig] = [
     ("sweepkit_said", _top("sweepkit: {seed: 3}"), "sweepkit.seed: optuna.seed says it here", 3),
     # quick validation
     ("quick_key", _top("quick_validation: {epoch: 1}"), "did you mean epochs?", 3),
-    ("quick_folds", _top("quick_validation: {folds: 2}"), "training for summarization has no folds", 3),
+    ("quick_folds", _top("base_config: base_config\nquick_validation: {folds: 2}"), "summarization has no folds", 4),
     ("quick_value", _top("quick_validation: {epochs: 0}"), "quick_validation.epochs: must be above 0, got 0", 3),
     (
         "quick_twice",
         _space("num_epochs: {type: int, low: 1, high: 3}", "quick_validation: {epochs: 1}\n"),
         "quick_validation.epochs: search_space.num_epochs sets training.num_train_epochs already",
         1,
-    ),
-    (
-        "quick_override",
-        _space("batch_size: {type: int, low: 1, high: 3}", _IMAGES + "quick_validation: {batch_size_override: 8}\n"),
-        "quick_validation.batch_size_override: search_space.batch_size sets",
-        2,
     ),
     # phases
     ("phases_map", _top("phases: {explore: 3}"), "phases: must be a list of phases", 3),

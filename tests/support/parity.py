@@ -31,7 +31,7 @@ from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.paths import python
 
 OUT_ENV = "PARITY_OUT"
-WAIT_S = 30
+WAIT_S = 90  # a server that imports torch takes its time on a busy machine
 _HUNG = f"still ran after {WAIT_S} s"
 _OBSERVE = f"""\
 def observe(_out=__import__("os").environ[{OUT_ENV!r}], **facts):
@@ -380,7 +380,7 @@ def _bytes(content: str | bytes) -> bytes:
 def _content(path: Path) -> str:
     if path.suffix == ".pyc" or not path.is_file():  # a pipe or a socket is there or not
         return ""
-    return path.read_bytes()[:2000].decode("utf-8", "backslashreplace")
+    return path.read_bytes()[:20_000].decode("utf-8", "backslashreplace")
 
 
 def params(rows: Iterable[Row]) -> list:

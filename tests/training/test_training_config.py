@@ -247,7 +247,6 @@ def test_what_yaml_and_what_the_configuration_refuse_is_told_together(tmp_path):
     assert [told.split("config.yaml:")[1] for told in problems(read_training_config, write(tmp_path, text))] == [
         WORDS["b-is-not"],
         WORDS["seed-a-number"],
-        WORDS["epochs-is-not"],
         WORDS["seed-a-key"],
         WORDS["enabled-must-be"],
     ]

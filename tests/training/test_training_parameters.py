@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("library_warnings")
 
 # Sections that decide nothing that is built here; each has tests of its own.
 OTHER_SECTIONS = ("reproduces", "data", "metrics", "wandb", "output")
-ELSEWHERE = {"training.on_out_of_memory"}  # what it does shows only where memory is full: tests of the answer to that
+# What it does shows only where memory is full (tests of the answer to that), or on a GPU (it is refused on a CPU).
+ELSEWHERE = {"training.on_out_of_memory", "training.fp16"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,19 @@ ROWS = [
         1,
         family="gpt2",
     ),
+    Row(
+        "tokenizer.prefix",
+        "요약: ",
+        lambda done: len({tuple(item["input_ids"][:3]) for item in done.trainer.train_dataset[:]}),
+        1,
+        family="t5",
+    ),
+    Row(
+        "tokenizer.padding_side",
+        "left",
+        lambda done: done.trainer.data_collator(done.trainer.train_dataset[:4])["attention_mask"][:, -1].min().item(),
+        1,
+    ),
     Row("training.learning_rate", 0.002, lambda done: group(done)["initial_lr"], 0.002),
     Row(
         "training.per_device_train_batch_size", 8, lambda done: done.trainer.get_train_dataloader().total_batch_size, 8
@@ -130,7 +144,6 @@ ROWS = [
         0.2,
     ),
     Row("training.optim", "adafactor", lambda done: type(done.trainer.optimizer.optimizer).__name__, "Adafactor"),
-    Row("training.fp16", True, lambda done: done.trainer.accelerator.mixed_precision, "fp16"),
     Row("training.bf16", True, lambda done: done.trainer.accelerator.mixed_precision, "bf16"),
     Row("training.gradient_checkpointing", True, lambda done: done.trainer.model.is_gradient_checkpointing, True),
     Row("training.eval_strategy", "no", lambda done: [item.step for item in done.outcome.history], [3]),
@@ -160,6 +173,8 @@ ROWS = [
     Row("generation.no_repeat_ngram_size", 2, generates("no_repeat_ngram_size"), 2, given=SCORED),
     Row("generation.temperature", 0.5, generates("temperature"), 0.5, given=SCORED),
     Row("generation.top_p", 0.5, generates("top_p"), 0.5, given=SCORED),
+    Row("generation.repetition_penalty", 1.5, generates("repetition_penalty"), 1.5, given=SCORED),
+    Row("generation.min_length", 5, generates("min_new_tokens"), 5, given=SCORED),
 ]
 # What a device decides: without a GPU both values of it look the same.
 SAME_HERE = {"training.use_cpu"}
@@ -245,11 +260,28 @@ def test_every_schedule_is_another(built):
 
 
 @pytest.mark.parametrize("family", ["bart", "t5", "gpt2", "llama", "qwen2"])
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision_trains_each_family_on_a_cpu(built, family, precision):
-    done = built(family, {f"training__{precision}": True})
+def test_half_precision_trains_each_family_on_a_cpu(built, family):
+    done = built(family, {"training__bf16": True})
     losses = [item.metrics["loss"] for item in done.outcome.history]
     assert losses[1] < losses[0]
+
+
+def test_fp16_is_refused_on_a_cpu(tiny, tmp_path):
+    with pytest.raises(DataError, match="training.fp16"):
+        train(config_for(tiny("t5"), training__fp16=True), tmp_path)
+
+
+def test_a_prompt_reaches_an_encoder_within_its_length(built):
+    changes = {"tokenizer__prompt": "summarize: {dialogue} end", "tokenizer__encoder_max_len": 40}
+    whole = built("t5", changes).trainer.train_dataset[:]
+    tokenizer = built("t5", changes).trainer.processing_class
+    assert max(len(item["input_ids"]) for item in whole) == 40
+    assert len({tuple(item["input_ids"][-3:]) for item in whole}) == 1 or tokenizer is None
+
+
+def test_prompts_of_a_decoder_only_model_are_not_padded_at_the_right(tiny, tmp_path):
+    with pytest.raises(DataError, match="tokenizer.padding_side"):
+        train(config_for(tiny("gpt2"), tokenizer__padding_side="right"), tmp_path)
 
 
 def test_bfloat16_that_a_gpu_has_not_is_refused(tiny, tmp_path, monkeypatch):

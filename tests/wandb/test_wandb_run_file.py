@@ -130,6 +130,37 @@ def test_of_several_runs_of_a_program_those_that_count_are_sent(tmp_path, attemp
     assert rows(made(tmp_path, given)) == [(0, {"loss": 2})]  # not rank 1's, the second process's, another run's
 
 
+def _folds(tmp_path, attempt, *, over):
+    """Return the files of an attempt whose one process began the same run three times, one after another."""
+    folds = [attempt(n, wandb=[w.history({"loss": 10 * n + i}, step=i) for i in range(2)]) for n in (1, 2, 3)]
+    notes = tmp_path / "notes"
+    files = [next(fold.wandb_dir.rglob("*.wandb")) for fold in folds]
+    lines = [{"pid": 1, "rank": 0, "time": float(n), "file": str(file)} for n, file in enumerate(files)]
+    notes.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return AttemptFiles(**{**_fields(folds[0]), "notes": notes, "run_id": "other", "over": over})
+
+
+def test_of_folds_one_after_another_the_last_ones_history_is_sent(tmp_path, attempt):
+    folds = _folds(tmp_path, attempt, over=True)
+    whole = rows(made(tmp_path, folds))
+    assert whole == [(0, {"loss": 30}), (1, {"loss": 31})]  # as at W&B, where the same id begins anew
+    assert rows(made(tmp_path, folds, uploaded=UploadedCounts(rows=1))) == whole[1:]  # goes on where it was
+
+
+def test_folds_that_are_sent_while_they_run_follow_each_other(tmp_path, attempt):
+    running = _folds(tmp_path, attempt, over=False)
+    file = RunFile(tmp_path / "push", CARD, params=PARAMS)
+    file.feed([running])
+    assert file.feed([_folds_over(running)])
+    file.end(END)
+    assert [values["loss"] for _, values in rows(file.path)] == [10, 11, 20, 21, 30, 31]
+    assert rows(made(tmp_path, _folds_over(running), uploaded=UploadedCounts(rows=6))) == []  # nothing is sent twice
+
+
+def _folds_over(running):
+    return AttemptFiles(**{**_fields(running), "notes": running.notes, "run_id": "other", "over": True})
+
+
 def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):
     path = made(tmp_path, attempt(1))
     assert rows(path) == [] and decoded(path, RunInfo)[0].config == PARAMS and decoded(path, Exit)

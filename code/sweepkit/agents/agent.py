@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import CONTROL_PERIOD_S, STOPPED
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
+from sweepkit.called import typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import objectives_of
@@ -251,6 +252,8 @@ class Agent:
 
     def _end_if_hopeless(self, run: RunRecord) -> None:
         """End the sweep when `run`, which just failed, is one of its first runs and all of them failed."""
+        if not self.context.runs.all_failed(but=run.number):  # found at the first run that did not
+            return
         states = [view.state for view in self.context.runs.views() if view.state.done and view.number != run.number]
         limit = self.context.settings.max_initial_failures
         if hopeless([*states, run.state], limit=limit):
@@ -390,13 +393,15 @@ class Agent:
             self.context.changed.notify_all()
 
     def _apply_command(self, record: SweepRecord) -> None:
-        """Do what the sweep's state in the record asks; nothing once the agent ends."""
+        """Do what the sweep's state in the record asks; nothing once the agent ends, but end runs one by one."""
+        self.context.orders.stopped = record.meta.get(STOP_ATTEMPTS, {})
         if self._ends() and record.state is not SweepState.CANCELLED:
             return
         emit, orders = self.context.emit, self.context.orders
         paused, self.paused = self.paused, record.state is SweepState.PAUSED
         if self.paused and not paused:
-            emit(Notice(text=f"{self._sweep.name} {record.reason}: no run starts until --resume", warning=True))
+            goes_on = typed("resume", self._sweep.name)
+            emit(Notice(text=f"{self._sweep.name} {record.reason}: no run starts until {goes_on}", warning=True))
         elif paused and record.state is SweepState.RUNNING:
             emit(Notice(text=f"{self._sweep.name} goes on"))
         elif record.state is SweepState.FINISHED and self._end is None:

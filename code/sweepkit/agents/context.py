@@ -7,11 +7,12 @@ it never sees the agent.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from sweepkit.agents.identity import agent_identity, host_name
 from sweepkit.agents.launcher import AttemptLauncher
+from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import write_result
 from sweepkit.agents.run_cache import RunCache
@@ -62,11 +63,13 @@ class _AgentOrders:
         interrupt_level: 1 takes no further run, 2 terminates the running ones, 3 kills them.
         cancelled: The sweep was cancelled: as level 2, for this sweep alone.
         lost_leases: Attempts that are no longer ours, by id.
+        stopped: Attempts that somebody asked to end: id → why.
     """
 
     interrupt_level: int = 0
     cancelled: bool = False
     lost_leases: frozenset[str] = frozenset()
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terminates(self) -> bool:
@@ -98,6 +101,8 @@ class AgentContext:
         settings: How the agent works.
         surroundings: What every result file carries: versions, commit, host.
         emit: Takes what happens, for the user.
+        program_version: Tells which version of the program stands there now; "" when nobody knows.
+        packages: Tells which packages the environments of its runs have; None asks for none.
 
     Attributes:
         orders: What running attempts obey.
@@ -121,6 +126,8 @@ class AgentContext:
         settings: AgentSettings,
         surroundings: Mapping[str, Any],
         emit: Callable[[Event], None],
+        program_version: Callable[[], str] = lambda: "",
+        packages: PackageVersions | None = None,
     ) -> None:
         self.store = store
         self.sweep = sweep
@@ -130,6 +137,8 @@ class AgentContext:
         self.launcher = launcher
         self.settings = settings
         self.emit = emit
+        self.program_version = program_version
+        self.packages = packages
         self.host = host_name()
         self.identity = agent_identity()
         self.orders = _AgentOrders()
@@ -158,7 +167,8 @@ class AgentContext:
 
     def write_result(self, run: RunRecord) -> None:
         """Write the result file of a run that is done."""
-        write_result(self.place.paths, run, seed=self.sweep.seed, surroundings=self._surroundings)
+        paths, metric = self.place.paths, self.spec.metric
+        write_result(paths, run, seed=self.sweep.seed, surroundings=self._surroundings, metric=metric)
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""

@@ -6,6 +6,7 @@
 | resume | RUNNING | go on |
 | stop | FINISHED, with STOPPED as reason | start no run, end when those under way have ended |
 | cancel | CANCELLED | end the runs under way, release them, end |
+| stop a run | the attempt under `STOP_ATTEMPTS` | end it; the run is STOPPED, its value counts |
 
 An agent reads it every CONTROL_PERIOD_S seconds. The store itself lets nobody claim or add a run of a sweep that is
 not RUNNING, so what was asked holds from the moment it is written. Starting the sweep by
@@ -13,15 +14,26 @@ its YAML sets it RUNNING.
 """
 
 import difflib
+import getpass
+import os
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
+from sweepkit.agents.identity import host_name
 from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.runs import RunState
 from sweepkit.store.base import Store
+from sweepkit.store.named import family_meant
 
 CONTROL_PERIOD_S = 0.5
 STOPPED = "stopped by --stop"
 CANCELLED = "cancelled by --cancel"
+ASKED = "asked"  # under this key of a sweep's meta stands what was asked of it: [{what, who, at}], the newest last
+STOP_ATTEMPTS = "stop_attempts"  # attempt id → why it shall end
+RUN_NOTES = "run_notes"  # run id → {note, tags}
+_MOST_ASKED = 500
 PAUSED = "paused by --pause"
 
 
@@ -51,10 +63,12 @@ _ALLOWED = {
 def find_sweep_record(store: Store, name: str) -> SweepRecord:
     """Return the sweep that a user means by `name`: the newest of the family of that name, else the very one.
 
+    Where several projects have one of that name, that of the working directory's project is meant.
+
     Raises:
         StoreError: There is none; the message names the nearest.
     """
-    family = store.sweeps(family=name)
+    family = store.sweeps(family=family_meant(store.sweeps(), name))
     found = family[-1] if family else store.sweep(name)
     if found is not None:
         return found
@@ -64,14 +78,20 @@ def find_sweep_record(store: Store, name: str) -> SweepRecord:
     raise StoreError(f"sweep {name!r}: must be in the record; {hint} (--output-dir or --storage name another record)")
 
 
-def ask(store: Store, name: str, command: SweepCommand) -> SweepRecord:
+def ask(store: Store, name: str | SweepRecord, command: SweepCommand, *, who: str = "") -> SweepRecord:
     """Write a command into the record; return the sweep as it is now.
+
+    Args:
+        store: The record.
+        name: As for `find_sweep_record`, or the sweep itself.
+        command: What is asked.
+        who: Who asks, for the record; "" for whoever this process runs as.
 
     Raises:
         StoreError: There is no such sweep.
         ConflictError: The sweep is not in a state in which this can be asked.
     """
-    sweep = find_sweep_record(store, name)
+    sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
     if sweep.state not in _ALLOWED[command]:
         states = " or ".join(sorted(state.value for state in _ALLOWED[command]))
         why = f" ({sweep.reason})" if sweep.reason else ""
@@ -80,4 +100,81 @@ def ask(store: Store, name: str, command: SweepCommand) -> SweepRecord:
             "start it again by its YAML to go on"
         )
     state, reason = _EFFECT[command]
-    return store.update_sweep(sweep.sweep_id, state=state, reason=reason)
+    meta = _asked(store, sweep, command.value, who)
+    return store.update_sweep(sweep.sweep_id, state=state, reason=reason, meta=meta)
+
+
+def stop_run(store: Store, name: str | SweepRecord, run_id: str, *, who: str = "") -> str:
+    """Ask for the end of one running run, whose value then counts like that of any stopped run; return its attempt.
+
+    Raises:
+        StoreError: There is no such sweep.
+        ConflictError: The run has no live attempt.
+    """
+    sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
+    live = {item.run_id: item.attempt_id for item in store.live_attempts(sweep.sweep_id)}
+    if run_id not in live:
+        running = ", ".join(sorted(live)) or "none"
+        raise ConflictError(f"run {run_id}: must be running to be stopped, got one that is not; running: {running}")
+    reason = f"stopped by hand by {who or whoami()}"
+    kept = {item: why for item, why in sweep.meta.get(STOP_ATTEMPTS, {}).items() if item in live.values()}
+    meta = {STOP_ATTEMPTS: {**kept, live[run_id]: reason}, **_asked(store, sweep, f"stop run {run_id}", who)}
+    store.update_sweep(sweep.sweep_id, meta=meta)
+    return live[run_id]
+
+
+def retry_failed(store: Store, name: str | SweepRecord, *, who: str = "") -> int:
+    """Put the failed runs of a sweep back to pending, for its agents or the next that come; return how many.
+
+    A sweep that had ended goes on. Raises StoreError: there is no such sweep.
+    """
+    sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
+    runs = store.retry(sweep.sweep_id, [RunState.FAILED])
+    again = SweepState.RUNNING if runs and sweep.state is SweepState.FINISHED else None
+    meta = _asked(store, sweep, f"retry {len(runs)} failed runs", who)
+    store.update_sweep(sweep.sweep_id, state=again, reason=None if again is None else "", meta=meta)
+    return len(runs)
+
+
+def annotate(
+    store: Store, name: str | SweepRecord, changes: Mapping[str, Any], *, run_id: str = "", who: str = ""
+) -> SweepRecord:
+    """Keep a note, tags or the archive's mark with a sweep or one of its runs; return the sweep.
+
+    Args:
+        store: The record.
+        name: As for `find_sweep_record`, or the sweep itself.
+        changes: Any of note (text), tags (texts), archived (bool; of a sweep alone).
+        run_id: Of which run; "" for the sweep.
+        who: As for `ask`.
+
+    Raises:
+        StoreError: There is no such sweep.
+        ConflictError: A change is of no such kind.
+    """
+    kinds = {"note": str, "tags": list, **({} if run_id else {"archived": bool})}
+    if wrong := [key for key, value in changes.items() if not isinstance(value, kinds.get(key, ()))]:  # type: ignore[arg-type]
+        raise ConflictError(f"note: must be one of {', '.join(kinds)} with its kind of value, got {wrong[0]!r}")
+    sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
+    meta: dict[str, Any] = dict(changes)
+    if run_id:
+        notes = dict(sweep.meta.get(RUN_NOTES, {}))
+        notes[run_id] = {**notes.get(run_id, {}), **changes}
+        meta = {RUN_NOTES: notes}
+    what = f"{', '.join(changes)} of {f'run {run_id}' if run_id else 'the sweep'}"
+    return store.update_sweep(sweep.sweep_id, meta={**meta, **_asked(store, sweep, what, who)})
+
+
+def whoami() -> str:
+    """Return who this process runs as, and where, e.g. "minji@gpu3"."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{host_name()}"
+
+
+def _asked(store: Store, sweep: SweepRecord, what: str, who: str) -> dict[str, Any]:
+    """Return the sweep's list of what was asked, by whom and when, with this added."""
+    entry = {"what": what, "who": who or whoami(), "at": store.now()}
+    return {ASKED: [*sweep.meta.get(ASKED, []), entry][-_MOST_ASKED:]}

@@ -153,6 +153,14 @@ def is_stopped(pid: int) -> bool:
     return _stat(pid)[:1] == [b"T"]
 
 
+def hears(pid: int, number: int) -> bool:
+    """Return whether a process can do anything on a signal: it lives, and the signal would not just end it."""
+    masks = {b"SigBlk:", b"SigIgn:", b"SigCgt:"}
+    lines = [line.split() for line in _read(pid, "status").splitlines()]
+    kept = [int(words[1], 16) for words in lines if len(words) == 2 and words[0] in masks]
+    return any(mask >> (number - 1) & 1 for mask in kept) and _lives(pid)
+
+
 def await_end(pid: int, timeout_s: float) -> None:
     """Wait until a process has ended, its last thread too; at most so long, in seconds."""
     try:

@@ -19,12 +19,13 @@ Protocol: one JSON object a line.
 
 In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
 "args"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module", "extra",
-"avoid": [module, ...]}`.
+"avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the program's first run taught, null before it.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
 "warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
 "cpu_s", "duration_s"}`, and once, before it starts nothing more, `{"event": "learned", "env": {variable: value | null},
-"avoid": [module, ...], "reason"}` for the server that comes after it.
+"avoid": [module, ...], "reason"}` or `{"event": "taught", "lessons": [lesson, ...], "extra": [module, ...]}` for the
+server that comes after it.
 """
 
 from __future__ import annotations
@@ -52,8 +53,23 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.known import let_forks_have_their_own
-from sweepkit.agents.warm.preload import folders_of_packages, is_local, modules_of_program
-from sweepkit.agents.warm.program import Begun, begin, close_all_files, execute, set_environment, unseeded_generators
+from sweepkit.agents.warm.lessons import Learner, Lesson
+from sweepkit.agents.warm.preload import (
+    constants_of,
+    folders_of_packages,
+    is_local,
+    is_to_teach,
+    modules_of_program,
+)
+from sweepkit.agents.warm.program import (
+    Begun,
+    begin,
+    close_all_files,
+    execute,
+    main_of,
+    set_environment,
+    unseeded_generators,
+)
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
 from sweepkit.agents.warm.watch import ImportWatch, stamp
 from sweepkit.environ import ATTEMPT_ENV
@@ -61,13 +77,16 @@ from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+_TEACHERS = 2  # first runs may end before they import anything; after so many a program is taken as it is
 # What the interpreter, the loader and the C library read once, when a process begins.
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
+READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
 _NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str]) -> Begun:
+def serve(
+    control_fd: int, base: Iterable[str], own: Iterable[str], asked: Iterable[str], imports: list[tuple[Any, ...]]
+) -> Begun:
     """Serve attempts until the control socket closes, then kill what is left and exit.
 
     It returns in a fork alone, with the program that the fork is to be.
@@ -77,6 +96,7 @@ def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Itera
         base: Names of the modules that a bare interpreter has.
         own: Names under which this server's own modules are loaded; they are no program's.
         asked: Variables of the environment that stand here because the program sets them before it imports.
+        imports: What was asked of `__import__` while these modules were imported, see `ImportWatch.begin_with`.
     """
     if owner := os.environ.pop(descent.OWNER_ENV, ""):
         descent.mark(owner)
@@ -84,7 +104,7 @@ def serve(control_fd: int, base: Iterable[str], own: Iterable[str], asked: Itera
     watch = ImportWatch()
     for name in own:
         sys.modules.pop(name, None)
-    watch.before = frozenset(sys.modules).difference(base)
+    watch.begin_with(base, imports)
     try:
         _ForkServer(socket.socket(fileno=control_fd), watch, base, asked).loop()
     except Begun as begun:
@@ -143,6 +163,10 @@ class _ForkServer:
         self.programs_own: set[str] = set()  # what programs import by themselves
         self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
+        self.untaught: set[tuple[str | None, str | None]] = set()  # programs whose first run is to teach
+        self.teaching: set[int] = set()  # pids of such runs
+        self.taught = 0  # how many of them have ended
+        self.lessons: list[list[Any]] = []
         self.passed_on = False
         self.request: dict[str, Any] = {}
         self.log_start = 0
@@ -245,8 +269,13 @@ class _ForkServer:
         began = time.perf_counter()
         self.watch.avoid = self.watch.avoid.union(request.get("avoid", ()))
         imported = 0
+        lessons, trees = request.get("lessons"), []
         try:
-            found = modules_of_program(request["script"], request.get("module"), self.shelf.path)
+            found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
+            if lessons is None and is_to_teach(trees):
+                self.untaught.add((request["script"], request.get("module")))
+                return
+            self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
             self.programs_own |= {name.partition(":")[0] for name in found}
             imported = self._import([*found, *request.get("extra", [])])
         except Exception:  # nothing that a program's source holds may end this process: its runs hang on it
@@ -260,7 +289,39 @@ class _ForkServer:
                 "cold": self.cold_reason,
             }
         )
-        if spoiled := self.shelf.spoiled():
+        self._leave_spoiled_to_runs()
+        if lessons and not self.passed_on:
+            self._compare([Lesson(*lesson) for lesson in lessons], constants_of(trees))
+
+    def _compare(self, lessons: list[Lesson], constants: set[str]) -> None:
+        """Have the next server do otherwise what would not hold in the circumstances in which the program imports.
+
+        Args:
+            lessons: Those circumstances.
+            constants: Texts of the program's source. What else a variable is may be another in the next run.
+        """
+        wrong = []
+        for lesson in lessons:
+            now = lesson.circumstances(self.shelf.environ, self.watch.main)
+            for name in filter(self.shelf.modules.__contains__, lesson.modules):
+                for mismatch in self.shelf.failures(name, now):
+                    varies = lesson.acted and mismatch.value is not None and mismatch.value not in constants
+                    wrong.append((mismatch, mismatch.kind == "env" and not varies))
+        env = {one.variable: one.value for one, fixed in reversed(wrong) if fixed and one.variable not in self.asked}
+        culprits = {}
+        for one, fixed in wrong:
+            if one.kind == "env" and not (fixed and one.variable in env and env[one.variable] == one.value):
+                culprits |= self.shelf.readers(one.variable)
+            if one.kind != "env" or one.variable not in env:
+                culprits[one.module] = one.kind
+        if wrong:
+            avoid = sorted(self.shelf.dependents(culprits)) if culprits else []
+            self._pass_on({"avoid": avoid, "env": env, "reason": wrong[0][0].reason})
+
+    def _leave_spoiled_to_runs(self) -> None:
+        """Have the next server not import what no fork may use, before a fork asks for it."""
+        failed = self.watch.refused - self.shelf.modules.keys()  # they cannot be imported without what is avoided
+        if spoiled := {**self.shelf.spoiled(), **dict.fromkeys(failed, "avoided")}:
             first = next(iter(spoiled))
             self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
 
@@ -283,11 +344,12 @@ class _ForkServer:
         if imported:
             self._settle()
         self.shelf.put()
-        self.shelf.prepare(self.programs_own)
-        if self.shelf.broken:
-            self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
         if imported:
             self.generators = [*self.watch.unseeded, *unseeded_generators(self.shelf)]
+        self.shelf.prepare(self.programs_own)
+        if self.shelf.broken and not self.watch.refused:
+            self.cold_reason = self.cold_reason or "an import failed halfway, and compiled modules remain of it"
+        if imported:
             gc.collect()
             gc.freeze()
         return imported
@@ -310,7 +372,7 @@ class _ForkServer:
     def _why_not_fork(self) -> str | None:
         """Return why a fork of this process would be unsafe, or None."""
         others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-        if others:
+        if others and not any("threads" in seen.unlike for seen in self.watch.of.values()):  # else the next server may
             return f"importing the program's modules started threads ({', '.join(others)})"
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
@@ -335,15 +397,29 @@ class _ForkServer:
         for message in map(loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
+            elif "lesson" in message:
+                self.lessons.append(message["lesson"])
             elif "mismatch" in message and not self.passed_on:
                 self._learn(Mismatch(*message["mismatch"]))
 
     def _import_what_was_loaded(self) -> None:
-        """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds."""
+        """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds.
+
+        A first run that was to teach has taught: the next server does it.
+        """
+        if self.teaching and not self.teaching <= self.attempts.keys():
+            self._hear()
+            self.taught += len(self.teaching.difference(self.attempts))
+            self.teaching &= self.attempts.keys()
+            if (self.lessons or self.taught >= _TEACHERS) and not self.passed_on:
+                self.passed_on = True
+                extra = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
+                self.send({"event": "taught", "lessons": self.lessons, "extra": extra})
         names = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
         self.loaded = [(pid, later) for pid, later in self.loaded if pid in self.attempts]
-        if names and self.cold_reason is None and not self.passed_on:
+        if names and self.cold_reason is None and not self.passed_on and not self.untaught:
             self._import([name for name in names if name not in self.watch.avoid])
+            self._leave_spoiled_to_runs()
 
     def _learn(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
@@ -375,6 +451,7 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        teaches = bool(warm) and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -383,13 +460,16 @@ class _ForkServer:
         signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         pid = os.fork()
         if pid == 0:
-            self._become(request, warm, parent)
+            self._become(request, warm, parent, teaches)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OUR_SIGNALS)
         self.attempts[pid] = _Living(
             request["id"], request["exit_file"], time.monotonic(), lease_end=request.get("lease_end")
         )
+        if teaches:
+            self.teaching.add(pid)
         born = self.offspring.born(pid, request["id"])
-        self.send({"event": "started", "id": request["id"], "pid": pid, "born": born, "warm": bool(warm)})
+        started = {"id": request["id"], "pid": pid, "born": born, "warm": bool(warm) and not teaches}
+        self.send({"event": "started", **started})
 
     def _newest_lease(self, attempt: str) -> float:
         """Return what the agent last said of a lease that is over: we may have imported for longer than it lasts."""
@@ -405,10 +485,10 @@ class _ForkServer:
         return all(
             env.get(name) == began.get(name)
             for name in {*env, *began}
-            if name.startswith(_READ_AT_START) and name not in self.asked
+            if name.startswith(READ_AT_START) and name not in self.asked
         )
 
-    def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int) -> NoReturn:
+    def _become(self, request: dict[str, Any], warm: dict[str, Any] | None, parent: int, teaches: bool) -> NoReturn:
         """Turn this fork into the attempt. Never returns.
 
         Raises:
@@ -439,31 +519,46 @@ class _ForkServer:
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
-        begin(warm, request, self.shelf, self.generators, self._say_what_was_loaded, ended)
+        told = self._say_what_was_loaded
+        if teaches:
+            learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
+            self.shelf.asked = lambda name: (self.shelf.wanted.append(name), learner.asked(name))
+
+            def told() -> None:
+                learner.say()
+                self._say_what_was_loaded()
+
+        begin(warm, request, self.shelf, self.generators, told, ended)
 
     def _say_what_was_loaded(self) -> None:
-        """Let the server know which installed modules this attempt loaded beyond it, in their order."""
-        names = [
-            name
-            for name, module in list(sys.modules.items())
-            if name not in self.shelf.known
-            and name.partition(".")[0] != "__main__"
-            and (file := getattr(module, "__file__", None))
-            and not is_local(file, besides_sweepkit=True)
-            and getattr(getattr(module, "__spec__", None), "name", None) == name
-        ]
+        """Let the server know which installed modules this attempt loaded beyond it, as it asked for them."""
+        names = [name for name in dict.fromkeys(self.shelf.wanted) if self._is_for_all(name, sys.modules.get(name))]
         pid = os.getpid()
         for start in range(0, len(names), _NAMES_AT_ONCE):
             self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})
 
-    def _report(self, message: dict[str, Any]) -> None:
-        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then."""
+    def _is_for_all(self, name: str, module: Any) -> bool:
+        """Return whether a module that a fork loaded is an installed one, which others could share."""
+        file = getattr(module, "__file__", None)
+        return (
+            bool(file)
+            and not is_local(file, besides_sweepkit=True)
+            and getattr(getattr(module, "__spec__", None), "name", None) == name
+        )
+
+    def _report(self, message: dict[str, Any]) -> int:
+        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then.
+
+        Returns:
+            How many bytes it took.
+        """
         data = dumps(message).encode() + b"\n"
         with contextlib.suppress(OSError):
             pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             if len(data) <= select.PIPE_BUF:
                 os.write(pipe, data)
             os.close(pipe)
+        return len(data) if len(data) <= select.PIPE_BUF else 0
 
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""

@@ -4,20 +4,22 @@
 * TORCHINDUCTOR_CACHE_DIR, TRITON_CACHE_DIR: a folder of the slot's own below the sweep's cache: two compilers never
   write one file, and what a slot compiled serves its next run.
 * MASTER_ADDR: 127.0.0.1, for the processes of one run are on one host.
-* MASTER_PORT, PET_MASTER_PORT: a port that is free now, from a block of PORTS_OF_SLOT of the slot's own, for
-  torch.distributed and torchrun, whose default, 29500, would be everybody's.
+* MASTER_PORT, PET_MASTER_PORT: a port that is free, as seen at most 2 s ago, of the PORTS_OF_SLOT ports of the slot's
+  own, for torch.distributed and torchrun, whose default, 29500, would be everybody's.
 """
 
 import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PORTS_OF_SLOT = 16
 _FIRST_PORT = 12_288
 _LISTEN = b"0A"  # TCP_LISTEN of Linux's include/net/tcp_states.h
+_SNAPSHOT_S = 2.0  # the kernel walks all of its sockets for the list: 3 ms, a third of what a short run costs
 _BLOCKS = (32_768 - _FIRST_PORT) // PORTS_OF_SLOT  # below the ports that Linux gives to clients
 
 
@@ -42,13 +44,38 @@ def ports(slot_index: int, agent_pid: int) -> range:
     return range(first, first + PORTS_OF_SLOT)
 
 
-def free_port(candidates: range) -> int | None:
-    """Return the first port that nobody listens on, None when all are taken."""
-    taken = _listened_on()
+def free_port(candidates: range, *, taken: frozenset[int] | None = None) -> int | None:
+    """Return the first port that nobody listens on, None when all are taken.
+
+    Args:
+        candidates: The ports to choose from.
+        taken: Those that somebody listens on; None looks now.
+    """
+    taken = _listened_on() if taken is None else taken
     return next((port for port in candidates if port not in taken), None)
 
 
-def _listened_on() -> set[int]:
+class _Snapshot:
+    """The ports that somebody listens on, looked up again after `_SNAPSHOT_S`; any thread may ask.
+
+    A slot's ports are its own, and what its last run left is killed before the next one is prepared: who listens there
+    is another program, which seldom began within that time.
+    """
+
+    def __init__(self) -> None:
+        self._until, self._ports = 0.0, frozenset[int]()
+
+    def ports(self) -> frozenset[int]:
+        now = time.monotonic()
+        if now >= self._until:
+            self._ports, self._until = _listened_on(), now + _SNAPSHOT_S
+        return self._ports
+
+
+_snapshot = _Snapshot()
+
+
+def _listened_on() -> frozenset[int]:
     """Return the TCP ports that somebody listens on, as the kernel lists them: a sweep itself opens no socket."""
     # Not psutil.net_connections, which reads every process's descriptors: this is asked at every start.
     taken = set()
@@ -59,11 +86,11 @@ def _listened_on() -> set[int]:
                 _, local, _, state = line.split(None, 4)[:4]
                 if state == _LISTEN:
                     taken.add(int(local.rpartition(b":")[2], 16))
-    return taken
+    return frozenset(taken)
 
 
 def isolating_environment(
-    attempt_id: str, slot_index: int, *, cache: Path, inherited: Mapping[str, str]
+    attempt_id: str, slot_index: int, *, cache: Path, inherited: Mapping[str, str], gpus: Sequence[str] = ()
 ) -> dict[str, str]:
     """Make an attempt's temporary folder and return its variables; see the table of this module.
 
@@ -73,15 +100,16 @@ def isolating_environment(
         cache: The sweep's cache folder.
         inherited: The environment of the agent; what it sets of these goes before, except TMPDIR, which says where the
             folder is made.
+        gpus: Those of the slot: agents of one host that have a GPU each all count their slots from 0.
     """
     folder = temp_dir(attempt_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    compiled = cache / "compiled" / f"slot{slot_index}"
+    compiled = cache / "compiled" / "-".join([f"slot{slot_index}", *gpus])
     variables = {
         "TORCHINDUCTOR_CACHE_DIR": str(compiled / "inductor"),
         "TRITON_CACHE_DIR": str(compiled / "triton"),
         "MASTER_ADDR": "127.0.0.1",
     }
-    if (port := free_port(ports(slot_index, os.getpid()))) is not None:
+    if (port := free_port(ports(slot_index, os.getpid()), taken=_snapshot.ports())) is not None:
         variables |= {"MASTER_PORT": str(port), "PET_MASTER_PORT": str(port)}
     return {"TMPDIR": str(folder), **{name: value for name, value in variables.items() if name not in inherited}}

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import read_end, reserve, write_end
-from sweepkit.agents.forkserver import kill_group
+from sweepkit.agents.forkserver import READ_AT_START, kill_group
 from sweepkit.agents.identity import unreaped_status
 from sweepkit.agents.warm.preload import assigned_variables
 from sweepkit.agents.warm_command import WarmProgram
@@ -37,15 +37,22 @@ _LESSONS = 5  # so often may a program show that its imports rely on something e
 # Its own modules are loaded from their files under names that are taken away again: a program's `import sweepkit` and
 # its `sys.path` know nothing of them.
 _BOOT = """
-import sys
+import sys, builtins
 base = frozenset(sys.modules)
 sys.path[:] = [entry for entry in sys.path if entry]
+asked, real = [], builtins.__import__
+def importing(name, globals=None, locals=None, fromlist=(), level=0):
+    asked.append((name, globals or {{}}, fromlist, level))
+    return real(name, globals, locals, fromlist, level)
+builtins.__import__ = importing
 from types import ModuleType
 for name, folder in (("sweepkit", {room!r}), ("sweepkit.agents", {room!r} + "/agents")):
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__path__ = [folder]
 from sweepkit.agents.forkserver import serve
-begun = serve({fd}, base, [name for name in sys.modules if name.partition(".")[0] == "sweepkit"], {asked!r})
+builtins.__import__ = real
+own = [name for name in sys.modules if name.partition(".")[0] == "sweepkit"]
+begun = serve({fd}, base, own, {asked!r}, asked)
 try:
     begun.call(*begun.arguments)
 except BaseException as error:
@@ -68,6 +75,7 @@ class AttemptSpec:
         warm: How to run it in a fork, or None for a fresh process.
         lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
         fresh: Why it must be a fresh process, in words; told once.
+        interpreter: The Python that runs it, absolute; "" when it is none or nobody knows.
     """
 
     attempt_id: str
@@ -79,6 +87,7 @@ class AttemptSpec:
     warm: WarmProgram | None = None
     lease_end: float | None = None
     fresh: str = ""
+    interpreter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,21 +178,29 @@ class _Learned:
     Attributes:
         env: Variables as the program sets them before it imports; None where it takes one away.
         avoid: Modules that each run must import for itself.
+        taught: What the program's first run taught, see `warm.lessons`; None before it.
+        extra: Modules that this run loaded beyond those found in its source.
         lessons: How often a server was replaced for it.
     """
 
     def __init__(self) -> None:
         self.env: dict[str, str | None] = {}
         self.avoid: set[str] = set()
+        self.taught: list[Any] | None = None
+        self.extra: list[str] = []
         self.lessons = 0
 
     def guess(self, program: WarmProgram | None, cwd: str) -> None:
         """Begin with the variables that the script's text shows to be set."""
         if program is not None and program.script is not None:
-            self.env.update(assigned_variables(os.path.join(cwd, program.script)))
+            assigned = assigned_variables(os.path.join(cwd, program.script))
+            self.env.update((key, value) for key, value in assigned.items() if not key.startswith(READ_AT_START))
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take what a fork server says (event "learned")."""
+        """Take what a fork server says (event "learned" or "taught")."""
+        if message["event"] == "taught":
+            self.taught, self.extra = message["lessons"], message["extra"]
+            return
         self.lessons += 1
         self.env.update(message["env"])
         self.avoid.update(message["avoid"])
@@ -342,10 +359,11 @@ class LocalLauncher:
             elif message["imported"]:
                 self._notify(f"warm after {message['seconds']} s: {message['imported']} modules are imported once")
             return
-        if event in ("stale", "learned"):
+        if event in ("stale", "learned", "taught"):
             with self._lock:
                 if generation == self._generation and not self._closed:
-                    self._notify(self._what_changed(message))
+                    if told := self._what_changed(message):
+                        self._notify(told)
                     self._replace_server()
             return
         attempt = str(message["id"])
@@ -375,10 +393,12 @@ class LocalLauncher:
         self._exit_files.pop(attempt, None)
 
     def _what_changed(self, message: dict[str, Any]) -> str:
-        """Take what a server says why there must be another one; return it in words."""
+        """Take what a server says why there must be another one; return it in words, "" when it is to be expected."""
         if message["event"] == "stale":
             return "modules changed on disk: importing them again"
         self._learned.take(message)
+        if message["event"] == "taught":
+            return ""
         if self._learned.lessons > _LESSONS and not self._cold:
             self._cold = True
             return f"starting every run in a fresh process: {message['reason']}"
@@ -498,8 +518,9 @@ class LocalLauncher:
                         "op": "warm",
                         "script": warm.script,
                         "module": warm.module,
-                        "extra": list(self._preload),
+                        "extra": [*self._preload, *self._learned.extra],
                         "avoid": sorted(self._learned.avoid),
+                        "lessons": self._learned.taught,
                     }
                 )
         data = b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, request])

@@ -106,6 +106,7 @@ def prepare(place: Workplace, attempt: Attempt, slot: Slot, *, resumed: bool = F
         exit_file=paths.exit_file(attempt.attempt_id),
         warm=start.warm,
         fresh=start.fresh,
+        interpreter=start.interpreter,
     )
 
 
@@ -127,7 +128,9 @@ def _environment(place: Workplace, attempt: Attempt, slot: Slot, run_dir: Path, 
     )
     env.update(slot.environment(place.inherited))
     env.update(
-        isolating_environment(attempt.attempt_id, slot.index, cache=place.paths.cache, inherited=place.inherited)
+        isolating_environment(
+            attempt.attempt_id, slot.index, cache=place.paths.cache, inherited=place.inherited, gpus=slot.gpus
+        )
     )
     env |= hook_environment(place.paths.wandb_notes(attempt.attempt_id), env)
     env[ATTEMPT_ENV] = attempt.attempt_id

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.files import write_atomically
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import counted_metrics
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
@@ -76,8 +78,46 @@ def _beginning_of_exception(log: bytes) -> bytes:
     return frames + log[end : end + 2048].rpartition(b"\n")[0] + b"\n[...]\n"
 
 
-def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any]) -> None:
+def with_bare_names(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics by their logged names, and by bare ones where one is meant: that of eval/, else the only one.
+
+    >>> with_bare_names({"eval/rouge1_f1": 0.4, "train/loss": 2.0, "eval/loss": 1.0})
+    {'rouge1_f1': 0.4, 'loss': 1.0, 'eval/rouge1_f1': 0.4, 'train/loss': 2.0, 'eval/loss': 1.0}
+    """
+    meant: dict[str, list[str]] = {}
+    for name in metrics:
+        meant.setdefault(name.rpartition("/")[2], []).append(name)
+    found = {
+        bare: metrics[next((name for name in names if name == f"eval/{bare}"), names[0])]
+        for bare, names in meant.items()
+        if len(names) == 1 or f"eval/{bare}" in names
+    }
+    return {**found, **metrics}
+
+
+# Keys of a result that say a value again, for whoever makes a table of results as they are.
+AGAIN = ("sweep_params.", "best_metrics.")
+
+
+def _flat(params: Mapping[str, Any], best: Mapping[str, float]) -> dict[str, Any]:
+    """Return parameters and best metrics once more, each under a key of its own."""
+    named = {".".join((AGAIN[0].rstrip("."), *path)): value for path, value in _leaves(params)}
+    return {**named, **{f"{AGAIN[1]}{name}": value for name, value in best.items()}}
+
+
+def _leaves(params: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*path, str(name)))
+        else:
+            yield (*path, str(name)), value
+
+
+def write_result(
+    paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: Mapping[str, Any], metric: Metric | None = None
+) -> None:
     """Write `run_<id>_result.json` in one step: the whole file or none."""
+    best = with_bare_names(counted_metrics(run, metric))
     result = {
         "run_id": run.run_id,
         "number": run.number,
@@ -85,8 +125,9 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "sweep_params": run.params,
         "state": run.state.value,
         "reason": run.reason,
-        "best_metrics": run.best_metrics,
-        "last_metrics": run.last_metrics,
+        "best_metrics": best,
+        "last_metrics": with_bare_names(run.last_metrics),
+        "logged_metrics": sorted({*run.best_metrics, *run.last_metrics}),
         "summary": run.summary,
         "history_file": _history_file(paths, run),
         "attempts": run.attempts,
@@ -97,6 +138,7 @@ def write_result(paths: SweepPaths, run: RunRecord, *, seed: int, surroundings: 
         "ended_at": run.ended_at,
         **surroundings,
         **run.outcome,
+        **_flat(run.params, best),
     }
     write_atomically(paths.result(run.run_id), json_text(result, indent=2) + "\n")
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import Report
-from sweepkit.model.runs import RunState, RunView
+from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.columns import RunViews
 from sweepkit.store.base import RunRecord, Store
 
 
@@ -22,6 +24,7 @@ def view_of(run: RunRecord) -> RunView:
         summary=run.summary,
         objectives=tuple((value,) for value in run.outcome.get(OUTCOME, {}).values()) if run.state.done else (),
         info=run.proposal,
+        value_rule=run.value_rule,
     )
 
 
@@ -49,7 +52,7 @@ class RunCache:
         self._sweep_id = sweep_id
         self._names = instances
         self._lock = threading.Lock()
-        self._views: dict[int, RunView] = {}
+        self._views = RunViews()
         # By number of a run of ours. The record may be behind that (it was away) or ahead of it (the report that is
         # about to be judged is already written).
         self._own: dict[int, _Own] = {}
@@ -61,7 +64,7 @@ class RunCache:
             changed = self._store.runs(self._sweep_id, since=self._change)
             views = [self._current(run) for run in changed]
             for run, view in zip(changed, views, strict=True):
-                self._views[view.number] = view
+                self._views.put(view)
                 self._change = max(self._change, run.change)
             return views
 
@@ -78,14 +81,24 @@ class RunCache:
     def extend(self, number: int, values: tuple[float, ...], instances: tuple[float, ...] = ()) -> RunView:
         """Append metric values to a running run of ours before the record's next refresh; return its view."""
         with self._lock:
-            view = self._views[number]
+            view = self._views.of_number(number)
             own = self._own.get(number)
             if own is not None:
                 history, newer = own.history + values, own.instances + instances
                 self._own[number] = dataclasses.replace(own, history=history, instances=newer)
             view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
-            self._views[number] = view
+            self._views.put(view)
             return view
+
+    def judge(self, rule: StoppingRule, view: RunView) -> Decision:
+        """Return what a stopping rule says of a run, compared with all others as they stand."""
+        with self._lock:
+            return rule.decide(view, self._views)
+
+    def all_failed(self, *, but: int) -> bool:
+        """Return whether every run that is done has failed, the one of number `but` left out."""
+        with self._lock:
+            return all(view.state is RunState.FAILED for view in self._views if view.state.done and view.number != but)
 
     def instances(self, reports: Iterable[Report]) -> tuple[float, ...]:
         """Return what was reported of each instance, in order, with the metric; () when no rule asks for it."""
@@ -98,12 +111,12 @@ class RunCache:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
             self._own[run.number] = _Own(run.attempts)
-            self._views[run.number] = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=())
+            self._views.put(dataclasses.replace(view_of(run), state=RunState.RUNNING, history=()))
 
     def views(self) -> list[RunView]:
         """Return all views, by number."""
         with self._lock:
-            return [self._views[number] for number in sorted(self._views)]
+            return list(self._views)
 
     def __len__(self) -> int:
         with self._lock:

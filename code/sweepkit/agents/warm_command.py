@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -52,12 +52,14 @@ class CommandStart:
         env: Variables that the command itself sets for its program, when it can be forked.
         fresh: Why it needs a fresh process, in words; "" when it can be forked.
         missing: What of it this host does not have or cannot execute, in words; "" when nothing is known to be wrong.
+        interpreter: The Python that runs it, absolute; "" when it is none, or one that only the command itself knows.
     """
 
     warm: WarmProgram | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     fresh: str = ""
     missing: str = ""
+    interpreter: str = ""
 
 
 def command_start(argv: Sequence[str], *, env: Mapping[str, str], cwd: str) -> CommandStart:
@@ -83,6 +85,7 @@ def command_start(argv: Sequence[str], *, env: Mapping[str, str], cwd: str) -> C
         env=assigned if started.warm is not None else {},
         fresh=started.fresh,
         missing=started.missing,
+        interpreter=started.interpreter,
     )
 
 
@@ -94,11 +97,11 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
         told = _why_missing(name, cwd)
         return CommandStart(fresh=told, missing=told)
     if is_this_python(found):
-        return _of_python(words[1:], cwd)
+        return replace(_of_python(words[1:], cwd), interpreter=found)
     if _PYTHON.fullmatch(os.path.basename(name)):
         if _can_serve(found):
-            return _of_python(words[1:], cwd, found)
-        return CommandStart(fresh=f"{_shown(name, found)} is {_NO_SERVER}")
+            return replace(_of_python(words[1:], cwd, found), interpreter=found)
+        return CommandStart(fresh=f"{_shown(name, found)} is {_NO_SERVER}", interpreter=found)
     interpreter = _shebang(found)
     if not interpreter or not _PYTHON.fullmatch(os.path.basename(interpreter[0])):
         return CommandStart(fresh=f"{name} is not a Python program")
@@ -107,10 +110,10 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
         told = f"the first line of {found} names {interpreter[0]}, which this host does not have"
         return CommandStart(fresh=told, missing=told)
     if not is_this_python(reached) and not _can_serve(reached):
-        return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}")
+        return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}", interpreter=reached)
     script = name if "/" in name else found
     foreign = "" if is_this_python(reached) else reached
-    return _of_python([*interpreter[1:], script, *words[1:]], cwd, foreign)
+    return replace(_of_python([*interpreter[1:], script, *words[1:]], cwd, foreign), interpreter=reached)
 
 
 def _of_python(words: list[str], cwd: str, interpreter: str = "") -> CommandStart:

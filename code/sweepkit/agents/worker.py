@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sweepkit.agents.context import AgentContext, AttemptListener
+from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.isolation import remove_temp_dir
@@ -46,6 +47,7 @@ from sweepkit.store.base import Attempt, Report
 from sweepkit.tracking.reports import ReportTail
 
 _KEPT_LOG_CHARS = 2_000
+_UNHEARD = "nothing hears SIGTERM\n"  # in the file that asks an attempt to save
 _AGAIN_S = 1.0  # between two tries to record what a running attempt reports while the database is away
 
 
@@ -86,6 +88,7 @@ class Execution:
         self.verdict: Decision | None = None
         self.timed_out = False
         self.interrupted = False
+        self.unheard = False  # the process could do nothing on SIGTERM: if it ends well, it ended by itself
         self.fenced = False
         self.kill_at: float | None = None
         self.began = self.submitted = time.monotonic()
@@ -93,12 +96,16 @@ class Execution:
         self.untold: Started | None = None  # the process, until the record knows it
         self.send_at = 0.0
         self.kept: KeptEnd | None = None
+        self.program_version = ""
+        self.interpreter = ""
 
     def run(self) -> None:
         """Execute the attempt and record its end."""
         try:
             self._resume()
+            self.program_version = self.context.program_version()
             spec = prepare(self.context.place, self.attempt, self.slot, resumed=self.resumption is not None)
+            self._ask_environment(spec.interpreter)
             lease_end = self.context.lease_ends.get(self.attempt.attempt_id)
             queue = self.context.launcher.submit(replace(spec, lease_end=lease_end))
             ended = self._until_exit(queue)
@@ -109,6 +116,12 @@ class Execution:
             kill_leftovers(self.attempt.attempt_id)
             return
         self._conclude(self._as_it_tells(ended))
+
+    def _ask_environment(self, interpreter: str) -> None:
+        """Have the interpreter that runs the attempt say what its environment has, while the attempt runs."""
+        if interpreter and self.context.packages is not None:
+            self.interpreter = interpreter
+            self.context.packages.ask(interpreter)
 
     def _resume(self) -> None:
         """Go on where an attempt stood whose W&B run was marked as preempting."""
@@ -162,24 +175,33 @@ class Execution:
         limit = self.context.spec.extensions.timeout_s
         if limit is not None and self.process and now - self.began > limit and not self.timed_out:
             self.timed_out = self._end(signal.SIGTERM)
+        if self.process and self.verdict is None and (why := orders.stopped.get(self.attempt.attempt_id)):
+            self.verdict = Decision(stop=True, reason=why)
+            self._end(signal.SIGTERM)
         if orders.terminates and not self.interrupted and self.process:
             if self.kill_at is None:  # one that is ended for good shall save nothing
-                self._mark_preempted()
+                self._mark_preempted(self.process)
             self.interrupted = self._end(signal.SIGTERM)
         if self.process and (orders.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
     def _end(self, number: int) -> bool:
         """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+        if self.kill_at is None and self.process:
+            self.unheard = not hears(self.process.pid, number)
         still_ran = self.context.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.context.spec.extensions.kill_delay_s
         return still_ran
 
-    def _mark_preempted(self) -> None:
-        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt."""
+    def _mark_preempted(self, process: Started) -> None:
+        """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt.
+
+        Whoever judges its end when this agent is gone finds there whether the process would hear it.
+        """
+        heard = "" if hears(process.pid, signal.SIGTERM) else _UNHEARD
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.context.place.paths.preempt_file(self.attempt.attempt_id).touch()
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(heard)
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -292,7 +314,7 @@ class Execution:
         if view is not None:
             self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.context.rule is not None:
-                decision = self.context.rule.decide(view, self.context.runs.views())
+                decision = self.context.runs.judge(self.context.rule, view)
                 margin = decision.margin
                 if decision.stop:
                     self.verdict = decision
@@ -332,7 +354,9 @@ class Execution:
         ended = self._as_it_tells(ended)
         if self.kept is None and (ended.status is None or ended.status < 0):
             return False
-        self.interrupted = self.context.place.paths.preempt_file(self.attempt.attempt_id).exists()
+        with contextlib.suppress(FileNotFoundError):
+            heard = self.context.place.paths.preempt_file(self.attempt.attempt_id).read_text()
+            self.interrupted, self.unheard = True, heard == _UNHEARD
         self._conclude(ended)
         return True
 
@@ -423,6 +447,9 @@ class Execution:
     def _judged(self, ended: Exited, *, past: Sequence[PastFailure]) -> AttemptOutcome:
         run_status = self.wandb.exit_code
         interrupted = self.interrupted or (self.context.orders.terminates and ended.status != 0)
+        timed_out = self.timed_out
+        if ended.status == 0 and self.unheard:
+            interrupted = timed_out = False  # it ended by itself as it was asked to
         if interrupted and self._messages().get("_sweepkit_finished") is True:
             # All its work was done when it was asked to end, and it says so.
             interrupted, run_status, ended = False, 0, replace(ended, status=0)
@@ -432,7 +459,7 @@ class Execution:
             status=ended.status,
             verdict=self.verdict or self._pruned(),
             interrupted=interrupted,
-            timeout_s=self.context.spec.extensions.timeout_s if self.timed_out else None,
+            timeout_s=self.context.spec.extensions.timeout_s if timed_out else None,
             newest=self.newest,
             log_tail=tail,
             elsewhere=self.context.slots.has_other(self.slot),
@@ -517,7 +544,15 @@ class Execution:
             "slot": self.slot.index,
             "seed": seed_of_attempt(self.context.place, self.attempt),
             "warm": bool(self.process and self.process.warm),
+            **({"program_version": self.program_version} if self.program_version else {}),
+            **self._environment(),
         }
+
+    def _environment(self) -> dict[str, Any]:
+        """Return which interpreter ran the attempt, and which packages of its environment the program imports."""
+        if not self.interpreter or self.context.packages is None:
+            return {}
+        return {"interpreter": self.interpreter, "package_versions": dict(self.context.packages.of(self.interpreter))}
 
     def _messages(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}

@@ -9,7 +9,7 @@ Journal of the Korean Statistical Society 42:323–328; Bonferroni's line for th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +105,7 @@ class Association:
         kind: "spearman", "eta" (correlation ratio) or "cramer".
         value: In [-1, 1] for spearman, [0, 1] for the others.
         n: Runs that have both.
-        shown: It passes Bonferroni's line over all cells (5 %).
+        shown: It passes Bonferroni's line over all cells (5 %); never of runs that an engine chose.
     """
 
     a: str
@@ -118,11 +118,19 @@ class Association:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Associations:
-    """The matrix: `names` in order, one cell for each pair (a before b), and the line for correlations at all runs."""
+    """The matrix.
+
+    Args:
+        names: The columns in order.
+        cells: One for each pair, a before b.
+        line: The |correlation| over all runs that chance seldom passes; None where no cell can be judged: an engine
+            chose the runs by what it had seen, so parameters go together, and with the metric, by its doing.
+        n: Runs.
+    """
 
     names: tuple[str, ...]
     cells: tuple[Association, ...]
-    line: float
+    line: float | None
     n: int
 
 
@@ -141,10 +149,13 @@ def associations(table: RunTable) -> Associations:
     ]
     pairs = [(i, j) for i in range(len(columns)) for j in range(i + 1, len(columns))]
     cells = [_cell((columns[i], columns[j]), (values[i], values[j]), len(pairs)) for i, j in pairs]
+    adaptive = bool(table.method) and not table.exchangeable
+    if adaptive:
+        cells = [replace(cell, shown=False) for cell in cells]
     return Associations(
         names=tuple(column.name for column in columns),
         cells=tuple(cells),
-        line=threshold(len(rows), max(1, len(pairs))),
+        line=None if adaptive else threshold(len(rows), max(1, len(pairs))),
         n=len(rows),
     )
 

@@ -54,7 +54,7 @@ class Design:
 
     Args:
         x: Shape (n, p), float32, finite.
-        y: Shape (n,), the mean value of each configuration.
+        y: Shape (n,), the mean value of each configuration, or each run's own.
         groups: One per parameter, in the table's order.
         runs: Runs that went in.
         left_out: Why runs did not → how many.
@@ -91,11 +91,17 @@ def causes(table: RunTable) -> list[Column]:
     return [column for column in varying if not (column.seed or bookkeeping(column.name))] or varying
 
 
-def encode(table: RunTable, *, objective: int = 0) -> Design:
-    """Return the design of a table for its `objective`-th metric."""
+def encode(table: RunTable, *, objective: int = 0, averaged: bool = True) -> Design:
+    """Return the design of a table for its `objective`-th metric.
+
+    Args:
+        table: The runs.
+        objective: Which of the table's metrics.
+        averaged: The runs of one configuration are one row with their mean; else each is a row, by number.
+    """
     rows, values = _usable(table, objective)
     kept, dropped = _columns(table, rows)
-    groups_of_rows = _alike(rows, kept)
+    groups_of_rows = _alike(rows, kept) if averaged else [[index] for index in range(len(rows))]
     first = [rows[group[0]] for group in groups_of_rows]
     y = np.array([np.mean([values[index] for index in group]) for group in groups_of_rows], dtype=float)
     blocks, groups, start = [], [], 0

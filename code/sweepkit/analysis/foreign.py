@@ -1,15 +1,26 @@
 """A `RunTable` from a frame of any tool: our own runs.csv, Optuna's trials_dataframe, a W&B export, a table. Pure.
 
-What a column is, is read from its name (`params.lr`, `params_lr`) and from what the caller says; everything else is
-told by its values: a column of numbers is numeric, positive numbers over two decades are logarithmic.
+What a column is, is read from its name (`analysis.columns`) and from what the caller says, what its cells mean from
+`analysis.cells`; everything else is told by its values: a column of numbers is numeric, positive numbers over two
+decades are logarithmic. What was inferred is told.
 """
 
-import json
-import re
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import StatisticsError, correlation
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.analysis.cells import (
+    column_values,
+    is_empty,
+    require_numbers,
+    says_failed,
+    seconds,
+    state_of,
+    without_words,
+)
+from sweepkit.analysis.columns import assign, bare, direction_of, is_bookkeeping, is_result
 from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
 from sweepkit.model.distributions import content_key
@@ -19,31 +30,10 @@ from sweepkit.model.runs import RunState
 if TYPE_CHECKING:
     import pandas as pd
 
-# Words of W&B and Optuna for what we call otherwise.
-_STATES = {
-    "complete": RunState.FINISHED,
-    "completed": RunState.FINISHED,
-    "success": RunState.FINISHED,
-    "terminated": RunState.FINISHED,  # Ray Tune: it ended by itself
-    "pruned": RunState.STOPPED,
-    "early_stopped": RunState.STOPPED,
-    "fail": RunState.FAILED,
-    "crashed": RunState.FAILED,
-    "error": RunState.FAILED,
-    "killed": RunState.FAILED,
-    "waiting": RunState.PENDING,
-    "preempted": RunState.PENDING,
-}
 _DURATIONS = ("duration_s", "runtime", "duration", "_runtime", "time_total_s")
-_IDS = ("run_id", "id", "trial_id", "name", "run")
-_OTHERS = re.compile(
-    r"^(number|state|status|created|created_at|start|end|datetime_.*|timestamp|_timestamp|_step|step|user|tags|notes|"
-    r"sweep|group|host|hostname|reason|attempts|value|values_\d+|(user|system)_attrs_.*|(user|system)_attr.*|"
-    r"intermediate_values|github|git.*|agent|updated|end time|start time|description|commit|jobtype|job type|"
-    r"unnamed: \d+)$",  # an index that pandas wrote
-    re.IGNORECASE,
-)
-_PREFIX = re.compile(r"^(params?|config)[._/]", re.IGNORECASE)
+_IDS = ("run_id", "run id", "id", "trial_id", "name", "run_name", "run", "number")
+_METRIC_PREFIXES = ("best.", "metrics.", "summary.", "objective.", "eval/", "eval_")
+_LEAST_RELATED = 10  # runs before a relation says anything
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], **chosen: Any) -> RunTable:
@@ -60,20 +50,26 @@ def from_frame(
     goal: Goal | None = None,
     parameters: Sequence[str] = (),
     name: str = "",
+    notes: list[str] | None = None,
 ) -> RunTable:
     """Return the table of a frame with one run a row: our own, Optuna's `trials_dataframe()`, any other.
 
     Args:
         frame: Text that reads as a number, true, false or JSON is taken as that, but in a categorical column, whose
-            text stays a category; "" and what is NA is missing.
-        metric: The column to optimize; None takes `value` (ours, Optuna's), then `values_0`.
-        goal: Its direction; None takes that of `RunTable.to_frame`, else maximize.
+            text stays a category; "" and what is NA is missing. Percent and decimal commas are read as `analysis.cells`
+            says.
+        metric: The column to optimize; None takes `value` (ours, Optuna's, optuna-dashboard's), then `values_0`.
+        goal: Its direction; None takes that of `RunTable.to_frame`, else what the metric's name says, else maximize.
         parameters: The parameter columns, as written or without their prefix; () takes those that begin with `params.`,
-            `params_` or `config.`, and without any such all that are neither the metric nor known bookkeeping.
+            `params_`, `config.`, `config/` or `Param `, and without any such all that are no result and no bookkeeping
+            by their names.
         name: What to call the table; "" takes the name of `RunTable.to_frame`.
+        notes: Takes a sentence for everything that was inferred: roles of columns, direction, formats of numbers. A
+            direction that the name does not say is then refused.
 
     Raises:
-        DataError: There is no row, no such metric, a named parameter is missing, or no parameter is left.
+        DataError: There is no row, no such metric, a named parameter is missing, no parameter is left, a score is no
+            number, a state is unknown, or a column without a prefix follows the metric nearly perfectly.
 
     Example:
         >>> import pandas as pd
@@ -86,89 +82,117 @@ def from_frame(
     where = name or "table"
     if frame.empty:
         raise DataError(f"{where}: must hold at least one run, got none")
-    plain = _cells(frame)
+    told: list[str] = []
+    plain = _cells(frame, told)
     headers = list(plain[0])
     asked = metric or own.get("metric")
     ours = asked == own.get("metric")  # its values stand in `value`, but for several metrics
     value_at = _metric_column(headers, None if ours and "value" in headers else asked, where)
-    chosen = _parameters(headers, value_at, parameters, where)
+    require_numbers(value_at, without_words([row[value_at] for row in plain]), where)
+    chosen = _parameters(plain, value_at, parameters, where, told)
     columns = [(key, _column(short, [row[key] for row in plain])) for key, short in chosen]
-    rows = [_row(index, row, value_at, columns) for index, row in enumerate(plain)]
+    rows = [_row(index, row, value_at, columns, where) for index, row in enumerate(plain)]
     if len({row.number for row in rows}) < len(rows):  # two sweeps in one file
         rows = [replace(row, number=index) for index, row in enumerate(rows)]
-    known = own.get("goal", Goal.MAXIMIZE) if ours else Goal.MAXIMIZE
+    known = Goal(own["goal"]) if ours and "goal" in own else None
+    direction = goal or known or _direction(asked or value_at, where, told, must=notes is not None)
+    if notes is not None:
+        notes += told
     return RunTable(
         name=name,
-        metrics=(Metric(name=asked or value_at, goal=goal or Goal(known)),),
+        metrics=(Metric(name=asked or value_at, goal=direction),),
         columns=tuple(column for _, column in columns),
         rows=tuple(rows),
         method=own.get("method", ""),
     )
 
 
-def _cells(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def _direction(metric: str, where: str, told: list[str], *, must: bool) -> Goal:
+    """Return which way a metric is better, from its name; `must`: refuse a name that does not say."""
+    found = direction_of(metric)
+    if found is None and must:
+        raise DataError(f"{where}: --goal must say whether {metric} is to maximize or to minimize, got none")
+    if found is not None:
+        told.append(f"{metric} is to {found.value}, by its name; --goal says otherwise")
+    return found or Goal.MAXIMIZE
+
+
+def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
     """Return the rows as plain values, None where one is missing; of columns of one name the last counts."""
-    plain = {}
+    plain: dict[str, list[Any]] = {}
+    delimiter = frame.attrs.get("sweepkit:delimiter", "")
     for place, key in enumerate(frame.columns):
         cells = frame.iloc[:, place]
         if cells.dtype.kind == "m":
             cells = cells.dt.total_seconds()  # Optuna's durations
         held = cells.astype(object).where(cells.notna(), None)
-        plain[str(key)] = list(held) if cells.dtype.name == "category" else [_value(value) for value in held]
+        if cells.dtype.name == "category":
+            plain[str(key)] = list(held)
+            continue
+        plain[str(key)], sentence = column_values(str(key), list(held), delimiter)
+        told += [sentence] if sentence else []
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
 
 
-def _value(value: Any) -> Any:
-    """Return a cell as the value that it stands for; None where it is empty."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text == "" or text.lower() == "nan":  # not "none": optimizers and schedulers are called so
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)  # .5 and 1. are numbers, and no JSON
-    except ValueError:
-        return value
-
-
 def _metric_column(headers: Sequence[str], metric: str | None, where: str) -> str:
-    wanted = ["value", "values_0"]
+    wanted = ["value", "Value", "values_0", "Value 0", "Objective 0"]
     if metric:
-        wanted = [metric, f"best.{metric}", f"metrics.{metric}", f"objective.{metric}"]
+        wanted = [metric, *(f"{prefix}{metric}" for prefix in _METRIC_PREFIXES)]
     for candidate in wanted:
         if candidate in headers:
             return candidate
-    shown = ", ".join(headers[:20])
-    raise DataError(f"{where}: must have a column of the metric {metric or 'value'!r}, got: {shown}; name it: --metric")
+    results = [key for key in headers if is_result(key) and not is_bookkeeping(key)]
+    shown = f"results by their names are {', '.join(results)}" if results else f"got: {', '.join(headers)}"
+    raise DataError(f"{where}: must have a column of the metric {metric or 'value'!r}, {shown}; name it: --metric")
 
 
-def _parameters(headers: Sequence[str], value_at: str, wanted: Sequence[str], where: str) -> list[tuple[str, str]]:
+def _parameters(
+    plain: Sequence[Mapping[str, Any]], value_at: str, wanted: Sequence[str], where: str, told: list[str]
+) -> list[tuple[str, str]]:
     """Return (column, parameter name) of each parameter."""
+    headers = list(plain[0])
     if wanted:
         found = []
         for name in wanted:
-            key = next((h for h in headers if h == name or _PREFIX.sub("", h) == name), None)
+            key = next((h for h in headers if h == name or bare(h) == name), None)
             if key is None:
-                raise DataError(f"{where}: the parameter {name!r} must be a column, got: {', '.join(headers[:20])}")
+                raise DataError(f"{where}: the parameter {name!r} must be a column, got: {', '.join(headers)}")
             found.append((key, name))
         return found
-    prefixed = [(key, _PREFIX.sub("", key)) for key in headers if _PREFIX.match(key)]
-    if prefixed:
-        return prefixed
-    known = {value_at, *_IDS, *_DURATIONS}
-    others = [key for key in headers if key.lower() not in known and key not in known and not _OTHERS.match(key)]
-    others = [key for key in others if not key.startswith(("best.", "metrics.", "objective."))]
-    if not others:
+    roles, doubtful = assign(headers, value_at, _related(plain, value_at), _naming(plain))
+    if doubtful:
+        raise DataError(
+            f"{where}: {', '.join(doubtful)} must be known as parameters or results, for {value_at} follows them "
+            f"nearly perfectly; name the parameters: --parameters {' '.join(key for key, _ in roles.parameters)}"
+        )
+    if not roles.parameters:
         raise DataError(
             f"{where}: must have columns of parameters, got none beside the metric; name them: --parameters"
         )
-    return [(key, key) for key in others]
+    told.append(roles.sentence())
+    return list(roles.parameters)
+
+
+def _naming(plain: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns of texts that are another one in each of many rows: they name the runs."""
+    if len(plain) < _LEAST_RELATED:
+        return []
+    texts = {key: {row[key] for row in plain if isinstance(row[key], str)} for key in plain[0]}
+    return [key for key, values in texts.items() if len(values) == len(plain)]
+
+
+def _related(plain: Sequence[Mapping[str, Any]], value_at: str) -> dict[str, float]:
+    """Return how closely each numeric column goes with the metric: the squared correlation's root, in [0, 1].
+
+    Columns of few values are left out: a parameter that is all that matters may well order the scores.
+    """
+    found = {}
+    for key in plain[0]:
+        pairs = [(row[key], row[value_at]) for row in plain if is_number(row[key]) and is_number(row[value_at])]
+        if key != value_at and len(pairs) >= _LEAST_RELATED and len({x for x, _ in pairs}) > len(pairs) / 2:
+            with contextlib.suppress(StatisticsError):
+                found[key] = abs(correlation([x for x, _ in pairs], [y for _, y in pairs]))
+    return found
 
 
 def _column(name: str, cells: Sequence[Any]) -> Column:
@@ -179,7 +203,7 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
     return levels_column(name, values, missing=missing)
 
 
-def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]]) -> Row:
+def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]], where: str) -> Row:
     lower = {key.lower(): value for key, value in row.items()}
     raw = row.get(value_at)
     value = float(raw) if is_number(raw) else None
@@ -188,18 +212,18 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
         if (item := row.get(key)) is not None:
             params[column.name] = item if column.numeric else text_of(item)
     number = lower.get("number")
-    duration = next((lower[key] for key in _DURATIONS if is_number(lower.get(key))), None)
+    duration = next((took for key in _DURATIONS if (took := seconds(lower.get(key))) is not None), None)
     run_id = next((lower[key] for key in _IDS if lower.get(key) is not None), index)
     seed = lower.get("seed")
     return Row(
         number=number if isinstance(number, int) else index,
         run_id=text_of(run_id),
-        state=_state(lower.get("state", lower.get("status")), value),
+        state=_state(lower, raw, f"{where}: row {index + 1}"),
         params=params,
         value=value,
         objectives=None if value is None else (value,),
         metrics={key[5:]: float(item) for key, item in row.items() if key.startswith("best.") and is_number(item)},
-        duration_s=float(duration) if duration is not None else None,
+        duration_s=duration,
         attempts=int(lower["attempts"]) if is_number(lower.get("attempts")) else 1,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         reason=text_of(lower["reason"]) if lower.get("reason") is not None else "",
@@ -213,12 +237,9 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
     )
 
 
-def _state(word: Any, value: float | None) -> RunState:
-    """Return the state that another tool's word means; without one, a run with a value has finished."""
-    if word is None:
-        return RunState.FAILED if value is None else RunState.FINISHED
-    word = str(word).lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
-    try:
-        return _STATES.get(word) or RunState(word)
-    except ValueError:
-        return RunState.FAILED if value is None else RunState.FINISHED
+def _state(lower: Mapping[str, Any], raw: Any, where: str) -> RunState:
+    """Return a row's state: of `state`, `status` or Ray's `done`, else of a word in the score's place."""
+    for key in ("state", "status", "trial_status", "done", "상태"):
+        if not is_empty(lower.get(key)):
+            return state_of(lower[key], f"{where}, column {key}")
+    return RunState.FAILED if says_failed(raw) else RunState.FINISHED

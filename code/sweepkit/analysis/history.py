@@ -5,7 +5,7 @@ al. 2020, "Showing Your Work Doesn't Always Work", ACL (its bias); the unbiased 
 """
 
 from collections.abc import Sequence
-from math import comb, isfinite, sqrt
+from math import isfinite, sqrt
 
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.metric import Goal
@@ -13,6 +13,7 @@ from sweepkit.model.numbers import mean
 from sweepkit.model.runs import RunState
 
 _LONGEST_CURVE = 1000
+_NO_CHANCE = 1e-18
 
 
 def in_time(table: RunTable) -> list[Row]:
@@ -48,8 +49,15 @@ def expected_best(values: Sequence[float], goal: Goal) -> list[float]:
     ordered = sorted(values, reverse=goal is Goal.MINIMIZE)  # the best last
     found = []
     for k in range(1, min(n // 2, _LONGEST_CURVE) + 1):
-        whole = comb(n, k)
-        found.append(sum(comb(i, k - 1) / whole * value for i, value in enumerate(ordered) if i >= k - 1))
+        # The chance that the best of k is the value at place i: comb(i, k - 1) / comb(n, k), from the best one down,
+        # each from the one before; those that hardly ever are the best are not looked at.
+        chance, total = k / n, 0.0
+        for i in range(n - 1, k - 2, -1):
+            total += chance * ordered[i]
+            chance *= (i - k + 1) / i if i else 0.0
+            if chance < _NO_CHANCE:
+                break
+        found.append(total)
     return found
 
 

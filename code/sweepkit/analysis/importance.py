@@ -9,6 +9,10 @@ The default estimator is a random forest measured by grouped out-of-bag permutat
 * gates: too few runs for a model (then a rank statistic without one), or a model that predicts nothing (then no
   verdict).
 
+All of this is of exchangeable runs: of a grid, of random search. Runs that an engine chose by what it had seen are
+judged by a Gaussian process that must predict each run from those before it (`anova`), and so are those of which the
+forest predicts nothing and the process does.
+
 The others (`mdi`, `gp`, `fanova`, `ped_anova`, `eps_squared`) are there to compare; their numbers are not shares of the
 same thing, and have no bars. Measured on sweeps whose truth is known: benchmarks/importance.py.
 
@@ -16,19 +20,23 @@ Source of the recipe: Ishwaran and Lu 2019, Statistics in Medicine 38:558–582 
 Journal of Statistical Software 36(11) (shadows); Breiman 2001, Machine Learning 45:5–32.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
+from sweepkit.analysis.anova import anova
 from sweepkit.analysis.encoding import Design, Floats, Group, encode
 from sweepkit.analysis.estimators import ESTIMATORS, ImportanceEstimate, eps_squared
 from sweepkit.analysis.forest import Grown, Shuffle, grow
 from sweepkit.analysis.importance_result import (
+    CLEAR_ALPHA,
     FEWEST,
     FEWEST_PER_PARAMETER,
     LEAST_R2,
+    WEAK_ALPHA,
     Gate,
     Importance,
     Interaction,
@@ -37,9 +45,12 @@ from sweepkit.analysis.importance_result import (
     Verdict,
 )
 from sweepkit.analysis.importance_words import sentences
+from sweepkit.analysis.looks import unequal_looks
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
 
+AUTO = "auto"
+_JUDGED = (AUTO, "forest", "anova")  # those with a verdict
 _TREES = 200
 _REFIT_TREES = 100
 _SUBSAMPLES = 30
@@ -64,7 +75,7 @@ class ForestEffort:
 
 
 def importances(
-    table: RunTable, *, estimator: str = "forest", objective: int = 0, seed: int = 0, effort: ForestEffort | None = None
+    table: RunTable, *, estimator: str = AUTO, objective: int = 0, seed: int = 0, effort: ForestEffort | None = None
 ) -> Importance:
     """Return what mattered in a table's runs.
 
@@ -73,7 +84,8 @@ def importances(
 
     Args:
         table: The runs.
-        estimator: "forest", "mdi", "gp", "fanova", "ped_anova" or "eps_squared".
+        estimator: "auto" (the forest where the runs can be exchanged and it predicts them, else anova), "forest",
+            "anova", "mdi", "gp", "fanova", "ped_anova" or "eps_squared".
         objective: Which of the table's metrics.
         seed: Of everything random in the computation, >= 0; the same seed gives the same numbers.
         effort: How much is computed, for the forest.
@@ -81,11 +93,14 @@ def importances(
     Raises:
         DataError: The estimator is unknown, or the table has no such metric.
     """
-    if estimator != "forest" and estimator not in ESTIMATORS:
-        known = ", ".join(["forest", *ESTIMATORS])
+    if estimator not in (*_JUDGED, *ESTIMATORS):
+        known = ", ".join([*_JUDGED, *ESTIMATORS])
         raise DataError(f"--estimator: must be one of {known}, got {estimator!r}")
     if objective >= len(table.metrics):
         raise DataError(f"{table.name}: must have a metric to explain, got {len(table.metrics)} metrics")
+    looks = unequal_looks(table)
+    if looks is not None:
+        table = looks.last
     design = encode(table, objective=objective)
     gate = _gate(design)
     rng = np.random.default_rng(seed)
@@ -93,15 +108,17 @@ def importances(
         found = _Found(shares=())
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
         estimator, found = "eps_squared", _plain(design, eps_squared(design))
-    elif estimator == "forest":
-        found = _forest(design, rng, effort or ForestEffort())
-        if found.r2 is not None and found.r2 < LEAST_R2:
-            gate = Gate.NO_MODEL
+    elif estimator in _JUDGED:
+        estimator, found = _judged(table, design, estimator, objective, rng, effort or ForestEffort())
     else:
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
-        if found.r2 is not None and found.r2 < LEAST_R2:
-            gate = Gate.NO_MODEL
-    return _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+    if found.r2 is not None and found.r2 < LEAST_R2:
+        gate = Gate.NO_MODEL
+    result = _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+    if looks is None:
+        return result
+    why = f"runs made {looks.fewest} to {looks.most} reports, and the best of more is better by luck alone"
+    return replace(result, sentences=(*result.sentences, f"Explained is the last report of each run, for {why}."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +173,62 @@ def _plain(design: Design, estimate: ImportanceEstimate) -> _Found:
     return _Found(shares=shares, r2=estimate.r2, note=estimate.note)
 
 
+def _judged(
+    table: RunTable, design: Design, estimator: str, objective: int, rng: np.random.Generator, effort: ForestEffort
+) -> tuple[str, _Found]:
+    """Return what an estimator with a verdict found, and its name; "auto" takes the one whose verdict holds here."""
+    adaptive = bool(table.method) and not table.exchangeable
+    if estimator == "anova" or (estimator == AUTO and adaptive):
+        return "anova", _anova(table, design, objective)
+    found = _forest(design, rng, effort)
+    if adaptive:  # its verdict is one of exchangeable runs
+        shares = tuple(replace(share, verdict=Verdict.UNJUDGED) for share in found.shares)
+        return "forest", replace(found, shares=shares, interactions=(), note=_NO_VERDICT)
+    if estimator == AUTO and (found.r2 or 0.0) < LEAST_R2:
+        other = _anova(table, design, objective)
+        if (other.r2 or 0.0) >= LEAST_R2:
+            note = f"A random forest predicts nothing here (R² {found.r2:.2f}); the Gaussian process does"
+            return "anova", replace(other, note=note)
+    return "forest", found
+
+
+_NO_VERDICT = "The engine chose the runs by what it had seen: the forest has no verdict that holds for such runs"
+
+
+def _anova(table: RunTable, averaged: Design, objective: int) -> _Found:
+    """Return the shares of the Gaussian process over the declared ranges, and the verdicts by e-value."""
+    design = encode(table, objective=objective, averaged=False)
+    found = anova(design)
+    evidence = found.evidence if found.evidence is not None else np.full(len(design.groups), -np.inf)
+    shares = tuple(
+        Share(
+            name=group.name,
+            value=float(value),
+            verdict=_by_evidence(float(known)),
+            active=int(averaged.groups[index].active.sum()),
+        )
+        for index, (group, value, known) in enumerate(zip(design.groups, found.shares, evidence, strict=True))
+    )
+    together = tuple(
+        Together(a=design.groups[i].name, b=design.groups[j].name, rho=rho) for i, j, rho in _correlated(averaged)
+    )
+    return _Found(shares=_parted(shares, together), r2=found.r2, together=together[:3])
+
+
+def _by_evidence(known: float) -> Verdict:
+    """Return the verdict of the logarithm of an e-value."""
+    if known >= -math.log(CLEAR_ALPHA):
+        return Verdict.CLEAR
+    return Verdict.WEAK if known >= -math.log(WEAK_ALPHA) else Verdict.NONE
+
+
+def _parted(shares: Sequence[Share], together: Sequence[Together]) -> tuple[Share, ...]:
+    """Return the shares where of two parameters that went together not both are clear: which one acts is not known."""
+    clear = {share.name for share in shares if share.verdict is Verdict.CLEAR}
+    both = {name for pair in together if {pair.a, pair.b} <= clear for name in (pair.a, pair.b)}
+    return tuple(replace(share, verdict=Verdict.TOGETHER) if share.name in both else share for share in shares)
+
+
 # -- the forest --------------------------------------------------------------------------------------------------------
 
 
@@ -174,25 +247,26 @@ def _forest(design: Design, rng: np.random.Generator, effort: ForestEffort) -> _
     refits = _subsampled(design, shuffles[: count + len(pairs)], rng, effort)
     floor = _floor(design, rng, effort)
     spread = _bar_sd(refits, design.n)
-    low, high = np.quantile(refits, [0.05, 0.95], axis=0)
+    low = np.quantile(refits, 0.05, axis=0)
     shares = [
         Share(
             name=group.name,
             value=float(whole.shares[index]),
             se=float(spread[index]),
-            low=float(low[index]),
-            high=float(high[index]),
+            low=float(whole.shares[index] - spread[index]),
+            high=float(whole.shares[index] + spread[index]),
             verdict=_verdict(float(whole.shares[index]), float(low[index]), floor),
             active=int(group.active.sum()),
         )
         for index, group in enumerate(design.groups)
     ]
+    together = _together(design, whole, pairs, linked)
     return _Found(
-        shares=tuple(shares),
+        shares=_parted(shares, together),
         r2=whole.r2,
         floor=floor,
         interactions=_interactions(design, whole, refits, pairs),
-        together=_together(design, whole, pairs, linked),
+        together=together[:3],
     )
 
 
@@ -267,7 +341,7 @@ def _interactions(
 def _together(
     design: Design, whole: Grown, pairs: Sequence[tuple[int, int]], linked: Sequence[tuple[int, int, float]]
 ) -> tuple[Together, ...]:
-    """Return the correlated pairs with their joint share, the most correlated first, at most three."""
+    """Return the correlated pairs with their joint share, the most correlated first."""
     start = len(design.groups)
     joint = {pair: float(whole.shares[start + index]) for index, pair in enumerate(pairs)}
     joint |= {(i, j): float(whole.shares[start + len(pairs) + index]) for index, (i, j, _) in enumerate(linked)}
@@ -275,7 +349,7 @@ def _together(
         Together(a=design.groups[i].name, b=design.groups[j].name, rho=rho, value=joint[i, j])
         for i, j, rho in _correlated(design)
     ]
-    return tuple(sorted(found, key=lambda pair: -abs(pair.rho))[:3])
+    return tuple(sorted(found, key=lambda pair: -abs(pair.rho)))
 
 
 def _correlated(design: Design) -> list[tuple[int, int, float]]:

@@ -9,12 +9,16 @@ from sweepkit.model.metric import Goal
 FEWEST = 20
 FEWEST_PER_PARAMETER = 3
 LEAST_R2 = 0.1
+# Of the Gaussian process: a parameter is clear where the e-value against "no effect" passes 1 / alpha, weak from 5 on.
+CLEAR_ALPHA = 0.02
+WEAK_ALPHA = 0.2
 
 
 class Verdict(StrEnum):
     """What may be said of a parameter."""
 
     CLEAR = "clear"
+    TOGETHER = "clear together with another"
     WEAK = "weak"
     NONE = "not distinguishable"
     UNJUDGED = "not judged"
@@ -37,8 +41,7 @@ class Share:
         name: The parameter.
         value: Its importance; for the forest the share of the variance, may be a little below 0.
         se: Its standard error, calibrated for n configurations; None without refits.
-        low, high: 5 % and 95 % quantiles over the refits on 63.2 % of the configurations: with fewer runs shares
-            shrink, so the value may lie above `high`. None without refits.
+        low, high: The value less and plus its standard error. None without refits.
         verdict: What may be said.
         active: Configurations that have it.
     """
@@ -79,13 +82,13 @@ class Together:
     Args:
         a, b: The parameters.
         rho: Spearman's correlation of their values, beyond ±0.5.
-        value: The share of both shuffled together.
+        value: The share of both shuffled together; None of an estimator that shuffles nothing.
     """
 
     a: str
     b: str
     rho: float
-    value: float
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

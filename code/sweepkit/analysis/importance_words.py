@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sweepkit.analysis.importance_result import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate, Importance, Verdict
+from sweepkit.analysis.importance_result import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate, Importance, Share, Verdict
 from sweepkit.analysis.table import RunTable
 
 _NAMED = 5
@@ -11,7 +11,7 @@ _NAMED = 5
 def sentences(result: Importance, table: RunTable, *, note: str = "") -> list[str]:
     """Return the findings, the most important first, then what limits them."""
     lines = [_opening(result)]
-    if result.gate is Gate.OPEN and result.estimator == "forest":
+    if result.gate is Gate.OPEN and any(share.verdict is not Verdict.UNJUDGED for share in result.shares):
         lines.extend(_verdicts(result))
         lines.extend(_interactions(result))
     lines.extend(_together(result))
@@ -42,7 +42,7 @@ def _opening(result: Importance) -> str:
     if result.gate is Gate.NO_MODEL:
         return (
             f"The model does not predict {result.metric} for configurations that it has not seen (R² "
-            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is lines "
+            f"{result.r2:.2f}, below {LEAST_R2:g}): the bars are not to be trusted, and no parameter is told "
             "apart from noise."
         )
     r2 = "" if result.r2 is None else f"; it predicts unseen configurations with R² {result.r2:.2f}"
@@ -51,6 +51,11 @@ def _opening(result: Importance) -> str:
             f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone "
             "or with "
             f"others, over {_count(result.n, 'configuration')}{r2}."
+        )
+    if result.estimator == "anova":
+        return (
+            f"Share of the variance of {result.metric} over the whole ranges that a Gaussian process attributes to "
+            f"each parameter, alone or with others, from {_count(result.n, 'configuration')}{r2}."
         )
     return (
         f"Importance for {result.metric} by {result.estimator}, over {_count(result.n, 'configuration')}{r2}; no bars."
@@ -64,17 +69,18 @@ def _verdicts(result: Importance) -> list[str]:
     weak = [share for share in result.shares if share.verdict is Verdict.WEAK]
     none = [share for share in result.shares if share.verdict is Verdict.NONE]
     if clear:
-        shown = ", ".join(
-            f"{s.name} {_percent(s.value)} (refits {_percent(s.low)} to {_percent(s.high)})" for s in clear
-        )
-        lines.append(f"Clear: {shown}.")
+        bars = any(share.se is not None for share in clear)
+        shown = ", ".join(f"{s.name} {_percent(s.value)}{_error(s)}" for s in clear)
+        lines.append(f"Clear: {shown}{' (± standard error)' if bars else ''}.")
+    if both := [share.name for share in result.shares if share.verdict is Verdict.TOGETHER]:
+        lines.append(f"Clear together, but not which of them: {', '.join(both)}.")
     if weak:
         lines.append(f"Weak, above what noise reaches: {', '.join(f'{s.name} ({_percent(s.value)})' for s in weak)}.")
     if none:
         names = ", ".join(share.name for share in none[:_NAMED])
         more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
         lines.append(f"Not distinguishable from noise: {names}{more}.")
-    if not clear:
+    if not clear and not both:
         lines.append("No parameter is clear: more runs, or wider ranges, would be needed to tell.")
     return lines
 
@@ -94,8 +100,8 @@ def _interactions(result: Importance) -> list[str]:
 
 def _together(result: Importance) -> list[str]:
     return [
-        f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be lines apart; shuffled "
-        f"together they account for {_percent(pair.value)}."
+        f"{pair.a} and {pair.b} went together (Spearman {pair.rho:+.2f}): their shares cannot be told apart"
+        f"{'' if pair.value is None else f'; shuffled together they account for {_percent(pair.value)}'}."
         for pair in result.together
     ]
 
@@ -104,7 +110,7 @@ def _limits(result: Importance, table: RunTable) -> list[str]:
     lines = []
     if result.left_out:
         shown = ", ".join(f"{count} {why}" for why, count in result.left_out.items())
-        lines.append(f"Left out, because only runs at full budget can be compared: {shown}.")
+        lines.append(f"Left out, for they have no value of a whole run: {shown}.")
     stopped = result.left_out.get("stopped early", 0)
     if stopped > result.runs / 3 and result.n:
         lines.append(
@@ -117,10 +123,20 @@ def _limits(result: Importance, table: RunTable) -> list[str]:
     if result.runs > result.n:
         lines.append(f"{_count(result.runs, 'run')} of {_count(result.n, 'configuration')}: runs of one are averaged.")
     if table.method and not table.exchangeable and result.n:
-        lines.append(
-            f"The engine ({table.method}) chose where to look: this is importance inside the region that it visited."
-        )
+        lines.append(_adaptive(result, table.method))
+    elif not table.method and result.estimator == "forest" and result.gate is Gate.OPEN:
+        lines.append("Verdicts hold if the values were drawn at random or from a grid, not by an engine that learns.")
     return lines
+
+
+def _adaptive(result: Importance, method: str) -> str:
+    """Return what it means that an engine chose the runs."""
+    if result.estimator != "anova":
+        return f"The engine ({method}) chose where to look: this is importance inside the region that it visited."
+    return (
+        f"The engine ({method}) chose the runs by what it had seen: a parameter is clear only if with it each next run "
+        "is predicted better than without it. A value that was seldom tried has had little chance to show."
+    )
 
 
 def _dropped(dropped: Mapping[str, str]) -> str:
@@ -128,6 +144,10 @@ def _dropped(dropped: Mapping[str, str]) -> str:
     for name, why in dropped.items():
         by_reason.setdefault(why, []).append(name)
     return "; ".join(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+
+
+def _error(share: Share) -> str:
+    return "" if share.se is None else f" ± {100 * share.se:.0f} %"
 
 
 def _percent(share: float | None) -> str:

@@ -1,12 +1,12 @@
 """The best configuration against the second best, in words that claim no more than the runs can carry. Pure.
 
-Two things make a lead look larger than it is: the luck of the seeds, and that the two were picked out of many by the
-same numbers that are then compared. So a lead is only ever called *beyond* the noise when configurations were run with
-several seeds, and then by an interval that allows for every pair among which these two could have been picked. With one
-seed each it is unconfirmed, whatever its size; said is how little noise would be enough to explain it.
+A lead is only ever called *beyond* the noise when configurations were run with several seeds, by the plain two-sided
+t test of the two with the spread pooled over all: that best and second were picked out of many makes their distance by
+luck smaller, not larger, so no correction is due (`stats.top_two`). What the choice does flatter is the best's *score*.
+With one seed each the lead is unconfirmed, whatever its size; said is how much noise would explain it.
 
-Source: Bonferroni's inequality over all pairs, as in Dunn 1961, "Multiple comparisons among means", Journal of the
-American Statistical Association 56:52–64; the winner's curse of a sweep: benchmarks/README.md.
+Source: Gutmann and Maymin 1987, "Is the selected population the best?", Annals of Statistics 15:456–461; measured in
+benchmarks/truth.py.
 """
 
 import math
@@ -43,7 +43,7 @@ class Lead:
         differs: Parameter → the values of the first and of the second; None where one does not have it.
         sd: The pooled standard deviation between runs of one configuration, and its degrees of freedom; None when no
             configuration finished twice.
-        interval: 95 % for the difference, allowing for all pairs of configurations; None without noise to go by.
+        luck: A larger lead than this seeds alone make in 1 of 20 sweeps at most; None without noise to go by.
         sureness: What may be said.
     """
 
@@ -54,7 +54,7 @@ class Lead:
     difference: float = 0.0
     differs: Mapping[str, tuple[float | str | None, float | str | None]]
     sd: tuple[float, int] | None = None
-    interval: tuple[float, float] | None = None
+    luck: float | None = None
     sureness: Sureness = Sureness.ALONE
 
 
@@ -67,20 +67,21 @@ def lead(table: RunTable) -> Lead | None:
     if second is None:
         return Lead(metric=table.metric, first=first, differs={})
     noise = seed_sd(table)
-    interval = _interval(first, second, noise, len(ranked))
-    if noise is None or noise[0] == 0.0:
+    luck = _luck(first, second, noise)
+    difference = abs(first.value - second.value)
+    if luck is None:
         sureness = Sureness.UNCONFIRMED
     else:
-        sureness = Sureness.BEYOND if interval is not None and interval[0] > 0 else Sureness.WITHIN
+        sureness = Sureness.BEYOND if difference > luck else Sureness.WITHIN
     return Lead(
         metric=table.metric,
         first=first,
         second=second,
         configurations=len(ranked),
-        difference=abs(first.value - second.value),
+        difference=difference,
         differs=_differs(table, first, second),
         sd=noise,
-        interval=interval,
+        luck=luck,
         sureness=sureness,
     )
 
@@ -96,15 +97,11 @@ def _differs(
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _interval(
-    first: Configuration[Row], second: Configuration[Row], noise: tuple[float, int] | None, count: int
-) -> tuple[float, float] | None:
-    """Return the interval of the difference at 95 % for all pairs together."""
+def _luck(first: Configuration[Row], second: Configuration[Row], noise: tuple[float, int] | None) -> float | None:
+    """Return the lead that luck seldom passes: the critical value of the t test."""
     if noise is None or noise[0] == 0.0:
         return None
-    from sweepkit.stats.student import Estimate  # scipy: only when there is something to compute
+    from sweepkit.stats.student import quantile  # scipy: only when there is something to compute
 
     sd, freedom = noise
-    error = sd * math.sqrt(1 / len(first.runs) + 1 / len(second.runs))
-    estimate = Estimate(difference=abs(first.value - second.value), error=error, df=freedom)
-    return estimate.interval(1 - 0.05 / math.comb(count, 2))
+    return quantile(0.975, freedom) * sd * math.sqrt(1 / len(first.runs) + 1 / len(second.runs))

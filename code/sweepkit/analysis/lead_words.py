@@ -1,6 +1,5 @@
 """The best configuration against the second best as sentences for people. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from sweepkit.analysis.lead import Lead, Sureness
@@ -8,8 +7,6 @@ from sweepkit.analysis.table import Row
 from sweepkit.model.configurations import Configuration
 
 _LISTED = 6  # parameters in which two configurations differ, spelled out
-# Two runs of one configuration differ by more in 1 of 20 cases, in standard deviations between seeds.
-_TWO_RUNS = 1.96 * math.sqrt(2)
 
 
 def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
@@ -98,21 +95,20 @@ def _second(found: Lead) -> str:
 def _how_sure(found: Lead) -> Sequence[str]:
     if found.sureness is Sureness.UNCONFIRMED:
         return _unconfirmed(found)
-    assert found.sd is not None and found.interval is not None
+    assert found.sd is not None and found.luck is not None
     sd, freedom = found.sd
-    low, high = found.interval
     sentences = [
         f"Runs of one configuration scatter with a standard deviation of {sd:.2g} ({freedom} degree"
-        f"{'' if freedom == 1 else 's'} of freedom). The 95 % interval of the lead, which allows for picking two of "
-        f"{found.configurations} configurations, is [{low:+.2g}, {high:+.2g}]."
+        f"{'' if freedom == 1 else 's'} of freedom), so seeds alone make a lead of more than {found.luck:.2g} in 1 of "
+        "20 sweeps at most."
     ]
     if found.sureness is Sureness.BEYOND:
         sentences.append(
-            "It is above 0: the best is better than the second beyond what seeds explain. Its score is still the "
+            "The lead is larger: the best is better than the second beyond what seeds explain. Its score is still the "
             "largest of many and flatters it, until fresh seeds confirm it."
         )
     else:
-        sentences.append("It holds 0: no conclusion, seeds alone explain such a lead.")
+        sentences.append("The lead is no larger: no conclusion, two equal configurations can differ as much by seeds.")
     return sentences
 
 
@@ -123,11 +119,21 @@ def _unconfirmed(found: Lead) -> list[str]:
             "Unconfirmed: runs of one configuration agree to the last digit, so the seed does not reach the program, "
             "or nothing in it is random; what another seed would do is not known."
         ]
-    sentences = ["Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck."]
-    if found.difference > 0:
-        sentences.append(
-            f"Luck alone makes such a lead if seeds scatter with a standard deviation of "
-            f"{found.difference / _TWO_RUNS:.2g} or more; even with less, since the two were picked out of "
-            f"{found.configurations}."
-        )
-    return sentences
+    if found.difference == 0:
+        return ["Unconfirmed: no configuration finished with two seeds; another seed may put either first."]
+    return [
+        "Unconfirmed: no configuration finished with two seeds, so nothing tells this lead from luck.",
+        _enough(found),
+    ]
+
+
+def _enough(found: Lead) -> str:
+    """Return how far seeds must scatter to make the lead."""
+    from sweepkit.stats.top_two import blind_quantile, lead_quantile
+
+    low = found.difference / blind_quantile()
+    head = f"Luck alone makes such a lead in 1 of 20 sweeps if seeds scatter with a standard deviation of {low:.2g}"
+    if found.configurations == 2:
+        return f"{head}, more often if with more."
+    high = found.difference / lead_quantile(found.configurations)
+    return f"{head} (these two equal, the others worse) to {high:.2g} (all {found.configurations} equal)."

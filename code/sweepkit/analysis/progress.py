@@ -13,9 +13,10 @@ from typing import Any
 
 from sweepkit.analysis.ranking import front_of
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
-from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
+from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import ENDED_WELL, Decision, RunState
 from sweepkit.model.watched import LiveRun
@@ -176,7 +177,8 @@ class Watched:
 
 def metric_of(sweep: SweepRecord) -> Metric | None:
     """Return the metric that a record names; its target and imputations stand in the YAML only."""
-    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE)) if sweep.metric else None
+    rule = str(sweep.meta.get("value") or BEST)
+    return Metric(name=sweep.metric, goal=Goal(sweep.goal or Goal.MINIMIZE), value=rule) if sweep.metric else None
 
 
 def metrics_of(sweep: SweepRecord) -> tuple[Metric, ...]:
@@ -359,7 +361,10 @@ def _failures(rows: Iterable[WatchedRun], limit: int) -> tuple[WatchedRun, ...]:
 
 
 def _eta_s(watched: Watched, workers: int) -> float | None:
-    """Return the time that the rest takes: every run as long as the done ones on average, less what already ran."""
+    """Return the time that the rest takes: every run as long as the done ones on average, less what already ran.
+
+    Or at the pace of the newest ends when that is slower: what lies between two runs counts, too.
+    """
     durations = [row.duration_s for row in watched.rows if row.duration_s is not None]
     if watched.total is None or not workers or not durations:
         return None
@@ -368,7 +373,9 @@ def _eta_s(watched: Watched, workers: int) -> float | None:
     running = [run for run in _running(watched) if not run.live.expired]
     waiting = max(0, watched.total - done - len(running))
     left_s = sum(max(0.0, mean_s - run.duration_s) for run in running)
-    return (waiting * mean_s + left_s) / workers
+    ends = sorted(row.ended_at for row in watched.rows if row.ended_at is not None)
+    spacing = spacing_s(ends[-window(workers) - 1 :], watched.now, workers) or 0.0
+    return max((waiting * mean_s + left_s) / workers, waiting * spacing)
 
 
 def usual_interval_s(rows: Iterable[WatchedRun], live: Iterable[LiveRun]) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
+from sweepkit.analysis.looks import looks_sentences
+from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
 
@@ -31,7 +33,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
         table: The sweep.
         confirmed: Its best were run again with fresh seeds, and what those say is shown as well.
     """
-    lines = [counted(table)]
+    lines = [counted(table), *filter(None, [versions_of(table)])]
     metric = table.metric
     if metric is None:
         return [*lines, "The sweep names no metric: its runs are not ranked."]
@@ -44,7 +46,7 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
     lines.append(f"The {direction} {mean}{metric.name} is {found.first.value:.5g}, of {called(found.first)}.")
     if len(table.metrics) > 1:
         lines.append("The sweep has several objectives; this compares by the first of them alone.")
-    lines += lead_sentences(found, confirmed=confirmed)
+    lines += [*lead_sentences(found, confirmed=confirmed), *looks_sentences(table)]
     if confirmed:
         lines.append("The best were run again with fresh seeds; what those say goes before the sweep's own ranking.")
     elif found.configurations > 1:
@@ -53,6 +55,11 @@ def summary(table: RunTable, *, confirmed: bool = False) -> list[str]:
             "new data and with another seed until it is confirmed."
         )
     return lines
+
+
+def versions_of(table: RunTable) -> str:
+    """Return which runs are of which version of the program; "" while all are of one."""
+    return versions_sentence([(row.number, row.facts) for row in table.rows])
 
 
 def counted(table: RunTable) -> str:

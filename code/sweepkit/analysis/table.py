@@ -15,12 +15,12 @@ from sweepkit.model.configurations import Configuration, best_first, configurati
 from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
 from sweepkit.model.numbers import fits_float
-from sweepkit.model.objectives import values_of
+from sweepkit.model.objectives import counted_metrics, report_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import is_seed
 from sweepkit.model.space import Parameter, Space
-from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sweep import EarlyTerminate, Method, SweepSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,12 +67,14 @@ class Row:
         run_id: Its id as the tool spells it.
         state: Where it stands.
         params: Column name → number (int, float) or level (text); absent where the run does not have it.
-        value: The metric, best over the run; None without a finite one.
+        value: The metric by the rule of its value (`Metric.value`: best over the run, say); None without a finite one.
         objectives: The value of each metric of the table, or None when one is missing; `(value,)` with one metric.
         metrics: Further finite numbers, by name.
         duration_s: Of its last attempt, None when nobody knows.
         attempts: Made so far.
         reports: Values of the metric that it reported; 0 when nobody knows.
+        at: The report, from 1, that `value` is of; None where it is of several, of none, or nobody knows.
+        last: The metric at its last report; None when nobody knows.
         seed: The seed that it trained with, None when nobody knows.
         reason: Why it is in that state; may be "".
         order: Position in time: runs are compared by when they ended; ties by number.
@@ -80,6 +82,9 @@ class Row:
         configuration: What its configuration is known by (`model.configurations.configuration_key`).
         seeds: How many runs `value` is the mean of: more than 1 only in `RunTable.ranked`.
         name: Its name for people; "" when nobody knows.
+        history: Values of the metric in the order in which it reported them; () when nobody knows.
+        steps, times: The program's own step, and seconds since the first report, of each value of `history`; () when
+            nobody knows.
     """
 
     number: int
@@ -92,6 +97,8 @@ class Row:
     duration_s: float | None = None
     attempts: int = 1
     reports: int = 0
+    at: int | None = None
+    last: float | None = None
     seed: int | None = None
     reason: str = ""
     order: float = 0.0
@@ -99,6 +106,9 @@ class Row:
     configuration: Hashable | None = None
     seeds: int = 1
     name: str = ""
+    history: Sequence[float] = ()
+    steps: Sequence[float] = ()
+    times: Sequence[float] = ()
 
     def objective(self, index: int) -> float | None:
         """Return the value of a metric by its place in the table's."""
@@ -120,6 +130,7 @@ class RunTable:
         columns: The parameters, in the space's order.
         rows: The runs.
         method: How configurations were proposed ("random", "bayes", …), "" when nobody knows.
+        stopping: The rule that ended runs early; None without one.
     """
 
     name: str
@@ -127,6 +138,7 @@ class RunTable:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     method: str = ""
+    stopping: EarlyTerminate | None = None
 
     @property
     def metric(self) -> Metric | None:
@@ -271,6 +283,7 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=lambda row: row.number)),
         method=spec.method.value if sampler is None else sampler.name,
+        stopping=spec.early_terminate or spec.extensions.early_terminate,
     )
 
 
@@ -368,7 +381,9 @@ def _bounds(parameter: Parameter) -> tuple[float, float] | None:
 def _row(
     run: RunRecord, params: Mapping[str, float | str], metrics: Sequence[Metric], seed_parameter: str | None
 ) -> Row:
-    reported = {**run.last_metrics, **run.best_metrics}
+    metric = metrics[0] if len(metrics) == 1 else None
+    reported = {**run.last_metrics, **counted_metrics(run, metric)}
+    finite = [float(value) for value in run.history if math.isfinite(value)]
     objectives = values_of(run, metrics)
     duration = run.outcome.get("duration_s")
     seed = run.outcome.get("seed")
@@ -383,10 +398,13 @@ def _row(
         duration_s=float(duration) if is_number(duration) else None,
         attempts=run.attempts,
         reports=len(run.history),
+        at=report_of(run, metric),
+        last=finite[-1] if finite else None,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         reason=run.reason,
         order=run.ended_at if run.ended_at is not None else math.inf,
         facts=run.outcome,
         configuration=configuration_key(run, seed_parameter),
         name=run.name,
+        history=run.history,
     )

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweepkit.analysis.columns import direction_of
 from sweepkit.errors import SweepKitError
+from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.stats.groups import ModelScores
 
-_LOWER = ("loss", "perplexity", "error", "wer", "cer", "mse", "mae", "rmse", "repetition_rate")
 _NOT_THE_MODEL = ("training.seed", "output.directory", "metrics.prediction_samples")
 
 
@@ -88,7 +89,7 @@ def lower_is_better(metric: str) -> bool:
     >>> lower_is_better("eval/loss"), lower_is_better("rouge1_f1")
     (True, False)
     """
-    return short_name(metric).rpartition("/")[2].endswith(_LOWER)
+    return direction_of(metric) is Goal.MINIMIZE
 
 
 def group(trainings: Sequence[Trained], metric: str, *, last: bool = False) -> Grouped:

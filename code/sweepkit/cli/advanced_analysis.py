@@ -44,7 +44,7 @@ class _FiguresOptions:
     output: Path | None
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where the files go (default: analysis/ in the sweep's)"
@@ -67,6 +67,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)
+    source.tell()
     table = source.table
     importance = importances(table) if table.metrics else None
     print("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))

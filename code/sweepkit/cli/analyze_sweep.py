@@ -73,7 +73,7 @@ def main_first(argv: Sequence[str] | None = None) -> int:
     return _analyze(options)
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     how = parser.add_argument_group("how")
     how.add_argument("--limit", type=natural, default=30, metavar="N", help="rows of the table (default: 30; 0: all)")
@@ -108,6 +108,7 @@ def _analyze(options: _AnalyzeOptions) -> int:
     from sweepkit.text.json_text import json_text
 
     source = load(options.source)
+    source.tell(json=options.json)
     found = lead(source.table)
     if not options.json:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sweepkit.cli import analyze_sweep, db, monitor_sweep, parameter_importance, report, trainer
+from sweepkit.cli import analyze_sweep, db, monitor_sweep, parameter_importance, report, trainer, ui
 from sweepkit.cli.parsing import CommandLine
 from sweepkit.cli.record_commands import CLEAN, EXPORT, LIST, RM, SHOW
 from sweepkit.cli.run_commands import (
@@ -10,6 +10,7 @@ from sweepkit.cli.run_commands import (
     CANCEL,
     COMPARISON,
     CONFIRMATION,
+    LAUNCH,
     OPTIMIZE,
     PARALLEL,
     PAUSE,
@@ -25,9 +26,9 @@ from sweepkit.cli.setup_commands import DOCTOR, INIT, SCHEMA, completion
 COMMANDS: Mapping[str, CommandLine] = {
     command.name: command
     for command in (
-        *(RUN, PARALLEL, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
+        *(RUN, PARALLEL, LAUNCH, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
         *(PAUSE, RESUME, STOP, CANCEL),
-        *(monitor_sweep.COMMAND, LIST, SHOW),
+        *(monitor_sweep.COMMAND, ui.COMMAND, LIST, SHOW),
         *(analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),
         *(EXPORT, PUSH, CLEAN, RM, db.COMMAND),
         *(INIT, DOCTOR, SCHEMA, completion(lambda: COMMANDS.values())),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.comparison_options import ComparisonCommand, parse_compare
 from sweepkit.cli.guard import guarded
 from sweepkit.errors import SweepKitError
-from sweepkit.paths import default_output_dir
 
 if TYPE_CHECKING:
     from sweepkit.compare.run import Compared
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return compare(parse_compare(argv, output_dir=default_output_dir()))
+    return compare(parse_compare(argv, output_dir=None))
 
 
 def compare(command: ComparisonCommand) -> int:
@@ -30,6 +29,7 @@ def _train(command: ComparisonCommand) -> int:
     from sweepkit.cli.sweep_runner import show_dry_run
     from sweepkit.compare.run import plan_of_comparison, train_models
     from sweepkit.runner.call import slots_of
+    from sweepkit.runner.exit_codes import NO_RESULT
 
     options = command.comparison
     if command.run.dry_run:
@@ -38,9 +38,12 @@ def _train(command: ComparisonCommand) -> int:
     compared = train_models(options, command.run, command.slots)
     if not compared.finished:
         reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in compared.trainings[:3])
-        print(f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}", file=sys.stderr)
-        return compared.code or 1
+        told = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
+        print("\n".join([told, *compared.steps]), file=sys.stderr)
+        return compared.code if compared.code or compared.preempted else NO_RESULT
     _tell(compared, command)
+    for step in () if command.run.json else compared.steps:
+        print(step)
     return compared.code
 
 

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweepkit.cli.options import add_places, gpu_names, margin, natural, positive, run_options, slot_options
+from sweepkit.cli.options import (
+    add_places,
+    add_preempted,
+    gpu_names,
+    margin,
+    natural,
+    positive,
+    run_options,
+    slot_options,
+)
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.compare.options import ComparisonOptions, StatisticsOptions, TTestOptions
@@ -23,8 +32,8 @@ examples:
 A name is a file of config/models/, with or without "optimal_". Every model is trained with every seed; the same command
 continues where it was interrupted. Each run's results: <output dir>/<model>_seed<seed>/results/; the comparison:
 <output dir>/comparison_<name>.json, .md, .tex.
-exit codes: 0 compared, significant or not; 1 the trainings were given up, paused or cancelled; 2 wrong input;
-130 interrupted.
+exit codes: 0 compared, significant or not; 3 nothing to compare: no training has a score; 1 the trainings were given
+up, paused or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or what --preempted-exit-code says.
 """
 TTEST_EPILOG = """\
 examples:
@@ -75,14 +84,14 @@ def _add_statistics(parser: argparse.ArgumentParser, metric: str) -> None:
     add("--paired", action="store_true", help="pair by seed: only where a seed means the same to both")
 
 
-def parse_compare(argv: Sequence[str] | None, *, output_dir: Path) -> ComparisonCommand:
+def parse_compare(argv: Sequence[str] | None, *, output_dir: Path | None) -> ComparisonCommand:
     """Return what `compare_models.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("compare_models.py", SUMMARIES["compare"], COMPARE_EPILOG)
     add_compare(parser, output_dir)
     return comparison_command(parser, parser.parse_args(argv))
 
 
-def add_compare(parser: Parser, output_dir: Path) -> None:
+def add_compare(parser: Parser, output_dir: Path | None) -> None:
     """Add which models are compared, and how."""
     add = parser.add_argument
     add(
@@ -156,16 +165,17 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--cold", action="store_true", help="start every run in a fresh process")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+    add_preempted(parser)
 
 
-def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path) -> TTestOptions:
+def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path | None) -> TTestOptions:
     """Return what `seed_ttest.py` is asked for; argparse exits with code 2 on a wrong option."""
     parser = make_parser("seed_ttest.py", SUMMARIES["ttest"], TTEST_EPILOG)
     add_ttest(parser, output_dir)
     return ttest_options(parser, parser.parse_args(argv))
 
 
-def add_ttest(parser: Parser, output_dir: Path) -> None:
+def add_ttest(parser: Parser, output_dir: Path | None) -> None:
     """Add which groups are tested, and how."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -174,7 +184,7 @@ def add_ttest(parser: Parser, output_dir: Path) -> None:
         help="runs of a recorded sweep, of one at W&B (wandb:ENTITY/PROJECT/ID), or trials of an Optuna study",
     )
     what.add_argument("--results", nargs="+", metavar="PATTERN", help="folders with training_results.json")
-    what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs")
+    what.add_argument("--csv", type=Path, metavar="FILE", help="a table of runs: .csv .tsv .xlsx .parquet .jsonl")
     add = parser.add_argument
     add("--by", metavar="NAME", help="the parameter or column whose values are the groups (results: the model)")
     add("--seed-column", metavar="NAME", help="csv: the column that tells the repetitions apart (default: seed)")

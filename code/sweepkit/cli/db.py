@@ -22,6 +22,7 @@ examples:
   {call} check                                     read all of it; exit code 1 when something is damaged
   {call} repair                                    mend it, by a copy and by the files of its sweeps
   {call} rebuild                                   make it from the files of its sweeps alone
+  {call} start                                     a PostgreSQL of this project's own, for agents on several hosts
 
 A sweep's end makes a copy, too: outputs/sweepkit.db.backup, and the one before as .backup-older.
 No command throws anything away: a damaged file is kept as sweepkit.db.damaged-TIME.
@@ -31,10 +32,14 @@ _ACTIONS = {
     "check": "read all of it and name each damaged cell by table, row and column",
     "repair": "put back the newest whole copy where it is damaged or gone, then add what its sweeps' files have",
     "rebuild": "make it from the files of its sweeps",
+    "start": "start a PostgreSQL in DIR/postgres, made first if it is not there, and print its --storage",
+    "stop": "stop that PostgreSQL; its data stay",
+    "status": "say whether that PostgreSQL runs",
 }
+_SERVER = ("start", "stop", "status")
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     actions = "; ".join(f"{name}: {what}" for name, what in _ACTIONS.items())
     parser.add_argument("action", choices=list(_ACTIONS), metavar="ACTION", help=actions)
     add_places(parser, output_dir)
@@ -47,6 +52,8 @@ def _add(parser: Parser, output_dir: Path) -> None:
 def _act(parser: Parser, given: argparse.Namespace) -> int:
     if given.to is not None and given.action != "backup":
         parser.error(f"--to is backup's; leave it out of {given.action}")
+    if given.action in _SERVER:
+        return _serve(given.action, given.output_dir, as_json=given.json)
     from sweepkit.upkeep import record
 
     storage = database(given.storage, given.output_dir)
@@ -62,6 +69,28 @@ def _act(parser: Parser, given: argparse.Namespace) -> int:
         told = record.rebuild(storage, given.output_dir.absolute())
     _print(told, given.action, as_json=given.json)
     return 1 if told.faults else 0
+
+
+def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
+    """Start or stop the project's own PostgreSQL, or look at it; return the exit code: 1 when it does not run."""
+    from sweepkit.cluster.postgres import ProjectPostgres
+
+    server = ProjectPostgres(output_dir / "postgres")
+    ran = server.running()
+    if action == "start":
+        server.start()
+    elif action == "stop":
+        server.stop()
+    runs = server.running()
+    url = server.url() if runs else None
+    if as_json:
+        print(json.dumps({"action": action, "running": runs, "storage": url}, ensure_ascii=False))
+    elif url is not None:
+        print(f"{'runs' if ran else 'started'}: --storage '{url}'")
+        print(f"its data are in {server.data} on this host: what is recorded is lost with that folder")
+    else:
+        print("stopped" if action == "stop" and ran else "does not run")
+    return 0 if runs or action == "stop" else 1
 
 
 def _print(told: "Upkeep", action: str, *, as_json: bool) -> None:

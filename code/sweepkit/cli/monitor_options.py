@@ -7,6 +7,7 @@ from pathlib import Path
 from sweepkit.cli.options import add_places
 from sweepkit.cli.parsing import Parser
 from sweepkit.monitor.options import MonitorOptions
+from sweepkit.paths import default_output_dir
 
 _UNTIL = ("done", "failed", "stalled")
 _WANDB_INTERVAL_S = 10.0  # W&B's server counts requests
@@ -57,7 +58,8 @@ def _interval(text: str) -> float:
     return seconds
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """Return a port as argparse takes it: 0 for any free one."""
     try:
         port = int(text)
     except ValueError:
@@ -67,7 +69,7 @@ def _port(text: str) -> int:
     return port
 
 
-def add_watch(parser: Parser, output_dir: Path) -> None:
+def add_watch(parser: Parser, output_dir: Path | None) -> None:
     """Add what to watch, and how."""
     what = parser.add_argument_group("what to watch")
     what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
@@ -87,12 +89,14 @@ def add_watch(parser: Parser, output_dir: Path) -> None:
         "--until", action="append", choices=_UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
     )
     how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
-    how.add_argument("--port", type=_port, metavar="N", help="of the dashboard (default: 8080, else any free one)")
+    how.add_argument(
+        "--port", type=port_number, metavar="N", help="of the dashboard (default: 8080, else any free one)"
+    )
 
 
 def monitor_options(parser: Parser, given: argparse.Namespace) -> MonitorOptions:
     """Return what is asked for; argparse exits with code 2 on options that do not go together."""
-    _check(parser, given, output_dir=parser.get_default("output_dir"))
+    _check(parser, given, output_dir=parser.get_default("output_dir") or default_output_dir())
     if given.refresh_interval is None:
         given.refresh_interval = _WANDB_INTERVAL_S if given.wandb else _INTERVAL_S
     given.until = tuple(given.until or ())

@@ -1,22 +1,24 @@
 """`optimize.py`: a study of Optuna's kind, run as a sweep."""
 
+import json
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.optimize_options import parse
-from sweepkit.paths import default_output_dir
 from sweepkit.studies.options import StudyOptions
 
 if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions, SlotOptions
     from sweepkit.studies.objective import ObjectiveStudy
+    from sweepkit.studies.yaml.optuna_values import OptunaConfig
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return optimize(parse(argv, output_dir=default_output_dir()))
+    return optimize(parse(argv, output_dir=None))
 
 
 def optimize(options: StudyOptions) -> int:
@@ -31,7 +33,9 @@ def optimize(options: StudyOptions) -> int:
         return _optimize_objective(options)
     config = None if options.config is None else tuned_config(options)
     running, slots = run_options(options, config), slot_options(options, config)
-    if config is not None and config.phases and not options.dry_run:
+    if config is not None and config.phases:
+        if options.dry_run:
+            return _show_phases(running, config, slots)
         return run_study_of_phases(running, config, slots, uploads=Online)
     sweep, directory, notes = sweep_of(options, config)
     plan = make_plan_of(sweep, running, directory=directory)
@@ -45,6 +49,26 @@ def optimize(options: StudyOptions) -> int:
     ended = run_study(running, plan, slots, notes=notes, config=config, uploads=Online)
     show_outcome(ended, running)
     return ended.code
+
+
+def _show_phases(options: "RunOptions", config: "OptunaConfig", slots: "SlotOptions") -> int:
+    """Print what each phase would run; return the exit code."""
+    from sweepkit.runner.dry_run import dry_run_text
+    from sweepkit.studies.phase_results import WORDS
+    from sweepkit.studies.phases import phases_ahead
+
+    for note in () if options.json else config.notes:
+        print(note)
+    for number, ahead in enumerate(phases_ahead(options, config, slots=slots), 1):
+        if options.json:
+            told = {"event": "phase", "phase": ahead.phase.name, "number": number, "runs": ahead.runs}
+            print(json.dumps({**told, "sweeps": [item.plain() for item in ahead.sweeps]}, ensure_ascii=False))
+            continue
+        words = f"phase {number} of {len(config.phases)}: {ahead.phase.name} ({WORDS[ahead.phase.kind]})"
+        print(words if ahead.sweeps else f"{words}: {ahead.runs} runs, of what the phases before find")
+        for item in ahead.sweeps:
+            print(textwrap.indent(dry_run_text(item), "  "))
+    return 0
 
 
 def _optimize_objective(options: StudyOptions) -> int:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import add_places, gpu_names, natural, positive, seconds
+from sweepkit.cli.options import add_places, add_preempted, gpu_names, natural, positive, seconds
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
@@ -26,8 +26,9 @@ poor one is ended there.
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
 trials, a second one terminates them, a third one kills them.
-exit codes: 0 done, or ended by SIGTERM; 1 the study was given up, paused by a
-failure or cancelled; 2 wrong input; 130 interrupted by Ctrl-C.
+exit codes: 0 there is a value of the metric; 3 there is none: all trials failed;
+1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C;
+SIGTERM 0, or what --preempted-exit-code says.
 """
 
 
@@ -41,7 +42,7 @@ def _jobs(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, or -1 for all, got {text!r}") from None
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
+def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> StudyOptions:
     """Return the options of `optimize.py`; argparse exits with code 2 on a wrong one.
 
     `n_trials`, `timeout`, `sampler`, `pruner`, `seed` and `direction` are None when they are not given, so that a
@@ -52,7 +53,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> StudyOptions:
     return StudyOptions(**vars(parser.parse_args(argv)))
 
 
-def add_optimize(parser: Parser, output_dir: Path) -> None:
+def add_optimize(parser: Parser, output_dir: Path | None) -> None:
     """Add what is searched, where and how."""
     _add_study(parser)
     _add_machine(parser, output_dir)
@@ -92,7 +93,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     begin.add_argument("--fresh", action="store_true", help="start anew under a new name; what there is stays")
 
 
-def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     group = parser.add_argument_group("where and how")
     add_places(group, output_dir)
     add = group.add_argument
@@ -109,4 +110,5 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     add("--retry-failed", action="store_true", help="run the failed trials again, too")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--json", action="store_true", help="one JSON object a line on stdout")
+    add_preempted(group)
     add("-v", "--verbose", action="store_true", help="show each trial's log file as it starts")

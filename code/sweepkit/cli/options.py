@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sweepkit.cli.parsing import make_parser
+from sweepkit.cli.parsing import OutputFolder, make_parser
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.runner.options import RunOptions, SlotOptions
 
@@ -19,15 +19,15 @@ sweepkit.early_terminate in the YAML ends bad runs early: {type: asha|median|pat
 optuna_hyperband|patient|threshold|wilcoxon|none, …}; docs/stopping.md has the settings of each.
 Ctrl-C waits for the running runs, a second one terminates them, a third one kills them; SIGTERM terminates them at
 once. The same command continues; what trainer.py trained goes on where it was terminated.
-exit codes: 0 done, stopped by --stop, or ended by SIGTERM; 1 the sweep was given up, paused by a failure or cancelled;
-2 wrong input; 130 interrupted by Ctrl-C.
+exit codes: 0 there is a value of the metric; 3 none: all runs failed, or none logged it; 1 given up, paused by a
+failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or what --preempted-exit-code says (docs/deploy.md).
 """
 # The same for the sub-commands, whose help is to fit a screen.
 ENDS = """\
 
 Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
-continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 done, stopped, or ended by SIGTERM; 1 given up,
-paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C.
+continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 there is a value of the metric; 3 there is none;
+1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or --preempted-exit-code.
 """
 _EPILOG = """\
 examples:
@@ -127,6 +127,17 @@ def natural(text: str) -> int:
     return number
 
 
+def _exit_status(text: str) -> int:
+    """Return an exit status of the command line."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 255:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 255, got {text!r}")
+    return number
+
+
 def seconds(text: str) -> float:
     """Return a number of seconds of the command line, at least 0."""
     return _at_least_0(text, "a number of seconds")
@@ -155,7 +166,7 @@ def gpu_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
     """Return what `sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run a W&B sweep on this machine: no account, no network."
     parser = make_parser("sweep_runner.py", description, _EPILOG + _ENDS)
@@ -173,7 +184,7 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
     return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
 
 
-def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path) -> RunnerCommand:
+def parse_parallel(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerCommand:
     """Return what `parallel_sweep_runner.py` is asked for; argparse exits with code 2 on a wrong option."""
     description = "Run W&B sweeps on all GPUs of this machine: no account, no network."
     parser = make_parser("parallel_sweep_runner.py", description, _PARALLEL_EPILOG + _ENDS)
@@ -289,7 +300,7 @@ def _confirm(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Conf
     return ConfirmOptions(sweep=given.confirm, **{**asked, "holdout": tuple(given.holdout or ())})
 
 
-def add_common(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def add_common(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     """Add what both runners take."""
     _add_search(parser)
     add_calls(parser, output_dir)
@@ -315,7 +326,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add("--retry-failed", action="store_true", help="run the failed runs again, too")
 
 
-def add_calls(parser: argparse.ArgumentParser, output_dir: Path) -> None:
+def add_calls(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     """Add what any call that makes runs takes."""
     add = parser.add_argument
     add("--count", type=positive, metavar="N", help="make at most N runs (of each sweep) in this call")
@@ -334,7 +345,19 @@ def add_calls(parser: argparse.ArgumentParser, output_dir: Path) -> None:
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--cold", action="store_true", help="start every run in a fresh process")
     add("--json", action="store_true", help="one JSON object a line on stdout")
+    add_preempted(parser)
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
+
+
+def add_preempted(parser: "argparse._ActionsContainer") -> None:
+    """Add what to leave with when the machine is taken back."""
+    parser.add_argument(
+        "--preempted-exit-code",
+        type=_exit_status,
+        default=0,
+        metavar="N",
+        help="what to leave with when SIGTERM ended the call before its sweep (default: 0)",
+    )
 
 
 def add_wandb_wait(parser: argparse.ArgumentParser) -> None:
@@ -348,10 +371,15 @@ def add_wandb_wait(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_places(parser: "argparse._ActionsContainer", output_dir: Path) -> None:
+def add_places(parser: "argparse._ActionsContainer", output_dir: Path | None) -> None:
     """Add where results and the database are."""
     parser.add_argument(
-        "--output-dir", type=Path, default=output_dir, metavar="DIR", help="where results are (default: outputs/)"
+        "--output-dir",
+        type=Path,
+        action=OutputFolder,
+        default=output_dir,
+        metavar="DIR",
+        help="where results are (default: outputs/ of the project)",
     )
     parser.add_argument(
         "--storage",

@@ -6,6 +6,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "run": {
         "run": "Run a sweep with one worker, or continue it where it stopped.",
         "parallel": "Run sweeps on all GPUs of this machine, else with a worker for each two cores.",
+        "launch": "Let SLURM, Ray or this host keep agents that run a sweep, beyond this call and this machine.",
         "agent": "Work along on a recorded sweep that others run, from any terminal or host, at any time.",
         "retry": "Run the failed runs of a sweep again, and go on with it.",
         "optimize": "Search for the best training configuration with Optuna's samplers.",
@@ -19,6 +20,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "look": {
         "watch": "Watch a sweep: counts, best so far, running runs, time left, failures. Reads the database only.",
+        "ui": "The live page: every sweep of a database in a browser, with curves, tables and what steers it.",
         "list": "Every sweep of a database, the newest first: state, runs, best value.",
         "show": "One run: its configuration, its curve, its attempts with their reasons, the end of its log.",
     },
@@ -35,7 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "push": "Send a recorded sweep to W&B; what is there is not sent again.",
         "clean": "Remove the checkpoints of all but the best runs; results, logs and tables stay.",
         "rm": "Remove sweeps with all their files and all that is recorded of them.",
-        "db": "The database of sweeps: copy, check, repair it, or make it again from the sweeps' files.",
+        "db": "The database of sweeps: copy, check, repair, make it again; start a PostgreSQL for several hosts.",
     },
     "set up": {
         "init": "Write a sweep YAML for your program, or one around the best of an old sweep.",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse_parallel
 from sweepkit.errors import ConflictError
-from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return run_parallel(parse_parallel(argv, output_dir=default_output_dir()))
+    return run_parallel(parse_parallel(argv, output_dir=None))
 
 
 def run_parallel(command: RunnerCommand) -> int:
@@ -40,7 +39,7 @@ def run_parallel(command: RunnerCommand) -> int:
     plans = _plans(command)
     slots, notes = slots_of(command.slots, plans)
     if command.run.dry_run:
-        return max(show_dry_run(command.run, plan, slots) for plan in plans)
+        return max(show_dry_run(command.run, plan, slots, runs_per_worker=command.runs_per_worker) for plan in plans)
     schedule = StartSchedule(stagger_s=command.stagger, delay_s=command.delay, runs_per_worker=command.runs_per_worker)
     with Call(command.run, plans, slots=slots, schedule=schedule, notes=notes, uploads=Online) as call:
         return call.run()

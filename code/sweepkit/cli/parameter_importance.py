@@ -13,7 +13,7 @@ from sweepkit.cli.source_options import add_source_options, source_options
 from sweepkit.errors import DataError
 from sweepkit.sources.options import SourceOptions
 
-_ESTIMATORS = ("forest", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
+_ESTIMATORS = ("auto", "forest", "anova", "mdi", "gp", "fanova", "ped_anova", "eps_squared")
 
 _EPILOG = """\
 examples:
@@ -25,8 +25,9 @@ examples:
 Writes importance.json, param_importances.html and its .csv into the sweep's folder (--output names another).
 
 estimators:
-  forest       random forest, grouped out-of-bag permutation as share of the variance; the only one with bars and
-               verdicts
+  auto         the forest where runs can be exchanged (grid, random) and it predicts them, else anova
+  forest       random forest, grouped out-of-bag permutation as share of the variance, with bars and verdicts
+  anova        Gaussian process, shares over the whole ranges; a verdict that holds for the runs of any engine
   gp           Gaussian process, held-out permutation: for fewer than 60 runs of a smooth continuous space
   mdi          the forest's impurity; credits parameters with many values, whatever they do
   fanova, ped_anova   Optuna's
@@ -55,10 +56,10 @@ class _ImportanceOptions:
     json: bool
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     how = parser.add_argument_group("how")
-    how.add_argument("--estimator", choices=_ESTIMATORS, default="forest", help="default: forest")
+    how.add_argument("--estimator", choices=_ESTIMATORS, default="auto", help="default: auto")
     how.add_argument("--seed", type=natural, default=0, metavar="N", help="of the computation (default: 0)")
     how.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)")
     how.add_argument("--json", action="store_true", help="the result as JSON on stdout")
@@ -85,6 +86,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)
+    source.tell(json=options.json)
     if not source.table.metrics:
         raise DataError(
             f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML"

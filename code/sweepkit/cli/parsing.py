@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.cli.overview import SUMMARIES
-from sweepkit.paths import default_output_dir
+from sweepkit.paths import database, default_output_dir, home_of
+from sweepkit.project import project_root
 
 _PROGRAM = "sweepkit"
 _HELP_COLUMN = 34
@@ -27,7 +28,10 @@ class Parser(argparse.ArgumentParser):
         """Read a command line; argparse exits with code 2 on a wrong one."""
         words = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
         self._refuse_unknown(words)
-        return super().parse_args(words, namespace)
+        given = super().parse_args(words, namespace)
+        if any(isinstance(action, OutputFolder) for action in self._actions):
+            _fill_places(given)
+        return given
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         """Refuse an option that there is not, before argparse misses a required one in its place."""
@@ -45,6 +49,40 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             choices = [str(choice) for choice in action.choices or ()]
             raise argparse.ArgumentError(action, f"{error.message}{_near(str(value), choices)}") from None
+
+
+class OutputFolder(argparse._StoreAction):
+    """The option --output-dir of whatever looks for results; without it the project of what is named says where."""
+
+
+def _fill_places(given: argparse.Namespace) -> None:
+    """Set the output folder that nobody named, and the database where another project than that of here is meant."""
+    here = Path.cwd()
+    folders = {file.parent for word in _named(given) if (file := _yaml(word)) is not None}
+    sweep = next(iter(folders)) if len(folders) == 1 else None
+    if given.output_dir is None:
+        given.output_dir = default_output_dir(sweep=sweep)
+    home = home_of(sweep, here)
+    if not given.storage and project_root(home) != project_root(here):
+        given.storage = database(None, given.output_dir, home=home)
+
+
+def _named(given: argparse.Namespace) -> list[str]:
+    """Return the words of a command line that may name sweeps."""
+    values = [getattr(given, name, None) for name in ("sweep", "sweep_config", "single_parallel")]
+    return [*filter(None, values), *(getattr(given, "sweeps", None) or ())]
+
+
+def _yaml(word: str) -> Path | None:
+    """Return the YAML file that a word names, as a sweep is found by its name; None for any other word."""
+    try:
+        return next((file for end in ("", ".yaml", ".yml") if _is_yaml(file := Path(word + end).absolute())), None)
+    except (OSError, ValueError):  # a URL, or a name too long for the file system
+        return None
+
+
+def _is_yaml(file: Path) -> bool:
+    return file.suffix in (".yaml", ".yml") and file.is_file()
 
 
 def _dashed(word: str) -> str:
@@ -101,7 +139,7 @@ class CommandLine:
     """One thing that a user can ask for: a sub-command of `sweepkit`, a script, or both.
 
     Args:
-        add: Adds its arguments to a parser; the folder is the default of --output-dir.
+        add: Adds its arguments to a parser; the folder is the default of --output-dir, None for the project's.
         act: Does it; returns the exit code.
         epilog: As for `make_parser`.
         name: Its word in `sweepkit WORD`, which the overview has; "" for a script alone.
@@ -109,7 +147,7 @@ class CommandLine:
         kind: The class of its parser.
     """
 
-    add: Callable[[Parser, Path], None]
+    add: Callable[[Parser, Path | None], None]
     act: Callable[[Parser, argparse.Namespace], int]
     epilog: str = ""
     name: str = ""
@@ -121,11 +159,11 @@ class CommandLine:
 
         Args:
             called: The script's name, as it is called; "" for the sub-command.
-            output_dir: The default of --output-dir; None for the usual one.
+            output_dir: The default of --output-dir; None for the project's.
         """
         text = self.summary or SUMMARIES[self.name]
         parser = make_parser(called or f"{_PROGRAM} {self.name}", text, self.epilog, kind=self.kind)
-        self.add(parser, default_output_dir() if output_dir is None else output_dir)
+        self.add(parser, output_dir)
         if not called and parser.usage is None:  # the options stand below, each on its line
             parser.usage = " ".join(["%(prog)s [options]", *map(_shown, parser._get_positional_actions())])
         return parser

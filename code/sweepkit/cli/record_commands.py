@@ -28,7 +28,7 @@ def _add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
 
 
-def _add_list(parser: Parser, output_dir: Path) -> None:
+def _add_list(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("--sizes", action="store_true", help="also what each sweep's folder takes on the disk")
     add_places(parser, output_dir)
     _add_json(parser)
@@ -47,7 +47,7 @@ def _width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
 
 
-def _add_show(parser: Parser, output_dir: Path) -> None:
+def _add_show(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id, SWEEP:NUMBER, or a sweep: its best run")
     parser.add_argument("--lines", type=natural, default=20, metavar="N", help="of the end of its log (default: 20)")
     add_places(parser, output_dir)
@@ -63,7 +63,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_export(parser: Parser, output_dir: Path) -> None:
+def _add_export(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
     form = parser.add_mutually_exclusive_group(required=True)
     for name in ("csv", "json"):
@@ -109,14 +109,14 @@ def _agreed(question: str, yes: bool) -> bool:
     return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _add_removing(parser: Parser, output_dir: Path) -> None:
+def _add_removing(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", action="store_true", help="say what would go, take nothing away")
     add_places(parser, output_dir)
     _add_json(parser)
 
 
-def _add_rm(parser: Parser, output_dir: Path) -> None:
+def _add_rm(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweeps", nargs="+", metavar="NAME|DIR", help="sweeps by name or folder")
     parser.add_argument("--force", action="store_true", help="also one whose runs are under way")
     _add_removing(parser, output_dir)
@@ -139,7 +139,7 @@ def _rm(_: Parser, given: argparse.Namespace) -> int:
     return 0
 
 
-def _add_clean(parser: Parser, output_dir: Path) -> None:
+def _add_clean(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweeps", nargs="*", metavar="NAME|DIR", help="sweeps by name or folder (default: all)")
     parser.add_argument(
         "--keep-best", type=natural, required=True, metavar="N", help="runs of each sweep that keep their checkpoints"

@@ -8,7 +8,7 @@ from sweepkit.cli.parsing import CommandLine, Parser
 from sweepkit.cli.source_options import add_source_options, source_options
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     add_source_options(parser, output_dir=output_dir)
     parser.add_argument("--figures", action="store_true", help="every figure as a file of its own, too, with its data")
     parser.add_argument(

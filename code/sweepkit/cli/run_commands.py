@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from sweepkit.cli.cluster_options import add_launcher, cluster_options
 from sweepkit.cli.comparison_options import (
     COMPARE_EPILOG,
     TTEST_EPILOG,
@@ -31,6 +32,7 @@ from sweepkit.cli.options import (
     runner_command,
 )
 from sweepkit.cli.parsing import CommandLine, Parser
+from sweepkit.cluster.options import ClusterOptions
 from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
 from sweepkit.errors import SpecError
 from sweepkit.studies.options import StudyOptions
@@ -39,7 +41,7 @@ _USUAL = "sweep.yaml"
 _AT_WANDB = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+|https?://\S+")
 
 
-def _add_run(parser: Parser, output_dir: Path) -> None:
+def _add_run(parser: Parser, output_dir: Path | None) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "sweep",
@@ -49,6 +51,7 @@ def _add_run(parser: Parser, output_dir: Path) -> None:
     )
     add_wandb_sweep(what)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _run(parser: Parser, given: argparse.Namespace) -> int:
@@ -56,7 +59,19 @@ def _run(parser: Parser, given: argparse.Namespace) -> int:
 
     if given.sweep is not None and given.sweep.endswith(".py"):
         _run_script(parser, given)
-    return run_one(replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given)))
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    cluster = cluster_options(parser, given)
+    return run_one(command) if cluster is None else _on_cluster(parser, command, cluster)
+
+
+def _on_cluster(parser: Parser, command: RunnerCommand, cluster: ClusterOptions) -> int:
+    """Run one sweep by agents on a cluster; argparse exits with code 2 where several are named, or W&B leads."""
+    if command.sweep is None or command.backend == "wandb":
+        parser.error("--launcher: needs one sweep's YAML, which this program leads")
+    from sweepkit.cluster.run import run_on_cluster
+    from sweepkit.runner.plan import make_plan
+
+    return run_on_cluster(command.run, make_plan(command.run, command.sweep), cluster)
 
 
 def _run_script(parser: Parser, given: argparse.Namespace) -> NoReturn:
@@ -84,25 +99,50 @@ def _sweep(parser: Parser, named: str | None, given: argparse.Namespace) -> str 
     return _USUAL
 
 
-def _add_parallel(parser: Parser, output_dir: Path) -> None:
+def _add_parallel(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument(
         "sweeps", nargs="*", metavar="NAME|FILE", help=f"sweep YAMLs; several share the workers (default: ./{_USUAL})"
     )
     add_wandb_sweep(parser)
     add_workers(parser)
     add_common(parser, output_dir)
+    add_launcher(parser)
 
 
 def _parallel(parser: Parser, given: argparse.Namespace) -> int:
     from sweepkit.cli.parallel_sweep_runner import run_parallel
 
-    command = runner_command(parser, given)
+    command, cluster = runner_command(parser, given), cluster_options(parser, given)
+    if cluster is not None:
+        named = next(iter(given.sweeps), None) if len(given.sweeps) < 2 else None
+        return _on_cluster(parser, replace(command, sweep=_sweep(parser, named, given)), cluster)
     if len(given.sweeps) > 1:
         return run_parallel(replace(command, sweeps=tuple(given.sweeps)))
     return run_parallel(replace(command, sweep=_sweep(parser, next(iter(given.sweeps), None), given)))
 
 
-def _add_agent(parser: Parser, output_dir: Path) -> None:
+def _add_launch(parser: Parser, output_dir: Path | None) -> None:
+    add_launcher(parser, shown=True)
+    parser.add_argument("sweep", nargs="?", metavar="NAME|FILE", help=f"a sweep YAML (default: ./{_USUAL})")
+    listed = {id(action) for action in parser._actions}
+    add_workers(parser)
+    add_common(parser, output_dir)
+    for action in parser._actions:
+        if id(action) not in listed and action.dest not in ("output_dir", "storage", "fresh", "retry_failed", "json"):
+            action.help = argparse.SUPPRESS
+
+
+def _launch(parser: Parser, given: argparse.Namespace) -> int:
+    if given.launcher is None:
+        parser.error("--launcher: must name what places the agents: slurm, ray or local")
+    given.wandb_sweep = None
+    cluster = cluster_options(parser, given)
+    assert cluster is not None
+    command = replace(runner_command(parser, given), sweep=_sweep(parser, given.sweep, given))
+    return _on_cluster(parser, command, cluster)
+
+
+def _add_agent(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument(
         "sweep", metavar="NAME|ENTITY/PROJECT/ID", help="a recorded sweep, or one at W&B (or the URL of its page)"
     )
@@ -119,7 +159,7 @@ def _agent(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(replace(command, join=given.sweep))
 
 
-def _add_retry(parser: Parser, output_dir: Path) -> None:
+def _add_retry(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweep", metavar="NAME|FILE", help="a recorded sweep, or its YAML")
     add_workers(parser)
     add_calls(parser, output_dir)
@@ -147,7 +187,7 @@ def _is_file(sweep: str) -> bool:
     return True
 
 
-def _add_confirm(parser: Parser, output_dir: Path) -> None:
+def _add_confirm(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("confirm", metavar="NAME", help="a recorded sweep")
     add_confirm(parser.add_argument_group("the race"))
     add_workers(parser)
@@ -165,7 +205,7 @@ def _confirm(parser: Parser, given: argparse.Namespace) -> int:
 def _control(word: str, *, wait: bool = False) -> CommandLine:
     """Return the command that asks something of a recorded sweep; `wait` gives it an option to wait for W&B."""
 
-    def add(parser: Parser, output_dir: Path) -> None:
+    def add(parser: Parser, output_dir: Path | None) -> None:
         parser.add_argument("sweep", metavar="NAME", help="a recorded sweep")
         add_places(parser, output_dir)
         if wait:
@@ -223,6 +263,20 @@ examples:
   {call} my.yaml --gpus 0,1,2,3 --gpus-per-run 2
   {call} a.yaml b.yaml c.yaml        three sweeps share the workers fairly
   {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+"""
+    + ENDS,
+)
+LAUNCH = CommandLine(
+    name="launch",
+    add=_add_launch,
+    act=_launch,
+    epilog="""\
+examples:
+  {call} my.yaml --launcher slurm --agents 4 --gpus-per-agent 2 --time 4:00:00 --partition gpu
+  {call} my.yaml --launcher ray --agents 4 --gpus-per-agent 1
+  {call} my.yaml --launcher local --detach         an agent of this host that outlives the terminal
+
+The options of sweepkit parallel hold here too, for each agent. docs/cluster.md says what survives what.
 """
     + ENDS,
 )

@@ -6,13 +6,12 @@ from dataclasses import replace
 from sweepkit.cli.comparison_options import parse_ttest
 from sweepkit.cli.guard import guarded
 from sweepkit.compare.options import TTestOptions
-from sweepkit.paths import default_output_dir
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return test(parse_ttest(argv, output_dir=default_output_dir()))
+    return test(parse_ttest(argv, output_dir=None))
 
 
 def test(options: TTestOptions) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sweepkit.called import typed
 from sweepkit.cli.options import add_places
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import CommandLine, Parser
@@ -14,7 +15,7 @@ from sweepkit.errors import SweepKitError
 _SHELLS = ("bash", "zsh", "tcsh")
 
 
-def _add_init(parser: Parser, output_dir: Path) -> None:
+def _add_init(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("program", nargs="?", metavar="PROGRAM", help="your program; its options and metrics are read")
     parser.add_argument("--from", dest="old", metavar="NAME", help="begin around the best of a recorded sweep")
     parser.add_argument("--name", metavar="NAME", help="of the new sweep (default: the file's; with --from NAME-next)")
@@ -32,7 +33,7 @@ def _init(parser: Parser, given: argparse.Namespace) -> int:
     if file.exists():
         raise SweepKitError(f"{relative(file)}: must not be there yet, got a file; name another one by --file")
     write_atomically(file, text)
-    print(f"{relative(file)}: look at it, then: sweepkit run {relative(file)} --dry-run")
+    print(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run')}")
     return 0
 
 
@@ -58,7 +59,7 @@ def _followed(given: argparse.Namespace) -> tuple[Path, str]:
     return given.file or Path(f"{slug(name)}.yaml"), text
 
 
-def _add_doctor(parser: Parser, output_dir: Path) -> None:
+def _add_doctor(parser: Parser, output_dir: Path | None) -> None:
     add_places(parser, output_dir)
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
 
@@ -91,7 +92,7 @@ def _schema(_: Parser, given: argparse.Namespace) -> int:
 def completion(commands: Callable[[], Iterable[CommandLine]]) -> CommandLine:
     """Return the command that prints a shell's completion of all commands."""
 
-    def add(parser: Parser, output_dir: Path) -> None:
+    def add(parser: Parser, output_dir: Path | None) -> None:
         parser.add_argument("shell", choices=_SHELLS, help="your shell")
 
     def act(_: Parser, given: argparse.Namespace) -> int:

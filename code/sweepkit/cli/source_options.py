@@ -9,13 +9,13 @@ from sweepkit.sources.options import SourceOptions
 _GOALS = ("maximize", "minimize")
 
 
-def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
+def add_source_options(parser: ArgumentParser, *, output_dir: Path | None) -> None:
     """Add the options that say which runs are meant."""
     group = parser.add_argument_group("which runs")
     group.add_argument(
         "sweep",
         nargs="?",
-        metavar="NAME|DIR|FILE.csv|wandb:PATH|optuna:URL#STUDY",
+        metavar="NAME|DIR|FILE|wandb:PATH|optuna:URL#STUDY",
         help="a sweep's name or folder, a table, a sweep at W&B (wandb:ENTITY/PROJECT/ID or its page's URL), or an "
         "Optuna study (default: the only sweep)",
     )
@@ -26,13 +26,13 @@ def add_source_options(parser: ArgumentParser, *, output_dir: Path) -> None:
         help="read an Optuna study instead: sqlite:///FILE, postgresql://…, a SQLite or journal file",
     )
     group.add_argument("--study", metavar="NAME", help="which study of it (default: the only one)")
-    table = parser.add_argument_group("of a CSV file (ours, Optuna's trials_dataframe, a W&B export, any other)")
+    table = parser.add_argument_group("of a table, of any tool: .csv .tsv .xlsx .parquet .jsonl")
     table.add_argument(
         "--metric",
         metavar="COLUMN",
         help="what was optimized (default: value); of a sweep: another metric; at W&B: any logged",
     )
-    table.add_argument("--goal", choices=_GOALS, help="its direction (default: maximize)")
+    table.add_argument("--goal", choices=_GOALS, help="its direction (default: by the metric's name)")
     table.add_argument(
         "--parameters",
         nargs="+",

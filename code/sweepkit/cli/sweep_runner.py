@@ -5,10 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.options import RunnerCommand, parse
-from sweepkit.paths import default_output_dir
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return run_one(parse(argv, output_dir=default_output_dir()))
+    return run_one(parse(argv, output_dir=None))
 
 
 def run_one(command: RunnerCommand) -> int:
@@ -81,8 +80,9 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
+    resume = typed("resume", sweep.name, *place_words(options.output_dir, options.storage))
     words = {
-        "pause": f"paused; {under_way} will end by themselves; {typed('resume', sweep.name)} goes on",
+        "pause": f"paused; {under_way} will end by themselves; {resume} goes on",
         "resume": f"running; {under_way}; runners that wait go on at once, without one start it by its YAML",
         "stop": f"stopped; {under_way} will end by themselves, then its runners end",
         "cancel": f"cancelled; {under_way} will be terminated by their runners and released",
@@ -91,11 +91,16 @@ def _control(options: RunOptions, control: str, name: str) -> int:
     return 0
 
 
-def show_dry_run(options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]") -> int:
+def show_dry_run(
+    options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]", *, runs_per_worker: int | None = None
+) -> int:
     """Print what would be run; return the exit code."""
     from sweepkit.runner.dry_run import dry_run, dry_run_text
 
-    report = dry_run(plan, slots=slots, sampler=options.sampler, seed=options.seed)
+    limits = [(options.count, f"--count {options.count}")] if options.count else []
+    if runs_per_worker is not None:
+        limits.append((runs_per_worker * len(slots), f"--runs-per-worker {runs_per_worker}"))
+    report = dry_run(plan, slots=slots, options=options, most=min(limits, default=None))
     if options.json:
         sys.stdout.write(json.dumps(report.plain(), ensure_ascii=False) + "\n")
     else:

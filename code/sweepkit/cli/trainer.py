@@ -27,7 +27,7 @@ class _TrainerParser(Parser):
         raise SweepKitError(f"{self.prog}: {message}; see --help")
 
 
-def _add(parser: Parser, _: Path) -> None:
+def _add(parser: Parser, _: Path | None) -> None:
     """Add what is not a field of the configuration."""
     parser.allow_abbrev = False  # --learning is a parameter, not --learning-rate of ours
     parser.usage = "%(prog)s [options] [--NAME=VALUE …]"

@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweepkit.analysis.cells import column_values, is_empty, require_numbers, state_of, without_words
+from sweepkit.analysis.columns import bare
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
-from sweepkit.model.objectives import value_of
+from sweepkit.model.objectives import counted_metrics, value_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
-from sweepkit.text.csv_text import read_csv
+from sweepkit.text.table_files import DELIMITER, read_table
 
 RESULT = "training_results.json"
 _FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
@@ -175,7 +177,7 @@ def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
 
 
 def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:
-    best = _short(run.best_metrics)
+    best = _short(counted_metrics(run, metric))
     value = value_of(run, metric) if metric is not None and short_name(metric.name) == short_name(name) else None
     if value is not None:
         best[short_name(name)] = value
@@ -196,53 +198,72 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
     )
 
 
-# -- a CSV ------------------------------------------------------------------------------------------------------------
+# -- a table----------------------------------------------------------------------------------------------------------
 
 
-def csv_groups(file: Path, by: str, metric: str, seed_column: str | None) -> list[Trained]:
-    """Return the rows of a CSV grouped by a column. A score that is missing or no number counts as not finite.
+def csv_groups(
+    file: Path, by: str, metric: str, seed_column: str | None, notes: list[str] | None = None
+) -> list[Trained]:
+    """Return the rows of a table grouped by a column. Rows that did not finish are kept with their state.
 
     Args:
-        file: With a header; UTF-8, with or without a byte order mark.
-        by: The column of the groups.
-        metric: The column of the scores.
+        file: As `text.table_files.read_table` takes it.
+        by: The column of the groups, with or without its tool's prefix (params_, config/, "Param ").
+        metric: The column of the scores; a score that is missing counts as not finite.
         seed_column: The column that tells the rows of a group apart; None takes "seed" where there is one, else the
             number of the row in its group.
+        notes: Takes a sentence for how numbers were read, and for the columns that were taken.
 
     Raises:
-        DataError: The file cannot be read, has no row, or lacks a column.
+        DataError: The file cannot be read, has no row, lacks a column, or a score is no number.
     """
-    table = read_csv(file)
+    table = read_table(file)
     if table.empty:
         raise DataError(f"{file}: must have a header and at least one row, got none")
     heads = list(table.columns)
-    labels = [label or "(empty)" for label in table[_column(file, heads, by)]]
-    scores = table[_column(file, heads, metric)]
-    asked = _column(file, heads, seed_column) if seed_column else "seed"
-    seeds = table[asked] if asked in heads else [""] * len(table)
-    counts: Counter[str] = Counter()
+    group, score, told = _column(file, heads, by), _column(file, heads, metric), notes if notes is not None else []
+    asked = _column(file, heads, seed_column) if seed_column else next((h for h in heads if bare(h) == "seed"), None)
+    scores, sentence = column_values(score, list(table[score]), table.attrs.get(DELIMITER, ""))
+    scores = without_words(scores)
+    require_numbers(score, scores, str(file))
+    at_state = next((head for head in heads if head.lower() in ("state", "status", "done", "상태")), None)
+    told += [sentence] if sentence else []
+    told.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state or 'none'}")
+    counts: Counter[tuple[str, str]] = Counter()
     trained = []
-    for line, (label, seed, text) in enumerate(zip(labels, seeds, scores, strict=True), start=2):
-        counts[label] += 1
-        score = {short_name(metric): _number(text)}
+    for row, (label, value) in enumerate(zip(table[group], scores, strict=True), 1):
+        name = "(empty)" if is_empty(label) else short(label)
+        seed = "" if asked is None or is_empty(table[asked].iloc[row - 1]) else str(table[asked].iloc[row - 1])
+        counts[name, seed] += 1
+        again = str(counts[name, seed]) if not seed else seed if seed_column else f"{seed} #{counts[name, seed]}"
+        state = _state_in(table[at_state].iloc[row - 1] if at_state else None, f"{file}: row {row}")
+        one = {short_name(metric): math.nan if value is None else float(value)}
         trained.append(
-            Trained(model=label, seed=seed or str(counts[label]), where=f"line {line}", best=score, last=score)
+            Trained(
+                model=name,
+                seed=again if not seed or counts[name, seed] > 1 else seed,
+                where=f"line {row + 1}",
+                best=one,
+                last=one,
+                state=state,
+            )
         )
     return trained
 
 
+def _state_in(word: Any, where: str) -> str:
+    """Return a row's state by the rule of all tables; a run that a rule ended is no finished one."""
+    state = state_of(word, f"{where}, its state")
+    return "stopped early" if state is RunState.STOPPED else state.value
+
+
 def _column(file: Path, heads: Sequence[str], name: str) -> str:
-    """Return the column that a name means: exactly, else the only one that ends with it (params.x, best.x)."""
+    """Return the column that a name means: exactly, else the only one that has it after its tool's prefix."""
     if name in heads:
         return name
-    near = [head for head in heads if head.removeprefix("params.") == name or head.removeprefix("best.") == name]
+    near = [head for head in heads if name in (bare(head), head.removeprefix("best."), short_name(head))]
+    near = near or [head for head in heads if head.lower() == name.lower()]
+    near = near or [head for head in heads if head.removeprefix("metrics.") == name]
     if len(near) == 1:
         return near[0]
     raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan

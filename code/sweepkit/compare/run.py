@@ -35,6 +35,8 @@ class Compared:
         metric: The score.
         trainings: All of them, also those that failed or are still to come.
         notes: What must be known beside.
+        steps: How to go on, a line each.
+        preempted: The machine was asked for back meanwhile.
     """
 
     code: int
@@ -42,6 +44,8 @@ class Compared:
     metric: str
     trainings: Sequence[Trained]
     notes: Sequence[str]
+    steps: Sequence[str] = ()
+    preempted: bool = False
 
     @property
     def finished(self) -> int:
@@ -80,7 +84,8 @@ def train_models(options: ComparisonOptions, run: RunOptions, slots: SlotOptions
         code = call.run()
         session = call.sessions[0]
         trainings = trainings_of(session, choices, options.seeds)
-        name = session.sweep.name
+        name, preempted = session.sweep.name, call.preempted
+        steps = session.next_steps(call.finishes[0]).lines()
     wanted = len(choices) * len(options.seeds)
     compared = Compared(
         code=code,
@@ -88,11 +93,12 @@ def train_models(options: ComparisonOptions, run: RunOptions, slots: SlotOptions
         metric=metric_of(options.statistics, choices[0].config.task),
         trainings=trainings,
         notes=(),
+        steps=steps,
+        preempted=preempted,
     )
     if compared.finished == wanted:
         return compared
-    told = f"{compared.finished} of {wanted} trainings are finished; the same command continues"
-    return replace(compared, notes=(told,))
+    return replace(compared, notes=(f"{compared.finished} of {wanted} trainings are finished",))
 
 
 def reported(compared: Compared, statistics: StatisticsOptions, folder: Path) -> tuple[ComparisonReport, list[Path]]:

@@ -21,6 +21,7 @@ from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import TRAINER, Plan, storage_of
 from sweepkit.runner.session import Session
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.training.config.files import find_training_config
 
 if TYPE_CHECKING:
     from sweepkit.training.config.training import AnyConfig
@@ -72,9 +73,8 @@ def choose(options: ComparisonOptions) -> list[Choice]:
 
 def _model_file(name: str) -> Path | None:
     """Return the configuration that a model's name means: a file, or one of config/models/, "optimal_" left out."""
-    return (
-        find_config(name, folder=_MODELS_DIR) or find_config(f"optimal_{name}", folder=_MODELS_DIR) or find_config(name)
-    )
+    named = find_config(name, folder=_MODELS_DIR) or find_config(f"optimal_{name}", folder=_MODELS_DIR)
+    return named or find_training_config(name)
 
 
 def _choice(name: str, options: ComparisonOptions) -> Choice:

@@ -30,8 +30,9 @@ from sweepkit.confirm.plan import (
 from sweepkit.confirm.plan import fresh_seeds as fresh
 from sweepkit.confirm.result import describe, score_of, scores_of, seen_of, standing_of
 from sweepkit.errors import ConflictError
+from sweepkit.model.objectives import has_result
 from sweepkit.model.records import SweepRecord
-from sweepkit.model.runs import RunView
+from sweepkit.model.runs import RunView, none_worked
 from sweepkit.model.seeds import RUN_SEED
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.confirmation import (
@@ -41,6 +42,7 @@ from sweepkit.reports.confirmation import (
 )
 from sweepkit.reports.files import relative, write_config
 from sweepkit.runner.call import Call, MakeUploads
+from sweepkit.runner.exit_codes import NO_RESULT
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.plan import Plan, open_recorded, storage_of
@@ -157,8 +159,10 @@ def _run(
     if not options.fresh and not options.retry_failed:
         with open_store(plan.storage) as store:
             family = store.sweeps(family=plan.spec.name)
-            if family and (end := _end_of(store, family[-1], plan)) is not None:
-                return 0, family[-1], end  # nothing is left to run
+            runs = store.runs(family[-1].sweep_id) if family else []
+            end = _end_of(store, family[-1], plan) if family else None
+            if end is not None and not none_worked(run.state for run in runs):  # nothing is left to run
+                return 0 if has_result(runs, plan.spec.objectives) else NO_RESULT, family[-1], end
     slots, notes = slots_for(plan)
     # Nothing of it is a winner until the race says so; and the sweep's own first run was looked at.
     leader = Leader(make_engine=lambda sweep: _race_engine(plan, sweep.seed), ranks=False)
@@ -166,7 +170,9 @@ def _run(
         code = call.run()
         record, finish = call.sessions[0].sweep, call.finishes[0]
         if not options.json and not finish.complete:
-            print(f"{record.name}: not complete, {finish.reason}; the same command continues")
+            print(f"{record.name}: not complete, {finish.reason}")
+        for step in () if options.json else call.sessions[0].next_steps(finish).lines():
+            print(step)
         return code, record, _end_of(call.store, record, plan)
 
 

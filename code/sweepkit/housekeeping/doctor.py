@@ -13,12 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from queue import Empty
 
-from sweepkit.environ import OUTPUT_DIR_ENV, STORAGE_ENV
+from sweepkit.called import place_words, typed
+from sweepkit.environ import OUTPUT_DIR_ENV
 from sweepkit.errors import SweepKitError, TrackingError
 from sweepkit.extras import lacking
 from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.sizes import in_words
-from sweepkit.paths import INSTALLED, ROOT_DIR, database, default_output_dir, python
+from sweepkit.paths import INSTALLED, ROOT_DIR, default_output_dir, output_setting, python, storage_setting
+from sweepkit.project import MARKERS, project_root
 from sweepkit.version import VERSION
 
 _LEAST_FREE = 1_000_000_000  # bytes: below that runs end by a full disk
@@ -65,6 +67,7 @@ def findings(place: SweepPlace, environ: Mapping[str, str], *, asked: bool) -> I
         asked: The output folder was named on the command line.
     """
     yield _versions()
+    yield _project(Path.cwd())
     yield _output(place, environ, asked)
     parts: tuple[Callable[[], Finding], ...] = (
         lambda: _disk(place.output_dir),
@@ -98,9 +101,17 @@ def _versions() -> Finding:
     return _good("sweepkit", f"{VERSION}, {where} {place}; Python {platform.python_version()} at {sys.executable}")
 
 
+def _project(folder: Path) -> Finding:
+    root = project_root(folder)
+    if found := [name for name in MARKERS if (root / name).exists()]:
+        return _good("project", f"{root} (it has {' and '.join(found)})")
+    remedy = "an empty sweepkit.toml in your project's folder makes all folders below it one project"
+    return _note("project", f"{root}: the working directory, nothing above it marks a project", remedy)
+
+
 def _output(place: SweepPlace, environ: Mapping[str, str], asked: bool) -> Finding:
     folder = Path(os.path.abspath(place.output_dir))
-    source = "--output-dir" if asked else OUTPUT_DIR_ENV if environ.get(OUTPUT_DIR_ENV) else "the default"
+    source = "--output-dir" if asked else output_setting(environ).source
     nearest = _existing(folder)
     try:
         with tempfile.TemporaryFile(dir=nearest):
@@ -134,16 +145,17 @@ def _file_system(folder: Path) -> str:
 def _disk(output_dir: Path) -> Finding:
     free = shutil.disk_usage(_existing(Path(os.path.abspath(output_dir)))).free
     text = f"{in_words(free)} free"
+    remedy = f"{typed('clean', '--keep-best', '3', *place_words(output_dir))} takes old checkpoints away"
     if free < _LEAST_FREE:
-        return _wrong("disk", text, "free some space: sweepkit clean --keep-best 3 takes old checkpoints away")
+        return _wrong("disk", text, f"free some space: {remedy}")
     if free < _LITTLE_FREE:
-        return _note("disk", text, "sweepkit clean --keep-best 3 takes old checkpoints away")
+        return _note("disk", text, remedy)
     return _good("disk", text)
 
 
 def _database(place: SweepPlace, environ: Mapping[str, str]) -> Finding:
-    storage = database(place.storage, place.output_dir, environ)
-    source = "--storage" if place.storage else STORAGE_ENV if environ.get(STORAGE_ENV) else "in the output folder"
+    setting = storage_setting(place.storage, place.output_dir, environ)
+    storage, source = setting.value, setting.source
     path = storage.removeprefix("sqlite:///")
     if "://" not in path and not Path(path).exists():
         return _good("database", f"{path} ({source}); it will be made")

@@ -2,17 +2,27 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweepkit.housekeeping.find import SweepPlace, find_run, opened
+from sweepkit.analysis.program_versions import VERSION
+from sweepkit.housekeeping.find import SweepPlace, best_run, find_run, opened
+from sweepkit.model.identity import versions_in
 from sweepkit.model.objectives import value_of
+from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
+from sweepkit.text.canvas import Line, plotted
 from sweepkit.text.shown import bar, printable
 
+if TYPE_CHECKING:
+    from sweepkit.model.metric import Metric
+    from sweepkit.model.records import RunRecord
+
 _COLUMNS = 60
+_LINES = 8  # of a curve
+_FEWEST_TO_PLOT = 3  # reports
 _READ_BYTES = 64 * 1024  # of the end of a log
 
 
@@ -31,6 +41,7 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         found, run = find_run(watch, output_dir, named)
         attempts = watch.attempts(run.run_id)
     metric = found.spec.metric or next(iter(found.spec.metrics), None)
+    best = best_run(found)
     log = found.paths.log(attempts[-1].attempt_id) if attempts else None
     return {
         "sweep": found.sweep.name,
@@ -43,11 +54,13 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "goal": None if metric is None else metric.goal.value,
         "value": value_of(run, metric),
         "history": list(run.history),
+        "best": None if best is None or best.run_id == run.run_id else _beside(best, metric),
         "best_metrics": dict(run.best_metrics),
         "last_metrics": dict(run.last_metrics),
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "outcome": dict(run.outcome),
+        "program": _program(found.sweep, run),
         "attempts": [
             {
                 "attempt_id": attempt.attempt_id,
@@ -64,6 +77,19 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "log": None if log is None else str(log),
         "log_tail": [] if log is None else _tail(log, lines),
     }
+
+
+def _program(sweep: SweepRecord, run: RunRecord) -> dict[str, Any] | None:
+    """Return the version of the program that a run is of, and what has changed since; None when nobody knows."""
+    digest, versions = run.outcome.get(VERSION), versions_in(sweep)
+    mine = next((version for version in versions if version.digest == digest), None)
+    if mine is None:
+        return None if digest is None else {"version": digest, "changed": []}
+    return {"version": digest, "changed": versions[-1].changed(mine)}
+
+
+def _beside(best: "RunRecord", metric: "Metric | None") -> dict[str, Any]:
+    return {"run_id": best.run_id, "value": value_of(best, metric), "history": list(best.history)}
 
 
 def _lasted(began: float, ended: float | None) -> float | None:
@@ -88,12 +114,18 @@ def shown_text(run: dict[str, Any]) -> str:
     lines = [f"run {run['run_id']}, number {run['number']} of sweep {run['sweep']}: {run['state']}"]
     lines += [f"  {run['reason']}"] if run["reason"] else []
     lines += [f"  took {took:.1f} s"] if took is not None else []
+    if program := run["program"]:
+        changed = f"; changed since: {', '.join(program['changed'])}" if program["changed"] else ""
+        lines += [f"  program version {program['version']}{changed}"]
+    if interpreter := run["outcome"].get("interpreter"):
+        packages = run["outcome"].get("package_versions") or {}
+        lines += [f"  {interpreter}: {', '.join(f'{name} {version}' for name, version in packages.items())}"]
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:
         value = "none" if run["value"] is None else f"{run['value']:.6g}"
         lines += ["", f"{run['metric']} ({run['goal']}): {value}"]
-        lines += _curve_lines(run["history"])
+        lines += _curve_lines(run["history"], run.get("best"))
     others = {name: value for name, value in run["last_metrics"].items() if name != run["metric"]}
     lines += ["", "last values"] if others else []
     lines += [f"  {name}: {short(float(value))}" for name, value in others.items()]
@@ -108,11 +140,28 @@ def _exactly(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _curve_lines(history: Sequence[float]) -> list[str]:
+def _curve_lines(history: Sequence[float], best: Mapping[str, Any] | None) -> list[str]:
+    """Return the run's curve, the best run's behind it."""
     if not history:
         return []
     plural = "" if len(history) == 1 else "s"
-    return [f"  {_sparkline(history)}  {history[0]:.5g} → {history[-1]:.5g} in {len(history)} report{plural}"]
+    told = [f"  {_sparkline(history)}  {history[0]:.5g} → {history[-1]:.5g} in {len(history)} report{plural}"]
+    if len(history) < _FEWEST_TO_PLOT:
+        return told
+    behind = [Line(values=best["history"], style="behind")] if best else []
+    drawn = plotted([*behind, Line(values=history, style="own")], width=_COLUMNS + 12, height=_LINES)
+    dots = [[(_thin(text) if style == "behind" else text) for text, style in line] for line in drawn]
+    told += ["", *(f"  {''.join(line)}".rstrip() for line in dots)]
+    return told + ([f"  behind it, dotted: the best run, {best['run_id']}"] if best else [])
+
+
+def _thin(text: str) -> str:
+    """Return braille with one dot in each character: a line that lies behind another without colours.
+
+    >>> _thin("⣀ ⡠")
+    '⢀ ⡀'
+    """
+    return "".join(chr(0x2800 + (1 << (ord(char) - 0x2800).bit_length() - 1)) if char != " " else " " for char in text)
 
 
 def _attempt_line(item: dict[str, Any]) -> str:

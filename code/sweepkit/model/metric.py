@@ -36,6 +36,23 @@ class Impute(StrEnum):
     WORST = "worst"
 
 
+BEST, LAST, MEAN_OF_LAST = "best", "last", "mean_of_last"  # what a run's value is of its reports
+
+
+def mean_of_last(rule: str) -> int | None:
+    """Return how many of the last reports a rule takes the mean of, >= 1; None where it is no rule of a run's value.
+
+    "last" is the mean of one; "best" is of all, and 0 here.
+
+    >>> mean_of_last("mean_of_last 3"), mean_of_last("last"), mean_of_last("best"), mean_of_last("first")
+    (3, 1, 0, None)
+    """
+    if rule in (BEST, LAST):
+        return int(rule == LAST)
+    name, _, count = rule.partition(" ")
+    return int(count) if name == MEAN_OF_LAST and count.isdecimal() and int(count) > 0 else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """What is optimized.
@@ -46,6 +63,7 @@ class Metric:
         target: The sweep ends as soon as any run reaches this value.
         impute: What a failed run is told as.
         impute_while_running: What a running run is told as; None (W&B's "false") means as pending.
+        value: What a run's value is of its reports (`sweepkit.value`): "best", "last" or "mean_of_last N".
     """
 
     name: str
@@ -53,3 +71,4 @@ class Metric:
     target: float | None = None
     impute: Impute = Impute.WORST
     impute_while_running: Impute | None = None
+    value: str = BEST

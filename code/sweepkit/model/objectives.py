@@ -1,9 +1,10 @@
 """What a run is worth: its value of a metric, or one vector on several objectives, decided in one place. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sweepkit.model.metric import Metric
+from sweepkit.model.metric import Metric, mean_of_last
+from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
 
@@ -29,12 +30,45 @@ def finite_values(run: RunRecord | RunView) -> list[float]:
 
 
 def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
-    """Return a run's value: the best finite one over its history and summary, as W&B's engine counts it.
+    """Return a run's value by the metric's rule, or by what its own program says: the one place that decides it.
 
+    "best", the default, is the best finite one over history and summary, as W&B's engine counts it; "last" the summary,
+    else the last finite report; "mean_of_last N" the mean of the last N finite reports (of fewer where it has fewer).
     None when there is no metric, or the run has no finite value of it.
     """
+    if metric is None:
+        return None
     finite = finite_values(run)
-    return metric.goal.best(finite) if metric is not None and finite else None
+    count = last_reports(run, metric)
+    if not finite or not count:
+        return metric.goal.best(finite) if finite else None
+    reported = finite[:-1] if _summarized(run) else finite
+    if count == 1 or not reported:
+        return finite[-1]
+    return mean(reported[-count:])
+
+
+def last_reports(run: RunRecord | RunView, metric: Metric) -> int:
+    """Return how many of its last reports a run's value is the mean of; 0: it is the best of all."""
+    return mean_of_last(run.value_rule) or mean_of_last(metric.value) or 0
+
+
+def report_of(run: RunRecord | RunView, metric: Metric | None) -> int | None:
+    """Return at which report, from 1, a run had its value; None where that is no single report."""
+    value = value_of(run, metric)
+    if metric is None or value is None or last_reports(run, metric) > 1:
+        return None
+    places = [place for place, reported in enumerate(run.history, 1) if float(reported) == value]
+    return None if not places else places[-1] if last_reports(run, metric) else places[0]
+
+
+def counted_metrics(run: RunRecord, metric: Metric | None) -> Mapping[str, float]:
+    """Return the values of the report that counts: that of the best, or the newest ones where the last counts."""
+    return run.last_metrics if metric is not None and last_reports(run, metric) else run.best_metrics
+
+
+def _summarized(run: RunRecord | RunView) -> bool:
+    return run.summary is not None and math.isfinite(run.summary)
 
 
 def values_of(run: RunRecord | RunView, objectives: Objectives) -> tuple[float, ...] | None:
@@ -44,6 +78,12 @@ def values_of(run: RunRecord | RunView, objectives: Objectives) -> tuple[float, 
         return objectives_of(run, metrics)
     value = value_of(run, metrics[0]) if metrics else None
     return None if value is None else (value,)
+
+
+def has_result(runs: Iterable[RunRecord], objectives: Objectives) -> bool:
+    """Return whether a run that ended well has a value of what is optimized; of nothing, whether one ended well."""
+    metrics = metrics_in(objectives)
+    return any(run.state.ended_well and (not metrics or values_of(run, metrics) is not None) for run in runs)
 
 
 def objectives_of(run: RunRecord | RunView, metrics: Sequence[Metric]) -> tuple[float, ...] | None:

@@ -59,6 +59,11 @@ class SweepRecord:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The fact by which a program says that its metric is a running mean, a count or a sum, whose best report means nothing:
+# "last" or "mean_of_last N".
+VALUE_FACT = "value"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run as recorded.
@@ -99,6 +104,12 @@ class RunRecord:
     ended_at: float | None = None
     outcome: Mapping[str, Any] = field(default_factory=dict)
     change: int = 0
+
+    @property
+    def value_rule(self) -> str:
+        """Return what its own program says that its value is of its reports; "": the metric's rule holds."""
+        facts = self.outcome.get("facts")
+        return str(facts.get(VALUE_FACT, "")) if isinstance(facts, Mapping) else ""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """Runs, proposals and decisions as values: what engines and stopping rules are given and return."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,12 @@ ENDED_WELL = (RunState.FINISHED, RunState.STOPPED)
 ENDED_BADLY = (RunState.FAILED, RunState.DIVERGED)
 
 
+def none_worked(states: Iterable[RunState]) -> bool:
+    """Return whether runs have ended and each of them failed: it is the program that does not work, not a run."""
+    done = {state for state in states if state.done}
+    return done == {RunState.FAILED}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """What a decider may know of a run.
@@ -53,6 +59,7 @@ class RunView:
         instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
             kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
             that have not finished.
+        value_rule: What its own program says that its value is of its reports; "": the metric's rule holds.
     """
 
     number: int
@@ -65,6 +72,7 @@ class RunView:
     summaries: tuple[float | None, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
     instances: tuple[float, ...] = ()
+    value_rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,15 @@ from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of,
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
-from sweepkit.model.runs import Decision, RunView
+from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import LiveRun, PollResult
+from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
+from sweepkit.stopping.columns import RunViews
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.text.canvas import Line
 
 
 class SweepReader(Protocol):
@@ -43,7 +46,7 @@ class Follower:
         self._rule: StoppingRule | None = None
         self._total: int | None = None
         self._rows: dict[int, WatchedRun] = {}
-        self._views: dict[int, RunView] = {}
+        self._views = RunViews()
         self.live: Sequence[LiveRun] = ()
 
     def snapshot(self) -> Snapshot:
@@ -59,7 +62,7 @@ class Follower:
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            self._views[run.number] = view_of(run)
+            self._views.put(view_of(run))
         self._since = found.change
         self.live = found.live
         return snapshot(
@@ -75,6 +78,24 @@ class Follower:
                 verdicts=self._verdicts(found),
             )
         )
+
+    def curves(self, best: int | None, most: int = 60) -> list[Line]:
+        """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.
+
+        Args:
+            best: The best run's number, None without one.
+            most: So many runs at most.
+        """
+        views = [view for view in self._views.values() if view.history]
+        newest = sorted(views, key=lambda view: (view.state is RunState.RUNNING, view.number))[-most:]
+        lines = [
+            Line(values=view.history, style=STATE_STYLES.get(view.state, "dim"))
+            for view in newest
+            if view.number != best
+        ]
+        if best is not None and best in self._views:
+            lines.append(Line(values=self._views[best].history, style="bold"))
+        return lines
 
     def _read_spec(self, sweep: SweepRecord) -> None:
         """Take in the YAML, when it is new or was extended."""
@@ -97,9 +118,10 @@ class Follower:
         if self._rule is None:
             return {}
         running = {attempt.run_id for attempt in found.live}
-        views = list(self._views.values())
         return {
-            view.run_id: self._rule.decide(view, views) for view in views if view.run_id in running and view.history
+            view.run_id: self._rule.decide(view, self._views)
+            for view in self._views
+            if view.run_id in running and view.history
         }
 
 

@@ -13,6 +13,7 @@ from sweepkit.monitor.render import Picture
 from sweepkit.monitor.screens import make_screen
 from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.monitor.watched_sweeps import RecordedSweeps, WandbSweep
+from sweepkit.text.canvas import Line
 
 if TYPE_CHECKING:
     from sweepkit.monitor.dashboard import Dashboard
@@ -93,7 +94,11 @@ class _Monitor:
         sweeps = self._sweeps.snapshots()
         live = [attempt for follower in self._sweeps.followers.values() for attempt in follower.live]
         uses = self._processes.of(live)
-        return Picture(sweeps=sweeps, uses=uses, gpus=tuple(self._gpus.read()), notes=self._notes())
+        curves: list[Line] = []
+        if len(sweeps) == 1:
+            best = sweeps[0].best
+            curves = next(iter(self._sweeps.followers.values())).curves(None if best is None else best.number)
+        return Picture(sweeps=sweeps, uses=uses, gpus=tuple(self._gpus.read()), notes=self._notes(), curves=curves)
 
     def _next(self, before: Picture) -> Picture:
         """Return the picture of now; the one before, with a note, while the record is away."""

@@ -12,6 +12,7 @@ from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.reports.terminal import make_console
+from sweepkit.text.canvas import Line, plotted
 from sweepkit.text.json_text import picked
 from sweepkit.text.shown import bar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_OF_FRONT = 5
 _MOST_CURVE = 60
+_MOST_PLOTTED, _LOWEST_PLOT, _HIGHEST_PLOT = 140, 4, 14  # columns and lines of the learning curves
 _MOST_FAILURES = 5
 _BESIDE_RUNNING = 10  # lines of a picture that show neither running runs nor what may be absent, and the cursor's
 
@@ -33,6 +35,7 @@ class Picture:
         sweeps: The sweeps.
         uses: What attempts of this machine use, by run id.
         gpus: What this machine's GPUs use; () where nobody can know.
+        curves: Learning curves of the one sweep that is shown, those to draw over the others last; () of several.
         notes: Sentences for the user: a record that cannot be read now, the dashboard's address.
     """
 
@@ -40,6 +43,7 @@ class Picture:
     uses: Mapping[str, ProcessUse] = field(default_factory=dict)
     gpus: Sequence[GpuUse] = ()
     notes: Sequence[str] = ()
+    curves: Sequence[Line] = ()
 
 
 def as_rich(picture: Picture, *, width: int, height: int | None = None) -> "RenderableType":
@@ -92,7 +96,20 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     lines += failures
     if item.stalled:
         lines.append(_wrapped(f"stalled: {item.stalled}", "bold red"))
+    if height is not None:
+        lines += _curve_lines(picture, item, width, height - len(lines) - len(picture.gpus) - len(picture.notes) - 2)
     return lines
+
+
+def _curve_lines(picture: Picture, item: Snapshot, width: int, room: int) -> "list[RenderableType]":
+    """Return learning curves in the lines that are left, [] where they are too few to see something."""
+    from rich.text import Text
+
+    drawn = plotted(picture.curves, width=min(width, _MOST_PLOTTED), height=min(room - 3, _HIGHEST_PLOT))
+    if room < _LOWEST_PLOT + 3 or not drawn or item.metric is None:
+        return []
+    lines: list[RenderableType] = [_line(""), _line(f"{item.metric.name} by report; bold: the best run", "dim")]
+    return [*lines, *(Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in drawn)]
 
 
 def _title(item: Snapshot) -> "Text":

@@ -296,7 +296,7 @@ def _interval(item: Member, digits: int) -> str:
 def _head(told: Confirmation) -> str:
     """Return what was done in one line."""
     rounds = ", ".join(f"{keep} x {each}" for keep, each in told.rounds)
-    ended = told.end or "not complete, the same command continues"
+    ended = told.end or "not complete"
     return (
         f"{told.sweep}: {len(told.members)} of {told.configurations} configurations again with fresh seeds, "
         f"{told.runs} of at most {sum(keep * each for keep, each in told.rounds)} runs ({rounds}); {ended}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweepkit.analysis.ranking import best_configuration, recorded_front
 from sweepkit.files import write_atomically
-from sweepkit.model.objectives import values_of
+from sweepkit.model.objectives import report_of, values_of
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.seeds_table import best_in_words
@@ -57,8 +57,19 @@ def write_best_config(
     text = _config_text(paths, spec, best.first, base_config)
     words = best_in_words(spec, runs, best)
     of = f"{words}; here with the seed of its run {best.first.run_id}" if best.several else f"run {best.first.run_id}"
-    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{text}")
+    write_atomically(paths.best_config, f"# Best of sweep {paths.root.name}: {of}.\n{_moment(best.first, spec)}{text}")
     return paths.best_config
+
+
+def _moment(run: RunRecord, spec: SweepSpec) -> str:
+    """Return a comment that says of which report the run's value is; "" where there was one report, or none counts."""
+    at, reports = report_of(run, spec.metric), len(run.history)
+    if at is None or reports < 2 or spec.metric is None:
+        return ""
+    told = f"# Its {spec.metric.name} is that of report {at} of {reports}"
+    if at == reports:
+        return f"{told}, the last.\n"
+    return f"{told}; the last was {run.history[-1]:.5g}, so keep the checkpoint of the best or train as long only.\n"
 
 
 def write_config(paths: SweepPaths, spec: SweepSpec, run: RunRecord, *, base_config: Path | None, head: str) -> None:

@@ -9,6 +9,7 @@ from sweepkit.analysis.lead import lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.model.distributions import Distribution
+from sweepkit.model.metric import mean_of_last
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
@@ -41,12 +42,19 @@ def methods(
         versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
     words = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]
-    words += [_seeds(table), _test(table)]
+    words += [_value(table), _seeds(table), _test(table)]
     if importance is not None and importance.estimator == "forest" and importance.r2 is not None:
         words.append(
             "Importance: random forest (200 trees, leaves of at least 3) on one group of columns per parameter, "
-            "grouped out-of-bag permutation as share of the variance; whiskers: 5 % to 95 % of 30 refits on 63.2 % of "
-            "the configurations without replacement; noise floor: 99 % quantile of shuffled shadow parameters."
+            "grouped out-of-bag permutation as share of the variance; whiskers: ± standard error by 30 refits "
+            "on 63.2 % of the configurations without replacement; noise floor: 99 % quantile of shuffled shadow "
+            "parameters."
+        )
+    if importance is not None and importance.estimator == "anova":
+        words.append(
+            "Importance: Gaussian process with a product of zero-mean kernels, total indices over the declared ranges; "
+            "clear: with the parameter the runs are predicted from those before them so much better that it happens to "
+            "a parameter without effect in 1 of 50 cases at most (e-value of 50)."
         )
     listed = [f"{name} {version}" for name, version in (versions or {}).items() if name not in _NO_VERSION]
     if listed:
@@ -156,6 +164,20 @@ def _rule(rule: EarlyTerminate) -> str:
     return f"{rule.type} ({', '.join(settings)})" if settings else rule.type
 
 
+def _value(table: RunTable) -> str:
+    """Return what a run's value is of its reports."""
+    if table.metric is None:
+        return ""
+    if len(table.metrics) > 1:
+        return "Value of a run: its last report of all objectives together."
+    count = mean_of_last(table.metric.value)
+    words = {0: "the best of its reports", 1: "its last report"}.get(
+        count or 0, f"the mean of its last {count} reports"
+    )
+    own = "" if count else ", unless its program says that its reports add up (then the last)"
+    return f"Value of a run: {words} of {table.metric.name}{own}; W&B's table shows the last one (`sweepkit.value`)."
+
+
 def _seeds(table: RunTable) -> str:
     """Return how many runs each configuration had, and with which seeds they trained as far as that is known."""
     found = table.configurations()
@@ -179,13 +201,13 @@ def _test(table: RunTable) -> str:
     found = lead(table)
     if found is None or found.second is None:
         return ""
-    if found.interval is None:
+    if found.luck is None:
         return (
             "Test: none. Without a configuration that finished with several seeds no difference between "
             "configurations can be tested; the scores are those that the search selected by."
         )
     return (
-        "Test: Student's interval of the difference between the best two configurations, with the standard deviation "
-        f"pooled over all configurations with several runs, corrected for all pairs of {found.configurations} "
-        "(Bonferroni); no p-value, for the two were picked by the numbers that are compared."
+        "Test: Student's t of the best configuration against the second (two-sided, 5 %), with the standard deviation "
+        "pooled over all configurations with several runs; not corrected for their number, since a selected best "
+        "against the second needs no correction (Gutmann and Maymin 1987)."
     )

@@ -3,14 +3,15 @@
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from sweepkit.analysis.ranking import AnyRun, BestSoFar
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
 from sweepkit.model.objectives import values_of
+from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short, values_row, values_text
@@ -40,9 +41,26 @@ class Tally:
     """The counts, the best run and the remaining time of a sweep, kept from its events; not thread-safe.
 
     Taking an event and asking costs the same however many runs there are: both happen at every event.
+
+    Args:
+        spec: The sweep.
+        runs: Its runs so far.
+        total: How many there will be; None where there is no end of them.
+        workers: How many are under way at once, >= 1.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, spec: SweepSpec, runs: list[RunRecord], *, total: int | None, workers: int) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        runs: list[RunRecord],
+        *,
+        total: int | None,
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._ends: deque[float] = deque(maxlen=window(workers) + 1)
         self.spec = spec
         self.total = total
         self.workers = workers
@@ -71,9 +89,16 @@ class Tally:
             self._consider(event.run)
             if event.run.state.done:
                 self._note_duration(event.duration_s)
+                self._ends.append(self._clock())
         elif isinstance(event, RunSeen):
+            if event.view.state.done and not self._is_done(event.view.run_id):
+                self._ends.append(self._clock())
             self._note_state(event.view.run_id, event.view.state)
             self._consider(event.view)
+
+    def _is_done(self, run_id: str) -> bool:
+        state = self._states.get(run_id)
+        return state is not None and state.done
 
     def _note_state(self, run_id: str, state: RunState) -> None:
         before = self._states.get(run_id)
@@ -110,11 +135,16 @@ class Tally:
         return sum(number for state, number in self._counts.items() if state.done)
 
     def eta_s(self) -> float | None:
-        """Return the seconds that the rest will take at the mean pace so far; None before anything is known."""
+        """Return the seconds that the rest will take; None before anything is known.
+
+        Runs as long as those so far on average, or at the pace of the newest ones when that is slower: what lies
+        between two runs counts, too.
+        """
         if self.total is None or not self._durations:
             return None
         rest = max(0, self.total - self.done)
-        return rest * self._duration_s / self._durations / self.workers
+        spacing = self._duration_s / self._durations / self.workers
+        return rest * max(spacing, spacing_s(tuple(self._ends), self._clock(), self.workers) or 0.0)
 
     def words(self) -> str:
         """Return the counts in words."""

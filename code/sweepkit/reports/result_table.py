@@ -31,6 +31,10 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
     shown.add_column("state", no_wrap=True)
     for metric in table.metrics:
         shown.add_column(Text(metric.name), justify="right")
+    moments = len(table.metrics) == 1 and any(row.reports > 1 for row in table.rows)
+    if moments:  # which report the value is of, and what the last one was
+        shown.add_column("at report", justify="right", no_wrap=True)
+        shown.add_column("last", justify="right")
     columns = table.varying()
     for column in columns:
         shown.add_column(Text(column.name), justify="right", overflow="fold")
@@ -45,11 +49,17 @@ def result_table(table: RunTable, *, limit: int | None = None) -> "Table":
             *([Text(row.name)] if named else []),
             Text(row.state.value, style=STATE_STYLES.get(row.state, "")),
             *(_value(row, index) for index in range(len(table.metrics))),
+            *([_moment(row), "" if row.last is None else f"{row.last:.5g}"] if moments else []),
             *(Text(short(row.params[c.name])) if c.name in row.params else "" for c in columns),
             "" if row.duration_s is None else f"{row.duration_s:.1f}",
             Text("" if row.state is RunState.FINISHED else row.reason),
         )
     return shown
+
+
+def _moment(row: Row) -> str:
+    """Return at which of its reports a run had its value."""
+    return f"{row.at}/{row.reports}" if row.at is not None and row.reports else ""
 
 
 def _value(row: Row, index: int) -> str:

@@ -5,6 +5,7 @@ Plain HTML and a little JavaScript; without that it is a table, best run first.
 
 import html
 
+from sweepkit.analysis.program_versions import VERSION, several_versions
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
@@ -91,6 +92,7 @@ def table_html(table: RunTable) -> str:
         return ""
     rows = table.best_first()
     columns = table.varying()
+    changed = several_versions([(row.number, row.facts) for row in rows])
     names = [
         "#",
         "run",
@@ -100,13 +102,14 @@ def table_html(table: RunTable) -> str:
         *(c.name for c in columns),
         "time",
         "attempts",
+        *(["program"] if changed else []),
         "reason",
     ]
     head = "".join(
         f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>'
         for name in names
     )
-    lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
+    lines = "".join(_line(row, table, [column.name for column in columns], changed=changed) for row in rows)
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
     hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
@@ -119,7 +122,7 @@ def table_html(table: RunTable) -> str:
     )
 
 
-def _line(row: Row, table: RunTable, names: list[str]) -> str:
+def _line(row: Row, table: RunTable, names: list[str], *, changed: bool) -> str:
     cells = [
         _cell(str(row.number), row.number),
         _cell(row.run_id),
@@ -137,6 +140,8 @@ def _line(row: Row, table: RunTable, names: list[str]) -> str:
             cells.append('<td class="none" data-v="">n/a</td>')
     cells.append(_cell("" if row.duration_s is None else span(row.duration_s), row.duration_s))
     cells.append(_cell(str(row.attempts), row.attempts))
+    if changed:
+        cells.append(_cell(str(row.facts.get(VERSION, ""))))
     reason = "" if row.state is RunState.FINISHED else row.reason  # "exit code 0" tells nothing
     escaped = html.escape(reason)
     cells.append(f'<td class="reason" title="{escaped}">{escaped}</td>' if reason else '<td class="reason"></td>')

@@ -1,15 +1,19 @@
 """Runs to report on, and where they came from."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweepkit.analysis.table import RunTable
-    from sweepkit.model.records import RunRecord, SweepRecord
+    from sweepkit.model.records import Report, RunRecord, SweepRecord
     from sweepkit.sweep_config.sweep import SweepSpec
+
+
+ReadReports = Callable[[Sequence[str]], "Mapping[str, Sequence[Report]]"]  # by run ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class Source:
         spec: The sweep, None for a CSV file and for a W&B sweep whose YAML is none of ours.
         sweep: Its record, None for a CSV file, a W&B sweep and an Optuna study.
         runs: Its runs as recorded, () for a CSV file.
+        notes: What was inferred of a table that is not ours: which columns are what, which way is better.
+        reports: Reads what the last attempts of some runs reported; None where only the metric's values are known.
     """
 
     table: "RunTable"
@@ -29,6 +35,13 @@ class Source:
     spec: "SweepSpec | None" = None
     sweep: "SweepRecord | None" = None
     runs: "Sequence[RunRecord]" = ()
+    reports: "ReadReports | None" = None
+    notes: tuple[str, ...] = ()
+
+    def tell(self, *, json: bool = False) -> None:
+        """Print the notes: on stderr where stdout is for machines."""
+        for note in self.notes:
+            (sys.stderr if json else sys.stdout).write(f"note: {note}\n")
 
 
 def environment_of(source: Source) -> dict[str, str]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.lead import Lead
 from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
+from sweepkit.analysis.looks import looks_sentences
 from sweepkit.analysis.ranking import front_of
-from sweepkit.analysis.summary import counted, reasons, saved
+from sweepkit.analysis.summary import counted, reasons, saved, versions_of
 from sweepkit.analysis.table import Row, RunTable
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import ENDED_BADLY, RunState
@@ -42,7 +43,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
         lines.append(_drawn(result_table(table, limit=limit), width))
         if limit is not None and len(table.rows) > limit:
             lines.append(f"… and {len(table.rows) - limit} more; --limit 0 shows all")
-    lines += ["", *_conclusion(source, found), *filter(None, [saved(table)])]
+    lines += ["", *_conclusion(source, found), *filter(None, [saved(table), versions_of(table)])]
     for group in reasons(table, ENDED_BADLY):
         lines.append(f"{len(group.rows)} without a value: {group.reason}")
     return "\n".join(lines)
@@ -74,10 +75,12 @@ def _conclusion(source: Source, found: Lead | None) -> list[str]:
         "",
         f"best against second best{by}: {verdict(found)}",
         *lead_sentences(found, confirmed=bool(confirmed)),
+        *looks_sentences(source.table),
         *confirmed,
     ]
     if source.sweep is not None and found.second is not None and not confirmed:
-        lines.append(f"Fresh seeds decide it: {typed('confirm', source.table.name)}")
+        command = typed("confirm", source.table.name, *place_words(source.folder.parent))
+        lines.append(f"Fresh seeds decide it: {command}")
     return [*lines, ""]
 
 
@@ -145,8 +148,8 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
             "configurations": found.configurations,
             "seed_sd": None if found.sd is None else found.sd[0],
             "seed_sd_df": None if found.sd is None else found.sd[1],
-            "interval_95_all_pairs": None if found.interval is None else list(found.interval),
-            "sentences": lead_sentences(found),
+            "lead_by_luck_95": found.luck,
+            "sentences": [*lead_sentences(found), *looks_sentences(table)],
         }
     if len(table.metrics) > 1:
         shown["front"] = [row.run_id for row in _front_rows(table)]
@@ -168,5 +171,5 @@ def _run(row: Row, metrics: Sequence[Metric]) -> dict[str, Any]:
     return {
         **picked(row, "number", "run_id", "state", "value"),
         **(picked(row, "objectives") if len(metrics) > 1 else {}),
-        **picked(row, "params", "duration_s", "attempts", "reason"),
+        **picked(row, "at", "reports", "last", "params", "duration_s", "attempts", "reason"),
     }

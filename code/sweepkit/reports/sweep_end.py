@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.model.configurations import Configuration
+from sweepkit.model.objectives import has_result
 from sweepkit.model.records import RunRecord
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import relative
+from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, front_rows, rows, values_row
@@ -31,7 +34,7 @@ class SweepEnd:
         runs: All of its runs.
         complete: Nothing is left to run.
         reason: Why the call ended.
-        joined: The call worked along on a sweep that others run.
+        steps: How to go on with it.
         best_file: The best configuration, or those of the front; None without one.
         report: The report; None without one.
     """
@@ -42,7 +45,7 @@ class SweepEnd:
     runs: Sequence[RunRecord]
     complete: bool
     reason: str
-    joined: bool = False
+    steps: NextSteps
     best_file: Path | None = None
     report: Path | None = None
 
@@ -51,7 +54,7 @@ class SweepEnd:
         return {
             "event": "sweep_ended",
             "sweep": self.name,
-            "complete": self.complete,
+            "complete": self.steps.whole,
             "reason": self.reason,
             "counts": dict(Counter(run.state.value for run in self.runs)),
             "best": self._best_row(),
@@ -59,6 +62,7 @@ class SweepEnd:
             "runs": rows(self.spec, self.runs),
             "directory": str(self.paths.root),
             "report": None if self.report is None else str(self.report),
+            "next": self.steps.lines(),
         }
 
     def best(self) -> Configuration[RunRecord] | None:
@@ -91,6 +95,8 @@ def show_end(end: SweepEnd) -> None:
         console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
     if notice := seed_notice(end.spec, end.runs):
         console.print(f"warning: {notice}", style="yellow", markup=False)
+    if notice := versions_sentence([(run.number, run.outcome) for run in end.runs]):
+        console.print(f"warning: {notice}", style="yellow", markup=False)
     console.print()
     for line in _best_lines(end):
         console.print(line, style="bold green", markup=False)
@@ -112,7 +118,7 @@ def _best_lines(end: SweepEnd) -> list[str]:
 def _places(end: SweepEnd) -> list[str]:
     """Return how it ended, where its files are, and how to go on."""
     lines = [
-        f"{end.name}: {'complete' if end.complete else 'not complete'}, {end.reason}",
+        _ended_line(end),
         f"files: {relative(end.paths.root)}/ (runs.csv, run_*_result.json, logs/)",
     ]
     if end.best_file is not None:
@@ -120,6 +126,15 @@ def _places(end: SweepEnd) -> list[str]:
         lines.append(f"{what}: {relative(end.best_file)}")
     if end.report is not None:
         lines.append(f"report: {relative(end.report)}")
-    if not end.complete:
-        lines.append("others may go on" if end.joined else "the same command continues")
-    return lines
+    return [*lines, *end.steps.lines()]
+
+
+def _ended_line(end: SweepEnd) -> str:
+    """Return how the sweep ended, in one line: a sweep with runs that failed is not called complete."""
+    state = "complete" if end.steps.whole else "ended" if end.complete else "not complete"
+    line = f"{end.name}: {state}, {end.reason}"
+    if end.steps.failed and end.complete:
+        line += f"; {end.steps.failed} of {len(end.runs)} runs failed"
+    if end.complete and end.spec.objectives and not has_result(end.runs, end.spec.objectives):
+        line += f"; no run has a value of {', '.join(metric.name for metric in end.spec.objectives)}"
+    return line

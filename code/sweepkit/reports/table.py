@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.analysis.program_versions import VERSION, several_versions
 from sweepkit.analysis.ranking import (
     configuration_numbers,
     front_volume,
@@ -12,7 +13,7 @@ from sweepkit.analysis.ranking import (
     recorded_front,
 )
 from sweepkit.model.configurations import Configuration
-from sweepkit.model.objectives import value_of, values_of
+from sweepkit.model.objectives import counted_metrics, report_of, value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.sweep_config.sweep import SweepSpec
@@ -75,12 +76,14 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return one plain dictionary per run, best first: what `runs.csv` and `--json` show.
 
     With several objectives `value` gives way to `objective.NAME` of each; `front` says whether no other run beats it.
-    Where configurations have several runs `configuration` says which one the run is of, `mean` is over its seeds.
+    Where configurations have several runs `configuration` says which one the run is of, `mean` is over its seeds; where
+    runs are of several versions of their program `program_version` says of which.
     """
     means = _means(spec, runs)
     seed = spec.extensions.seed_parameter
     numbers = configuration_numbers(runs, seed) if means else {}
     front = _front_ids(spec, runs)
+    changed = several_versions([(run.number, run.outcome) for run in runs])
     return [
         {
             "number": run.number,
@@ -90,14 +93,16 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **(
                 {f"objective.{name}": value for name, value in values_row(run, spec)["values"].items()}
                 if spec.metrics
-                else {"value": value_of(run, spec.metric)}
+                else {"value": value_of(run, spec.metric), "at_report": report_of(run, spec.metric)}
             ),
             **({"front": run.run_id in front} if spec.metrics else {}),
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
-            **{f"best.{name}": value for name, value in run.best_metrics.items()},
+            **{f"best.{name}": value for name, value in counted_metrics(run, spec.metric).items()},
+            "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
             "attempts": run.attempts,
+            **({VERSION: run.outcome.get(VERSION)} if changed else {}),
             "reason": run.reason,
         }
         for run in ranked(runs, spec.objectives, seed_parameter=seed)

@@ -15,10 +15,12 @@ from sweepkit.errors import ConflictError, StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.runs import RunView
 from sweepkit.reports.notebook import make_screen
+from sweepkit.runner.exit_codes import INTERRUPTED
 from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.prior import prior_views
 from sweepkit.runner.session import Session, open_session
@@ -81,12 +83,14 @@ class Call:
         check_proc()
         self.storage = plans[0].storage
         self.store = open_store(self.storage)
+        plans = [settled(plan, self.store) for plan in plans]
         self.slots = slots
         self.schedule = schedule or StartSchedule()
         self.notes = list(notes)
         self.launcher: HostLauncher | None = None
         self.cold = options.cold
         self.interrupts = Interrupts()
+        self.preempted_exit_code = options.preempted_exit_code
         self.screen = make_screen(json=options.json)
         self.uploads = uploads(options, plans, self._warn) if uploads is not None else None
         self.openers = [SweepOpener(options, plan, self.store, slots=slots, leader=leader) for plan in plans]
@@ -124,6 +128,7 @@ class Call:
         ]
         if self.uploads is not None:
             self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
+        self._tell_notes()
         first = self.sessions[0]
         self.launcher = HostLauncher(
             log=first.paths.logs / "forkserver.log",
@@ -147,8 +152,15 @@ class Call:
             for session, finish in zip(self.sessions, self.finishes, strict=True)
         ]
         if pool.interrupt_level and not self.interrupts.preempted:
-            return 130
+            return INTERRUPTED
+        if self.preempted:
+            return self.preempted_exit_code
         return max(codes)
+
+    @property
+    def preempted(self) -> bool:
+        """Return whether SIGTERM ended it before its sweeps were at their end."""
+        return self.interrupts.preempted and not all(finish.complete for finish in self.finishes)
 
     def _check(self, opener: SweepOpener) -> list[RunView]:
         """Refuse what can be refused before anything is recorded; return the runs that an engine is told first."""
@@ -163,7 +175,6 @@ class Call:
     def _work(self, pool: WorkerPool) -> list[Finish]:
         with self.interrupts.passed_to(pool):
             try:
-                self._tell_notes()
                 finishes = pool.run()
                 if any(finish.complete for finish in finishes):
                     self._copy_record()

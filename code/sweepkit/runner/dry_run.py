@@ -1,25 +1,47 @@
 """`--dry-run`: what a sweep would run, without writing anything."""
 
-import dataclasses
 import os
+import random
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.warm_command import CommandStart, command_start
+from sweepkit.called import again
 from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.paths import python
 from sweepkit.reports.progress import clock, configuration
+from sweepkit.runner.opening import SweepOpener
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan
+from sweepkit.runner.prior import prior_views
+from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.sweep_config.command import build_command, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec
 
+if TYPE_CHECKING:
+    from sweepkit.model.records import RunRecord
+    from sweepkit.store.base import Store
+
 MOST_SHOWN = 100
+_BLIND = ("random", "qmc")  # what has been found changes nothing of what they propose
+
+
+class Certainty(StrEnum):
+    """How sure it is that shown configurations are those that will be made."""
+
+    SURE = "sure"
+    DRAWN = "drawn"  # by a seed that this call does not keep
+    LEARNS = "learns"  # sure until results are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +49,18 @@ class DryRun:
     """What would be run.
 
     Args:
-        name: The sweep's name.
-        runs: How many runs, None when unbounded.
-        first: The first configurations, nested, at most 100.
+        name: The sweep's name, the one that goes on where it is recorded.
+        runs: How many runs it has in all, None when unbounded.
+        first: The first configurations that are made now, nested, at most 100: those that wait, then new ones.
         commands: Their commands.
         slots: What runs may occupy.
-        mean_s: Mean duration of a measured run in seconds, None when none was measured.
+        mean_s: Mean duration of a run that ended well in seconds, None when none did.
         warnings: What the user should know.
+        done: How many runs are done and not made again.
+        under_way: How many are recorded as running, here or elsewhere.
+        most: How many runs this call makes at most, and by which option; None without a limit.
+        certain: How sure `first` is.
+        seed: The search's seed: the recorded or asked for one, else one that was drawn for this.
         seeds: What `sweepkit.seeds_per_run` asks for, in words; "" without it.
         note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
         fresh: Why each run is a fresh process, in words; "" when runs are forked from a warm one.
@@ -46,14 +73,27 @@ class DryRun:
     slots: tuple[Slot, ...]
     mean_s: float | None
     warnings: tuple[str, ...]
+    done: int = 0
+    under_way: int = 0
+    most: tuple[int, str] | None = None
+    certain: Certainty = Certainty.SURE
+    seed: int = 0
     seeds: str = ""
     fresh: str = ""
     note: str = ""
+
+    @property
+    def left(self) -> int | None:
+        """Return how many runs are left to end, those under way too; None when unbounded."""
+        return None if self.runs is None else self.runs - self.done
 
     def plain(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         return {
             "runs": self.runs,
+            "left": self.left,
+            "certain": self.certain.value,
+            "seed": self.seed,
             "first": [dict(params) for params in self.first],
             "commands": [list(command) for command in self.commands],
             **({"fresh": self.fresh} if self.fresh else {}),
@@ -61,43 +101,120 @@ class DryRun:
         }
 
     def estimate_s(self) -> float | None:
-        """Return the seconds the whole sweep takes at the measured mean, None when nothing was measured."""
-        if self.mean_s is None or self.runs is None:
+        """Return the seconds that the rest takes at the measured mean, None when nothing was measured."""
+        if self.mean_s is None or self.left is None:
             return None
-        return round(self.mean_s * self.runs / len(self.slots), 1)
+        runs = self.left if self.most is None else min(self.left, self.most[0])
+        return round(self.mean_s * runs / len(self.slots), 1)
 
 
-def dry_run(plan: Plan, *, slots: tuple[Slot, ...], sampler: str | None = None, seed: int | None = None) -> DryRun:
-    """Work out what would be run; engines that learn from results are asked as if every run were still running."""
-    spec = plan.spec
-    chosen = seed if seed is not None else spec.extensions.seed
-    engine = make_engine(spec, seed=0 if chosen is None else chosen, sampler=sampler, function=plan.function)
+def dry_run(
+    plan: Plan, *, slots: tuple[Slot, ...], options: RunOptions | None = None, most: tuple[int, str] | None = None
+) -> DryRun:
+    """Work out what would be run; engines that learn from results are asked as if every run were still running.
+
+    Args:
+        plan: The sweep.
+        slots: What runs may occupy.
+        options: How it would be run; None for the defaults.
+        most: How many runs the call makes at most, and by which option.
+
+    Raises:
+        ConflictError: The sweep is recorded with another configuration.
+    """
+    options = options or RunOptions(output_dir=plan.output_dir, storage=plan.storage)
+    with existing_database(plan.storage) as store:
+        plan = plan if store is None else settled(plan, store)
+        opener = None if store is None else SweepOpener(options, plan, store, slots=slots)
+        sweep = None if opener is None else opener.recorded()
+        views = () if store is None or sweep is None else tuple(map(view_of, store.runs(sweep.sweep_id)))
+        mean_s = None if store is None or sweep is None else _mean_s(store.runs(sweep.sweep_id))
+        prior = prior_views(plan, store)
+        again = options.retry_failed or (opener is not None and sweep is not None and opener.nothing_works(sweep))
+    views = tuple(replace(view, state=RunState.PENDING) if again and _failed(view) else view for view in views)
+    spec, asked = plan.spec, options.seed if options.seed is not None else plan.spec.extensions.seed
+    chosen = sweep.seed if sweep is not None else asked if asked is not None else _drawn()
+    sampler = options.sampler or (sweep.meta.get("sampler") if sweep is not None else None)
+    engine = make_engine(spec, seed=chosen, sampler=sampler, prior=prior, function=plan.function)
     total = engine.total()
     runs = spec.run_cap if total is None else min(total, spec.run_cap or total)
-    first: list[Mapping[str, Any]] = []
-    for number in count():
-        if number >= min(MOST_SHOWN, runs if runs is not None else MOST_SHOWN):
-            break
-        proposal = engine.ask(number)
-        if not isinstance(proposal, Proposal):
-            break
-        first.append(proposal.params)
-        view = RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING)
-        engine.tell(dataclasses.replace(view, info=proposal.info))
+    first = _first(engine, views, runs=runs, most=MOST_SHOWN if most is None else min(MOST_SHOWN, most[0]))
     commands = tuple(_command(plan, params) for params in first)
     start = command_start(commands[0], env=os.environ, cwd=str(plan.cwd)) if commands else CommandStart()
     return DryRun(
-        name=spec.name,
+        name=spec.name if sweep is None else sweep.name,
         runs=runs,
-        first=tuple(first),
+        first=first,
         commands=commands,
         slots=slots,
-        mean_s=_measured_mean_s(plan),
+        mean_s=mean_s,
         warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
+        done=sum(view.state.done for view in views),
+        under_way=sum(view.state is RunState.RUNNING for view in views),
+        most=most,
+        certain=_certainty(spec, sampler, seeded=sweep is not None or asked is not None),
+        seed=chosen,
         seeds=_seeds(spec),
         note=spec.reader_note,
         fresh="" if start.missing else start.fresh,
     )
+
+
+def _first(engine: Engine, views: Sequence[RunView], *, runs: int | None, most: int) -> tuple[Mapping[str, Any], ...]:
+    """Return the first configurations that are made: those that wait, then what the engine proposes."""
+    for view in views:
+        engine.tell(view)
+    found = [view.params for view in views if view.state is RunState.PENDING]
+    for number in count(len(views)):
+        if len(found) >= most or (runs is not None and number >= runs):
+            break
+        proposal = engine.ask(number)
+        if not isinstance(proposal, Proposal):
+            break
+        found.append(proposal.params)
+        view = RunView(number=number, run_id=f"dry{number}", params=proposal.params, state=RunState.RUNNING)
+        engine.tell(replace(view, info=proposal.info))
+    return tuple(found[:most])
+
+
+def _failed(view: RunView) -> bool:
+    return view.state is RunState.FAILED
+
+
+def _drawn() -> int:
+    """Return a seed for the search as a sweep without one draws it, short enough to be typed."""
+    return random.SystemRandom().randrange(10**6)
+
+
+def _certainty(spec: SweepSpec, sampler: str | None, *, seeded: bool) -> Certainty:
+    """Return how sure the shown configurations are those that will be made."""
+    own = spec.extensions.sampler
+    engine = sampler or (own.name if own is not None else spec.method.value)
+    if engine == "grid":
+        return Certainty.SURE
+    if not seeded:
+        return Certainty.DRAWN
+    return Certainty.SURE if engine in _BLIND else Certainty.LEARNS
+
+
+@contextmanager
+def existing_database(storage: str) -> "Iterator[Store | None]":
+    """Open the database that a sweep may be recorded in, None where there is none yet: nothing is made."""
+    from sweepkit.store.open import open_store
+
+    if "://" not in storage and not Path(storage).exists():
+        yield None
+        return
+    with open_store(storage) as store:
+        yield store
+
+
+def _mean_s(runs: "Sequence[RunRecord]") -> float | None:
+    """Return the mean duration of the runs that ended well: one that failed at once says nothing of the others."""
+    durations = [
+        float(run.outcome["duration_s"]) for run in runs if run.state.ended_well and "duration_s" in run.outcome
+    ]
+    return sum(durations) / len(durations) if durations else None
 
 
 def _seeds(spec: SweepSpec) -> str:
@@ -126,38 +243,18 @@ def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _measured_mean_s(plan: Plan) -> float | None:
-    """Return the mean duration of the recorded runs of this sweep; nothing is created to find it."""
-    from sweepkit.store.open import open_store
-
-    if "://" not in plan.storage and not Path(plan.storage).exists():
-        return None
-    store = open_store(plan.storage)
-    try:
-        family = store.sweeps(family=plan.spec.name)
-        if not family:
-            return None
-        durations = [
-            float(run.outcome["duration_s"])
-            for run in store.runs(family[-1].sweep_id)
-            if run.state.done and "duration_s" in run.outcome
-        ]
-    finally:
-        store.close()
-    return sum(durations) / len(durations) if durations else None
-
-
 def dry_run_text(report: DryRun) -> str:
     """Return the report for a person: the first five configurations and commands."""
-    lines = [f"sweep {report.name}: {'unbounded' if report.runs is None else report.runs} runs"]
+    lines = [_head(report)]
     lines += [report.seeds] if report.seeds else []
     lines += [f"each run is a fresh process: {report.fresh}"] if report.fresh else []
     lines += [f"warning: {warning}" for warning in report.warnings]
     lines += [f"note: {report.note}"] if report.note else []
+    lines += _certain(report)
     for number, (params, command) in enumerate(zip(report.first[:5], report.commands[:5], strict=True)):
         lines.append(f"  {number}  {configuration(params)}")
         lines.append(f"     {shlex.join(command)}")
-    if report.runs is None or report.runs > 5:
+    if len(report.first) > 5 or report.left is None or report.left - report.under_way > len(report.first):
         lines.append("  …")
     lines.append("slots: " + "; ".join(f"{slot.index}: {slot.device}" for slot in report.slots))
     estimate = report.estimate_s()
@@ -166,3 +263,28 @@ def dry_run_text(report: DryRun) -> str:
     else:
         lines.append("estimate: none before one run of this sweep was measured")
     return "\n".join(lines)
+
+
+def _head(report: DryRun) -> str:
+    """Return how many runs there are, and how many are left."""
+    line = f"sweep {report.name}: {'unbounded' if report.runs is None else report.runs} runs"
+    if report.done or report.under_way:
+        line += f", {report.done} done"
+        line += f", {report.under_way} under way" if report.under_way else ""
+        line += "" if report.left is None else f", {report.left} left"
+    if report.most is not None and (report.left is None or report.most[0] < report.left):
+        line += f"; this call makes at most {report.most[0]} ({report.most[1]})"
+    return line
+
+
+def _certain(report: DryRun) -> list[str]:
+    """Return how sure the configurations are that follow."""
+    if not report.first:
+        return []
+    if report.certain is Certainty.DRAWN:
+        command = again("--seed", str(report.seed), without=("--dry-run",))
+        keeps = f"--seed {report.seed} keeps these" + (f": {command}" if command else "")
+        return [f"for example, as the search's seed is drawn when the sweep begins; {keeps}"]
+    if report.certain is Certainty.LEARNS:
+        return [f"by seed {report.seed}, as far as no result is known; then results decide"]
+    return []

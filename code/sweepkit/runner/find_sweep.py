@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths, database
+from sweepkit.store.named import family_meant
 
 if TYPE_CHECKING:
     from sweepkit.model.records import SweepRecord
@@ -63,11 +64,18 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         got = f"{len(names)}: {', '.join(names[:_LONGEST_LIST])}" if names else "none"
         what = "name one of them, or give --all" if names else f"start one: {typed('run', 'my.yaml')}"
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
-    stem = wanted.removesuffix(".yaml").removesuffix(".yml")
+    is_file = wanted.endswith((".yaml", ".yml"))
+    stem = Path(wanted).stem if is_file else wanted
+    family = family_meant(sweeps, stem, Path(wanted).absolute().parent if is_file else None)
+    if family != stem:
+        return next(sweep for sweep in reversed(sweeps) if sweep.family == family)
     for name in (wanted, stem):
         for sweep in sweeps:
             if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):
                 return sweep
+    by_file = [sweep for sweep in sweeps if Path(str(sweep.meta.get("source") or "")).stem == stem]
+    if by_file:  # its YAML's name; the newest of several
+        return by_file[-1]
     near = difflib.get_close_matches(stem.removeprefix("sweep_"), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has: {', '.join(names[:_LONGEST_LIST])}"
     raise SweepKitError(

@@ -1,24 +1,30 @@
 """Open a sweep in the database: make it, go on with it, extend it, or work along on one that others run."""
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.identity import agent_identity, host_name, surely_alive
 from sweepkit.agents.slots import Slot
-from sweepkit.called import typed
+from sweepkit.analysis.program_versions import VERSION
+from sweepkit.called import place_words, typed
 from sweepkit.errors import ConflictError
 from sweepkit.files import write_atomically
+from sweepkit.model.identity import ProgramVersion, versions_in
 from sweepkit.model.records import SweepRecord, SweepState
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import RunState, none_worked
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import is_ours
 from sweepkit.runner.plan import Plan
+from sweepkit.runner.program_version import version_of
 from sweepkit.store.base import Store
-from sweepkit.sweep_config.change import compare
+from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
 
 
@@ -52,8 +58,24 @@ class OpenSweep:
     def write_inputs(self) -> None:
         """Write the sweep's YAML; and its base configuration, when it was begun elsewhere and that is not here."""
         write_spec(self.paths, self.plan.spec)
+        self._link_file_name()
         if self.plan.joins is not None and self.plan.trains and self.plan.base_config.parent == self.paths.root:
             write_atomically(self.plan.base_config, self.plan.joins.meta["base_config_text"])
+
+    def _link_file_name(self) -> None:
+        """Let the results of config/sweep/NAME.yaml be found under its file's name, too, when the YAML names another.
+
+        The guides look there. A folder of that name that is there stays; so does a file system without links.
+        """
+        folder, file = Path(self.plan.spec.directory), Path(self.plan.spec.source)
+        if (folder.parent.name, folder.name) != ("config", "sweep") or file.suffix not in (".yaml", ".yml"):
+            return
+        alias = SweepPaths(self.plan.output_dir, file.stem).root
+        if alias == self.paths.root or (alias.exists() and not alias.is_symlink()):
+            return
+        with contextlib.suppress(OSError):
+            alias.unlink(missing_ok=True)
+            alias.symlink_to(self.paths.root.name, target_is_directory=True)
 
 
 class SweepOpener:
@@ -93,13 +115,39 @@ class SweepOpener:
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
-        if self.options.retry_failed:
+        if self.options.retry_failed or self.nothing_works(sweep):
             again = self.store.retry(sweep.sweep_id, [RunState.FAILED])
-            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again")
+            why = "" if self.options.retry_failed else ": none has worked so far"
+            notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again{why}")
         sampler = self._sampler(sweep)
-        meta = {**self.plan.meta(sampler), self._runners_key(): self._runners(sweep.meta)}
+        version = version_of(self.plan.files(), self.plan.folder)
+        self._tell_of_change(sweep, version, notes)
+        seen = version.meta() if version.digest else {}
+        meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
+
+    def _tell_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
+        """Tell when the program is another one than that of runs which the sweep has."""
+        known = versions_in(sweep)
+        if not known or known[-1].digest == version.digest:
+            return
+        runs = [run for run in self.store.runs(sweep.sweep_id) if run.state.done]
+        older = sum(run.outcome.get(VERSION, version.digest) != version.digest for run in runs)
+        if older:
+            files = ", ".join(version.changed(known[-1]))
+            notes.append(
+                f"the program has changed since ({files}): {older} of {len(runs)} runs are of earlier versions, as "
+                "program_version in runs.csv marks them; --fresh starts anew"
+            )
+
+    def nothing_works(self, sweep: SweepRecord) -> bool:
+        """Return whether all runs that ended failed, and none is under way: its program was broken, and may be mended.
+
+        W&B runs no failed run again.
+        """
+        states = self.store.counts(sweep.sweep_id)
+        return none_worked(states) and RunState.RUNNING not in states and not self.leader.at_wandb
 
     def take_up(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> OpenSweep:
         """Return a recorded sweep as one to work on; make its files' folder.
@@ -151,14 +199,18 @@ class SweepOpener:
 
     # -- other runners of this host -----------------------------------------------------------------------------------
 
+    def _place(self) -> list[str]:
+        return place_words(self.options.output_dir, self.options.storage)
+
     def _runners_key(self) -> str:
         return f"runners of {host_name()}"
 
     def _ways(self) -> dict[str, Any]:
-        """Return the options that a second runner of a sweep on this host must have alike."""
+        """Return what a second runner of a sweep on this host must have alike, and the GPUs, which it need not."""
         return {
             "workers": len(self.slots),
             "slots": "; ".join(slot.device for slot in self.slots),
+            "gpus": sorted({gpu for slot in self.slots for gpu in slot.gpus}),
             "--cold": self.options.cold,
             "--base-config": str(self.plan.base_config) if self.plan.trains else None,
             "--output-dir": str(self.plan.output_dir),
@@ -185,14 +237,13 @@ class SweepOpener:
             return
         ways = self._ways()
         for other in self._runners(family[-1].meta):
-            theirs = other["ways"]
-            differences = [f"{key}: {theirs.get(key)} → {ways[key]}" for key in ways if theirs.get(key) != ways[key]]
+            differences = _differences(other["ways"], ways)
             if differences:
                 pid = other["agent"].split("|")[3]
                 raise ConflictError(
                     f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
                     + "\n  ".join(differences)
-                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name)}"
+                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name, *self._place())}"
                 )
 
     def _check_leader(self, sweep: SweepRecord) -> None:
@@ -218,7 +269,7 @@ class SweepOpener:
         generation, name = self._free_name(family)
         self._refuse_unrecorded(name)
         metric = self.spec.metric
-        sweep, _ = self.store.create_sweep(
+        sweep, made = self.store.create_sweep(
             name,
             text=self.spec.text,
             seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
@@ -228,6 +279,8 @@ class SweepOpener:
             generation=generation,
             meta={**self.plan.meta(self.options.sampler), **({"wandb": {}} if self.leader.at_wandb else {})},
         )
+        if not made and not is_ours(sweep, self.plan):
+            raise ConflictError(f"sweep {name}: another project has begun one of that name just now; start this again")
         return sweep
 
     def _free_name(self, family: list[SweepRecord]) -> tuple[int, str]:
@@ -265,17 +318,46 @@ class SweepOpener:
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
                 f"{folder}: a sweep that begins needs a folder without results, got {results} of one that "
-                f"the database does not know; `{typed('db', 'repair')}` records what lies there, --storage names its "
-                "own database, --fresh begins another folder"
+                f"the database does not know; `{typed('db', 'repair', *self._place())}` records what lies there, "
+                "--storage names its own database, --fresh begins another folder"
             )
 
     def _continue(self, sweep: SweepRecord, notes: list[str]) -> SweepRecord:
         """Continue a recorded sweep; refuse a changed YAML unless it only extends the recorded one."""
+        change, differences = self._compared(sweep)
+        counts = self.store.counts(sweep.sweep_id)
+        if counts:
+            done = sum(number for state, number in counts.items() if state.done)
+            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
+        if change is ChangeKind.EXTENDS:
+            if self.leader.at_wandb:
+                raise ConflictError(
+                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
+                    "undo the change, or start anew with --fresh"
+                )
+            notes.append("the sweep was extended: " + "; ".join(differences))
+            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
+        return sweep
+
+    def recorded(self) -> SweepRecord | None:
+        """Return the sweep that a call would go on with, None where it would make one; nothing is changed.
+
+        Raises:
+            ConflictError: It is recorded with another configuration.
+        """
+        family = self.store.sweeps(family=self.spec.name)
+        if not family or self.options.fresh:
+            return None
+        self._compared(family[-1])
+        return family[-1]
+
+    def _compared(self, sweep: SweepRecord) -> tuple[ChangeKind, list[str]]:
+        """Return how the YAML differs from that of a recorded sweep, which may only be extended."""
         self._check_leader(sweep)
         recorded = read_sweep_text(
             sweep.text, source=self.spec.source, directory=self.spec.directory, default_name=sweep.family
         )
-        change = compare(recorded, self.spec)
+        change = compare(replace(recorded, name=self.spec.name), self.spec)  # whose it is has been settled
         differences = list(change.lines)
         for option, now, before in (
             ("--seed", self.options.seed, sweep.seed),
@@ -289,16 +371,24 @@ class SweepOpener:
                 + "\n  ".join(differences)
                 + "\nrun with --fresh to start anew (the old sweep is kept), or undo the change"
             )
-        counts = self.store.counts(sweep.sweep_id)
-        if counts:
-            done = sum(number for state, number in counts.items() if state.done)
-            notes.append(f"continuing {sweep.name}: {done} of {sum(counts.values())} recorded runs are done")
-        if change.kind == "extends":
-            if self.leader.at_wandb:
-                raise ConflictError(
-                    f"{self.spec.source}: sweep {sweep.name} has been made at W&B, which takes no extension of it; "
-                    "undo the change, or start anew with --fresh"
-                )
-            notes.append("the sweep was extended: " + "; ".join(differences))
-            return self.store.update_sweep(sweep.sweep_id, text=self.spec.text)
-        return sweep
+        return change.kind, differences
+
+
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Return in which options two runners of a sweep on one host differ; who has other GPUs is a further worker."""
+    free = {"gpus"}
+    if _apart(theirs.get("gpus") or (), mine["gpus"]):
+        free |= {"workers", "slots"}
+    return [
+        f"{key}: {theirs.get(key)} → {mine[key]}" for key in mine if key not in free and theirs.get(key) != mine[key]
+    ]
+
+
+def _apart(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether two sets of GPUs surely share none: an index and a UUID may be the same one.
+
+    >>> _apart(["0"], ["1", "2"]), _apart(["0"], ["0", "1"]), _apart(["0"], ["GPU-8f2a"]), _apart([], ["0"])
+    (True, False, False, False)
+    """
+    kinds = {gpu.isdigit() for gpu in (*some, *others)}
+    return bool(some) and bool(others) and len(kinds) == 1 and not set(some) & set(others)

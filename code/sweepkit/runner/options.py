@@ -24,6 +24,7 @@ class RunOptions:
         cold: Start every run in a fresh process.
         json: One JSON object a line on stdout.
         verbose: Show each run's log file as it starts.
+        preempted_exit_code: What to leave with when SIGTERM ended the call before its sweeps, 0 to 255.
 
     >>> RunOptions(output_dir=Path("outputs"), count=3).cold
     False
@@ -44,6 +45,7 @@ class RunOptions:
     cold: bool = False
     json: bool = False
     verbose: bool = False
+    preempted_exit_code: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

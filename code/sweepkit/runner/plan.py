@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
+from sweepkit.model.identity import SweepIdentity
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
-from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, database, find_config
+from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, comes_with_us, database
+from sweepkit.project import is_project, project_root
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.program_source import ProgramSource, child_path, module_file, read_program
+from sweepkit.runner.program_source import ProgramSource, child_path, files_of_program, module_file, read_program
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
 from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.training.config.files import find_training_config
 
 if TYPE_CHECKING:
     from sweepkit.search.define_by_run import SpaceFunction
@@ -41,6 +45,7 @@ class Plan:
         cwd: Working directory of the attempts.
         joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
         function: The search space function of a sweep that names one (`sweepkit.search_space`).
+        identity: Whose sweep it is; None where its name alone says so, for that comes from the record.
     """
 
     spec: SweepSpec
@@ -52,6 +57,21 @@ class Plan:
     cwd: Path
     joins: SweepRecord | None = None
     function: "SpaceFunction | None" = None
+    identity: SweepIdentity | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Return where the program lies; the working directory of one that is found from there."""
+        return Path(self.program).parent if os.path.isabs(self.program) else self.cwd
+
+    def files(self) -> list[str]:
+        """Return the program's files and those of its local modules; what the command names when there is none."""
+        if names_module(self.spec.command):
+            path = [str(self.cwd), *child_path()]
+            file = module_file(self.program, path=path)
+            return [] if file is None else files_of_program(file, path=path)
+        named = [self.program] if self.program else [word for word in self.spec.command if not word.startswith("$")]
+        return sorted({file for word in named for file in files_of_program(Path(self.cwd, word))})
 
     def source(self) -> ProgramSource:
         """Return the source of the program and of the local modules that it imports; empty when it is not Python."""
@@ -67,12 +87,14 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
+            "value": self.spec.extensions.value,
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
             "code_dir": str(PROGRAM_DIR),
             "base_config": str(self.base_config) if self.trains else None,
             "base_config_text": self.base_config.read_text(encoding="utf-8") if self.trains else None,
+            **({} if self.identity is None else {"identity": self.identity.plain()}),
         }
 
 
@@ -124,12 +146,13 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
 
     cwd = Path.cwd()
     _check_command(spec)
+    spec = _with_trainer(options, spec)
     program = _program(spec, cwd)
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)
     if trains:
         needed("train")
-        _check_training(spec, base_config)
+        spec = replace(spec, warnings=(*spec.warnings, *_check_training(spec, base_config)))
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
@@ -147,6 +170,26 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         storage=storage_of(options),
         cwd=cwd,
         function=function,
+        identity=_identity(spec, program, cwd),
+    )
+
+
+def _identity(spec: SweepSpec, program: str, cwd: Path) -> SweepIdentity:
+    """Return whose sweep it is; our own programs are the same ones in every checkout and installation."""
+    own = bool(spec.directory) and not comes_with_us(Path(spec.directory))
+    root = project_root(cwd)
+    folder = spec.directory if own else str(root) if is_project(root) else ""
+    if program and os.path.realpath(program).startswith(os.path.realpath(PROGRAM_DIR) + os.sep):
+        program = f"sweepkit:{Path(program).name}"
+    elif program and not names_module(spec.command):
+        program = os.path.realpath(program)
+    file = cwd / spec.source
+    return SweepIdentity(
+        name=spec.name,
+        folder=folder and os.path.realpath(folder),
+        yaml=os.path.realpath(file) if own and file.is_file() else "",
+        program=program,
+        host=host_name(),
     )
 
 
@@ -166,6 +209,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
     )
     program = str(meta.get("program") or "")
+    spec = replace(spec, name=record.family)  # it is recorded under a name of its own where another project had this
     theirs = meta.get("code_dir")
     if theirs and not Path(program).is_file() and Path(program).is_relative_to(theirs):
         program = str(PROGRAM_DIR / Path(program).relative_to(theirs))
@@ -202,7 +246,7 @@ def _holds(file: Path, text: str) -> bool:
 def _base_config(options: RunOptions, spec: SweepSpec) -> Path:
     """Return the training configuration: the option's, else the sweep's own, else config/base_config.yaml."""
     if options.base_config is not None:
-        return find_config(str(options.base_config)) or Path(options.base_config)
+        return find_training_config(str(options.base_config)) or Path(options.base_config)
     return base_config_of(spec.extensions.base_config, spec.directory)
 
 
@@ -214,7 +258,27 @@ def base_config_of(name: str | None, directory: str) -> Path:
     if name is None:
         return BASE_CONFIG
     beside = Path(directory or ".", name)
-    return beside if beside.is_file() else find_config(name) or beside
+    return beside if beside.is_file() else find_training_config(name) or beside
+
+
+def _with_trainer(options: RunOptions, spec: SweepSpec) -> SweepSpec:
+    """Return a sweep that names no program with our trainer as its program, when a base configuration is there.
+
+    The guides' sweeps are so: what a training configuration belongs to is clear.
+    """
+    asked = options.base_config is not None or spec.extensions.base_config is not None
+    needs = any("${program}" in item for item in spec.command) and not names_module(spec.command)
+    if spec.program is not None or not needs or not (asked or _trainer_knows(spec)):
+        return spec
+    note = f"{spec.source}: no program: {TRAINER.name} is run, which takes these parameters"
+    return replace(spec, program=TRAINER.name, warnings=(*spec.warnings, note))
+
+
+def _trainer_knows(spec: SweepSpec) -> bool:
+    """Return whether every parameter of a sweep is a field of the usual base configuration."""
+    from sweepkit.training.config.training import route
+
+    return bool(spec.space.parameters) and all(route(parameter.name) for parameter in spec.space.parameters)
 
 
 def _program(spec: SweepSpec, cwd: Path) -> str:
@@ -323,14 +387,24 @@ def _no_file(path: Path) -> str:
         return ""
 
 
-def _check_training(spec: SweepSpec, base_config: Path) -> None:
-    """Refuse parameters that our trainer does not know, and a base configuration that is wrong."""
-    from sweepkit.training.config.training import read_training_config, unknown_parameters
+def _check_training(spec: SweepSpec, base_config: Path) -> list[str]:
+    """Refuse parameters and values that our trainer does not take, and a wrong base configuration; return notes."""
+    from sweepkit.training.config.training import governed, read_training_config, unknown_parameters
+    from sweepkit.training.limits import beyond_limits
 
-    config = read_training_config(base_config)
+    notes: list[str] = []
+    config = read_training_config(base_config, notes)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
+    problems = problems or beyond_limits(spec.space, config)
+    for parameter in spec.space.parameters:
+        told = governed([parameter.name], type(config))
+        if told and parameter.distribution.support_size() != 1:
+            rule = "changes nothing here, so searching it is in vain"
+            problems.append(Problem(key=parameter.name, rule=rule, hint=told[0].partition("left out: ")[2]))
+        notes += told
     if problems:
         raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
+    return notes
 
 
 def _check_function(function: "SpaceFunction", first: Any, base_config: Path | None) -> None:

@@ -3,34 +3,40 @@
 import contextlib
 import os
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.context import AgentContext, AgentSettings
 from sweepkit.agents.launcher import HostLauncher
+from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
+from sweepkit.called import continuing
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
-from sweepkit.model.records import RunRecord
+from sweepkit.model.identity import ProgramVersion, versions_in
+from sweepkit.model.objectives import has_result
+from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.files import relative, write_best_config, write_table
+from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tally, View
 from sweepkit.reports.sweep_end import SweepEnd, show_end
+from sweepkit.runner.exit_codes import exit_code
+from sweepkit.runner.live_table import LiveTable
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
+from sweepkit.runner.program_version import ProgramWatch
 from sweepkit.runner.sweep_report import report_at_end
 from sweepkit.search.base import Engine
 from sweepkit.search.make import make_engine
 from sweepkit.stopping.make import make_rule
 from sweepkit.text.json_text import json_text
+from sweepkit.version import VERSION
 
 if TYPE_CHECKING:
     from sweepkit.runner.mirroring import Mirror
-
-_TABLE_EVERY_S = 5.0
 
 
 def open_session(
@@ -87,15 +93,18 @@ class Session:
         self.view = self._make_view(self._tally(total), screen, named=named)
         self._mirror: Mirror | None = None
         self._checked_first_run = not self.leader.ranks
-        self._table_written_at = 0.0
+        self._table = LiveTable(self.paths, self.spec, lambda: self.store.runs(self.sweep.sweep_id))
 
     def start_showing(self) -> None:
-        """Take the terminal, start the mirror."""
+        """Take the terminal, start the mirror and the table."""
         self._start_mirror()
+        self._table.start()
         self.view.open()
 
     def start(self, launcher: HostLauncher) -> Agent:
         """Return the agent, ready to work; show the sweep."""
+        program = ProgramWatch(self.plan.files, self.plan.folder, self._on_program_change)
+        self._note_version(program.version())
         context = AgentContext(
             store=self.store,
             sweep=self.sweep,
@@ -103,16 +112,37 @@ class Session:
             rule=self.leader.rule or (make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None),
             launcher=launcher,
             settings=AgentSettings(slots=self.slots, count=self.options.count),
-            surroundings=describe_surroundings(os.path.dirname(self.plan.program)),
+            surroundings={**describe_surroundings(str(self.plan.folder)), "package_versions": {}, "sweepkit": VERSION},
             emit=self.on_event,
+            program_version=lambda: program.version().digest,
+            packages=PackageVersions(self._imported, str(self.plan.cwd)),
         )
         assert self.engine is not None, "W&B leads it"
         agent = Agent(context, self.engine)
         self.start_showing()
         return agent
 
+    def _imported(self) -> frozenset[str]:
+        source = self.plan.source()
+        return source.installed | source.elsewhere
+
+    def _on_program_change(self, before: ProgramVersion, now: ProgramVersion) -> None:
+        """Record a version of the program that was not there when the sweep was opened, and tell of it."""
+        self._note_version(now)
+        files = ", ".join(now.changed(before))
+        told = f"the program has changed ({files}): further runs are of its version {now.digest}"
+        self.on_event(Notice(text=told, warning=True))
+
+    def _note_version(self, version: ProgramVersion) -> None:
+        """Record a version of the program, unless it is the one with which the sweep was opened."""
+        known = versions_in(self.sweep)
+        if version.digest and (not known or known[-1].digest != version.digest):
+            with contextlib.suppress(StoreError):  # the runs that are of it have its digest all the same
+                self.store.update_sweep(self.sweep.sweep_id, meta=version.meta())
+
     def stop_showing(self) -> None:
-        """Let go of the terminal and of the mirror."""
+        """Let go of the terminal, of the mirror and of the table."""
+        self._table.close()
         if self._mirror is not None:
             self._mirror.stop()
         self.view.close()
@@ -174,10 +204,7 @@ class Session:
             self._checked_first_run = True
             for warning in first_run_warnings(self.spec, event.run, event.messages, self.plan.source):
                 self.view(Notice(text=warning, warning=True))
-        if time.monotonic() - self._table_written_at > _TABLE_EVERY_S:
-            self._table_written_at = time.monotonic()
-            with contextlib.suppress(OSError, StoreError):  # it is written again, and at the end
-                write_table(self.paths, self.spec, self.store.runs(self.sweep.sweep_id))
+        self._table.touch()
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -192,7 +219,22 @@ class Session:
         write_table(self.paths, self.spec, runs)
         if self.leader.ranks:
             self._conclude_best(finish, runs, hurried=hurried)
-        return 1 if finish.given_up else 0
+        return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
+
+    def next_steps(self, finish: Finish) -> NextSteps:
+        """Return how to go on with the sweep after this call."""
+        return NextSteps(
+            spec=self.spec,
+            runs=self.store.runs(self.sweep.sweep_id),
+            complete=finish.complete,
+            command=continuing(),
+            fresh=self.options.fresh,
+            joined=self.plan.joins is not None,
+            retries=not self.leader.at_wandb,
+        )
+
+    def _reports(self, run_ids: Sequence[str]) -> Mapping[str, Sequence[Report]]:
+        return {run_id: self.store.reports(run_id) for run_id in run_ids}
 
     def _conclude_best(self, finish: Finish, runs: list[RunRecord], *, hurried: bool) -> None:
         """Write what is known of the best run, and show it."""
@@ -205,9 +247,9 @@ class Session:
             runs=runs,
             complete=finish.complete,
             reason=finish.reason,
-            joined=self.plan.joins is not None,
+            steps=self.next_steps(finish),
             best_file=best_file,
-            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs),
+            report=None if hurried else report_at_end(self.paths, self.spec, self.sweep, runs, self._reports),
         )
         if self.options.json:
             sys.stdout.write(json_text(end.plain()) + "\n")

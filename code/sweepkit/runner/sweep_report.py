@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.paths import SweepPaths
-from sweepkit.reports.source import Source, environment_of
+from sweepkit.reports.source import ReadReports, Source, environment_of
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
@@ -22,6 +22,7 @@ REPORT_NAME = "report.html"
 _FOREST_S = 5.0
 _FOREST_S_PER_RUN = 0.01
 _LEAST_SHARE = 100  # at the end of a sweep it may cost a hundredth of the time that its runs took
+_CURVES = 200  # learning curves in a report, whose steps and times are read
 _MOST_ROWS = 10_000  # a page with more of them takes a browser minutes: asked for, it is written all the same
 
 
@@ -60,11 +61,23 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
         sections=[section for section in sections if section is not None],
         confirmed=labels_of(source.folder),
     )
-    return write_study_report(path, source.table, context)
+    table = source.table if source.reports is None else _with_steps(source.table, source.reports)
+    return write_study_report(path, table, context)
+
+
+def _with_steps(table: "RunTable", reports: "ReadReports") -> "RunTable":
+    """Return the table whose runs of the learning curves know the steps and times of their reports."""
+    from sweepkit.analysis.curves import curve_rows, with_reports
+
+    return with_reports(table, reports([row.run_id for row in curve_rows(table, _CURVES)]))
 
 
 def report_at_end(
-    paths: SweepPaths, spec: "SweepSpec", sweep: "SweepRecord", runs: "Sequence[RunRecord]"
+    paths: SweepPaths,
+    spec: "SweepSpec",
+    sweep: "SweepRecord",
+    runs: "Sequence[RunRecord]",
+    reports: "ReadReports | None" = None,
 ) -> Path | None:
     """Write the report of a sweep that has just ended; return its file, None when there is none.
 
@@ -77,7 +90,7 @@ def report_at_end(
         from sweepkit.analysis.table import from_runs
 
         table = from_runs(spec, runs)
-        source = Source(table=table, folder=paths.root, spec=spec, sweep=sweep, runs=runs)
+        source = Source(table=table, folder=paths.root, spec=spec, sweep=sweep, runs=runs, reports=reports)
         importance = None
         if affordable(table):
             from sweepkit.analysis.importance import importances
@@ -87,8 +100,9 @@ def report_at_end(
     except Exception as error:  # noqa: BLE001 - days of training are not to end with the exit code of a picture
         where = traceback.extract_tb(error.__traceback__)[-1]
         got = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        command = typed("analyze", sweep.name, *place_words(paths.root.parent))
         print(
-            f"warning: {REPORT_NAME}: could not be written, got: {got}; {typed('analyze', sweep.name)} tries again",
+            f"warning: {REPORT_NAME}: could not be written, got: {got}; {command} tries again",
             file=sys.stderr,
         )
         return None
@@ -121,7 +135,7 @@ def _without_importance(source: Source) -> "Section | None":
 
     if not source.table.metrics or not source.table.ranked():
         return None
-    command = typed("analyze", source.table.name)
+    command = typed("analyze", source.table.name, *place_words(source.folder.parent))
     text = (
         "Not computed: the runs were so short that it would have taken longer than they did. "
         f"<code>{escape(command)}</code> adds it."

@@ -109,6 +109,18 @@ class _SuggestingTrial:
                 )
         return self._suggest(name, lambda: CategoricalDistribution(tuple(choices)))
 
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """Suggest a number on a logarithmic scale: Optuna's word of old for suggest_float(…, log=True)."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """Suggest a number: Optuna's word of old for suggest_float."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """Suggest a number, q apart from `low` on: Optuna's word of old for suggest_float(…, step=q)."""
+        return self.suggest_float(name, low, high, step=q)
+
     def __getattr__(self, name: str) -> Any:
         """Tell what a trial here has not."""
         raise AttributeError(

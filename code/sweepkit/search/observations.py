@@ -8,7 +8,7 @@ worst so far (design decision 6).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
+from math import isfinite, nan
 
 from sweepkit.model.metric import Impute, Metric
 from sweepkit.model.objectives import finite_values, objectives_of, value_of
@@ -52,6 +52,11 @@ def observe(runs: Sequence[RunView], metric: Metric) -> tuple[Observation, ...]:
     ended = [value for run in runs if run.state.done for value in finite_values(run)]
     worst = metric.goal.worst(ended) if ended else None
     return tuple(_observation(run, metric, worst) for run in runs)
+
+
+def observe_alone(run: RunView, metric: Metric) -> Observation:
+    """Return what a run is told as; NaN where the worst value of all runs is to stand in, once there is one."""
+    return _observation(run, metric, nan)
 
 
 def observe_several(runs: Sequence[RunView], metrics: Sequence[Metric]) -> tuple[Observation, ...]:

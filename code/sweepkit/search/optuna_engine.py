@@ -18,6 +18,7 @@ from sweepkit.model.runs import Exhausted, Proposal, RunView
 from sweepkit.model.space import Space
 from sweepkit.search.active_ask import ask_active
 from sweepkit.search.coding import Coding, Scale, codings, fixed_values
+from sweepkit.search.ledger import Ledger
 from sweepkit.search.observations import Observation, ObservationState, observe, observe_several
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
 from sweepkit.search.random import derived_seed, draw, draw_new, pick_unseen
@@ -36,6 +37,9 @@ from sweepkit.search.samplers import (
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.storages import InMemoryStorage
+    from optuna.trial import FrozenTrial
 
 
 class OptunaEngine:
@@ -78,13 +82,21 @@ class OptunaEngine:
         self._seen = SeenPoints()
         self._seen_keys: set[Hashable] = set()
         self._codes: dict[int, dict[str, float | int] | None] = {}
+        self._ledger = Ledger(self._metrics[0]) if len(self._metrics) == 1 else None
+        self._trials: dict[int, tuple[tuple[float, ...], FrozenTrial]] = {}
+        for number, run in enumerate(self._prior, -len(self._prior)):
+            self._codes[number] = self._encode(run)
+            self._enter(number, run)
 
     def tell(self, run: RunView) -> None:
         """Take in the newest view of a run."""
         self._runs[run.number] = run
-        if run.number in self._codes:
+        known = run.number in self._codes
+        if not known:
+            self._codes[run.number] = self._encode(run)
+        self._enter(run.number, run)
+        if known:
             return
-        self._codes[run.number] = self._encode(run)
         self._seen_keys.add(flat_key(self._space, run.params))
         if self._points is not None and (index := self._points.index(run.params)) is not None:
             self._seen.add(index)
@@ -98,16 +110,16 @@ class OptunaEngine:
                 return Exhausted(reason=f"all {self._points.total} configurations have been proposed")
             if left == 1:
                 return Proposal(params=pick_unseen(self._points, self._seen, generator), reason="the last one left")
-        told, pending = self._observations()
-        kind = kind_for(self._sampler, observed=len(told), objectives=len(self._metrics), options=self._options)
-        info = {"sampler": kind, "observed": len(told), "pending": len(pending), "seed": self._seed}
-        reason = f"{NAMES[kind]} over {len(told)} observed and {len(pending)} pending runs"
+        kind, told, pending, observed = self._look()
+        info = {"sampler": kind, "observed": observed, "pending": len(pending), "seed": self._seed}
+        reason = f"{NAMES[kind]} over {observed} observed and {len(pending)} pending runs"
         for attempt, sampler in enumerate(ATTEMPTS[kind]):
             kept: dict[str, Any] = {}
             if sampler == "random":
                 params = draw(self._space, generator)
             else:
-                params, kept = self._sample(sampler, derived_seed(self._seed, number, attempt), told, pending)
+                seed = derived_seed(self._seed, number, attempt)
+                params, kept = self._sample(sampler, seed, told, pending, number)
             if self._is_new(params):
                 note = "" if sampler == kind else f"{NAMES[sampler]}, as only told configurations came from "
                 return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
@@ -140,6 +152,30 @@ class OptunaEngine:
             codes[_name(index)] = code
         return codes
 
+    def _enter(self, number: int, run: RunView) -> None:
+        """Take a run that the space can draw into the ledger; another one only tells how bad runs can be."""
+        if self._ledger is not None:
+            self._ledger.tell(number, run, counts=self._codes[number] is not None)
+
+    def _look(self) -> tuple[str, list[ToldRun], list[ToldRun], int]:
+        """Return who proposes, the told runs that it is shown, the pending ones, and how many are told in all."""
+        if self._ledger is None:
+            told, pending = self._observations()
+            return self._kind(len(told)), told, pending, len(told)
+        observed = self._ledger.told
+        if (kind := self._kind(observed)) not in ("tpe", "random"):
+            return kind, *self._observations(), observed
+        told = [self._told_run(number) for number in self._ledger.shown()]
+        return kind, told, [self._told_run(number) for number in self._ledger.waiting()], observed
+
+    def _kind(self, observed: int) -> str:
+        return kind_for(self._sampler, observed=observed, objectives=len(self._metrics), options=self._options)
+
+    def _told_run(self, number: int) -> ToldRun:
+        run = self._runs[number] if number >= 0 else self._prior[number]
+        values = self._ledger.values_of(number) if self._ledger is not None else ()
+        return ToldRun(number=number, codes=self._codes[number] or {}, values=values, info=run.info)
+
     def _observations(self) -> tuple[list[ToldRun], list[ToldRun]]:
         """Return the runs that have values, prior ones first, then by number; and the pending ones."""
         numbers = sorted(self._runs)
@@ -155,7 +191,7 @@ class OptunaEngine:
         return told, pending
 
     def _sample(
-        self, kind: str, seed: int, told: list[ToldRun], pending: list[ToldRun]
+        self, kind: str, seed: int, told: list[ToldRun], pending: list[ToldRun], number: int
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a fresh sampler proposes, decoded and nested, and what its run must bring back."""
         import optuna
@@ -174,9 +210,16 @@ class OptunaEngine:
                 rows, kept = self._cmaes_history(distributions).trials(told, pending)
             elif kind == "nsga":
                 rows = [(run, nsga_attributes(sampler, run)) for run in shown]
-            study = optuna.create_study(directions=[metric.goal.value for metric in self._metrics], sampler=sampler)
-            study.add_trials([frozen(run, distributions, system) for run, system in rows])
-            study.add_trials([frozen(run, distributions, {}) for run in pending])
+            directions = [metric.goal.value for metric in self._metrics]
+            if kind == "tpe" and self._ledger is not None:
+                storage = self._storage([*told, *pending], distributions, number)
+                if told and not conditional and options.get("multivariate", True) and not options.get("group"):
+                    _know_the_space(sampler, distributions)
+                study = optuna.create_study(storage=storage, directions=directions, sampler=sampler)
+            else:
+                study = optuna.create_study(directions=directions, sampler=sampler)
+                study.add_trials([frozen(run, distributions, system) for run, system in rows])
+                study.add_trials([frozen(run, distributions, {}) for run in pending])
             if conditional:
                 asked = study.ask()
                 flat = ask_active(asked, self._space, self._named(), self._fixed)
@@ -188,6 +231,22 @@ class OptunaEngine:
                 kept |= kept_of(kind, study.trials[asked.number].system_attrs)
         return nested(self._space, flat), kept
 
+    def _storage(
+        self, runs: Sequence[ToldRun], distributions: "Mapping[str, BaseDistribution]", number: int
+    ) -> "InMemoryStorage":
+        """Return runs as the trials of a study, each made once."""
+        from sweepkit.search.shown_trials import ShownTrials
+
+        trials = []
+        for run in runs:
+            values, trial = self._trials.get(run.number, ((), None))
+            if trial is None or values != run.values:
+                trial = frozen(run, distributions, {})
+                trial.number = run.number
+                self._trials[run.number] = run.values, trial
+            trials.append(trial)
+        return ShownTrials(sorted(trials, key=lambda trial: trial.number), number)
+
     def _named(self) -> dict[str, Coding]:
         """Return the codings by the names of their trial parameters."""
         return {_name(index): coding for index, coding in enumerate(self._codings)}
@@ -198,6 +257,12 @@ class OptunaEngine:
             maximize = self._metrics[0].goal is Goal.MAXIMIZE
             self._cmaes = CmaesHistory(distributions, maximize=maximize, options=self._options)
         return self._cmaes
+
+
+def _know_the_space(sampler: "BaseSampler", distributions: "Mapping[str, BaseDistribution]") -> None:
+    """Tell a sampler what it would find out by comparing all trials: each of them has every parameter."""
+    space = {name: distributions[name] for name in sorted(distributions) if not distributions[name].single()}
+    sampler.infer_relative_search_space = lambda study, trial: space  # type: ignore[method-assign]
 
 
 def _name(index: int) -> str:

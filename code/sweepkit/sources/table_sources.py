@@ -1,5 +1,6 @@
 """The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,14 @@ from sweepkit.reports.source import Source
 from sweepkit.runner.find_sweep import choose, locate
 from sweepkit.sources.options import SourceOptions
 from sweepkit.sources.optuna_source import is_study, study_of
-from sweepkit.text.csv_text import read_csv
+from sweepkit.text.table_files import is_table, read_table
 from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sweepkit.model.metric import Metric
+    from sweepkit.model.records import Report
     from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -27,27 +32,47 @@ def load(options: SourceOptions) -> Source:
     study = is_study(options)
     if study and not options.parameters:
         return _from_study(options)
-    if not study and options.sweep is not None and options.sweep.lower().endswith(".csv"):
-        return _from_csv(options, Path(options.sweep).expanduser())
+    if not study and options.sweep is not None and is_table(options.sweep):
+        return _from_table(options, Path(options.sweep).expanduser())
     if options.parameters:
-        raise SweepKitError("--parameters: is for a CSV file, got a sweep or study, which knows them; leave it out")
+        raise SweepKitError(
+            "--parameters: is for a CSV file or another table, got a sweep or study, which knows them; leave it out"
+        )
     if options.sweep is not None and is_wandb(options.sweep):
         return _from_wandb(options, options.sweep)
     return _from_record(options)
 
 
-def _from_csv(options: SourceOptions, file: Path) -> Source:
+def _from_table(options: SourceOptions, file: Path) -> Source:
     from sweepkit.analysis.foreign import from_frame
     from sweepkit.model.metric import Goal
 
+    frame, notes = read_table(file), []
+    own = None if options.metric or options.goal else _own_metric(file)
     table = from_frame(
-        read_csv(file),
+        frame,
         metric=options.metric,
-        goal=None if options.goal is None else Goal(options.goal),
+        goal=Goal(options.goal) if options.goal else None if own is None else own.goal,
         parameters=options.parameters,
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
+        notes=notes,
     )
-    return Source(table=table, folder=_folder(options, table.name))
+    if own is not None:
+        table = replace(table, metrics=(own,))
+    return Source(table=table, folder=_folder(options, table.name), notes=tuple(notes))
+
+
+def _own_metric(file: Path) -> "Metric | None":
+    """Return the metric of a runs.csv of ours, from the sweep.yaml beside it; None where there is none or several."""
+    from sweepkit.sweep_config.read import read_sweep
+
+    beside = file.with_name("sweep.yaml")
+    if file.name != "runs.csv" or not beside.is_file():
+        return None
+    with contextlib.suppress(SweepKitError):
+        spec = read_sweep(beside)
+        return None if spec.metrics else spec.metric
+    return None
 
 
 def _folder(options: SourceOptions, name: str) -> Path:
@@ -86,7 +111,12 @@ def _from_record(options: SourceOptions) -> Source:
     runs = found.changed if found is not None else []
     spec = _spec(read_sweep_text(sweep.text, source=sweep.name, default_name=sweep.family), options)
     folder = SweepPaths(Path(os.path.abspath(output_dir)), sweep.name).root
-    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs)
+
+    def reports(run_ids: "Sequence[str]") -> "Mapping[str, Sequence[Report]]":
+        with open_watch(storage) as again:
+            return {run_id: again.reports(run_id) for run_id in run_ids}
+
+    return Source(table=from_runs(spec, runs), folder=folder, spec=spec, sweep=sweep, runs=runs, reports=reports)
 
 
 def _spec(spec: "SweepSpec", options: SourceOptions) -> "SweepSpec":

@@ -43,7 +43,7 @@ class Asha:
             end = "no rung is left" if following is None else f"the next rung is at {following}"
             return Decision(stop=False, reason=f"asha: {reports} reports, {end}")
         value = self._sign * history[-1]
-        values = sorted(values_at(runs, reports, self._sign)) or [value]
+        values = values_at(runs, reports, self._sign).values or [value]
         kept = max(1, int(len(values) / self._rule.eta))
         limit = values[kept - 1]
         stop = value > limit

@@ -1,6 +1,7 @@
 """The divergence guard: a metric that stays NaN, infinite or exploded ends its run (design decision 6)."""
 
 from collections.abc import Sequence
+from itertools import islice
 from math import inf, isfinite
 
 from sweepkit.model.metric import Goal
@@ -43,6 +44,6 @@ class DivergenceGuard:
 
     def _limit(self, history: Sequence[float]) -> float:
         """Return what a value must not exceed; infinity while the beginning says nothing."""
-        beginning = [abs(value) for value in history[:-_REPORTS] if isfinite(value)][:_BEGINNING]
-        size = max(beginning, default=0.0)
+        sizes = (abs(value) for value in islice(history, max(0, len(history) - _REPORTS)) if isfinite(value))
+        size = max(islice(sizes, _BEGINNING), default=0.0)
         return size * _EXPLODED if self._minimizes and size > 0 else inf

@@ -1,9 +1,10 @@
 """Reading histories: only finite values count as reports, and a thousand of them must cost a few milliseconds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 
 from sweepkit.model.runs import RunView
+from sweepkit.stopping.columns import Column, column_of
 
 
 def finite(history: Sequence[float]) -> Sequence[float]:
@@ -12,19 +13,19 @@ def finite(history: Sequence[float]) -> Sequence[float]:
     return history if isfinite(sum(history)) else [value for value in history if isfinite(value)]
 
 
-def values_at(runs: Iterable[RunView], report: int, sign: float = 1.0) -> list[float]:
+def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> Column:
     """Return `sign` times the `report`-th (from 1) finite value of every run that has so many."""
-    values = []
-    for run in runs:
-        history = run.history
+    return column_of(runs, ("finite value at", report, sign), lambda run: _value_at(run.history, report, sign))
+
+
+def _value_at(history: Sequence[float], report: int, sign: float) -> float | None:
+    if len(history) < report:
+        return None
+    if not isfinite(sum(history[:report])):
+        history = [value for value in history if isfinite(value)]
         if len(history) < report:
-            continue
-        if not isfinite(sum(history[:report])):
-            history = tuple(value for value in history if isfinite(value))
-            if len(history) < report:
-                continue
-        values.append(sign * history[report - 1])
-    return values
+            return None
+    return sign * history[report - 1]
 
 
 def number(value: float) -> str:

@@ -32,21 +32,22 @@ class Hyperband:
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         check_bands(rule)
         self._rule = rule
+        self._goal = goal
         self._sign = goal.sign
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
-        history = [self._sign * value for value in finite(run.history)]
+        history = finite(run.history)
         bands = bands_up_to(self._rule, len(history))
         if not bands:
             first = next_band(self._rule, 0)
             return Decision(stop=False, reason=f"hyperband: {len(history)} reports, the first band is at {first}")
         band = bands[-1]
-        values = sorted(values_at(runs, band, self._sign))
+        values = values_at(runs, band, self._sign).values
         if not values:  # only when the caller left `run` out of `runs`
             return Decision(stop=False, reason=f"hyperband: no run to compare with at report {band}")
         threshold = values[int(1.0 / self._rule.eta * len(values))]
-        value = history[band - 1] if self._rule.strict else min(history)
+        value = self._sign * (history[band - 1] if self._rule.strict else self._goal.best(tuple(history)))
         return self._decision(value, threshold, band, len(values))
 
     def _decision(self, value: float, threshold: float, band: int, count: int) -> Decision:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isfinite
+from statistics import median
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
-from sweepkit.model.runs import Decision, RunView
+from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.asha import Asha
+from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
 from sweepkit.stopping.hyperband import Hyperband
@@ -20,6 +23,8 @@ from sweepkit.stopping.threshold import Threshold
 from sweepkit.stopping.wilcoxon import Wilcoxon
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
 from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
+
+_SEEN = 20_000  # values that tell from how far a limit is looked for
 
 _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "hyperband": Hyperband,
@@ -115,6 +120,63 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
     return FirstStop((DivergenceGuard(metric.goal), rule))
+
+
+def limits(
+    wanted: EarlyTerminate, goal: Goal, runs: Sequence[RunView], *, study: str = "", most: int = 100
+) -> list[tuple[int, float]]:
+    """Return what a further run had to reach at each report lest a rule ends it: (report from 1, value), ascending.
+
+    The rule itself is asked, about a run that does not exist, so that what is drawn is what decides. Hyperband and asha
+    are asked at their bands, other rules at most `most` reports.
+
+    Args:
+        wanted: The rule.
+        goal: Direction of the metric.
+        runs: All runs of the sweep.
+        study: The sweep's name in the record, as for `make_rule`.
+        most: Reports to ask about, evenly spread.
+
+    Raises:
+        SweepKitError: As `make_rule` does.
+
+    Example:
+        >>> wanted = EarlyTerminate(type="hyperband", min_iter=2, eta=2)
+        >>> run = dict(params={}, state=RunState.FINISHED)
+        >>> runs = [RunView(number=n, run_id=str(n), history=(3.0, float(n)), **run) for n in range(4)]
+        >>> limits(wanted, Goal.MINIMIZE, runs)
+        [(2, 2.0)]
+    """
+    longest = max((len(run.history) for run in runs), default=0)
+    if wanted.type in ("threshold", "none", "patience") or not longest:
+        return []
+    rule = _rule(wanted, goal, study)
+    if wanted.type in ("hyperband", "asha"):
+        asked = sorted(set(bands_up_to(wanted, longest)))
+    else:
+        asked = sorted({1 + round(at * (longest - 1) / max(1, most - 1)) for at in range(most)})
+    apart = 1 + sum(len(run.history) for run in runs) // _SEEN
+    values = [value for run in runs for value in run.history[-1::-apart] if isfinite(value)]
+    far = 1e9 * median(map(abs, values)) if values else 0.0  # what blew up is no place to look from
+    worst = goal.sign * max((goal.sign * value for value in values if abs(value) <= far), default=0.0)
+    found = []
+    for report in asked:
+        limit: float | None = worst
+        for _ in range(2):  # from far off a margin is inexact; as the worst, since a rule may count the run itself
+            limit = None if limit is None else _limit_seen_from(limit, report, rule, goal, runs)
+        if limit is not None:
+            found.append((report, limit))
+    return found
+
+
+def _limit_seen_from(
+    value: float, report: int, rule: StoppingRule, goal: Goal, runs: Sequence[RunView]
+) -> float | None:
+    """Return where a rule ends a run whose every value is just worse than `value`; None when it says no margin."""
+    worse = value + goal.sign * 1e-9 * (abs(value) + 1e-9)
+    probe = RunView(number=-1, run_id="", params={}, state=RunState.RUNNING, history=(worse,) * report)
+    margin = rule.decide(probe, runs).margin
+    return worse + goal.sign * margin if margin is not None and isfinite(margin) else None
 
 
 def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:

@@ -5,10 +5,11 @@ Source: Golovin et al. 2017, "Google Vizier: A Service for Black-Box Optimizatio
 
 from collections.abc import Sequence
 from math import fsum, isfinite
-from statistics import median
 
 from sweepkit.model.metric import Goal
-from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.model.runs import Decision, RunView
+from sweepkit.stopping import steps
+from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import finite, number
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
@@ -37,7 +38,7 @@ class Median:
         reports = len(history)
         if why := wait(self._rule, reports):
             return Decision(stop=False, reason=f"median: {why}")
-        finished = sum(other.state is RunState.FINISHED for other in runs)
+        finished = len(steps.finished(runs).values)
         if finished < self._rule.n_startup_runs:
             return Decision(
                 stop=False, reason=f"median: {finished} of {self._rule.n_startup_runs} runs have finished, too few"
@@ -48,7 +49,7 @@ class Median:
         if len(averages) < self._rule.n_min_runs:
             few = f"{len(averages)} ended runs have {reports} reports, {self._rule.n_min_runs} are needed"
             return Decision(stop=False, reason=f"median: {few}")
-        best, middle = self._goal.best(tuple(history)), median(averages)
+        best, middle = self._goal.best(tuple(history)), _middle(averages)
         stop = self._goal.better(middle, best)
         verdict = "is worse than" if stop else "is no worse than"
         return Decision(
@@ -59,21 +60,31 @@ class Median:
         )
 
 
-def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> list[float]:
-    """Return the mean of the first `reports` finite values of every other run that ended well and has so many."""
-    averages = []
-    for other in runs:
-        if other.number == run.number or not other.state.ended_well:
-            continue
-        if len(other.history) < reports:
-            continue
-        values: Sequence[float] = other.history[:reports]
-        total = sum(values)
-        if not isfinite(total):
-            values = finite(other.history)[:reports]
-            if len(values) < reports:
-                continue
-            averages.append(fsum(value / reports for value in values))  # divided first, lest the sum overflow
-        else:
-            averages.append(total / reports)
-    return averages
+def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> Sequence[float]:
+    """Return the mean of the first `reports` finite values of every other run that ended well, ascending."""
+    column = column_of(runs, ("average up to", reports), lambda other: _average(other, reports))
+    if not run.state.ended_well or (own := _average(run, reports)) is None:
+        return column.values
+    others = list(column.values)
+    others.remove(own)
+    return others
+
+
+def _average(run: RunView, reports: int) -> float | None:
+    """Return the mean of a run's first `reports` finite values, None when it has not so many or did not end well."""
+    if not run.state.ended_well or len(run.history) < reports:
+        return None
+    values: Sequence[float] = run.history[:reports]
+    total = sum(values)
+    if isfinite(total):
+        return total / reports
+    values = finite(run.history)[:reports]
+    if len(values) < reports:
+        return None
+    return fsum(value / reports for value in values)  # divided first, lest the sum overflow
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Return the median of ascending values."""
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2

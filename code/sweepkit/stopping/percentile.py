@@ -4,11 +4,13 @@ Source: Optuna 5.0, `PercentilePruner`; with 50 percent its `MedianPruner`. (Our
 averages, and with stopped runs too.)
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import isnan
 
 from sweepkit.model.metric import Goal
-from sweepkit.model.runs import Decision, RunView
+from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import number
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
@@ -33,20 +35,20 @@ class Percentile:
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
         rule, reports = self._rule, len(run.history)
-        others = finished(runs)
+        others = len(finished(runs).values)
         needed = max(1, rule.n_startup_runs)
-        if len(others) < needed:
-            return _goes_on(f"{len(others)} of {needed} runs have finished, too few")
+        if others < needed:
+            return _goes_on(f"{others} of {needed} runs have finished, too few")
         if why := wait(rule, reports):
             return _goes_on(why)
         own = numbers(run.history)
         if not own:
             return not_a_number("percentile", f"of all {reports} reports")
-        reached = [other.history[reports - 1] for other in others if len(other.history) >= reports]
-        if len(reached) < rule.n_min_runs:
-            return _goes_on(f"{len(reached)} finished runs have {reports} reports, {rule.n_min_runs} are needed")
+        reached = _reached(runs, reports)
+        if reached < rule.n_min_runs:
+            return _goes_on(f"{reached} finished runs have {reports} reports, {rule.n_min_runs} are needed")
         minimizes = self._goal is Goal.MINIMIZE
-        limit = quantile(numbers(reached), rule.percentile if minimizes else 100 - rule.percentile)
+        limit = quantile(_values(runs, reports), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
             return _goes_on(f"no finished run has a number at report {reports}")
         best = self._goal.best(tuple(own))
@@ -55,9 +57,24 @@ class Percentile:
         return Decision(
             stop=stop,
             reason=f"percentile: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
-            f"the best {rule.percentile:g} % of {len(reached)} runs at that report",
+            f"the best {rule.percentile:g} % of {reached} runs at that report",
             margin=limit - best if minimizes else best - limit,
         )
+
+
+def _reached(runs: Sequence[RunView], reports: int) -> int:
+    """Return how many finished runs have so many reports."""
+    lengths = finished(runs).values
+    return len(lengths) - bisect_left(lengths, reports)
+
+
+def _values(runs: Sequence[RunView], reports: int) -> Sequence[float]:
+    """Return the numbers that finished runs had at a report, ascending."""
+
+    def of(run: RunView) -> float | None:
+        return run.history[reports - 1] if run.state is RunState.FINISHED and len(run.history) >= reports else None
+
+    return column_of(runs, ("finished at", reports), of).values
 
 
 def _goes_on(why: str) -> Decision:

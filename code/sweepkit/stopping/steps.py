@@ -6,10 +6,12 @@ values with `trial.report(value, step)` for step 0, 1, 2, …
 Source: Optuna 5.0, `optuna/pruners`.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from math import floor, isnan, nan
 
 from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.stopping.columns import Column, column_of
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -34,14 +36,17 @@ def numbers(values: Iterable[float]) -> list[float]:
     return [value for value in values if not isnan(value)]
 
 
-def finished(runs: Iterable[RunView]) -> list[RunView]:
-    """Return the runs that Optuna calls COMPLETE."""
-    return [run for run in runs if run.state is RunState.FINISHED]
+def finished(runs: Sequence[RunView]) -> Column:
+    """Return the numbers of reports of the runs that Optuna calls COMPLETE."""
+    return column_of(
+        runs, "reports of finished runs", lambda run: len(run.history) if run.state is RunState.FINISHED else None
+    )
 
 
-def longest(runs: Iterable[RunView]) -> int | None:
+def longest(runs: Sequence[RunView]) -> int | None:
     """Return the reports of the longest finished run; None while no run that reported has finished."""
-    return max((len(run.history) for run in finished(runs)), default=0) or None
+    reports = finished(runs).values
+    return int(reports[-1]) or None if reports else None
 
 
 def not_a_number(name: str, where: str) -> Decision:
@@ -55,12 +60,12 @@ def quantile(values: Sequence[float], percent: float) -> float:
     NaN where numpy returns it: of no values, and between infinities.
 
     Args:
-        values: In any order, no NaN among them.
+        values: No NaN among them; in any order, but those of a column are ascending.
         percent: In [0, 100].
     """
     if not values:
         return nan
-    ordered = sorted(values)
+    ordered = values if isinstance(values, array) else sorted(values)
     position = (len(ordered) - 1) * (percent / 100)
     below = min(floor(position), len(ordered) - 1)
     low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]

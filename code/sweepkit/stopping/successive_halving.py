@@ -5,16 +5,35 @@ Tuning" (MLSys). Beside our `asha`: rungs are steps from 0, so each lies one rep
 `reduction_factor` runs only the best goes on, as there; NaN at a rung ends the run; `bootstrap_count` ends the first.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from math import isnan
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import number, share
 from sweepkit.stopping.steps import longest, not_a_number
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _FACTOR = 4  # Optuna's default
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Some of a sweep's runs.
+
+    Args:
+        key: What they are known by.
+        holds: Whether the run of a number is one of them.
+    """
+
+    key: Hashable
+    holds: Callable[[int], bool]
+
+
+_ALL = Among("all", lambda number: True)
 
 
 class SuccessiveHalving:
@@ -36,8 +55,14 @@ class SuccessiveHalving:
         self._sign = goal.sign
         self._name = name
 
-    def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
-        """Judge `run` after its newest report."""
+    def decide(self, run: RunView, runs: Sequence[RunView], among: Among | None = None) -> Decision:
+        """Judge `run` after its newest report.
+
+        Args:
+            run: The running run.
+            runs: All runs of the sweep.
+            among: Which of them it is compared with; None for all.
+        """
         least = self._least(runs)
         if least is None:
             return self._goes_on("no run has finished, so the first rung is not known")
@@ -50,7 +75,7 @@ class SuccessiveHalving:
         newest = run.history[-1]
         if isnan(newest):
             return not_a_number(self._name, f"at report {step + 1}, a rung,")
-        return self._compared(run, runs, step)
+        return self._compared(run, runs, step, among or _ALL)
 
     def _least(self, runs: Sequence[RunView]) -> int | None:
         """Return `min_resource`, found out when it is not given."""
@@ -59,21 +84,24 @@ class SuccessiveHalving:
         reports = longest(runs)
         return None if reports is None else max((reports - 1) // 100, 1)
 
-    def _compared(self, run: RunView, runs: Sequence[RunView], step: int) -> Decision:
+    def _compared(self, run: RunView, runs: Sequence[RunView], step: int, among: Among) -> Decision:
         """Return the verdict at a rung."""
         value = self._sign * run.history[step]
-        values = [value]
-        for other in runs:
+
+        def of(other: RunView) -> float | None:
             # What a run reported before it was released is of an attempt that will be retried.
-            if other.number == run.number or other.state is RunState.PENDING or len(other.history) <= step:
-                continue
-            if not isnan(other.history[step]):
-                values.append(self._sign * other.history[step])
+            if other.state is RunState.PENDING or len(other.history) <= step or not among.holds(other.number):
+                return None
+            return self._sign * other.history[step]
+
+        values = column_of(runs, ("at rung", step, self._sign, among.key), of).values
+        if of(run) is None:  # it counts itself, in any state
+            values = array("d", sorted([*values, value]))
         shown, where = number(self._sign * value), f"at report {step + 1}, a rung,"
         if len(values) <= self._rule.bootstrap_count:
             why = f"the first {self._rule.bootstrap_count} runs there are ended"
             return Decision(stop=True, reason=f"{self._name}: {shown} {where} is ended, {why}")
-        limit = sorted(values)[max(len(values) // self._factor, 1) - 1]
+        limit = values[max(len(values) // self._factor, 1) - 1]
         stop = not value <= limit
         verdict = "is worse than" if stop else "is no worse than"
         return Decision(

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from math import erfc, fsum, isfinite, sqrt
 
 from sweepkit.model.metric import Goal
-from sweepkit.model.runs import Decision, RunView
+from sweepkit.model.runs import Decision, RunState, RunView
+from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import number
-from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _EXACT = 50  # differences up to which scipy counts all outcomes, and with ties:
@@ -79,13 +79,16 @@ class Wilcoxon:
 
     def _best(self, runs: Sequence[RunView]) -> tuple[RunView, list[float]] | None:
         """Return the first of the finished runs with the best mean, and its instances."""
-        best, least = None, 0.0
-        for run in finished(runs):
-            values = self._values(run)
-            mean = sum(values) / len(values) if values else None
-            if mean is not None and mean == mean and (best is None or mean < least):
-                best, least = (run, values), mean
-        return best
+        means = column_of(runs, "means of instances", self._mean)
+        if not means.values:
+            return None
+        best = runs[means.place_of(means.values[0])]
+        return best, self._values(best)
+
+    def _mean(self, run: RunView) -> float | None:
+        """Return the mean of a finished run's instances."""
+        values = self._values(run) if run.state is RunState.FINISHED else ()
+        return sum(values) / len(values) if values else None
 
 
 def _goes_on(why: str) -> Decision:

@@ -205,7 +205,9 @@ class _Mirror:
             except optuna.exceptions.DuplicatedStudyError:  # somebody made it just now
                 study_id = self._storage.get_study_id_from_name(self._sweep.name)
             self._storage.set_study_user_attr(study_id, _SWEEP_ID, self._sweep.sweep_id)
-            if shown := [metric.name for metric in self._objectives if metric.name]:
+            # With names Optuna calls the column of a single objective by its name, too; users look for `value`.
+            shown = [metric.name for metric in self._objectives if metric.name]
+            if len(shown) > 1:
                 self._storage.set_study_system_attr(study_id, "study:metric_names", shown)
             return study_id
         study_id = names[self._sweep.name]
@@ -359,6 +361,8 @@ def columns(space: Space | None) -> dict[str, MirrorColumn]:
     """Return the space's parameters that Optuna can show, by dotted name."""
     found = {}
     for parameter in space.parameters if space else ():
+        if parameter.distribution.support_size() == 1:
+            continue  # a constant was not searched: best_params is what the engine chose
         distribution = optuna_distribution(parameter.distribution)
         if distribution is not None and len(parameter.name) <= _LONGEST_NAME:
             found[parameter.name] = MirrorColumn(parameter, distribution)
@@ -418,13 +422,15 @@ def _fitted(value: Any, distribution: "BaseDistribution") -> tuple[bool, Any]:
 def optuna_distribution(distribution: Distribution) -> "BaseDistribution | None":
     """Return W&B's distribution as Optuna's, wide enough for every value that it draws; None when there is none.
 
-    Kinds without bounds are cut at 8 standard deviations. Steps are left out: W&B rounds to multiples of `q`, Optuna
-    counts from the lower bound. Quantized bounds are widened to the multiples of `q` around them.
+    Kinds without bounds are cut at 8 standard deviations. The steps of a q_uniform are kept, from its first multiple of
+    `q` on; those of other kinds are left out, and their bounds widened to the multiples around them.
     """
     import optuna
 
     if distribution.values:
         return optuna.distributions.CategoricalDistribution(_choices(distribution.values))
+    if (stepped := _stepped(distribution)) is not None:
+        return stepped
     try:
         low, high, log = _bounds(distribution)
     except (OverflowError, ValueError):  # exp() of a great exponent
@@ -434,6 +440,22 @@ def optuna_distribution(distribution: Distribution) -> "BaseDistribution | None"
     if distribution.kind is Kind.INT_UNIFORM or (distribution.q is not None and isinstance(distribution.q, int)):
         return optuna.distributions.IntDistribution(math.floor(low), math.ceil(high))
     return optuna.distributions.FloatDistribution(low, high, log=log and low > 0)
+
+
+def _stepped(distribution: Distribution) -> "BaseDistribution | None":
+    """Return a q_uniform with its steps; None for other kinds, and where no multiple of q lies inside its bounds."""
+    import optuna
+
+    size = distribution.support_size() if distribution.kind is Kind.Q_UNIFORM else None
+    if size is None or size < 2:
+        return None
+    step = 1.0 if distribution.q is None else distribution.q
+    low, high = distribution.support_value(0), distribution.support_value(size - 1)
+    if not math.isclose(high - low, (size - 1) * step, rel_tol=1e-9):
+        return None
+    if isinstance(step, int):
+        return optuna.distributions.IntDistribution(int(low), int(high), step=step)
+    return optuna.distributions.FloatDistribution(float(low), float(high), step=step)
 
 
 def _choices(values: Sequence[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ CONNECT_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_S = 60
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _SQLITE_HEAD = b"SQLite format 3\0"
+_NO_DATABASE = "file is not a database"  # in SQLite's words
 _CHECKED_BYTES = 1 << 28  # a larger file is not read as a whole at each start: this much takes about 0.4 s
 
 
@@ -52,6 +53,29 @@ def open_store(url_or_path: str | Path) -> SqlStore:
     raise StoreError(
         f"--storage {shown_url(url)}: must be {FORMS}, got the scheme {url.drivername!r}; use one of these"
     )
+
+
+def make_database(server: str, name: str) -> None:
+    """Make an empty database on a PostgreSQL server, unless it is there.
+
+    Args:
+        server: The URL of any of its databases.
+        name: Letters, digits and `_`.
+
+    Raises:
+        StoreError: The server does not take a connection, or refuses.
+    """
+    url = postgresql_url(parse_url(server)).set(database="postgres")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    try:
+        with engine.connect() as connection:
+            known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if connection.execute(known, {"name": name}).first() is None:
+                connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"--storage {shown_url(url)}: the database {name} cannot be made: {error}") from error
+    finally:
+        engine.dispose()
 
 
 def _sqlite_path(url: sa.URL) -> Path:
@@ -97,19 +121,27 @@ def _open_sqlite(path: Path) -> SqlStore:
 def _refuse_damage(real: str, label: str) -> None:
     """Raise StoreError when the file was a record and is damaged: found now, not in the middle of a run."""
     try:
-        with open(real, "rb") as file:
-            head = file.read(len(_SQLITE_HEAD))
-            size = file.seek(0, os.SEEK_END)
+        size = os.stat(real).st_size
     except OSError:
         return  # there is none, or it cannot be read: said in its place
-    if not size or size > _CHECKED_BYTES or head not in (_SQLITE_HEAD, bytes(len(_SQLITE_HEAD))):
+    if not size or size > _CHECKED_BYTES:
         return
+    # By SQLite alone: whoever closes a file of his own lets go of all locks that his process has on it, those of its
+    # other connections too, and the next process to leave would take the log away from under them.
     damage = damage_of(real)
+    if damage == _NO_DATABASE and not _was_record(real):
+        return
     if damage and not any(words in damage for words in ("locked", "readonly", "unable to open")):
         raise StoreError(
             f"{label}: must be a whole SQLite database, got a damaged one ({damage}); "
             f"run `{typed('db', 'repair')}`, which keeps it and makes a whole one"
         )
+
+
+def _was_record(real: str) -> bool:
+    """Return whether a file that SQLite takes for no database begins as one, or with what a lost block leaves."""
+    with open(real, "rb") as file:
+        return file.read(len(_SQLITE_HEAD)) in (_SQLITE_HEAD, bytes(len(_SQLITE_HEAD)))
 
 
 def _prepare_file(real: str, label: str) -> None:

@@ -11,8 +11,13 @@ from sweepkit.model.records import Attempt, AttemptState, Report, RunRecord, Swe
 from sweepkit.model.runs import RunState
 from sweepkit.store import records, writes
 from sweepkit.store import statements as q
-from sweepkit.store.schema import ATTEMPTS, HISTORY_CHUNKS, REPORTS, RUNS, SWEEPS
+from sweepkit.store.schema import ATTEMPTS, RUNS, SWEEPS
 
+# Made once: a statement that is made anew for each run is compiled anew, which takes most of the time of many runs.
+_INSERT_RUN, _INSERT_ATTEMPT = sa.insert(RUNS), sa.insert(ATTEMPTS)
+_UPDATE_RUN = sa.update(RUNS).where(RUNS.c.run_id == sa.bindparam("b_run"))
+_UPDATE_ATTEMPT = sa.update(ATTEMPTS).where(ATTEMPTS.c.attempt_id == sa.bindparam("b_attempt"))
+_ATTEMPT_STATE = sa.select(ATTEMPTS.c.state).where(ATTEMPTS.c.attempt_id == sa.bindparam("b_attempt"))
 _LOST = "not known: made again from the run's files"
 
 
@@ -113,9 +118,8 @@ def _put_run(connection: sa.Connection, sweep: SweepRecord, item: RestoredRun, p
         "outcome": records.dump(run.outcome, f"{what}: outcome"),
         "change": change,
     }
-    updated = connection.execute(sa.update(RUNS).where(RUNS.c.run_id == run.run_id).values(**values)).rowcount
-    if not updated:
-        connection.execute(sa.insert(RUNS).values(run_id=run.run_id, **values))
+    if not connection.execute(_UPDATE_RUN, {"b_run": run.run_id, **values}).rowcount:
+        connection.execute(_INSERT_RUN, {"run_id": run.run_id, **values})
     for ordinal in range(1, run.attempts + 1):
         _put_attempt(connection, sweep, run, ordinal)
     if run.attempts:
@@ -125,7 +129,7 @@ def _put_run(connection: sa.Connection, sweep: SweepRecord, item: RestoredRun, p
 def _put_attempt(connection: sa.Connection, sweep: SweepRecord, run: RunRecord, ordinal: int) -> None:
     """Record an attempt as over: the last one with what its files say of it, those before as lost unless known."""
     attempt_id, last = f"{run.run_id}-{ordinal}", ordinal == run.attempts
-    known = connection.execute(sa.select(ATTEMPTS.c.state).where(ATTEMPTS.c.attempt_id == attempt_id)).scalar()
+    known = connection.execute(_ATTEMPT_STATE, {"b_attempt": attempt_id}).scalar()
     if known is not None and known != AttemptState.LIVE.value and not last:
         return
     ended = last and run.state is not RunState.PENDING
@@ -136,7 +140,7 @@ def _put_attempt(connection: sa.Connection, sweep: SweepRecord, run: RunRecord, 
         "ended_at": run.ended_at if ended else None,
     }
     if known is not None:
-        connection.execute(sa.update(ATTEMPTS).where(ATTEMPTS.c.attempt_id == attempt_id).values(**values))
+        connection.execute(_UPDATE_ATTEMPT, {"b_attempt": attempt_id, **values})
         return
     began = run.started_at if run.started_at is not None else run.created_at
     values |= {
@@ -152,7 +156,7 @@ def _put_attempt(connection: sa.Connection, sweep: SweepRecord, run: RunRecord, 
         "started_at": run.started_at if last else None,
         "lease_until": began,
     }
-    connection.execute(sa.insert(ATTEMPTS).values(**values))
+    connection.execute(_INSERT_ATTEMPT, values)
 
 
 def _put_reports(connection: sa.Connection, sweep: SweepRecord, item: RestoredRun) -> None:
@@ -161,14 +165,14 @@ def _put_reports(connection: sa.Connection, sweep: SweepRecord, item: RestoredRu
     attempt = Attempt(
         attempt_id=f"{run.run_id}-{run.attempts}", token="", run=run, ordinal=run.attempts, lease_until=0.0
     )
-    for table in (REPORTS, HISTORY_CHUNKS):
-        connection.execute(sa.delete(table).where(table.c.attempt_id == attempt.attempt_id))
+    for statement in (q.DROP_CHUNKS, q.DROP_REPORTS):
+        connection.execute(statement, {"b_attempt": attempt.attempt_id})
     if not item.reports:
         return
     reports = [records.plain_report(report) for report in item.reports]
     writes.insert_reports(connection, attempt, reports)
     update = writes.append_reports(connection, attempt, writes.no_reports(), reports, (sweep.metric, sweep.goal))
-    connection.execute(sa.update(RUNS).where(RUNS.c.run_id == run.run_id).values(**update))
+    connection.execute(_UPDATE_RUN, {"b_run": run.run_id, **update})
 
 
 def _close_ranks(connection: sa.Connection, sweep_id: str) -> None:
@@ -178,5 +182,5 @@ def _close_ranks(connection: sa.Connection, sweep_id: str) -> None:
     ).all()
     for number, row in enumerate(rows):
         if row.number != number:  # downwards only, in order: no number is taken twice on the way
-            connection.execute(sa.update(RUNS).where(RUNS.c.run_id == row.run_id).values(number=number))
+            connection.execute(_UPDATE_RUN, {"b_run": row.run_id, "number": number})
     connection.execute(sa.update(SWEEPS).where(SWEEPS.c.sweep_id == sweep_id).values(n_runs=len(rows)))

@@ -138,6 +138,8 @@ def _range_text(distribution: Distribution | None) -> str:
     bounds = distribution.bounds()
     if bounds is None:
         return distribution.kind.value
+    if distribution.kind is Kind.Q_UNIFORM and (size := distribution.support_size()) is not None:
+        bounds = distribution.support_value(0), distribution.support_value(size - 1)
     step = "" if distribution.q is None else f" in steps of {_short(distribution.q)}"
     log = " (log)" if distribution.kind in _LOG else ""
     return f"{_short(bounds[0])} … {_short(bounds[1])}{step}{log}"
@@ -162,7 +164,29 @@ def _narrowed(distribution: Distribution, values: Sequence[Any], margin: float) 
     low, high = max(low, distribution.min), min(high, distribution.max)
     if low >= high:
         return Distribution(kind=Kind.CONSTANT, values=(values[0],))
+    if is_even(distribution):
+        return even_steps(low, high, distribution.q or 1.0)
     return replace(distribution, min=low, max=high)
+
+
+def even_steps(low: float | int, high: float | int, step: float | int) -> Distribution:
+    """Return the distribution that draws low, low + step, …, high alike, as Optuna does; low is a multiple of step.
+
+    W&B's q_uniform rounds: what begins at a multiple draws its ends half as often as the others. Half a step more at
+    both ends makes all alike.
+
+    >>> even_steps(64, 128, 64).min, even_steps(64, 128, 64).support_value(0)
+    (32, 64)
+    """
+    half = step // 2 if isinstance(step, int) and step % 2 == 0 else step / 2
+    return Distribution(kind=Kind.Q_UNIFORM, min=low - half, max=high + half, q=step)
+
+
+def is_even(distribution: Distribution) -> bool:
+    """Return whether a distribution is one of `even_steps`: its bounds lie half a step beside its values."""
+    if distribution.kind is not Kind.Q_UNIFORM or distribution.min is None or not distribution.q:
+        return False
+    return abs((distribution.min / distribution.q) % 1 - 0.5) < 1e-9
 
 
 def _cut(distribution: Distribution, values: Sequence[float], margin: float) -> tuple[float, float]:

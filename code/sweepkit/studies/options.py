@@ -34,6 +34,7 @@ class StudyOptions:
         dry_run: Show what would be run, write nothing.
         json: One JSON object a line on stdout.
         verbose: Show each trial's log file as it starts.
+        preempted_exit_code: What to leave with when SIGTERM ended the call before the study, 0 to 255.
     """
 
     output_dir: Path
@@ -61,3 +62,4 @@ class StudyOptions:
     dry_run: bool = False
     json: bool = False
     verbose: bool = False
+    preempted_exit_code: int = 0

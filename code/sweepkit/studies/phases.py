@@ -8,22 +8,27 @@ sweep. The files under `outputs/phases_<study>/` show it; they decide nothing.
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from sweepkit.called import continuing
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.model.distributions import Distribution, Kind, content_key
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.runs import none_worked
 from sweepkit.model.space import Parameter, Space
 from sweepkit.paths import slug
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import short
 from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.dry_run import DryRun, dry_run, existing_database
+from sweepkit.runner.exit_codes import NO_RESULT
 from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.own_sweep import settled, sweeps_of
 from sweepkit.runner.plan import Plan, make_plan, storage_of
 from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
 from sweepkit.studies.phase_results import (
@@ -38,6 +43,7 @@ from sweepkit.studies.phase_results import (
     plain,
     summary_lines,
 )
+from sweepkit.studies.plan import make_plan_of
 from sweepkit.studies.yaml.optuna_sweep import full_parameters, space_of, sweep_dict
 from sweepkit.studies.yaml.optuna_values import OptunaConfig, Phase, PhaseKind
 from sweepkit.sweep_config.change import ChangeKind, compare
@@ -74,11 +80,46 @@ def run_phases(
         code, complete, result = search.phase(index, results)
         results.append(result)
         if code or not complete:
+            complete = complete and len(results) == len(config.phases)
             break
     params, sweep = best_configuration(results, search.metric)
     done = PhasesOutcome(code=code, complete=complete, results=tuple(results), params=params, sweep=sweep)
     search.conclude(done)
     return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseAhead:
+    """A phase as it would be run.
+
+    Args:
+        phase: The phase.
+        runs: How many runs it has.
+        sweeps: What its sweeps would run; () while that hangs on the phases before.
+    """
+
+    phase: Phase
+    runs: int
+    sweeps: tuple[DryRun, ...] = ()
+
+
+def phases_ahead(options: RunOptions, config: OptunaConfig, *, slots: SlotOptions = _ONE_SLOT) -> Iterator[PhaseAhead]:
+    """Yield the phases of a study as `run_phases` would run them; nothing is made.
+
+    What a phase searches is known once all phases before it are done.
+    """
+    search = _Search(options, config, slots, None)
+    results: list[PhaseResult] = []
+    with existing_database(storage_of(options)) as store:
+        for number, phase in enumerate(config.phases):
+            confirms = phase.kind is PhaseKind.CONFIRM
+            runs = phase.top * (len(phase.seeds) or phase.n_seeds) if confirms else phase.n_trials
+            if len(results) < number:
+                yield PhaseAhead(phase=phase, runs=runs)
+                continue
+            shown, result = search.ahead(phase, results, store)
+            results += [] if result is None else [result]
+            yield PhaseAhead(phase=phase, runs=sum(item.runs or 0 for item in shown) or runs, sweeps=tuple(shown))
 
 
 class _Search:
@@ -114,6 +155,7 @@ class _Search:
         plans = [make_plan(options, str(file)) for file in files]
         self._show_begin(index, lines)
         with open_store(storage_of(self.options)) as store:
+            plans = [settled(plan, store) for plan in plans]
             again = all(self._is_done(store, plan, before) for plan in plans)
             had = 0 if fresh else self._count(store, plans)
         code = 0 if again else self._run(options, [self._timed(plan) for plan in plans])
@@ -123,8 +165,24 @@ class _Search:
             complete = len(records) == len(plans) and all(_ended(record) for record in records)
             result = self._result(phase, lines, records, store)
         if again:
+            code = NO_RESULT if result.best is None else 0
             self._say(f"done before: {len(result.runs)} runs")
         return code, complete, result
+
+    def ahead(
+        self, phase: Phase, before: Sequence[PhaseResult], store: "Store | None"
+    ) -> tuple[list[DryRun], PhaseResult | None]:
+        """Return what a phase would run, and what came of it where it is done."""
+        sweeps = self._sweeps(phase, before, cast("Store", store))  # of a first phase, which asks no database
+        fresh = store is not None and any(self._is_of_another_search(store, s["name"], before) for s in sweeps)
+        options = self._options(phase, fresh=fresh)
+        plans = [make_plan_of(sweep, options, directory=self.config.directory) for sweep in sweeps]
+        slots = slots_of(self.slots, plans)[0]
+        shown = [dry_run(plan, slots=slots, options=options) for plan in plans]
+        if store is None or not all(self._is_done(store, plan, before) for plan in plans):
+            return shown, None
+        records = [store.sweeps(family=plan.spec.name)[-1] for plan in plans]
+        return shown, self._result(phase, (), records, store)
 
     # -- what a phase is made of --------------------------------------------------------------------------------------
 
@@ -224,7 +282,7 @@ class _Search:
 
     def _recorded(self, store: "Store", name: str, before: Sequence[PhaseResult]) -> SweepRecord | None:
         """Return the sweep of a phase when it is recorded and was made from the phase before; None to make it anew."""
-        family = store.sweeps(family=name)
+        family = sweeps_of(store, name, self.folder)
         if not family or self.options.fresh:
             return None
         description = read_sweep_text(family[-1].text).description or ""
@@ -233,7 +291,7 @@ class _Search:
 
     def _is_of_another_search(self, store: "Store", name: str, before: Sequence[PhaseResult]) -> bool:
         """Return whether there is a sweep of the name that this search does not go on with."""
-        return bool(store.sweeps(family=name)) and self._recorded(store, name, before) is None
+        return bool(sweeps_of(store, name, self.folder)) and self._recorded(store, name, before) is None
 
     def _recorded_space(self, record: SweepRecord) -> Space:
         return read_sweep_text(record.text, default_name=record.family).space
@@ -250,6 +308,8 @@ class _Search:
         """Return whether a phase needs nothing more: ended, with this very text, and nothing is to be tried again."""
         record = self._recorded(store, plan.spec.name, before)
         if record is None or not _ended(record) or self.options.retry_failed:
+            return False
+        if none_worked(store.counts(record.sweep_id)):  # its program was broken, and may be mended
             return False
         spec = read_sweep_text(record.text, directory=plan.spec.directory, default_name=record.family)
         return compare(spec, plan.spec).kind is ChangeKind.SAME
@@ -348,7 +408,8 @@ class _Search:
             self._say("  " + ", ".join(f"{name}={short(value)}" for name, value in outcome.params.items()))
         self._say(f"files: {relative(self.folder)}/ (the sweep of each phase, summary.json)")
         if not outcome.complete:
-            self._say("the same command continues")
+            command = continuing()
+            self._say("the same command continues" + (f": {command}" if command else ""))
 
 
 def _ended(record: SweepRecord) -> bool:

@@ -182,6 +182,7 @@ def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> 
         verbose=options.verbose,
         fresh=options.fresh,
         retry_failed=options.retry_failed,
+        preempted_exit_code=options.preempted_exit_code,
     )
 
 
@@ -228,7 +229,8 @@ def tuned_config(options: StudyOptions) -> "OptunaConfig":
         rule = "must be an Optuna YAML: a file, or a name in config/optuna/"
         raise SpecError([Problem(where="--config", rule=rule, got=repr(name), hint=hint)])
     _refuse_beside_config(options)
-    config = read_optuna_config(file, shown_as=relative(file))
+    base = None if options.base_config is None else _named(_training_file("", options.base_config)[0])
+    config = read_optuna_config(file, shown_as=relative(file), base_config=base)
     said: dict[str, Any] = {
         "study_name": options.study_name,
         "n_trials": options.n_trials,
@@ -236,7 +238,6 @@ def tuned_config(options: StudyOptions) -> "OptunaConfig":
         "seed": options.seed,
         "sampler": None if options.sampler is None else {"name": options.sampler},
         "pruning": None if options.pruner is None else dict(PRUNERS[options.pruner] or {}),
-        "base_config": None if options.base_config is None else _named(_training_file("", options.base_config)[0]),
     }
     return replace(config, **{name: value for name, value in said.items() if value is not None})
 

@@ -12,6 +12,7 @@ from sweepkit.reports.files import relative
 from sweepkit.runner.call import Call, MakeUploads, slots_of
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan, base_config_of, open_recorded
 from sweepkit.store.url import parse_url, shown_url
 from sweepkit.studies.figures import write_figures
@@ -110,7 +111,7 @@ def run_study_of_phases(
 def check_recorded(plan: Plan) -> None:
     """Refuse to resume a study that is not there. Raises ConflictError, or StoreError without its database."""
     with open_recorded(plan.storage) as store:
-        if not store.sweeps(family=plan.spec.name):
+        if not store.sweeps(family=settled(plan, store).spec.name):
             known = ", ".join(sorted({sweep.family for sweep in store.sweeps()})) or "none"
             raise ConflictError(
                 f"--resume: study {plan.spec.name!r} must be recorded, got none of that name; "

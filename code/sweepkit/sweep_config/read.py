@@ -6,7 +6,7 @@ What W&B's schema accepts is accepted, what it refuses is refused, except the ro
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -222,7 +222,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         space=space,
         **{key: texts[key] for key in ("program", "description", "entity", "project")},
         command=command,
-        metric=metric,
+        metric=None if metric is None else replace(metric, value=extensions.value),
         metrics=metrics,
         early_terminate=early_terminate,
         run_cap=run_cap,

@@ -248,6 +248,7 @@ def _extensions() -> Schema:
         "search_space": _TEXT,
         "seed_parameter": {"type": "string", "minLength": 1},
         "holdout": {"type": "object", "minProperties": 1},
+        "value": {"type": "string", "pattern": "^(best|last|mean_of_last [1-9][0-9]*)$"},
         "on_failure": {"type": "array", "items": _failure_rule()},
         "wandb": _naming(),
         "seeds_per_run": _seeds(),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweepkit.model.metric import Goal, Impute, Metric
+from sweepkit.model.metric import Goal, Impute, Metric, mean_of_last
 from sweepkit.sweep_config.checker import Checker
 from sweepkit.sweep_config.first_points import read_first_points
 from sweepkit.sweep_config.sampler import read_sampler
@@ -141,7 +141,13 @@ def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> di
     settings: dict[str, Any] = {
         "seed_parameter": check.string(given, path, "seed_parameter"),
         "holdout": check.mapping(given, path, "holdout"),
+        "value": check.string(given, path, "value"),
     }
+    if settings["value"] is not None and mean_of_last(settings["value"]) is None:
+        rule = 'must be best, last or "mean_of_last N"'
+        check.refuse(
+            (*path, "value"), rule, got=settings["value"], hint="write mean_of_last 3 for the last three reports"
+        )
     if settings["seed_parameter"] == "":
         check.refuse((*path, "seed_parameter"), "must be a parameter's name", got="", hint="write null for none")
     if settings["holdout"] == {}:

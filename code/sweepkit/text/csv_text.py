@@ -51,8 +51,8 @@ def read_csv(file: Path) -> "pd.DataFrame":
         raise DataError(
             f"{file}: must be a readable CSV file in UTF-8, got: {error}; name a file with one run a row"
         ) from None
-    table.columns = [_unquoted(name) for name in table.columns]
-    return table.map(_unquoted)
+    table.columns = [unquoted(name) for name in table.columns]
+    return table.map(unquoted)
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, raw: bool = False) -> str:
@@ -94,5 +94,6 @@ def _quoted(value: Any) -> Any:
     return f"'{value}"
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """Return a cell without the apostrophe that `csv_text` put before what a spreadsheet would take for a formula."""
     return text[1:] if text[:1] == "'" and text.lstrip("'").startswith(_FORMULA_MARKS) else text

@@ -67,6 +67,14 @@ def training_arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrain
     )
 
 
+def refuse_fp16(*, fp16: bool, use_cpu: bool) -> None:
+    """Refuse half precision where nothing computes it. Raises DataError."""
+    if fp16 and use_cpu:
+        raise DataError(
+            "training.fp16: half precision needs a GPU, got a CPU; leave it false here (mixed_precision is fp16, too)"
+        )
+
+
 def _check(config: TrainingConfig, chosen: dict[str, Any]) -> None:
     """Refuse what transformers would refuse in the middle of its work, or in words that name no field of ours."""
     optim = chosen["optim"]
@@ -75,6 +83,7 @@ def _check(config: TrainingConfig, chosen: dict[str, Any]) -> None:
             f"training.optim: {optim} needs bitsandbytes, which is not installed; "
             "pip install bitsandbytes, or use adamw_torch_fused (adafactor where memory is short)"
         )
+    refuse_fp16(fp16=chosen["fp16"], use_cpu=chosen["use_cpu"])
     if chosen["bf16"] and not chosen["use_cpu"] and not torch.cuda.is_bf16_supported():
         raise DataError(
             f"training.bf16: {torch.cuda.get_device_name()} computes no bfloat16 (Ampere and later do); use fp16"

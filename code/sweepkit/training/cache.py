@@ -39,7 +39,9 @@ class Recipe:
         encoder_max_len: Most tokens of a dialogue.
         decoder_max_len: Most tokens of a summary, its end among them.
         normalize_text: Whether texts are made uniform first.
-        prompt: Text with one "{dialogue}" in it that a decoder-only model is given; None for an encoder-decoder.
+        prompt: Text with one "{dialogue}" in it that the model is given; None for the dialogue alone.
+        encodes: An encoder reads the prompt: the tokenizer's special tokens stand around it, and encoder_max_len holds
+            for all of it, of which the dialogue is cut.
     """
 
     columns: Columns
@@ -48,6 +50,7 @@ class Recipe:
     decoder_max_len: int
     normalize_text: bool
     prompt: str | None = None
+    encodes: bool = False
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:
@@ -152,8 +155,23 @@ def _inputs(tokenizer: Any, recipe: Recipe, dialogues: list[str]) -> list[list[i
         return ids
     before, _, after = recipe.prompt.partition(PLACE)
     head, tail = (tokenizer(text, add_special_tokens=False)["input_ids"] if text else [] for text in (before, after))
+    if recipe.encodes:
+        first, last = _frame(tokenizer)
+        head, tail = [*first, *head], [*tail, *last]
+        most -= len(head) + len(tail)
+        if most < 1:
+            rule = f"must leave room for a dialogue among {recipe.encoder_max_len} tokens (tokenizer.encoder_max_len)"
+            raise DataError(f"tokenizer.prompt: {rule}, got {len(head) + len(tail)} tokens of its own")
     cut = tokenizer(dialogues, truncation=True, max_length=most, add_special_tokens=False)["input_ids"]
     return [[*head, *ids, *tail] for ids in cut]
+
+
+def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before and after a text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next(at for at in range(len(whole) + 1) if whole[at : at + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]
 
 
 def _labels(tokenizer: Any, recipe: Recipe, summaries: list[str]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
+from sweepkit.training.config.spellings import full_checkpoint
 from sweepkit.training.models.families import LAYER_FIELDS, FamilyKind, kind_of, set_fields
 
 METADATA_NAME = "sweepkit.json"
@@ -43,7 +44,9 @@ def vocabulary_sha256(vocabulary: Mapping[str, int]) -> str:
 
 
 def resolve(name: str) -> str:
-    """Return the folder that `name` means: as written, or below the checkout's root; else the name itself, a hub's.
+    """Return the folder that `name` means: as written, or below the checkout's root; else a hub's name.
+
+    Short names (kobart, kogpt2, t5, ke-t5, mt5, efficientnet_b0 …) are made whole.
 
     Raises:
         DataError: It is written as a path (it begins with "." or "/" or with "data/") and there is no such folder.
@@ -53,7 +56,7 @@ def resolve(name: str) -> str:
             return str(folder)
     if name.startswith((".", "/", "~", "data/")) or Path(name).is_dir():
         raise DataError(f"model.name: must be a checkpoint's folder (with a config.json) or a hub name, got {name!r}")
-    return name
+    return full_checkpoint(name)
 
 
 def _explain(name: str, error: Exception) -> DataError:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,14 +11,18 @@ from sweepkit.environ import SEED_ENV
 from sweepkit.errors import SpecError, SweepKitError
 from sweepkit.extras import needed
 from sweepkit.training.config.files import config_file, preset_file
+from sweepkit.training.config.spellings import short_model
 from sweepkit.training.config.training import (
+    TASKS,
     AnyConfig,
     apply,
     apply_preset,
     flatten,
+    governed,
     read_training_config,
     route,
 )
+from sweepkit.training.config.training_schema import schema_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +56,27 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
     Raises:
         SweepKitError: Something the user can mend stands in the way.
     """
-    config = written = read_training_config(config_file(options.config, environ))
+    notes: list[str] = []
+    file = config_file(options.config, environ)
+    config = written = read_training_config(file, notes)
     given = _unique([*_overrides(options), *options.parameters.items()], type(config))
     if options.preset is not None:
-        config = apply_preset(config, preset_file(options.preset))
+        config = apply_preset(config, preset_file(options.preset), notes)
     if environ.get(SEED_ENV):
         try:
             config = apply(config, {"seed": environ[SEED_ENV]}, from_text=True)
         except SpecError as error:
             raise SweepKitError(f"environment variable {SEED_ENV}: {error}") from None
     config = apply(config, given, from_text=True)
+    notes += governed(given, type(config))
+    for note in dict.fromkeys(notes):
+        sys.stderr.write(f"{note}\n")
     needed("train")
     from sweepkit.training.session import run
 
     # A sweep may well have a parameter named seed, which the command line takes for the option.
     names = [*options.parameters, *(() if options.seed is None else ("seed",))]
-    return run(config, names=names, environ=environ, written=written)
+    return run(config, names=names, environ=environ, written=written, model=short_model(file.stem))
 
 
 def _overrides(options: TrainerOptions) -> list[tuple[str, Any]]:
@@ -111,8 +121,16 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
             raise SweepKitError(f"trainer.py: an argument must be --NAME=VALUE, got {word!r}; see --help")
         if not equals:
             value = waiting.pop(0) if waiting and not waiting[0].startswith("--") and "=" not in waiting[0] else "true"
-        given += flatten({name: _mapping(value)}).items() if value.startswith("{") else [(name, value)]
+        nested = value.startswith("{") and not _is_text(name)
+        given += flatten({name: _mapping(value)}).items() if nested else [(name, value)]
     return _once(given)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a parameter is a text, which may begin with a brace as a prompt does."""
+    schemas = [schema_of(kind) for kind in TASKS.values()]
+    fields = [schema.known[path] for schema in schemas if (path := schema.route(name)) is not None]
+    return any(field.kind is str for field in fields)
 
 
 def _once(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:

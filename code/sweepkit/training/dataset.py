@@ -7,6 +7,7 @@ with 50, differences between runs below 0.03 ROUGE are noise, and a sweep would 
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def load(
     tokenizer: Any,
     *,
     prompt: str | None,
+    encodes: bool = False,
+    encoder_max_len: int | None = None,
     cache_dir: Path,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[TokenizedPairs, TokenizedPairs]:
@@ -35,7 +38,9 @@ def load(
     Args:
         config: Its data and tokenizer sections, and with a split the seed; only fields that matter are read.
         tokenizer: Of the model.
-        prompt: What a decoder-only model is given, with one "{dialogue}" in it; None for an encoder-decoder.
+        prompt: What the model is given, with one "{dialogue}" in it; None for the dialogue alone.
+        encodes: The prompt is an encoder's: it has the tokenizer's special tokens around it.
+        encoder_max_len: Most tokens of a dialogue; None for the configuration's.
         cache_dir: Where tokenized data are kept.
         say: Takes a line on what was split off, and on dialogues that are in both.
 
@@ -54,7 +59,8 @@ def load(
     wanted, known = (data.summary_column,), tokenizer_sha256(tokenizer)
 
     def stored(file: Path, references: tuple[str, ...]) -> TokenizedPairs:
-        recipe = _recipe(config, file, references, prompt)
+        recipe = _recipe(config, file, references, prompt, encodes=encodes)
+        recipe = recipe if encoder_max_len is None else replace(recipe, encoder_max_len=encoder_max_len)
         folder = tokenized(file, tokenizer, recipe, cache_dir, tokenizer_hash=known)
         try:
             return TokenizedPairs(folder)
@@ -77,7 +83,9 @@ def load(
     return train, used
 
 
-def _recipe(config: TrainingConfig, file: Path, references: tuple[str, ...], prompt: str | None) -> Recipe:
+def _recipe(
+    config: TrainingConfig, file: Path, references: tuple[str, ...], prompt: str | None, *, encodes: bool
+) -> Recipe:
     """Return how a file is tokenized."""
     names = (config.data.dialogue_column, *references)
     if len(set(names)) < len(names):
@@ -89,6 +97,7 @@ def _recipe(config: TrainingConfig, file: Path, references: tuple[str, ...], pro
         decoder_max_len=config.tokenizer.decoder_max_len,
         normalize_text=config.data.normalize_text,
         prompt=prompt,
+        encodes=encodes and prompt is not None,
     )
 
 

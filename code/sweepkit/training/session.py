@@ -16,7 +16,7 @@ from sweepkit.training import environment
 from sweepkit.training.config.reproduction import Reproduction, Row, compare, differences, digest, section_of
 from sweepkit.training.config.training import AnyConfig, as_dict, route
 from sweepkit.training.preemption import EXIT_CODE, Preempted, Preemption
-from sweepkit.training.results import Evaluation, best_of, write_json, write_text
+from sweepkit.training.results import Evaluation, write_json, write_text
 from sweepkit.training.tasks.base import Listeners, Outcome, Reporter, task
 from sweepkit.training.usage import RecordedConfig
 
@@ -50,7 +50,7 @@ class _RecordingReporter:
             self._reporter.message(**message)
 
 
-def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
+def _output_directory(config: AnyConfig, environ: Mapping[str, str], model: str) -> Path:
     """Return where the training writes: as configured, else its run's folder in a sweep, else by model and seed."""
     if config.output.directory:
         return Path(config.output.directory).expanduser()
@@ -58,11 +58,16 @@ def _output_directory(config: AnyConfig, environ: Mapping[str, str]) -> Path:
         return Path(environ[RUN_DIR_ENV])
     if environ.get(RUNS_DIR_ENV) and environ.get("WANDB_RUN_ID"):  # a W&B agent of ours started it
         return Path(environ[RUNS_DIR_ENV], environ["WANDB_RUN_ID"])
-    return default_output_dir(environ) / f"{slug(Path(config.model.name).name)}_seed{config.training.seed}"
+    return default_output_dir(environ) / f"{slug(model or Path(config.model.name).name)}_seed{config.training.seed}"
 
 
 def run(
-    config: AnyConfig, *, names: Sequence[str], environ: Mapping[str, str], written: AnyConfig | None = None
+    config: AnyConfig,
+    *,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    written: AnyConfig | None = None,
+    model: str = "",
 ) -> int:
     """Train and write `results/training_results.json`; say whether it is what the configuration must reproduce.
 
@@ -71,6 +76,7 @@ def run(
         names: Names of the parameters given on the command line; those that the training uses are reported.
         environ: The environment.
         written: The configuration as its file has it, when the call has changed any of it.
+        model: What the folder of its results is called, before the seed; "" for the checkpoint's name.
 
     Returns:
         0. A training that diverged returns 0 too: its reports and its result say so, and trying again would not help.
@@ -81,7 +87,7 @@ def run(
     """
     started, clock = time.time(), time.monotonic()
     recorded = RecordedConfig(config)
-    directory = _output_directory(recorded.config, environ)
+    directory = _output_directory(recorded.config, environ, model)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -196,7 +202,7 @@ def _result(config: AnyConfig, outcome: Outcome, started: float, duration_s: flo
     begun = datetime.datetime.fromtimestamp(started, datetime.UTC)
     return {
         "state": "diverged" if outcome.diverged else "finished",
-        "best_metrics": _metrics(best_of(outcome.history, outcome.metric)),
+        "best_metrics": _metrics(outcome.best),
         "last_metrics": _metrics(outcome.history[-1] if outcome.history else None),
         "history": [_metrics(evaluation) for evaluation in outcome.history],
         "config": as_dict(config),
@@ -216,9 +222,10 @@ def _last_line(outcome: Outcome, duration_s: float, file: Path) -> str:
     """Return the closing line."""
     if outcome.diverged:
         return f"diverged: the loss is not finite at step {outcome.history[-1].step}, {duration_s:.1f} s; {file}"
-    best = best_of(outcome.history, outcome.metric)
+    best = outcome.best
     best_words = "nothing was evaluated"
     if best is not None:
         name = outcome.metric if outcome.metric in best.metrics else "loss"
-        best_words = f"best eval/{name} {best.metrics[name]:.4f} at step {best.step}"
+        which = f"mean over {best.metrics.get('fold', 0):.0f} folds" if outcome.cumulative else f"at step {best.step}"
+        best_words = f"{'' if outcome.cumulative else 'best '}eval/{name} {best.metrics[name]:.4f}, {which}"
     return f"trained in {duration_s:.1f} s, {outcome.steps} steps: {best_words}; {file}"

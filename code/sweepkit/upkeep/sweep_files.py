@@ -20,6 +20,7 @@ from typing import Any
 from sweepkit.agents.exit_file import read_end
 from sweepkit.agents.kept_end import kept_end
 from sweepkit.agents.prepare import run_card
+from sweepkit.agents.results import AGAIN
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepRecord, SweepState
 from sweepkit.model.run_names import run_name
@@ -37,7 +38,7 @@ _PAUSED = "made again from its files; start it by its YAML to go on"
 # Fields of a result file that are no part of the run's outcome.
 _FIELDS = frozenset(
     "run_id number name sweep_params state reason best_metrics last_metrics summary history_file attempts failures "
-    "sweep_seed proposal started_at ended_at package_versions git_commit".split()
+    "logged_metrics sweep_seed proposal started_at ended_at package_versions git_commit sweepkit".split()
 )
 _SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NUMBER = re.compile(r"# run (\d+)\n")
@@ -60,7 +61,8 @@ class FoundSweep:
 
 def sweep_folders(output_dir: Path) -> list[Path]:
     """Return the folders of sweeps below an output folder: those with a configuration."""
-    return sorted(file.parent for file in output_dir.glob("sweep_*/sweep.yaml"))
+    found = (file.parent for file in output_dir.glob("sweep_*/sweep.yaml"))
+    return sorted(folder for folder in found if not folder.is_symlink())  # its file's name, for one called otherwise
 
 
 def read_folder(folder: Path) -> FoundSweep:
@@ -132,7 +134,7 @@ def _results(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping[str, Any]) -> RestoredRun:
     """Return a run from its result file, and the history from what its last attempt reported."""
     run_id, attempts = str(result["run_id"]), int(result.get("attempts", 1))
-    best, summary = _numbers(result.get("best_metrics")), result.get("summary")
+    best, summary = _logged(result, "best_metrics"), result.get("summary")
     metric = spec.metric.name if spec.metric else None
     run = RunRecord(
         run_id=run_id,
@@ -143,14 +145,14 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
         reason=str(result.get("reason", "")),
         summary=None if summary is None else _number(summary),
         best_metrics=best,
-        last_metrics=_numbers(result.get("last_metrics")),
+        last_metrics=_logged(result, "last_metrics"),
         attempts=attempts,
         failures=int(result.get("failures", 0)),
         proposal=result.get("proposal") or {},
         created_at=result.get("started_at") or 0.0,
         started_at=result.get("started_at"),
         ended_at=result.get("ended_at"),
-        outcome={**_told(paths, result), **{name: value for name, value in result.items() if name not in _FIELDS}},
+        outcome={**_told(paths, result), **_outcome(result)},
     )
     reports = _reports(paths, spec, found.sweep, run)
     if not reports and metric in best and summary is None:
@@ -160,12 +162,26 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
     return RestoredRun(run=run, reports=reports)
 
 
-def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and the history's file that a result has of the attempt: others follow from its ids."""
+def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result says beside what a record has fields for."""
+    return {name: value for name, value in result.items() if name not in _FIELDS and not name.startswith(AGAIN)}
+
+
+def _logged(result: Mapping[str, Any], key: str) -> dict[str, float]:
+    """Return the metrics of a result by the names that the program logged, without the bare ones beside them."""
+    found = _numbers(result.get(key))
+    names = result.get("logged_metrics")
+    return found if names is None else {name: value for name, value in found.items() if name in names}
+
+
+def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the name, the history's file and the packages that a result has of the attempt: others follow from it."""
     run_id, name, file = str(result["run_id"]), result.get("name"), result.get("history_file")
-    told = {}
+    told: dict[str, Any] = {}
     if name and name != run_name(run_id, int(result["number"])):
         told["name"] = str(name)
+    if result.get("interpreter"):  # they are those of the run; what older results name are its agent's
+        told["package_versions"] = result.get("package_versions") or {}
     if file and paths.root / file != paths.reports(f"{run_id}-{int(result.get('attempts', 1))}"):
         told["history_file"] = str(file)
     return told

@@ -48,13 +48,24 @@ class AttemptReader:
     in the run's folder: the same rows must come again.
 
     Of several processes that wrote the run at a time, the same one counts as in the record (`tracking.wandb_file`).
+    So does the last of several that wrote it one after another (folds, `reinit`): at W&B too a later `wandb.init` of
+    the same id begins a new history. What was sent while it ran cannot be taken back: the later rows follow it then.
+
+    Args:
+        attempt: Where it logged.
+        chosen: What was sent first of earlier attempts, and of this one, by ordinal.
+        clock: Seconds since the epoch, as files have them.
+        last_alone: Nothing of the run was sent yet, so that the last history alone may be.
     """
 
-    def __init__(self, attempt: AttemptFiles, chosen: Mapping[str, str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, attempt: AttemptFiles, chosen: Mapping[str, str], clock: Callable[[], float], *, last_alone: bool = False
+    ) -> None:
         self.ordinal = attempt.ordinal
         self.source = chosen.get(str(attempt.ordinal), "")  # "" until rows came from somewhere
         self.shift: int | None = None  # added to its steps, known with its first row
         self.finished = False
+        self.last_alone = attempt.over and (last_alone or chosen.get(f"{attempt.ordinal} history") == "last")
         self._attempt = attempt
         self._clock = clock
         notes = None if attempt.notes is None else os.fspath(attempt.notes)
@@ -96,15 +107,19 @@ class AttemptReader:
     def _records(self) -> Iterator[Any]:
         # A file that is noted and not here is on another host, or was cleaned away.
         self._files += [file for file in self._finder.find() if os.path.exists(file.path)]
-        for file in list(self._files):
-            # A file of no known format, or a record that is none of W&B's, cannot be sent: the others are.
-            with contextlib.suppress(ValueError):
-                for payload in file.read():
-                    with contextlib.suppress(DecodeError):
-                        record = pb.Record.FromString(payload)
-                        self._note(file, record)
-                        if file not in self._aside:
-                            yield record
+        read = [(file, list(self._records_of(file))) for file in self._files]
+        if self.last_alone:
+            self._aside += [file for file in self._counted if file.begun][:-1]
+        return (record for file, records in read for record in records if file not in self._aside)
+
+    def _records_of(self, file: WandbFile) -> Iterator[Any]:
+        # A file of no known format, or a record that is none of W&B's, cannot be sent: the others are.
+        with contextlib.suppress(ValueError):
+            for payload in file.read():
+                with contextlib.suppress(DecodeError):
+                    record = pb.Record.FromString(payload)
+                    self._note(file, record)
+                    yield record
 
     def _note(self, file: WandbFile, record: Any) -> None:
         """Take note of what a record says of its file, and set the file aside if another one counts."""

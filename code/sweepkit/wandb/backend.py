@@ -24,6 +24,7 @@ from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
 from sweepkit.runner.plan import Plan, make_plan, plan_of
 from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
@@ -90,6 +91,7 @@ def run_backend(
 
     check_login()
     with open_store(plan.storage) as store:
+        plan = plan if path is not None else settled(plan, store)
         opener = SweepOpener(options, plan, store, slots=slots, leader=Leader(at_wandb=True))
         if path is None:
             opener.check_others()
@@ -240,7 +242,9 @@ class _WandbLedSweep:
             self.session.stop_showing()
         finish = self._finish(settled)
         code = self.session.conclude(finish)
-        return 130 if self.agents.interrupt_level and not self.interrupts.preempted else code
+        if self.interrupts.preempted:
+            return code if finish.complete else self.session.options.preempted_exit_code
+        return 130 if self.agents.interrupt_level else code
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ class RunFile:
         self._clock = clock
         self._to_skip = {"history": uploaded.rows, "stats": uploaded.events}
         self._console_uploaded = uploaded.console > 0
+        self._nothing_sent = uploaded == UploadedCounts()
         self._encoder = w.LogEncoder()
         self._choices = folder / "sources.json"
         self._attempts: dict[int, AttemptReader] = {}
@@ -119,12 +120,19 @@ class RunFile:
                 continue
             reader = self._attempts.get(attempt.ordinal)
             if reader is None:
-                reader = self._attempts[attempt.ordinal] = AttemptReader(attempt, self._chosen(), self._clock)
+                reader = self._reader(attempt)
+                self._attempts[attempt.ordinal] = reader
             self._take(reader, over=attempt.over)
             if not reader.finished:
                 return False
             self._done.add(attempt.ordinal)
         return True
+
+    def _reader(self, attempt: AttemptFiles) -> AttemptReader:
+        reader = AttemptReader(attempt, self._chosen(), self._clock, last_alone=self._nothing_sent)
+        if reader.last_alone:
+            self._choose(f"{attempt.ordinal} history", "last")
+        return reader
 
     def end(self, end: RunEnd) -> None:
         """Write the run's end; nothing may follow."""
@@ -140,7 +148,7 @@ class RunFile:
         chosen = reader.source
         records, reports = reader.read(over=over)
         if reader.source == "reports" and chosen != "reports":
-            self._choose(reader.ordinal, "reports")
+            self._choose(str(reader.ordinal), "reports")
         if records:
             reader.link_files(self.path.parent / "files")
         for record in records:
@@ -261,5 +269,5 @@ class RunFile:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _choose(self, ordinal: int, source: str) -> None:
-        write_atomically(self._choices, json.dumps({**self._chosen(), str(ordinal): source}) + "\n")
+    def _choose(self, what: str, choice: str) -> None:
+        write_atomically(self._choices, json.dumps({**self._chosen(), what: choice}) + "\n")

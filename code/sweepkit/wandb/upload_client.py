@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.errors import TrackingError
 from sweepkit.paths import CODE_DIR, python
 from sweepkit.runner.options import RunOptions
@@ -158,6 +158,7 @@ class Online:
         self._plans = [plan for plan in plans if _wants_online(options, plan.spec)]
         self._patience_s = options.wandb_wait
         self._notify = notify
+        self._place = place_words(options.output_dir, options.storage)
         self._uploading: Uploading | None = None
 
     def start(self) -> None:
@@ -184,7 +185,7 @@ class Online:
         if self._uploading is None:
             return
         end = self._uploading.finish(_HURRY_S if preempted else self._patience_s, hurried=hurried)
-        for line in _unsent_lines(end, [plan.spec.name for plan in self._plans]):
+        for line in _unsent_lines(end, [plan.spec.name for plan in self._plans], self._place):
             self._notify(line)
 
     def close(self) -> None:
@@ -193,16 +194,16 @@ class Online:
             self._uploading.close()
 
 
-def _unsent_lines(end: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _unsent_lines(end: Mapping[str, Any], names: Sequence[str], place: Sequence[str] = ()) -> list[str]:
     """Return notices of the runs that are not at W&B, a line for each sweep; [] when all are."""
     if not end["sweeps"]:
-        return [f"W&B: {end['reason']}; send what is left: {typed('push', name)}" for name in names]
+        return [f"W&B: {end['reason']}; send what is left: {typed('push', name, *place)}" for name in names]
     lines = []
     for name, counts in end["sweeps"].items():
         if number := len(counts["unsent"]):
             runs = f"{number} run{'' if number == 1 else 's'}"
             why = f": {end['reason']}" if end["reason"] else ""
-            lines.append(f"W&B: {runs} of {name} not sent yet{why}; send them: {typed('push', name)}")
+            lines.append(f"W&B: {runs} of {name} not sent yet{why}; send them: {typed('push', name, *place)}")
     return lines
 
 

@@ -6,7 +6,8 @@ from parity import params, row
 
 def _import_of(name, package, program, **more):
     """A row whose program imports an installed package, `lib`, that does something when it is imported."""
-    return row(f"an installed package {name}", program, installed={"lib.py": package}, **more)
+    installed = {"lib.py": package, **more.pop("more", {})}
+    return row(f"an installed package {name}", program, installed=installed, **more)
 
 
 ARGPARSE = """\
@@ -761,7 +762,6 @@ ROWS = [
             import lib, threading
             observe(alive=lib.THREAD.is_alive(), names=[t.name for t in threading.enumerate()])
             """,
-        cold="a thread does not survive a fork",
     ),
     _import_of(
         "that starts a child",
@@ -1239,6 +1239,52 @@ ROWS = [
         args=("--lr=1",),
         attempt_env={"LR": "2"},
         may_differ={"output": "it is read before anything of the server is"},
+    ),
+    _import_of(
+        "that warns in the name of who imports it",
+        "import warnings\nwarnings.warn('old', DeprecationWarning, stacklevel=2)\n",
+        "import lib\nobserve(registry=sorted(map(str, globals().get('__warningregistry__', {}))))\n",
+    ),
+    _import_of(
+        "that warns, and the program makes an error of it",
+        "import warnings\nwarnings.warn('old', UserWarning)\n",
+        "import warnings\nwarnings.simplefilter('error')\n"
+        "try:\n    import lib\nexcept UserWarning:\n    print('caught')\n",
+    ),
+    _import_of("that looks at sys.path", "import sys\nFIRST = sys.path[0]\n", "import lib\nobserve(first=lib.FIRST)\n"),
+    _import_of(
+        "that looks at the program",
+        "import __main__\nFILE = getattr(__main__, '__file__', None)\n",
+        "import lib\nobserve(file=lib.FILE)\n",
+    ),
+    _import_of(
+        "with a __getattr__ that knows no missing names",
+        "def __getattr__(name):\n    return {'VALUE': 1}[name]\n",
+        "import lib\nobserve(value=lib.VALUE)\n",
+    ),
+    _import_of(
+        "that looks for a module of the program",
+        "try:\n    import settings\n    VALUE = settings.VALUE\nexcept ImportError:\n    VALUE = None\n",
+        "import lib\nobserve(value=lib.VALUE)\n",
+        files={"settings.py": "VALUE = 3\n"},
+    ),
+    _import_of(
+        "whose own import failed by a variable",
+        "try:\n    import lib_inner\n    VALUE = 1\nexcept ImportError:\n    VALUE = 0\n",
+        "import os\nopen('a.txt', 'a').write('x')\nos.environ['ON'] = str(1)\nimport lib\nobserve(value=lib.VALUE)\n",
+        more={"lib_inner.py": "import os\nif 'ON' not in os.environ:\n    raise ImportError\n"},
+    ),
+    _import_of(
+        "that draws from a generator of its own",
+        "import random, secrets\nG = random.Random()\nA = G.random()\nB = secrets.token_hex(4)\n",
+        "import lib\nobserve(a=lib.A, b=lib.B, c=lib.G.random())\n",
+        draws=("a", "b", "c"),
+    ),
+    _import_of(
+        "that sets a variable which the next one reads",
+        "import os\nos.environ['BY_LIB'] = 'set'\n",
+        "import lib_reader, lib\nobserve(value=lib_reader.VALUE)\n",
+        more={"lib_reader.py": "import os\nVALUE = os.environ.get('BY_LIB')\n"},
     ),
 ]
 

@@ -16,6 +16,7 @@ _HARMLESS_DRAWS = frozenset(
         "opentelemetry.context",
         "opentelemetry.trace.propagation",
         "rich.style",
+        "sympy.core.symbol",  # where it begins to count its dummies
         "torch.distributed._composable.contract",
         "transformers.utils.hub",
     }
@@ -27,6 +28,8 @@ _FORK_HANDLERS = frozenset(
 )
 # They go through the whole environment for the variables that begin so.
 PREFIXES = {"fsspec.config": "FSSPEC_", "tqdm.std": "TQDM_"}
+# They keep the working directory of their import for later, in this attribute.
+KEEP_FOLDER = {"multiprocessing.process": "ORIGINAL_DIR", "rich": "_IMPORT_CWD"}
 # (module, variable): read at import, and read again whenever it counts.
 ASKED_AGAIN = frozenset({("torch._dynamo.package", "TORCHINDUCTOR_CACHE_DIR")})
 

@@ -11,7 +11,7 @@ import importlib.machinery
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -40,23 +40,29 @@ def folders_of_packages(path: list[str]) -> list[str]:
     return [entry for entry in path if os.path.basename(entry.rstrip("/")) in _PACKAGES]
 
 
-def modules_of_program(script: str | None, module: str | None, path: list[str]) -> list[str]:
+def modules_of_program(
+    script: str | None, module: str | None, path: list[str], trees: list[ast.Module] | None = None
+) -> list[str]:
     """Return the names to import before a fork, `module:attribute` for `from module import attribute`.
 
     Args:
         script: The program's file, or None when it is a module.
         module: The module's name (`python -m`), or None.
         path: Where imports are looked up, besides the script's folder.
+        trees: Takes the program's own files, parsed.
 
     Returns:
         Names in the order of the source, each once; [] when the source cannot be read or parsed.
     """
     names: dict[str, None] = {}
+    seen: dict[Path, ast.Module | None] = {}
     if module:
-        _collect_module(module, [os.getcwd(), *path], names)
+        _collect_module(module, [os.getcwd(), *path], names, seen)
     elif script:
         folder = str(Path(script).resolve().parent)
-        _collect(Path(script), [folder, *path], names, set())
+        _collect(Path(script), [folder, *path], names, seen)
+    if trees is not None:
+        trees.extend(filter(None, seen.values()))
     return list(names)
 
 
@@ -70,14 +76,85 @@ def assigned_variables(script: str) -> dict[str, str]:
         tree = ast.parse(Path(script).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return {}
-    found: dict[str, str] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
-            target, value = node.targets[0], node.value
-            if isinstance(target.slice, ast.Constant) and isinstance(value, ast.Constant) and _is_environ(target.value):
-                if isinstance(target.slice.value, str) and isinstance(value.value, str):
-                    found[target.slice.value] = value.value
-    return found
+    return dict(filter(None, map(_assigned, tree.body)))
+
+
+def _assigned(node: ast.stmt) -> tuple[str, str] | None:
+    """Return (variable, value) of a statement like `os.environ["A"] = "b"`, None for any other."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
+        target, value = node.targets[0], node.value
+        if isinstance(target.slice, ast.Constant) and isinstance(value, ast.Constant) and _is_environ(target.value):
+            if isinstance(target.slice.value, str) and isinstance(value.value, str):
+                return target.slice.value, value.value
+    return None
+
+
+def is_to_teach(trees: Iterable[ast.Module]) -> bool:
+    """Return whether a program's files may change what its imports rely on when it has already done something else.
+
+    What stands at the head of a file, among its imports, comes before anything that must not be done twice.
+    """
+    for tree in trees:
+        after_head = tree.body[_length_of_head(tree.body) :]
+        if any(_changes_surroundings(node) for statement in after_head for node in ast.walk(statement)):
+            return True
+    return False
+
+
+def _length_of_head(body: list[ast.stmt]) -> int:
+    for number, node in enumerate(body):
+        constant = isinstance(node, (ast.Assign, ast.Expr)) and isinstance(node.value, ast.Constant)
+        if not (constant or isinstance(node, (ast.Import, ast.ImportFrom)) or _assigned(node)):
+            return number
+    return len(body)
+
+
+# Of modules whose call is such a change: `os.chdir`, `load_dotenv`, hydra's `main`, `monkeypatch` and their like.
+_CHANGES = frozenset(
+    {"chdir", "fchdir", "putenv", "unsetenv", "addsitedir", "load_dotenv", "find_dotenv", "dotenv_values", "hydra"}
+)
+_READS = frozenset({"get", "items", "keys", "values", "copy"})
+
+
+def _changes_surroundings(node: ast.AST) -> bool:
+    """Return whether a node may change the environment, `sys.path`, `sys.modules` or the working directory."""
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        return (node.id if isinstance(node, ast.Name) else node.attr) in _CHANGES
+    if isinstance(node, ast.alias):
+        return node.name.partition(".")[0] in _CHANGES
+    for child in ast.iter_child_nodes(node):
+        if _is_shared(child) and not _only_reads(node, child):
+            return True
+    return False
+
+
+def _is_shared(node: ast.AST) -> bool:
+    """Return whether it is `os.environ`, `sys.path` or `sys.modules`, or a bare `environ`."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return (node.value.id, node.attr) in {("os", "environ"), ("sys", "path"), ("sys", "modules")}
+    return isinstance(node, ast.Name) and node.id == "environ"
+
+
+def _only_reads(node: ast.AST, shared: ast.AST) -> bool:
+    """Return whether a node that has such a mapping as its child leaves it as it is."""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Attribute):
+        return node.attr in _READS
+    if isinstance(node, ast.Call):  # of a function that takes it
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        return name in {"dict", "len", "list", "print", "sorted", "str", "repr", "set"}
+    return isinstance(node, (ast.Compare, ast.Dict, ast.FormattedValue, ast.For, ast.comprehension, ast.BinOp))
+
+
+def constants_of(trees: Iterable[ast.Module]) -> set[str]:
+    """Return all texts that stand in a program's files."""
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def _is_environ(node: ast.expr) -> bool:
@@ -86,9 +163,8 @@ def _is_environ(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "environ"
 
 
-def _collect_module(module: str, path: list[str], names: dict[str, None]) -> None:
+def _collect_module(module: str, path: list[str], names: dict[str, None], seen: dict[Path, ast.Module | None]) -> None:
     """Add what `python -m` imports: the packages around the module, and the module itself."""
-    seen: set[Path] = set()
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
@@ -103,13 +179,15 @@ def _collect_module(module: str, path: list[str], names: dict[str, None]) -> Non
             _collect(Path(main.origin or ""), path, names, seen, name)
 
 
-def _collect(file: Path, path: list[str], names: dict[str, None], seen: set[Path], package: str = "") -> None:
+def _collect(
+    file: Path, path: list[str], names: dict[str, None], seen: dict[Path, ast.Module | None], package: str = ""
+) -> None:
     """Add the imports of a file; follow the local ones."""
     if file in seen or file.suffix not in ("", ".py"):  # `torchrun` and its like have none
         return
-    seen.add(file)
+    seen[file] = None
     try:
-        tree = ast.parse(file.read_bytes())
+        seen[file] = tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
     for module, attribute in _imports(tree, package):

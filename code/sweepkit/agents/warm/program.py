@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from sweepkit.agents.warm.ending import exit_status, leave, report
+from sweepkit.agents.warm.preload import inner_module
 from sweepkit.agents.warm.shelf import Shelf
 
 
@@ -67,8 +68,15 @@ class Begun(BaseException):
         self._shared, self._told, self._ended = shared, told, ended
         self._status = self._by_signal = 0
 
+    def _flush(self) -> None:
+        """Flush what a script wrote, as an interpreter does when its last line was executed: `flush_io`."""
+        for name in ("stderr", "stdout") if self.call is exec else ():
+            with contextlib.suppress(BaseException):
+                getattr(sys, name).flush()
+
     def failed(self, error: BaseException) -> None:
         """Say what an uncaught exception says, and remember the exit status that it makes."""
+        self._flush()
         if isinstance(error, SystemExit):
             self._status = exit_status(error.code)
             return
@@ -82,6 +90,8 @@ class Begun(BaseException):
 
     def leave(self) -> NoReturn:
         """End as an interpreter does."""
+        if not self._status:
+            self._flush()
         self.arguments = ()
         leave(self._status, self._shared, told=self._told, ended=self._ended, by_signal=self._by_signal)
 
@@ -106,7 +116,7 @@ def begin(
     """
     _renew(shelf, generators)
     _command_line(program, request["argv"])
-    main = _new_main()
+    sys.modules["__main__"] = main = _new_main()
     call: Callable[..., object]
     arguments: tuple[Any, ...]
     if program.get("module"):
@@ -133,18 +143,41 @@ def _command_line(program: dict[str, Any], argv: list[str]) -> None:
         sys.path.insert(0, folder)
 
 
+def main_of(script: str | None, module: str | None, path: list[str]) -> dict[str, Any]:
+    """Return what the namespace of `__main__` holds when the first line of a program is executed.
+
+    Args:
+        script: Its file, or None.
+        module: Its name (`python -m`), or None.
+        path: `sys.path` without its folder.
+    """
+    main = _new_main()
+    if script:
+        _tell_file(os.path.join(os.getcwd(), script), main)
+    elif module:
+        parts = module.split(".")
+        spec = inner_module(importlib.machinery.PathFinder.find_spec(parts[0], [os.getcwd(), *path]), parts[1:])
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = inner_module(spec, ["__main__"])
+        main.__dict__.update({"__file__": spec and spec.origin, "__cached__": spec and spec.cached})
+    return dict(main.__dict__)
+
+
 def _new_main() -> types.ModuleType:
     main = types.ModuleType("__main__")
     main.__dict__.update({"__annotations__": {}, "__builtins__": sys.modules["builtins"]})
-    sys.modules["__main__"] = main
     return main
+
+
+def _tell_file(file: str, main: types.ModuleType) -> None:
+    loader = importlib.machinery.SourceFileLoader("__main__", file)
+    main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
 
 
 def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
     """Return a script's code, after telling `main` whose it is."""
     file = os.path.join(os.getcwd(), script)
-    loader = importlib.machinery.SourceFileLoader("__main__", file)
-    main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
+    _tell_file(file, main)
     sys.path_importer_cache.setdefault(file, None)  # it was asked whether it is a folder
     with open(file, "rb") as opened:
         source = opened.read()
@@ -153,20 +186,20 @@ def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:
     """Give this process what no two processes share: states of generators, keys, the place of temporary files."""
-    modules = shelf.modules  # nothing was handed over yet
-    if (tempfile := modules.get("tempfile")) is not None:
-        tempfile.tempdir = None  # type: ignore[attr-defined]
-    with contextlib.suppress(AttributeError):
-        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-    random.seed()
-    for generator in generators:
-        _reseed(generator)
-    if (numpy := modules.get("numpy.random")) is not None:
-        numpy.seed()
-    if (torch := modules.get("torch")) is not None:
-        torch.default_generator.seed()
-    if (process := modules.get("multiprocessing.process")) is not None:
-        process.current_process().authkey = os.urandom(32)
+    with shelf.lent() as modules:  # nothing was handed over yet
+        if (tempfile := modules.get("tempfile")) is not None:
+            tempfile.tempdir = None  # type: ignore[attr-defined]
+        with contextlib.suppress(AttributeError):
+            threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+        random.seed()
+        for generator in generators:
+            _reseed(generator)
+        if (numpy := modules.get("numpy.random")) is not None:
+            numpy.seed()
+        if (torch := modules.get("torch")) is not None:
+            torch.default_generator.seed()
+        if (process := modules.get("multiprocessing.process")) is not None:
+            process.current_process().authkey = os.urandom(32)
 
 
 def _reseed(generator: Any) -> None:
@@ -177,12 +210,17 @@ def _reseed(generator: Any) -> None:
 
 
 def unseeded_generators(shelf: Shelf) -> list[Any]:
-    """Return numpy's generators in the namespaces of modules that nobody gave a seed."""
-    numpy = shelf.modules.get("numpy.random")
-    if numpy is None:
-        return []
+    """Return numpy's generators in the namespaces of modules that nobody gave a seed.
+
+    A module that has drawn from one already is marked: what it drew would be the same in all forks.
+    """
+    with shelf.lent() as modules:
+        return [] if "numpy.random" not in modules else _unseeded(modules["numpy.random"], shelf)
+
+
+def _unseeded(numpy: Any, shelf: Shelf) -> list[Any]:
     found = []
-    for module in list(shelf.modules.values()):
+    for name, module in list(shelf.modules.items()):
         for value in list(vars(module).values()):
             # Not isinstance, which asks an object for its class: some warn then.
             if issubclass(type(value), (numpy.Generator, numpy.RandomState)):
@@ -191,4 +229,6 @@ def unseeded_generators(shelf: Shelf) -> list[Any]:
                 # The operating system's entropy has 128 bits; a seed that a person wrote is shorter.
                 if isinstance(entropy, int) and entropy >= 1 << 64:
                     found.append(value)
+                    if str(type(bits)(bits.seed_seq).state) != str(bits.state):
+                        shelf.watch[name].unlike["random"] = None
     return found

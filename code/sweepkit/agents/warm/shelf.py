@@ -8,14 +8,16 @@ in a fresh process, executed in this one's place.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
+from sweepkit.agents.warm.lessons import Circumstances, here
 from sweepkit.agents.warm.watch import ImportWatch, Observed, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -47,9 +49,12 @@ class ImportGroup(NamedTuple):
 
     modules: dict[str, types.ModuleType]
     tops: frozenset[str]  # their top-level names
+    missing: dict[str, str]  # top-level names that were looked for in vain, with the module that did
     env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
+    sets: dict[str, list[str | None]]  # variables that they set, with the values
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
+    main: tuple[tuple[str, str, Any], ...]  # (attribute of `__main__`, module that read it, value it saw)
     unlike: tuple[str, str] | None  # (module, what)
     files: tuple[tuple[str, str, tuple[int, int]], ...]  # (module, file that it read, its stamp then)
     acts: tuple[tuple[str, Observed], ...]  # modules whose import did something
@@ -85,6 +90,8 @@ class Shelf:
         self._detached: dict[str, tuple[types.ModuleType, str]] = {}
         self._listed: dict[str, set[str]] = {}
         self._forked = False
+        self.wanted: list[str] = []  # what a fork imports and is not here, in the order in which it asks for it
+        self.asked: Callable[[str], None] = self.wanted.append
         self.broken = False  # compiled modules remain of an import that failed: they cannot be loaded again
         sys.meta_path.insert(0, self)
 
@@ -138,6 +145,18 @@ class Shelf:
         self.modules.clear()
         self._detached.clear()
         self._groups.clear()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[dict[str, types.ModuleType]]:
+        """Let the modules be in `sys.modules` for a while: what is called of them may import them."""
+        before = dict(sys.modules)
+        try:
+            for name, module in self.modules.items():
+                sys.modules.setdefault(name, module)
+            yield self.modules
+        finally:
+            for name in sys.modules.keys() - before.keys():
+                del sys.modules[name]
 
     def prepare(self, names: Iterable[str]) -> None:
         """Drop what failed imports left, and work the groups of these imports out before the forks need them."""
@@ -199,12 +218,15 @@ class Shelf:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Say that a module is here: part of the import protocol. Who only asks changes nothing."""
         module = self.modules.get(name)
-        return None if module is None else _spec(name, module, self._hand_over)
+        if module is None:
+            self.asked(name)
+            return None
+        return _spec(name, module, self._hand_over)
 
     def _hand_over(self, name: str) -> None:
         """Put a module's companions into `sys.modules` and do here what their imports did; its loader puts itself."""
         group = self._groups.get(name) or self._make_group(name)
-        if self._forked and (wrong := self._what_fails(group)) is not None:
+        if self._forked and (wrong := next(self.failures(name, here()), None)) is not None:
             self._refuse(wrong)
         loaded = sys.modules
         taken = self.modules
@@ -219,73 +241,75 @@ class Shelf:
         for seen in due:
             seen.repeat()
 
-    def _what_fails(self, group: ImportGroup) -> Mismatch | None:
-        """Return the first thing that the modules of a group rely on and that does not hold here."""
+    def failures(self, name: str, now: Circumstances) -> Iterator[Mismatch]:
+        """Yield what does not hold in these circumstances for a module and all that its import brings."""
+        group = self._groups.get(name) or self._make_group(name)
         if group.unlike is not None:
             module, what = group.unlike
-            return Mismatch(what, module, "", None, self.says(module, what))
-        now = os.environ
+            yield Mismatch(what, module, "", None, self.says(module, what))
         for variable, module, value in group.env:
-            if now.get(variable) != value and module in self.modules:
-                return self._variable(module, variable, now.get(variable))
+            if now.env.get(variable) != value and module in self.modules and value not in group.sets.get(variable, ()):
+                yield self._variable(module, variable, now)
         for module, prefix in group.prefixes:
-            for variable in {*now, *self.environ} if module in self.modules else ():
-                if variable.startswith(prefix) and now.get(variable) != self.environ.get(variable):
-                    return self._variable(module, variable, now.get(variable))
-        if group.cwd is not None and group.cwd[0] in self.modules and os.getcwd() != group.cwd[1]:
-            return Mismatch(
+            for variable in {*now.env, *self.environ} if module in self.modules else ():
+                if variable.startswith(prefix) and now.env.get(variable) != self.environ.get(variable):
+                    yield self._variable(module, variable, now)
+        for attribute, module, value in group.main:
+            if now.main.get(attribute) != value and module in self.modules:
+                yield Mismatch("main", module, "", None, self.says(module, "main"))
+        if group.cwd is not None and group.cwd[0] in self.modules and now.cwd != group.cwd[1]:
+            yield Mismatch(
                 "cwd", group.cwd[0], "", None, f"{group.cwd[0]} reads the working directory when it is imported"
             )
-        return self._edited(group) or self._native_variable(group) or self._shadowed(group) or self._replaced(group)
+        for other, file, then in group.files:
+            if other in self.modules and stamp(file) != then:
+                yield Mismatch("file", other, "", None, f"{other} reads {file} when it is imported")
+        yield from self._native_variables(group, now)
+        yield from self._shadowed(group, now)
+        for other in now.loaded.keys() & group.modules.keys():
+            if now.loaded[other] is not group.modules[other]:
+                yield Mismatch(
+                    "replaced", other, "", None, f"the program put a module of its own in the place of {other}"
+                )
 
-    def _edited(self, group: ImportGroup) -> Mismatch | None:
-        """Return a module that read a file which is another by now."""
-        for name, file, then in group.files:
-            if name in self.modules and stamp(file) != then:
-                return Mismatch("file", name, "", None, f"{name} reads {file} when it is imported")
-        return None
+    def _variable(self, module: str, variable: str, now: Circumstances) -> Mismatch:
+        return Mismatch(
+            "env", module, variable, now.env.get(variable), f"{module} reads {variable} when it is imported"
+        )
 
-    def _variable(self, module: str, variable: str, value: str | None) -> Mismatch:
-        return Mismatch("env", module, variable, value, f"{module} reads {variable} when it is imported")
-
-    def _native_variable(self, group: ImportGroup) -> Mismatch | None:
-        """Return a variable that native libraries read when they are loaded, and that the program changed meanwhile."""
-        now = os.environ
-        for variable in {*now, *self.environ}:
-            if variable.startswith(_NATIVE) and now.get(variable) != self.environ.get(variable):
+    def _native_variables(self, group: ImportGroup, now: Circumstances) -> Iterator[Mismatch]:
+        """Yield variables that native libraries read when they are loaded, and that the program changed meanwhile."""
+        for variable in {*now.env, *self.environ}:
+            value = now.env.get(variable)
+            by_packages = self.watch.written.get(variable, ())  # sklearn sets KMP_DUPLICATE_LIB_OK for what follows it
+            if variable.startswith(_NATIVE) and value != self.environ.get(variable) and value not in by_packages:
                 for name, module in group.modules.items():
                     if name in self.modules and _is_extension(module) and not _of_python(module):
                         reason = f"native libraries read {variable} when {name} loads them"
-                        return Mismatch("env", name, variable, now.get(variable), reason)
-        return None
+                        yield Mismatch("env", name, variable, value, reason)
+                        break
 
-    def _shadowed(self, group: ImportGroup) -> Mismatch | None:
-        """Return a module that an import here would find elsewhere: `sys.path` is not what it was."""
-        if sys.path == self.path:
-            return None
+    def _shadowed(self, group: ImportGroup, now: Circumstances) -> Iterator[Mismatch]:
+        """Yield modules that an import here would find elsewhere: `sys.path` is not what it was."""
+        if now.path == self.path:
+            return
         known = set(self.path)
-        for place, entry in enumerate(sys.path):
+        for place, entry in enumerate(now.path):
             if entry in known:
                 continue
-            for top in self._names_in(entry) & group.tops:
+            names = self._names_in(entry)
+            for top in names & group.missing.keys():
+                module = group.missing[top]
+                yield Mismatch("path", module, "", None, f"{module} looks for a module {top}, and {entry} has one")
+            for top in names & group.tops:
                 home = _home(group.modules.get(top))
-                if home is not None and home not in sys.path[: place + 1]:
-                    return Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
-        missing = known.difference(sys.path)
+                if home is not None and home not in now.path[: place + 1]:
+                    yield Mismatch("path", top, "", None, f"{entry} has a module {top} of its own")
+        missing = known.difference(now.path)
         if missing:
             for name, module in group.modules.items():
                 if "." not in name and _home(module) in missing:
-                    return Mismatch("path", name, "", None, f"the program took {_home(module)} from sys.path")
-        return None
-
-    def _replaced(self, group: ImportGroup) -> Mismatch | None:
-        loaded = sys.modules
-        for name in loaded.keys() & group.modules.keys():
-            if loaded[name] is not group.modules[name]:
-                return Mismatch(
-                    "replaced", name, "", None, f"the program put a module of its own in the place of {name}"
-                )
-        return None
+                    yield Mismatch("path", name, "", None, f"the program took {_home(module)} from sys.path")
 
     def _names_in(self, entry: str) -> set[str]:
         found = self._listed.get(entry)
@@ -304,8 +328,6 @@ class Shelf:
         seen = self.watch.of.get(name)
         needs = set() if seen is None else seen.needs
         package = name.rpartition(".")[0]
-        if name in self.watch.before:
-            needs = needs | _mentioned(self.modules.get(name))
         return needs | {package} if package else needs
 
     def _reach(self, name: str) -> set[str]:
@@ -324,11 +346,15 @@ class Shelf:
         prefixes: list[tuple[str, str]] = []
         files: list[tuple[str, str, tuple[int, int]]] = []
         acts: list[tuple[str, Observed]] = []
+        main: list[tuple[str, str, Any]] = []
         cwd = unlike = None
+        missing: dict[str, str] = {}
+        sets: dict[str, list[str | None]] = {}
         for other in modules:
             seen = self.watch.of.get(other)
             if seen is None:
                 continue
+            missing.update((top, other) for name in (*seen.needs, *seen.asks) if self._is_missing(top := _top(name)))
             if seen.whole_env and other in known.PREFIXES:
                 prefixes.append((other, known.PREFIXES[other]))
             else:
@@ -338,6 +364,9 @@ class Shelf:
                     if (other, variable) not in known.ASKED_AGAIN
                 )
             files.extend((other, file, then) for file, then in seen.files.items())
+            for variable, value in seen.sets:
+                sets.setdefault(variable, []).append(value)
+            main.extend((attribute, other, value) for attribute, value in seen.main.items())
             if seen.leaves_something():
                 acts.append((other, seen))
             if seen.cwd is not None and cwd is None:
@@ -345,17 +374,30 @@ class Shelf:
             if unlike is None and (what := self._unlike(other)):
                 unlike = (other, what)
         tops = frozenset(other.partition(".")[0] for other in modules)
-        return ImportGroup(modules, tops, tuple(env), tuple(prefixes), cwd, unlike, tuple(files), tuple(acts))
+        return ImportGroup(
+            modules,
+            tops,
+            missing,
+            tuple(env),
+            sets,
+            tuple(prefixes),
+            cwd,
+            tuple(main),
+            unlike,
+            tuple(files),
+            tuple(acts),
+        )
+
+    def _is_missing(self, top: str) -> bool:
+        return top not in self.modules and top not in self.base and top not in sys.builtin_module_names
 
     def _unlike(self, name: str) -> str:
         seen = self.watch.of.get(name)
         if seen is None:
             return ""
-        if known.is_harmless(name, seen.unlike):
-            return ""
         if seen.whole_env and name not in known.PREFIXES:
             return "environment"
-        return seen.unlike
+        return next((what for what in seen.unlike if not known.is_harmless(name, what)), "")
 
 
 _SAYS = {
@@ -364,6 +406,9 @@ _SAYS = {
     "random": "draws random numbers",
     "fork": "does something at each fork",
     "effect": "makes files or takes signals",
+    "path": "looks at sys.path",
+    "threads": "starts threads",
+    "main": "looks at the program",
     "environment": "reads the whole environment",
 }
 # What libraries outside Python read as they are loaded. CUDA's are read later, when a context is made.
@@ -382,6 +427,10 @@ _NATIVE = (
     "TF_",
     "XLA_",
 )
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _is_module(entry: str, item: str) -> bool:
@@ -415,16 +464,6 @@ def _home(module: types.ModuleType | None) -> str | None:
     return os.path.dirname(folder) if os.path.basename(file).startswith("__init__.") else folder
 
 
-def _mentioned(module: types.ModuleType | None) -> set[str]:
-    """Return the modules that a module's namespace mentions, for one whose import was not watched."""
-    found: set[str] = set()
-    for value in list(getattr(module, "__dict__", {}).values()):
-        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str):
-            found.add(name)
-    return found
-
-
 class _Kept:
     """A loader that has nothing to load: the module is there."""
 
@@ -435,10 +474,14 @@ class _Kept:
 
     def create_module(self, spec: Any) -> types.ModuleType:
         self.hand_over(spec.name)
+        # The import system looks for `__path__` and the like in a module that it takes for an empty one.
+        self.asks = self.module.__dict__.pop("__getattr__", None)
         return self.module
 
     def exec_module(self, module: types.ModuleType) -> None:
         module.__spec__ = self.spec
+        if self.asks is not None:
+            self.module.__dict__["__getattr__"] = self.asks
 
 
 def _spec(name: str, module: types.ModuleType, hand_over: Callable[[str], None]) -> importlib.machinery.ModuleSpec:

@@ -41,7 +41,7 @@ def _state() -> tuple[Any, ...]:
         _folder(),
         _logging_state(getattr(logging, "root", None), logging),
         getattr(threading, "excepthook", None),
-        getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),
+        multiprocessing and (getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),),
         getattr(tracemalloc, "is_tracing", bool)(),
         *_random_states(modules),
     )
@@ -89,6 +89,10 @@ class Traces:
     def look(self) -> None:
         """Remember how things are."""
         self._state, self._filters, self._sizes = _state(), list(warnings.filters), _sizes()
+
+    def look_again(self) -> None:
+        """What changed since the last look, the body that is being executed changed."""
+        self._settle()
 
     def enter(self, module: str) -> None:
         """A body begins: what changed meanwhile, the one around it changed."""

@@ -29,13 +29,23 @@ import threading
 import types
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 from typing import Any
 
+from sweepkit.agents.warm import known
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
 _SAME_FOR_ALL = tuple({"/dev/", "/etc/", "/proc/", "/sys/", "/usr/", sys.prefix, sys.base_prefix})
+
+# A compiled module that imports as it is loaded seems to be these.
+_MACHINERY = frozenset(
+    {"importlib._bootstrap", "importlib._bootstrap_external", "_frozen_importlib", "_frozen_importlib_external"}
+)
+_CREATES_COMPILED = importlib.machinery.ExtensionFileLoader.create_module.__code__
+_EXECUTES_COMPILED = importlib.machinery.ExtensionFileLoader.exec_module.__code__
 
 
 def stamp(file: str) -> tuple[int, int]:
@@ -47,6 +57,24 @@ def stamp(file: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+_OURS = ("sweepkit.agents",)
+_ALL_READS = (
+    "__getitem__",
+    "__iter__",
+    "__len__",
+    "__contains__",
+    "__eq__",
+    "__reversed__",
+    "copy",
+    "index",
+    "count",
+    "pop",
+)
+# They read `sys.path` to import, or to find what is installed.
+_READ_PATHS = ("importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "site", "_distutils_hack")
+_READ_PATHS += ("sweepkit",)
+
+
 class Observed:
     """What the import of one module relied on and did.
 
@@ -54,28 +82,35 @@ class Observed:
         env: Variables that it read, each with the value it saw (None: not set).
         whole_env: It went through the whole environment.
         cwd: The working directory that it saw, None when it did not look.
-        unlike: Why no other process may use it as it is ("argv", "pid", ...), "" when nothing stands against it.
+        unlike: Why no other process may use it as it is ("argv", "pid", ...); empty when nothing stands against it.
         sets: Variables that it set (None: deleted), in order.
         handlers: Exit handlers that it registered, those of `threading` too, in order.
         folders: Temporary folders that it keeps for the life of the process, with the arguments they were made by.
         files: Files that it read, beside those of Python and of packages, with their time and size.
         again: What else a fork that imports it does again: warning filters, what it said, finalizers.
-        needs: Names of modules that it imported, at its top or in functions called meanwhile.
+        main: Attributes of `__main__` that it read, each with the value it saw (None: there was none).
+        needs: Names of modules that it imported or tried to, at its top or in functions called meanwhile.
+        asks: Names of modules that it asked for whether they could be imported.
     """
 
-    __slots__ = ("again", "cwd", "env", "files", "folders", "handlers", "needs", "sets", "unlike", "whole_env")
+    __slots__ = (
+        *("again", "asks", "cwd", "env", "files", "folders", "handlers", "main", "needs", "sets", "unlike"),
+        "whole_env",
+    )
 
     def __init__(self) -> None:
         self.env: dict[str, str | None] = {}
         self.whole_env = False
         self.cwd: str | None = None
-        self.unlike = ""
+        self.unlike: dict[str, None] = {}  # a set that keeps its order
         self.sets: list[tuple[str, str | None]] = []
         self.handlers: list[tuple[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]] = []
         self.folders: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
         self.files: dict[str, tuple[int, int]] = {}
         self.again: list[Callable[[], None]] = []
+        self.main: dict[str, Any] = {}
         self.needs: set[str] = set()
+        self.asks: set[str] = set()
 
     def note_file(self, file: Any) -> None:
         """Note that it read a file."""
@@ -85,6 +120,17 @@ class Observed:
             self.files.setdefault(whole, stamp(whole))
             if not os.path.isabs(path):
                 self.cwd = os.path.realpath(".")
+
+    def absorb(self, other: Observed) -> None:
+        """Take what another module relied on and did, whose import failed."""
+        self.env = {**other.env, **self.env}
+        self.main = {**other.main, **self.main}
+        self.whole_env = self.whole_env or other.whole_env
+        self.cwd = self.cwd or other.cwd
+        for name in ("unlike", "files", "needs", "asks"):
+            getattr(self, name).update(getattr(other, name))
+        for name in ("sets", "handlers", "folders", "again"):
+            getattr(self, name).extend(getattr(other, name))
 
     def leaves_something(self) -> bool:
         """Return whether a process that shares the module has anything to `repeat`."""
@@ -115,10 +161,13 @@ class ImportWatch:
 
     Attributes:
         of: What is known of each module, by its name. A module without an entry relied on nothing and did nothing.
-        before: Modules that were there before anything was watched.
+        base: Modules that a bare interpreter has.
+        before: Other modules that were there before anything was watched.
         looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
         later: Modules of packages that were imported when the package's own import was over.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
+        main: What the namespace of `__main__` holds before the program's first line.
+        written: Variables that modules set, with the values (None: deleted).
         avoid: Modules that shall not be imported now: whoever asks for one is told that it is not there.
 
     Example:
@@ -130,13 +179,17 @@ class ImportWatch:
 
     def __init__(self) -> None:
         self.of: dict[str, Observed] = {}
+        self.base: frozenset[str] = frozenset()
         self.before: frozenset[str] = frozenset()
         self.unseeded: list[random.Random] = []
         self.avoid: frozenset[str] = frozenset()
+        self.refused: set[str] = set()
+        self.main: dict[str, Any] = {}
         self.later: set[str] = set()
         self.looked_for: set[str] = set()
         self._undo: list[Callable[[], None]] = []
-        self._written: set[str] = set()
+        self._ours: dict[int, Any] = {}  # ours in the place of others, by their ids
+        self.written: dict[str, list[str | None]] = {}
         self._drew: Any = None
 
     def __getitem__(self, module: str) -> Observed:
@@ -145,47 +198,112 @@ class ImportWatch:
             seen = self.of[module] = Observed()
         return seen
 
+    def begin_with(self, base: Iterable[str], imports: list[tuple[Any, ...]]) -> None:
+        """Take note of modules that are there, and of what was asked of `__import__` for them.
+
+        Args:
+            base: Names of the modules that a bare interpreter has.
+            imports: (name, globals, fromlist, level) of each call; emptied.
+        """
+        self.base = frozenset(base)
+        self.before = frozenset(sys.modules) - self.base
+        for name, namespace, fromlist, level in imports:
+            self._note_import(name, namespace, fromlist, level)
+        imports.clear()
+        for name in self.before:
+            package = name.rpartition(".")[0]
+            spec = getattr(sys.modules[name], "__spec__", None)
+            if package and getattr(spec, "name", None) != name:  # its package put it there, as `typing.io`
+                self[package].needs.add(name)
+
+    def _note_import(self, name: str, namespace: dict[str, Any], fromlist: Any, level: int) -> None:
+        importer = namespace.get("__name__")
+        if importer in _MACHINERY:
+            importer = _executing()
+        if importer is None:
+            return
+        needs = self[importer].needs
+        absolute = _absolute(name, namespace, level)
+        needs.add(absolute)
+        for item in fromlist or ():
+            part = f"{absolute}.{item}"
+            if part in sys.modules:
+                needs.add(part)
+
     # -- putting the observers in and out -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Put the observers in the place of what they observe."""
         tempfile.tempdir = None  # it was the first run's, which may have ended
         self._watch_environment()
-        self._watch_argv()
+        self._watch_list("argv", _ALL_READS)
+        self._watch_list("path", _ALL_READS, beneath=_READ_PATHS)
+        self._watch_main()
         self._watch_imports()
         self._watch_handlers()
         self._replace(os, "getcwd", self._cwd(os.getcwd))
         self._replace(
             os, "getpid", self._never("pid", os.getpid, beneath=("random", "tempfile", "threading", "logging"))
         )
-        for owner, name in ((os, "urandom"), (random, "_urandom")):
-            self._replace(owner, name, self._never("random", getattr(owner, name), beneath=("random", "tempfile")))
+        self._replace(os, "urandom", self._never("random", os.urandom, beneath=("random", "tempfile")))
+        self._replace(random, "_urandom", self._system_random(random._urandom))  # type: ignore[attr-defined]
         for name in ("mkdtemp", "mkstemp"):
             self._replace(tempfile, name, self._never("effect", getattr(tempfile, name), beneath=("tempfile",)))
         self._replace(tempfile.TemporaryDirectory, "__init__", self._folder(tempfile.TemporaryDirectory.__init__))
         self._replace(signal, "signal", self._never("effect", signal.signal))
-        seed = random.Random.seed
-        unseeded = self.unseeded
-
-        def seeding(self: random.Random, a: Any = None, *rest: Any, **named: Any) -> None:
-            if a is None:
-                unseeded.append(self)
-            seed(self, a, *rest, **named)
-
-        self._replace(random.Random, "seed", seeding)
+        self._watch_generators()
         self._watch_bodies()
         self._watch_files()
         self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
 
     def stop(self) -> None:
-        """Put back what was there before."""
+        """Put back what was there before, in the modules that took one of ours by its name too."""
         while self._undo:
             self._undo.pop()()
+        for module in list(sys.modules.values()):
+            names = getattr(module, "__dict__", {})
+            for name, value in list(names.items()):
+                if type(value) is types.FunctionType and (real := self._ours.get(id(value))) is not None:
+                    names[name] = real
+        self._ours.clear()
 
     def _replace(self, owner: Any, name: str, new: Any) -> None:
         old = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
         setattr(owner, name, new)
+        if isinstance(owner, types.ModuleType):
+            self._ours[id(new)] = old
         self._undo.append(lambda: setattr(owner, name, old))
+
+    def _watch_generators(self) -> None:
+        """Note Python's generators that nobody gave a seed; whose module draws from one has drawn for all forks."""
+        seed, watch = random.Random.seed, self
+        made: list[tuple[random.Random, Any, str]] = []
+
+        def seeding(self: random.Random, a: Any = None, *rest: Any, **named: Any) -> None:
+            seed(self, a, *rest, **named)
+            if a is None:
+                watch.unseeded.append(self)
+                if not _is_beneath({"tempfile"}, 3) and (module := _executing()) is not None:  # names of its own
+                    made.append((self, self.getstate(), module))
+
+        def judge() -> None:
+            for generator, state, module in made:
+                if generator.getstate() != state:
+                    watch[module].unlike["random"] = None
+
+        self._replace(random.Random, "seed", seeding)
+        self._undo.append(judge)
+
+    def _system_random(self, real: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Return `real` that marks the module being executed, but for the 128 bits that seed numpy's generators."""
+
+        def urandom(size: int) -> bytes:
+            of_numpy = size == 16 and sys._getframe(1).f_code.co_name == "getrandbits"
+            if not of_numpy and (module := _executing()) is not None:
+                self[module].unlike["random"] = None
+            return real(size)
+
+        return urandom
 
     # -- the observers ------------------------------------------------------------------------------------------------
 
@@ -225,46 +343,60 @@ class ImportWatch:
         ):
             return  # where temporary files go is asked again in a fork
         module = _executing()
-        if module is not None and isinstance(key, str) and key not in self._written:
+        if module is not None and isinstance(key, str) and all(key != mine for mine, _ in self[module].sets):
             self[module].env.setdefault(key, None if raw is None else os.fsdecode(raw))
 
     def _write(self, key: Any, value: Any) -> None:
         module = _executing()
         if module is not None:
-            self._written.add(key)
+            self.written.setdefault(key, []).append(value)
             self[module].sets.append((key, value))
 
-    def _watch_argv(self) -> None:
+    def _watch_list(self, name: str, reads: tuple[str, ...], *, beneath: tuple[str, ...] = ()) -> None:
+        """Note who reads a list of `sys`; it does not count when modules whose names begin with `beneath` do."""
         watch = self
 
-        def noting(name: str) -> Any:
-            real = getattr(list, name)
+        def noting(method_name: str) -> Any:
+            real = getattr(list, method_name)
 
             def method(self: Any, *arguments: Any) -> Any:
-                if (module := _executing()) is not None:
-                    watch[module].unlike = "argv"
+                caller = str(sys._getframe(1).f_globals.get("__name__"))
+                if not (beneath and caller.startswith(beneath)) and (module := _executing()) is not None:
+                    watch[module].unlike[name] = None
                 return real(self, *arguments)
 
             return method
 
-        reads = (
-            "__getitem__",
-            "__iter__",
-            "__len__",
-            "__contains__",
-            "__eq__",
-            "__reversed__",
-            "copy",
-            "index",
-            "count",
-            "pop",
-        )
-        kind = type("list", (list,), {name: noting(name) for name in reads})
-        before = sys.argv
-        sys.argv = kind(before)
+        kind = type("list", (list,), {read: noting(read) for read in reads})
+        before = getattr(sys, name)
+        watched = kind(before)
+        setattr(sys, name, watched)
 
         def undo() -> None:
-            sys.argv = before
+            if getattr(sys, name) is watched:
+                before[:] = list.copy(watched)
+                setattr(sys, name, before)
+
+        self._undo.append(undo)
+
+    def _watch_main(self) -> None:
+        """Put a `__main__` like the program's into `sys.modules`, and note who reads what of it."""
+        watch = self
+
+        class Main(types.ModuleType):
+            def __getattribute__(self, name: str) -> Any:
+                module = _executing()
+                if module is not None and name not in ("__dict__", "__class__"):
+                    watch[module].main[name] = watch.main.get(name)
+                return super().__getattribute__(name)
+
+        main = Main("__main__")
+        types.ModuleType.__getattribute__(main, "__dict__").update(self.main)
+        before = sys.modules["__main__"]
+        sys.modules["__main__"] = main
+
+        def undo() -> None:
+            sys.modules["__main__"] = before
 
         self._undo.append(undo)
 
@@ -273,21 +405,31 @@ class ImportWatch:
 
         def importing(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
             module = real(name, globals, locals, fromlist, level)
-            importer = globals.get("__name__") if globals else None
-            if importer is not None:
-                needs = self[importer].needs
-                absolute = _absolute(name, globals, level)
-                needs.add(absolute)
-                for item in fromlist or ():
-                    part = f"{absolute}.{item}"
-                    if part in sys.modules:
-                        needs.add(part)
+            self._note_import(name, globals or {}, fromlist, level)
             return module
 
         self._replace(builtins, "__import__", importing)
+        for step in ("create_module", "exec_module"):
+            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step))
         finder = _Finder(self)
         sys.meta_path.insert(0, finder)
         self._undo.append(lambda: sys.meta_path.remove(finder))
+
+    def _bringing(self, step: str) -> Callable[..., Any]:
+        """Return a step of loading a compiled module that notes what the module puts into `sys.modules` itself."""
+        real = getattr(importlib.machinery.ExtensionFileLoader, step)
+
+        def loading(loader: Any, module: Any) -> Any:
+            before = len(sys.modules)
+            made = real(loader, module)
+            if len(sys.modules) > before:
+                for name in [name for name in islice(reversed(sys.modules), 50) if name not in self.looked_for]:
+                    if name not in self.before and name not in self.base:
+                        self[loader.name].needs.add(name)
+                        self.looked_for.add(name)
+            return made
+
+        return loading
 
     def _watch_handlers(self) -> None:
         """Keep the exit handlers of libraries for the forks that import them; those of Python itself are everyone's."""
@@ -310,12 +452,16 @@ class ImportWatch:
         """Look before and after each body at what all modules share, and put the warning filters back in the end."""
 
         def changed(module: str, what: str) -> None:
-            self[module].unlike = self[module].unlike or what
+            self[module].unlike[what] = None
 
         def finding(finalizer: Any, *arguments: Any, **named: Any) -> None:
             start(finalizer, *arguments, **named)
             if (module := _executing()) is not None:
                 self[module].again.append(lambda: setattr(finalizer, "atexit", True))
+
+        def failed(module: str) -> None:  # what it saw, whoever imported it relies on
+            if (importer := _executing()) is not None and module in self.of:
+                self[importer].absorb(self.of[module])
 
         traces = Traces(changed, lambda module, act: self[module].again.append(act))
         loader = importlib.machinery.SourceFileLoader
@@ -326,9 +472,22 @@ class ImportWatch:
             traces.enter(module.__name__)
             try:
                 real(self, module)
+            except BaseException:
+                failed(module.__name__)
+                raise
             finally:
                 traces.leave()
 
+        def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> None:
+            module = _executing()
+            if module is None or more:
+                warnings_warn(message, category, stacklevel + 1, source, **more)
+                return
+            traces.look_again()
+            self[module].again.append(_warning(message, category, stacklevel))
+
+        warnings_warn = warnings.warn
+        self._replace(warnings, "warn", warn)
         traces.look()
         self._undo.append(lambda: delattr(loader, "exec_module"))
         loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -349,8 +508,10 @@ class ImportWatch:
 
         def opening(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
             module = None if isinstance(file, int) or file == os.devnull else _executing()
+            if module is not None and _is_cache(file):
+                return real(file, mode, *arguments, **named)  # as the first process of a host would
             if module is not None and set(mode) & set("wax+"):
-                self[module].unlike = self[module].unlike or "effect"
+                self[module].unlike["effect"] = None
                 raise PermissionError(f"{file} is not written: {module} is imported for others")
             if module is not None:
                 self[module].note_file(file)
@@ -367,9 +528,21 @@ class ImportWatch:
                 item = reference()
                 lives = item is not None and (item.poll() is None if hasattr(item, "poll") else item.fileno() != -1)
                 if lives:
-                    self[module].unlike = self[module].unlike or "effect"
+                    self[module].unlike["effect"] = None
+            for thread, module in threads:
+                if thread.is_alive():
+                    self[module].unlike["threads"] = None
 
         self._undo.append(judge)
+        threads: list[tuple[threading.Thread, str]] = []
+        start = threading.Thread.start
+
+        def starting(thread: threading.Thread) -> None:
+            start(thread)
+            if (module := _executing()) is not None:
+                threads.append((thread, module))
+
+        self._replace(threading.Thread, "start", starting)
 
     def _keeping(self, real: Callable[..., None], kept: list[tuple[str, Any]]) -> Callable[..., None]:
         def init(self: Any, *arguments: Any, **named: Any) -> None:
@@ -382,7 +555,10 @@ class ImportWatch:
     def _cwd(self, real: Callable[[], str]) -> Callable[[], str]:
         def getcwd() -> str:
             found = real()
-            if (module := _executing()) is not None:
+            module = _executing()
+            if module in known.KEEP_FOLDER:
+                self[module].again.append(partial(_keep_folder, sys.modules[module], known.KEEP_FOLDER[module]))
+            elif module is not None and not _is_beneath({"inspect", "tempfile"}, 4):  # they look for what is the same
                 self[module].cwd = found
             return found
 
@@ -404,7 +580,7 @@ class ImportWatch:
         def observed(*arguments: Any, **named: Any) -> Any:
             caller = sys._getframe(1).f_globals.get("__name__")
             if caller not in beneath and (module := _executing()) is not None:
-                self[module].unlike = self[module].unlike or what
+                self[module].unlike[what] = None
             return real(*arguments, **named)
 
         return observed
@@ -417,15 +593,66 @@ class _Finder:
         self._watch = watch
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        only_asks = sys._getframe(2).f_globals.get("__name__") == "importlib.util"  # find_spec
         for importer in (_asking(), _executing()):
             if importer is not None and importer != name:
-                self._watch[importer].needs.add(name)
+                seen = self._watch[importer]
+                (seen.asks if only_asks else seen.needs).add(name)
+        if only_asks:
+            return
         self._watch.looked_for.add(name)
         package = sys.modules.get(name.rpartition(".")[0])
         if package is not None and not getattr(package.__spec__, "_initializing", False):
             self._watch.later.add(name)
         if name in self._watch.avoid:
+            self._watch.refused.update(_all_executing())
             raise ModuleNotFoundError(f"{name} is left to the runs", name=name)
+
+
+def _is_cache(file: Any) -> bool:
+    """Return whether a file lies where libraries keep for all processes what takes long to work out."""
+    path = os.path.realpath(os.fsdecode(file))
+    environ = os.environ._data  # type: ignore[attr-defined]  # not through what notes who reads it
+    given = [os.fsdecode(environ.get(name, b"")) for name in (b"XDG_CACHE_HOME", b"MPLCONFIGDIR")]
+    return "/.cache/" in path or any(path.startswith(os.path.join(os.path.realpath(at), "")) for at in given if at)
+
+
+def _warning(message: Any, category: Any, stacklevel: int) -> Callable[[], None]:
+    """Return what warns in a fork as an import warned: of the line there, or of the line that imports."""
+    if isinstance(message, Warning):
+        category = type(message)
+    frame: types.FrameType | None = sys._getframe(2)
+    for _ in range(stacklevel - 1):
+        frame = frame and frame.f_back
+        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            frame = frame.f_back
+    names = {} if frame is None else frame.f_globals
+    place = None if frame is None or names.get("__name__", "").startswith(_OURS) else frame
+
+    def again() -> None:
+        at: types.FrameType | None = place
+        line = 1 if place is None else lineno
+        if at is None:
+            at = _importing()
+            line = 1 if at is None else at.f_lineno
+        names = sys.__dict__ if at is None else at.f_globals
+        file = "sys" if at is None else at.f_code.co_filename
+        registry = names.setdefault("__warningregistry__", {})
+        warnings.warn_explicit(message, category or UserWarning, file, line, names.get("__name__", "sys"), registry)
+
+    lineno = 0 if place is None else place.f_lineno
+    return again
+
+
+def _importing() -> types.FrameType | None:
+    """Return the frame that imports: the first below this one that is neither ours nor the import system's."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and (
+        frame.f_code.co_filename.startswith("<frozen importlib")
+        or str(frame.f_globals.get("__name__")).startswith((*_OURS, "importlib"))
+    ):
+        frame = frame.f_back
+    return frame
 
 
 def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
@@ -437,13 +664,41 @@ def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
 
 
 def _executing() -> str | None:
-    """Return the module whose body is being executed, innermost; None when none is."""
+    """Return the module whose body is being executed, innermost, a compiled one's too; None when none is."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "<module>" and (name := _name_of(frame)) is not None:
+            return name
+        if code is _CREATES_COMPILED or code is _EXECUTES_COMPILED:
+            return str(frame.f_locals["self"].name)
+        frame = frame.f_back
+    return None
+
+
+def _is_beneath(names: set[str], most: int) -> bool:
+    """Return whether one of the modules called what our caller stands for, directly or by so many others."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None and most:
+        if frame.f_globals.get("__name__") in names:
+            return True
+        frame, most = frame.f_back, most - 1
+    return False
+
+
+def _keep_folder(module: types.ModuleType, attribute: str) -> None:
+    setattr(module, attribute, os.path.abspath(os.getcwd()))
+
+
+def _all_executing() -> set[str]:
+    """Return all modules whose bodies are being executed."""
+    found: set[str] = set()
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "<module>" and (name := _name_of(frame)) is not None:
-            return name
+            found.add(name)
         frame = frame.f_back
-    return None
+    return found
 
 
 def _asking() -> str | None:

@@ -18,6 +18,7 @@ from sweepkit.reports.table import short
 
 LONGEST = 28
 _METRIC = 32  # letters that fit beside the lowest figure
+_WEBGL = 1000
 FEW = 8  # so many different values are an axis's ticks
 STATE_COLOURS = {
     RunState.FINISHED: "--finished",
@@ -115,7 +116,9 @@ def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[A
     """Return the trace of runs as marks that say what they are under the pointer."""
     varying = table.varying()  # once: it looks at every run
     hover = {"text": [_hover(row, table, varying) for row in rows], "hoverinfo": "text"}
-    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y)} | hover | look
+    of = {"meta": {"runs": [row.number for row in rows]}}  # so that a page finds a run's point again
+    kind = "scattergl" if len(rows) > _WEBGL else "scatter"  # so many marks would be as many nodes of the page
+    return {"type": kind, "mode": "markers", "x": list(x), "y": list(y)} | hover | of | look
 
 
 def lost_points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], *, yaxis: str) -> dict[str, Any]:

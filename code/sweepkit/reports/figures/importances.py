@@ -10,6 +10,7 @@ _MOST = 20
 _COLOURS = {
     Verdict.CLEAR: "--clear",
     Verdict.WEAK: "--weak",
+    Verdict.TOGETHER: "--weak",
     Verdict.NONE: "--noise",
     Verdict.UNJUDGED: "--weak",
 }
@@ -29,7 +30,8 @@ def _heading(result: Importance) -> str:
 def _axis_title(result: Importance) -> str:
     """Return what a bar's length is."""
     return {
-        "forest": "share of the variance",
+        "forest": "share of the variance (whiskers: ± standard error; dashed: noise floor)",
+        "anova": "share of the variance",
         "gp": "share of the variance",
         "eps_squared": "share of the ranks",
     }.get(result.estimator, f"importance by {result.estimator}")
@@ -126,7 +128,7 @@ def _bars(result: Importance, shares: list[Share], names: list[str]) -> list[dic
 def _told(share: Share) -> str:
     lines = [f"<b>{safe(share.name)}</b>", f"{share.value:.3f}, {share.verdict.value}"]
     if share.low is not None and share.high is not None:
-        lines.append(f"refits: {share.low:.3f} to {share.high:.3f}; standard error {share.se:.3f}")
+        lines.append(f"± standard error {share.se:.3f}: {share.low:.3f} to {share.high:.3f}")
     lines.append(f"{share.active} configurations have it")
     return "<br>".join(lines)
 
@@ -144,7 +146,7 @@ def _whiskers(shares: list[Share], names: list[str]) -> list[dict[str, Any]]:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": "90 % of refits on 63 % of the runs",
+            "name": "± standard error",
             "x": x,
             "y": y,
             "line": {"color": "--ink", "width": 1.5},

@@ -4,7 +4,10 @@ The figure's data lies beside it as CSV.
 """
 
 import html
+import importlib.resources
+import importlib.util
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,11 +21,13 @@ CSS = """\
 :root { color-scheme: light dark; --page: #fbfbfa; --panel: #ffffff; --ink: #1d2327; --muted: #6b7680; --line: #c9ced3;
   --grid: #e6e9ec; --best: #b3261e; --finished: #2f6db5; --stopped: #b7791f; --diverged: #8e44ad; --failed: #c0392b;
   --running: #0f8b8d; --clear: #2f6db5; --weak: #8fb4dd; --noise: #b9bfc6; --band: rgba(47,109,181,0.14);
-  --faint: #d3dbe4; --middling: #8fb0d6; }
+  --rampa: #d6dde5; --rampb: #b9cbe0; --rampc: #93b6dd; --rampd: #6c9ad1;
+  --rampe: #4d7dc4; --rampf: #5a61b6; --rampg: #7b49a4; --ramph: #a03181; --rampi: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --page: #14171a; --panel: #1c2024; --ink: #e4e7ea; --muted: #98a2ac;
   --line: #49525a; --grid: #2c3238; --best: #ff8a75; --finished: #6aa5e8; --stopped: #e0a94a; --diverged: #c58be0;
   --failed: #f0776a; --running: #4cc9c0; --clear: #6aa5e8; --weak: #3f6795; --noise: #5b646d;
-  --band: rgba(106,165,232,0.2); --faint: #333b43; --middling: #4f77a6; } }
+  --band: rgba(106,165,232,0.2); --rampa: #3a434c; --rampb: #425870; --rampc: #4a7099; --rampd: #568abf;
+  --rampe: #6f9fe0; --rampf: #9b98e6; --rampg: #c58be0; --ramph: #e987b3; --rampi: #ff8a75; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1240px; padding: 1rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif; overflow-wrap: break-word; }
@@ -33,6 +38,12 @@ figcaption, figure > h2, figure > h3 { overflow-wrap: anywhere; }
 figure > h1, figure > h2, figure > h3 { margin: 0 0 0.3rem; font-size: 1.1rem; }
 figure { margin: 0 0 1rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 0.8rem;
   min-width: 0; }
+.tools { display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; align-items: center; font-size: 0.85rem;
+  color: var(--muted); }
+.tools label { display: inline-flex; gap: 0.35rem; align-items: center; }
+.tools select, .tools input { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--line);
+  border-radius: 6px; padding: 0.15rem 0.35rem; max-width: 12rem; accent-color: var(--finished); }
+.tools input[type="range"] { padding: 0; width: 6rem; }
 figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; }
 .plot { width: 100%; overflow-x: auto; }
 .grid { display: grid; gap: 0.8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
@@ -40,34 +51,20 @@ figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """
 
-# A string that is only `--name` is the value of that CSS variable: figures follow the page's light and dark.
-_JS = """\
-(() => {
-  const specs = JSON.parse(document.getElementById("plotted").textContent);
-  const look = window.matchMedia("(prefers-color-scheme: dark)");
-  const dress = (node, css) => {
-    if (typeof node === "string") return /^--[a-z]+$/.test(node) ? css.getPropertyValue(node).trim() : node;
-    if (Array.isArray(node)) return node.map((item) => dress(item, css));
-    if (node && typeof node === "object")
-      return Object.fromEntries(Object.entries(node).map(([key, item]) => [key, dress(item, css)]));
-    return node;
-  };
-  const draw = () => {
-    const css = getComputedStyle(document.documentElement);
-    for (const [id, spec] of Object.entries(specs)) {
-      const place = document.getElementById("plot-" + id);
-      const kind = spec.data[0].type;
-      const buttons = kind === "parcoords" ? ["toImage"] : kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"]
-        : ["toImage", "resetScale2d"];
-      const options = { responsive: true, displaylogo: false, modeBarButtons: [buttons],
-        displayModeBar: place.clientWidth > 480 };
-      Plotly.react(place, dress(spec.data, css), dress(spec.layout, css), options);
-    }
-  };
-  draw();
-  look.addEventListener("change", draw);
-})();
-"""
+_VARIABLE = re.compile(r"(--[a-z]+): ([^;]+);")
+
+
+def plotly_file() -> Path:
+    """Return the file of plotly's JavaScript in the installed package, without importing that."""
+    found = importlib.util.find_spec("plotly")
+    assert found is not None and found.submodule_search_locations, "plotly is one of our dependencies"
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+
+@cache
+def figures_js() -> str:
+    """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike."""
+    return (importlib.resources.files(__package__) / "figures.js").read_text(encoding="utf-8")
 
 
 @cache
@@ -92,25 +89,54 @@ def figure_html(drawn: Drawn, *, heading: str = "h2") -> str:
 
 def scripts(figures: Sequence[Drawn]) -> str:
     """Return what draws the figures of a page; "" when none has anything to draw."""
-    specs = {drawn.name: {"data": drawn.data, "layout": drawn.layout} for drawn in figures if drawn.data}
+    specs: dict[str, Any] = {drawn.name: plot_of(drawn) for drawn in figures if drawn.data}
     if not specs:
         return ""
-    data = f'<script type="application/json" id="plotted">{embedded(specs)}</script>'
-    return f"{data}\n<script>{plotly_js()}</script>\n<script>{_JS}</script>"
+    texts: dict[str, int] = {}  # a run's words stand under its point in every figure: once in the file
+    for spec in specs.values():
+        spec["data"] = [_shared(trace, texts) for trace in spec["data"]]
+    held = embedded({"figures": specs, "texts": list(texts)})
+    data = f'<script type="application/json" id="plotted">{held}</script>'
+    return f"{data}\n<script>{plotly_js()}</script>\n<script>{figures_js()}</script>"
+
+
+def _shared(trace: Mapping[str, Any], texts: dict[str, int]) -> Mapping[str, Any]:
+    """Return a trace whose texts are their places in `texts`, which grows."""
+    if not isinstance(trace.get("text"), list):
+        return trace
+    places = [texts.setdefault(text, len(texts)) for text in trace["text"]]
+    return {**{key: value for key, value in trace.items() if key != "text"}, "texts": places}
+
+
+def colours(*, dark: bool = False) -> dict[str, str]:
+    """Return the CSS variables of a page that figures name as colours: name → value.
+
+    >>> colours()["--best"], colours(dark=True)["--best"]
+    ('#b3261e', '#ff8a75')
+    """
+    light, _, rest = CSS.partition("@media (prefers-color-scheme: dark)")
+    found = dict(_VARIABLE.findall(light))
+    return found | dict(_VARIABLE.findall(rest.partition("} }")[0])) if dark else found
+
+
+def plot_of(drawn: Drawn) -> dict[str, Any]:
+    """Return what draws a figure in a page: plotly's traces and layout."""
+    return {"data": drawn.data, "layout": drawn.layout}
 
 
 def embedded(value: Any) -> str:
     """Return a value as JSON that may stand in a script: no `<`, no NaN (which plotly draws as a gap, like null)."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value as JSON and plotly take it: NaN and infinities are None, tuples lists, keys text."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def document(title: str, body: str, *, css: str = "", tail: str = "") -> str:

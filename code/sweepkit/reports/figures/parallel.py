@@ -1,6 +1,6 @@
 """Parallel coordinates: one line per run through all its parameters, the best drawn last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,13 +8,13 @@ import numpy as np
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.reports.figures.base import FEW, Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
+from sweepkit.reports.figures.curves import RAMP
 
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 _MOST = 14
 _MOST_LEVELS = 24
-_TOP = 0.1
-# How often other runs' lines are drawn over by the best ones; the colour of a line is its rank.
-_SCALE = [[0, "--faint"], [0.5, "--faint"], [0.899, "--middling"], [0.9, "--best"], [1, "--best"]]
+_MOST_LINES = 1000
+_SCALE = [[at / (len(RAMP) - 1), colour] for at, colour in enumerate(RAMP)]
 
 
 def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
@@ -25,24 +25,32 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         return nothing(NAME, TITLE, "No run has ended with a value yet.")
     dimensions = [_dimension(column, rows) for column in columns]
     dimensions.append(_metric_axis(table, rows))
-    quality = [index / max(1, len(rows) - 1) for index in range(len(rows))]
+    line = _coloured(table, dimensions[-1])
+    meta: dict[str, Any] = {"runs": [[run.number for run in item.members] for item in reversed(table.configurations())]}
+    if len(rows) > _MOST_LINES:  # a page still brushes all of them
+        meta["values"] = [[float(f"{value:.6g}") for value in item["values"]] for item in dimensions]
+        drawn = _spread(len(rows))
+        dimensions = [{**item, "values": [item["values"][at] for at in drawn]} for item in dimensions]
+        line["color"] = dimensions[-1]["values"]
     trace = {
         "type": "parcoords",
         "dimensions": dimensions,
-        "line": {"color": quality, "colorscale": _SCALE, "cmin": 0, "cmax": 1, "showscale": False},
+        "line": line,
         "labelangle": -20,
         "labelside": "top",
         "labelfont": {"size": 12, "color": "--ink"},
         "tickfont": {"size": 11, "color": "--ink"},
         "rangefont": {"size": 10, "color": "--muted"},
+        "meta": meta,
         "unselected": {"line": {"color": "--muted", "opacity": 0.06}},
     }
     left = len(causes(table)) - len(columns)
     caption = (
-        f"{len(rows)} runs that ended with a value; the best {max(1, round(_TOP * len(rows)))} stand out. Drag "
-        "along an axis "
+        f"{len(rows)} runs that ended with a value, the best drawn last; the colour is the metric. Drag along an axis "
         'to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
+    if "values" in meta:
+        caption += f" {_MOST_LINES} lines are drawn: the best half, and a spread of the others."
     if left > 0:
         caption += f" {left} parameters are not shown; the CSV has them."
     return Drawn(
@@ -50,11 +58,31 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         title=TITLE,
         caption=caption,
         data=(trace,),
-        layout=layout(margin={"l": 70, "r": 96, "t": 96, "b": 24}),
+        layout=layout(margin={"l": 70, "r": 110, "t": 96, "b": 24}),
         rows=tuple(plain_row(row, table) for row in reversed(rows)),
         height=460,
         min_width=110 * (len(columns) + 1),
     )
+
+
+def _spread(count: int) -> list[int]:
+    """Return the lines that are drawn where there are too many: the best half of them, and a spread of the others."""
+    best = _MOST_LINES // 2
+    rest = count - best
+    return [at * rest // best for at in range(best)] + list(range(rest, count))
+
+
+def _coloured(table: RunTable, metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return lines coloured by the metric, from the worst to the best; the worst twentieth shares one colour."""
+    assert table.metric is not None
+    values = metric["values"]
+    minimizes = not table.metric.goal.better(1.0, 0.0)
+    low, high = (float(at) for at in np.quantile(values, [0.0, 0.95] if minimizes else [0.05, 1.0]))
+    bar = {"thickness": 10, "outlinewidth": 0, "x": 1.0, "xpad": 22, "tickfont": {"size": 10, "color": "--ink"}}
+    bar |= {"tickvals": metric["tickvals"], "ticktext": metric["ticktext"]}
+    scale = [[1 - at, colour] for at, colour in reversed(_SCALE)] if minimizes else _SCALE
+    look = {"color": values, "colorscale": scale, "cmin": low, "cmax": high if high > low else low + 1.0}
+    return look | {"showscale": True, "colorbar": bar}
 
 
 def picked(table: RunTable, order: Sequence[str]) -> list[Column]:

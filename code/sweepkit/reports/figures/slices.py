@@ -7,6 +7,7 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
+from sweepkit.errors import SweepKitError
 from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
     STATE_SYMBOLS,
@@ -52,6 +53,19 @@ def slices(table: RunTable, *, order: Sequence[str] = ()) -> list[Drawn]:
         causes(table), key=lambda column: (rank.get(column.name, len(rank)), first is None or column.name != first.name)
     )
     return [_slice_of(table, column, index) for index, column in enumerate(columns[:_MOST])]
+
+
+def slice_of(table: RunTable, parameter: str) -> Drawn:
+    """Return one parameter's figure.
+
+    Raises:
+        SweepKitError: The sweep has no such parameter.
+    """
+    try:
+        return _slice_of(table, table.column(parameter))
+    except KeyError:
+        known = ", ".join(column.name for column in table.columns)
+        raise SweepKitError(f"slice: must be of a parameter of the sweep, got {parameter!r}; it has {known}") from None
 
 
 def _slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:

@@ -134,7 +134,7 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
         matrix = pd.DataFrame(index=names, columns=names, dtype=float)
         for cell in found.cells:
             for a, b in ((cell.a, cell.b), (cell.b, cell.a)):
-                if cell.shown:
+                if cell.shown or found.line is None:
                     matrix.loc[a, b] = cell.value
                 else:
                     axes.plot(names.index(b) + 0.5, names.index(a) + 0.5, ".", ms=3, color=_GREY)
@@ -147,16 +147,24 @@ def _correlations(figure: "Figure", found: Associations) -> list[dict[str, Any]]
             label.set(rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params("y", rotation=0)
         axes.spines[:].set_visible(True)
-    axes.set_title(
-        f"{found.n} finished runs; dots: no more than chance (a correlation beyond {found.line:.2f} is more)\n"
-        "Spearman; with a category: correlation ratio; two categories: Cramer's V"
-        + ("" if any(cell.shown for cell in found.cells) else "\nnothing is beyond chance"),
-        fontsize=9,
-    )
+    axes.set_title(_correlations_title(found), fontsize=9)
     return [
         {"a": c.a, "b": c.b, "kind": c.kind, "value": c.value, "runs": c.n, "beyond_chance": c.shown}
         for c in found.cells
     ]
+
+
+def _correlations_title(found: Associations) -> str:
+    """Return what the cells are, what they cannot see, and which of them chance does not explain."""
+    how = (
+        "Spearman: what rises or falls, not an optimum inside the range; with a category: correlation ratio;\n"
+        "two categories: Cramer's V"
+    )
+    if found.line is None:
+        return f"{found.n} finished runs that an engine chose: no cell is told from chance, for it links values\n{how}"
+    nothing = "" if any(cell.shown for cell in found.cells) else "\nnothing is beyond chance"
+    dots = f"dots: no more than chance (a correlation beyond {found.line:.2f} is more)"
+    return f"{found.n} finished runs; {dots}\n{how}{nothing}"
 
 
 def parallel_picture(table: RunTable, importance: Importance | None, path: Path) -> Path:
@@ -278,6 +286,9 @@ def _importance(axes: "Axes", result: Importance) -> list[dict[str, Any]]:
     gate = f" - {result.gate.value}" if result.gate.value else ""
     axes.set_title(f"importance ({result.estimator}), n {result.n}{r2}{gate}", fontsize=10)
     axes.axvline(0, color=_DARK, lw=0.6)
+    bars = " (whiskers: standard error; red: noise floor)" if result.floor is not None else ""
+    axes.set_xlabel(f"share of the {'ranks' if result.estimator == 'eps_squared' else 'variance'}{bars}", fontsize=8)
+    axes.set_ylabel("")
     return [{"panel": "importance", "x": s.name, "y": s.value, "low": s.low, "high": s.high} for s in result.shares]
 
 

@@ -5,11 +5,8 @@ from pathlib import Path
 from sweepkit.analysis.importance_result import Gate, Importance
 from sweepkit.analysis.table import RunTable
 from sweepkit.reports.figures.base import Drawn
-from sweepkit.reports.figures.history import optimization_history
-from sweepkit.reports.figures.importances import param_importances
+from sweepkit.reports.figures.library import figure
 from sweepkit.reports.figures.page import write_figure
-from sweepkit.reports.figures.parallel import parallel_coordinate
-from sweepkit.reports.figures.pareto import pareto_front
 from sweepkit.reports.figures.slices import slices
 
 
@@ -19,19 +16,19 @@ def reading_order(importance: Importance | None) -> list[str]:
 
 
 def study_figures(table: RunTable, importance: Importance | None) -> list[Drawn]:
-    """Return the figures that stand alone: history, importances, parallel coordinates, the front of objectives."""
+    """Return the figures that stand alone: curves, history, importances, parallel coordinates, heat map, front."""
     order = reading_order(importance)
-    found = [optimization_history(table)]
+    found = [figure("curves", table), figure("history", table)]
     if importance is not None:
-        found.append(param_importances(importance))
-    found.append(parallel_coordinate(table, order=order))
+        found.append(figure("importance", table, importance=importance))
+    found += [figure("parallel", table, order=order), figure("heat_map", table, order=order)]
     if len(table.metrics) > 1:
-        found.append(pareto_front(table))
+        found.append(figure("pareto", table))
     return found
 
 
 def write_figures(folder: Path, table: RunTable, importance: Importance | None) -> list[Path]:
-    """Write optimization_history.html, param_importances.html, parallel_coordinate.html, pareto_front.html, slice.html.
+    """Write each figure that stands alone as NAME.html (`learning_curves`, …), and slice.html of the parameters.
 
     Args:
         folder: Where to; made when it is not there.

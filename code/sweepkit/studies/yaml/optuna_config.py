@@ -20,6 +20,7 @@ from sweepkit.errors import Problem, SpecError
 from sweepkit.model.metric import Goal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
 from sweepkit.studies.yaml import optuna_sections as sections
+from sweepkit.studies.yaml.optuna_meaning import IMAGES, SUMMARIES, default_space, gather_parameters, means_images
 from sweepkit.studies.yaml.optuna_phases import read_phases
 from sweepkit.studies.yaml.optuna_space import read_search_space, refuse_value
 from sweepkit.studies.yaml.optuna_sweep import sweep_dict
@@ -27,6 +28,7 @@ from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchP
 from sweepkit.sweep_config.checker import Checker, suggestion
 from sweepkit.sweep_config.read import from_config
 from sweepkit.text.yaml import Document, KeyPath, dotted, parse, read_text
+from sweepkit.training.config.files import find_training_config
 from sweepkit.training.config.training import AnyConfig, read_training_config
 from sweepkit.training.config.training_schema import Schema, schema_of
 
@@ -79,22 +81,31 @@ def find_optuna_config(name: str) -> Path | None:
     return find_config(name, folder=CONFIG_DIR / "optuna")
 
 
-def read_optuna_config(path: Path, *, shown_as: str = "") -> OptunaConfig:
+def read_optuna_config(path: Path, *, shown_as: str = "", base_config: str | None = None) -> OptunaConfig:
     """Read an Optuna YAML.
 
     Args:
         path: The file.
         shown_as: The file as the user named it, for messages; the path itself by default.
+        base_config: In place of the file's own `base_config`, with the same effect.
 
     Raises:
         SpecError: The file cannot be read, or all that is wrong with it.
     """
     where = shown_as or str(path)
     directory = str(path.resolve().parent)
-    return read_optuna_text(read_text(path, where=where), source=where, directory=directory, default_name=path.stem)
+    text = read_text(path, where=where)
+    return read_optuna_text(text, source=where, directory=directory, default_name=path.stem, base_config=base_config)
 
 
-def read_optuna_text(text: str, *, source: str = "", directory: str = "", default_name: str = "study") -> OptunaConfig:
+def read_optuna_text(
+    text: str,
+    *,
+    source: str = "",
+    directory: str = "",
+    default_name: str = "study",
+    base_config: str | None = None,
+) -> OptunaConfig:
     """Read the text of an Optuna YAML.
 
     Args:
@@ -102,13 +113,15 @@ def read_optuna_text(text: str, *, source: str = "", directory: str = "", defaul
         source: Where it came from, for messages.
         directory: Absolute folder that a relative `base_config` is looked up in first; "" for none.
         default_name: The study's name unless the YAML gives one.
+        base_config: In place of the file's own, with the same effect.
 
     Raises:
         SpecError: All that is wrong with it.
     """
     document = parse(text, where=source)
     check = Checker(document, where=source)
-    base = _base_config(check, directory)
+    gather_parameters(check, _KEYS)
+    base = _base_config(check, directory, base_config)
     given = _sections(check, base)
     config = OptunaConfig(
         **{"study_name": default_name, **given},
@@ -153,15 +166,22 @@ class _Base:
         return None if self.config is None else schema_of(type(self.config))
 
 
-def _base_config(check: Checker, directory: str) -> _Base:
-    """Find and read the training configuration."""
-    name = check.string(check.document.data, (), "base_config")
+def _base_config(check: Checker, directory: str, asked: str | None) -> _Base:
+    """Find and read the training configuration: the caller's, the file's, else the one that the file can only mean."""
+    data = check.document.data
+    name = asked or check.string(data, (), "base_config")
     path: Path | None = BASE_CONFIG
+    if name is None and "base_config" not in data:
+        if word := means_images(data):
+            name = IMAGES
+            check.warn((), f"{word} is of image classification: base_config is {IMAGES}")
+        elif "search_space" not in data:
+            name = SUMMARIES
     if name is not None:
         beside = Path(directory or ".", name)
-        path = beside.resolve() if beside.is_file() else find_config(name)
+        path = beside.resolve() if beside.is_file() else find_training_config(name)
         name = str(path) if path is not None and beside.is_file() else name
-    elif "base_config" in check.document.data:
+    elif "base_config" in data:
         return _Base()
     if path is None:
         known = [str(file.relative_to(CONFIG_DIR).with_suffix("")) for file in sorted(CONFIG_DIR.rglob("*.yaml"))]
@@ -181,13 +201,16 @@ def _sections(check: Checker, base: _Base) -> dict[str, Any]:
     task = base.config.task if base.config is not None else None
     given = sections.read_study(check, data, task)
     tree = check.mapping(data, (), "search_space")
-    if "search_space" not in data:
-        check.refuse((), "a study needs a search_space", hint="write search_space: {learning_rate: {type: …}}")
-    parameters = read_search_space(check, tree, ("search_space",), base.schema) if tree is not None else []
+    constants: dict[str, Any] = {}
+    parameters: list[SearchParameter] = []
+    if tree is not None:
+        parameters = read_search_space(check, tree, ("search_space",), base.schema, constants)
+    elif "search_space" not in data:
+        parameters = _default_space(check, base)
     given["parameters"] = tuple(parameters)
     given["pruning"] = sections.read_pruning(check, data, several=len(given["objectives"]) > 1)
     given |= sections.read_wandb(check, data)
-    fixed = dict(check.mapping(data, (), "fixed") or {})
+    fixed = {**constants, **(check.mapping(data, (), "fixed") or {})}
     given["quick"] = sections.read_quick_validation(check, data, task) if task else {}
     given["fixed"] = {**fixed, **given.pop("tracked")}
     if base.schema is not None:
@@ -203,11 +226,27 @@ def _sections(check: Checker, base: _Base) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
+def _default_space(check: Checker, base: _Base) -> list[SearchParameter]:
+    """Return the guide's own parameters for a file that has no search_space, and tell it."""
+    config = base.config
+    found = [] if config is None else default_space(config.task, config.model.name)
+    if config is not None and not found:
+        check.refuse((), "a study needs a search_space", hint="write search_space: {learning_rate: {type: …}}")
+    elif found:
+        check.warn((), f"no search_space: the guide's is searched, {', '.join(item.name for item in found)}")
+    return found
+
+
+def _place_of_constant(check: Checker, name: str) -> KeyPath:
+    """Return where a constant stands: under `fixed`, or as a switch in the search space."""
+    return ("fixed", name) if name in (check.document.data.get("fixed") or {}) else ("search_space", name)
+
+
 def _check_constants(check: Checker, given: Mapping[str, Any], fixed: Mapping[str, Any], schema: Schema) -> None:
     """Refuse constants that the trainer does not take, and fields that are set twice."""
     setters = {schema.route(parameter.name): f"search_space.{parameter.name}" for parameter in given["parameters"]}
     for name, value in fixed.items():
-        route, path = schema.route(name), ("fixed", name)
+        route, path = schema.route(name), _place_of_constant(check, name)
         if route is None:
             (problem,) = schema.unknown([name])
             check.refuse(path, problem.rule, got=name, hint=problem.hint)
@@ -216,6 +255,7 @@ def _check_constants(check: Checker, given: Mapping[str, Any], fixed: Mapping[st
         if route in setters:
             check.refuse(path, f"{setters[route]} sets {route} already", got=value, hint="remove one of the two")
         setters[route] = f"fixed.{name}"
+    left_out: list[str] = []
     for name, value in given["quick"].items():
         key = sections.QUICK_KEY_OF.get(name, "")
         route = schema.route(name)
@@ -223,9 +263,14 @@ def _check_constants(check: Checker, given: Mapping[str, Any], fixed: Mapping[st
             continue
         refuse_value(check, value, ("quick_validation", key), schema, route)
         for field in {route, sections.OVERRIDES.get(name, route)}:
-            if field in setters:
+            if field in setters and key == "batch_size_override":
+                check.warn(("quick_validation", key), f"left out: {setters[field]} is searched")
+                left_out.append(name)
+            elif field in setters:
                 rule = f"{setters[field]} sets {field} already"
                 check.refuse(("quick_validation", key), rule, got=value, hint="remove one of the two")
+    for name in left_out:
+        del given["quick"][name]
 
 
 def _judge_sweep(config: OptunaConfig, document: Document) -> tuple[list[Problem], list[str]]:

@@ -115,6 +115,9 @@ def read_study(check: Checker, data: Mapping[str, Any], task: str | None) -> dic
 
 def _name(check: Checker, node: Mapping[str, Any], path: KeyPath) -> str | None:
     name = check.string(node, path, "study_name")
+    if name is not None and ("$(" in name or "${" in name):
+        hint = 'write --study-name "…$(date +%Y%m%d)" on the command line, or --fresh'
+        check.warn((*path, "study_name"), f"a YAML runs no command: the study is called {name}; {hint}")
     if name is not None and not name.strip():
         check.refuse((*path, "study_name"), "must not be empty", got=name)
     return name

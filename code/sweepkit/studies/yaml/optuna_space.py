@@ -44,19 +44,38 @@ _RANGE_KEYS = ("type", "low", "high", "step", "log")
 _CHOICE_KEYS = ("type", "choices")
 _KINDS: Mapping[str, ParameterKind] = {"int": "int", "categorical": "categorical"}  # the others are floats
 _GROUP_SUFFIX = "_params"  # advanced_params and the like: a heading, no part of a name
+# Switches of the guides for which a run has no field, and what governs it.
+_GOVERNED: Mapping[str, str] = {
+    "model_parallel": "a run has one GPU; sweepkit: {gpus_per_run: 2} gives it more, for a program that uses them",
+    "data_parallel": "a run has one GPU; sweepkit: {gpus_per_run: 2} gives it more, for a program that uses them",
+}
 
 
 def read_search_space(
-    check: Checker, tree: Mapping[str, Any], path: KeyPath, schema: Schema | None
+    check: Checker, tree: Mapping[str, Any], path: KeyPath, schema: Schema | None, constants: dict[str, Any]
 ) -> list[SearchParameter]:
     """Read the parameters of a level and below, in the file's order.
 
     A mapping without a `type` is a group: one named `…_params` is only a heading (with `enabled: false` it is left
     out), any other name is a section of the training configuration and goes before the names in it.
+
+    Args:
+        check: Of the document.
+        tree: The section.
+        path: Where it stands.
+        schema: Of the training configuration; None when that cannot be read.
+        constants: Takes the switches (`mixed_precision: true`) at the top of the section: every run has them.
     """
     if not tree:
         check.refuse(path, "at least one parameter is needed", got={}, hint="write NAME: {type: …, low: …, high: …}")
-    found = _level(check, tree, path, "", schema)
+    switches = {name: node for name, node in tree.items() if isinstance(node, bool)}
+    for name, value in switches.items():
+        if name in _GOVERNED:
+            check.warn((*path, name), f"left out: {_GOVERNED[name]}")
+        else:
+            check.warn((*path, name), f"read as a constant of every run, {shown(value)}, as under fixed:")
+            constants[name] = value
+    found = _level(check, {name: node for name, node in tree.items() if name not in switches}, path, "", schema)
     if schema is not None:
         _refuse_twice(check, found, schema)
     return [parameter for _, parameter in found]
@@ -128,6 +147,8 @@ def _parameter(check: Checker, node: Mapping[str, Any], path: KeyPath, name: str
 def _type(check: Checker, node: Mapping[str, Any], path: KeyPath) -> tuple[str | None, bool]:
     """Return the type in today's words and whether it is logarithmic by its name; (None, False) after refusing."""
     given = node.get("type")
+    if "type" not in node and any(key in node for key in ("choices", "values")):
+        return "categorical", False  # nothing else has choices
     if "type" not in node:
         check.refuse(path, f"a parameter needs a type: {', '.join(TYPES)}", got=dict(node), hint=_missing_hint(node))
     elif isinstance(given, str) and given in TYPES:
@@ -143,8 +164,6 @@ def _type(check: Checker, node: Mapping[str, Any], path: KeyPath) -> tuple[str |
 
 
 def _missing_hint(node: Mapping[str, Any]) -> str:
-    if "choices" in node or "values" in node:
-        return "add type: categorical"
     bounds = [node.get("low", node.get("min")), node.get("high", node.get("max"))]
     if all(isinstance(bound, int) and not isinstance(bound, bool) for bound in bounds):
         return "add type: int"

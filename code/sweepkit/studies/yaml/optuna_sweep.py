@@ -4,7 +4,7 @@ How a parameter of Optuna is drawn by W&B's distributions, so that bounds, scale
 
     float                       uniform                      float, log       log_uniform_values
     int                         int_uniform                  int, log         q_log_uniform_values with q: 1
-    a step, low a multiple      q_uniform (multiples of q)   else             values, listed
+    a step, low a multiple      q_uniform, half a step wider else             values, listed
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 from sweepkit.model.distributions import Distribution, Kind
 from sweepkit.model.space import Parameter, Space
-from sweepkit.studies.narrowing import space_tree, with_constants
+from sweepkit.studies.narrowing import even_steps, space_tree, with_constants
 from sweepkit.studies.yaml.optuna_values import OptunaConfig, SearchParameter
 
 PROGRAM = "trainer.py"
@@ -99,7 +99,7 @@ def _distribution_of(parameter: SearchParameter, *, listed: bool = False) -> Dis
     if lattice:
         return Distribution(kind=Kind.CATEGORICAL, values=lattice)
     if step is not None:
-        return Distribution(kind=Kind.Q_UNIFORM, min=low, max=high, q=step)
+        return even_steps(low, high, step)
     if parameter.kind == "int":
         if parameter.log:
             return Distribution(kind=Kind.Q_LOG_UNIFORM_VALUES, min=low, max=high, q=1)

@@ -7,11 +7,19 @@ from sweepkit.environ import BASE_CONFIG_ENV
 from sweepkit.errors import Problem, SpecError
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
 from sweepkit.sweep_config.checker import suggestion
+from sweepkit.training.config.spellings import config_names
 
 
 def find_training_config(name: str) -> Path | None:
-    """Return a training configuration: a file, or a name in config/ or config/models/; None when there is none."""
-    return find_config(name) or find_config(name, folder=CONFIG_DIR / "models")
+    """Return a training configuration: a file, or a name in config/ or config/models/; None when there is none.
+
+    A model's short name means its configuration: "kobart", "baseline_kobart" and "optimal_kobart" are one.
+
+    >>> find_training_config("kobart").name
+    'optimal_kobart.yaml'
+    """
+    named = (find_config(each, folder=CONFIG_DIR / "models") for each in config_names(name))
+    return find_config(name) or next((file for file in named if file is not None), None)
 
 
 def config_file(name: str | None, environ: Mapping[str, str]) -> Path:
@@ -22,7 +30,7 @@ def config_file(name: str | None, environ: Mapping[str, str]) -> Path:
     chosen = name or environ.get(BASE_CONFIG_ENV)
     if not chosen:
         return BASE_CONFIG
-    found = find_config(chosen)
+    found = find_training_config(chosen)
     if found is None:
         raise SpecError([Problem(where=chosen, rule="must be a configuration file, which does not exist")])
     return found

@@ -26,12 +26,15 @@ _ALIASES: Mapping[str, str] = {
     "max_grad_norm": "training.grad_clip_norm",
     "image_size": "data.img_size",
     "num_folds": "validation.folds",
+    "mixed_precision": "training.fp16",
 }
 _IMAGE_ALIASES: Mapping[str, str] = {
     **_ALIASES,
     "model_name": "model.name",
     "drop_path_rate": "model.drop_path",
     "layer_scale_init_value": "model.layer_scale",
+    "drop_connect_rate": "model.drop_path",
+    "global_pool": "model.pooling",
 }
 _PERCEIVER_ALIASES: Mapping[str, str] = {**_ALIASES, "num_heads": "model.heads", "num_freq_bands": "model.bands"}
 _IMAGE_RENAMED: Mapping[str, str] = {"no_cuda": "use_cpu", "adafactor": "optim: adafactor"}
@@ -48,7 +51,7 @@ class ImageModelSection:
 
     Args:
         name: "convnext", "swin" or "vit" builds one; else a checkpoint's folder or hub name, whose head is replaced
-            when its classes are others.
+            when its classes are others. "efficientnet_b3" and the like mean Google's on the hub.
         hidden_size: Channels of the first stage, >= 1, doubled from stage to stage (ViT: of all blocks).
         stages: Resolutions, each half of the one before, >= 1; not in a ViT.
         depth: Blocks of each stage (ViT: in all), >= 1.
@@ -63,6 +66,8 @@ class ImageModelSection:
         drop_path: Probability in [0, 1) of leaving a block out (stochastic depth), rising to this at the last block;
             None keeps the checkpoint's own, and is 0 for built ones. A ViT has none.
         dropout: Probability in [0, 1) on what enters the classifier.
+        pooling: What the classifier sees of all positions: their "mean" or their greatest ("max"); None keeps the
+            kind's own (ConvNeXt, Swin and EfficientNet the mean, a ViT its class token).
     """
 
     name: str = "convnext"
@@ -76,6 +81,7 @@ class ImageModelSection:
     layer_scale: float = bounded(0.1, least=0)
     drop_path: float | None = bounded(None, least=0, below=1)
     dropout: float = bounded(0.0, least=0, below=1)
+    pooling: str | None = bounded(None, choices=("mean", "max"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +151,7 @@ class ImageTrainingSection:
         optim: The optimizer.
         fp16: Half precision (CUDA).
         bf16: bfloat16.
+        gradient_checkpointing: Recompute activations: less memory, about a third slower; not for EfficientNet.
         on_out_of_memory: "adapt" answers a full memory within the run, as for summarization; "fail" fails at once.
         save_model: Keep the trained models under the output directory, one for each fold.
         use_cpu: Use no GPU though there is one.
@@ -165,6 +172,7 @@ class ImageTrainingSection:
     optim: str = bounded("adamw_torch_fused", choices=OPTIMIZERS)
     fp16: bool = False
     bf16: bool = False
+    gradient_checkpointing: bool = False
     on_out_of_memory: str = bounded("adapt", choices=("adapt", "fail"))
     save_model: bool = False
     use_cpu: bool = False

@@ -4,7 +4,8 @@ A file's `task:` decides which sections it has; TASKS lists them.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ __all__ = [
     "field_paths",
     "flatten",
     "from_mapping",
+    "governed",
     "read_training_config",
     "route",
     "to_yaml",
@@ -40,6 +42,7 @@ AnyConfig = TrainingConfig | ImageConfig | PerceiverConfig
 Config = TypeVar("Config", bound=AnyConfig)
 TASKS: Mapping[str, type[AnyConfig]] = {kind.task: kind for kind in (TrainingConfig, ImageConfig, PerceiverConfig)}
 _TASK_KEY = "task"
+_ARCHITECTURE = "architecture"
 
 
 def field_paths(kind: type[AnyConfig] = TrainingConfig) -> tuple[str, ...]:
@@ -61,6 +64,16 @@ def unknown_parameters(names: Sequence[str], kind: type[AnyConfig] = TrainingCon
     return schema_of(kind).unknown(names)
 
 
+def governed(names: Iterable[str], kind: type[AnyConfig] = TrainingConfig) -> list[str]:
+    """Return a sentence for each parameter that no field takes because something else governs what it asks for.
+
+    >>> governed(["save_steps", "num_beams"])
+    ['save_steps: left out: the best evaluation counts; training.save_model: true keeps the model at the end']
+    """
+    schema = schema_of(kind)
+    return [f"{name}: left out: {what}" for name in names if (what := schema.governed(name))]
+
+
 def _together(values: Mapping[str, Any]) -> list[Problem]:
     """Return the problems of values that are right alone but not together."""
     problems = []
@@ -79,7 +92,12 @@ def _together(values: Mapping[str, Any]) -> list[Problem]:
         )
     if "{dialogue}" not in (values.get("tokenizer.prompt") or "{dialogue}"):
         prompt = values["tokenizer.prompt"]
-        problems.append(Problem(key="tokenizer.prompt", rule="must have {dialogue} in it", got=repr(prompt)))
+        hint = f"for a text before the dialogue, tokenizer.prefix: {prompt!r}"
+        problems.append(Problem(key="tokenizer.prompt", rule="must have {dialogue} in it", got=repr(prompt), hint=hint))
+    least, most = values.get("generation.min_length", 0), values.get("tokenizer.decoder_max_len", math.inf)
+    if least > most:
+        rule = f"must be at most tokenizer.decoder_max_len, here {most}"
+        problems.append(Problem(key="generation.min_length", rule=rule, got=str(least)))
     return problems
 
 
@@ -174,23 +192,37 @@ def _task_of(data: Mapping[str, Any], where: str, line: int | None) -> type[AnyC
     return TASKS[task]
 
 
-def _from_document(document: Document, where: str) -> AnyConfig:
+def _from_document(document: Document, where: str, notes: list[str] | None = None) -> AnyConfig:
     """Return the configuration of a document; SpecError has the document's own problems too."""
     kind = _task_of(document.data, where, document.line((_TASK_KEY,)))
-    values = _read_values(document, where, kind)
+    values = _read_values(document, where, kind, notes)
     problems = _together(values)
     if problems:
         raise SpecError(_placed(problems, document, where))
     return _build(values, kind)
 
 
-def _read_values(document: Document, where: str, kind: type[AnyConfig]) -> dict[str, Any]:
-    """Return the values of a document by dotted path; raises SpecError with everything wrong in it."""
+def _read_values(
+    document: Document, where: str, kind: type[AnyConfig], notes: list[str] | None = None
+) -> dict[str, Any]:
+    """Return the values of a document by dotted path; raises SpecError with everything wrong in it.
+
+    `notes` takes a sentence for what is left out because something else governs it.
+    """
     values: dict[str, Any] = {}
     found: list[Problem] = []
+    told: list[Problem] = []
+    schema = schema_of(kind)
+    flat = not any(section in document.data for section in schema.sections)  # the guides' presets are
     for section, given in document.data.items():
-        if section != _TASK_KEY:
-            found += _take_section(str(section), given, values, schema_of(kind))
+        if section == _TASK_KEY:
+            continue
+        if flat and not isinstance(given, Mapping) and _meant(section, schema) is not None:
+            found += _take_field(section, given, values, schema, told)
+        else:
+            found += _take_section(str(section), given, values, schema, told)
+    if notes is not None:
+        notes += [str(note) for note in _placed(told, document, where)]
     problems = [*document.problems, *_placed(found, document, where)]
     if problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -212,22 +244,50 @@ def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
     return (key,) if key in data else tuple(key.split(".", 1))
 
 
-def _take_section(section: str, given: Any, values: dict[str, Any], schema: Schema) -> list[Problem]:
+def _take_section(
+    section: str, given: Any, values: dict[str, Any], schema: Schema, told: list[Problem]
+) -> list[Problem]:
     """Put the values of one section into `values`; return what is wrong with it."""
-    if section not in schema.sections:
-        return [Problem(key=section, rule="is not a section", hint=_section_hint(section, schema))]
-    if given is not None and not isinstance(given, Mapping):
+    if section in schema.sections and given is not None and not isinstance(given, Mapping):
         return [Problem(key=section, rule="must hold fields", got=repr(given))]
-    problems: list[Problem] = []
-    for name, value in (given or {}).items():
-        path = f"{section}.{name}"
-        if path not in schema.known:
-            hint = schema.instead(path) or suggestion(path, list(schema.known))
-            problems.append(Problem(key=path, rule="is not a field", hint=hint))
-            continue
-        values[path], problem = schema.check(path, value, from_text=False)
-        problems += [] if problem is None else [problem]
-    return problems
+    if section not in schema.sections and not _holds_fields(section, given, schema):
+        return [Problem(key=section, rule="is not a section", hint=_section_hint(section, schema))]
+    given = dict(given or {})
+    if _ARCHITECTURE in given and section == "model" and {"name", "checkpoint"} & given.keys():
+        rule = "left out: the checkpoint says what it is"
+        told.append(Problem(key=f"{section}.{_ARCHITECTURE}", rule=rule, got=repr(given.pop(_ARCHITECTURE))))
+    return [
+        problem
+        for name, value in given.items()
+        for problem in _take_field(f"{section}.{name}", value, values, schema, told)
+    ]
+
+
+def _holds_fields(name: str, given: Any, schema: Schema) -> bool:
+    """Return whether a word that names no section is a heading of fields of other sections."""
+    return isinstance(given, Mapping) and bool(given) and all(f"{name}.{key}" in schema.bare for key in given)
+
+
+def _meant(written: str, schema: Schema) -> str | None:
+    """Return the field that a name means, "" for one that something else governs, None for neither."""
+    bare = written.rpartition(".")[2]
+    path = schema.route(written) or schema.bare.get(bare)
+    return path if path is not None else "" if schema.governed(bare) else None
+
+
+def _take_field(written: str, value: Any, values: dict[str, Any], schema: Schema, told: list[Problem]) -> list[Problem]:
+    """Put one value into `values`, in the field that its name means; return what is wrong with it."""
+    path = _meant(written, schema)
+    if path is None:
+        hint = schema.instead(written) or suggestion(written, list(schema.known))
+        return [Problem(key=written, rule="is not a field", hint=hint)]
+    if not path:
+        told.append(Problem(key=written, rule=f"left out: {schema.governed(written.rpartition('.')[2])}"))
+        return []
+    if path in values:
+        return [Problem(key=written, rule=f"{path} must be given once", got=repr(value))]
+    values[path], problem = schema.check(path, value, from_text=False)
+    return [] if problem is None else [replace(problem, key=written)]
 
 
 def _section_hint(name: str, schema: Schema) -> str:
@@ -249,21 +309,27 @@ def _document(path: Path) -> tuple[Document, str]:
     return parse(decode(data, where=where), where=where, may_be_empty=True), where
 
 
-def read_training_config(path: Path) -> AnyConfig:
+def read_training_config(path: Path, notes: list[str] | None = None) -> AnyConfig:
     """Return the configuration in a YAML 1.2 file (`1e-5` is a number).
+
+    Args:
+        path: The file.
+        notes: Takes a sentence for each word that is left out because something else governs what it asks for.
 
     Raises:
         SpecError: The file cannot be read, or any key or value is wrong: all at once, each with its line.
     """
-    return _from_document(*_document(path))
+    return _from_document(*_document(path), notes)
 
 
-def apply_preset(config: Config, path: Path) -> Config:
+def apply_preset(config: Config, path: Path, notes: list[str] | None = None) -> Config:
     """Return the configuration with what a preset's file states laid over it; the rest stays.
 
     Args:
         config: Where it is laid over.
-        path: A YAML file of sections as a configuration's, with `task:` when it is not for summarization.
+        path: A YAML file of sections as a configuration's, or of fields alone, with `task:` when it is not for
+            summarization.
+        notes: As `read_training_config` takes them.
 
     Raises:
         SpecError: The file cannot be read, is for another task, or is wrong.
@@ -273,7 +339,7 @@ def apply_preset(config: Config, path: Path) -> Config:
     if kind is not type(config):
         rule = f"a preset for {kind.task} does not fit a configuration for {config.task}"
         raise SpecError([Problem(where=where, key=_TASK_KEY, rule=rule)])
-    values = {**_values(config), **_read_values(document, where, kind)}
+    values = {**_values(config), **_read_values(document, where, kind, notes)}
     problems = _together(values)
     if problems:
         raise SpecError(_placed(problems, document, where))

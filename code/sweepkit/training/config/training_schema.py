@@ -12,6 +12,7 @@ from typing import Any
 
 from sweepkit.errors import Problem
 from sweepkit.sweep_config.checker import suggestion
+from sweepkit.training.config.spellings import GOVERNED
 
 # A sweep parameter of these sections is named with its section: the field's name says too little alone.
 _NEVER_BARE = ("wandb", "output", "reproduces", "quick_validation")
@@ -96,8 +97,13 @@ class Schema:
                 hint=self.instead(name) or suggestion(name, hints) or "see config/base_config.yaml for the names",
             )
             for name in names
-            if self.route(name) is None
+            if self.route(name) is None and not self.governed(name)
         ]
+
+    def governed(self, name: str) -> str:
+        """Return what governs what a name of transformers' asks for, where no field does; "" for any other name."""
+        word = name.rpartition(".")[2]
+        return "" if self.route(name) is not None or word in self.bare else GOVERNED.get(word, "")
 
     def instead(self, name: str) -> str:
         """Return what is written instead of a name of old, "" when it is none."""

@@ -28,6 +28,17 @@ _ALIASES: Mapping[str, str] = {
     "lora_rank": "lora.r",
     "max_input_length": "tokenizer.encoder_max_len",
     "max_target_length": "tokenizer.decoder_max_len",
+    "mixed_precision": "training.fp16",
+    "max_new_tokens": "tokenizer.decoder_max_len",
+    "source_prefix": "tokenizer.prefix",
+    "checkpoint": "model.name",
+    "model.checkpoint": "model.name",
+    "model.architecture": "model.name",
+    "model.hidden_dropout_prob": "model.dropout_rate",
+    "model.attention_dropout_prob": "model.attention_dropout",
+    "logging.use_wandb": "wandb.enabled",
+    "logging.wandb_project": "wandb.project",
+    "generation.max_length": "tokenizer.decoder_max_len",
 }
 # Names that transformers 5 gave up, and what is written instead.
 _RENAMED: Mapping[str, str] = {
@@ -156,14 +167,19 @@ class TokenizerSection:
         decoder_max_len: Of the summary, and of what is generated, >= 4.
         speaker_tags: Tokens that must never be cut in pieces. What the checkpoint's tokenizer lacks is added to it, as
             ordinary tokens: special ones would vanish from predictions and references alike.
-        prompt: What a decoder-only model is given, with {dialogue} in it; None takes the checkpoint's own (prompt in
-            its sweepkit.json), else "{dialogue}\n요약: ".
+        prompt: What the model is given, with {dialogue} in it; None takes the checkpoint's own (prompt in its
+            sweepkit.json), else "{dialogue}\n요약: " for a decoder-only model and the dialogue for an encoder-decoder.
+        prefix: A text before that, such as T5's "summarize: "; transformers calls it source_prefix.
+        padding_side: Where a batch's dialogues are filled up, "left" or "right"; None takes what the model needs:
+            left when a decoder-only model generates, right in an encoder.
     """
 
     encoder_max_len: int = bounded(256, least=8)
     decoder_max_len: int = bounded(64, least=4)
     speaker_tags: tuple[str, ...] = tuple(f"#Person{number}#" for number in range(1, 8))
     prompt: str | None = None
+    prefix: str = ""
+    padding_side: str | None = bounded(None, choices=("left", "right"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +250,9 @@ class GenerationSection:
         no_repeat_ngram_size: No n-gram of this length occurs twice; 0 for no such rule.
         temperature: Draw tokens with logits divided by this, > 0; None with top_p None takes the likeliest.
         top_p: Draw from the likeliest tokens that together have this probability, in (0, 1]; None as above.
+        repetition_penalty: Logits of tokens that are there already are divided by this (Keskar et al. 2019), > 0; 1 for
+            none.
+        min_length: Tokens that a summary has at least, >= 0, at most decoder_max_len.
     """
 
     num_beams: int = bounded(1, least=1)
@@ -241,6 +260,8 @@ class GenerationSection:
     no_repeat_ngram_size: int = bounded(0, least=0)
     temperature: float | None = bounded(None, above=0)
     top_p: float | None = bounded(None, above=0, most=1)
+    repetition_penalty: float = bounded(1.0, above=0)
+    min_length: int = bounded(0, least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from sweepkit.errors import DataError
 from sweepkit.training.checkpoints import _load, resolve
 from sweepkit.training.config.image_sections import ImageModelSection
 from sweepkit.training.images.batches import Scaling
+from sweepkit.training.images.recompute import pool_by
 
 _CHANNEL_WORDS = {1: "grayscale", 3: "rgb"}
 
@@ -52,6 +53,8 @@ def make(section: ImageModelSection, *, img_size: int, channels: int, classes: S
         )
     else:
         model = _loaded(section, img_size, channels, labels)
+    if section.pooling is not None:
+        pool_by(model, section.pooling)
     if section.dropout > 0:
         _drop_before(model.classifier, section.dropout)
     return model.train()
@@ -176,6 +179,8 @@ def _loaded(section: ImageModelSection, img_size: int, channels: int, labels: Ma
         raise DataError(f"data.img_size: must be the {size} pixels that {name} has positions for, got {img_size}")
     if hasattr(config, "drop_path_rate") and section.drop_path is not None:
         config.drop_path_rate = section.drop_path
+    elif hasattr(config, "drop_connect_rate") and section.drop_path is not None:  # EfficientNet's word
+        config.drop_connect_rate = section.drop_path
     return _from_hub(
         AutoModelForImageClassification.from_pretrained,
         name,

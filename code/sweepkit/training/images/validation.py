@@ -17,13 +17,17 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from sweepkit.errors import DataError
+from sweepkit.model.metric import LAST
+from sweepkit.model.records import VALUE_FACT
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
+from sweepkit.training.arguments import refuse_fp16
 from sweepkit.training.config.training import ImageConfig, PerceiverConfig
 from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fetched, measured
 from sweepkit.training.images.data import Images, load
 from sweepkit.training.images.folds import Fold, Rows, sample, split
 from sweepkit.training.images.keeping import FoldKeeper
+from sweepkit.training.images.recompute import recompute_blocks
 from sweepkit.training.images.reporting import METRIC, FoldProgress, FoldReportingCallback
 from sweepkit.training.images.scores import scores, spread
 from sweepkit.training.memory import OutOfMemory
@@ -134,6 +138,8 @@ def validate(
     effort = Effort.of(config)
     folds = _folds(config, images)[: effort.folds]
     progress = FoldProgress(listeners, folds=len(folds), epochs=effort.epochs)
+    if len(folds) > 1 and listeners.reporter is not None:  # each report is a mean over the folds so far
+        listeners.reporter.message(_sweepkit_facts={VALUE_FACT: LAST})
     save = config.training.save_model
     keeper = FoldKeeper(listeners.preemption, progress)
     done = [_Fitted.of(known) for known in keeper.restore()]
@@ -158,6 +164,7 @@ def validate(
         train_rows=len(folds[0].train),
         val_rows=sum(len(fold.val) for fold in folds[: len(done)]),
         steps=sum(one.steps for one in done),
+        cumulative=len(folds) > 1,
         facts={**_facts(images, folds, done, progress), **resumed},
         files={"predictions.csv": _predictions(images, folds, done)},
     )
@@ -226,6 +233,8 @@ def _fit(
     scaling = architecture.scaling(images.pixels.shape[3]) or measured(images, fold.train)
     softening = Softening(smoothing=training.label_smoothing, mixup_alpha=training.mixup_alpha, seed=seed)
     model = architecture.make(images)
+    if training.gradient_checkpointing:
+        recompute_blocks(model)
     predicted: list[Rows] = [np.zeros(len(fold.val), dtype=np.int64)]
 
     def score(result: Any) -> dict[str, float]:
@@ -265,6 +274,7 @@ def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int,
     """Return transformers' arguments of one fold."""
     training = config.training
     use_cpu = training.use_cpu or not torch.cuda.is_available()
+    refuse_fp16(fp16=training.fp16, use_cpu=use_cpu)
     warmup: Mapping[str, Any] = {}
     if effort.warmup_epochs:
         warmup = {"warmup_steps": min(effort.warmup_epochs / effort.epochs, _WHOLE)}

@@ -16,17 +16,18 @@ class Seq2SeqCollator:
     Args:
         pad_id: The tokenizer's padding.
         model: The model that will be fed.
+        left: Whether the dialogues are filled up at the left.
     """
 
-    def __init__(self, pad_id: int, model: Any) -> None:
-        self._pad_id, self._model = pad_id, model
+    def __init__(self, pad_id: int, model: Any, *, left: bool = False) -> None:
+        self._pad_id, self._model, self._left = pad_id, model, left
 
     def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
         """Return tensors of shape (items, longest)."""
         labels = _padded([item["labels"] for item in items], _IGNORED)
         return {
-            "input_ids": _padded([item["input_ids"] for item in items], self._pad_id),
-            "attention_mask": _padded([item["attention_mask"] for item in items], 0),
+            "input_ids": _padded([item["input_ids"] for item in items], self._pad_id, left=self._left),
+            "attention_mask": _padded([item["attention_mask"] for item in items], 0, left=self._left),
             "labels": labels,
             "decoder_input_ids": self._model.prepare_decoder_input_ids_from_labels(labels=labels),
         }
@@ -55,7 +56,9 @@ class CausalCollator:
         }
 
 
-def _padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
-    """Return the rows as one tensor, filled up at the right."""
+def _padded(rows: Sequence[list[int]], value: int, *, left: bool = False) -> torch.Tensor:
+    """Return the rows as one tensor, filled up at the right, or at the left."""
     width = max(map(len, rows))
+    if left:
+        return torch.tensor([[value] * (width - len(row)) + row for row in rows])
     return torch.tensor([row + [value] * (width - len(row)) for row in rows])

@@ -38,11 +38,22 @@ def settings(config: TrainingConfig, model: Any, tokenizer: Any) -> GenerationCo
         if chosen["num_beams"] > 1:
             chosen["length_penalty"] = config.generation.length_penalty
         asked = {"temperature": config.generation.temperature, "top_p": config.generation.top_p}
+        chosen |= _limits(config)
         drawn = {name: value for name, value in asked.items() if value is not None}
         if drawn:
             # 0 for all tokens: transformers would otherwise draw from the likeliest 50, which nobody asked for.
             chosen |= {"do_sample": True, "top_k": 0} | drawn
     return GenerationConfig(**chosen)  # type: ignore[no-untyped-call]
+
+
+def _limits(config: TrainingConfig) -> dict[str, Any]:
+    """Return what keeps summaries from repeating themselves and from being too short; {} where nothing is asked."""
+    generation, found = config.generation, {}
+    if generation.repetition_penalty != 1.0:
+        found["repetition_penalty"] = generation.repetition_penalty
+    if generation.min_length:
+        found["min_new_tokens"] = generation.min_length
+    return found
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweepkit.training.preemption import Preemption
-from sweepkit.training.results import Evaluation
+from sweepkit.training.results import Evaluation, best_of
 from sweepkit.training.usage import RecordedConfig
 
 
@@ -62,6 +62,8 @@ class Outcome:
         steps: Optimizer steps made.
         facts: What else stands in the result file, by name; JSON values.
         files: Texts for further files under results/, by file name.
+        cumulative: Each evaluation is a mean over all folds so far: the last one is the score, and no better one
+            before it.
     """
 
     history: Sequence[Evaluation]
@@ -73,6 +75,12 @@ class Outcome:
     steps: int
     facts: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    cumulative: bool = False
+
+    @property
+    def best(self) -> Evaluation | None:
+        """Return the evaluation that the training is worth; None without one."""
+        return self.history[-1] if self.cumulative and self.history else best_of(self.history, self.metric)
 
 
 class Train(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
+from sweepkit.environ import RUN_DIR_ENV
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
 from sweepkit.training.arguments import training_arguments
@@ -103,9 +104,15 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
     config = recorded.config
     environment.prepare(config.training.seed)
     arguments = training_arguments(config, output_dir)
-    loaded = load_models(config)
+    loaded = load_models(config, cut=listeners.say if RUN_DIR_ENV in os.environ else None)
     train_set, val_set = load_data(
-        config, loaded.tokenizer, prompt=loaded.prompt, cache_dir=cache_dir(os.environ), say=listeners.say
+        config,
+        loaded.tokenizer,
+        prompt=loaded.prompt,
+        encodes=loaded.kind is FamilyKind.SEQ2SEQ,
+        encoder_max_len=loaded.encoder_max_len,
+        cache_dir=cache_dir(os.environ),
+        say=listeners.say,
     )
     reporting = ReportingCallback(
         say=listeners.say, used=listeners.used, reporter=listeners.reporter, tracker=listeners.tracker
@@ -120,7 +127,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         args=arguments,
         train_dataset=cast(Any, train_set),
         eval_dataset=cast(Any, val_set),  # any sized, indexable thing will do
-        data_collator=_collator(loaded),
+        data_collator=_collator(loaded, config),
         compute_metrics=scoring,
         callbacks=[reporting, *stopping],
         say=listeners.say,
@@ -159,10 +166,12 @@ def _keeps(
     return keeps if scoring is None else {**keeps, "scoring": scoring}
 
 
-def _collator(loaded: Loaded) -> Seq2SeqCollator | CausalCollator:
+def _collator(loaded: Loaded, config: TrainingConfig) -> Seq2SeqCollator | CausalCollator:
     """Return what makes batches for a model."""
     pad_id = loaded.tokenizer.pad_token_id
-    return CausalCollator(pad_id) if loaded.kind is FamilyKind.CAUSAL else Seq2SeqCollator(pad_id, loaded.model)
+    if loaded.kind is FamilyKind.CAUSAL:
+        return CausalCollator(pad_id)
+    return Seq2SeqCollator(pad_id, loaded.model, left=config.tokenizer.padding_side == "left")
 
 
 def _early_stopping(config: TrainingConfig, listeners: Listeners) -> list[EarlyStopping]:

@@ -1,0 +1,138 @@
+"""What the first run of a program shows: in which circumstances it imports what.
+
+A program that changes its environment, `sys.path`, its working directory or `sys.modules` before it imports could be
+forked with modules that were imported in other circumstances. The fork would notice and begin again as a fresh process;
+but by then it may have written a line, which it would write twice. So the first run of such a program is forked from a
+server that has imported nothing: it is a fresh process in all but name, and tells in which circumstances it asks for
+its modules. The fork server that comes after it imports, compares, and leaves to the runs what does not hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+_NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
+
+
+class Circumstances(NamedTuple):
+    """In which circumstances a process imports.
+
+    Attributes:
+        env: The whole environment.
+        cwd: The working directory, "" when it is gone.
+        path: `sys.path`.
+        loaded: Modules that are there, by name; they may be stand-ins of the program's.
+        main: The namespace of `__main__`.
+    """
+
+    env: dict[str, str]
+    cwd: str
+    path: list[str]
+    loaded: dict[str, Any]
+    main: dict[str, Any]
+
+
+def here() -> Circumstances:
+    """Return the circumstances of this process."""
+    main = getattr(sys.modules.get("__main__"), "__dict__", {})
+    return Circumstances(os.environ, _cwd(), sys.path, sys.modules, main)  # type: ignore[arg-type]
+
+
+def _cwd() -> str:
+    with contextlib.suppress(OSError):
+        return os.getcwd()
+    return ""
+
+
+class Lesson(NamedTuple):
+    """Modules that a run asked for in the same circumstances: a message.
+
+    Attributes:
+        modules: Their names.
+        env: Variables that were others by then than when the run began; None: not set.
+        cwd: The working directory.
+        path: `sys.path`.
+        placed: Modules in whose place the run had put something of its own.
+        acted: The run may have done something by then that it must not do twice.
+    """
+
+    modules: list[str]
+    env: dict[str, str | None]
+    cwd: str
+    path: list[str]
+    placed: list[str]
+    acted: bool
+
+    def circumstances(self, env: dict[str, str], main: dict[str, Any]) -> Circumstances:
+        """Return the circumstances, given the environment in which runs begin, and the namespace of `__main__`."""
+        merged = {**env, **self.env}
+        whole = {name: value for name, value in merged.items() if value is not None}
+        return Circumstances(whole, self.cwd, self.path, dict.fromkeys(self.placed), main)
+
+
+class Learner:
+    """In a fork that teaches: hears of each module that is asked for, and tells in which circumstances.
+
+    Args:
+        tell: Called with each `Lesson`; returns how many bytes it wrote.
+        log_start: Size of the run's log when it began, in bytes.
+    """
+
+    def __init__(self, tell: Callable[[Lesson], int], log_start: int) -> None:
+        self._tell, self._log_start = tell, log_start
+        self._env = dict(os.environ)
+        self._written = _bytes_written()
+        self._lesson: Lesson | None = None
+        self._pid = os.getpid()
+
+    def asked(self, name: str) -> None:
+        """Hear that a module is asked for that is not there yet."""
+        if "." in name or os.getpid() != self._pid:
+            return
+        lesson = self._now()
+        last = self._lesson
+        if last is None or last[1:5] != lesson[1:5] or len(last.modules) >= _NAMES_AT_ONCE:
+            if last is not None:
+                self.say()
+            self._lesson = lesson
+            lesson.modules.append(name)
+            if last is not None:  # told at once: the run may be killed
+                self._written += self._tell(lesson)
+        elif name not in last.modules:
+            last.modules.append(name)
+
+    def say(self) -> None:
+        """Tell what was not told yet; that nothing was asked for, too."""
+        if os.getpid() == self._pid:
+            self._written += self._tell(self._lesson or self._now())
+
+    def _now(self) -> Lesson:
+        env, began = os.environ, self._env
+        changed = {key: env.get(key) for key in {*env, *began} if env.get(key) != began.get(key)}
+        placed = [name for name, module in list(sys.modules.items()) if "." not in name and _is_placed(name, module)]
+        return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted())
+
+    def _acted(self) -> bool:
+        """Return whether this process wrote anything but its log, or had a child."""
+        try:
+            said = os.fstat(1).st_size - self._log_start
+        except OSError:
+            return True
+        return _bytes_written() - self._written > said or resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > 0
+
+
+def _is_placed(name: str, module: Any) -> bool:
+    spec = getattr(module, "__spec__", None)
+    return name != "__main__" and (spec is None or getattr(spec, "name", None) != name)
+
+
+def _bytes_written() -> int:
+    """Return how much this process wrote, into whatever; 0 when the kernel does not say."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/io") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
+    return 0

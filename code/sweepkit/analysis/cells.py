@@ -1,0 +1,210 @@
+"""What the cells of a foreign table mean: numbers in the formats of spreadsheets, and states of runs. Pure.
+
+A column is read by one format. What cannot be read is told with its row and column, and never taken for a run's state.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweepkit.analysis.table import is_number
+from sweepkit.errors import DataError
+from sweepkit.model.runs import RunState
+
+_EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # not "none": optimizers are called so
+_PERCENT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*%")
+_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")  # 0,45
+_DOTS_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")  # 1.234,5
+_COMMAS_DOT = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")  # 1,234.5
+_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")  # 1,200: a group of thousands, or 1.2
+_SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([\d.]+)\s*(ms|sec|s|min|m|h|d)\b")
+_CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
+
+# Words of other tools for what we call otherwise.
+_STATES: Mapping[str, RunState] = {
+    **dict.fromkeys(("complete", "completed", "success", "succeeded", "done", "ok", "terminated"), RunState.FINISHED),
+    **dict.fromkeys(("완료", "성공", "종료"), RunState.FINISHED),
+    **dict.fromkeys(("pruned", "early_stopped", "early stopped", "stopped early", "중단"), RunState.STOPPED),
+    **dict.fromkeys(("fail", "crashed", "crash", "error", "errored", "killed", "실패", "오류"), RunState.FAILED),
+    **dict.fromkeys(("canceled", "cancelled", "aborted", "timeout", "oom"), RunState.FAILED),
+    **dict.fromkeys(("waiting", "preempted", "preempting", "queued", "scheduled", "paused", "대기"), RunState.PENDING),
+    **dict.fromkeys(("active", "in_progress", "in progress", "실행중", "실행 중"), RunState.RUNNING),
+}
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a cell says that there is no value."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in _EMPTY)
+
+
+def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple[list[Any], str]:
+    """Return the values of a column, None where a cell is empty, and how they were read where that must be told.
+
+    Texts that all read as numbers in one format are numbers: plain ones, percent (41.2% is 0.412), a decimal comma, or
+    groups of thousands. A column that has others among them stays as it is written, so that who needs numbers of it can
+    name the cell.
+
+    Args:
+        name: For what is told.
+        cells: As the file has them.
+        delimiter: What stood between the cells of the file: in a file of semicolons a comma is a decimal one.
+
+    >>> column_values("score", ["41.2%", "39,5%", ""])
+    ([0.412, 0.395, None], 'score: percent is read as a share, 41.2% as 0.412')
+    """
+    plain = [None if is_empty(cell) else _plain(cell) for cell in cells]
+    texts = [value for value in plain if isinstance(value, str)]
+    if not texts or any(value is not None and not isinstance(value, str | int | float) for value in plain):
+        return plain, ""
+    if any(isinstance(value, bool) for value in plain):
+        return plain, ""
+    for reads in (_percent, _decimal_comma, _thousands):
+        told = reads(name, texts, delimiter)
+        if told is not None:
+            number, sentence = told
+            return [number(value) if isinstance(value, str) else value for value in plain], sentence
+    return plain, ""
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell as the value that it stands for where that is beyond doubt; other text as it is."""
+    if hasattr(cell, "item") and not isinstance(cell, str | bytes):  # numpy's
+        cell = cell.item()
+    if not isinstance(cell, str):
+        return cell
+    text = cell.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = json.loads(text)
+        return value if not isinstance(value, float) or math.isfinite(value) else float(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)  # .5 and 1. are numbers, and no JSON; so is inf
+    except ValueError:
+        return cell
+
+
+def _percent(name: str, texts: Sequence[str], delimiter: str) -> Any:
+    found = [_PERCENT.fullmatch(text.strip()) for text in texts]
+    if not all(found):
+        return None
+    bare = [match[1] for match in found if match]
+    read = _number_reader(bare, delimiter)
+    if read is None:
+        return None
+
+    def number(text: str) -> float:
+        match = _PERCENT.fullmatch(text.strip())
+        assert match is not None
+        return round(read(match[1]) / 100, 12)
+
+    return number, f"{name}: percent is read as a share, {texts[0].strip()} as {number(texts[0]):g}"
+
+
+def _number_reader(texts: Sequence[str], delimiter: str) -> Any:
+    """Return a function from such a text to its number, None when the texts have no one format."""
+    if all("," not in text for text in texts):
+        return float
+    for reads in (_decimal_comma, _thousands):
+        told = reads("", texts, delimiter)
+        if told is not None:
+            return told[0]
+    return None
+
+
+def _decimal_comma(name: str, texts: Sequence[str], delimiter: str) -> Any:
+    trimmed = [text.strip() for text in texts]
+    fits = all(_COMMA.fullmatch(text) or _DOTS_COMMA.fullmatch(text) for text in trimmed)
+    certain = delimiter == ";" or any("," in text and not _GROUPS.fullmatch(text) for text in trimmed)
+    if not fits or not certain:
+        return None
+
+    def number(text: str) -> float:
+        return float(text.strip().replace(".", "").replace(",", "."))
+
+    return number, f"{name}: the comma is read as a decimal one, {trimmed[0]} as {number(trimmed[0]):g}"
+
+
+def _thousands(name: str, texts: Sequence[str], delimiter: str) -> Any:
+    trimmed = [text.strip() for text in texts]
+    if delimiter == ";" or not all(_COMMAS_DOT.fullmatch(text) for text in trimmed):
+        return None
+
+    def number(text: str) -> float | int:
+        bare = text.strip().replace(",", "")
+        return float(bare) if "." in bare else int(bare)
+
+    return number, f"{name}: the comma is read as one of thousands, {trimmed[0]} as {number(trimmed[0])}"
+
+
+def without_words(values: Sequence[Any]) -> list[Any]:
+    """Return scores with None where a word in a number's place says that the run came to none ("crashed").
+
+    >>> without_words([0.4, "crashed", "0.4?"])
+    [0.4, None, '0.4?']
+    """
+    return [None if says_failed(value) else value for value in values]
+
+
+def says_failed(value: Any) -> bool:
+    """Return whether a cell is a word for a run that ended badly or was ended."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
+
+
+_VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
+
+
+def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
+    """Refuse a column of scores with a cell that is no number. Raises DataError with its row, counted from 1."""
+    for row, value in enumerate(values, 1):
+        if (
+            value is not None and not is_number(value) and not isinstance(value, float)
+        ):  # infinities are none that counts
+            hint = "write it as 0.41, 41% or 0,41 like the others, or leave it empty"
+            raise DataError(f"{where}: column {name} must hold numbers, got {value!r} in row {row}; {hint}")
+
+
+def seconds(value: Any) -> float | None:
+    """Return a duration in seconds, None when it is none.
+
+    >>> seconds(3), seconds("1.2min"), seconds("0 days 00:01:30"), seconds("red")
+    (3.0, 72.0, 90.0, None)
+    """
+    if is_number(value):
+        return float(value)
+    if hasattr(value, "total_seconds"):
+        return float(value.total_seconds())
+    text = str(value or "").strip()
+    if clock := _CLOCK.match(text):
+        days, hours, minutes, rest = (float(part or 0) for part in clock.groups())
+        return days * 86400 + hours * 3600 + minutes * 60 + rest
+    parts = _DURATION.findall(text)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+
+
+def state_of(word: Any, where: str = "") -> RunState:
+    """Return the state that another tool's word means; without a word a run has finished.
+
+    Args:
+        word: The cell; None where there is none.
+        where: For the message: column and row.
+
+    Raises:
+        DataError: No tool known here has such a word.
+    """
+    if is_empty(word):
+        return RunState.FINISHED
+    if isinstance(word, bool):  # Ray's `done`
+        return RunState.FINISHED if word else RunState.RUNNING
+    text = str(word).strip().lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
+    try:
+        return _STATES.get(text) or RunState(text)
+    except ValueError:
+        known = ", ".join([state.value for state in RunState] + ["complete", "pruned", "crashed"])
+        raise DataError(f"{where}: must be a run's state ({known}, …), got {word!r}; rename it") from None

@@ -1,0 +1,141 @@
+"""Keeps one agent on its node until the sweep is over: what an engine of a cluster starts there.
+
+    python -m sweepkit.cluster.keeper NAME COMMAND ...
+
+COMMAND is the agent's (`sweepkit agent NAME ...`), with the database in SWEEPKIT_STORAGE. An agent that ended although
+the sweep goes on is started again, after a while that grows: its node may have lost the database for a moment. SIGTERM
+and SIGUSR1 are passed on as SIGTERM: the agent releases its runs, which go on elsewhere. Exit codes:
+
+| 0 | the sweep is over |
+| 75 | it goes on: this node was asked for back (EX_TEMPFAIL: whoever started this may start it again elsewhere) |
+| 1 | it goes on, and the agent ended too soon too often |
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from sweepkit.errors import StoreError
+from sweepkit.model.records import SweepState
+
+MOVED = 75  # EX_TEMPFAIL of sysexits.h
+# Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
+# much, since the second signal makes an agent kill its runs.
+TOLD_ALL_ENV = "SWEEPKIT_TOLD_ALL"
+_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
+_SOON_S = 30.0  # an agent that lived for less has failed to start
+_LONGEST_WAIT_S = 60.0
+_PATIENCE_S = 5.0  # then it is passed on all the same
+_PR_SET_PDEATHSIG = 1
+
+
+class _Keeper:
+    """One agent after the other, each of them a child process in a session of its own.
+
+    Args:
+        sweep: Name of the recorded sweep.
+        storage: URL or path of the record.
+        command: The agent's command.
+        give_up_after: So many agents in a row may end within half a minute, >= 1.
+        told_all: SIGTERM reaches the agent by itself.
+    """
+
+    def __init__(
+        self, sweep: str, storage: str, command: Sequence[str], *, give_up_after: int = 5, told_all: bool = False
+    ) -> None:
+        self.sweep = sweep
+        self.storage = storage
+        self.command = list(command)
+        self.give_up_after = give_up_after
+        self.told_all = told_all
+        self.asked_to_end = False
+        self.pass_on_at: float | None = None  # monotonic seconds
+
+    def run(self) -> int:
+        """Keep an agent; return the exit code."""
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        previous = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            return self._run()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _run(self) -> int:
+        failed = 0
+        while not self.asked_to_end and not self._is_over():
+            began = time.monotonic()
+            status = self._run_agent()
+            if self.asked_to_end or (status == 0 and self._is_over()):
+                break
+            failed = failed + 1 if time.monotonic() - began < _SOON_S else 0
+            if failed >= self.give_up_after:
+                _say(f"{failed} agents in a row ended at once, the last with exit code {status}: given up")
+                return 0 if self._is_over() else 1
+            wait_s = min(_LONGEST_WAIT_S, 2.0**failed)
+            _say(f"the agent ended with exit code {status}, and the sweep goes on: another one in {wait_s:g} s")
+            self._rest(wait_s)
+        return 0 if self._is_over() else MOVED
+
+    def _run_agent(self) -> int:
+        agent = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_the_parent
+        )
+        while True:
+            try:
+                return agent.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                if self.pass_on_at is not None and time.monotonic() >= self.pass_on_at:
+                    self.pass_on_at = None
+                    agent.send_signal(signal.SIGTERM)
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.asked_to_end and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.2))
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if not self.asked_to_end:
+            waits = self.told_all and number == signal.SIGTERM
+            self.asked_to_end, self.pass_on_at = True, time.monotonic() + (_PATIENCE_S if waits else 0.0)
+
+    def _is_over(self) -> bool:
+        """Return whether the record says that the sweep is over; False while it cannot be asked."""
+        from sweepkit.agents.control import find_sweep_record
+        from sweepkit.store.open import open_store
+
+        try:
+            with open_store(self.storage) as store:
+                return find_sweep_record(store, self.sweep).state in _OVER
+        except StoreError as error:
+            _say(f"the database cannot be asked: {error}")
+            return False
+
+
+def _end_with_the_parent() -> None:
+    """In the child: get SIGTERM when the keeper is killed, so that the runs are released."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"sweepkit: {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    sweep, *command = sys.argv[1:]
+    if int(os.environ.get("SLURM_NNODES", "1")) > 1:  # a job's script runs on the first of its nodes
+        os.environ.setdefault("MASTER_ADDR", socket.gethostname())
+    told_all = bool(os.environ.pop(TOLD_ALL_ENV, ""))
+    return _Keeper(sweep, os.environ["SWEEPKIT_STORAGE"], command, told_all=told_all).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,194 @@
+"""Agents as actors of a Ray cluster. Ray core alone is used: it places, restarts and kills; the record decides.
+
+An actor is detached and named, so that the next call finds it whoever called first. It starts the same command as any
+other engine as its child, and ends itself when that ends: its GPU is free without a driver. `max_restarts=-1` has Ray
+begin it anew where its node failed; its first agent may still live there, frozen: its leases are over then.
+
+Source: Ray 2.60, "Fault tolerance", "Named actors".
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineError
+from sweepkit.extras import needed
+
+_NAMESPACE = "sweepkit"
+_ANSWER_S = 2.0  # a node that does not answer within this time is not known to be gone
+
+
+class RayEngine:
+    """A Ray cluster that runs, or one of this host. See `ClusterEngine`.
+
+    Args:
+        address: Of a cluster that runs; None for RAY_ADDRESS, else the one of this host, which is started if it does
+            not run.
+
+    Raises:
+        EngineError: There is no such cluster.
+    """
+
+    name = "Ray"
+
+    def __init__(self, address: str | None = None) -> None:
+        needed("ray")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray: Any = importlib.import_module("ray")
+        self._ray = ray
+        try:
+            ray.init(
+                address=address or os.environ.get("RAY_ADDRESS") or "auto",
+                namespace=_NAMESPACE,
+                log_to_driver=False,
+                logging_level="error",
+                configure_logging=False,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"--launcher ray: needs a Ray cluster that runs, got none at {address or 'this host'}: {error}; "
+                "`ray start --head` starts one, --ray-address names one"
+            ) from error
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a node need not have this package
+        self._actor = ray.remote(_AgentActor)
+
+    def check(self, job: AgentJob) -> None:
+        """Refuse several nodes an agent, and what no node of the cluster has now (Ray would wait for ever)."""
+        if job.nodes > 1:
+            raise EngineError(f"--nodes-per-agent: an agent is on one node of a Ray cluster, got {job.nodes}")
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        for option, key, wanted in (("gpus", "GPU", job.gpus), ("cpus", "CPU", job.cpus or 1)):
+            most = max((node.get(key, 0.0) for node in nodes), default=0.0)
+            if wanted > most:
+                raise EngineError(
+                    f"--{option}-per-agent: no node of the Ray cluster has more than {most:g}, got {wanted}"
+                )
+
+    def submit(self, job: AgentJob) -> None:
+        """Make an actor, unless one of its name is there."""
+        made = self._actor.options(
+            name=job.name,
+            namespace=_NAMESPACE,
+            lifetime="detached",
+            num_gpus=job.gpus,
+            num_cpus=job.cpus or 1,
+            max_restarts=-1,
+            max_concurrency=2,
+        )
+        with contextlib.suppress(ValueError):  # that name is taken: it is there
+            made.remote(job.argv, dict(job.env), str(job.cwd), str(job.log), job.gpus)
+
+    def poll(self, names: Iterable[str]) -> dict[str, AgentPlace]:
+        """Ask each actor; one that does not answer in time is pending when Ray has not begun it, else unknown."""
+        wanted = list(names)
+        try:
+            there = self.names("")
+            asked = {name: self._handle(name).where.remote() for name in wanted if name in there}
+            ready, _ = (
+                self._ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_S) if asked else ([], [])
+            )
+        except (EngineError, self._ray.exceptions.RayError) as error:
+            return {name: AgentPlace(AgentState.UNKNOWN, str(error)) for name in wanted}
+        found = dict.fromkeys(wanted, AgentPlace(AgentState.GONE))
+        for name, answer in asked.items():
+            found[name] = self._place(answer) if answer in ready else AgentPlace(AgentState.PENDING)
+        return found
+
+    def names(self, prefix: str) -> set[str]:
+        """Return the actors of our namespace."""
+        listed = importlib.import_module("ray.util").list_named_actors
+        try:
+            return {name for name in listed() if name.startswith(prefix)}
+        except self._ray.exceptions.RayError as error:
+            raise EngineError(f"Ray: {error}") from error
+
+    def stop(self, name: str) -> None:
+        """Have the actor end its agent and then itself; one that has not begun is taken back."""
+        handle = self._handle(name)
+        if handle is None:
+            return
+        asked = handle.stop.remote()
+        ready, _ = self._ray.wait([asked], timeout=_ANSWER_S)
+        if not ready:
+            self._ray.kill(handle, no_restart=True)
+
+    def _handle(self, name: str) -> Any:
+        """Return an actor, None when there is none of that name."""
+        try:
+            return self._ray.get_actor(name, namespace=_NAMESPACE)
+        except ValueError:
+            return None
+
+    def _place(self, answer: Any) -> AgentPlace:
+        errors = self._ray.exceptions
+        try:
+            return AgentPlace(AgentState.RUNNING, str(self._ray.get(answer, timeout=_ANSWER_S)))
+        except errors.ActorUnavailableError as error:  # its node does not answer: it may go on
+            return AgentPlace(AgentState.UNKNOWN, str(error).partition("\n")[0])
+        except errors.RayActorError:
+            return AgentPlace(AgentState.GONE)
+        except errors.RayError as error:
+            return AgentPlace(AgentState.UNKNOWN, str(error).partition("\n")[0])
+
+
+class _AgentActor:
+    """What Ray runs on a node: the keeper as a child, until it ends. It imports nothing of ours: Ray ships it by value.
+
+    Args:
+        argv: The command.
+        env: Variables beside those of the node.
+        cwd: Its working directory.
+        log: The file that takes what it prints.
+        gpus: How many GPUs it has: without any it shall see none, which Ray leaves as it was.
+    """
+
+    def __init__(self, argv: tuple[str, ...], env: dict[str, str], cwd: str, log: str, gpus: int) -> None:
+        ray = importlib.import_module("ray")
+        self.node = os.uname().nodename
+        environ = {**os.environ, **env}
+        if "OMP_NUM_THREADS" not in env:
+            environ.pop("OMP_NUM_THREADS", None)  # Ray's own: num_cpus, whatever an agent does with its cores
+        if not gpus:
+            environ["CUDA_VISIBLE_DEVICES"] = ""
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as file:
+            self.child = subprocess.Popen(
+                argv,
+                env=environ,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=_die_with_the_parent,
+            )
+        self.me = ray.get_runtime_context().current_actor
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def where(self) -> str:
+        """Return the node's name."""
+        return self.node
+
+    def stop(self) -> None:
+        """Ask the agent to release its runs and to end."""
+        self.child.send_signal(signal.SIGTERM)
+
+    def _end(self) -> None:
+        """When the keeper has ended, so does the actor: its GPU is free, and Ray does not begin it anew."""
+        self.child.wait()
+        time.sleep(0.1)  # an answer of `stop` may be on its way
+        importlib.import_module("ray").kill(self.me, no_restart=True)
+
+
+def _die_with_the_parent() -> None:
+    """In the child: SIGTERM when the actor's process is killed."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)

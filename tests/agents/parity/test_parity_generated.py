@@ -1,0 +1,29 @@
+"""Warm is fresh: programs put together at random, each with a fork server of its own."""
+
+import pytest
+from generated import rows
+from hypothesis import HealthCheck, Phase, given, settings
+from parity import Benches
+
+MANY = 300
+_QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+
+
+def differences(row, folder):
+    """Return in what the warm runs of a row differ from a fresh process; "drawn twice" counts when both drew."""
+    found = Benches(folder).hold(row).differences
+    return [item for item in found if item[0] != "way" and not item[1] == item[2] == "(nothing)"]
+
+
+@given(row=rows())
+@settings(max_examples=8, phases=[Phase.generate], **_QUIET)
+def test_a_generated_program_runs_warm_as_fresh(tmp_path_factory, row):
+    assert not (found := differences(row, tmp_path_factory.getbasetemp())), f"{row.program}\n{found}"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@given(row=rows())
+@settings(max_examples=MANY, **_QUIET)
+def test_many_generated_programs_run_warm_as_fresh(tmp_path_factory, row):
+    assert not (found := differences(row, tmp_path_factory.getbasetemp())), f"{row.program}\n{found}"

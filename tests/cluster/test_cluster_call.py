@@ -1,0 +1,111 @@
+"""`--launcher`: a sweep by agents of this host that outlive the call; what is asked wrongly is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from sweeping import PROGRAMS
+
+from sweepkit.cli.app import main
+from sweepkit.cli.cluster_options import _time
+from sweepkit.model.runs import RunState
+from sweepkit.paths import CODE_DIR
+from sweepkit.store.open import open_store
+
+SWEEP = f"""\
+program: {PROGRAMS / "journal.py"}
+method: grid
+metric: {{name: loss, goal: minimize}}
+parameters: {{number: {{values: [0, 1, 2, 3]}}}}
+"""
+
+
+def states(sweeper):
+    with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
+        return [run.state for run in store.runs(store.sweep("s").sweep_id)]
+
+
+def tool(sweeper, *words):
+    """Start `sweepkit` as a user does, in the sweep's folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweepkit", *words],
+        cwd=sweeper.folder,
+        env={**os.environ, "PYTHONPATH": str(CODE_DIR), **sweeper.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition, what, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_two_agents_of_this_host_make_a_sweep_together(sweeper):
+    sweeper.write(SWEEP)
+    process = tool(sweeper, "run", "s.yaml", "--launcher", "local", "--agents", "2", "--output-dir", "out", "--json")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["counts"] == {"finished": 4}
+    assert states(sweeper) == [RunState.FINISHED] * 4
+    assert sorted(line[1] for line in sweeper.journal() if line[0] == "end") == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_agents_outlive_a_call_that_leaves_and_end_by_cancel(sweeper):
+    sweeper.write(SWEEP)
+    sweeper.env["DURATION"] = "30"
+    call = ["run", "s.yaml", "--launcher", "local", "--output-dir", "out"]
+    process = tool(sweeper, *call, "--detach")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    wait_until(sweeper.journal, "a run to begin")
+    watching = tool(sweeper, *call, "--json")  # finds the agent, and watches it
+    assert any("1 run" in line for line in watching.stdout)
+    assert len(list((sweeper.folder / "out" / "agents").glob("*.json"))) == 1
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert RunState.RUNNING not in states(sweeper)
+    assert len({line[2] for line in sweeper.journal()}) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--agents", "2"],
+        ["--detach"],
+        ["--launcher", "ray", "--partition", "gpu"],
+        ["--launcher", "slurm", "--ray-address", "here"],
+        ["--launcher", "slurm", "--count", "3"],
+        ["--launcher", "local", "--agents", "0"],
+        ["--launcher", "local", "--time", "soon"],
+    ],
+)
+def test_what_makes_no_sense_is_refused(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    with pytest.raises(SystemExit) as refused:
+        main(["run", "s.yaml", "--output-dir", "out", *words])
+    assert refused.value.code == 2 and not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_record_for_several_hosts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    assert main(["run", "s.yaml", "--output-dir", "out", "--launcher", "slurm", "--storage", "mine.db"]) == 2
+    assert not (tmp_path / "mine.db").exists()
+
+
+def test_times_are_those_of_sbatch():
+    read = {"30": 1800, "2:30": 150, "1:30:00": 5400, "1-0": 86400, "1-2:30": 95400, "1-2:30:10": 95410}
+    assert {text: _time(text) for text in read} == read

@@ -1,0 +1,119 @@
+"""Sweeps on a real SLURM of two nodes: each configuration is run to its end once, whatever is killed meanwhile."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sweeping import PROGRAMS
+
+from sweepkit.model.runs import RunState
+from sweepkit.paths import CODE_DIR
+from sweepkit.store.open import open_store
+
+SUPPORT = Path(__file__).parents[1] / "support"
+NUMBERS = list(range(12))
+SWEEP = f"""\
+program: {PROGRAMS / "journal.py"}
+method: grid
+metric: {{name: loss, goal: minimize}}
+parameters: {{number: {{values: {NUMBERS}}}}}
+sweepkit: {{retries: 5}}
+"""
+
+
+def namespaces():
+    alone = ["unshare", "-n", "-p", "-f", "--mount-proc", "--kill-child"]
+    return subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """Skip, aloud, where there is no SLURM, or nobody may have a namespace of his own."""
+    lacking = [name for name in ("slurmctld", "slurmd", "munged", "unshare") if shutil.which(name) is None]
+    if lacking or os.geteuid() != 0 or not namespaces():
+        pytest.skip(
+            f"SLURM is NOT tested: needs root, namespaces, and {', '.join(lacking) or 'a kernel that allows them'}"
+        )
+
+
+def run(tmp_path, storage, acts, *options, duration="0.4"):
+    """Run a sweep on a SLURM of its own; return what `slurm_acts.py` tells, and the sweep's journal."""
+    (tmp_path / "s.yaml").write_text(SWEEP, encoding="utf-8")
+    (tmp_path / "locks").mkdir()
+    journal = tmp_path / "journal"
+    command = [sys.executable, "-m", "sweepkit", "run", "s.yaml", "--launcher", "slurm", "--agents", "2"]
+    command += ["--gpus-per-agent", "1", "--cpus-per-agent", "1", "--output-dir", "out", *options]
+    cluster = ["bash", str(SUPPORT / "slurm_cluster.sh"), str(tmp_path / "slurm")]
+    scenario = [sys.executable, str(SUPPORT / "slurm_acts.py"), str(tmp_path), ",".join(acts), "--", *command]
+    done = subprocess.run(
+        [
+            "timeout",
+            "-s",
+            "KILL",
+            "240",
+            "unshare",
+            "-n",
+            "-p",
+            "-f",
+            "--mount-proc",
+            "--kill-child",
+            *cluster,
+            *scenario,
+        ],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(CODE_DIR),
+            "SWEEPKIT_STORAGE": storage,
+            "JOURNAL": str(journal),
+            "JOURNAL_LOCKS": str(tmp_path / "locks"),
+            "DURATION": duration,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    logs = "\n".join(file.read_text() for file in [*tmp_path.glob("driver.log"), *tmp_path.glob("out/*/agents/*.log")])
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
+    lines = [line.split() for line in journal.read_text().splitlines()]
+    return json.loads(done.stdout.splitlines()[-1]), lines, logs
+
+
+def check_once(told, lines, storage, logs, *, code=0):
+    assert told["status"] == code and told["keepers"] == [], logs
+    assert [line for line in lines if line[0] == "overlap"] == [], logs
+    with open_store(storage) as store:
+        runs = store.runs(store.sweep("s").sweep_id)
+    assert Counter(run.state for run in runs) == {RunState.FINISHED: len(NUMBERS)}, logs
+    ends = Counter(int(line[1]) for line in lines if line[0] == "end")
+    assert sorted(ends) == NUMBERS, logs
+    return runs, ends
+
+
+@pytest.fixture
+def storage(postgres):
+    """A database that is reached by its socket's file, from within a network namespace too."""
+    name = postgres.new_database().rpartition("/")[2]
+    return f"postgresql://sweepkit@/{name}?host={postgres.folder}&port={postgres.port}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(260)
+def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, storage):
+    told, lines, logs = run(tmp_path, storage, ["driver_killed", "requeued"])
+    runs, ends = check_once(told, lines, storage, logs)
+    assert max(ends.values()) == 1, logs
+    assert {run.outcome["device"] for run in runs} <= {"gpu 0", "gpu 1"}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(260)
+@pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed"])
+def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
+    told, lines, logs = run(tmp_path, storage, [act], duration="4")
+    check_once(told, lines, storage, logs)

@@ -1,0 +1,93 @@
+"""The first hour: a typo, the fix, the same command; and exit codes that say whether there is a result."""
+
+import json
+import signal
+
+import pytest
+from sweeping import Sweeper
+
+GRID = """\
+program: g.py
+method: grid
+metric: {name: a, goal: maximize}
+parameters: {x: {values: [1, 2, 3, 4, 5, 6, 7]}}
+"""
+WORKS = """\
+import argparse, json, os
+p = argparse.ArgumentParser(); p.add_argument("--x", type=int); a = p.parse_args()
+open(os.environ["SWEEPKIT_REPORT_FILE"], "a").write(json.dumps({"a": a.x}) + "\\n")
+"""
+FEW = GRID.replace("[1, 2, 3, 4, 5, 6, 7]", "[1, 2]")
+SAYS_NOTHING = "import sys"
+WAITS = "import pathlib, time\npathlib.Path('here').touch()\ntime.sleep(600)\n"
+
+
+@pytest.fixture
+def sweeper(tmp_path):
+    made = Sweeper(tmp_path)
+    made.write(GRID)
+    return made
+
+
+def steps(done):
+    return [line.rpartition(": ")[2] for line in done["next"]]
+
+
+def test_a_typo_the_fix_and_the_same_command_leave_no_point_untried(sweeper):
+    sweeper.write("raise ValueError('typo')", "g.py")
+    done = sweeper.summary(rc=1)
+    assert (done["complete"], done["counts"]) == (False, {"failed": 5})
+    (step,) = steps(done)
+    assert step.endswith("code/sweep_runner.py --sweep-config s.yaml --output-dir out --json")  # the same command
+    sweeper.write(WORKS, "g.py")
+    done = sweeper.summary()
+    assert (done["complete"], done["counts"], done["next"]) == (True, {"finished": 7}, [])
+
+
+@pytest.mark.parametrize(
+    ("program", "counts", "complete", "option"),
+    [
+        ("raise ValueError('always')", {"failed": 2}, False, ""),
+        (SAYS_NOTHING, {"finished": 2}, True, "--fresh"),
+        (WORKS + "if a.x == 2: raise ValueError('sometimes')", {"finished": 1, "failed": 1}, False, "--retry-failed"),
+    ],
+    ids=["all failed", "never logged", "one failed"],
+)
+def test_the_exit_code_says_whether_there_is_a_result(sweeper, program, counts, complete, option):
+    sweeper.write(FEW)
+    sweeper.write(program, "g.py")
+    done = sweeper.summary(rc=0 if option == "--retry-failed" else 3)
+    assert (done["complete"], done["counts"]) == (complete, counts)
+    (step,) = steps(done)
+    assert step.endswith(f"--json {option}".strip())
+
+
+def test_a_lone_trial_that_failed_is_tried_again_with_the_rest(sweeper):
+    sweeper.write(FEW)
+    sweeper.write("raise ValueError('typo')", "g.py")
+    assert sweeper.summary("--count", "1", rc=3)["counts"] == {"failed": 1}
+    sweeper.write(WORKS, "g.py")
+    assert sweeper.summary()["counts"] == {"finished": 2}
+
+
+def test_fresh_names_the_sweep_that_continues_and_how(sweeper):
+    sweeper.write(WORKS, "g.py")
+    sweeper.summary("--count", "1")
+    done = sweeper.summary("--fresh", "--count", "1")
+    (step,) = steps(done)
+    assert done["sweep"] == "s-2" and "--fresh" not in step
+    assert sweeper.summary()["sweep"] == "s-2"  # what the line says
+
+
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_machine_that_is_taken_back_leaves_with_the_code_that_was_asked_for(sweeper, code):
+    sweeper.write(WAITS, "g.py")
+    process = sweeper.parallel(
+        "--single-parallel", "s.yaml", "--num-workers", "1", "--preempted-exit-code", str(code), "--json"
+    )
+    for line in process.stdout:
+        if json.loads(line)["event"] == "run_started":
+            break
+    process.send_signal(signal.SIGTERM)
+    done = sweeper.ended(process, rc=code)["s"]
+    assert not done["complete"] and steps(done)

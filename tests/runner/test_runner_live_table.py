@@ -1,0 +1,69 @@
+"""runs.csv while a sweep runs: one writer, not too often."""
+
+import threading
+import time
+
+from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
+from sweepkit.paths import SweepPaths
+from sweepkit.runner.live_table import LiveTable
+from sweepkit.sweep_config.read import from_config
+
+WAIT_S = 60
+
+
+def made(tmp_path, *, every_s):
+    spec = from_config(
+        {
+            "program": "p.py",
+            "method": "grid",
+            "metric": {"name": "loss", "goal": "minimize"},
+            "parameters": {"x": {"values": [1]}},
+        }
+    )
+    paths = SweepPaths(tmp_path, "s")
+    paths.root.mkdir(parents=True)
+    run = RunRecord(run_id="r", sweep_id="s", number=0, params={"x": 1}, state=RunState.FINISHED, history=(0.5,))
+    readers = []
+
+    def read():
+        readers.append(threading.current_thread().name)
+        return [run]
+
+    return LiveTable(paths, spec, read, every_s=every_s), paths, readers
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_many_ends_at_once_give_one_table_by_one_thread(tmp_path):
+    table, paths, readers = made(tmp_path, every_s=0.05)
+    table.start()
+    workers = [threading.Thread(target=table.touch) for _ in range(16)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    wait_for(paths.table.exists)
+    table.close()
+    assert readers == [f"table-{paths.root.name}"]
+    assert "0.5" in paths.table.read_text()
+
+
+def test_a_table_that_another_process_has_just_written_is_not_written_again(tmp_path):
+    table, paths, readers = made(tmp_path, every_s=0.05)
+    for _ in range(3):
+        paths.table.write_text("theirs")
+        assert table._is_fresh(WAIT_S) and not table._is_fresh(-1.0)
+    assert not readers
+
+
+def test_a_table_that_is_closed_before_a_run_ended_writes_nothing(tmp_path):
+    table, paths, readers = made(tmp_path, every_s=0.01)
+    table.start()
+    table.close()
+    assert not readers and not paths.table.exists()

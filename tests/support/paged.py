@@ -1,0 +1,59 @@
+"""A recorded sweep with everything that could break a page: Hangul, markup, formulas, failures, running runs."""
+
+import math
+
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState
+from sweepkit.store.open import open_store
+
+SCRIPT = "<script>alert(1)</script>"
+FORMULA = "=HYPERLINK(1)"
+NAME = "한국어 대화 요약/kobart"
+YAML = f"""\
+name: "{NAME}"
+program: train.py
+method: random
+run_cap: 40
+metric: {{name: eval/rougeL, goal: maximize}}
+early_terminate: {{type: hyperband, min_iter: 2, eta: 2}}
+parameters:
+  lr: {{distribution: log_uniform_values, min: 1.0e-6, max: 1.0e-2}}
+  model: {{values: [kobart, "{SCRIPT}", "{FORMULA}", 한국어-바트-{"가" * 80}]}}
+  seed: {{values: [1, 2, 3]}}
+"""
+MODELS = ("kobart", SCRIPT, FORMULA, "한국어-바트-" + "가" * 80)
+
+
+def record_sweep(folder, *, name=NAME, ended=12, failed=2, running=2, text=YAML):
+    """Write a sweep into FOLDER/sweepkit.db; return its id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_store(folder / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep(
+            name,
+            text=text.replace(NAME, name),
+            seed=1,
+            metric="eval/rougeL",
+            goal="maximize",
+            meta={"program": "train.py"},
+        )
+        for number in range(ended + failed + running):
+            params = {"lr": 10.0 ** -(2 + number // 3 % 4), "model": MODELS[number // 3 % 4], "seed": 1 + number % 3}
+            attempt = store.add_and_claim(sweep.sweep_id, number, params, agent_id="a|b|c|1", host="h", lease_s=3600)
+            store.started(attempt, pid=1, device="gpu 0")
+            if number >= ended + running:
+                store.finish(attempt, RunState.FAILED, reason=f"RuntimeError: {SCRIPT} (exit code 1)", failure=True)
+                continue
+            reports = [report(number, at) for at in range(2 if number % 4 == 3 else 6)]
+            store.report(attempt, reports, metric="eval/rougeL", goal="maximize")
+            if number < ended:
+                state = RunState.STOPPED if number % 4 == 3 else RunState.FINISHED
+                reason = "hyperband: 0.1 at report 2 is worse than 0.2" if number % 4 == 3 else "exit code 0"
+                store.finish(attempt, state, reason=reason, outcome={"duration_s": 5.0, "device": "gpu 0"})
+        return sweep.sweep_id
+
+
+def report(number, at):
+    """Return one report of a run."""
+    value = (0.3 + 0.01 * (number % 5)) * (1 - math.exp(-at - 1))
+    values = {"eval/rougeL": value, "train/loss": 2.0 - 0.1 * at, "nothing": float("nan")}
+    return Report(seq=at, values=values, step=100 * at, time=1e9 + number + at)

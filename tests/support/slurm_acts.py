@@ -1,0 +1,122 @@
+"""A sweep on a real SLURM, and what happens to it meanwhile: run inside the namespace of `slurm_cluster.sh`.
+
+    python slurm_acts.py FOLDER ACT,ACT ... -- COMMAND ...
+
+COMMAND runs the sweep and is started again when an act killed it. Each act begins when the journal has one more end
+of a run. The last line printed is one JSON object: the command's exit code, the jobs left, the processes left.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+TIMEOUT_S = 100
+
+
+class Sweep:
+    """The command under test, and the cluster that it runs on."""
+
+    def __init__(self, folder, command):
+        self.folder, self.command = Path(folder), command
+        self.driver = self.begin()
+
+    def begin(self):
+        with (self.folder / "driver.log").open("ab") as log:
+            return subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def ends(self):
+        journal = Path(os.environ["JOURNAL"])
+        return sum(line.startswith("end") for line in journal.read_text().splitlines()) if journal.exists() else 0
+
+    def jobs(self):
+        said = subprocess.run(["squeue", "-h", "-o", "%i %N %T"], capture_output=True, text=True, check=True).stdout
+        return [line.split() for line in said.splitlines()]
+
+    # -- the acts -----------------------------------------------------------------------------------------------------
+
+    def driver_killed(self):
+        """The call is killed, and started again by its user."""
+        self.driver.kill()
+        self.driver.wait()
+        self.driver = self.begin()
+
+    def requeued(self):
+        """An administrator, or preemption, puts a running job back into the queue."""
+        job = next(job for job, *_, state in self.jobs() if state == "RUNNING")
+        subprocess.run(["scontrol", "requeue", job], check=True)
+
+    def controller_killed(self):
+        """slurmctld is killed and started again."""
+        os.kill(int((self.folder / "slurm/run/slurmctld.pid").read_text()), signal.SIGKILL)
+        time.sleep(3)
+        subprocess.run(["slurmctld"], check=True)
+
+    def node_killed(self):
+        """A node goes down with all that runs on it, and comes back later."""
+        for process in self._of_node():
+            process.kill()
+        wait_until(lambda: any("down" in state for state in self._states("n1")), "the node to be down")
+        subprocess.run(["slurmd", "-N", "n1"], check=True)
+
+    def daemon_killed(self):
+        """Only a node's daemon dies: the old copy of its job goes on, while SLURM starts it elsewhere."""
+        self._of_node()[0].kill()
+        wait_until(lambda: any("down" in state for state in self._states("n1")), "the node to be down")
+
+    def _states(self, node):
+        said = subprocess.run(["sinfo", "-h", "-N", "-n", node, "-o", "%T"], capture_output=True, text=True, check=True)
+        return said.stdout.split()
+
+    def _of_node(self):
+        daemon = psutil.Process(int((self.folder / "slurm/run/slurmd_n1.pid").read_text()))
+        steps = [
+            process
+            for process in psutil.process_iter()
+            if process.name() == "slurmstepd" and "n1" in self._node_of(process)
+        ]
+        found = [daemon]
+        for process in steps:
+            found += [process, *process.children(recursive=True)]
+        return found
+
+    def _node_of(self, process):
+        for child in process.children(recursive=True):
+            try:
+                return child.environ().get("SLURMD_NODENAME", "")
+            except psutil.Error:
+                continue
+        return ""
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {TIMEOUT_S} s for {what}")
+        time.sleep(0.1)
+
+
+def main():
+    folder, acts, _, *command = sys.argv[1:]
+    sweep = Sweep(folder, command)
+    for number, act in enumerate(filter(None, acts.split(","))):
+        wait_until(lambda number=number: sweep.ends() > number or sweep.driver.poll(), "the next run to end")
+        getattr(sweep, act)()
+    status = sweep.driver.wait(timeout=TIMEOUT_S)
+    wait_until(lambda: not [job for job in sweep.jobs() if job[-1] != "PENDING"], "the jobs to end")
+    keeper = [
+        p.pid
+        for p in psutil.process_iter(["cmdline"])
+        if "sweepkit.cluster.keeper" in " ".join(p.info["cmdline"] or [])
+    ]
+    print(json.dumps({"status": status, "jobs": sweep.jobs(), "keepers": keeper}))
+
+
+if __name__ == "__main__":
+    main()
