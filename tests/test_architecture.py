@@ -101,6 +101,7 @@ SCRIPTS = sorted(path.name for path in CODE_DIR.glob("*.py"))
 PUBLIC_API = {
     "sweepkit.agents.forkserver.serve",
     "sweepkit.functions.calling.call",  # by the script of a packed function
+    "sweepkit.functions.objective.call_objective",  # by its name, so that Optuna is imported for objectives alone
     "sweepkit.metrics.rouge.MULTI_REFERENCE",
     "sweepkit.training.tasks.image_classification.train",
     "sweepkit.training.tasks.perceiver.train",

@@ -43,7 +43,7 @@ _NAMES = {
     "should_stop": ("sweepkit.tracking.inside", "should_stop"),
     "sweep": ("sweepkit.api.sweep", "sweep"),
 }
-__all__ = ["__version__", *_NAMES]
+__all__ = ["__version__", *(name for name in _NAMES if name != "open")]  # `import *` shall not hide Python's own
 
 
 def _load(name: str) -> Any:
@@ -53,16 +53,18 @@ def _load(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name of `__all__`."""
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _load(name)
+if not TYPE_CHECKING:  # else every name would be one to a type checker
+
+    def __getattr__(name: str) -> Any:
+        """Load a name that users know."""
+        if name not in _NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _load(name)
 
 
 def __dir__() -> list[str]:
     """Return the names that are meant for users."""
-    return [*__all__, "__doc__", "__file__", "__name__", "__path__", "__version__"]
+    return [*_NAMES, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"]
 
 
 class _CallableRoom(ModuleType):

@@ -20,7 +20,7 @@ from typing import Any
 from sweepkit.environ import REPORT_FILE_ENV
 
 
-def install() -> None:
+def _install() -> None:
     """Answer `wandb.sweep`, `wandb.agent` and `wandb.login` here; outside a run of a sweep."""
     if os.environ.get(REPORT_FILE_ENV):
         return
@@ -47,7 +47,7 @@ def _main(argv: Sequence[str]) -> int:
     if not argv:
         sys.stderr.write("usage: python -m sweepkit.wandb_compat SCRIPT [ARGUMENT ...]\n")
         return 2
-    install()
+    _install()
     sys.argv[:] = argv
     sys.path.insert(0, os.path.dirname(os.path.realpath(argv[0])))
     try:
@@ -60,4 +60,4 @@ def _main(argv: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     raise SystemExit(_main(sys.argv[1:]))
-install()
+_install()

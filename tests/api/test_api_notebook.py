@@ -4,19 +4,17 @@ import json
 import os
 import sys
 
+import nbclient
+import nbformat
 import pytest
 
 from sweepkit.paths import CODE_DIR, ROOT_DIR
-
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_runs_and_shows_its_progress_in_place(tmp_path, monkeypatch):
-    pytest.importorskip("ipykernel")
     kernels = tmp_path / "share" / "jupyter" / "kernels" / "python3"
     kernels.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -248,3 +249,81 @@ def test_should_stop_lets_a_run_end_itself(tmp_path):
     sweep = sweepkit.sweep(config, function=train, output_dir=tmp_path).run()
     assert list(sweep.runs()["state"]) == ["stopped", "stopped"]
     assert (sweep.runs()["last.left"] >= 0).all()
+
+
+@pytest.mark.slow
+def test_functions_of_modules_beside_the_script_and_a_sweep_that_runs_as_its_module_is_imported(tmp_path):
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    config = '{"method": "grid", "metric": {"name": "v", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2]}}}'
+    sweep = f"sweepkit.sweep({config}, function=train, name=__name__.strip('_'), output_dir='out').run()\n"
+    (folder / "lib.py").write_text("def train(x):\n    return 3 * x\n")
+    (folder / "at_import.py").write_text("import sweepkit\nK = 5\ndef train(x):\n    return K * x\nsweep = " + sweep)
+    script = "import at_import, sweepkit\nfrom lib import train\nmine = " + sweep
+    (folder / "main.py").write_text(script + "print([list(s.runs()['value']) for s in (at_import.sweep, mine)])\n")
+    ran = subprocess.run(
+        [sys.executable, "beside/main.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CODE_DIR)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.stdout.splitlines()[-1:] == ["[[5.0, 10.0], [3.0, 6.0]]"], ran.stderr
+
+
+def test_a_call_that_fails_is_tried_again_with_its_record(tmp_path):
+    def train(x):
+        import os
+        import pathlib
+
+        mark = pathlib.Path(os.environ["SWEEPKIT_RUN_DIR"]) / "seen"
+        if x == 2 and not mark.exists():
+            mark.touch()
+            raise RuntimeError("once")
+        return x
+
+    config = {
+        "method": "grid",
+        "metric": {"name": "v", "goal": "maximize"},
+        "parameters": {"x": {"values": [1, 2]}},
+        "sweepkit": {"retries": 1},
+    }
+    sweep = sweepkit.sweep(config, function=train, output_dir=tmp_path).run()
+    assert list(sweep.runs()["attempts"]) == [1, 2] and sweep.best.value == 2
+
+
+KILLED = """
+import os, sys, time
+import sweepkit
+
+def train(x):
+    if x == 3 and os.environ.get("WAIT"):
+        time.sleep(100)
+    return x
+
+sweepkit.sweep(
+    {"method": "grid", "metric": {"name": "v", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2, 3, 4]}}},
+    function=train, output_dir="out",
+).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_script_goes_on(tmp_path):
+    (tmp_path / "mine.py").write_text(KILLED)
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
+    piped = {"cwd": tmp_path, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    killed = subprocess.Popen([sys.executable, "-u", "mine.py"], env={**env, "WAIT": "1"}, **piped)
+    try:
+        for line in killed.stdout:
+            if line.startswith("run   1"):
+                break
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+    before = sweepkit.open("train", output_dir=tmp_path / "out").runs()
+    again = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env=env, capture_output=True, timeout=100)
+    after = sweepkit.open("train", output_dir=tmp_path / "out").runs()
+    assert again.returncode == 0 and list(after["value"]) == [1, 2, 3, 4]
+    assert list(after["run_id"][:2]) == list(before["run_id"][:2]) and list(after["attempts"][:2]) == [1, 1]

@@ -79,6 +79,32 @@ def five_runs(store, goal="minimize"):
     return sweep, attempts
 
 
+def test_what_a_run_is_suggested_while_it_runs_comes_to_its_trial(store, url):
+    sweep = contract.new_sweep(store)
+    attempt = store.add_and_claim(sweep, 0, {}, **AGENT)
+    sync_mirror(store, sweep, url, Space(parameters=()))
+    assert load("first", url)[0][0].params == {}
+    told = optuna.distributions.distribution_to_json
+    distributions = {"x": optuna.distributions.FloatDistribution(0, 1), "k": optuna.distributions.IntDistribution(1, 3)}
+    for values in ({"x": 0.5}, {"x": 0.5, "k": 2}):
+        noted = {
+            name: {
+                "value": value,
+                "distribution": json.loads(told(distributions[name])),
+            }
+            for name, value in values.items()
+        }
+        store.suggested(attempt, values, {"suggestions": noted})
+        sync_mirror(store, sweep, url, Space(parameters=()))
+        assert load("first", url)[0][0].params == values
+    store.report(attempt, contract.reports(0.25), **contract.METRIC)
+    store.finish(attempt, RunState.FINISHED, reason="done")
+    sync_mirror(store, sweep, url, Space(parameters=()))
+    ((trial,), _, _) = load("first", url)
+    assert (trial.state, trial.value, trial.params) == (TrialState.COMPLETE, 0.25, {"x": 0.5, "k": 2})
+    assert trial.distributions == distributions
+
+
 def test_every_state_has_its_trial(store, url):
     sweep, attempts = five_runs(store)
     assert sync_mirror(store, sweep, url, SPACE) == 6

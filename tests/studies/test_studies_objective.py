@@ -1,5 +1,6 @@
 """One's own Optuna objective: as `study.optimize` runs it, and recorded, parallel, resumed as any sweep."""
 
+import json
 import os
 import signal
 import subprocess
@@ -120,6 +121,9 @@ def test_first_points_several_values_and_a_failure(folder):
 
 FILE = """
 import os, time
+import optuna
+
+RUNS = []
 
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
@@ -130,8 +134,9 @@ def objective(trial):
 def other(study):
     return 0
 
-if __name__ == "__main__":
-    raise SystemExit("not run")
+study = optuna.create_study()
+study.optimize(objective, n_trials=1000)
+raise SystemExit("not run")
 """
 
 
@@ -179,6 +184,18 @@ def test_an_objective_that_is_not_there(tmp_path, monkeypatch, named, word):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SweepKitError, match=word):
         load_objective(named)
+
+
+def test_the_dry_run_leaves_nothing(tmp_path):
+    (tmp_path / "tune.py").write_text(FILE)
+    options = ["--n-trials", "7", "--n-jobs", "2", "--dry-run", "--json", "--output-dir", "out"]
+    done = in_this_process(app.main, ["optimize", "tune.py:objective", *options], tmp_path)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["runs"], len(told["slots"])) == (0, 7, 2), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".pyc") in (
+        ["tune.py"],
+        ["__pycache__", "tune.py"],
+    )
 
 
 def test_options_of_our_own_trainer(tmp_path):

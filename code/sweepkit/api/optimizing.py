@@ -2,14 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweepkit.api.plans import Asked, gpu_names, options_of
 from sweepkit.api.sweep import Sweep
 from sweepkit.errors import SweepKitError
-
-if TYPE_CHECKING:
-    from optuna.study import Study
 
 _TERMINATED = 128 + 15
 
@@ -21,7 +18,7 @@ class OptimizedSweep(Sweep):
         study: The same as an `optuna.Study`, kept in memory: trials with values, attributes and intermediate values.
     """
 
-    def __init__(self, asked: Asked, *, name: str, study: "Study") -> None:
+    def __init__(self, asked: Asked, *, name: str, study: Any) -> None:
         super().__init__(asked, name=name, recorded=True)
         self.study = study
 

@@ -112,7 +112,9 @@ class Sweep:
         if self._asked.function is None:
             return
         found = self._find()
-        if found is None or found.sweep.meta.get("program") in (None, plan.program):
+        if found is None or found.sweep.meta.get("directory") != plan.spec.directory:
+            return  # a sweep of another folder is not this one, whatever it is called
+        if found.sweep.meta.get("program") in (None, plan.program):
             return
         name = getattr(self._asked.function, "__name__", "the function")
         raise ConflictError(

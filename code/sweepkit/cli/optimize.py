@@ -11,6 +11,7 @@ from sweepkit.studies.options import StudyOptions
 
 if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions, SlotOptions
+    from sweepkit.studies.objective import ObjectiveStudy
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
 
 
@@ -76,8 +77,6 @@ def _optimize_objective(options: StudyOptions) -> int:
     """Run the study of one's own objective; return the exit code."""
     from dataclasses import replace
 
-    from sweepkit.cli.sweep_runner import show_dry_run
-    from sweepkit.runner.call import slots_of
     from sweepkit.studies.objective import plan_of_objective, run_objective, study_of
     from sweepkit.studies.plan import run_options, slot_options
     from sweepkit.studies.run import check_recorded, conclude_objective
@@ -85,10 +84,19 @@ def _optimize_objective(options: StudyOptions) -> int:
 
     asked = study_of(options)
     running, slots = replace(run_options(options), seed=options.seed), slot_options(options)
-    if options.resume or options.dry_run:
-        plan = plan_of_objective(asked, running)
-        if options.resume:
-            check_recorded(plan)
-        if options.dry_run:
-            return show_dry_run(running, plan, slots_of(slots, [plan])[0])
+    if options.dry_run:
+        return _show_objective(asked, running, slots)
+    if options.resume:
+        check_recorded(plan_of_objective(asked, running))
     return conclude_objective(run_objective(asked, running, slots, uploads=Online), running)
+
+
+def _show_objective(asked: "ObjectiveStudy", options: "RunOptions", slots: "SlotOptions") -> int:
+    """Print what a study of one's own objective would run, and leave nothing behind; return the exit code."""
+    from sweepkit.runner.dry_run import dry_run_text
+    from sweepkit.studies.objective import dry_run_of
+    from sweepkit.text.json_text import json_text
+
+    report = dry_run_of(asked, options, slots)
+    print(json_text(report.plain()) if options.json else dry_run_text(report))
+    return 0

@@ -14,16 +14,13 @@ EPILOG = """\
 examples:
   {call}                          50 trials of the embedded model
   {call} --experiment tiny_t5 --n_trials 20 --n-jobs 2
-  {call} --experiment mine --base-config my.yaml --timeout 43200
-  {call} --storage postgresql://user@host/sweeps
   {call} --config my_optuna.yaml  a space, pruning, phases of your own
   {call} my_file.py:objective --direction minimize --n-trials 30
 
 Without --config fifteen parameters are searched: lora_r, lora_alpha,
 lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
 scheduler_type, temperature, top_p, num_beams, length_penalty, hidden_dropout,
-attention_dropout. Each trial is a training; it reports after every epoch, and a
-poor one is ended there.
+attention_dropout. Each trial is a training that reports after every epoch.
 
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
@@ -67,7 +64,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         "objective",
         nargs="?",
         metavar="FILE.py:FUNCTION",
-        help="an objective of your own, as for Optuna's study.optimize (default: our trainer is searched)",
+        help="an objective of your own, as study.optimize takes it",
     )
     add(
         "--experiment",
@@ -83,7 +80,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add(
         "--direction",
         choices=["maximize", "minimize"],
-        help="default: maximize, of ROUGE-L F1; minimize the loss or one's own objective",
+        help="default: maximize ROUGE-L F1; minimize one's own objective",
     )
     add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
     add("--sampler", choices=SAMPLERS, help="default: tpe")
@@ -103,10 +100,9 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> No
     add(
         "--optuna-storage",
         metavar="URL",
-        help="the Optuna storage that shows the study, for optuna.load_study and optuna-dashboard "
-        "(default: sqlite:///DIR/optuna.db)",
+        help="for optuna.load_study, optuna-dashboard (default: DIR/optuna.db)",
     )
-    add("--n-jobs", type=_jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per two cores")
+    add("--n-jobs", type=_jobs, metavar="K", help="trials at once (default: 1); -1: one a GPU, else one per 2 cores")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--cold", action="store_true", help="start every trial in a fresh process")
     add("--retry-failed", action="store_true", help="run the failed trials again, too")

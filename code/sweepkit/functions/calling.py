@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def call(program: str) -> None:
     _see_what_the_caller_saw(how)
     function = pickle.loads((folder / PICKLE).read_bytes())
     if how["handing"] == Handing.TRIAL:
-        from sweepkit.functions.objective import call_objective
-
         del sys.argv[1:]
-        return call_objective(function, how["metrics"])
+        # By its name: an import statement here would have the fork server import Optuna for every function.
+        import_module("sweepkit.functions.objective").call_objective(function, how["metrics"])
+        return
     params = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     del sys.argv[1:]  # they are ours, not the function's
     returned = call_with(function, Handing(how["handing"]), params)

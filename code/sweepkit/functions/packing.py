@@ -5,6 +5,7 @@ function.pkl   the function; one of `__main__`, of a notebook or a REPL whole, o
 call.json      how it is called, and where its modules are found
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -123,13 +124,31 @@ def _pickled(function: Callable[..., Any], name: str) -> bytes:
 
     data = BytesIO()
     try:
-        Pickler(data).dump(function)
+        with _whole_where_unfinished(function):
+            Pickler(data).dump(function)
         return data.getvalue()
     except (pickle.PicklingError, TypeError, ValueError, RecursionError, AttributeError) as error:
         raise SweepKitError(
             f"{name}: a function and all that it uses must be handed to another process, got: {error}; make such "
             "objects (open files, locks, connections, loggers' handlers) inside the function"
         ) from error
+
+
+@contextlib.contextmanager
+def _whole_where_unfinished(function: Callable[..., Any]) -> Iterator[None]:
+    """Hand a function over whole whose module is being imported: a run that imported it would start the sweep again."""
+    import cloudpickle
+
+    module = sys.modules.get(getattr(inspect.unwrap(function), "__module__", None) or "")
+    spec = getattr(module, "__spec__", None)
+    if module is None or not getattr(spec, "_initializing", False):
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _search_path() -> list[str]:

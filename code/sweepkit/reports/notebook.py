@@ -55,9 +55,10 @@ class _NotebookScreen(Screen):
         """Add a sweep."""
         self.views.append(view)
         if self._handle is None:
-            from IPython.display import display  # type: ignore[import-not-found]
+            from IPython import display
 
-            self._handle = display(self._output(), raw=True, display_id=True)
+            show: Any = display.display  # it has no types
+            self._handle = show(self._output(), raw=True, display_id=True)
             threading.Thread(target=self._keep, name="notebook", daemon=True).start()
 
     def hide(self, view: RichView) -> None:

@@ -5,9 +5,10 @@ ended, those that ended before, or under other agents, are added.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga", "auto")
-PRUNERS = ("median", "percentile", "hyperband", "successive_halving", "asha", "patient", "patience", "none")
+_SAMPLERS = ("tpe", "random", "gp", "cmaes", "qmc", "nsga", "auto")
+_PRUNERS = ("median", "percentile", "hyperband", "successive_halving", "asha", "patient", "patience", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,8 @@ class StudySettings:
     """How the study searches.
 
     Args:
-        sampler: A name of SAMPLERS, or a sampler of Optuna's kind.
-        pruner: A name of PRUNERS, or a pruner of Optuna's kind.
+        sampler: A name of _SAMPLERS, or a sampler of Optuna's kind.
+        pruner: A name of _PRUNERS, or a pruner of Optuna's kind.
         parallel: Several trials run at once.
         first_points: Values of parameters for the first trials, by name; what one leaves out is sampled.
     """
@@ -55,6 +56,37 @@ class StudySettings:
     pruner: Any = "median"
     parallel: bool = False
     first_points: tuple[Mapping[str, Any], ...] = ()
+
+
+class _StudyReachedError(BaseException):
+    """A file that is read for what it defines runs a study of its own: what follows is about that one."""
+
+
+@contextmanager
+def until_a_study_runs() -> Iterator[None]:
+    """End the block without an error where it calls `study.optimize`."""
+    from optuna.study import Study
+
+    def reached(*_: Any, **__: Any) -> NoReturn:
+        raise _StudyReachedError
+
+    optimize = Study.optimize
+    Study.optimize = reached  # type: ignore[method-assign]
+    try:
+        yield
+    except _StudyReachedError:
+        pass
+    finally:
+        Study.optimize = optimize  # type: ignore[method-assign]
+
+
+def random_trials(count: int) -> "list[Trial]":
+    """Return trials of a study that draws at random, always the same numbers."""
+    import optuna
+
+    with quiet_optuna():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        return [study.ask() for _ in range(count)]
 
 
 class KeptStudy:
@@ -104,6 +136,8 @@ class KeptStudy:
 
     def ask_trial(self, number: int, known: Mapping[str, Any]) -> "Trial":
         """Return the trial of a run, begun now; `known` are the values that it must have. Called with the lock held."""
+        if self._study is None:
+            self._study = self._made(begun=number)
         study = self.fed()
         self._told.discard(number)  # one that ended before is tried again
         if known:
@@ -114,16 +148,16 @@ class KeptStudy:
     def fed(self) -> "Study":
         """Return the study, after telling it what has ended since."""
         if self._study is None:
-            self._study = self._made()
+            self._study = self._made(begun=len(self._ended))
         for number in sorted(self._ended.keys() - self._told):
             self._end(self._study, self._ended[number])
             self._told.add(number)
         return self._study
 
-    def _made(self) -> "Study":
+    def _made(self, *, begun: int) -> "Study":
+        """Return the study, nothing told; `begun`: how many trials of it there are, here or under other agents."""
         import optuna
 
-        begun = len(self._ended)
         return optuna.create_study(
             directions=[metric.goal.value for metric in self.metrics],
             sampler=_sampler(self.settings, self._seed, begun=begun),
@@ -189,7 +223,7 @@ def _sampler(settings: StudySettings, seed: int, *, begun: int) -> "BaseSampler"
         return samplers.NSGAIISampler(seed=seed)
     if asked in ("tpe", "auto"):
         return samplers.TPESampler(seed=seed, constant_liar=settings.parallel)
-    raise SweepKitError(f"sampler: must be one of {', '.join(SAMPLERS)} or a sampler of Optuna, got {asked!r}")
+    raise SweepKitError(f"sampler: must be one of {', '.join(_SAMPLERS)} or a sampler of Optuna, got {asked!r}")
 
 
 def _pruner(asked: Any) -> "BasePruner":
@@ -208,5 +242,5 @@ def _pruner(asked: Any) -> "BasePruner":
         "none": pruners.NopPruner,
     }
     if asked not in made:
-        raise SweepKitError(f"pruner: must be one of {', '.join(PRUNERS)} or a pruner of Optuna, got {asked!r}")
+        raise SweepKitError(f"pruner: must be one of {', '.join(_PRUNERS)} or a pruner of Optuna, got {asked!r}")
     return made[asked]()

@@ -251,6 +251,10 @@ class _Mirror:
             return
         if not _extends(trial.intermediate_values, wanted.intermediate_values):
             raise _Stale  # another attempt began anew
+        for name in wanted.params.keys() - trial.params.keys():  # an objective's are suggested while it runs
+            distribution = wanted.distributions[name]
+            internal = distribution.to_internal_repr(wanted.params[name])
+            self._storage.set_trial_param(trial_id, name, internal, distribution)
         for key, value in wanted.user_attrs.items():
             if trial.user_attrs.get(key) != value:
                 self._storage.set_trial_user_attr(trial_id, key, value)

@@ -3,11 +3,13 @@
 import importlib.util
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.run_cache import view_of
@@ -19,11 +21,12 @@ from sweepkit.functions.packing import pack
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunView
 from sweepkit.runner.call import Call, MakeUploads, slots_of
+from sweepkit.runner.dry_run import DryRun
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
 from sweepkit.runner.space_function import OBJECTIVES
-from sweepkit.search.kept_study import PastTrial, StudySettings
+from sweepkit.search.kept_study import PastTrial, StudySettings, until_a_study_runs
 from sweepkit.search.objective_engine import ObjectiveEngine
 from sweepkit.store.open import open_store
 from sweepkit.studies.options import StudyOptions
@@ -32,8 +35,6 @@ from sweepkit.studies.trial_server import TrialServer
 from sweepkit.sweep_config.read import from_config
 
 if TYPE_CHECKING:
-    from optuna.study import Study
-
     from sweepkit.store.base import Store
 
 _TRIALS = 50  # of a command that does not say it
@@ -81,7 +82,7 @@ class EndedStudy:
 
     code: int
     result: StudyResult
-    study: "Study"
+    study: Any
     preempted: bool
 
 
@@ -108,10 +109,13 @@ def study_of(asked: StudyOptions) -> ObjectiveStudy:
 
 
 def load_objective(named: str) -> Callable[[Any], Any]:
-    """Return the function of "file.py:name", executed now as `python file.py` would not: its `__main__` part is left.
+    """Return the function of "FILE.py:FUNCTION".
+
+    The file is executed as a module, so what stands under `if __name__ == "__main__"` is left out; where it calls
+    `study.optimize` at its top, it is executed until there.
 
     Args:
-        named: The file may be named as a module, too ("pkg.tune:objective").
+        named: File and function; the file may be named as a module, too ("pkg.tune:objective").
 
     Raises:
         SweepKitError: There is no such file or function.
@@ -120,12 +124,7 @@ def load_objective(named: str) -> Callable[[Any], Any]:
     file = Path(place if place.endswith(".py") else place.replace(".", "/") + ".py").absolute()
     if not file.is_file():
         raise SweepKitError(f"{named}: must be FILE.py:FUNCTION, got no file {file}")
-    sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module  # its functions are found in it by the runs, too: by its folder on the path
-    spec.loader.exec_module(module)
+    module = _executed(file)
     found = getattr(module, name, None)
     if not callable(found):
         own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == file.stem]
@@ -133,6 +132,24 @@ def load_objective(named: str) -> Callable[[Any], Any]:
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(own) or 'none'}"
         raise SweepKitError(f"{named}: {file.name} must have a function {name}, got none; {hint}")
     return found  # type: ignore[no-any-return]
+
+
+def _executed(file: Path) -> ModuleType:
+    """Return the module of a file. It is not left among the modules: its functions are handed to runs whole."""
+    sys.path.insert(0, str(file.parent))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(file.stem)
+    sys.modules[file.stem] = module  # dataclasses look their module up
+    try:
+        with until_a_study_runs():
+            spec.loader.exec_module(module)
+    finally:
+        del sys.modules[file.stem]
+        if before is not None:
+            sys.modules[file.stem] = before
+    return module
 
 
 def plan_of_objective(asked: ObjectiveStudy, options: RunOptions) -> Plan:
@@ -163,6 +180,23 @@ def plan_of_objective(asked: ObjectiveStudy, options: RunOptions) -> Plan:
     }
     spec = from_config(config, source=f"study {asked.name}", directory=os.getcwd(), default_name=asked.name)
     return plan_of(options, replace(spec, warnings=()), searches=False)
+
+
+def dry_run_of(asked: ObjectiveStudy, options: RunOptions, slots: SlotOptions) -> DryRun:
+    """Return what a study would run. Nothing is left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of_objective(asked, replace(options, output_dir=Path(folder)))
+        places, _ = slots_of(slots, [plan])
+    return DryRun(
+        name=asked.name,
+        runs=asked.n_trials,
+        first=(),
+        commands=(),
+        slots=places,
+        mean_s=None,
+        warnings=(),
+        note="each trial is suggested its parameters while it runs, so none can be shown before",
+    )
 
 
 def run_objective(

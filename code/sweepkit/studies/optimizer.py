@@ -24,7 +24,7 @@ from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import default_output_dir
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.space_function import OBJECTIVES
-from sweepkit.search.kept_study import StudySettings
+from sweepkit.search.kept_study import StudySettings, random_trials
 from sweepkit.search.pruner_rule import PrunerRule
 from sweepkit.search.trial_engine import TrialEngine
 from sweepkit.stopping.base import StoppingRule
@@ -247,10 +247,7 @@ class OptunaOptimizer:
         Raises:
             SpecError: The training configuration has no such parameter.
         """
-        import optuna
-
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        looks = [flatten(self.create_search_space(study.ask())) for _ in range(_LOOKS)]
+        looks = [flatten(self.create_search_space(trial)) for trial in random_trials(_LOOKS)]
         names = list(dict.fromkeys(name for look in looks for name in look))
         if problems := unknown_parameters(names, type(self._own_config)):
             raise SpecError([replace(item, where=f"{type(self).__name__}.create_search_space") for item in problems])

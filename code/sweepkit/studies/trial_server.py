@@ -41,6 +41,8 @@ class TrialServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that accepts
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
