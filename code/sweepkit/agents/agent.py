@@ -119,6 +119,15 @@ class Agent:
         if self._end is not None and self._end.complete and not unfinished:
             self._store.update_sweep(self._sweep.sweep_id, state=SweepState.FINISHED, reason=self._end.reason)
             return self._end
+        end = self._unfinished_end()
+        record = self._store.sweep(self._sweep.name)
+        if record is not None and record.state is SweepState.RUNNING and not counts.get(RunState.RUNNING):
+            # Who looks later is to tell a sweep that was left from one whose agents died.
+            self._store.update_sweep(self._sweep.sweep_id, reason=end.reason)
+        return end
+
+    def _unfinished_end(self) -> Finish:
+        """Return how the work ended on a sweep that is not at its end."""
         if self.context.orders.interrupt_level:
             return Finish(complete=False, reason="interrupted")
         if self._end is None:

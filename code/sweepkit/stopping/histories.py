@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
+from sweepkit.model.numbers import told_apart
 from sweepkit.model.runs import RunView
+
+_DIGITS = 4
 
 
 def finite(history: Sequence[float]) -> Sequence[float]:
@@ -29,7 +32,13 @@ def values_at(runs: Iterable[RunView], report: int, sign: float = 1.0) -> list[f
 
 def number(value: float) -> str:
     """Return a metric's value as a reason prints it, with four digits."""
-    return f"{value:.4g}"
+    return f"{value:.{_DIGITS}g}"
+
+
+def compared(value: float, other: float) -> tuple[str, str]:
+    """Return two values as a reason that compares them prints them: with the digits in which they differ."""
+    one, two = told_apart([value, other], digits=_DIGITS)
+    return one, two
 
 
 def share(eta: float) -> str:

@@ -9,7 +9,7 @@ from statistics import median
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.histories import finite, number
+from sweepkit.stopping.histories import compared, finite
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -51,9 +51,10 @@ class Median:
         best, middle = self._goal.best(tuple(history)), median(averages)
         stop = self._goal.better(middle, best)
         verdict = "is worse than" if stop else "is no worse than"
+        shown, least = compared(best, middle)
         return Decision(
             stop=stop,
-            reason=f"median: {number(best)}, the best by report {reports}, {verdict} {number(middle)}, "
+            reason=f"median: {shown}, the best by report {reports}, {verdict} {least}, "
             f"the median of the averages of {len(averages)} runs",
             margin=self._goal.sign * (middle - best),
         )

@@ -9,7 +9,7 @@ from math import isnan
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import number
+from sweepkit.stopping.histories import compared
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -52,9 +52,10 @@ class Percentile:
         best = self._goal.best(tuple(own))
         stop = self._goal.better(limit, best)
         verdict = "is worse than" if stop else "is no worse than"
+        shown, least = compared(best, limit)
         return Decision(
             stop=stop,
-            reason=f"percentile: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
+            reason=f"percentile: {shown}, the best by report {reports}, {verdict} {least}, "
             f"the best {rule.percentile:g} % of {len(reached)} runs at that report",
             margin=limit - best if minimizes else best - limit,
         )

@@ -10,7 +10,7 @@ from math import isnan
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.histories import number, share
+from sweepkit.stopping.histories import compared, number, share
 from sweepkit.stopping.steps import longest, not_a_number
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -76,9 +76,10 @@ class SuccessiveHalving:
         limit = sorted(values)[max(len(values) // self._factor, 1) - 1]
         stop = not value <= limit
         verdict = "is worse than" if stop else "is no worse than"
+        shown, least = compared(self._sign * value, self._sign * limit)
         return Decision(
             stop=stop,
-            reason=f"{self._name}: {shown} {where} {verdict} {number(self._sign * limit)}, "
+            reason=f"{self._name}: {shown} {where} {verdict} {least}, "
             f"{share(self._factor)} of {len(values)} runs that reached it",
             margin=limit - value,
         )
