@@ -53,6 +53,7 @@ def test_each_run_is_named_and_grouped_as_the_yaml_says(runs):
     assert [run.name for run in found] == ["trial_0", "trial_1", "trial_2"]
     assert {(run.group, run.job_type, run.tags) for run in found} == {("optuna_search", "search", ("안녕", "b"))}
     assert len({run.run_id for run in found}) == 3
+    assert '"tags": "안녕,b"' in told  # and stand in the table of the runs
     assert "was never logged" not in told
 
 

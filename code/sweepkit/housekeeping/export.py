@@ -9,6 +9,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.extras import installed
 from sweepkit.files import replacing
 from sweepkit.housekeeping.find import SweepPlace, opened, recorded
+from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.reports.table import rows
 from sweepkit.runner.find_sweep import choose
 
@@ -49,6 +50,8 @@ def exported(place: SweepPlace, named: str | None, *, history: bool) -> list[dic
             "ended_at": run.ended_at,
             "host": run.outcome.get("host"),
             "device": run.outcome.get("device"),
+            "tags": ",".join(tags_of(found, run)),
+            "note": note_of(found, run),
         }
         for run in found.runs
     }

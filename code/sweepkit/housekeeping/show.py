@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.housekeeping.find import SweepPlace, find_run, opened
+from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.model.objectives import value_of
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
@@ -39,6 +40,8 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "state": run.state.value,
         "reason": run.reason,
         "params": dict(run.params),
+        "tags": tags_of(found, run),
+        "note": note_of(found, run),
         "metric": None if metric is None else metric.name,
         "goal": None if metric is None else metric.goal.value,
         "value": value_of(run, metric),
@@ -88,6 +91,8 @@ def shown_text(run: dict[str, Any]) -> str:
     lines = [f"run {run['run_id']}, number {run['number']} of sweep {run['sweep']}: {run['state']}"]
     lines += [f"  {run['reason']}"] if run["reason"] else []
     lines += [f"  took {took:.1f} s"] if took is not None else []
+    lines += [f"  tags: {', '.join(run['tags'])}"] if run["tags"] else []
+    lines += [f"  note: {run['note']}"] if run["note"] else []
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:
