@@ -19,7 +19,7 @@ from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import objectives_of
@@ -406,7 +406,7 @@ class Agent:
         emit, orders = self.context.emit, self.context.orders
         paused, self.paused = self.paused, record.state is SweepState.PAUSED
         if self.paused and not paused:
-            goes_on = typed("resume", self._sweep.name)
+            goes_on = typed("resume", self._sweep.name, *place_words(self.context.place.paths.root.parent))
             emit(Notice(text=f"{self._sweep.name} {record.reason}: no run starts until {goes_on}", warning=True))
         elif paused and record.state is SweepState.RUNNING:
             emit(Notice(text=f"{self._sweep.name} goes on"))

@@ -57,6 +57,7 @@ class DryRun:
         warnings: What the user should know.
         done: How many runs are done and not made again.
         under_way: How many are recorded as running, here or elsewhere.
+        failed: How many of those that are done failed.
         most: How many runs this call makes at most, and by which option; None without a limit.
         certain: How sure `first` is.
         seed: The search's seed: the recorded or asked for one, else one that was drawn for this.
@@ -74,6 +75,7 @@ class DryRun:
     warnings: tuple[str, ...]
     done: int = 0
     under_way: int = 0
+    failed: int = 0
     most: tuple[int, str] | None = None
     certain: Certainty = Certainty.SURE
     seed: int = 0
@@ -149,6 +151,7 @@ def dry_run(
         warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
         done=sum(view.state.done for view in views),
         under_way=sum(view.state is RunState.RUNNING for view in views),
+        failed=sum(map(_failed, views)),
         most=most,
         certain=_certainty(spec, sampler, seeded=sweep is not None or asked is not None),
         seed=chosen,
@@ -254,9 +257,12 @@ def dry_run_text(report: DryRun) -> str:
         lines.append(f"     {shlex.join(command)}")
     if len(report.first) > 5 or report.left is None or report.left - report.under_way > len(report.first):
         lines.append("  …")
+    lines += _at_its_end(report)
     lines.append("slots: " + "; ".join(f"{slot.index}: {slot.device}" for slot in report.slots))
     estimate = report.estimate_s()
-    if estimate is not None:
+    if report.left == 0:
+        pass
+    elif estimate is not None:
         lines.append(f"estimate: {clock(estimate)} at {report.mean_s:.1f} s a run, as measured so far")
     else:
         lines.append("estimate: none before one run of this sweep was measured")
@@ -273,6 +279,16 @@ def _head(report: DryRun) -> str:
     if report.most is not None and (report.left is None or report.most[0] < report.left):
         line += f"; this call makes at most {report.most[0]} ({report.most[1]})"
     return line
+
+
+def _at_its_end(report: DryRun) -> list[str]:
+    """Return what can be done with a sweep that has nothing left to run, [] of any other."""
+    if report.left != 0:
+        return []
+    option = "--retry-failed" if report.failed else "--fresh"
+    does = f"runs the {report.failed} failed ones again" if report.failed else "starts anew"
+    command = again(option, without=("--dry-run",))
+    return [f"nothing is left to run; {option} {does}" + (f": {command}" if command else "")]
 
 
 def _certain(report: DryRun) -> list[str]:

@@ -226,6 +226,7 @@ class Session:
     def next_steps(self, finish: Finish) -> NextSteps:
         """Return how to go on with the sweep after this call."""
         return NextSteps(
+            name=self.sweep.name,
             spec=self.spec,
             runs=self.store.runs(self.sweep.sweep_id),
             complete=finish.complete,
