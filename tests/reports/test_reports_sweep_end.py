@@ -59,6 +59,12 @@ def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
         assert capsys.readouterr().out.splitlines()[-1] == last
 
 
+def test_a_long_command_stays_on_its_line(tmp_path, capsys):
+    command = f"python sweep_runner.py --sweep-config {'long-name' * 40}.yaml"
+    show_end(ended(tmp_path, [run(0, 2.0)], complete=False, command=command))
+    assert any(line.endswith(command) for line in capsys.readouterr().out.splitlines())
+
+
 SAME = "python sweep_runner.py --sweep-config s.yaml"
 FAILED = RunState.FAILED
 
