@@ -28,7 +28,7 @@ from sweepkit.sweep_config.command import build_command, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
-    from sweepkit.model.records import RunRecord
+    from sweepkit.model.records import RunRecord, SweepRecord
     from sweepkit.store.base import Store
 
 MOST_SHOWN = 100
@@ -125,17 +125,11 @@ def dry_run(
     """
     options = options or RunOptions(output_dir=plan.output_dir, storage=plan.storage)
     with existing_database(plan.storage) as store:
-        opener = None if store is None else SweepOpener(options, plan, store, slots=slots)
-        sweep = None if opener is None else opener.recorded()
-        views = () if store is None or sweep is None else tuple(map(view_of, store.runs(sweep.sweep_id)))
-        mean_s = None if store is None or sweep is None else _mean_s(store.runs(sweep.sweep_id))
         prior = prior_views(plan, store)
-        again = options.retry_failed or (opener is not None and sweep is not None and opener.nothing_works(sweep))
-    views = tuple(replace(view, state=RunState.PENDING) if again and _failed(view) else view for view in views)
-    spec, asked = plan.spec, options.seed if options.seed is not None else plan.spec.extensions.seed
-    chosen = sweep.seed if sweep is not None else asked if asked is not None else _drawn()
-    sampler = options.sampler or (sweep.meta.get("sampler") if sweep is not None else None)
-    engine = make_engine(spec, seed=chosen, sampler=sampler, prior=prior, function=plan.function)
+        found = _Standing() if store is None else _standing(SweepOpener(options, plan, store, slots=slots))
+    spec, sweep, views = plan.spec, found.sweep, found.views
+    seed, sampler, certain = _search(options, spec, sweep)
+    engine = make_engine(spec, seed=seed, sampler=sampler, prior=prior, function=plan.function)
     total = engine.total()
     runs = spec.run_cap if total is None else min(total, spec.run_cap or total)
     first = _first(engine, views, runs=runs, most=MOST_SHOWN if most is None else min(MOST_SHOWN, most[0]))
@@ -147,18 +141,37 @@ def dry_run(
         first=first,
         commands=commands,
         slots=slots,
-        mean_s=mean_s,
+        mean_s=found.mean_s,
         warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
         done=sum(view.state.done for view in views),
         under_way=sum(view.state is RunState.RUNNING for view in views),
         failed=sum(map(_failed, views)),
         most=most,
-        certain=_certainty(spec, sampler, seeded=sweep is not None or asked is not None),
-        seed=chosen,
+        certain=certain,
+        seed=seed,
         seeds=_seeds(spec),
         note=spec.reader_note,
         fresh="" if start.missing else start.fresh,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """The recorded sweep that a call would go on with, its runs as the call would find them, and a run's mean time."""
+
+    sweep: "SweepRecord | None" = None
+    views: tuple[RunView, ...] = ()
+    mean_s: float | None = None
+
+
+def _standing(opener: SweepOpener) -> _Standing:
+    sweep = opener.recorded()
+    if sweep is None:
+        return _Standing()
+    runs = opener.store.runs(sweep.sweep_id)
+    again = opener.options.retry_failed or opener.nothing_works(sweep)
+    views = (replace(view, state=RunState.PENDING) if again and _failed(view) else view for view in map(view_of, runs))
+    return _Standing(sweep=sweep, views=tuple(views), mean_s=_mean_s(runs))
 
 
 def _first(engine: Engine, views: Sequence[RunView], *, runs: int | None, most: int) -> tuple[Mapping[str, Any], ...]:
@@ -185,6 +198,15 @@ def _failed(view: RunView) -> bool:
 def _drawn() -> int:
     """Return a seed for the search as a sweep without one draws it, short enough to be typed."""
     return random.SystemRandom().randrange(10**6)
+
+
+def _search(options: RunOptions, spec: SweepSpec, sweep: "SweepRecord | None") -> tuple[int, str | None, Certainty]:
+    """Return seed and sampler of the search, and how sure it is to propose the same when the sweep is run."""
+    asked = options.seed if options.seed is not None else spec.extensions.seed
+    seed = sweep.seed if sweep is not None else asked
+    sampler = options.sampler or (sweep.meta.get("sampler") if sweep is not None else None)
+    certain = _certainty(spec, sampler, seeded=seed is not None)
+    return _drawn() if seed is None else seed, sampler, certain
 
 
 def _certainty(spec: SweepSpec, sampler: str | None, *, seeded: bool) -> Certainty:
