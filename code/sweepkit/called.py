@@ -81,7 +81,7 @@ def place_words(output_dir: Path, storage: str | None = None) -> list[str]:
     """Return the options by which a command finds what is there, [] where it looks by itself."""
     words = []
     if Path(os.path.abspath(output_dir)) != default_output_dir():
-        words += ["--output-dir", os.path.relpath(output_dir)]
+        words += ["--output-dir", _near(os.path.abspath(output_dir))]
     if storage and storage != database(None, output_dir) and not _PASSWORD.search(storage):
         words += ["--storage", storage]
     return words

@@ -24,6 +24,7 @@ def test_the_command_lines_take_every_run_option():
         *("--base-config", "b.yaml", "--count", "3", "--output-dir", "d", "--storage", "r.db", "--seed", "0"),
         *("--optuna-storage", "o.db", "--wandb", "online", "--wandb-wait", "2.5", "--sampler", "tpe"),
         *("--dry-run", "--fresh", "--retry-failed", "--cold", "--json", "-v"),
+        *("--preempted-exit-code", "75", "--notify", "mail me"),
     ]
     run = parse(["--sweep-config", "s", *given], output_dir=OUT).run
     assert run == RunOptions(
@@ -42,6 +43,8 @@ def test_the_command_lines_take_every_run_option():
         cold=True,
         json=True,
         verbose=True,
+        preempted_exit_code=75,
+        notify="mail me",
     )
     default = RunOptions(output_dir=OUT)
     assert all(getattr(run, item.name) != getattr(default, item.name) for item in dataclasses.fields(RunOptions))

@@ -571,6 +571,18 @@ class StoreContract:
         assert store.claim(sweep, **AGENT).ordinal == 2
         check_invariants(store, sweep)
 
+    def test_a_renamed_sweep_keeps_its_runs_and_no_two_have_one_name(self, store):
+        sweep, other = new_sweep(store, "old"), new_sweep(store, "other")
+        claim_new(store, sweep, 0)
+        renamed = store.rename_sweep(sweep, "new", text="name: new")
+        assert (renamed.name, renamed.family, renamed.generation, renamed.text) == ("new", "new", 1, "name: new")
+        assert store.sweep("old") is None and store.sweep("new") == renamed and len(store.runs(sweep)) == 1
+        with pytest.raises(ConflictError):
+            store.rename_sweep(other, "new", text="")
+        with pytest.raises(StoreError, match="no such id"):
+            store.rename_sweep("nothing", "x", text="")
+        check_invariants(store, sweep)
+
     def test_a_removed_sweep_leaves_nothing_and_the_others_stay(self, store):
         kept, gone = new_sweep(store, "kept"), new_sweep(store, "gone")
         for sweep in (kept, gone):

@@ -67,6 +67,46 @@ def runs_of(swept):
     return {row["params.x"]: row for row in json.loads(swept("export", "s", "--json"))}
 
 
+def test_a_sweep_and_a_run_are_tagged_and_noted(swept):
+    assert swept("tag", "s", "baseline", "한국어") == "s: baseline, 한국어\n"
+    assert swept("tag", "s:1", "keep") == "s:1: keep\n"
+    assert swept("tag", "s", "한국어", "--remove") == "s: baseline\n"
+    assert swept("note", "s:1", "급등") == swept("note", "s:1") == "s:1: 급등\n"
+    assert swept("note", "s").startswith("s: no note")
+    (row,) = json.loads(swept("list", "--tag", "baseline", "--json"))
+    assert (row["tags"], row["note"]) == (["baseline"], "")
+    assert json.loads(swept("list", "--tag", "other", "--json")) == []
+    assert "baseline" in swept("list")
+    shown = json.loads(swept("show", "s:1", "--json"))
+    assert (shown["tags"], shown["note"]) == (["keep"], "급등") and "급등" in swept("show", "s:1")
+    assert [row["tags"] for row in runs_of(swept).values() if row["number"] == 1] == ["keep"]
+    assert "commas" in swept("tag", "s", "a,b", rc=2)
+
+
+def test_what_the_yaml_and_the_runs_say_of_themselves_are_tags_and_notes_too(swept):
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("s")
+        text = f"description: the data of May\n{sweep.text.replace('retries: 0', 'wandb: {tags: [night]}')}"
+        store.update_sweep(sweep.sweep_id, text=text)
+    (row,) = json.loads(swept("list", "--json"))
+    assert (row["tags"], row["note"]) == (["night"], "the data of May")
+    swept("tag", "s", "day")
+    assert json.loads(swept("list", "--json"))[0]["tags"] == ["night", "day"]
+
+
+def test_a_renamed_sweep_keeps_all_it_has_under_the_new_name(swept):
+    before = runs_of(swept)
+    assert 'name: "새 이름"' in swept("rename", "s", "새 이름")
+    assert not swept.root.exists() and (swept.folder / "out" / "sweep_새-이름" / "runs.csv").is_file()
+    (row,) = json.loads(swept("list", "--json"))
+    assert row["name"] == "새 이름" and row["runs"] == len(before)
+    assert json.loads(swept("show", "새 이름:0", "--json"))["log_tail"]
+    assert json.loads((swept.folder / "out/sweep_새-이름/sweep.json").read_text())["name"] == "새 이름"
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        store.create_sweep("other", text="method: random", seed=0, metric=None, goal=None)
+    assert "no other sweep has" in swept("rename", "새 이름", "other", rc=2)
+
+
 def test_list_has_every_sweep_with_its_best(swept):
     (row,) = json.loads(swept("list", "--json", "--sizes"))
     assert (row["name"], row["state"], row["runs"], row["running"]) == ("s", "finished", 4, 0)

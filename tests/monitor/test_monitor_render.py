@@ -13,7 +13,7 @@ from rich.console import Console
 from snapshots import words_of
 from watching_support import NOW, attempt, record, run, watched
 
-from sweepkit.analysis.progress import Improvement, snapshot
+from sweepkit.analysis.progress import Improvement, snapshot, verdict
 from sweepkit.model.records import SweepState
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
@@ -112,6 +112,39 @@ def test_a_stall_is_said():
     item = snapshot(watched([run(0, RunState.PENDING)], total=4, idle_since=NOW - 100))
     assert WORDS["stalled-nothing-has"] in as_text(Picture(sweeps=(item,)))
     assert headline(item) == "s: running, 0/4 done, 1 pending, stalled"
+
+
+def test_a_sweep_that_its_runner_left_is_idle_and_not_stalled():
+    item = snapshot(watched([run(0)], total=4, idle_since=NOW - 100, sweep=record(reason="--count 1 reached")))
+    assert (item.stalled, item.ended) == ("", False) and item.idle.startswith("--count 1 reached; 3 ")
+    assert headline(item) == "s: running, 1/4 done, 1 finished, idle"
+    assert as_text(Picture(sweeps=(item,))).splitlines()[0].startswith("s  idle  1/4 done")
+    assert plain(Picture(sweeps=(item,)))["sweeps"][0]["idle"] == item.idle
+    assert verdict([item], ["done"]) is None and verdict([item], ["stalled"]).code == 4
+
+
+def leading(value):
+    runs = [run(0, history=(0.11123,)), run(1, history=(0.3,)), run(2, RunState.RUNNING, (value, 9.0))]
+    return snapshot(watched(runs, total=4, live=[attempt(runs[2], reports=2, last_report_at=NOW)]))
+
+
+def test_a_running_run_that_is_better_than_the_best_is_shown_with_the_digits_that_tell_them_apart():
+    lines = lines_at(Picture(sweeps=(leading(0.1112299),)), 80)
+    assert any("0.11123 (run 0 r0)" in line for line in lines)
+    (line,) = [line for line in lines if "0.1112299 (run 2 r2)" in line]
+    assert "x=2" in line
+    for value, leads in ((0.1112299, True), (0.2, False)):
+        (shown,) = plain(Picture(sweeps=(leading(value),)))["sweeps"][0]["running"]
+        assert shown["leads"] is leads
+
+
+def test_eighty_columns_show_the_parameters():
+    params = {"learning_rate": 0.0001234, "batch": 32}
+    runs = [run(n, RunState.RUNNING, (5.0,), params=params) for n in range(2)]
+    live = [attempt(r, device="gpu 0", reports=2, step=200, last_report_at=NOW) for r in runs]
+    uses = {"r0": ProcessUse(cpu_percent=98.4, memory_mb=2150)}
+    lines = lines_at(Picture(sweeps=(snapshot(watched(runs, live=live)),), uses=uses), 80)
+    assert sum("learning_rate=0.0001234  batch=32" in line for line in lines) == 2
 
 
 def test_several_sweeps_are_a_line_each_those_that_run_first():

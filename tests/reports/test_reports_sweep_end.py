@@ -30,7 +30,7 @@ def ended(tmp_path, runs, *, metrics=(LOSS,), **fields):
     spec = SweepSpec(name="s", method=Method.GRID, space=Space(parameters=()), **more)
     fields = {"complete": True, "reason": "all runs are done", **fields}
     how = {name: fields.pop(name) for name in ("joined", "fresh", "command") if name in fields}
-    steps = NextSteps(spec=spec, runs=runs, complete=fields["complete"], **how)
+    steps = NextSteps(name="s-2", spec=spec, runs=runs, complete=fields["complete"], **how)
     return SweepEnd(name="s-2", spec=spec, paths=SweepPaths(tmp_path, "s-2"), runs=runs, steps=steps, **fields)
 
 
@@ -57,6 +57,12 @@ def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
     for joined, last in ((False, "the same command continues"), (True, "others may go on")):
         show_end(ended(tmp_path, [run(0, 2.0)], complete=False, reason="interrupted", joined=joined))
         assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_a_long_command_stays_on_its_line(tmp_path, capsys):
+    command = f"python sweep_runner.py --sweep-config {'long-name' * 40}.yaml"
+    show_end(ended(tmp_path, [run(0, 2.0)], complete=False, command=command))
+    assert any(line.endswith(command) for line in capsys.readouterr().out.splitlines())
 
 
 SAME = "python sweep_runner.py --sweep-config s.yaml"
@@ -87,4 +93,4 @@ def test_without_a_command_to_paste_the_words_name_the_options(tmp_path):
     (line,) = ended(tmp_path, [run(0, 2.0), run(1, None, FAILED)]).plain()["next"]
     assert line.endswith(": add --retry-failed")
     (line,) = ended(tmp_path, [run(0, 2.0)], complete=False, fresh=True).plain()["next"]
-    assert line.endswith(", without --fresh")
+    assert line.startswith("without --fresh s-2 ")

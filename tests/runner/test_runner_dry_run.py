@@ -75,7 +75,8 @@ def test_a_sweep_at_its_end_shows_no_run(plan):
     made = plan(**{**GRID, "run_cap": 1})
     record(made, [({"x": 1, "y": "a"}, RunState.FINISHED, 8.0)])
     report = asked(made)
-    assert (report.left, report.first, report.estimate_s()) == (0, (), 0.0)
+    assert (report.left, report.first, report.failed) == (0, (), 0)
+    assert "--fresh" in dry_run_text(report) and "estimate" not in dry_run_text(report)
 
 
 def test_a_recorded_sweep_goes_on_by_its_own_seed_and_another_yaml_is_refused(plan):

@@ -2,9 +2,13 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 from sweeping import Sweeper
+
+from sweepkit.paths import CODE_DIR
 
 GRID = """\
 program: g.py
@@ -77,6 +81,28 @@ def test_fresh_names_the_sweep_that_continues_and_how(sweeper):
     (step,) = steps(done)
     assert done["sweep"] == "s-2" and "--fresh" not in step
     assert sweeper.summary()["sweep"] == "s-2"  # what the line says
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["run", "script"])
+def test_a_step_works_when_it_is_pasted_where_it_was_printed(tmp_path, door):
+    made = Sweeper(tmp_path / "내 것")
+    made.folder.mkdir()
+    made.write(FEW, "my sweep.yaml")
+    made.write(WORKS, "g.py")
+    called = [str(CODE_DIR / "sweep_runner.py"), "--sweep-config"] if door == "script" else ["-m", "sweepkit", "run"]
+    command = [sys.executable, *called, "my sweep.yaml", "--output-dir", "o 1", "--fresh", "--count", "1", "--json"]
+
+    def end(given, **how):
+        env = {**made.env, "PYTHONPATH": str(CODE_DIR)}
+        done = subprocess.run(given, cwd=made.folder, env=env, capture_output=True, text=True, timeout=60, **how)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    first = end(command)
+    assert first["counts"] == {"finished": 1}
+    second = end(first["next"][0].partition(": ")[2], shell=True)
+    assert (second["sweep"], second["counts"]) == (first["sweep"], {"finished": 2})
 
 
 @pytest.mark.parametrize("code", [0, 75])

@@ -92,7 +92,7 @@ def test_dry_run_shows_and_writes_nothing(sweeper):
     assert plan["first"] == [{"x": 3}, {"x": 1}, {"x": 2}]
     assert [command[-1] for command in plan["commands"]] == ["--x=3", "--x=1", "--x=2"]
     assert plan["slots"][0]["cpus"] >= 1
-    assert set(plan) == {"runs", "first", "commands", "slots"}
+    assert set(plan) == {"runs", "left", "certain", "seed", "first", "commands", "slots"}
     assert sorted(sweeper.folder.rglob("*")) == before
     assert "estimate: none" in sweeper.asked("--dry-run").stdout
     assert sweeper.call().returncode == 0

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -25,6 +26,13 @@ FILES = sorted(
     for path in (ROOT_DIR / folder).rglob("*.yaml")
     if "method:" in path.read_text(encoding="utf-8")
 )
+PAGES = [ROOT_DIR / "README.md", *sorted((ROOT_DIR / "docs").glob("*.md"))]
+SHOWN = [
+    (page.name, block)
+    for page in PAGES
+    for block in re.findall(r"```yaml[^\n]*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    if re.search(r"^method:", block, re.MULTILINE)
+]
 # What hangs on several values at once, on the text of the YAML, or on more than a type: only the reader sees it.
 LEAST_SEEN = 0.6
 
@@ -69,8 +77,13 @@ def test_every_sweep_of_the_repository_is_valid(path):
     assert faults(path.read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize(("page", "text"), SHOWN, ids=[page for page, _ in SHOWN])
+def test_every_sweep_that_a_page_shows_is_valid(page, text):
+    assert faults(text) == []
+
+
 def test_the_repository_has_sweeps():
-    assert len(FILES) > 10
+    assert len(FILES) > 10 and "README.md" in {page for page, _ in SHOWN}
 
 
 @pytest.mark.parametrize("text", [OURS, "method: grid\nparameters: {a: {values: [1, null]}}\nsweepkit:\n"])

@@ -6,6 +6,7 @@ import re
 import warnings
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import currently_in_test_context, given, settings
 from hypothesis import event as hypothesis_event
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sweepkit.errors import SpecError
 from sweepkit.model.distributions import Kind
 from sweepkit.sweep_config.read import from_config
+from sweepkit.sweep_config.schema import sweep_schema
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package warns of a pydantic field at import
@@ -21,6 +23,7 @@ with warnings.catch_warnings():
     from sweeps.config import fill_parameter, schema_violations_from_proposed_config
     from sweeps.params import HyperParameterSet
 
+EDITOR = jsonschema.Draft7Validator(sweep_schema())
 TABLE = Path(__file__).parents[2] / "docs" / "wandb_differences.md"
 RULES_OF_ROWS = (
     # what our message says, by the row that explains why W&B's schema says nothing
@@ -98,6 +101,8 @@ def event(text):
 def _compare(config):
     violations = _wandb_refuses(copy.deepcopy(config))
     spec, problems = _ours(config)
+    if spec is not None:  # an editor marks nothing in a sweep that runs
+        assert [error.message for error in EDITOR.iter_errors(config)] == []
     if spec is not None and violations:
         rows = _allowed_by_row(violations, config)
         assert rows, f"we accept, W&B refuses: {violations}"

@@ -29,14 +29,20 @@ def train(directory, code, **env):
 
 def test_our_trainers_run_is_grouped_silent_and_readable(tmp_path):
     done = train(
-        tmp_path / "new", 4, WANDB_RUN_GROUP="첫 스윕", WANDB_RUN_ID="r1", WANDB_NAME="trial_7", WANDB_TAGS="a,나"
+        tmp_path / "new",
+        4,
+        WANDB_RUN_GROUP="첫 스윕",
+        WANDB_RUN_ID="r1",
+        WANDB_NAME="trial_7",
+        WANDB_TAGS="a,나",
+        WANDB_NOTES="메모",
     )
     tail = WandbTail(tmp_path / "new")
     reports = tail.read()
     assert [(r.step, r.values["loss"], r.values["epoch"]) for r in reports] == [(1, 1.0, 1), (2, 0.5, 2)]
     assert tail.exit_code == 4
     assert (tail.run.group, tail.run.project, tail.run.run_id, tail.run.sweep_id) == ("첫 스윕", "proj", "r1", "")
-    assert (tail.run.name, tail.run.tags) == ("trial_7", ("a", "나"))
+    assert (tail.run.name, tail.run.tags, tail.run.notes) == ("trial_7", ("a", "나"), "메모")
     assert tail.run.config == {"lr": 0.5, "model": {"dim": 8}}
     assert done.stderr == ""
     assert os.path.dirname(done.stdout.strip()) == str(tmp_path / "new" / "wandb")

@@ -31,12 +31,12 @@ sweepkit:
 def runs(tmp_path):
     """Return what runs the sweep with some more YAML: what it says, and W&B's run of each of its runs by number."""
 
-    def run(more):
+    def run(more, rc=0):
         sweeper = Sweeper(tmp_path)
         (tmp_path / "p.py").write_text(SCRIPT, encoding="utf-8")
         sweeper.write(SWEEP + more)
         done = sweeper.call("--json")
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == rc, done.stdout + done.stderr
         found = []
         for result in sorted(sweeper.results(), key=lambda result: result["sweep_params"]["lr"]):
             tail = WandbTail(tmp_path / "out" / "sweep_s" / "runs" / result["run_id"] / f"{result['run_id']}-1")
@@ -53,11 +53,12 @@ def test_each_run_is_named_and_grouped_as_the_yaml_says(runs):
     assert [run.name for run in found] == ["trial_0", "trial_1", "trial_2"]
     assert {(run.group, run.job_type, run.tags) for run in found} == {("optuna_search", "search", ("안녕", "b"))}
     assert len({run.run_id for run in found}) == 3
+    assert '"tags": "안녕,b"' in told  # and stand in the table of the runs
     assert "was never logged" not in told
 
 
 @pytest.mark.slow
 def test_a_disabled_wandb_records_nothing_and_says_that_no_metric_came(runs, tmp_path):
-    told, found = runs("\nsweepkit: {wandb: {mode: disabled}}\nrun_cap: 1\n")
+    told, found = runs("\nsweepkit: {wandb: {mode: disabled}}\nrun_cap: 1\n", rc=3)
     assert found == [None] and not list(tmp_path.rglob("*.wandb"))
     assert WORDS["loss'-was-never"] in told

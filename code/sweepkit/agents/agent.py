@@ -20,7 +20,7 @@ from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import RUNTIME, objectives_of
@@ -120,6 +120,15 @@ class Agent:
         if self._end is not None and self._end.complete and not unfinished:
             self._store.update_sweep(self._sweep.sweep_id, state=SweepState.FINISHED, reason=self._end.reason)
             return self._end
+        end = self._unfinished_end()
+        record = self._store.sweep(self._sweep.name)
+        if record is not None and record.state is SweepState.RUNNING and not counts.get(RunState.RUNNING):
+            # Who looks later is to tell a sweep that was left from one whose agents died.
+            self._store.update_sweep(self._sweep.sweep_id, reason=end.reason)
+        return end
+
+    def _unfinished_end(self) -> Finish:
+        """Return how the work ended on a sweep that is not at its end."""
         if self.context.orders.interrupt_level:
             return Finish(complete=False, reason="interrupted")
         if self._end is None:
@@ -422,7 +431,7 @@ class Agent:
         emit, orders = self.context.emit, self.context.orders
         paused, self.paused = self.paused, record.state is SweepState.PAUSED
         if self.paused and not paused:
-            goes_on = typed("resume", self._sweep.name)
+            goes_on = typed("resume", self._sweep.name, *place_words(self.context.place.paths.root.parent))
             emit(Notice(text=f"{self._sweep.name} {record.reason}: no run starts until {goes_on}", warning=True))
         elif paused and record.state is SweepState.RUNNING:
             emit(Notice(text=f"{self._sweep.name} goes on"))

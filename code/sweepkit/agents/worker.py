@@ -521,6 +521,7 @@ class Execution:
             "reports": self.seq,
             **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
+            **self._labels(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
 
@@ -530,6 +531,12 @@ class Execution:
         if self.direct or path is None or not os.path.realpath(path).startswith(root + os.sep):
             return {}
         return {"history_file": os.path.relpath(os.path.realpath(path), root)}
+
+    def _labels(self) -> dict[str, Any]:
+        """Return the tags and the notes of its own W&B run; {} without any."""
+        own = self.wandb.run
+        labels = {} if own is None else {"tags": list(own.tags), "notes": own.notes}
+        return {name: value for name, value in labels.items() if value}
 
     def _name(self) -> dict[str, Any]:
         """Return the run's name when it is not the one that follows from its id: the program's own, or a template's."""

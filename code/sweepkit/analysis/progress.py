@@ -115,7 +115,8 @@ class Snapshot:
         workers: Live attempts whose lease holds.
         eta_s: Seconds until all runs are done at the mean pace so far; None when nobody can know.
         failures: The last runs that failed or diverged, newest first.
-        stalled: Why the sweep does not go on, "" when it does.
+        stalled: Why the sweep does not go on though it should, "" when it does.
+        idle: Why its last agent left work undone, "" while there is one, and when it died without a word.
         ended: Nothing more will happen by itself.
         metrics: Several objectives; () otherwise.
         front: With several objectives the runs that no other beats, the best on the first one first.
@@ -141,6 +142,17 @@ class Snapshot:
     ended: bool
     metrics: tuple[Metric, ...] = ()
     front: tuple[WatchedRun, ...] = ()
+    idle: str = ""
+
+    @property
+    def leading(self) -> RunningRun | None:
+        """Return the running run that has had a better value than the best one so far, the best of such."""
+        metric, best = self.metric, self.best
+        if metric is None or best is None or best.value is None or best.seeds > 1:  # one run does not beat a mean
+            return None
+        values = [(run.row.value, run) for run in self.running if run.row.value is not None]
+        better = [(value, run) for value, run in values if metric.goal.better(value, best.value)]
+        return min(better, key=lambda pair: metric.goal.sign * pair[0])[1] if better else None
 
     @property
     def done(self) -> int:
@@ -252,6 +264,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         eta_s=None if ended else _eta_s(watched, workers),
         failures=_failures(rows, failures),
         stalled="" if ended else stalled(watched),
+        idle="" if ended else _idle(watched),
         ended=ended,
         metrics=watched.metrics,
         front=_front(rows, watched.metrics),
@@ -400,7 +413,7 @@ def stalled(watched: Watched) -> str:
     if sweep.state is not SweepState.RUNNING:
         return ""
     if not live:
-        return _left_alone(watched)
+        return "" if sweep.reason else _left_alone(watched)
     hosts = ", ".join(sorted({attempt.host for attempt in live}))
     if all(attempt.expired for attempt in live):
         return f"the lease of every running run is over: the agent on {hosts} died or cannot reach the record"
@@ -419,18 +432,34 @@ def _sign_at(attempt: LiveRun) -> float:
     return max(at for at in times if at is not None)
 
 
-def _left_alone(watched: Watched) -> str:
+def _idle(watched: Watched) -> str:
+    """Return why nothing runs in a sweep whose last agent said why it went (`--count`, Ctrl-C), "" in any other."""
+    sweep, left = watched.sweep, _left(watched)
+    if sweep.state is not SweepState.RUNNING or watched.live or not sweep.reason or left == 0:
+        return ""
+    return f"{sweep.reason}; {_rest(left)}"
+
+
+def _left(watched: Watched) -> int | None:
+    """Return how many runs are left, None when nobody knows."""
     done = sum(row.state.done for row in watched.rows)
-    left = None if watched.total is None else max(watched.total, len(watched.rows)) - done
+    return None if watched.total is None else max(watched.total, len(watched.rows)) - done
+
+
+def _rest(left: int | None) -> str:
+    return "runs are left" if left is None else f"{left} run{'s are' if left != 1 else ' is'} left"
+
+
+def _left_alone(watched: Watched) -> str:
+    left = _left(watched)
     if left == 0 and watched.rows:
         return ""
     begun = [watched.sweep.created_at, *(max(row.begun_at, _end(row)) for row in watched.rows)]
     idle_s = watched.now - max([*begun, *([] if watched.idle_since is None else [watched.idle_since])])
     if idle_s <= IDLE_S:
         return ""
-    rest = "runs are left" if left is None else f"{left} run{'s are' if left != 1 else ' is'} left"
     how = watched.sweep.meta.get("restart", "start its sweep runner again, it continues")
-    return f"nothing has run for {idle_s:.0f} s and {rest}: {how}"
+    return f"nothing has run for {idle_s:.0f} s and {_rest(left)}: {how}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -448,7 +477,7 @@ def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> WatchExit | 
     """Return what ends the waiting for `until` ("done", "failed", "stalled", any of them), None to wait on.
 
     Whatever is waited for, the end of all sweeps ends the waiting: 0 when they are done; 3 when one was cancelled or
-    has runs but none that finished well, and, waiting for "failed", when any run failed. A failed run is 3 and a
+    has runs but no result, and, waiting for "failed", when any run failed. A failed run is 3 and a
     stalled sweep 4, each only when it is waited for.
     """
     wanted = set(until)
@@ -457,8 +486,9 @@ def verdict(snapshots: Sequence[Snapshot], until: Iterable[str]) -> WatchExit | 
     if snapshots and all(item.ended for item in snapshots):
         reason = next(filter(None, map(_in_vain, snapshots)), "")
         return WatchExit(code=FAILED, reason=reason) if reason else WatchExit(code=DONE, reason="done")
-    if "stalled" in wanted and (item := next((item for item in snapshots if item.stalled), None)):
-        return WatchExit(code=STALLED, reason=f"{item.name}: stalled: {item.stalled}")
+    if "stalled" in wanted and (item := next((item for item in snapshots if item.stalled or item.idle), None)):
+        why = f"stalled: {item.stalled}" if item.stalled else f"idle: {item.idle}"
+        return WatchExit(code=STALLED, reason=f"{item.name}: {why}")
     return None
 
 
@@ -474,4 +504,9 @@ def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
     good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
-    return f"{item.name}: none of its {item.done} runs finished well" if item.done and not good else ""
+    if item.done and not good:
+        return f"{item.name}: none of its {item.done} runs finished well"
+    if item.done and ((item.metric is not None and not item.valued) or (item.metrics and not item.front)):
+        names = [metric.name for metric in item.metrics or (item.metric,) if metric is not None]
+        return f"{item.name}: none of its {item.done} runs has a value of {', '.join(names)}"
+    return ""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweepkit.cli.options import (
+    add_end,
     add_places,
-    add_preempted,
     gpu_names,
     margin,
     natural,
@@ -165,7 +165,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--cold", action="store_true", help="start every run in a fresh process")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
-    add_preempted(parser)
+    add_end(parser)
 
 
 def parse_ttest(argv: Sequence[str] | None, *, output_dir: Path | None) -> TTestOptions:

@@ -29,20 +29,23 @@ exit codes:
   0    the sweep is done; the one snapshot of --once; Ctrl-C without --until
   1    --once --until ...: not yet
   2    wrong input, or nothing to watch
-  3    --until failed: a run failed. Any --until: the sweep ended by being cancelled, or with no run that finished well
+  3    --until failed: a run failed. Any --until: the sweep ended by being cancelled, or without a result: no run
+       finished well, or none has a value of the metric
   4    --until stalled: running runs are silent (10 usual intervals between reports, at least 5 minutes), the leases of
-       all of them are over, or nothing has run for a minute though runs are left
+       all of them are over, or nothing has run for a minute though runs are left; or it is idle: its runner left
+       (--count, Ctrl-C, given up) and runs are left
   130  Ctrl-C while --until waits
 Whatever --until waits for, the end of the sweep (with --all: of all of them) ends the waiting.
 
 --json: one object a line and refresh:
   time    the database's clock, seconds since the epoch (so are all *_at); durations are in seconds (*_s)
-  sweeps  of each: name, state (running, paused, finished, cancelled), reason, ended, stalled (null or why),
-          metric {name, goal}, total (null: unbounded), done, counts by state, best {run_id, number, value, params},
-          mean and valued (over how many), curve [[done, value, run_id]] of the best so far, workers, elapsed_s, eta_s,
-          running [{run_id, number, params, attempt, host, device, pid, reports, step, value, best, age_s (since the
-          newest report), duration_s, margin (to being stopped; null: none known), verdict, lease_over, cpu_percent,
-          memory_mb}], failures [{run_id, number, state, reason, ended_at}], the newest first
+  sweeps  of each: name, state (running, paused, finished, cancelled), reason, ended, stalled and idle
+          (null or why), metric {name, goal}, total (null: unbounded), done, counts by state,
+          best {run_id, number, value, params}, mean and valued (over how many), curve [[done, value, run_id]] of the
+          best so far, workers, elapsed_s, eta_s, running [{run_id, number, params, attempt, host, device, pid, reports,
+          step, value, best, leads (it is better than the best), age_s (since the newest report), duration_s, margin (to
+          being stopped; null: none known), verdict, lease_over, cpu_percent, memory_mb}], failures [{run_id, number,
+          state, reason, ended_at}], the newest first
   gpus    of this machine: index, name, percent, memory_mb, total_mb
   notes   sentences for a person
 """
@@ -72,7 +75,12 @@ def port_number(text: str) -> int:
 def add_watch(parser: Parser, output_dir: Path | None) -> None:
     """Add what to watch, and how."""
     what = parser.add_argument_group("what to watch")
-    what.add_argument("sweep", nargs="?", metavar="NAME|DIR", help="a sweep's name or folder (default: the only one)")
+    what.add_argument(
+        "sweep",
+        nargs="?",
+        metavar="NAME|DIR",
+        help="a sweep's name or folder (default: the one that runs, else the newest)",
+    )
     what.add_argument("--all", action="store_true", help="every sweep of the database")
     what.add_argument("--wandb", metavar="ENTITY/PROJECT/ID", help="a sweep on a W&B server (or the URL of its page)")
     add_places(what, output_dir)

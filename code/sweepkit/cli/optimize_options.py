@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweepkit.cli.options import add_places, add_preempted, gpu_names, natural, positive, seconds
+from sweepkit.cli.options import add_end, add_places, gpu_names, natural, positive, seconds
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser, make_parser
 from sweepkit.studies.options import StudyOptions
@@ -17,17 +17,14 @@ examples:
   {call} --config my_optuna.yaml  a space, pruning, phases of your own
   {call} my_file.py:objective --direction minimize --n-trials 30
 
-Without --config fifteen parameters are searched: lora_r, lora_alpha,
-lora_dropout, learning_rate, batch_size, num_epochs, warmup_ratio, weight_decay,
-scheduler_type, temperature, top_p, num_beams, length_penalty, hidden_dropout,
-attention_dropout. Each trial is a training that reports after every epoch.
+Without --config fifteen parameters are searched: lora_r, lora_alpha, lora_dropout, learning_rate,
+batch_size, num_epochs, warmup_ratio, weight_decay, scheduler_type, temperature, top_p, num_beams,
+length_penalty, hidden_dropout, attention_dropout. Each trial reports after every epoch, a poor one ends there.
 
 The same command continues where it was stopped or killed; a greater --n-trials
 adds trials. Started twice, both work on one study. Ctrl-C waits for the running
-trials, a second one terminates them, a third one kills them.
-exit codes: 0 there is a value of the metric; 3 there is none: all trials failed;
-1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C;
-SIGTERM 0, or what --preempted-exit-code says.
+trials, again terminates them, again kills them. exit codes: 0 there is a value
+of the metric; 3 none; 1 given up, paused or cancelled; 2 wrong input; 130 Ctrl-C.
 """
 
 
@@ -108,5 +105,5 @@ def _add_machine(parser: argparse.ArgumentParser, output_dir: Path | None) -> No
     add("--retry-failed", action="store_true", help="run the failed trials again, too")
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--json", action="store_true", help="one JSON object a line on stdout")
-    add_preempted(group)
+    add_end(group)
     add("-v", "--verbose", action="store_true", help="show each trial's log file as it starts")

@@ -345,12 +345,12 @@ def add_calls(parser: argparse.ArgumentParser, output_dir: Path | None) -> None:
     add("--dry-run", action="store_true", help="show what would be run, write nothing")
     add("--cold", action="store_true", help="start every run in a fresh process")
     add("--json", action="store_true", help="one JSON object a line on stdout")
-    add_preempted(parser)
+    add_end(parser)
     add("-v", "--verbose", action="store_true", help="show each run's log file as it starts")
 
 
-def add_preempted(parser: "argparse._ActionsContainer") -> None:
-    """Add what to leave with when the machine is taken back."""
+def add_end(parser: "argparse._ActionsContainer") -> None:
+    """Add whom to tell of the end, and what to leave with when the machine is taken back."""
     parser.add_argument(
         "--preempted-exit-code",
         type=_exit_status,
@@ -358,6 +358,7 @@ def add_preempted(parser: "argparse._ActionsContainer") -> None:
         metavar="N",
         help="what to leave with when SIGTERM ended the call before its sweep (default: 0)",
     )
+    parser.add_argument("--notify", metavar="URL|COMMAND", help="a web hook or a command that is told at the end")
 
 
 def add_wandb_wait(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "ttest": "t tests between groups of runs, with Holm's correction and intervals.",
     },
     "keep": {
+        "tag": "Tag a sweep or a run; those of W&B's runs and of the YAML are there already.",
+        "note": "Write a note on a sweep or a run, or show the one it has.",
+        "rename": "Give a sweep another name.",
         "export": "The runs of a sweep, or all that they reported, as CSV, JSON or Parquet.",
         "push": "Send a recorded sweep to W&B; what is there is not sent again.",
         "clean": "Remove the checkpoints of all but the best runs; results, logs and tables stay.",

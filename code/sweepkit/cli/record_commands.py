@@ -29,6 +29,7 @@ def _add_json(parser: Parser) -> None:
 
 
 def _add_list(parser: Parser, output_dir: Path | None) -> None:
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="only those that have it; repeatable")
     parser.add_argument("--sizes", action="store_true", help="also what each sweep's folder takes on the disk")
     add_places(parser, output_dir)
     _add_json(parser)
@@ -38,7 +39,7 @@ def _list(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.housekeeping.overview import listed, listed_text
     from sweepkit.text.json_text import json_text
 
-    rows = listed(_place(given), sizes=given.sizes)
+    rows = listed(_place(given), sizes=given.sizes, tags=given.tag)
     print(json_text(rows) if given.json else listed_text(rows, width=_width()))
     return 0
 
@@ -60,6 +61,56 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
 
     run = shown(_place(given), given.run, lines=given.lines)
     print(json_text(run) if given.json else shown_text(run))
+    return 0
+
+
+def _add_target(parser: Parser) -> None:
+    parser.add_argument("target", metavar="SWEEP|RUN", help="a sweep; or a run: its id, or SWEEP:NUMBER")
+
+
+def _add_tag(parser: Parser, output_dir: Path | None) -> None:
+    _add_target(parser)
+    parser.add_argument("tags", nargs="+", metavar="TAG", help="words without commas")
+    parser.add_argument("--remove", action="store_true", help="take them away")
+    add_places(parser, output_dir)
+
+
+def _tag(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.labels import change_tags
+
+    tags = change_tags(_place(given), given.target, given.tags, remove=given.remove)
+    print(f"{given.target}: {', '.join(tags) or 'no tags'}")
+    return 0
+
+
+def _add_note(parser: Parser, output_dir: Path | None) -> None:
+    _add_target(parser)
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="the note (default: show the one there is)")
+    add_places(parser, output_dir)
+
+
+def _note(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.labels import change_note, shown_note
+    from sweepkit.text.shown import printable
+
+    place = _place(given)
+    text = shown_note(place, given.target) if given.text is None else change_note(place, given.target, given.text)
+    print(printable(f"{given.target}: {text or 'no note'}"))
+    return 0
+
+
+def _add_rename(parser: Parser, output_dir: Path | None) -> None:
+    parser.add_argument("sweep", metavar="NAME|DIR", help="a sweep's name or folder")
+    parser.add_argument("new", metavar="NEW", help="its name from now on")
+    add_places(parser, output_dir)
+
+
+def _rename(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.rename import rename
+
+    old, source = rename(_place(given), given.sweep, given.new)
+    line = f"name: {json.dumps(given.new, ensure_ascii=False)}"
+    print(f"{old} is {given.new} now; to go on with it by {source} write there: {line}")
     return 0
 
 
@@ -182,6 +233,28 @@ examples:
   {call} my             the best run of the sweep my
 """,
 )
+TAG = CommandLine(
+    name="tag",
+    add=_add_tag,
+    act=_tag,
+    epilog="""\
+examples:
+  {call} my baseline            sweepkit list --tag baseline finds it
+  {call} my:3 keep              run 3 of it
+  {call} my baseline --remove
+""",
+)
+NOTE = CommandLine(
+    name="note",
+    add=_add_note,
+    act=_note,
+    epilog="""\
+examples:
+  {call} my 'the data of May'
+  {call} ab12cd34 'loss spikes at step 300'
+""",
+)
+RENAME = CommandLine(name="rename", add=_add_rename, act=_rename)
 EXPORT = CommandLine(
     name="export",
     add=_add_export,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sweepkit.called import typed
+from sweepkit.called import place_words, typed
 from sweepkit.cli.options import add_places
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import CommandLine, Parser
@@ -33,7 +33,8 @@ def _init(parser: Parser, given: argparse.Namespace) -> int:
     if file.exists():
         raise SweepKitError(f"{relative(file)}: must not be there yet, got a file; name another one by --file")
     write_atomically(file, text)
-    print(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run')}")
+    place = place_words(given.output_dir, given.storage)
+    print(f"{relative(file)}: look at it, then: {typed('run', relative(file), '--dry-run', *place)}")
     return 0
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from sweepkit.errors import SweepKitError
 from sweepkit.extras import installed
 from sweepkit.files import replacing
-from sweepkit.housekeeping.find import SweepPlace, opened, recorded
+from sweepkit.housekeeping.find import Recorded, SweepPlace, opened, recorded
+from sweepkit.housekeeping.labels import note_of, tags_of
+from sweepkit.model.records import RunRecord
 from sweepkit.reports.table import rows
 from sweepkit.runner.find_sweep import choose
 
@@ -41,18 +43,22 @@ def exported(place: SweepPlace, named: str | None, *, history: bool) -> list[dic
                 for run in found.runs
                 for report in watch.reports(run.run_id)
             ]
-    more = {
-        run.run_id: {
-            **{f"last.{name}": value for name, value in run.last_metrics.items()},
-            "created_at": run.created_at,
-            "started_at": run.started_at,
-            "ended_at": run.ended_at,
-            "host": run.outcome.get("host"),
-            "device": run.outcome.get("device"),
-        }
-        for run in found.runs
-    }
+    more = {run.run_id: _more(found, run) for run in found.runs}
     return [{**row, **more[row["run_id"]]} for row in rows(found.spec, found.runs)]
+
+
+def _more(found: Recorded, run: RunRecord) -> dict[str, Any]:
+    """Return what `runs.csv` has not of a run."""
+    return {
+        **{f"last.{name}": value for name, value in run.last_metrics.items()},
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "host": run.outcome.get("host"),
+        "device": run.outcome.get("device"),
+        "tags": ",".join(tags_of(found, run)),
+        "note": note_of(found, run),
+    }
 
 
 def as_text(table: Sequence[dict[str, Any]], form: str, *, raw: bool = False) -> str:

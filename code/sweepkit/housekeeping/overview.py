@@ -1,9 +1,11 @@
 """`sweepkit list`: every sweep of a database, the newest first."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sweepkit.housekeeping.find import Recorded, SweepPlace, best_run, opened, recorded
+from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
 from sweepkit.model.objectives import value_of
 from sweepkit.reports.cells import Cells, as_text
@@ -11,11 +13,12 @@ from sweepkit.reports.cells import Cells, as_text
 _HEADS = ("sweep", "state", "runs", "running", "failed", "metric", "best", "run", "began")
 
 
-def listed(place: SweepPlace, *, sizes: bool = False) -> list[dict[str, Any]]:
+def listed(place: SweepPlace, *, sizes: bool = False, tags: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return what is known of every sweep.
 
     Args:
         place: Where sweeps are.
+        tags: Only of those that have all of these.
         sizes: Also how many bytes each one's folder takes, which looks at every file.
 
     Raises:
@@ -24,7 +27,7 @@ def listed(place: SweepPlace, *, sizes: bool = False) -> list[dict[str, Any]]:
     with opened(place) as (watch, output_dir, _):
         sweeps = sorted(watch.sweeps(), key=lambda sweep: sweep.created_at, reverse=True)
         found = [recorded(watch, sweep, output_dir) for sweep in sweeps]
-    return [_plain(item, sizes) for item in found]
+    return [_plain(item, sizes) for item in found if set(tags) <= set(tags_of(item))]
 
 
 def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
@@ -40,6 +43,8 @@ def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
         "name": found.sweep.name,
         "state": found.sweep.state.value,
         "reason": found.sweep.reason,
+        "tags": tags_of(found),
+        "note": note_of(found),
         "created_at": found.sweep.created_at,
         "runs": len(found.runs),
         "running": found.running,
@@ -56,7 +61,7 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     """Return the sweeps as a table for a terminal of `width` columns."""
     if not rows:
         return "no sweeps"
-    sized = "bytes" in rows[0]
+    sized, tagged = "bytes" in rows[0], any(row["tags"] for row in rows)
     cells = [
         (
             row["name"],
@@ -68,9 +73,11 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
             "" if row["best"] is None or row["best"]["value"] is None else f"{row['best']['value']:.5g}",
             "" if row["best"] is None else row["best"]["run_id"],
             datetime.fromtimestamp(row["created_at"]).strftime("%Y-%m-%d %H:%M"),
+            *([", ".join(row["tags"])] if tagged else []),
             *([in_words(row["bytes"])] if sized else []),
         )
         for row in rows
     ]
-    heads = (*_HEADS, "size") if sized else _HEADS
-    return as_text(Cells(caption="sweeps", heads=heads, rows=tuple(cells), left=(0, 1, 5, 7, 8)), width=width)
+    heads = (*_HEADS, *(["tags"] if tagged else []), *(["size"] if sized else []))
+    left = (0, 1, 5, 7, 8, *([9] if tagged else []))
+    return as_text(Cells(caption="sweeps", heads=heads, rows=tuple(cells), left=left), width=width)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.program_versions import VERSION
 from sweepkit.housekeeping.find import SweepPlace, best_run, find_run, opened
+from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.model.identity import versions_in
 from sweepkit.model.objectives import value_of
 from sweepkit.model.records import RunRecord, SweepRecord
@@ -50,6 +51,8 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "state": run.state.value,
         "reason": run.reason,
         "params": dict(run.params),
+        "tags": tags_of(found, run),
+        "note": note_of(found, run),
         "metric": None if metric is None else metric.name,
         "goal": None if metric is None else metric.goal.value,
         "value": value_of(run, metric),
@@ -120,6 +123,8 @@ def shown_text(run: dict[str, Any]) -> str:
     if interpreter := run["outcome"].get("interpreter"):
         packages = run["outcome"].get("package_versions") or {}
         lines += [f"  {interpreter}: {', '.join(f'{name} {version}' for name, version in packages.items())}"]
+    lines += [f"  tags: {', '.join(run['tags'])}"] if run["tags"] else []
+    lines += [f"  note: {run['note']}"] if run["note"] else []
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+_MOST_DIGITS = 17  # they tell any two floats apart
+
 
 def is_number(value: Any) -> bool:
     """Return whether a value is an int or a float; true and false are neither."""
@@ -25,3 +27,17 @@ def mean(values: Sequence[float]) -> float:
     except OverflowError:
         scaled = 4 * math.fsum(value / 4 / len(values) for value in values)  # infinite by rounding at the very end only
         return min(max(scaled, min(values)), max(values))
+
+
+def told_apart(values: Sequence[float], *, digits: int = 5) -> list[str]:
+    """Return numbers as texts of as many digits, `digits` at least, that different ones look different.
+
+    >>> told_apart([0.11123, 0.11118], digits=4), told_apart([0.5, 0.25])
+    (['0.11123', '0.11118'], ['0.5', '0.25'])
+    """
+    different = len(set(values))
+    for shown in range(digits, _MOST_DIGITS):
+        texts = [f"{value:.{shown}g}" for value in values]
+        if len(set(texts)) >= different:
+            return texts
+    return [f"{value:.{_MOST_DIGITS}g}" for value in values]

@@ -10,7 +10,8 @@ class MonitorOptions:
 
     Args:
         output_dir: The folder of the sweeps.
-        sweep: A sweep's name or folder; None for the only one. At most one of `sweep`, `all` and `wandb` is given.
+        sweep: A sweep's name or folder; None for the one that runs, else the newest. At most one of `sweep`,
+            `all` and `wandb` is given.
         all: Every sweep of the database.
         wandb: Entity/project/id of a sweep on a W&B server, or the URL of its page.
         storage: The database; None for the one in `output_dir`.

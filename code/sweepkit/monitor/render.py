@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
+from sweepkit.model.numbers import told_apart
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration, whose
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 _MOST_OF_FRONT = 5
 _MOST_CURVE = 60
 _MOST_PLOTTED, _LOWEST_PLOT, _HIGHEST_PLOT = 140, 4, 14  # columns and lines of the learning curves
+_DIGITS = 5
 _MOST_FAILURES = 5
+_HOW = "its sweep runner, started again, continues it"
 _BESIDE_RUNNING = 10  # lines of a picture that show neither running runs nor what may be absent, and the cursor's
 
 
@@ -83,6 +86,7 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     lines: list[RenderableType] = [_title(item), _bar(item, width), _counts(item)]
     if item.metric is not None:
         lines.append(_metric_line(item))
+        lines += _leading_lines(item)
     lines += _front_lines(item)
     if item.best is not None:
         which = "best run" if item.best.seeds == 1 else "first run of the best configuration"
@@ -90,12 +94,15 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     if item.curve:
         lines.append(_curve_line(item, width))
     failures = _failure_lines(item)
-    beside = len(failures) + len(picture.gpus) + len(picture.notes) + (2 if item.stalled else 0)
+    beside = len(failures) + len(picture.gpus) + len(picture.notes) + (2 if item.stalled or item.idle else 0)
+    beside += len(_leading_lines(item))
     limit = None if height is None else max(1, height - _BESIDE_RUNNING - beside)
     lines += _running_lines(item.running, picture.uses, width, limit)
     lines += failures
     if item.stalled:
         lines.append(_wrapped(f"stalled: {item.stalled}", "bold red"))
+    if item.idle:
+        lines.append(_wrapped(f"idle: {item.idle}; {_HOW}", "yellow"))
     if height is not None:
         lines += _curve_lines(picture, item, width, height - len(lines) - len(picture.gpus) - len(picture.notes) - 2)
     return lines
@@ -112,16 +119,21 @@ def _curve_lines(picture: Picture, item: Snapshot, width: int, room: int) -> "li
     return [*lines, *(Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in drawn)]
 
 
+def _state(item: Snapshot) -> str:
+    """Return a sweep's state in a word: as recorded, but for one that nobody works on."""
+    return "stalled" if item.stalled else "idle" if item.idle else item.state.value
+
+
 def _title(item: Snapshot) -> "Text":
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(_printable(item.name), "bold")
-    text.append(f"  {item.state.value}", "cyan" if not item.ended else "green")
+    text.append(f"  {_state(item)}", "yellow" if item.idle else "cyan" if not item.ended else "green")
     text.append(f"  {item.done}/{'?' if item.total is None else item.total} done  {clock(item.elapsed_s)}")
     if item.eta_s is not None:
         text.append(f"  {clock(item.eta_s)} left")
-    if item.reason:
+    if item.reason and not item.idle:
         text.append(f"  ({_printable(item.reason)})", "dim")
     return text
 
@@ -164,10 +176,20 @@ def _of(row: WatchedRun, *, number: bool = False) -> str:
 def _metric_line(item: Snapshot) -> "Text":
     assert item.metric is not None
     words = f"{item.metric.name} ({item.metric.goal.value})"
-    if item.best is None:
+    if item.best is None or item.best.value is None or item.mean is None:
         return _line(f"{words}: no run has ended with a value")
-    words += f"  best {item.best.value:.5g} ({_of(item.best, number=True)})"
-    return _line(f"{words}  mean {item.mean:.5g} of {item.valued}")
+    best, mean = told_apart([item.best.value, item.mean])
+    return _line(f"{words}  best {best} ({_of(item.best, number=True)})  mean {mean} of {item.valued}")
+
+
+def _leading_lines(item: Snapshot) -> "list[RenderableType]":
+    """Return that a running run is better than the best that has ended, [] when none is."""
+    run = item.leading
+    if run is None or run.row.value is None or item.best is None or item.best.value is None:
+        return []
+    shown, _ = told_apart([run.row.value, item.best.value])
+    which = f"run {run.row.number} {run.row.run_id}"
+    return [_line(f"still running and better: {shown} ({which}): {configuration(run.row.params)}", "bold cyan")]
 
 
 def _front_lines(item: Snapshot) -> "list[RenderableType]":
@@ -250,9 +272,9 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
         _Column("run", [f"{run.row.number} {run.row.run_id}" for run in running], 0),
         _Column("slot", [_slot(run, several_hosts) for run in running], 2, right=False),
         _Column("try", [str(run.live.ordinal) for run in running], 7),
-        _Column("reports", [str(run.live.reports) for run in running], 5),
+        _Column("reports", [str(run.live.reports) for run in running], 7),
         _Column("step", ["-" if run.live.step is None else str(run.live.step) for run in running], 4),
-        _Column("metric", ["-" if run.row.newest is None else f"{run.row.newest:.5g}" for run in running], 1),
+        _Column("metric", _told_apart([run.row.newest for run in running]), 1),
         _Column("age", ["-" if run.age_s is None else clock(run.age_s) for run in running], 3),
         _Column("margin", ["n/a" if run.margin is None else f"{run.margin:+.3g}" for run in running], 6),
         _Column("time", [clock(run.duration_s) for run in running], 5),
@@ -265,6 +287,12 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
     notes = ["its lease is over" if run.live.expired else configuration(run.row.params) for run in running]
     columns.append(_Column("", notes, 10, right=False))
     return columns
+
+
+def _told_apart(values: Sequence[float | None]) -> list[str]:
+    """Return values with the digits in which they differ, "-" for none."""
+    texts = iter(told_apart([value for value in values if value is not None], digits=_DIGITS))
+    return ["-" if value is None else next(texts) for value in values]
 
 
 def _slot(run: RunningRun, several_hosts: bool) -> str:
@@ -289,8 +317,9 @@ def _table(columns: Sequence[_Column], width: int, styles: Sequence[str]) -> "li
         return max(cell_len(text) for text in (column.head, *column.cells))
 
     *fixed, open_ended = columns
+    kept = min(wide(open_ended), width // 2)  # what is looked for, the parameters, keeps its room
     for rank in range(9, 0, -1):
-        if sum(wide(column) + 2 for column in fixed) <= width + 2:
+        if sum(wide(column) + 2 for column in fixed) + kept <= width:
             break
         fixed = [column for column in fixed if column.rank < rank]
 
@@ -344,14 +373,14 @@ def _several(picture: Picture, width: int, height: int | None) -> "list[Renderab
     shown = order if height is None else order[: max(1, height // 2)]
     columns = [
         _Column("sweep", [item.name for item in shown], 0, right=False),
-        _Column("state", ["stalled" if item.stalled else item.state.value for item in shown], 3, right=False),
+        _Column("state", [_state(item) for item in shown], 3, right=False),
         _Column("done", [f"{item.done}/{'?' if item.total is None else item.total}" for item in shown], 1),
         _Column("running", [str(len(item.running)) for item in shown], 4),
         _Column("failed", [str(item.counts.get(RunState.FAILED, 0)) for item in shown], 5),
         _Column("best", ["-" if item.best is None else f"{item.best.value:.5g}" for item in shown], 2),
         _Column("mean", ["-" if item.mean is None else f"{item.mean:.5g}" for item in shown], 7),
         _Column("left", ["-" if item.eta_s is None else clock(item.eta_s) for item in shown], 6),
-        _Column("", [item.stalled or (item.metric.name if item.metric else "") for item in shown], 10, right=False),
+        _Column("", [_remark(item) for item in shown], 10, right=False),
     ]
     lines = _table(columns, width, ["red" if item.stalled else "dim" if item.ended else "cyan" for item in shown])
     if len(shown) < len(order):
@@ -360,6 +389,10 @@ def _several(picture: Picture, width: int, height: int | None) -> "list[Renderab
     for item in [item for item in shown if item.running]:
         lines += [_line(""), _line(item.name, "bold"), *_running_lines(item.running, picture.uses, width, room)[1:]]
     return lines
+
+
+def _remark(item: Snapshot) -> str:
+    return item.stalled or item.idle or (item.metric.name if item.metric else "")
 
 
 def _line(text: str, style: str = "") -> "Text":
@@ -386,8 +419,8 @@ def headline(item: Snapshot) -> str:
     parts += [f"{number} {state.value}" for state, number in sorted(item.counts.items()) if number]
     if item.best is not None:
         parts.append(f"best {item.best.value:.5g} ({_of(item.best)})")
-    if item.stalled:
-        parts.append("stalled")
+    if item.stalled or item.idle:
+        parts.append(_state(item))
     return f"{item.name}: {item.state.value}, {', '.join(parts)}"
 
 
@@ -412,6 +445,7 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
     return {
         **picked(item, "name", "state", "reason", "ended"),
         "stalled": item.stalled or None,
+        "idle": item.idle or None,
         "metric": None if item.metric is None else picked(item.metric, "name", "goal"),
         **picked(item, "total", "done"),
         "counts": {state.value: item.counts.get(state, 0) for state in RunState},
@@ -422,7 +456,7 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
         "workers": item.workers,
         "elapsed_s": _rounded(item.elapsed_s, 3),
         "eta_s": _rounded(item.eta_s, 3),
-        "running": [_plain_running(run, uses.get(run.row.run_id)) for run in item.running],
+        "running": [_plain_running(run, uses.get(run.row.run_id), leads=run is item.leading) for run in item.running],
         "failures": [picked(row, "run_id", "number", "state", "reason", "ended_at") for row in item.failures],
     }
 
@@ -453,13 +487,14 @@ def _plain_front(item: Snapshot) -> dict[str, Any]:
     }
 
 
-def _plain_running(run: RunningRun, use: ProcessUse | None) -> dict[str, Any]:
+def _plain_running(run: RunningRun, use: ProcessUse | None, *, leads: bool) -> dict[str, Any]:
     return {
         **picked(run.row, "run_id", "number", "params"),
         "attempt": run.live.ordinal,
         **picked(run.live, "host", "device", "pid", "reports", "step"),
         "value": run.row.newest,
         "best": run.row.value,
+        "leads": leads,
         "age_s": _rounded(run.age_s, 3),
         "duration_s": _rounded(run.duration_s, 3),
         **picked(run, "margin", "verdict"),

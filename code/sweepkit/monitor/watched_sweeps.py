@@ -9,7 +9,10 @@ from sweepkit.paths import SweepPaths
 from sweepkit.runner.find_sweep import choose, locate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sweepkit.analysis.progress import Snapshot
+    from sweepkit.model.records import SweepRecord
     from sweepkit.monitor.dashboard import Dashboard
 
 _READING_S = 10.0  # histories of a W&B sweep are read so long before the picture is shown
@@ -32,12 +35,29 @@ class RecordedSweeps:
         self.notes: list[str] = []
         if not self._all:
             sweeps = self._store.sweeps()
-            sweep = choose(sweeps, wanted, output_dir=options.output_dir, label=self._store.label)
+            if wanted is None and sweeps:
+                sweep = self._running_or_newest(sweeps)
+            else:
+                sweep = choose(sweeps, wanted, output_dir=options.output_dir, label=self._store.label)
             self.followers[sweep.sweep_id] = Follower(self._store, sweep.sweep_id)
             self._mirror = SweepPaths(output_dir, sweep.name).root / "optuna.db"
             family = [other for other in self._store.sweeps(family=sweep.family) if other.generation > sweep.generation]
             if family:
                 self.notes.append(f"{family[-1].name} is newer than {sweep.name}: --fresh began it anew")
+
+    def _running_or_newest(self, sweeps: "Sequence[SweepRecord]") -> "SweepRecord":
+        """Return the newest sweep of which runs are under way, else the newest; note that there are others."""
+        newest_first = sorted(sweeps, key=lambda sweep: sweep.created_at, reverse=True)
+        running = [sweep for sweep in newest_first if self._is_running(sweep.sweep_id)]
+        chosen = (running or newest_first)[0]
+        if others := [sweep.name for sweep in running if sweep is not chosen]:
+            self.notes.append(f"running, too: {', '.join(others)}; --all shows all")
+        elif len(sweeps) > 1 and not running:
+            self.notes.append(f"nothing runs: the newest of {len(sweeps)} sweeps is shown; --all shows all")
+        return chosen
+
+    def _is_running(self, sweep_id: str) -> bool:
+        return any(not live.expired for live in self._store.live_attempts(sweep_id))
 
     def snapshots(self) -> "list[Snapshot]":
         """Return how every sweep stands now."""

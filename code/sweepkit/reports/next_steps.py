@@ -14,6 +14,7 @@ class NextSteps:
     """What a user can do with a sweep after a call of it.
 
     Args:
+        name: The sweep's, as recorded.
         spec: The sweep.
         runs: All of its runs.
         complete: Nothing is left to propose, and no run waits.
@@ -23,6 +24,7 @@ class NextSteps:
         retries: The command can be given `--retry-failed`.
     """
 
+    name: str
     spec: SweepSpec
     runs: Sequence[RunRecord]
     complete: bool
@@ -48,7 +50,8 @@ class NextSteps:
         failed = f"the {self.failed} failed run{'' if self.failed == 1 else 's'}"
         if none_worked(run.state for run in self.runs):
             return [self._line(f"once it is mended, the same command tries {failed} again")]
-        lines = [] if self.complete else [self._line("the same command continues")]
+        goes_on = f"without --fresh {self.name} continues" if self.fresh else "the same command continues"
+        lines = [] if self.complete else [self._line(goes_on)]
         if self.failed and self.retries:
             lines.append(self._line(f"to run {failed} again", "--retry-failed"))
         if self.complete and self.spec.metric is not None and not has_result(self.runs, self.spec.objectives):
@@ -59,6 +62,4 @@ class NextSteps:
         """Return a step in words, and by which command."""
         if self.command is not None:
             return f"{words}: {' '.join([self.command, *options])}"
-        if options:
-            return f"{words}: add {' '.join(options)}"
-        return f"{words}, without --fresh" if self.fresh else words
+        return f"{words}: add {' '.join(options)}" if options else words

@@ -20,6 +20,8 @@ from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
 from sweepkit.text.shown import printable
 
+_LEAST_WORDS, _NARROW_BAR, _WIDE_BAR = 72, 8, 24  # columns of the display's first line
+
 
 class View(Protocol):
     """Whatever shows a sweep: a callback for events, and a context while it lasts."""
@@ -370,7 +372,7 @@ class RichView:
             self.tally.take(event)
         if isinstance(event, Notice):
             text = escape(f"{self._before}{event.text}")
-            self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False)
+            self.screen.console.print(text, style="yellow" if event.warning else "dim", highlight=False, soft_wrap=True)
         elif isinstance(event, RunEnded):
             text = escape(f"{self._before}{_ending(event, self.tally.spec)}")
             self.screen.console.print(text, style=styles.get(event.run.state.value, "cyan"), highlight=False)
@@ -384,11 +386,13 @@ class RichView:
 
         with self.lock:
             head = Table.grid(padding=(0, 1))
-            bar = ProgressBar(total=self.tally.total or 100, completed=self.tally.done, width=24)
+            room = self.screen.console.width - _LEAST_WORDS
+            width = max(_NARROW_BAR, min(_WIDE_BAR, room))
+            bar = ProgressBar(total=self.tally.total or 100, completed=self.tally.done, width=width)
             head.add_row(
                 Text(self.title, style="bold"),
                 bar,
-                Text(self.tally.words()),
+                Text(self.tally.words(), no_wrap=True, overflow="ellipsis"),
                 Text(clock(time.monotonic() - self.began), style="dim"),
             )
             lines = [self._running_line(started) for started in self.tally.running.values()]

@@ -103,7 +103,7 @@ def show_end(end: SweepEnd) -> None:
     for line in _best_lines(end):
         console.print(line, style="bold green", markup=False)
     for line in _places(end):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
 
 
 def _best_lines(end: SweepEnd) -> list[str]:

@@ -100,6 +100,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             ),
             **({"front": run.run_id in front} if spec.metrics else {}),
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
+            **({"tags": ",".join(tags)} if (tags := run.outcome.get("tags")) else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
             **{f"best.{name}": value for name, value in counted_metrics(run, spec.metric).items()},
             "reports": len(run.history),

@@ -146,16 +146,11 @@ class Call:
             notify=first.on_event,
         )
         self.finishes = self._work(pool)
-        hurried = pool.interrupt_level > 1
-        codes = [
-            session.conclude(finish, hurried=hurried)
-            for session, finish in zip(self.sessions, self.finishes, strict=True)
-        ]
+        ended = zip(self.sessions, self.finishes, strict=True)
+        codes = [session.conclude(finish, hurried=pool.interrupt_level > 1) for session, finish in ended]
         if pool.interrupt_level and not self.interrupts.preempted:
             return INTERRUPTED
-        if self.preempted:
-            return self.preempted_exit_code
-        return max(codes)
+        return self.preempted_exit_code if self.preempted else max(codes)
 
     @property
     def preempted(self) -> bool:

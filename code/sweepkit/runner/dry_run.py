@@ -29,7 +29,7 @@ from sweepkit.sweep_config.command import build_command, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
-    from sweepkit.model.records import RunRecord
+    from sweepkit.model.records import RunRecord, SweepRecord
     from sweepkit.store.base import Store
 
 MOST_SHOWN = 100
@@ -58,6 +58,7 @@ class DryRun:
         warnings: What the user should know.
         done: How many runs are done and not made again.
         under_way: How many are recorded as running, here or elsewhere.
+        failed: How many of those that are done failed.
         most: How many runs this call makes at most, and by which option; None without a limit.
         certain: How sure `first` is.
         seed: The search's seed: the recorded or asked for one, else one that was drawn for this.
@@ -75,6 +76,7 @@ class DryRun:
     warnings: tuple[str, ...]
     done: int = 0
     under_way: int = 0
+    failed: int = 0
     most: tuple[int, str] | None = None
     certain: Certainty = Certainty.SURE
     seed: int = 0
@@ -125,17 +127,11 @@ def dry_run(
     options = options or RunOptions(output_dir=plan.output_dir, storage=plan.storage)
     with existing_database(plan.storage) as store:
         plan = plan if store is None else settled(plan, store)
-        opener = None if store is None else SweepOpener(options, plan, store, slots=slots)
-        sweep = None if opener is None else opener.recorded()
-        views = () if store is None or sweep is None else tuple(map(view_of, store.runs(sweep.sweep_id)))
-        mean_s = None if store is None or sweep is None else _mean_s(store.runs(sweep.sweep_id))
         prior = prior_views(plan, store)
-        again = options.retry_failed or (opener is not None and sweep is not None and opener.nothing_works(sweep))
-    views = tuple(replace(view, state=RunState.PENDING) if again and _failed(view) else view for view in views)
-    spec, asked = plan.spec, options.seed if options.seed is not None else plan.spec.extensions.seed
-    chosen = sweep.seed if sweep is not None else asked if asked is not None else _drawn()
-    sampler = options.sampler or (sweep.meta.get("sampler") if sweep is not None else None)
-    engine = make_engine(spec, seed=chosen, sampler=sampler, prior=prior, function=plan.function)
+        found = _Standing() if store is None else _standing(SweepOpener(options, plan, store, slots=slots))
+    spec, sweep, views = plan.spec, found.sweep, found.views
+    seed, sampler, certain = _search(options, spec, sweep)
+    engine = make_engine(spec, seed=seed, sampler=sampler, prior=prior, function=plan.function)
     total = engine.total()
     runs = spec.run_cap if total is None else min(total, spec.run_cap or total)
     first = _first(engine, views, runs=runs, most=MOST_SHOWN if most is None else min(MOST_SHOWN, most[0]))
@@ -147,17 +143,37 @@ def dry_run(
         first=first,
         commands=commands,
         slots=slots,
-        mean_s=mean_s,
+        mean_s=found.mean_s,
         warnings=(*spec.warnings, start.missing) if start.missing else spec.warnings,
         done=sum(view.state.done for view in views),
         under_way=sum(view.state is RunState.RUNNING for view in views),
+        failed=sum(map(_failed, views)),
         most=most,
-        certain=_certainty(spec, sampler, seeded=sweep is not None or asked is not None),
-        seed=chosen,
+        certain=certain,
+        seed=seed,
         seeds=_seeds(spec),
         note=spec.reader_note,
         fresh="" if start.missing else start.fresh,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """The recorded sweep that a call would go on with, its runs as the call would find them, and a run's mean time."""
+
+    sweep: "SweepRecord | None" = None
+    views: tuple[RunView, ...] = ()
+    mean_s: float | None = None
+
+
+def _standing(opener: SweepOpener) -> _Standing:
+    sweep = opener.recorded()
+    if sweep is None:
+        return _Standing()
+    runs = opener.store.runs(sweep.sweep_id)
+    again = opener.options.retry_failed or opener.nothing_works(sweep)
+    views = (replace(view, state=RunState.PENDING) if again and _failed(view) else view for view in map(view_of, runs))
+    return _Standing(sweep=sweep, views=tuple(views), mean_s=_mean_s(runs))
 
 
 def _first(engine: Engine, views: Sequence[RunView], *, runs: int | None, most: int) -> tuple[Mapping[str, Any], ...]:
@@ -184,6 +200,15 @@ def _failed(view: RunView) -> bool:
 def _drawn() -> int:
     """Return a seed for the search as a sweep without one draws it, short enough to be typed."""
     return random.SystemRandom().randrange(10**6)
+
+
+def _search(options: RunOptions, spec: SweepSpec, sweep: "SweepRecord | None") -> tuple[int, str | None, Certainty]:
+    """Return seed and sampler of the search, and how sure it is to propose the same when the sweep is run."""
+    asked = options.seed if options.seed is not None else spec.extensions.seed
+    seed = sweep.seed if sweep is not None else asked
+    sampler = options.sampler or (sweep.meta.get("sampler") if sweep is not None else None)
+    certain = _certainty(spec, sampler, seeded=seed is not None)
+    return _drawn() if seed is None else seed, sampler, certain
 
 
 def _certainty(spec: SweepSpec, sampler: str | None, *, seeded: bool) -> Certainty:
@@ -256,9 +281,12 @@ def dry_run_text(report: DryRun) -> str:
         lines.append(f"     {shlex.join(command)}")
     if len(report.first) > 5 or report.left is None or report.left - report.under_way > len(report.first):
         lines.append("  …")
+    lines += _at_its_end(report)
     lines.append("slots: " + "; ".join(f"{slot.index}: {slot.device}" for slot in report.slots))
     estimate = report.estimate_s()
-    if estimate is not None:
+    if report.left == 0:
+        pass
+    elif estimate is not None:
         lines.append(f"estimate: {clock(estimate)} at {report.mean_s:.1f} s a run, as measured so far")
     else:
         lines.append("estimate: none before one run of this sweep was measured")
@@ -275,6 +303,16 @@ def _head(report: DryRun) -> str:
     if report.most is not None and (report.left is None or report.most[0] < report.left):
         line += f"; this call makes at most {report.most[0]} ({report.most[1]})"
     return line
+
+
+def _at_its_end(report: DryRun) -> list[str]:
+    """Return what can be done with a sweep that has nothing left to run, [] of any other."""
+    if report.left != 0:
+        return []
+    option = "--retry-failed" if report.failed else "--fresh"
+    does = f"runs the {report.failed} failed ones again" if report.failed else "starts anew"
+    command = again(option, without=("--dry-run",))
+    return [f"nothing is left to run; {option} {does}" + (f": {command}" if command else "")]
 
 
 def _certain(report: DryRun) -> list[str]:

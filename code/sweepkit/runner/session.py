@@ -3,15 +3,18 @@
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.context import AgentContext, AgentSettings
+from sweepkit.agents.identity import host_name
 from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
+from sweepkit.analysis.ranking import best_configuration
 from sweepkit.called import continuing
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
@@ -25,6 +28,7 @@ from sweepkit.reports.progress import JsonView, PlainView, RichView, Screen, Tal
 from sweepkit.reports.sweep_end import SweepEnd, show_end
 from sweepkit.runner.exit_codes import exit_code
 from sweepkit.runner.live_table import LiveTable
+from sweepkit.runner.notify import notify
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.preflight import first_run_warnings
 from sweepkit.runner.program_version import ProgramWatch
@@ -219,11 +223,34 @@ class Session:
         write_table(self.paths, self.spec, runs)
         if self.leader.ranks:
             self._conclude_best(finish, runs, hurried=hurried)
+        if self.options.notify is not None and (wrong := notify(self.options.notify, self._told(finish, runs))):
+            sys.stderr.write(f"warning: {wrong}\n")
         return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
+
+    def _told(self, finish: Finish, runs: list[RunRecord]) -> dict[str, Any]:
+        """Return what `--notify` tells of the end."""
+        best = best_configuration(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
+        steps = self.next_steps(finish)
+        state = "complete" if steps.whole else "ended" if finish.complete else "not complete"
+        words = f"{self.sweep.name}: {state}, {finish.reason}"
+        if best is not None and self.spec.metric is not None:
+            words += f"; best {self.spec.metric.name} = {best.value:.5g} (run {best.first.run_id})"
+        return {
+            "text": words,
+            "sweep": self.sweep.name,
+            "complete": steps.whole,
+            "reason": finish.reason,
+            "given_up": finish.given_up,
+            "counts": dict(Counter(run.state.value for run in runs)),
+            "best": None if best is None else {"run_id": best.first.run_id, "params": dict(best.first.params)},
+            "directory": str(self.paths.root),
+            "host": host_name(),
+        }
 
     def next_steps(self, finish: Finish) -> NextSteps:
         """Return how to go on with the sweep after this call."""
         return NextSteps(
+            name=self.sweep.name,
             spec=self.spec,
             runs=self.store.runs(self.sweep.sweep_id),
             complete=finish.complete,

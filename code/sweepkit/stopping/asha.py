@@ -10,7 +10,7 @@ from math import isfinite
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import finite, share, two_numbers, values_at
+from sweepkit.stopping.histories import compared, finite, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -48,10 +48,10 @@ class Asha:
         limit = values[kept - 1]
         stop = value > limit
         verdict = "is worse than" if stop else "is no worse than"
-        shown, against = two_numbers(history[-1], self._sign * limit)
+        shown, least = compared(history[-1], self._sign * limit)
         return Decision(
             stop=stop,
-            reason=f"asha: {shown} at rung {reports} {verdict} {against}, "
+            reason=f"asha: {shown} at rung {reports} {verdict} {least}, "
             f"{share(self._rule.eta)} of {len(values)} runs that reached it",
             margin=limit - value,
         )

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from sweepkit.model.numbers import told_apart
 from sweepkit.model.runs import RunView
 from sweepkit.stopping.columns import Column, column_of
+
+_DIGITS = 4
 
 
 def finite(history: Sequence[float]) -> Sequence[float]:
@@ -30,20 +33,13 @@ def _value_at(history: Sequence[float], report: int, sign: float) -> float | Non
 
 def number(value: float) -> str:
     """Return a metric's value as a reason prints it, with four digits."""
-    return f"{value:.4g}"
+    return f"{value:.{_DIGITS}g}"
 
 
-def two_numbers(a: float, b: float) -> tuple[str, str]:
-    """Return two values with so many digits that they differ where they do: none is "worse than" what looks the same.
-
-    >>> two_numbers(0.11120001, 0.1112), two_numbers(0.5, 0.25), two_numbers(1.0, 1.0)
-    (('0.11120001', '0.1112'), ('0.5', '0.25'), ('1', '1'))
-    """
-    for digits in range(4, 18):
-        first, second = f"{a:.{digits}g}", f"{b:.{digits}g}"
-        if first != second or a == b:
-            break
-    return first, second
+def compared(value: float, other: float) -> tuple[str, str]:
+    """Return two values as a reason that compares them prints them: with the digits in which they differ."""
+    one, two = told_apart([value, other], digits=_DIGITS)
+    return one, two
 
 
 def share(eta: float) -> str:

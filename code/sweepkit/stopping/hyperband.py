@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import finite, share, two_numbers, values_at
+from sweepkit.stopping.histories import compared, finite, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -52,11 +52,11 @@ class Hyperband:
 
     def _decision(self, value: float, threshold: float, band: int, count: int) -> Decision:
         stop = value > threshold
-        shown, limit = two_numbers(self._sign * value, self._sign * threshold)
+        shown, least = compared(self._sign * value, self._sign * threshold)
         where = f"at report {band}" if self._rule.strict else f"as its best, judged at report {band},"
         verdict = "is worse than" if stop else "is no worse than"
         return Decision(
             stop=stop,
-            reason=f"hyperband: {shown} {where} {verdict} {limit}, {share(self._rule.eta)} of {count} runs",
+            reason=f"hyperband: {shown} {where} {verdict} {least}, {share(self._rule.eta)} of {count} runs",
             margin=threshold - value,
         )

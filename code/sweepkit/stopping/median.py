@@ -10,7 +10,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
 from sweepkit.stopping.columns import column_of
-from sweepkit.stopping.histories import finite, two_numbers
+from sweepkit.stopping.histories import compared, finite
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -52,10 +52,10 @@ class Median:
         best, middle = self._goal.best(tuple(history)), _middle(averages)
         stop = self._goal.better(middle, best)
         verdict = "is worse than" if stop else "is no worse than"
-        shown, against = two_numbers(best, middle)
+        shown, least = compared(best, middle)
         return Decision(
             stop=stop,
-            reason=f"median: {shown}, the best by report {reports}, {verdict} {against}, "
+            reason=f"median: {shown}, the best by report {reports}, {verdict} {least}, "
             f"the median of the averages of {len(averages)} runs",
             margin=self._goal.sign * (middle - best),
         )

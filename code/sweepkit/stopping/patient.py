@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.stopping.histories import number
+from sweepkit.stopping.histories import compared
 from sweepkit.stopping.steps import numbers
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -41,10 +41,11 @@ class Patient:
         if not before or not newest:
             return Decision(stop=False, reason="patient: nothing but NaN to compare")
         old, new = min(before), min(newest)
-        words = f"{number(self._sign * new)}, the best of the newest {window} reports, "
+        shown, earlier = compared(self._sign * new, self._sign * old)
+        words = f"{shown}, the best of the newest {window} reports, "
         if not old + self._rule.min_delta < new:
-            return Decision(stop=False, reason=f"patient: {words}is no worse than {number(self._sign * old)} before")
-        words += f"is worse than {number(self._sign * old)} before"
+            return Decision(stop=False, reason=f"patient: {words}is no worse than {earlier} before")
+        words += f"is worse than {earlier} before"
         if self._wrapped is None:
             return Decision(stop=True, reason=f"patient: {words}")
         inner = self._wrapped.decide(run, runs)

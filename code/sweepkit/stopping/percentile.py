@@ -11,7 +11,7 @@ from math import isnan
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.columns import column_of
-from sweepkit.stopping.histories import number
+from sweepkit.stopping.histories import compared
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -55,9 +55,10 @@ class Percentile:
         best = self._goal.best(tuple(own))
         stop = self._goal.better(limit, best)
         verdict = "is worse than" if stop else "is no worse than"
+        shown, least = compared(best, limit)
         return Decision(
             stop=stop,
-            reason=f"{self._name}: {number(best)}, the best by report {reports}, {verdict} {number(limit)}, "
+            reason=f"{self._name}: {shown}, the best by report {reports}, {verdict} {least}, "
             f"the best {rule.percentile:g} % of {reached} runs at that report",
             margin=limit - best if minimizes else best - limit,
         )

@@ -13,7 +13,7 @@ from math import isnan
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.columns import column_of
-from sweepkit.stopping.histories import number, share
+from sweepkit.stopping.histories import compared, number, share
 from sweepkit.stopping.steps import longest, not_a_number
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -104,9 +104,10 @@ class SuccessiveHalving:
         limit = values[max(len(values) // self._factor, 1) - 1]
         stop = not value <= limit
         verdict = "is worse than" if stop else "is no worse than"
+        shown, least = compared(self._sign * value, self._sign * limit)
         return Decision(
             stop=stop,
-            reason=f"{self._name}: {shown} {where} {verdict} {number(self._sign * limit)}, "
+            reason=f"{self._name}: {shown} {where} {verdict} {least}, "
             f"{share(self._factor)} of {len(values)} runs that reached it",
             margin=limit - value,
         )

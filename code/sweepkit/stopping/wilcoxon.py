@@ -13,7 +13,7 @@ from math import erfc, fsum, isfinite, sqrt
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.columns import column_of
-from sweepkit.stopping.histories import number
+from sweepkit.stopping.histories import compared
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 _EXACT = 50  # differences up to which scipy counts all outcomes, and with ties:
@@ -67,7 +67,7 @@ class Wilcoxon:
         if not p < self._rule.p_threshold:
             return _goes_on(f"{test}, not below {self._rule.p_threshold:g} (the least possible is {0.5**count:.3g})")
         mean, other = sum(own) / len(own), sum(values) / len(values)
-        means = f"mean {number(self._sign * mean)} to {number(self._sign * other)}"
+        means = f"mean {' to '.join(compared(self._sign * mean, self._sign * other))}"
         if other >= mean:
             return _goes_on(f"{test}, but its mean is no worse, {means}")
         return Decision(stop=True, reason=f"wilcoxon: {test} is below {self._rule.p_threshold:g}, {means}")

@@ -79,6 +79,13 @@ class Store(Protocol):
         """Change the given fields (`meta` is merged key by key) and return the sweep as it is now."""
         ...
 
+    def rename_sweep(self, sweep_id: str, name: str, *, text: str) -> SweepRecord:
+        """Give a sweep another name and YAML, as the first of its own family; return it.
+
+        Raises ConflictError when another sweep has the name.
+        """
+        ...
+
     def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
         """Forget a sweep with its runs, attempts and reports.
 

@@ -130,6 +130,21 @@ class SqlStore:
 
         return self._session.write(work)
 
+    def rename_sweep(self, sweep_id: str, name: str, *, text: str) -> SweepRecord:
+        """Give a sweep another name and YAML, as the first of its own family; see `Store.rename_sweep`."""
+
+        def work(connection: sa.Connection) -> SweepRecord:
+            taken = connection.execute(q.SWEEP_BY_NAME, {"b_name": records.clean(name)}).first()
+            if taken is not None and taken.sweep_id != sweep_id:
+                raise ConflictError(f"sweep {name!r}: must be a name that is free, got another sweep's; choose another")
+            given = {"b_sweep": sweep_id, "b_name": records.clean(name), "yaml": records.clean(text)}
+            row = connection.execute(q.RENAME_SWEEP, given).first()
+            if row is None:
+                raise writes.unknown_sweep(sweep_id)
+            return records.sweep_record(row)
+
+        return self._session.write(work)
+
     def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
         """Forget a sweep with its runs, attempts and reports; see `Store.remove_sweep`."""
 

@@ -27,6 +27,12 @@ UPDATE_SWEEP = (
     .values(yaml=b("yaml"), state=b("state"), reason=b("reason"), meta=b("meta"))
     .returning(SWEEPS)
 )
+RENAME_SWEEP = (
+    sa.update(SWEEPS)
+    .where(SWEEPS.c.sweep_id == b("b_sweep"))
+    .values(name=b("b_name"), family=b("b_name"), generation=1, yaml=b("yaml"))
+    .returning(SWEEPS)
+)
 # What is recorded of a sweep, from the leaves to the root.
 _of_the_sweep = sa.select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.sweep_id == b("b_sweep"))
 REMOVALS = (

@@ -35,6 +35,7 @@ class StudyOptions:
         json: One JSON object a line on stdout.
         verbose: Show each trial's log file as it starts.
         preempted_exit_code: What to leave with when SIGTERM ended the call before the study, 0 to 255.
+        notify: A web hook's URL, or a command, that is told at the end.
     """
 
     output_dir: Path
@@ -63,3 +64,4 @@ class StudyOptions:
     json: bool = False
     verbose: bool = False
     preempted_exit_code: int = 0
+    notify: str | None = None

@@ -183,6 +183,7 @@ def run_options(options: StudyOptions, config: "OptunaConfig | None" = None) -> 
         fresh=options.fresh,
         retry_failed=options.retry_failed,
         preempted_exit_code=options.preempted_exit_code,
+        notify=options.notify,
     )
 
 

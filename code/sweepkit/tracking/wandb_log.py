@@ -55,6 +55,7 @@ class RunInfo:
     sweep_id: str = ""
     name: str = ""
     tags: tuple[str, ...] = ()
+    notes: str = ""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -265,7 +266,7 @@ def _row(data: bytes) -> LoggedRow:
     return LoggedRow(items=_updates(data), step=step)
 
 
-_RUN_TEXTS = {1: "run_id", 3: "project", 6: "group", 7: "job_type", 8: "name", 12: "sweep_id"}
+_RUN_TEXTS = {1: "run_id", 3: "project", 6: "group", 7: "job_type", 8: "name", 9: "notes", 12: "sweep_id"}
 
 
 def _run(data: bytes) -> RunInfo:

@@ -16,7 +16,8 @@ from sweepkit.errors import DataError, Problem
 from sweepkit.model.distributions import Distribution
 from sweepkit.model.space import Space
 from sweepkit.training.checkpoints import resolve
-from sweepkit.training.config.training import AnyConfig, TrainingConfig, schema_of
+from sweepkit.training.config.training import AnyConfig, TrainingConfig
+from sweepkit.training.config.training_schema import schema_of
 from sweepkit.training.data import locate
 from sweepkit.training.models.families import positions
 from sweepkit.training.readers import rows
