@@ -40,6 +40,7 @@ from sweepkit.analysis.importance_words import sentences
 from sweepkit.analysis.table import RunTable
 from sweepkit.errors import DataError
 
+MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
 _TREES = 200
 _REFIT_TREES = 100
 _SUBSAMPLES = 30
@@ -87,8 +88,11 @@ def importances(
     if objective >= len(table.metrics):
         raise DataError(f"{table.name}: must have a metric to explain, got {len(table.metrics)} metrics")
     design = encode(table, objective=objective)
-    gate = _gate(design)
     rng = np.random.default_rng(seed)
+    whole = design.n
+    if whole > MOST_CONFIGURATIONS:
+        design = design.part(np.sort(rng.choice(whole, MOST_CONFIGURATIONS, replace=False)))
+    gate = _gate(design)
     if gate is Gate.NOTHING:
         found = _Found(shares=())
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
@@ -101,7 +105,13 @@ def importances(
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
         if found.r2 is not None and found.r2 < LEAST_R2:
             gate = Gate.NO_MODEL
+    if design.n < whole:
+        found = replace(found, note="; ".join(filter(None, [found.note, _sampled(design.n, whole)])))
     return _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
+
+
+def _sampled(shown: int, whole: int) -> str:
+    return f"Computed from {shown:,} of the {whole:,} configurations, drawn at random"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,18 @@ import numpy as np
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.reports.figures.base import FEW, Drawn, clipped, layout, log_sensible, nothing, number, plain_row, safe
+from sweepkit.reports.figures.base import (
+    FEW,
+    Drawn,
+    clipped,
+    layout,
+    log_sensible,
+    nothing,
+    number,
+    plain_row,
+    safe,
+    sampled,
+)
 
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 _MOST = 14
@@ -19,7 +30,8 @@ _SCALE = [[0, "--faint"], [0.5, "--faint"], [0.899, "--middling"], [0.9, "--best
 
 def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     """Return the figure: at most 14 parameters, those in `order` first; drag along an axis to pick runs."""
-    rows = list(reversed(table.ranked()))  # the best last: later lines lie above
+    every = list(reversed(table.ranked()))  # the best last: later lines lie above
+    rows = [every[at] for at in sampled(range(len(every)))]
     columns = picked(table, order)
     if not rows or not columns or table.metric is None:
         return nothing(NAME, TITLE, "No run has ended with a value yet.")
@@ -39,8 +51,8 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     }
     left = len(causes(table)) - len(columns)
     caption = (
-        f"{len(rows)} runs that ended with a value; the best {max(1, round(_TOP * len(rows)))} stand out. Drag "
-        "along an axis "
+        f"{_how_many(rows, every)} runs that ended with a value; the best {max(1, round(_TOP * len(rows)))} stand out. "
+        "Drag along an axis "
         'to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
     if left > 0:
@@ -51,10 +63,14 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         caption=caption,
         data=(trace,),
         layout=layout(margin={"l": 70, "r": 96, "t": 96, "b": 24}),
-        rows=tuple(plain_row(row, table) for row in reversed(rows)),
+        rows=tuple(plain_row(row, table) for row in reversed(every)),
         height=460,
         min_width=110 * (len(columns) + 1),
     )
+
+
+def _how_many(rows: Sequence[Row], every: Sequence[Row]) -> str:
+    return str(len(rows)) if len(rows) == len(every) else f"{len(rows)} of {len(every)}"
 
 
 def picked(table: RunTable, order: Sequence[str]) -> list[Column]:
