@@ -1,7 +1,9 @@
 """Real sweeps under a tormentor: whatever dies, every configuration finishes exactly once, and the record is right.
 
     pytest -m soak tests/chaos                        15 s of torment for each database
-    SWEEPKIT_SOAK_S=600 pytest -m soak tests/chaos    longer; SWEEPKIT_SOAK_SEED=N for other dice
+    SWEEPKIT_SOAK_S=600 pytest -m soak tests/chaos    longer; SWEEPKIT_SOAK_SEED=N for other dice, SWEEPKIT_SOAK_RUNS=N
+
+From five minutes on, runners are frozen for longer than a lease, too, and the disk is full for two minutes at a time.
 
 A run that is killed from outside is tried again three times and then recorded as FAILED (`scheduling/outcome.py`): such
 a run is not lost, but the tormentor kills more often than that. So the last call of the runner, which nobody torments,
@@ -26,7 +28,8 @@ from sweepkit.store.open import open_store
 SOAK_S = float(os.environ.get("SWEEPKIT_SOAK_S", "15"))
 SEED = int(os.environ.get("SWEEPKIT_SOAK_SEED", "4"))
 LEAST_KILLS = 4
-RUNS = max(40, int(5 * SOAK_S))
+RUNS = int(os.environ.get("SWEEPKIT_SOAK_RUNS", max(40, int(5 * SOAK_S))))
+PATIENT = SOAK_S >= 300  # then there is time for what lasts longer than a lease
 SWEEP = f"""\
 program: {PROGRAMS / "journal.py"}
 method: grid
@@ -66,7 +69,7 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     place = () if disk is None else ("--output-dir", str(disk / "out"))
     options = ("--storage", str(storage), *place)
     runners = Runners(sweeper, options=("--num-workers", "4"), storage=options)
-    tormentor = Tormentor(runners, random.Random(SEED), server=server, disk=disk)
+    tormentor = Tormentor(runners, random.Random(SEED), server=server, disk=disk, patient=PATIENT)
     began = time.monotonic()
     tormentor.torment(SOAK_S, least_kills=LEAST_KILLS)
     runners.end()

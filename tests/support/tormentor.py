@@ -20,6 +20,8 @@ from postgres import PostgresServer
 from sweeping import Sweeper
 
 ADDED = ("--num-workers", "2")
+LONGER_THAN_A_LEASE_S = 70.0
+DISK_FULL_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +117,19 @@ class Tormentor:
         dice: All chance comes from here.
         server: The PostgreSQL to drop and start again, or None.
         disk: A small disk that holds the sweep's output, to be filled, or None.
+        patient: Once in a deck something lasts longer than a lease: a freeze, a full disk.
     """
 
     def __init__(
-        self, runners: Runners, dice: random.Random, *, server: PostgresServer | None, disk: Path | None
+        self,
+        runners: Runners,
+        dice: random.Random,
+        *,
+        server: PostgresServer | None,
+        disk: Path | None,
+        patient: bool = False,
     ) -> None:
+        self._patient = patient
         self.runners = runners
         self.acts: list[Act] = []
         self._dice = dice
@@ -169,9 +179,15 @@ class Tormentor:
             self._freeze_runner,
             self._kill_runner_and_server,
             self._kill_server_of_frozen_runner,
+            self._kill_twice,
+            self._kill_all,
+            self._delete_files,
+            self._damage_files,
             self._add,
             self._remove,
         ]
+        deck += [self._freeze_for_a_lease] if self._patient else []
+        deck += [lambda: self._fill_disk(DISK_FULL_S)] if self._patient and self._disk is not None else []
         deck += [self._restart_postgresql] if self._server is not None else []
         deck += [self._fill_disk] if self._disk is not None else []
         while True:
@@ -279,6 +295,69 @@ class Tormentor:
             self._pause(0.1, 0.8)
         return "fork server SIGKILL, runner STOP/CONT"
 
+    def _kill_twice(self) -> str | None:
+        """Kill a runner, and the one that comes after it as soon as it has a fork server."""
+        runner = self.runners.main
+        if runner is None or not _send(runner.pid, signal.SIGKILL):
+            return None
+        runner.wait(60)
+        self.runners.keep()
+        deadline = time.monotonic() + 20
+        while self._undertaker_of(self.runners.main) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        again = self.runners.main
+        return "runner SIGKILL, and the next" if again is not None and _send(again.pid, signal.SIGKILL) else None
+
+    def _kill_all(self) -> str | None:
+        """Kill every runner with its undertaker and fork server at once, as a machine does that loses its power."""
+        doomed = []
+        for runner in self.runners.alive():
+            doomed += [runner.pid, *(p.pid for p in (self._undertaker_of(runner), self._server_of(runner)) if p)]
+        for pid in doomed:
+            _send(pid, signal.SIGSTOP)  # none shall do anything about the end of another
+        for pid in doomed:
+            _send(pid, signal.SIGKILL)
+        return "all runners and fork servers SIGKILL" if doomed else None
+
+    def _freeze_for_a_lease(self) -> str | None:
+        """Freeze a runner for so long that others may take its runs."""
+        runner = self._runner()
+        if runner is None:
+            return None
+        with self._frozen(runner.pid) as stopped:
+            began = time.monotonic()
+            while time.monotonic() - began < LONGER_THAN_A_LEASE_S:
+                self._pause(0.5, 1.5)
+                if self.runners.added is None:
+                    self.runners.add()  # somebody who could take them
+        return "runner STOP/CONT, longer than its lease" if stopped else None
+
+    def _folder(self) -> Path | None:
+        return next(self.runners.sweeper.folder.glob("**/sweep_s"), None)
+
+    def _written(self) -> list[Path]:
+        """Return the files that are written again from the record: results, the table, the sweep's YAML."""
+        folder = self._folder()
+        if folder is None:
+            return []
+        results = list(folder.glob("run_*_result.json"))
+        others = [
+            file for file in (folder / "runs.csv", folder / "sweep.yaml", folder / "report.html") if file.exists()
+        ]
+        return [*self._dice.sample(results, min(3, len(results))), *others]
+
+    def _delete_files(self) -> str | None:
+        files = self._written()
+        for file in files:
+            file.unlink(missing_ok=True)
+        return "files deleted" if files else None
+
+    def _damage_files(self) -> str | None:
+        files = [file for file in self._written() if file.suffix in (".csv", ".html")]
+        for file in files:
+            file.write_bytes(self._dice.randbytes(100))
+        return "files damaged" if files else None
+
     def _add(self) -> str | None:
         return "second agent joins" if self.runners.add() else None
 
@@ -293,17 +372,17 @@ class Tormentor:
         self._server.start()
         return "PostgreSQL restarted"
 
-    def _fill_disk(self) -> str:
+    def _fill_disk(self, for_s: float | None = None) -> str:
         assert self._disk is not None
         filler = self._disk / "filler"
         try:
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
                 while True:
                     file.write(bytes(65536))
-            self._pause(0.3, 1.5)
+            self._pause(for_s or 0.3, for_s or 1.5)
         finally:
             filler.unlink(missing_ok=True)
-        return "disk filled"
+        return "disk filled" if for_s is None else "disk filled, longer than a lease"
 
 
 def _send(pid: int, number: signal.Signals) -> bool:

@@ -289,6 +289,20 @@ def test_a_run_that_was_deleted_at_the_server_costs_the_others_nothing(tmp_path)
         tell("one run is refused for good (404); --push later", sweeper, backend)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("status", [500, 429])
+@pytest.mark.parametrize("path", ["UpsertBucket", "RunResumeStatus", "file_stream"])
+def test_one_operation_that_fails_for_good_ends_the_waiting(tmp_path, path, status):
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, [1])
+        backend.faults.add(Fault(path=path, status=status))
+        out = sweeper.finished(sweeper.begin("--wandb-wait", "6"))
+        assert "1 run of 스윕 not sent yet" in out
+        backend.faults.clear()
+        assert sweeper.push().returncode == 0
+        tell(f"{path} answers {status} for good; --push later", sweeper, backend)
+
+
 def wait_for(condition, timeout_s=60):
     """Wait until something holds; fails when it never does."""
     deadline = time.monotonic() + timeout_s

@@ -224,6 +224,8 @@ class Execution:
         self.direct = self.direct or bool(fresh)
         self._hear_suggestions()
         logged = self.wandb.read(final=final)
+        if final:
+            self._tell_texts()
         if final and self.wandb.shared:
             self.context.warn_once("several processes wrote one W&B run; only the first's, or rank 0's, counts")
         if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
@@ -247,6 +249,13 @@ class Execution:
         for noted in [message["_sweepkit_suggested"] for message in new if "_sweepkit_suggested" in message]:
             self.suggested[noted["name"]] = {"value": noted["value"], "distribution": noted["distribution"]}
             self.untold_suggestions = True
+
+    def _tell_texts(self) -> None:
+        """Tell once of a metric of the sweep that comes as text: it looks logged, and no run has a value of it."""
+        for objective in self.context.spec.objectives:
+            if objective.name in self.tail.dropped | self.wandb.dropped:
+                rule = "must be reported as a number, got a text in some reports, which do not count"
+                self.context.warn_once(f"{objective.name}: {rule}; convert it: float(…)")
 
     def _begin_anew(self) -> None:
         """Forget what was reported when the program began a further W&B run: its history is the run's, as at W&B."""

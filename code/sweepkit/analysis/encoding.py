@@ -7,7 +7,7 @@ differ in their seed only. Nothing is imputed, and what was left out is counted.
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,11 @@ class Design:
     def n(self) -> int:
         """Return the number of configurations."""
         return len(self.y)
+
+    def part(self, at: NDArray[np.intp]) -> "Design":
+        """Return some of the configurations, by position; `runs` counts each of them once."""
+        groups = tuple(replace(group, active=group.active[at]) for group in self.groups)
+        return replace(self, x=self.x[at], y=self.y[at], groups=groups, runs=len(at))
 
 
 def bookkeeping(name: str) -> bool:

@@ -51,6 +51,7 @@ from sweepkit.errors import DataError
 
 AUTO = "auto"
 _JUDGED = (AUTO, "forest", "anova")  # those with a verdict
+MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
 _TREES = 200
 _REFIT_TREES = 100
 _SUBSAMPLES = 30
@@ -102,8 +103,11 @@ def importances(
     if looks is not None:
         table = looks.last
     design = encode(table, objective=objective)
-    gate = _gate(design)
     rng = np.random.default_rng(seed)
+    whole = design.n
+    if whole > MOST_CONFIGURATIONS:
+        design = design.part(np.sort(rng.choice(whole, MOST_CONFIGURATIONS, replace=False)))
+    gate = _gate(design)
     if gate is Gate.NOTHING:
         found = _Found(shares=())
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
@@ -114,11 +118,17 @@ def importances(
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
     if found.r2 is not None and found.r2 < LEAST_R2:
         gate = Gate.NO_MODEL
+    if design.n < whole:
+        found = replace(found, note="; ".join(filter(None, [found.note, _sampled(design.n, whole)])))
     result = _finished(table, design, found, estimator=estimator, objective=objective, gate=gate)
     if looks is None:
         return result
     why = f"runs made {looks.fewest} to {looks.most} reports, and the best of more is better by luck alone"
     return replace(result, sentences=(*result.sentences, f"Explained is the last report of each run, for {why}."))
+
+
+def _sampled(shown: int, whole: int) -> str:
+    return f"Computed from {shown:,} of the {whole:,} configurations, drawn at random"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,8 +305,15 @@ def _flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether a value is a finite number; bool is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value is a finite number; bool is none, nor is an integer beyond every float.
+
+    >>> is_number(1), is_number(True), is_number(10**400)
+    (True, False, False)
+    """
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def text_of(value: Any) -> str:

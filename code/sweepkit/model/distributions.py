@@ -13,6 +13,8 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Any
 
+MOST_GRID_VALUES = 1_000_000
+
 
 class Kind(StrEnum):
     """The name of a distribution, as W&B spells it."""
@@ -137,6 +139,9 @@ class Distribution:
 
         `int_uniform` includes both ends. `q_uniform` counts from `min` in steps of `q` and leaves `max` out
         (numpy's `arange`), so its points need not be multiples of `q`.
+
+        Raises:
+            OverflowError: They are more than `MOST_GRID_VALUES`: they would fill the memory before they were counted.
         """
         if self.kind in (Kind.CATEGORICAL, Kind.CONSTANT):
             return self.values
@@ -144,7 +149,13 @@ class Distribution:
             low, high = self._integer_bounds()
             return range(low, high + 1)
         if self.kind is Kind.Q_UNIFORM:
-            return _arange(*self._min_max(), self._step())
+            (low, high), step = self._min_max(), self._step()
+            if (high - low) / step > MOST_GRID_VALUES:
+                raise OverflowError(
+                    f"a grid lists at most {MOST_GRID_VALUES:,} values of q_uniform, "
+                    f"got some {(high - low) / step:.3g}; raise q, or use method random or bayes"
+                )
+            return _arange(low, high, step)
         return None
 
     def support_size(self) -> int | None:
@@ -160,6 +171,19 @@ class Distribution:
             return 1
         steps = self._steps() if self.quantised else None
         return None if steps is None else steps[1] - steps[0] + 1
+
+    def support_values(self) -> list[Any]:
+        """Return every distinct value of a finite support, as `support_value` numbers them; one look at the choices.
+
+        Raises:
+            ValueError: The support is infinite.
+        """
+        if self.values:
+            return [self.values[index] for index in self._distinct_choices()]
+        size = self.support_size()
+        if size is None:
+            raise ValueError(f"{self.kind} has infinitely many values")
+        return [self.support_value(index) for index in range(size)]
 
     def support_value(self, index: int) -> Any:
         """Return the `index`-th distinct value of a finite support, in order of the list or ascending.

@@ -1,5 +1,6 @@
 """Follow one sweep from snapshot to snapshot: what changed is read, the rest is remembered."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -48,6 +49,8 @@ class Follower:
         self._rows: dict[int, WatchedRun] = {}
         self._views = RunViews()
         self.live: Sequence[LiveRun] = ()
+        self._sweep: SweepRecord | None = None
+        self._last: Snapshot | None = None
 
     def snapshot(self) -> Snapshot:
         """Return how the sweep stands now.
@@ -58,14 +61,16 @@ class Follower:
         found = self._source.poll(self._sweep_id, self._since)
         if found is None:
             raise SweepKitError(f"sweep {self._sweep_id}: must be in the database, got no such id; it was deleted")
+        if self._last is not None and self._last.ended and found.sweep == self._sweep and not found.changed:
+            return dataclasses.replace(self._last, now=found.now)  # of all sweeps of a record most have ended
         self._read_spec(found.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
             self._views.put(view_of(run))
         self._since = found.change
-        self.live = found.live
-        return snapshot(
+        self.live, self._sweep = found.live, found.sweep
+        self._last = snapshot(
             Watched(
                 sweep=found.sweep,
                 metric=self._metric,
@@ -78,6 +83,7 @@ class Follower:
                 verdicts=self._verdicts(found),
             )
         )
+        return self._last
 
     def curves(self, best: int | None, most: int = 60) -> list[Line]:
         """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.

@@ -12,6 +12,8 @@ from sweepkit.model.runs import RunState
 from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.reports.table import short
 
+MOST_ROWS = 2000  # a page with more of them takes a browser minutes
+
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }
 .tools input, .tools select { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line);
@@ -91,7 +93,7 @@ def table_html(table: RunTable) -> str:
     """Return the table of all runs, best first, those without a value last; "" without runs."""
     if not table.rows:
         return ""
-    rows = table.best_first()
+    rows = table.best_first()[:MOST_ROWS]
     columns = table.varying()
     changed = several_versions([(row.number, row.facts) for row in rows])
     memory = any(peak_memory_mb(row.facts) is not None for row in rows)
@@ -118,6 +120,8 @@ def table_html(table: RunTable) -> str:
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
     hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
+    if len(table.rows) > len(rows):
+        hint += f'<p class="note">The first {len(rows):,} of {len(table.rows):,} runs; runs.csv has all of them.</p>'
     return (
         '<div class="tools"><input id="words" type="search" placeholder="filter: words that a row must have" '
         'aria-label="filter"><select id="state" aria-label="state"><option value="">every state</option>'

@@ -18,7 +18,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.files import write_atomically
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.runs import ENDED_BADLY, RunState
-from sweepkit.reports.figures.base import Drawn, number
+from sweepkit.reports.figures.base import MOST_MARKS, Drawn, number
 from sweepkit.reports.figures.page import document, figure_html, scripts
 from sweepkit.reports.figures.slices import slices
 from sweepkit.reports.figures.study import reading_order, study_figures
@@ -103,7 +103,7 @@ def study_report(table: RunTable, context: ReportContext) -> str:
     sections = [
         _best(table, context.confirmed),
         *early,
-        *([_figures(figures)] if figures else []),
+        *([_figures(figures, table)] if figures else []),
         *([_slices(small)] if small else []),
         *(section for section in context.sections if section not in early),
         _stopped(table),
@@ -119,7 +119,7 @@ def study_report(table: RunTable, context: ReportContext) -> str:
         f'<div class="lead">{lead}</div><nav>{links}</nav></header>',
         *(f'<section id="{s.anchor}"><h2>{html.escape(s.title)}</h2>{s.body}</section>' for s in shown),
     ]
-    tail = scripts([*figures, *small]) + f"\n<script>{TABLE_JS}</script>"
+    tail = scripts([*figures, *small], packed=len(table.rows) > MOST_MARKS) + f"\n<script>{TABLE_JS}</script>"
     return document(_heading(table, context), "\n".join(body), css=_CSS + TABLE_CSS, tail=tail)
 
 
@@ -183,8 +183,12 @@ def _rank_row(rank: int, item: Configuration[Row], worth: str) -> str:
     return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _figures(figures: Sequence[Drawn]) -> Section:
+def _figures(figures: Sequence[Drawn], table: RunTable) -> Section:
     body = "".join(figure_html(drawn, heading="h3") for drawn in figures)
+    if len(table.rows) > MOST_MARKS:
+        sampled = f"at most {MOST_MARKS:,} marks or lines of a kind: the extremes and every n-th of the others"
+        text = f"Of the {len(table.rows):,} runs the pictures show {sampled}. Curves and numbers are of all runs."
+        body = f'<p class="note">{text}</p>{body}'
     return Section(anchor="figures", title="Figures", body=body)
 
 

@@ -23,7 +23,6 @@ _FOREST_S = 5.0
 _FOREST_S_PER_RUN = 0.01
 _LEAST_SHARE = 100  # at the end of a sweep it may cost a hundredth of the time that its runs took
 _CURVES = 200  # learning curves in a report, whose steps and times are read
-_MOST_ROWS = 10_000  # a page with more of them takes a browser minutes: asked for, it is written all the same
 
 
 def write_sweep_report(source: Source, path: Path, *, importance: "Importance | None") -> Path:
@@ -86,7 +85,7 @@ def report_at_end(
     only where it costs little against what the runs took.
     """
     try:
-        if not runs or len(runs) > _MOST_ROWS:
+        if not runs:
             return None
         from sweepkit.analysis.table import from_runs
 

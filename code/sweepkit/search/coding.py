@@ -105,7 +105,7 @@ def _coding(path: Path, distribution: Distribution) -> Coding:
     if distribution.kind in _UNBOUNDED:
         low, high = _TAIL, 1.0 - _TAIL
     if distribution.kind is Kind.CATEGORICAL and size is not None:
-        positions = {content_key(distribution.support_value(index)): index for index in range(size)}
+        positions = {content_key(value): index for index, value in enumerate(distribution.support_values())}
         scale, low, high = Scale.CHOICE, 0, size - 1
     elif distribution.kind is Kind.INT_UNIFORM and size is not None and size <= _MAX_LISTED_INTEGERS:
         scale, low, high = Scale.INTEGER, distribution.support_value(0), distribution.support_value(size - 1)

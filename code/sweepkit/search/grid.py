@@ -62,6 +62,8 @@ def _wandb_axes(space: Space) -> dict[Path, Axis]:
     for parameter in space.parameters:
         try:
             axis = grid_axis(parameter.distribution)
+        except OverflowError as error:
+            raise SweepKitError(f"parameters.{parameter.name}: {error}") from None
         except ValueError:
             raise SweepKitError(
                 f"parameters.{parameter.name}: method grid needs values, a value, integer bounds or q_uniform, "

@@ -124,7 +124,7 @@ def support_points(space: Space) -> FinitePoints | None:
         if size is None:
             return None
         if distribution.values:
-            axes[parameter.path] = ListAxis(distribution.support_value(index) for index in range(size))
+            axes[parameter.path] = ListAxis(distribution.support_values())
         else:
             axes[parameter.path] = SupportAxis(distribution)
     try:

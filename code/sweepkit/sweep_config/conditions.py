@@ -67,7 +67,10 @@ def _as_in_grid(parameter: Parameter) -> Parameter:
     """Return a parameter with the values that a grid gives it."""
     if parameter.distribution.kind is not Kind.Q_UNIFORM:
         return parameter
-    values = tuple(parameter.distribution.grid_values() or ())
+    try:
+        values = tuple(parameter.distribution.grid_values() or ())
+    except OverflowError:  # too many for a grid, which says so itself
+        return parameter
     return replace(parameter, distribution=Distribution(kind=Kind.CATEGORICAL, values=values))
 
 

@@ -30,7 +30,8 @@ from sweepkit.text.yaml11 import DATE, Plain, read_yaml11
 KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 100
-_MAX_VALUES = 200_000  # aliases are expanded; this stops a "billion laughs" file
+_MAX_VALUES = 50_000  # aliases are expanded; this stops a "billion laughs" file, and one that takes a minute to read
+_MAX_CHARACTERS = 10_000_000
 
 _PREFIX = "tag:yaml.org,2002:"
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -177,6 +178,10 @@ def parse(text: str, *, where: str = "", may_be_empty: bool = False) -> Document
     )
 
 
+class _TooManyError(Exception):
+    """A text holds more values than are read."""
+
+
 class _Implicit(Tag):
     """The tag of a node that carries none."""
 
@@ -184,8 +189,13 @@ class _Implicit(Tag):
 class _Resolver(VersionedResolver):
     """Tags plain scalars by the core schema of YAML 1.2, whatever a %YAML directive says."""
 
+    nodes = 0
+
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        """Return the tag of a node that carries none."""
+        """Return the tag of a node that carries none. Raises _TooManyError long before the end of an endless list."""
+        self.nodes += 1
+        if self.nodes > 2 * _MAX_VALUES + 1_000:  # a key is a node, too
+            raise _TooManyError
         if kind is MappingNode:
             return Tag(suffix=_PREFIX + "map")
         if kind is SequenceNode:
@@ -199,6 +209,9 @@ class _Resolver(VersionedResolver):
 
 def _compose(text: str, where: str) -> Any:
     """Return the only node tree of `text`, None when there is none."""
+    if len(text) > _MAX_CHARACTERS:
+        rule = f"a file holds at most {_MAX_CHARACTERS:,} characters"
+        raise _single(where, None, rule, got=f"{len(text):,}", hint="let programs read their data from files")
     if match := re.search(r"^%YAML[ \t]+(?!1\.2\b)(\S+)", text, re.MULTILINE):
         line = text.count("\n", 0, match.start()) + 1
         raise _single(where, line, "files are YAML 1.2", got=f"%YAML {match[1]}", hint="remove the directive")
@@ -208,6 +221,8 @@ def _compose(text: str, where: str) -> Any:
     reader.composer.warn_double_anchors = False  # an anchor defined again is legal YAML: the later one counts
     try:
         nodes = list(reader.compose_all(text))
+    except _TooManyError:
+        raise _too_many(where, None) from None
     except (YAMLError, RecursionError, ValueError, AssertionError, LookupError, NotImplementedError) as error:
         raise _syntax(error, text, where) from None
     if len(nodes) > 1:
@@ -246,6 +261,11 @@ def _single(where: str, line: int | None, rule: str, *, got: str = "", hint: str
     return SpecError([Problem(where=where, line=line, rule=rule, got=got, hint=hint)])
 
 
+def _too_many(where: str, line: int | None) -> SpecError:
+    hint = "give bounds (min, max) in the place of a long list"
+    return _single(where, line, f"a file holds at most {_MAX_VALUES} values, aliases expanded", hint=hint)
+
+
 def _line(node: Any) -> int:
     return int(node.start_mark.line) + 1
 
@@ -274,7 +294,7 @@ class _Builder:
         self.lines.setdefault(path, _line(node))
         self._count += 1
         if self._count > _MAX_VALUES:
-            raise _single(self.where, _line(node), f"a file holds at most {_MAX_VALUES} values, aliases expanded")
+            raise _too_many(self.where, _line(node))
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open or len(path) > MAX_DEPTH:

@@ -133,6 +133,7 @@ class ReportTail:
         messages: The objects of `_sweepkit…` keys, in order of arrival.
         problems: What was wrong with the file, in words; at most 20, then a line that says so.
         bad_lines: Number of complete lines that were skipped.
+        dropped: Names whose values were no numbers; at most 20.
 
     Args:
         path: The report file; it need not exist yet.
@@ -148,7 +149,7 @@ class ReportTail:
         self._skipping = False  # inside a line that is too long
         self._line = 0
         self._seq = 0
-        self._dropped: set[str] = set()
+        self.dropped: set[str] = set()
 
     def read(self, *, final: bool = False) -> list[Report]:
         """Return the reports of the lines completed since the last call; costs one `stat` when there are none.
@@ -239,8 +240,8 @@ class ReportTail:
 
     def _not_a_number(self, name: str, value: object) -> None:
         """Note it once per name, because a metric that is logged as text looks like one that is never logged."""
-        if name not in self._dropped and len(self._dropped) < _MAX_PROBLEMS:
-            self._dropped.add(name)
+        if name not in self.dropped and len(self.dropped) < _MAX_PROBLEMS:
+            self.dropped.add(name)
             self._note(f"line {self._line}: {name!r} is not a number and was dropped, got {repr(value)[:40]}")
 
     def _bad(self, rule: str, line: int) -> None:

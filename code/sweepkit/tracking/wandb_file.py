@@ -17,7 +17,7 @@ A script may call `wandb.init` several times. One run counts at a time, as at W&
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweepkit.model.records import Report
@@ -50,6 +50,7 @@ class WandbTail:
         histories: How often a run began that counts: with each the rows of the one before are void.
         shared: Several processes wrote the run at the same time, and only one of them counts.
         problems: What was wrong with the files, in words; at most 20.
+        dropped: Names that were logged as text in rows, and so are no metrics; at most 20.
 
     Args:
         directory: The script's WANDB_DIR; neither it nor its `wandb` folder need exist yet.
@@ -79,6 +80,7 @@ class WandbTail:
         self.histories = 0
         self.shared = False
         self.problems: list[str] = []
+        self.dropped: set[str] = set()
         self._run_id = run_id
         self._finder = FileFinder(
             self.directory,
@@ -177,7 +179,7 @@ class WandbTail:
                 self.exit_code = record.exit_code
 
     def _add(self, row: LoggedRow, reports: list[Report]) -> None:
-        values = _metrics(row.items)
+        values = _metrics(row.items, self._drop)
         if values:
             step = row.step if row.step is not None else as_step(row.items.get("_step"))
             at = as_time(as_number(row.items.get("_timestamp")))
@@ -188,11 +190,15 @@ class WandbTail:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{file.path}: {problem}")
 
+    def _drop(self, name: str, value: object) -> None:
+        if isinstance(value, str) and len(self.dropped) < _MAX_PROBLEMS:  # other things are media, tables, …
+            self.dropped.add(name)
+
 
 def _preference(file: WandbFile) -> tuple[int, float]:
     """Return what is larger for the file that counts more: a lower rank, then a later beginning."""
     return (-file.writer.rank, file.writer.began) if file.writer else (0, 0.0)
 
 
-def _metrics(items: Mapping[str, Any]) -> dict[str, float]:
-    return numbers({name: value for name, value in items.items() if name not in _OWN_KEYS})
+def _metrics(items: Mapping[str, Any], dropped: Callable[[str, object], None] | None = None) -> dict[str, float]:
+    return numbers({name: value for name, value in items.items() if name not in _OWN_KEYS}, dropped)

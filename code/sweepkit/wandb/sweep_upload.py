@@ -215,6 +215,18 @@ class SweepUpload:
         """Return how many runs agents are at work on."""
         return len(self._alive)
 
+    def taken(self) -> dict[str, UploadedCounts | None]:
+        """Return what the server has of each run that is on its way; None where it does not say."""
+        found: dict[str, UploadedCounts | None] = {}
+        for run_id in self._uploads:
+            try:
+                found[run_id] = self.sender.uploaded(
+                    entity=self.target.entity, project=self.target.project, run_id=run_id
+                )
+            except TrackingError:
+                found[run_id] = None
+        return found
+
     def fewest_failures(self) -> int:
         """Return how often each of the runs that wait was refused at least."""
         return min((upload.failures for upload in self._uploads.values()), default=_MANY)

@@ -97,6 +97,7 @@ class _Uploader:
         self._ours: set[str] = set()
         self._stepped: set[str] = set()
         self._uploads = {item["name"]: self._upload(job, item, record) for item in job["sweeps"]}
+        self._taken: dict[str, object] | None = None  # what the server had of the runs that are left, when last asked
         self._locks = {
             item["name"]: _UploadLock(SweepPaths(Path(job["output_dir"]), item["name"]).wandb_lock)
             for item in job["sweeps"]
@@ -139,7 +140,7 @@ class _Uploader:
             if now != progress:
                 progress, since = now, time.monotonic()
             if patience_s is not None and time.monotonic() - since > patience_s:
-                if reason := self._hopeless():
+                if reason := self._hopeless(patience_s):
                     return reason
                 since = time.monotonic()
             self._orders.changed.wait(_POLL_S)
@@ -169,14 +170,23 @@ class _Uploader:
         held = [name for name, lock in self._locks.items() if not lock.take()]
         return f"another process of this host sends {', '.join(held)}" if held else ""
 
-    def _hopeless(self) -> str:
-        """Return why waiting longer is of no use; "" when it may be."""
+    def _hopeless(self, patience_s: float) -> str:
+        """Return why waiting longer is of no use; "" when it may be.
+
+        A server that answers and takes nothing is no hope: W&B's client tries again in silence for hours. So what
+        counts is what the server has of the runs that are left, from one asking to the next.
+        """
         answer = self._sender.check()
         if answer.access is not Access.GRANTED:
             return answer.text
         tries = [upload.fewest_failures() for upload in self._uploads.values()]
         held = self._held_elsewhere()
-        return held or (f"the server refused what is left, {_TRIES} times" if min(tries) >= _TRIES else "")
+        if held or min(tries) >= _TRIES:
+            return held or f"the server refused what is left, {_TRIES} times"
+        before, self._taken = self._taken, {name: upload.taken() for name, upload in self._uploads.items()}
+        if before is None or before != self._taken:
+            return ""
+        return f"the server answers, and has taken nothing of what is left for {patience_s:g} s"
 
     def _notify(self, text: str) -> None:
         if text not in self._notified:

@@ -112,13 +112,34 @@ def _hover(row: Row, table: RunTable, varying: Sequence[Column]) -> str:
     return "<br>".join(lines)
 
 
+MOST_MARKS = 1000  # of one colour in a picture: more are a solid patch, and a page that takes a browser minutes
+
+
 def points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], y: Sequence[Any], **look: Any) -> dict[str, Any]:
     """Return the trace of runs as marks that say what they are under the pointer."""
     varying = table.varying()  # once: it looks at every run
-    hover = {"text": [_hover(row, table, varying) for row in rows], "hoverinfo": "text"}
-    of = {"meta": {"runs": [row.number for row in rows]}}  # so that a page finds a run's point again
-    kind = "scattergl" if len(rows) > _WEBGL else "scatter"  # so many marks would be as many nodes of the page
-    return {"type": kind, "mode": "markers", "x": list(x), "y": list(y)} | hover | of | look
+    shown = sampled(y)
+    hover = {"text": [_hover(rows[at], table, varying) for at in shown], "hoverinfo": "text"}
+    places = {"x": [x[at] for at in shown], "y": [y[at] for at in shown]}
+    of = {"meta": {"runs": [rows[at].number for at in shown]}}  # so that a page finds a run's point again
+    kind = "scattergl" if len(shown) > _WEBGL else "scatter"  # so many marks would be as many nodes of the page
+    return {"type": kind, "mode": "markers"} | places | hover | of | look
+
+
+def sampled(values: Sequence[Any]) -> list[int]:
+    """Return which of many values are drawn, as positions: all up to `MOST_MARKS`, else the extremes and every n-th.
+
+    >>> sampled([3.0, 1.0, 2.0]), len(sampled(range(10 * MOST_MARKS))) <= MOST_MARKS
+    ([0, 1, 2], True)
+    """
+    count = len(values)
+    if count <= MOST_MARKS:
+        return list(range(count))
+    known = [at for at in range(count) if isinstance(values[at], int | float)]
+    known.sort(key=values.__getitem__)
+    few = MOST_MARKS // 10
+    spread = range(0, count, -(-count // (MOST_MARKS - 2 * few)))
+    return sorted({*known[:few], *known[-few:], *spread})
 
 
 def lost_points(rows: Sequence[Row], table: RunTable, x: Sequence[Any], *, yaxis: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
+    MOST_MARKS,
     STATE_COLOURS,
     STATE_SYMBOLS,
     Drawn,
@@ -92,8 +93,8 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
         line
         | {
             "name": "best so far",
-            "x": [x for x, _ in known],
-            "y": [y for _, y in known],
+            "x": [x for x, _ in _steps(known)],
+            "y": [y for _, y in _steps(known)],
             "line": {"shape": "hv", "color": "--best", "width": 2.5},
             "hovertemplate": "best of the first %{x}: %{y:.5g}<extra></extra>",
         }
@@ -115,6 +116,13 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
             }
         )
     return traces
+
+
+def _steps(known: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the corners of a line that changes seldom: of thousands of points, those that are seen."""
+    if len(known) <= MOST_MARKS:
+        return known
+    return [at for i, at in enumerate(known) if i in (0, len(known) - 1) or at[1] != known[i - 1][1]]
 
 
 def _band(best: list[float | None], sd: float, on: str) -> dict[str, Any]:

@@ -87,19 +87,6 @@ def figure_html(drawn: Drawn, *, heading: str = "h2") -> str:
     return f"<figure><{heading}>{title}</{heading}>{plot}<figcaption>{caption}</figcaption></figure>"
 
 
-def scripts(figures: Sequence[Drawn]) -> str:
-    """Return what draws the figures of a page; "" when none has anything to draw."""
-    specs: dict[str, Any] = {drawn.name: plot_of(drawn) for drawn in figures if drawn.data}
-    if not specs:
-        return ""
-    texts: dict[str, int] = {}  # a run's words stand under its point in every figure: once in the file
-    for spec in specs.values():
-        spec["data"] = [_shared(trace, texts) for trace in spec["data"]]
-    held = embedded({"figures": specs, "texts": list(texts)})
-    data = f'<script type="application/json" id="plotted">{held}</script>'
-    return f"{data}\n<script>{plotly_js()}</script>\n<script>{figures_js()}</script>"
-
-
 def _shared(trace: Mapping[str, Any], texts: dict[str, int]) -> Mapping[str, Any]:
     """Return a trace whose texts are their places in `texts`, which grows."""
     if not isinstance(trace.get("text"), list):
@@ -122,6 +109,49 @@ def colours(*, dark: bool = False) -> dict[str, str]:
 def plot_of(drawn: Drawn) -> dict[str, Any]:
     """Return what draws a figure in a page: plotly's traces and layout."""
     return {"data": drawn.data, "layout": drawn.layout}
+
+
+# Plotly packed: a third of the page. What it defines, `Plotly`, must be there before the figures are drawn.
+_UNPACK_JS = """\
+const unpacked = (async () => {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  (0, eval)(await new Response(stream).text());
+})();
+unpacked.catch(() => {
+  for (const place of document.querySelectorAll(".plot > div"))
+    place.textContent = "This browser is too old to draw the pictures of so many runs.";
+});
+"""
+
+
+def packed_plotly() -> str:
+    """Return plotly's JavaScript as a page of many runs holds it: gzip, base64."""
+    import base64
+    import gzip
+
+    return base64.b64encode(gzip.compress(plotly_js().encode(), 9, mtime=0)).decode()
+
+
+def scripts(figures: Sequence[Drawn], *, packed: bool = False) -> str:
+    """Return what draws the figures of a page; "" when none has anything to draw.
+
+    Args:
+        figures: They.
+        packed: Hold plotly compressed, which browsers since 2023 can read.
+    """
+    specs: dict[str, Any] = {drawn.name: plot_of(drawn) for drawn in figures if drawn.data}
+    if not specs:
+        return ""
+    texts: dict[str, int] = {}  # a run's words stand under its point in every figure: once in the file
+    for spec in specs.values():
+        spec["data"] = [_shared(trace, texts) for trace in spec["data"]]
+    held = embedded({"figures": specs, "texts": list(texts)})
+    data = f'<script type="application/json" id="plotted">{held}</script>'
+    if packed:
+        plotly = f'<script type="text/plain" id="plotly">{packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
+        return f"{data}\n{plotly}\n<script>unpacked.then(() => {{\n{figures_js()}}});</script>"
+    return f"{data}\n<script>{plotly_js()}</script>\n<script>{figures_js()}</script>"
 
 
 def embedded(value: Any) -> str:

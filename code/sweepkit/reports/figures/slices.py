@@ -25,6 +25,7 @@ from sweepkit.reports.figures.base import (
 
 _NAME = "slice"
 _MOST = 9
+_LINE_POINTS = 200  # of a running median: windows between them would look the same
 _TOP = 0.1
 _EDGE = 0.1
 _WIDEST = 0.7  # a region of the best runs that is wider than this share of the range says nothing
@@ -174,7 +175,7 @@ def median_line(column: Column, scored: Sequence[Row]) -> list[tuple[float, floa
         return []
     width = max(5, len(pairs) // 5)
     found = []
-    for start in range(len(pairs) - width + 1):
+    for start in range(0, len(pairs) - width + 1, max(1, (len(pairs) - width) // _LINE_POINTS)):
         window = np.array(pairs[start : start + width])
         found.append((float(np.median(window[:, 0])), float(np.median(window[:, 1]))))
     return found

@@ -215,7 +215,7 @@ _DROPPED = {
 
 def _hint(known: _Known, value: Any, from_text: bool) -> str:
     """Return what to do about a refused value, where there is something better to say than the rule."""
-    if known.path == "training.optim" and value in _DROPPED:
+    if known.path == "training.optim" and isinstance(value, str) and value in _DROPPED:
         return f"transformers 5 dropped {value}, use {_DROPPED[value]}"
     if isinstance(value, str) and isinstance(_number(value), int | float) and known.kind in (int, float):
         return "" if from_text else "remove the quotes"
