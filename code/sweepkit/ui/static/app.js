@@ -508,7 +508,7 @@
       const before = parallel.place.data?.[0]?.dimensions || [];
       const kept = Object.fromEntries(before.map((item) => [item.label, item.constraintrange]));
       const trace = { ...spec.data[0], dimensions: spec.data[0].dimensions.map((item) => (kept[item.label] ? { ...item, constraintrange: kept[item.label] } : item)) };
-      sweepkit.draw(parallel.place, { data: [trace], layout: spec.layout });
+      sweepkit.draw(parallel.place, { data: [trace], layout: { ...spec.layout, margin: { ...spec.layout.margin, t: 64 } } });
       if (!parallel.place.listens) {
         parallel.place.listens = true;
         parallel.place.on("plotly_restyle", () => brushFrom(parallel.place.data[0]));
@@ -581,9 +581,9 @@
     };
     const rest = async () => {
       importance.section.hidden = (told.counts.finished || 0) < 20;
-      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300);
       if (!heat.section.hidden) await loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
       if (!slice.section.hidden) await loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
+      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300); // the slowest last
     };
     for (const select of [pairX, pairY, single]) select.addEventListener("change", () => loadSoon.rest());
     top.addEventListener("change", () => loadSoon.curves());
