@@ -33,6 +33,7 @@ class Hub:
         self.output_dir = Path(output_dir)
         self._watch = open_watch(self._storage)
         self.label = self._watch.label
+        self.closing = False  # streams end, so that the server can
         self._lock = threading.Lock()
         self._live: dict[str, LiveSweep] = {}
         self._read_at: dict[str, float] = {}
@@ -111,6 +112,12 @@ class Hub:
         Raises:
             SweepKitError: It cannot be done, and why.
         """
+        try:
+            return self._done(name, action, given)
+        finally:
+            self._read_at = dict.fromkeys(self._read_at, 0.0)  # whoever asked wants to see it
+
+    def _done(self, name: str, action: str, given: dict[str, Any]) -> dict[str, Any]:
         who = f"{whoami()} (page)"
         run_id = str(given.get("run") or "")
         with open_store(self._storage) as store:

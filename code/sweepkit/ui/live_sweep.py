@@ -177,7 +177,7 @@ class LiveSweep:
             "metric": None if item.metric is None else item.metric.name,
             "goal": None if item.metric is None else item.metric.goal.value,
             "best": None if item.best is None else item.best.value,
-            "spark": spark(item),
+            "spark": _spark(item),
             "tags": sweep.meta.get("tags", []),
             "note": sweep.meta.get("note", ""),
             "archived": bool(sweep.meta.get("archived")),
@@ -335,9 +335,10 @@ class LiveSweep:
     def _drawn(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
         table = self._chosen(runs)
         if kind == "curves":
-            rows = curve_rows(table, int(wanted.get("top", _MOST_CURVES)))
+            rows = curve_rows(table, _MOST_CURVES)
             by_number = {run.number: run for run in self.runs}
-            told = with_reports(table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
+            # All runs stay in the table: the stopping rule's line is that of the sweep, whatever is brushed.
+            told = with_reports(self.table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
             look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
             return figure(kind, told, look=look)
         return figure(kind, table, **wanted)
@@ -384,7 +385,7 @@ def _lasted(run: RunRecord) -> bool:
     return run.state is RunState.FINISHED and isinstance(run.outcome.get("duration_s"), int | float)
 
 
-def spark(item: "Snapshot") -> list[float]:
+def _spark(item: "Snapshot") -> list[float]:
     """Return the best value so far after each of at most 40 equal stretches of the sweep; [] before there is one."""
     if not item.curve:
         return []

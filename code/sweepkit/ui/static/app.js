@@ -80,6 +80,8 @@
     return svg;
   };
   const ago = (at, now) => (at ? `${span(Math.max(0, now - at))} ago` : "");
+  // Colours and cursor movements of a terminal are no text; of a progress bar the last state counts.
+  const plainText = (text) => text.replace(/\u001b\[[0-9;?]*[ -\/]*[@-~]/g, "").replace(/[^\n]*\r(?!\n)/g, "");
   const cell = (value) => (value === undefined ? "" : typeof value === "number" ? number(value) : value === null ? "null" : String(value));
 
   // -- asking before anything is done -----------------------------------------------------------------------------------
@@ -641,7 +643,7 @@
       for (;;) {
         const part = await get(api(name, `runs/${id}/log/${which.value}${at === null ? "" : `?from=${at}`}`));
         at = part.next;
-        if (part.text) tail.append(part.text);
+        if (part.text) tail.append(plainText(part.text));
         if (tail.textContent.length > 400000) tail.textContent = tail.textContent.slice(-300000);
         if (!part.text || at >= part.size) break;
       }
