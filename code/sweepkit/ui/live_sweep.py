@@ -50,8 +50,8 @@ class _Tee:
     def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
         """Return what changed after a change counter."""
         if self._ahead is not None:
-            found, self._ahead = self._ahead, None
-            return found
+            ahead, self._ahead = self._ahead, None
+            return ahead
         found = self._watch.poll(sweep_id, since)
         if found is not None:
             self.found = found
@@ -193,7 +193,8 @@ class LiveSweep:
             told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
             told["best"] = shown["sweeps"][0]["best"]
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
-            return told | self._kept("overview", self._judged)
+            judged: dict[str, Any] = self._kept("overview", self._judged)
+            return told | judged
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""

@@ -187,7 +187,7 @@ def _colours(table: RunTable, rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _final(row: Row, metric: Metric) -> float | None:
-    return row.value if row.value is not None else metric.goal.best(row.history) if row.history else None
+    return row.value if row.value is not None else metric.goal.best(tuple(row.history)) if row.history else None
 
 
 def _by_parameter(column: Column, rows: Sequence[Row]) -> list[str]:

@@ -40,7 +40,8 @@ figure { margin: 0 0 1rem; background: var(--panel); border: 1px solid var(--lin
   min-width: 0; }
 .tools { display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; align-items: center; font-size: 0.85rem;
   color: var(--muted); }
-.tools label { display: inline-flex; gap: 0.35rem; align-items: center; }
+.tools label { display: inline-flex; gap: 0.35rem; align-items: center; white-space: nowrap; }
+.tools label input { flex: none; }
 .tools select, .tools input { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--line);
   border-radius: 6px; padding: 0.15rem 0.35rem; max-width: 12rem; accent-color: var(--finished); }
 .tools input[type="range"] { padding: 0; width: 6rem; }

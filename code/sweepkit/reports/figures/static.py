@@ -255,7 +255,9 @@ def _curves(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     best = ranked[0].run_id if ranked else None
     for row in sorted(rows, key=lambda row: row.run_id == best):  # the best last: later lines lie above
         faded = row.state is not RunState.FINISHED
-        look = {"color": _RED, "lw": 2.2} if row.run_id == best else {"color": _COLOURS.get(row.state.value, _GREY)}
+        look: dict[str, Any] = (
+            {"color": _RED, "lw": 2.2} if row.run_id == best else {"color": _COLOURS.get(row.state.value, _GREY)}
+        )
         label = f"best: run {row.number}" if row.run_id == best else None
         reports = range(1, len(row.history) + 1)
         axes.plot(reports, row.history, **{"lw": 0.9, "alpha": 0.35 if faded else 0.8, **look}, label=label)
