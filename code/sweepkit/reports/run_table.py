@@ -10,6 +10,8 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
 
+_MOST_ROWS = 500  # a report is to open at once; the live page has all of any sweep
+
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }
 .tools input, .tools select { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--line);
@@ -90,6 +92,7 @@ def table_html(table: RunTable) -> str:
     if not table.rows:
         return ""
     rows = table.best_first()
+    left = len(rows) - _MOST_ROWS
     columns = table.varying()
     names = [
         "#",
@@ -106,10 +109,11 @@ def table_html(table: RunTable) -> str:
         f'<th scope="col"><button type="button" title="{html.escape(name)}">{html.escape(name)}</button></th>'
         for name in names
     )
-    lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows)
+    lines = "".join(_line(row, table, [column.name for column in columns]) for row in rows[:_MOST_ROWS])
     present = [state for state in RunState if any(row.state is state for row in table.rows)]
     choices = "".join(f'<option value="{state.value}">{state.value}</option>' for state in present)
-    hint = '<p class="note">A click on a name sorts, one on a row unfolds it.</p>'
+    rest = f" The best {_MOST_ROWS} of {len(rows)} runs; runs.csv has all." if left > 0 else ""
+    hint = f'<p class="note">A click on a name sorts, one on a row unfolds it.{rest}</p>'
     return (
         '<div class="tools"><input id="words" type="search" placeholder="filter: words that a row must have" '
         'aria-label="filter"><select id="state" aria-label="state"><option value="">every state</option>'

@@ -135,6 +135,6 @@ class Hub:
             if action == "retry_failed":
                 return {"runs": retry_failed(store, led, who=who)}
             if action == "annotate":
-                changes = {key: given[key] for key in ("note", "tags", "archived") if key in given}
+                changes: dict[str, Any] = {key: given[key] for key in ("note", "tags", "archived") if key in given}
                 return {"meta": annotate(store, led, changes, run_id=run_id, who=who).name}
         raise SweepKitError(f"action: must be one of the page's, got {action!r}")

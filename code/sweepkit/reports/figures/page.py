@@ -102,11 +102,19 @@ def scripts(figures: Sequence[Drawn]) -> str:
 
 
 def _shared(trace: Mapping[str, Any], texts: dict[str, int]) -> Mapping[str, Any]:
-    """Return a trace whose texts are their places in `texts`, which grows."""
-    if not isinstance(trace.get("text"), list):
-        return trace
-    places = [texts.setdefault(text, len(texts)) for text in trace["text"]]
-    return {**{key: value for key, value in trace.items() if key != "text"}, "texts": places}
+    """Return a trace whose texts are their places in `texts`, which grows, with as many digits as a screen shows."""
+    slim = {key: _short(value) if key in ("x", "y") else value for key, value in trace.items()}
+    if set(slim.get("meta") or ()) <= {"runs", "values"}:  # by which the live page finds runs again
+        slim.pop("meta", None)
+    elif "report" in slim["meta"]:  # a curve, which is drawn by what stands in its meta
+        slim = {key: value for key, value in slim.items() if key not in ("x", "y")}
+    if isinstance(trace.get("text"), list):
+        slim["texts"] = [texts.setdefault(text, len(texts)) for text in slim.pop("text")]
+    return slim
+
+
+def _short(values: Any) -> Any:
+    return [float(f"{v:.6g}") if isinstance(v, float) else v for v in values] if isinstance(values, list) else values
 
 
 def colours(*, dark: bool = False) -> dict[str, str]:

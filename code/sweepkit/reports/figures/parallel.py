@@ -13,7 +13,7 @@ from sweepkit.reports.figures.curves import RAMP
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 _MOST = 14
 _MOST_LEVELS = 24
-_MOST_LINES = 1000
+_MOST_LINES = 600
 _SCALE = [(at / (len(RAMP) - 1), colour) for at, colour in enumerate(RAMP)]
 
 
