@@ -14,7 +14,7 @@ from sweepkit.version import VERSION
 
 pytestmark = pytest.mark.slow  # a wheel is built and installed, a sweep is run
 
-EXTRAS = {"torch", "transformers", "accelerate", "peft", "rouge_score", "pyarrow", "psycopg", "optuna_dashboard"}
+EXTRAS = {"torch", "transformers", "accelerate", "peft", "rouge_score", "pyarrow", "psycopg", "starlette", "uvicorn"}
 PROGRAM = """
 import argparse, json, os
 p = argparse.ArgumentParser(); p.add_argument("--lr", type=float); lr = p.parse_args().lr

@@ -338,9 +338,30 @@ def fetch(url):
 
 
 @pytest.mark.slow
-def test_the_dashboard_shows_a_run_that_comes_later(monitor):
+def test_the_page_beside_the_monitor_shows_a_run_that_comes_later(monitor):
     assert monitor.call("--count", "1").returncode == 0
     process = monitor.watching("s", "--web", "--port", "0", "--json", "--refresh-interval", "0.5")
+    try:
+        notes = []
+        while not any(note.startswith("page: ") for note in notes):
+            notes = json.loads(process.stdout.readline())["notes"]
+        base, _, rest = next(note for note in notes if note.startswith("page: ")).removeprefix("page: ").partition("#")
+        assert rest.startswith("/sweep/s?token=") and "<html" in fetch(base)
+        assert monitor.call().returncode == 0
+        deadline = time.monotonic() + 30
+        while len(json.loads(fetch(f"{base}api/sweeps/s/-/rows"))["rows"]) < 3:
+            assert time.monotonic() < deadline, "the new runs do not show"
+            time.sleep(0.2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, "")
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_a_run_that_comes_later(monitor):
+    assert monitor.call("--count", "1").returncode == 0
+    process = monitor.watching("s", "--optuna-dashboard", "--port", "0", "--json", "--refresh-interval", "0.5")
     try:
         notes = []
         while not any(note.startswith("dashboard: ") for note in notes):

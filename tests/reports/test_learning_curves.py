@@ -12,7 +12,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.figures.curves import CurveLook, learning_curves, stopping_limits
-from sweepkit.reports.figures.library import figure, plotly_json
+from sweepkit.reports.figures.library import KINDS, figure, plotly_json
 from sweepkit.reports.figures.page import colours, plotly_js
 from sweepkit.reports.study_report import ReportContext, study_report
 from sweepkit.stopping.make import limits, make_rule
@@ -145,7 +145,7 @@ def test_every_figure_has_a_name_and_is_valid_light_and_dark():
 
     made = table(states=(RunState.FINISHED, RunState.STOPPED))
     options = {"slice": {"parameter": "lr"}, "heat_map": {"pair": ("lr", "model")}}
-    for kind in ("curves", "history", "parallel", "slice", "heat_map", "pareto"):
+    for kind in sorted(set(KINDS) - {"importance"}):
         drawn = figure(kind, made, **options.get(kind, {}))
         for dark in (False, True):
             shown = plotly_json(drawn, dark=dark)

@@ -218,6 +218,7 @@ def test_static_pictures_of_every_shape(name, tmp_path):
         static.correlation_matrix(associations(table), tmp_path / "b.png"),
         static.parallel_picture(table, importance, tmp_path / "c.png"),
         static.history_picture(table, tmp_path / "d.png"),
+        static.curves_picture(table, tmp_path / "e.png"),
     ]
     for path in paths:
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.with_suffix(".csv").exists()

@@ -114,6 +114,9 @@ def test_every_figure_is_plotlys_json_of_all_runs_or_of_some(client, kind):
 def test_curves_know_steps_and_a_brush_leaves_its_runs(client):
     told = client.get(f"{AT}/-/figures/curves?runs=0,5").json()
     shown = [trace["meta"] for trace in told["data"] if "run" in trace["meta"]]
+    (limit,) = [trace for trace in told["data"] if trace["meta"].get("limit")]
+    (whole,) = [trace for trace in client.get(f"{AT}/-/figures/curves").json()["data"] if trace["meta"].get("limit")]
+    assert limit["y"] == whole["y"]  # the sweep's line, whatever is brushed
     assert [meta["run"] for meta in shown] == [0, 5] and shown[0]["step"] == [0, 100, 200, 300, 400, 500]
     parallel = client.get(f"{AT}/-/figures/parallel").json()["data"][0]
     assert len(parallel["meta"]["runs"]) == len(parallel["dimensions"][0]["values"])

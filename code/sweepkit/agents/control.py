@@ -153,7 +153,7 @@ def annotate(
         ConflictError: A change is of no such kind.
     """
     kinds = {"note": str, "tags": list, **({} if run_id else {"archived": bool})}
-    if wrong := [key for key, value in changes.items() if not isinstance(value, kinds.get(key, ()))]:  # type: ignore[arg-type]
+    if wrong := [key for key, value in changes.items() if not isinstance(value, kinds.get(key, ()))]:
         raise ConflictError(f"note: must be one of {', '.join(kinds)} with its kind of value, got {wrong[0]!r}")
     sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
     meta: dict[str, Any] = dict(changes)

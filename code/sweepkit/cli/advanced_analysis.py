@@ -96,6 +96,7 @@ def _write_all(folder: Path, source: "Source", importance: "Importance | None") 
         static.correlation_matrix(associations(table), folder / "correlation_matrix.png"),
         static.parallel_picture(table, importance, folder / "parallel_coordinates.png"),
         static.history_picture(table, folder / "optimization_history.png"),
+        static.curves_picture(table, folder / "learning_curves.png"),
     ]
     if importance is not None:
         written.insert(0, static.four_panels(table, importance, folder / "sweep_analysis.png"))

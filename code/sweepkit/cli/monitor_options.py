@@ -20,7 +20,8 @@ examples:
   {call} ../outputs/sweep_first_sweep   the same, by its folder
   {call} --all --storage postgresql://user@host/sweeps
   {call} first_sweep --until done --until stalled --json > progress.jsonl
-  {call} first_sweep --web              optuna-dashboard on a mirror of the sweep
+  {call} first_sweep --web              the live page, too (sweepkit ui is that alone)
+  {call} first_sweep --optuna-dashboard  optuna-dashboard on a mirror of the sweep
   {call} --wandb entity/project/id      a sweep on a W&B server
 
 The database is only read: watching from any host, any number of times, changes nothing.
@@ -96,9 +97,11 @@ def add_watch(parser: Parser, output_dir: Path | None) -> None:
     how.add_argument(
         "--until", action="append", choices=_UNTIL, metavar="WHAT", help="wait for done, failed, stalled; repeatable"
     )
-    how.add_argument("--web", action="store_true", help="show it in a browser, too: optuna-dashboard on a mirror of it")
+    web = how.add_mutually_exclusive_group()
+    web.add_argument("--web", action="store_true", help="serve the live page, too: curves, tables and what steers it")
+    web.add_argument("--optuna-dashboard", action="store_true", help="show a mirror of it in optuna-dashboard, too")
     how.add_argument(
-        "--port", type=port_number, metavar="N", help="of the dashboard (default: 8080, else any free one)"
+        "--port", type=port_number, metavar="N", help="of the page or dashboard (default: 8080, else any free one)"
     )
 
 
@@ -119,8 +122,9 @@ def _check(parser: argparse.ArgumentParser, given: argparse.Namespace, *, output
         parser.error("--wandb must be ENTITY/PROJECT/ID or the URL of a sweep's page, got nothing")
     if len(named) > 1:
         parser.error(f"{' and '.join(named)} exclude each other; give one of them")
-    if given.web and (given.once or given.wandb):
-        parser.error(f"--web and {'--once' if given.once else '--wandb'} exclude each other; leave one out")
+    if (given.web or given.optuna_dashboard) and (given.once or given.wandb):
+        shown = "--web" if given.web else "--optuna-dashboard"
+        parser.error(f"{shown} and {'--once' if given.once else '--wandb'} exclude each other; leave one out")
     if given.wandb and (given.storage or given.output_dir != output_dir):
         other = "--storage" if given.storage else "--output-dir"
         parser.error(f"--wandb and {other} exclude each other: a W&B sweep is read from its server")
@@ -129,5 +133,5 @@ def _check(parser: argparse.ArgumentParser, given: argparse.Namespace, *, output
             f"--refresh-interval with --wandb must be at least {_WANDB_LEAST_S:g}, got {given.refresh_interval:g}: "
             "W&B's server counts requests"
         )
-    if given.port is not None and not given.web:
-        parser.error("--port is the dashboard's: give --web, too")
+    if given.port is not None and not (given.web or given.optuna_dashboard):
+        parser.error("--port is the page's: give --web, too")

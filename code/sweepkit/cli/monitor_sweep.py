@@ -3,11 +3,17 @@
 import argparse
 import signal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sweepkit.cli.guard import guarded
 from sweepkit.cli.monitor_options import EPILOG, add_watch, monitor_options
 from sweepkit.cli.parsing import CommandLine, Parser
+
+if TYPE_CHECKING:
+    from sweepkit.ui.server import Page
 
 
 @guarded
@@ -22,9 +28,19 @@ def _watch(parser: Parser, given: argparse.Namespace) -> int:
 
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return watch(options)
+        return watch(options, _page if options.web else None)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _page(storage: str, output_dir: Path, sweep: str | None, port: int | None) -> "AbstractContextManager[Page]":
+    from sweepkit.extras import needed
+
+    needed("web", "--web")
+    from sweepkit.ui.options import UiOptions
+    from sweepkit.ui.server import served
+
+    return served(UiOptions(output_dir=output_dir, storage=storage, sweep=sweep, port=port))
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

@@ -41,7 +41,8 @@ class Dashboard:
         for package, name in (("optuna", "optuna"), ("optuna_dashboard", "optuna-dashboard")):
             if importlib.util.find_spec(package) is None:
                 raise SweepKitError(
-                    f"--web: needs the package {name}, got none; install it: pip install {name}, or leave --web out"
+                    f"--optuna-dashboard: needs the package {name}, got none; install it: pip install {name}, "
+                    "or take --web"
                 )
         self.problem = ""
         self._store = store
@@ -113,7 +114,7 @@ class Dashboard:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = self._log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
                 raise SweepKitError(
-                    f"--web: optuna-dashboard must answer at {self.url}, got: {tail or 'no answer'}; see {self._log}"
+                    f"--optuna-dashboard: must answer at {self.url}, got: {tail or 'no answer'}; see {self._log}"
                 )
             time.sleep(0.1)
 

@@ -2,9 +2,11 @@
 
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from sweepkit.analysis.progress import verdict
 from sweepkit.errors import SweepKitError
@@ -15,15 +17,34 @@ from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.monitor.watched_sweeps import RecordedSweeps, WandbSweep
 from sweepkit.text.canvas import Line
 
-if TYPE_CHECKING:
-    from sweepkit.monitor.dashboard import Dashboard
-
 _NOT_YET = 1
 _LONGEST_WAIT_S = 300.0  # between two tries at a W&B server that does not answer
 
 
-def watch(options: MonitorOptions) -> int:
+class WebView(Protocol):
+    """What shows the sweeps in a browser beside the monitor: where it is, and what should be known of it ("")."""
+
+    @property
+    def url(self) -> str:
+        """Return the URL to open."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong with it now, "" for nothing."""
+        ...
+
+
+# Serves the live page: of a database, the folder of its sweeps, the sweep to open (None: the list), on a port.
+PageMaker = Callable[[str, Path, str | None, int | None], AbstractContextManager[WebView]]
+
+
+def watch(options: MonitorOptions, page: PageMaker | None = None) -> int:
     """Watch sweeps until they end or what is waited for is there; return the exit code.
+
+    Args:
+        options: What to watch, and how.
+        page: Serves the live page, for `options.web`.
 
     Returns:
         0 done, also Ctrl-C when nothing is waited for; 1 `once` and `until`: not yet; 3 a run failed, or the sweep
@@ -33,7 +54,7 @@ def watch(options: MonitorOptions) -> int:
         SweepKitError: There is nothing to watch, or it cannot be read at first.
     """
     with ExitStack() as stack:
-        monitor = _Monitor(options, stack)
+        monitor = _Monitor(options, stack, page)
         try:
             return monitor.run()
         except KeyboardInterrupt:
@@ -52,12 +73,13 @@ def polite_s(interval_s: float, misses: int) -> float:
 class _Monitor:
     """Snapshots until the sweeps end, or what is waited for is there."""
 
-    def __init__(self, options: MonitorOptions, stack: ExitStack) -> None:
+    def __init__(self, options: MonitorOptions, stack: ExitStack, page: PageMaker | None) -> None:
         self._options = options
+        self._page = page
         self._stack = stack
         self._sweeps = WandbSweep(options) if options.wandb else RecordedSweeps(options, stack)
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
-        self._dashboard: Dashboard | None = None
+        self._views: list[tuple[str, WebView]] = []
         self._wake = threading.Event()
         self._misses = 0  # snapshots in a row that met no record
 
@@ -66,9 +88,10 @@ class _Monitor:
         options = self._options
         picture = self._picture()  # a record that cannot be read at first is an error, later it is waited for
         with make_screen(as_json=options.json) as screen:
-            if options.web and isinstance(self._sweeps, RecordedSweeps):
-                screen.show(replace(picture, notes=(*self._notes(), "the dashboard starts …")))
-                self._dashboard = self._stack.enter_context(self._sweeps.dashboard(options.port))
+            if (options.web or options.optuna_dashboard) and isinstance(self._sweeps, RecordedSweeps):
+                what = "page" if options.web else "dashboard"
+                screen.show(replace(picture, notes=(*self._notes(), f"the {what} starts …")))
+                self._views.append((what, self._stack.enter_context(self._opened(self._sweeps, picture))))
                 picture = replace(picture, notes=self._notes())
             while True:
                 screen.show(picture)
@@ -86,9 +109,16 @@ class _Monitor:
             print(left.reason, file=sys.stderr)
         return left.code
 
+    def _opened(self, sweeps: RecordedSweeps, picture: Picture) -> AbstractContextManager[WebView]:
+        """Return what is shown in the browser."""
+        if self._page is None or not self._options.web:
+            return sweeps.dashboard(self._options.port)
+        name = picture.sweeps[0].name if len(picture.sweeps) == 1 and not self._options.all else None
+        return self._page(sweeps.storage, sweeps.output_dir, name, self._options.port)
+
     def _may_leave(self) -> bool:
-        """Return whether the end of all sweeps ends the view: not while a dashboard is open, or more may come."""
-        return self._dashboard is None and not self._options.all
+        """Return whether the end of all sweeps ends the view: not while a browser shows it, or more may come."""
+        return not self._views and not self._options.all
 
     def _picture(self) -> Picture:
         sweeps = self._sweeps.snapshots()
@@ -119,7 +149,7 @@ class _Monitor:
 
     def _notes(self) -> tuple[str, ...]:
         notes = list(self._sweeps.notes)
-        if self._dashboard is not None:
-            notes.append(f"dashboard: {self._dashboard.url}")
-            notes += [self._dashboard.problem] if self._dashboard.problem else []
+        for what, view in self._views:
+            notes.append(f"{what}: {view.url}")
+            notes += [view.problem] if view.problem else []
         return tuple(notes)

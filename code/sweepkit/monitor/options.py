@@ -19,8 +19,9 @@ class MonitorOptions:
         once: Take one snapshot.
         json: One JSON object a refresh in place of a picture.
         until: What to wait for: of "done", "failed", "stalled"; () waits for nothing.
-        web: Show it in a browser, too.
-        port: Of the dashboard, 0 for any free one; None for the usual one, else any free one.
+        web: Serve the live page, too.
+        optuna_dashboard: Show it in optuna-dashboard, too, on a mirror. Not with `web`.
+        port: Of the page or the dashboard, 0 for any free one; None for the usual one, else any free one.
     """
 
     output_dir: Path
@@ -33,4 +34,5 @@ class MonitorOptions:
     json: bool = False
     until: tuple[str, ...] = ()
     web: bool = False
+    optuna_dashboard: bool = False
     port: int | None = None

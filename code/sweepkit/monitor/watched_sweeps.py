@@ -29,6 +29,7 @@ class RecordedSweeps:
         storage, output_dir, wanted = locate(options.sweep, output_dir=options.output_dir, storage=options.storage)
         self._store = open_watch(storage)
         stack.callback(self._store.close)
+        self.storage, self.output_dir = storage, output_dir
         self._all = options.all
         self.followers: dict[str, Follower] = {}
         self._mirror = output_dir / "optuna.db"

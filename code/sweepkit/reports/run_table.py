@@ -12,7 +12,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.reports.table import short
 
-MOST_ROWS = 2000  # a page with more of them takes a browser minutes
+MOST_ROWS = 500  # a report is to open at once; the live page has all of any sweep
 
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }

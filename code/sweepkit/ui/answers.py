@@ -32,7 +32,7 @@ _LOG_BYTES = 64 * 1024
 _BEAT_EVERY = 30  # looks without a change: then a comment, so that a browser that left is noticed
 
 
-def answer(value: Any, status: int = 200) -> Response:
+def _answer(value: Any, status: int = 200) -> Response:
     """Return a value as JSON; NaN and infinities as null."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=finite)
@@ -51,14 +51,14 @@ class Answers:
         """Answer with what `work` says of the sweep in the path; a thread does it, the loop goes on."""
         name = request.path_params["name"]
         try:
-            return answer(await anyio.to_thread.run_sync(lambda: work(self._hub.sweep(name))))
+            return _answer(await anyio.to_thread.run_sync(lambda: work(self._hub.sweep(name))))
         except SweepKitError as error:
-            return answer({"error": str(error)}, 404 if "got no such name" in str(error) else 422)
+            return _answer({"error": str(error)}, 404 if "got no such name" in str(error) else 422)
 
     async def sweeps(self, _: Request) -> Response:
         """Return a line for each sweep."""
         found = await anyio.to_thread.run_sync(self._hub.sweeps)
-        return answer({"sweeps": found, "label": self._hub.label})
+        return _answer({"sweeps": found, "label": self._hub.label})
 
     async def sweep(self, request: Request) -> Response:
         """Return a sweep's page but its runs and figures."""
@@ -76,9 +76,8 @@ class Answers:
         runs: frozenset[int] | None = None
         if named := request.query_params.get("runs"):
             runs = frozenset(int(part) for part in named.split(",") if part.isdecimal())
-        for key in ("parameter", "top"):
-            if key in request.query_params:
-                wanted[key] = request.query_params[key]
+        if "parameter" in request.query_params:
+            wanted["parameter"] = request.query_params["parameter"]
         if "x" in request.query_params and "y" in request.query_params:
             wanted["pair"] = (request.query_params["x"], request.query_params["y"])
 
@@ -161,7 +160,7 @@ class Answers:
         try:
             content = await anyio.to_thread.run_sync(partial(_as_file, table, form))
         except SweepKitError as error:
-            return answer({"error": str(error)}, 422)
+            return _answer({"error": str(error)}, 422)
         kind = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
         quoted = name.encode("ascii", "replace").decode().replace('"', "'")
         return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{quoted}"'})
@@ -172,7 +171,7 @@ class Answers:
         how = given.get("how", "best")
         return await self._of(
             request,
-            lambda live: pivot(live, given.get("rows", ""), given.get("columns", ""), given.get("metric", ""), how),
+            lambda live: _pivot(live, given.get("rows", ""), given.get("columns", ""), given.get("metric", ""), how),
         )
 
     async def act(self, request: Request) -> Response:
@@ -182,8 +181,8 @@ class Answers:
         try:
             done = await anyio.to_thread.run_sync(lambda: self._hub.act(name, action, given))
         except SweepKitError as error:
-            return answer({"error": str(error)}, 409)
-        return answer({"done": action, **done})
+            return _answer({"error": str(error)}, 409)
+        return _answer({"done": action, **done})
 
     async def events(self, request: Request) -> Response:
         """Return a stream of what changed: of one sweep, or of all."""
@@ -193,7 +192,7 @@ class Answers:
 
     async def _changes(self, request: Request, name: str | None) -> AsyncIterator[str]:
         before, quiet = "", 0
-        while not await request.is_disconnected():
+        while not self._hub.closing and not await request.is_disconnected():
             try:
                 now = await anyio.to_thread.run_sync(lambda: self._state(name))
             except SweepKitError as error:
@@ -234,7 +233,7 @@ def log_part(file: Path, start: int | None) -> dict[str, Any]:
     return {"text": data.decode("utf-8", "replace"), "from": at, "next": at + len(data), "size": size}
 
 
-def pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "best") -> dict[str, Any]:
+def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "best") -> dict[str, Any]:
     """Return mean ± standard deviation of a metric over runs, by the values of one or two parameters.
 
     Args:

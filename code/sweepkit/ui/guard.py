@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOKEN_HEADER = "x-sweepkit-token"
-TOKEN_COOKIE = "sweepkit_token"
+_TOKEN_HEADER = "x-sweepkit-token"
+_TOKEN_COOKIE = "sweepkit_token"
 _READS = ("GET", "HEAD")
 # plotly draws WebGL by functions that it compiles, and puts its own style sheet in; nothing else comes from outside.
 _POLICY = (
@@ -45,7 +45,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
+class PageGuard:
     """Refuse what does not come from the page itself; an ASGI middleware.
 
     Args:
@@ -75,7 +75,7 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 if self._shown_in_url(request):  # the page's own requests carry it from here on
-                    headers.append("set-cookie", f"{TOKEN_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/")
+                    headers.append("set-cookie", f"{_TOKEN_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/")
             await send(message)
 
         await (refused or self._app)(scope, receive, dressed)
@@ -93,13 +93,13 @@ class Guard:
             return _no("requests must come from the page itself, got one from another site")
         if request.method in _READS:
             return None if self._open_reads or self._known(request) else _no("the URL must carry ?token=…", 401)
-        given = request.headers.get(TOKEN_HEADER, "")
+        given = request.headers.get(_TOKEN_HEADER, "")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return _no("actions need the token of the URL that was printed: open that one", 401)
         return None
 
     def _known(self, request: Request) -> bool:
-        given = request.headers.get(TOKEN_HEADER) or request.cookies.get(TOKEN_COOKIE, "")
+        given = request.headers.get(_TOKEN_HEADER) or request.cookies.get(_TOKEN_COOKIE, "")
         return hmac.compare_digest(given.encode(), self._token.encode()) or self._shown_in_url(request)
 
     def _shown_in_url(self, request: Request) -> bool:

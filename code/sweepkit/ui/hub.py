@@ -33,6 +33,7 @@ class Hub:
         self.output_dir = Path(output_dir)
         self._watch = open_watch(self._storage)
         self.label = self._watch.label
+        self.closing = False  # streams end, so that the server can
         self._lock = threading.Lock()
         self._live: dict[str, LiveSweep] = {}
         self._read_at: dict[str, float] = {}
@@ -111,6 +112,12 @@ class Hub:
         Raises:
             SweepKitError: It cannot be done, and why.
         """
+        try:
+            return self._done(name, action, given)
+        finally:
+            self._read_at = dict.fromkeys(self._read_at, 0.0)  # whoever asked wants to see it
+
+    def _done(self, name: str, action: str, given: dict[str, Any]) -> dict[str, Any]:
         who = f"{whoami()} (page)"
         run_id = str(given.get("run") or "")
         with open_store(self._storage) as store:
@@ -128,6 +135,6 @@ class Hub:
             if action == "retry_failed":
                 return {"runs": retry_failed(store, led, who=who)}
             if action == "annotate":
-                changes = {key: given[key] for key in ("note", "tags", "archived") if key in given}
+                changes: dict[str, Any] = {key: given[key] for key in ("note", "tags", "archived") if key in given}
                 return {"meta": annotate(store, led, changes, run_id=run_id, who=who).name}
         raise SweepKitError(f"action: must be one of the page's, got {action!r}")

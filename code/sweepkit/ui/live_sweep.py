@@ -50,8 +50,8 @@ class _Tee:
     def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
         """Return what changed after a change counter."""
         if self._ahead is not None:
-            found, self._ahead = self._ahead, None
-            return found
+            ahead, self._ahead = self._ahead, None
+            return ahead
         found = self._watch.poll(sweep_id, since)
         if found is not None:
             self.found = found
@@ -177,7 +177,7 @@ class LiveSweep:
             "metric": None if item.metric is None else item.metric.name,
             "goal": None if item.metric is None else item.metric.goal.value,
             "best": None if item.best is None else item.best.value,
-            "spark": spark(item),
+            "spark": _spark(item),
             "tags": sweep.meta.get("tags", []),
             "note": sweep.meta.get("note", ""),
             "archived": bool(sweep.meta.get("archived")),
@@ -193,7 +193,8 @@ class LiveSweep:
             told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
             told["best"] = shown["sweeps"][0]["best"]
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
-            return told | self._kept("overview", self._judged)
+            judged: dict[str, Any] = self._kept("overview", self._judged)
+            return told | judged
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
@@ -335,9 +336,10 @@ class LiveSweep:
     def _drawn(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
         table = self._chosen(runs)
         if kind == "curves":
-            rows = curve_rows(table, int(wanted.get("top", _MOST_CURVES)))
+            rows = curve_rows(table, _MOST_CURVES)
             by_number = {run.number: run for run in self.runs}
-            told = with_reports(table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
+            # All runs stay in the table: the stopping rule's line is that of the sweep, whatever is brushed.
+            told = with_reports(self.table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
             look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
             return figure(kind, told, look=look)
         return figure(kind, table, **wanted)
@@ -384,7 +386,7 @@ def _lasted(run: RunRecord) -> bool:
     return run.state is RunState.FINISHED and isinstance(run.outcome.get("duration_s"), int | float)
 
 
-def spark(item: "Snapshot") -> list[float]:
+def _spark(item: "Snapshot") -> list[float]:
     """Return the best value so far after each of at most 40 equal stretches of the sweep; [] before there is one."""
     if not item.curve:
         return []

@@ -23,7 +23,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.monitor.dashboard import free_port
 from sweepkit.reports.figures.page import colours, figures_js, plotly_file
 from sweepkit.ui.answers import Answers
-from sweepkit.ui.guard import Guard, is_loopback
+from sweepkit.ui.guard import PageGuard, is_loopback
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.options import UiOptions
 
@@ -66,7 +66,7 @@ def make_app(hub: Hub, *, token: str, host: str = "127.0.0.1") -> Starlette:
         Route(at, answers.sweep),
     ]
     middleware = [
-        Middleware(Guard, hosts=hosts, token=token, open_reads=local),
+        Middleware(PageGuard, hosts=hosts, token=token, open_reads=local),
         Middleware(GZipMiddleware, minimum_size=2000, compresslevel=4),
     ]
     return Starlette(routes=routes, middleware=middleware)
@@ -154,7 +154,7 @@ def served(options: UiOptions) -> Iterator[Page]:
     with Hub(options) as hub:
         app = make_app(hub, token=options.token or "", host=options.host)
         config = uvicorn.Config(
-            app, host=options.host, port=options.port or 0, log_level="warning", timeout_graceful_shutdown=1
+            app, host=options.host, port=options.port or 0, log_level="warning", timeout_graceful_shutdown=3
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, name="page", daemon=True)
@@ -170,7 +170,7 @@ def served(options: UiOptions) -> Iterator[Page]:
             threading.Thread(target=_warm, args=(hub,), name="first look", daemon=True).start()
             yield Page(url=_url(options))
         finally:
-            server.should_exit = True
+            hub.closing = server.should_exit = True
             thread.join(timeout=5)
 
 

@@ -27,8 +27,8 @@ from sweepkit.reports.figures.base import (
 from sweepkit.reports.table import short
 from sweepkit.stopping.make import limits
 
-NAME, TITLE = "learning_curves", "Learning curves"
-AXES = {"report": "report", "step": "step", "time": "seconds since the first report"}
+_NAME, _TITLE = "learning_curves", "Learning curves"
+_AXES = {"report": "report", "step": "step", "time": "seconds since the first report"}
 RAMP = tuple(f"--ramp{letter}" for letter in "abcdefghi")  # from the worst to the best, or from low to high
 _MOST = 200
 _POINTS = 60
@@ -47,7 +47,7 @@ class CurveLook:
         log_y: Whether the metric's axis is logarithmic; None: where that is sensible.
         most: Curves at most (running runs alone may be more).
         runs: Numbers of the runs to show; None: the best and a spread of others.
-        points: Points of a curve at most; a longer one is thinned, its ends, least and greatest value kept.
+        points: Points of a curve at most; a longer one is _thinned, its ends, least and greatest value kept.
     """
 
     x: str = "report"
@@ -66,11 +66,11 @@ def learning_curves(table: RunTable, look: CurveLook | None = None) -> Drawn:
         SweepKitError: `look` names an axis or a colour that there is not.
     """
     look = look or CurveLook()
-    if look.x not in AXES:
-        raise SweepKitError(f"learning curves: x must be one of {', '.join(AXES)}, got {look.x!r}")
+    if look.x not in _AXES:
+        raise SweepKitError(f"learning curves: x must be one of {', '.join(_AXES)}, got {look.x!r}")
     rows = curve_rows(table, look.most) if look.runs is None else [r for r in table.rows if r.number in look.runs]
     if table.metric is None or not rows:
-        return nothing(NAME, TITLE, "No run has reported the metric yet.")
+        return nothing(_NAME, _TITLE, "No run has reported the metric yet.")
     colours = _colours(table, rows)
     if look.colour not in colours:
         raise SweepKitError(f"learning curves: colour must be one of {', '.join(colours)}, got {look.colour!r}")
@@ -81,16 +81,16 @@ def learning_curves(table: RunTable, look: CurveLook | None = None) -> Drawn:
     known = {"report", *(("step",) if all(row.steps for row in rows) else ())}
     known |= {"time"} if all(row.times for row in rows) else set()
     return Drawn(
-        name=NAME,
-        title=TITLE,
+        name=_NAME,
+        title=_TITLE,
         caption=_caption(table, rows),
         data=tuple(traces),
         layout=layout(
-            xaxis=axis(AXES[look.x]),
+            xaxis=axis(_AXES[look.x]),
             yaxis=axis(clipped(table.metric.name, 32), **({"type": "log"} if log else {}), **_view(values, log)),
             showlegend=False,
             hovermode="closest",
-            meta={"x": [name for name in AXES if name in known], "colours": list(colours), "axes": AXES},
+            meta={"x": [name for name in _AXES if name in known], "colours": list(colours), "axes": _AXES},
         ),
         rows=tuple(_csv_rows(rows)),
         height=420,
@@ -110,7 +110,7 @@ def _view(values: Sequence[float], log: bool) -> dict[str, Any]:
 
 
 def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], look: CurveLook) -> dict[str, Any]:
-    kept = thinned(row.history, look.points)
+    kept = _thinned(row.history, look.points)
     reports = [at + 1 for at in kept]
     meta: dict[str, Any] = {"run": row.number, "id": row.run_id, "state": row.state.value, "report": reports}
     meta["y"] = [_rounded(row.history[at]) for at in kept]
@@ -124,7 +124,7 @@ def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], 
         "mode": "lines+markers" if len(kept) == 1 else "lines",
         "name": f"run {row.number}",
         "x": meta.get(look.x, reports),
-        "y": smoothed(meta["y"], look.smoothing),
+        "y": _smoothed(meta["y"], look.smoothing),
         "line": {"width": 1.5, "color": colours[look.colour][place]},
         "marker": {"size": 5},
         "opacity": _FADED if stopped else 0.9,
@@ -134,10 +134,10 @@ def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], 
     }
 
 
-def thinned(values: Sequence[float], most: int) -> list[int]:
+def _thinned(values: Sequence[float], most: int) -> list[int]:
     """Return the places of at most about `most` values: first, last, and the least and greatest of each stretch.
 
-    >>> thinned([3.0, 1.0, 2.0], 10), thinned([float(n % 7) for n in range(1000)], 6)
+    >>> _thinned([3.0, 1.0, 2.0], 10), _thinned([float(n % 7) for n in range(1000)], 6)
     ([0, 1, 2], [0, 6, 7, 335, 336, 671, 672, 999])
     """
     if len(values) <= most:
@@ -152,10 +152,10 @@ def thinned(values: Sequence[float], most: int) -> list[int]:
     return sorted(int(at) for at in kept)
 
 
-def smoothed(values: Sequence[float], weight: float) -> list[float]:
+def _smoothed(values: Sequence[float], weight: float) -> list[float]:
     """Return the exponential moving average, begun unbiased as TensorBoard's; gaps stay gaps.
 
-    >>> smoothed([1.0, 3.0], 0.5)
+    >>> _smoothed([1.0, 3.0], 0.5)
     [1.0, 2.3333333333333335]
     """
     if not weight:
@@ -187,7 +187,7 @@ def _colours(table: RunTable, rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _final(row: Row, metric: Metric) -> float | None:
-    return row.value if row.value is not None else metric.goal.best(row.history) if row.history else None
+    return row.value if row.value is not None else metric.goal.best(tuple(row.history)) if row.history else None
 
 
 def _by_parameter(column: Column, rows: Sequence[Row]) -> list[str]:
@@ -221,7 +221,7 @@ def _ramped(values: Sequence[float | None], *, reverse: bool = False, ranks: boo
     return found
 
 
-def run_views(rows: Sequence[Row]) -> list[RunView]:
+def _run_views(rows: Sequence[Row]) -> list[RunView]:
     """Return runs as a stopping rule sees them."""
     return [
         RunView(number=row.number, run_id=row.run_id, params={}, state=row.state, history=tuple(row.history))
@@ -233,7 +233,7 @@ def stopping_limits(table: RunTable) -> list[tuple[int, float]]:
     """Return (report, value) of the line that the sweep's stopping rule draws now; [] where it draws none."""
     if table.stopping is None or table.metric is None:
         return []
-    return limits(table.stopping, table.metric.goal, run_views(table.rows), study=table.name)
+    return limits(table.stopping, table.metric.goal, _run_views(table.rows), study=table.name)
 
 
 def _limits(table: RunTable, rows: Sequence[Row]) -> dict[str, Any]:

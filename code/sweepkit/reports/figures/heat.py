@@ -15,7 +15,7 @@ from sweepkit.reports.figures.base import Drawn, axis, clipped, layout, nothing,
 from sweepkit.reports.figures.curves import RAMP
 from sweepkit.reports.table import short
 
-NAME, TITLE = "heat_map", "Two parameters"
+_NAME, _TITLE = "heat_map", "Two parameters"
 _CELLS = 8
 _BINS = 5
 
@@ -28,11 +28,11 @@ def heat_map(table: RunTable, *, order: Sequence[str] = (), pair: tuple[str, str
     """
     chosen = _pair(table, order, pair)
     if chosen is None or table.metric is None:
-        return nothing(NAME, TITLE, "Fewer than two parameters vary.")
+        return nothing(_NAME, _TITLE, "Fewer than two parameters vary.")
     rows = [row for row in table.finished() if all(column.name in row.params for column in chosen)]
     if not rows:
-        return nothing(NAME, TITLE, "No run with both parameters has finished with a value yet.")
-    (across, x), (up, y) = (cells(column, rows) for column in chosen)
+        return nothing(_NAME, _TITLE, "No run with both parameters has finished with a value yet.")
+    (across, x), (up, y) = (_cells(column, rows) for column in chosen)
     held: dict[tuple[int, int], list[float]] = {}
     for i, j, row in zip(up, across, rows, strict=True):
         held.setdefault((i, j), []).append(float(row.value or 0.0))
@@ -54,8 +54,8 @@ def heat_map(table: RunTable, *, order: Sequence[str] = (), pair: tuple[str, str
         "ygap": 2,
     }
     return Drawn(
-        name=NAME,
-        title=TITLE,
+        name=_NAME,
+        title=_TITLE,
         caption=f"Median {clipped(table.metric.name, 48)} of the finished runs; an empty cell was not tried.",
         data=(trace,),
         layout=layout(
@@ -80,7 +80,7 @@ def _pair(table: RunTable, order: Sequence[str], pair: tuple[str, str] | None) -
     return (columns[names[0]], columns[names[1]]) if len(names) == 2 else None
 
 
-def cells(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
+def _cells(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
     """Return the cell of each run along a parameter, and the cells' names: its values, or bins of equal counts."""
     values = [row.params[column.name] for row in rows]
     if not column.numeric:

@@ -1,5 +1,6 @@
 """Optimization history: every run at its value, the best so far, and what noise and luck explain."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sweepkit.analysis.history import best_so_far, expected_best, in_time, seed_sd
@@ -8,7 +9,6 @@ from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL, RunState
 from sweepkit.reports.figures.base import (
-    MOST_MARKS,
     STATE_COLOURS,
     STATE_SYMBOLS,
     Drawn,
@@ -22,6 +22,8 @@ from sweepkit.reports.figures.base import (
     points,
     value_axis,
 )
+
+_MOST_POINTS = 1000  # of one state
 
 NAME, TITLE = "optimization_history", "Optimization history"
 
@@ -81,20 +83,27 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
         traces.append(_band(best, noise[0], on))
     for state in ENDED_WELL:
         at = [place for place, row in enumerate(rows) if row.state is state and values[place] is not None]
+        count = len(at)
+        at = _seen(at, values, best)
         if at:
             mark = {"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 7, "opacity": 0.75}
-            look: dict[str, Any] = {"name": f"{state.value} ({len(at)})", "marker": mark, "yaxis": on}
+            look: dict[str, Any] = {"name": f"{state.value} ({count})", "marker": mark, "yaxis": on}
             look |= {"legendgroup": state.value, "showlegend": index == 0}
             here = [rows[place] for place in at]
             traces.append(points(here, table, [place + 1 for place in at], [values[place] for place in at], **look))
     line = {"type": "scatter", "mode": "lines", "yaxis": on, "showlegend": index == 0}
-    known = [(place + 1, value) for place, value in enumerate(best) if value is not None]
+    ends = {0, len(best) - 1}  # between two steps a line needs no point
+    known = [
+        (place + 1, value)
+        for place, value in enumerate(best)
+        if value is not None and (place in ends or value != best[place - 1])
+    ]
     traces.append(
         line
         | {
             "name": "best so far",
-            "x": [x for x, _ in _steps(known)],
-            "y": [y for _, y in _steps(known)],
+            "x": [x for x, _ in known],
+            "y": [y for _, y in known],
             "line": {"shape": "hv", "color": "--best", "width": 2.5},
             "hovertemplate": "best of the first %{x}: %{y:.5g}<extra></extra>",
         }
@@ -118,11 +127,12 @@ def _panel(table: RunTable, rows: list[Row], index: int) -> list[dict[str, Any]]
     return traces
 
 
-def _steps(known: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the corners of a line that changes seldom: of thousands of points, those that are seen."""
-    if len(known) <= MOST_MARKS:
-        return known
-    return [at for i, at in enumerate(known) if i in (0, len(known) - 1) or at[1] != known[i - 1][1]]
+def _seen(at: list[int], values: Sequence[float | None], best: Sequence[float | None]) -> list[int]:
+    """Return the places of the runs that are drawn: all; of too many those that were the best so far, and each n-th."""
+    if len(at) <= _MOST_POINTS:
+        return at
+    apart = -(-len(at) // _MOST_POINTS)
+    return [place for number, place in enumerate(at) if not number % apart or values[place] == best[place]]
 
 
 def _band(best: list[float | None], sd: float, on: str) -> dict[str, Any]:

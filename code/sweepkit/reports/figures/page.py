@@ -40,7 +40,8 @@ figure { margin: 0 0 1rem; background: var(--panel); border: 1px solid var(--lin
   min-width: 0; }
 .tools { display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; align-items: center; font-size: 0.85rem;
   color: var(--muted); }
-.tools label { display: inline-flex; gap: 0.35rem; align-items: center; }
+.tools label { display: inline-flex; gap: 0.35rem; align-items: center; white-space: nowrap; }
+.tools label input { flex: none; }
 .tools select, .tools input { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--line);
   border-radius: 6px; padding: 0.15rem 0.35rem; max-width: 12rem; accent-color: var(--finished); }
 .tools input[type="range"] { padding: 0; width: 6rem; }
@@ -88,11 +89,19 @@ def figure_html(drawn: Drawn, *, heading: str = "h2") -> str:
 
 
 def _shared(trace: Mapping[str, Any], texts: dict[str, int]) -> Mapping[str, Any]:
-    """Return a trace whose texts are their places in `texts`, which grows."""
-    if not isinstance(trace.get("text"), list):
-        return trace
-    places = [texts.setdefault(text, len(texts)) for text in trace["text"]]
-    return {**{key: value for key, value in trace.items() if key != "text"}, "texts": places}
+    """Return a trace whose texts are their places in `texts`, which grows, with as many digits as a screen shows."""
+    slim = {key: _short(value) if key in ("x", "y") else value for key, value in trace.items()}
+    if set(slim.get("meta") or ()) <= {"runs", "values"}:  # by which the live page finds runs again
+        slim.pop("meta", None)
+    elif "report" in slim["meta"]:  # a curve, which is drawn by what stands in its meta
+        slim = {key: value for key, value in slim.items() if key not in ("x", "y")}
+    if isinstance(trace.get("text"), list):
+        slim["texts"] = [texts.setdefault(text, len(texts)) for text in slim.pop("text")]
+    return slim
+
+
+def _short(values: Any) -> Any:
+    return [float(f"{v:.6g}") if isinstance(v, float) else v for v in values] if isinstance(values, list) else values
 
 
 def colours(*, dark: bool = False) -> dict[str, str]:

@@ -13,8 +13,8 @@ from sweepkit.reports.figures.curves import RAMP
 NAME, TITLE = "parallel_coordinate", "Parallel coordinates"
 _MOST = 14
 _MOST_LEVELS = 24
-_MOST_LINES = 1000
-_SCALE = [[at / (len(RAMP) - 1), colour] for at, colour in enumerate(RAMP)]
+_MOST_LINES = 600
+_SCALE = [(at / (len(RAMP) - 1), colour) for at, colour in enumerate(RAMP)]
 
 
 def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
@@ -80,7 +80,7 @@ def _coloured(table: RunTable, metric: Mapping[str, Any]) -> dict[str, Any]:
     low, high = (float(at) for at in np.quantile(values, [0.0, 0.95] if minimizes else [0.05, 1.0]))
     bar = {"thickness": 10, "outlinewidth": 0, "x": 1.0, "xpad": 22, "tickfont": {"size": 10, "color": "--ink"}}
     bar |= {"tickvals": metric["tickvals"], "ticktext": metric["ticktext"]}
-    scale = [[1 - at, colour] for at, colour in reversed(_SCALE)] if minimizes else _SCALE
+    scale = [(1 - at, colour) for at, colour in reversed(_SCALE)] if minimizes else _SCALE
     look = {"color": values, "colorscale": scale, "cmin": low, "cmax": high if high > low else low + 1.0}
     return look | {"showscale": True, "colorbar": bar}
 

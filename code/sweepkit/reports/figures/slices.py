@@ -26,6 +26,7 @@ from sweepkit.reports.figures.base import (
 _NAME = "slice"
 _MOST = 9
 _LINE_POINTS = 200  # of a running median: windows between them would look the same
+_MOST_POINTS = 500
 _TOP = 0.1
 _EDGE = 0.1
 _WIDEST = 0.7  # a region of the best runs that is wider than this share of the range says nothing
@@ -106,8 +107,18 @@ def _slice_of(table: RunTable, column: Column, index: int = 0) -> Drawn:
     )
 
 
+def _seen(table: RunTable, scored: Sequence[Row]) -> Sequence[Row]:
+    """Return the runs that are drawn: all, or of too many the best half of so many and a spread of the others."""
+    if len(scored) <= _MOST_POINTS:
+        return scored
+    value = {row.number: (row.value or 0.0) * (table.metric.goal.sign if table.metric else 1.0) for row in scored}
+    ordered = sorted(scored, key=lambda row: value[row.number])
+    best, rest = ordered[: _MOST_POINTS // 2], ordered[_MOST_POINTS // 2 :]
+    return [*best, *(rest[at * len(rest) // len(best)] for at in range(len(best)))]
+
+
 def _points(table: RunTable, column: Column, scored: Sequence[Row], state: RunState) -> dict[str, Any]:
-    rows = [row for row in scored if row.state is state]
+    rows = [row for row in _seen(table, scored) if row.state is state]
     if not rows:
         return {}
     top = {row.run_id for row in table.ranked()[: _top_count(table)]}
@@ -155,6 +166,7 @@ def _median_line(column: Column, scored: Sequence[Row]) -> dict[str, Any] | None
     points = median_line(column, scored)
     if not points:
         return None
+    points = points[:: 1 + len(points) // _MOST_POINTS]
     return {
         "type": "scatter",
         "mode": "lines",

@@ -1,4 +1,4 @@
-"""Static pictures (PNG) by seaborn on matplotlib's Agg: four panels, correlations, parallel coordinates, history.
+"""Static pictures (PNG) by seaborn on matplotlib's Agg: panels, correlations, parallel coordinates, history, curves.
 
 Every picture is drawn on a figure of its own and leaves matplotlib's settings as they were. Hangul is shown where one
 of the usual fonts is installed; characters that no font at hand has are written as escapes.
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweepkit.analysis.association import Associations
+from sweepkit.analysis.curves import curve_rows
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.history import best_so_far, in_time, seed_sd
 from sweepkit.analysis.importance_result import Gate, Importance, Verdict
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.runs import RunState
 from sweepkit.reports.figures.base import clipped, log_sensible, number
+from sweepkit.reports.figures.curves import stopping_limits
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
 from sweepkit.reports.figures.slices import learning_rate, median_line, top_range
@@ -37,6 +39,7 @@ _BEHIND = {"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.5}
 _COLOURS = {RunState.FINISHED.value: _BLUE, RunState.STOPPED.value: "#b7791f"}
 _MARKS = {RunState.FINISHED.value: "o", RunState.STOPPED.value: "D"}
 _DPI = 110
+_CURVES = 200
 _CELLS = 8
 _BINS = 4
 # What has Hangul on Linux, macOS and Windows, in the order in which it is looked for.
@@ -244,6 +247,46 @@ def _history(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     axes.set(xlabel="runs, in the order in which they ended", ylabel=_label(table.metric.name))
     axes.legend(fontsize=8)
     return [{"run": row.run_id, "value": v, "best_so_far": b} for row, v, b in zip(rows, values, best, strict=True)]
+
+
+def curves_picture(table: RunTable, path: Path) -> Path:
+    """Write the learning curves by report: the best run bold, stopped runs faded, the stopping rule's line dashed."""
+    return _picture(path, (9, 5), lambda figure: _curves(figure, table))
+
+
+def _curves(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
+    axes = figure.subplots()
+    rows = curve_rows(table, _CURVES)
+    if table.metric is None or not rows:
+        axes.set_title("no run has reported the metric")
+        return []
+    ranked = table.ranked()
+    best = ranked[0].run_id if ranked else None
+    for row in sorted(rows, key=lambda row: row.run_id == best):  # the best last: later lines lie above
+        faded = row.state is not RunState.FINISHED
+        look: dict[str, Any] = (
+            {"color": _RED, "lw": 2.2} if row.run_id == best else {"color": _COLOURS.get(row.state.value, _GREY)}
+        )
+        label = f"best: run {row.number}" if row.run_id == best else None
+        reports = range(1, len(row.history) + 1)
+        axes.plot(reports, row.history, **{"lw": 0.9, "alpha": 0.35 if faded else 0.8, **look}, label=label)
+    if limits := stopping_limits(table):
+        x, y = zip(*limits, strict=True)
+        axes.step(
+            x,
+            y,
+            where="post",
+            color=_DARK,
+            ls="--",
+            lw=1.4,
+            label=f"limit of {table.stopping.type if table.stopping else ''}",
+        )
+    if log_sensible([value for row in rows for value in row.history]):
+        axes.set_yscale("log")
+    axes.set(xlabel="report", ylabel=_label(table.metric.name))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+    return [{"run": row.run_id, "report": at, "value": v} for row in rows for at, v in enumerate(row.history, 1)]
 
 
 def _scatter(axes: "Axes", x: Sequence[float], rows: Sequence[Row]) -> None:

@@ -80,6 +80,8 @@
     return svg;
   };
   const ago = (at, now) => (at ? `${span(Math.max(0, now - at))} ago` : "");
+  // Colours and cursor movements of a terminal are no text; of a progress bar the last state counts.
+  const plainText = (text) => text.replace(/\u001b\[[0-9;?]*[ -\/]*[@-~]/g, "").replace(/[^\n]*\r(?!\n)/g, "");
   const cell = (value) => (value === undefined ? "" : typeof value === "number" ? number(value) : value === null ? "null" : String(value));
 
   // -- asking before anything is done -----------------------------------------------------------------------------------
@@ -508,7 +510,7 @@
       const before = parallel.place.data?.[0]?.dimensions || [];
       const kept = Object.fromEntries(before.map((item) => [item.label, item.constraintrange]));
       const trace = { ...spec.data[0], dimensions: spec.data[0].dimensions.map((item) => (kept[item.label] ? { ...item, constraintrange: kept[item.label] } : item)) };
-      sweepkit.draw(parallel.place, { data: [trace], layout: spec.layout });
+      sweepkit.draw(parallel.place, { data: [trace], layout: { ...spec.layout, margin: { ...spec.layout.margin, t: 64 } } });
       if (!parallel.place.listens) {
         parallel.place.listens = true;
         parallel.place.on("plotly_restyle", () => brushFrom(parallel.place.data[0]));
@@ -581,9 +583,9 @@
     };
     const rest = async () => {
       importance.section.hidden = (told.counts.finished || 0) < 20;
-      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300);
       if (!heat.section.hidden) await loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
       if (!slice.section.hidden) await loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
+      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300); // the slowest last
     };
     for (const select of [pairX, pairY, single]) select.addEventListener("change", () => loadSoon.rest());
     top.addEventListener("change", () => loadSoon.curves());
@@ -641,7 +643,7 @@
       for (;;) {
         const part = await get(api(name, `runs/${id}/log/${which.value}${at === null ? "" : `?from=${at}`}`));
         at = part.next;
-        if (part.text) tail.append(part.text);
+        if (part.text) tail.append(plainText(part.text));
         if (tail.textContent.length > 400000) tail.textContent = tail.textContent.slice(-300000);
         if (!part.text || at >= part.size) break;
       }
