@@ -99,8 +99,7 @@ class Follower:
             for view in newest
             if view.number != best
         ]
-        if best is not None and best in self._views:
-            lines.append(Line(values=self._views[best].history, style="bold"))
+        lines += [Line(values=view.history, style="bold") for view in views if view.number == best]
         return lines
 
     def _read_spec(self, sweep: SweepRecord) -> None:

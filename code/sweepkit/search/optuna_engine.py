@@ -210,7 +210,7 @@ class OptunaEngine:
                 rows, kept = self._cmaes_history(distributions).trials(told, pending)
             elif kind == "nsga":
                 rows = [(run, nsga_attributes(sampler, run)) for run in shown]
-            directions = [metric.goal.value for metric in self._metrics]
+            directions = [optuna.study.StudyDirection[metric.goal.value.upper()] for metric in self._metrics]
             if kind == "tpe" and self._ledger is not None:
                 storage = self._storage([*told, *pending], distributions, number)
                 if told and not conditional and options.get("multivariate", True) and not options.get("group"):
