@@ -134,6 +134,6 @@ def is_placed(name: str, module: Any) -> bool:
 
 def _bytes_written() -> int:
     """Return how much this process wrote, into whatever; 0 when the kernel does not say."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/io") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/io", "rb") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(b"wchar:"))
     return 0
