@@ -101,7 +101,7 @@ def _percent(name: str, texts: Sequence[str], delimiter: str) -> Any:
     def number(text: str) -> float:
         match = _PERCENT.fullmatch(text.strip())
         assert match is not None
-        return round(read(match[1]) / 100, 12)
+        return round(float(read(match[1])) / 100, 12)
 
     return number, f"{name}: percent is read as a share, {texts[0].strip()} as {number(texts[0]):g}"
 
