@@ -48,7 +48,8 @@ def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source
     from sweepkit.analysis.foreign import from_frame
     from sweepkit.model.metric import Goal
 
-    frame, notes = read_table(file), []
+    frame = read_table(file)
+    notes: list[str] = []
     own = None if options.metric or options.goal else _own_metric(file)
     table = from_frame(
         frame,

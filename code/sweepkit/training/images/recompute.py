@@ -48,7 +48,7 @@ def _recompute(block: nn.Module) -> None:
             return forward(*given, **named)
         return checkpoint(forward, *given, use_reentrant=False, **named)
 
-    block.forward = recomputed  # type: ignore[method-assign]
+    block.forward = recomputed
 
 
 def pool_by(model: Any, pooling: str) -> None:
