@@ -18,6 +18,7 @@ _EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "ray": (("ray",), "agents on a Ray cluster"),
     "cluster": (("psycopg",), "a database in PostgreSQL, which agents on several machines share"),
     "web": (("starlette", "uvicorn"), "the live page in a browser"),
+    "excel": (("openpyxl",), "tables in Excel workbooks"),
     "kiwi": (("kiwipiepy",), "the tokenizer kiwi"),
     "mecab": (("mecab",), "the tokenizer mecab"),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.errors import DataError
+from sweepkit.extras import needed
 from sweepkit.text.csv_text import unquoted
 
 if TYPE_CHECKING:
@@ -162,9 +163,8 @@ def _from_parquet(file: Path) -> "pd.DataFrame":
 def _from_excel(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
+    needed("excel", f"{file}, a workbook")
     try:
         return pd.read_excel(file, dtype=object, engine="openpyxl")
-    except ImportError:
-        raise DataError(f"{file}: needs openpyxl, got none; pip install openpyxl, or save it as CSV UTF-8") from None
     except (ValueError, KeyError) as error:
         raise DataError(f"{file}: must be an Excel workbook, got: {str(error).splitlines()[0]}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
@@ -34,6 +35,7 @@ from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.tasks.base import Listeners, Outcome
 
 _NO_WARMUP = ("constant",)
+Chances = npt.NDArray[np.float64]
 _WHOLE = 1.0 - 1e-9  # transformers takes a warm-up below 1 as a part of the steps, and 1.0 as one step
 
 
@@ -170,6 +172,13 @@ def validate(
     )
 
 
+def _softmax(logits: Chances) -> Chances:
+    """Return probabilities from logits of the shape (images, classes)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Chances = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
 def _folds(config: ImageConfig | PerceiverConfig, images: Images) -> list[Fold]:
     """Return the folds of the images, or the division into the data's own parts."""
     own = len(images.labels) - images.test_rows
@@ -209,18 +218,23 @@ class _Fitted:
     out_of_memory: Mapping[str, Any] | None
     steps: int
     predicted: Rows
+    chances: Chances
     device: str
     parameters: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         named = {name: getattr(self, name) for name in ("out_of_memory", "steps", "device", "parameters")}
-        return {**named, "predicted": self.predicted.tolist()}
+        return {**named, "predicted": self.predicted.tolist(), "chances": self.chances.tolist()}
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> "_Fitted":
         """Return what `as_dict` was made of."""
-        return cls(**{**known, "predicted": np.asarray(known["predicted"], dtype=np.int64)})
+        arrays = {
+            "predicted": np.asarray(known["predicted"], dtype=np.int64),
+            "chances": np.asarray(known["chances"], dtype=np.float64),
+        }
+        return cls(**{**known, **arrays})
 
 
 def _fit(
@@ -236,9 +250,11 @@ def _fit(
     if training.gradient_checkpointing:
         recompute_blocks(model)
     predicted: list[Rows] = [np.zeros(len(fold.val), dtype=np.int64)]
+    chances: list[Chances] = [np.zeros((len(fold.val), len(images.classes)))]
 
     def score(result: Any) -> dict[str, float]:
         predicted[0] = np.asarray(result.predictions).argmax(axis=1)
+        chances[0] = _softmax(np.asarray(result.predictions, dtype=np.float64))
         return scores(result.label_ids, predicted[0])
 
     trainer = _FittingImageTrainer(
@@ -262,6 +278,7 @@ def _fit(
         out_of_memory=trainer.out_of_memory(),
         steps=trainer.state.global_step,
         predicted=predicted[0],
+        chances=chances[0],
         device=environment.device_name(trainer.args.device),
         parameters=sum(weights.numel() for weights in model.parameters()),
     )
@@ -329,16 +346,18 @@ def _facts(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted], progr
 
 
 def _predictions(images: Images, folds: Sequence[Fold], done: Sequence[_Fitted]) -> str:
-    """Return a CSV text of every scored image, in the order of the data: image, label, predicted, fold."""
+    """Return a CSV text of every scored image: image, label, predicted, fold, probabilities; in the data's order."""
     rows = [
-        (row, predicted, number)
+        (row, predicted, number, tuple(chances))
         for number, (fold, fitted) in enumerate(zip(folds, done, strict=False), 1)
-        for row, predicted in zip(fold.val.tolist(), fitted.predicted.tolist(), strict=True)
+        for row, predicted, chances in zip(
+            fold.val.tolist(), fitted.predicted.tolist(), fitted.chances.tolist(), strict=True
+        )
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "label", "predicted", "fold"))
-    for row, predicted, number in sorted(rows):
-        label = images.classes[images.labels[row]]
-        writer.writerow((images.names[row], label, images.classes[predicted], number))
+    writer.writerow(("image", "label", "predicted", "fold", *(f"p_{name}" for name in images.classes)))
+    for row, predicted, number, chances in sorted(rows):
+        label, shown = images.classes[images.labels[row]], [f"{chance:.6f}" for chance in chances]
+        writer.writerow((images.names[row], label, images.classes[predicted], number, *shown))
     return text.getvalue()
