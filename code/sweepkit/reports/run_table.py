@@ -10,7 +10,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import short
 
-MOST_ROWS = 2000  # a page with more of them takes a browser minutes
+_MOST_ROWS = 2000  # a page with more of them takes a browser minutes
 
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }
@@ -91,7 +91,7 @@ def table_html(table: RunTable) -> str:
     """Return the table of all runs, best first, those without a value last; "" without runs."""
     if not table.rows:
         return ""
-    rows = table.best_first()[:MOST_ROWS]
+    rows = table.best_first()[:_MOST_ROWS]
     columns = table.varying()
     names = [
         "#",

@@ -104,7 +104,7 @@ unpacked.catch(() => {
 """
 
 
-def packed_plotly() -> str:
+def _packed_plotly() -> str:
     """Return plotly's JavaScript as a page of many runs holds it: gzip, base64."""
     import base64
     import gzip
@@ -124,7 +124,7 @@ def scripts(figures: Sequence[Drawn], *, packed: bool = False) -> str:
         return ""
     data = f'<script type="application/json" id="plotted">{embedded(specs)}</script>'
     if packed:
-        plotly = f'<script type="text/plain" id="plotly">{packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
+        plotly = f'<script type="text/plain" id="plotly">{_packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
         return f"{data}\n{plotly}\n<script>unpacked.then(() => {{\n{_JS}}});</script>"
     return f"{data}\n<script>{plotly_js()}</script>\n<script>{_JS}</script>"
 
