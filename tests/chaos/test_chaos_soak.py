@@ -81,7 +81,7 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
     ended = sum(line[0] == "end" for line in sweeper.journal())
     peace = time.monotonic()
     last = sweeper.parallel("--single-parallel", "s.yaml", *options, "--num-workers", "4", "--retry-failed", "--json")
-    done = sweeper.ended(last)["s"]
+    done = sweeper.ended(last, timeout=120 + RUNS)["s"]
     peace_s = time.monotonic() - peace
     assert (done["complete"], done["counts"]) == (True, {"finished": RUNS})
     no_orphans(sweeper.folder)
@@ -92,7 +92,8 @@ def soak(sweeper, capsys, *, storage, server=None, disk=None):
             f"{runners.starts} runners started; {ended} runs ended meanwhile, the other {RUNS - ended} in "
             f"{peace_s:.0f} s of peace; {len(failed)} runs had been given up, killed four times\n"
             f"{RUNS} runs finished, in {verdict.attempts} attempts; {verdict.repeated} runs repeated "
-            f"(0 finished; {verdict.unseen_ends} killed between their last line and their exit)"
+            f"(0 finished, 0 lost, 0 at the same time, 0 orphans; {verdict.unseen_ends} killed between their last line "
+            "and their exit)"
             f"{'' if disk else '; the disk was NOT filled: none can be mounted here'}\n"
             + table(tormentor.acts, sweeper.journal()),
             file=sys.stderr,  # which reaches the terminal from a worker of pytest-xdist, too

@@ -33,7 +33,7 @@ def test_the_marks_that_are_drawn_hold_the_extremes_and_are_spread():
 
 
 def test_importance_is_of_a_sample_and_says_so(monkeypatch):
-    monkeypatch.setattr(importance, "MOST_CONFIGURATIONS", 40)
+    monkeypatch.setattr(importance, "_MOST_CONFIGURATIONS", 40)
     found = importances(table(90), effort=ForestEffort(trees=3, refit_trees=2, subsamples=10))
     assert (found.n, found.runs) == (40, 40)
     assert "40 of the 90" in found.sentences[-1]

@@ -68,9 +68,9 @@ class Sweeper:
         assert process.returncode == rc, (out or "") + (err or "")
         return out if rc != 2 else err
 
-    def ended(self, process, *, rc=0):
+    def ended(self, process, *, rc=0, timeout=120):
         """Wait for a runner that was started with --json; return its final objects by the sweep's name."""
-        events = [json.loads(line) for line in self.finished(process, rc=rc).splitlines()]
+        events = [json.loads(line) for line in self.finished(process, rc=rc, timeout=timeout).splitlines()]
         return {event["sweep"]: event for event in events if event["event"] == "sweep_ended"}
 
     def control(self, *options, really=False):

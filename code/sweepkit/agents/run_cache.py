@@ -5,11 +5,11 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sweepkit.model.columns import RunViews
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import Report
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.stopping.columns import RunViews
 from sweepkit.store.base import RunRecord, Store
 
 

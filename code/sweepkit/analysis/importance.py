@@ -51,7 +51,7 @@ from sweepkit.errors import DataError
 
 AUTO = "auto"
 _JUDGED = (AUTO, "forest", "anova")  # those with a verdict
-MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
+_MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
 _TREES = 200
 _REFIT_TREES = 100
 _SUBSAMPLES = 30
@@ -105,8 +105,8 @@ def importances(
     design = encode(table, objective=objective)
     rng = np.random.default_rng(seed)
     whole = design.n
-    if whole > MOST_CONFIGURATIONS:
-        design = design.part(np.sort(rng.choice(whole, MOST_CONFIGURATIONS, replace=False)))
+    if whole > _MOST_CONFIGURATIONS:
+        design = design.part(np.sort(rng.choice(whole, _MOST_CONFIGURATIONS, replace=False)))
     gate = _gate(design)
     if gate is Gate.NOTHING:
         found = _Found(shares=())

@@ -7,13 +7,13 @@ from typing import Protocol
 from sweepkit.agents.run_cache import view_of
 from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
 from sweepkit.errors import SweepKitError
+from sweepkit.model.columns import RunViews
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.watched import LiveRun, PollResult
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.stopping.columns import RunViews
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import Method, SweepSpec

@@ -12,7 +12,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.reports.resources import memory_words, peak_memory_mb
 from sweepkit.reports.table import short
 
-MOST_ROWS = 500  # a report is to open at once; the live page has all of any sweep
+_MOST_ROWS = 500  # a report is to open at once; the live page has all of any sweep
 
 TABLE_CSS = """\
 .tools { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; margin-bottom: 0.5rem; }
@@ -93,7 +93,7 @@ def table_html(table: RunTable) -> str:
     """Return the table of all runs, best first, those without a value last; "" without runs."""
     if not table.rows:
         return ""
-    rows = table.best_first()[:MOST_ROWS]
+    rows = table.best_first()[:_MOST_ROWS]
     columns = table.varying()
     changed = several_versions([(row.number, row.facts) for row in rows])
     memory = any(peak_memory_mb(row.facts) is not None for row in rows)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.numbers import told_apart
 from sweepkit.model.runs import RunView
-from sweepkit.stopping.columns import Column, column_of
 
 _DIGITS = 4
 
@@ -16,7 +16,7 @@ def finite(history: Sequence[float]) -> Sequence[float]:
     return history if isfinite(sum(history)) else [value for value in history if isfinite(value)]
 
 
-def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> Column:
+def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> RunColumn:
     """Return `sign` times the `report`-th (from 1) finite value of every run that has so many."""
     return column_of(runs, ("finite value at", report, sign), lambda run: _value_at(run.history, report, sign))
 

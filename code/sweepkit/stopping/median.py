@@ -6,10 +6,10 @@ Source: Golovin et al. 2017, "Google Vizier: A Service for Black-Box Optimizatio
 from collections.abc import Sequence
 from math import fsum, isfinite
 
+from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
-from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import compared, finite
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate

@@ -8,9 +8,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from math import isnan
 
+from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import compared
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate

@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from math import floor, isnan, nan
 
+from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.columns import Column, column_of
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -36,7 +36,7 @@ def numbers(values: Iterable[float]) -> list[float]:
     return [value for value in values if not isnan(value)]
 
 
-def finished(runs: Sequence[RunView]) -> Column:
+def finished(runs: Sequence[RunView]) -> RunColumn:
     """Return the numbers of reports of the runs that Optuna calls COMPLETE."""
     return column_of(
         runs, "reports of finished runs", lambda run: len(run.history) if run.state is RunState.FINISHED else None

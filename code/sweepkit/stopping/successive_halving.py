@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from math import isnan
 
+from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import compared, number, share
 from sweepkit.stopping.steps import longest, not_a_number
 from sweepkit.sweep_config.sweep import EarlyTerminate

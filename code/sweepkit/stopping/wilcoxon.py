@@ -10,9 +10,9 @@ each instance finds a difference by chance more often than one test would.
 from collections.abc import Sequence
 from math import erfc, fsum, isfinite, sqrt
 
+from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.columns import column_of
 from sweepkit.stopping.histories import compared
 from sweepkit.sweep_config.sweep import EarlyTerminate
 

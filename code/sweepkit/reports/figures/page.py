@@ -134,7 +134,7 @@ unpacked.catch(() => {
 """
 
 
-def packed_plotly() -> str:
+def _packed_plotly() -> str:
     """Return plotly's JavaScript as a page of many runs holds it: gzip, base64."""
     import base64
     import gzip
@@ -158,7 +158,7 @@ def scripts(figures: Sequence[Drawn], *, packed: bool = False) -> str:
     held = embedded({"figures": specs, "texts": list(texts)})
     data = f'<script type="application/json" id="plotted">{held}</script>'
     if packed:
-        plotly = f'<script type="text/plain" id="plotly">{packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
+        plotly = f'<script type="text/plain" id="plotly">{_packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
         return f"{data}\n{plotly}\n<script>unpacked.then(() => {{\n{figures_js()}}});</script>"
     return f"{data}\n<script>{plotly_js()}</script>\n<script>{figures_js()}</script>"
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepkit.model import columns
+from sweepkit.model.columns import RunViews, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.stopping import columns
-from sweepkit.stopping.columns import RunViews, column_of
 from sweepkit.stopping.make import _rule
 from sweepkit.sweep_config.sweep import EarlyTerminate
 

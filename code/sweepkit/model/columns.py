@@ -19,7 +19,7 @@ _MOST_CELLS = 4_000_000  # numbers that all columns keep together, 16 bytes each
 Contribution = Callable[[RunView], float | None]
 
 
-class Column:
+class RunColumn:
     """One number of each run that has it; NaN counts as having none.
 
     Attributes:
@@ -35,7 +35,7 @@ class Column:
         self._by_place = array("d")
 
     @classmethod
-    def made(cls, of: Contribution, runs: Sequence[RunView]) -> "Column":
+    def made(cls, of: Contribution, runs: Sequence[RunView]) -> "RunColumn":
         """Return the column of these runs."""
         column = cls(of)
         column._by_place = array("d", (nan if (value := of(run)) is None else value for run in runs))
@@ -80,7 +80,7 @@ class RunViews(Sequence[RunView]):
     def __init__(self) -> None:
         self._views: list[RunView] = []
         self._places: dict[int, int] = {}
-        self._columns: OrderedDict[Hashable, tuple[Column, int]] = OrderedDict()
+        self._columns: OrderedDict[Hashable, tuple[RunColumn, int]] = OrderedDict()
         # When each run changed last, by place and in that order: what a column has not seen stands at the end.
         self._changed: OrderedDict[int, int] = OrderedDict()
         self._changes = 0
@@ -111,11 +111,11 @@ class RunViews(Sequence[RunView]):
         """Return the run of that number. Raises KeyError when there is none."""
         return self._views[self._places[number]]
 
-    def column(self, key: Hashable, of: Contribution) -> Column:
+    def column(self, key: Hashable, of: Contribution) -> RunColumn:
         """Return the column of that key as it stands now; `of` is the same function at every call."""
         known = self._columns.pop(key, None)
         if known is None:
-            column = Column.made(of, self._views)
+            column = RunColumn.made(of, self._views)
         else:
             column, seen = known
             for place in self._since(seen):
@@ -152,7 +152,7 @@ class RunViews(Sequence[RunView]):
         return len(self._views)
 
 
-def column_of(runs: Sequence[RunView], key: Hashable, of: Contribution) -> Column:
+def column_of(runs: Sequence[RunView], key: Hashable, of: Contribution) -> RunColumn:
     """Return a column of any runs.
 
     Args:
@@ -160,4 +160,4 @@ def column_of(runs: Sequence[RunView], key: Hashable, of: Contribution) -> Colum
         key: What the column is known by: it names the function and all that this depends on.
         of: Returns a run's number, or None.
     """
-    return runs.column(key, of) if isinstance(runs, RunViews) else Column.made(of, runs)
+    return runs.column(key, of) if isinstance(runs, RunViews) else RunColumn.made(of, runs)
