@@ -353,17 +353,18 @@ def test_a_run_that_is_stopped_by_hand_ends_alone_and_counts_as_stopped(sweeper)
     sweeper.env["DURATION"] = "1000"
     process = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--json")
     wait_until(lambda: len(sweeper.journal()) == 2, "two runs to start")
-    with open_store(sweeper.folder / "out" / "sweepkit.db") as store:
-        sweep = store.sweep("s")
-        first, second = (live.run_id for live in store.live_attempts(sweep.sweep_id))
-        told = in_this_process(app.main, ["stop", "s", "--run", first, "--output-dir", "out", "--json"], sweeper.folder)
-        assert (told.returncode, json.loads(told.stdout)["attempt"]) == (0, f"{first}-1"), told.stderr
+    record = sweeper.folder / "out" / "sweepkit.db"
+    with open_store(record) as store:
+        first, second = (live.run_id for live in store.live_attempts(store.sweep("s").sweep_id))
+    told = in_this_process(app.main, ["stop", "s", "--run", first, "--output-dir", "out", "--json"], sweeper.folder)
+    assert (told.returncode, json.loads(told.stdout)["attempt"]) == (0, f"{first}-1"), told.stderr
+    with open_store(record) as store:
         stop_run(store, "s", second, who="minji (page)")
-        done = sweeper.ended(process)["s"]
-        assert done["counts"] == {"stopped": 2}
-        reasons = {run.run_id: run.reason for run in store.runs(sweep.sweep_id)}
+    assert sweeper.ended(process)["s"]["counts"] == {"stopped": 2}
+    with open_store(record) as store:
+        reasons = {run.run_id: run.reason for run in store.runs(store.sweep("s").sweep_id)}
         assert reasons[second] == "stopped by hand by minji (page)" and reasons[first].startswith("stopped by hand by ")
-        assert [item["who"] for item in store.sweep("s").meta[ASKED]][1] == "minji (page)"
+        assert store.sweep("s").meta[ASKED][1]["who"] == "minji (page)"
 
 
 def test_one_of_two_sweeps_is_cancelled_and_the_other_goes_on(sweeper):
