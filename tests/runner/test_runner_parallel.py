@@ -11,7 +11,8 @@ import pytest
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
 
-from sweepkit.cli import parallel_sweep_runner
+from sweepkit.agents.control import ASKED, stop_run
+from sweepkit.cli import app, parallel_sweep_runner
 from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
 
@@ -347,6 +348,25 @@ def test_a_cancelled_sweep_terminates_its_runs_and_gives_them_back(sweeper):
     assert done["reason"] == "cancelled by --cancel"
     sweeper.env["DURATION"] = "0"
     assert sweeper.ended(sweeper.parallel("--single-parallel", "s.yaml", "--json"))["s"]["counts"] == {"finished": 4}
+
+
+def test_a_run_that_is_stopped_by_hand_ends_alone_and_counts_as_stopped(sweeper):
+    write(sweeper, range(2))
+    sweeper.env["DURATION"] = "1000"
+    process = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--json")
+    wait_until(lambda: len(sweeper.journal()) == 2, "two runs to start")
+    record = sweeper.folder / "out" / "sweepkit.db"
+    with open_store(record) as store:
+        first, second = (live.run_id for live in store.live_attempts(store.sweep("s").sweep_id))
+    told = in_this_process(app.main, ["stop", "s", "--run", first, "--output-dir", "out", "--json"], sweeper.folder)
+    assert (told.returncode, json.loads(told.stdout)["attempt"]) == (0, f"{first}-1"), told.stderr
+    with open_store(record) as store:
+        stop_run(store, "s", second, who="minji (page)")
+    assert sweeper.ended(process)["s"]["counts"] == {"stopped": 2}
+    with open_store(record) as store:
+        reasons = {run.run_id: run.reason for run in store.runs(store.sweep("s").sweep_id)}
+        assert reasons[second] == "stopped by hand by minji (page)" and reasons[first].startswith("stopped by hand by ")
+        assert store.sweep("s").meta[ASKED][1]["who"] == "minji (page)"
 
 
 def test_one_of_two_sweeps_is_cancelled_and_the_other_goes_on(sweeper):

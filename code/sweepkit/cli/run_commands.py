@@ -1,6 +1,7 @@
 """The sub-commands that make runs, and those that steer sweeps which run elsewhere."""
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -202,6 +203,18 @@ def _confirm(parser: Parser, given: argparse.Namespace) -> int:
     return run_parallel(runner_command(parser, given))
 
 
+def _stop_run(given: argparse.Namespace) -> int:
+    from sweepkit.agents.control import stop_run
+    from sweepkit.runner.plan import open_recorded, storage_of
+
+    with open_recorded(storage_of(run_options(given))) as store:
+        attempt = stop_run(store, given.sweep, given.run)
+    told = {"event": "stop_run", "run": given.run, "attempt": attempt}
+    words = f"run {given.run} is asked to end; what it reported counts, and it is not run again"
+    print(json.dumps(told) if given.json else words)
+    return 0
+
+
 def _control(word: str, *, wait: bool = False) -> CommandLine:
     """Return the command that asks something of a recorded sweep; `wait` gives it an option to wait for W&B."""
 
@@ -210,9 +223,13 @@ def _control(word: str, *, wait: bool = False) -> CommandLine:
         add_places(parser, output_dir)
         if wait:
             add_wandb_wait(parser)
+        if word == "stop":
+            parser.add_argument("--run", metavar="RUN", help="end this running run alone, by its id; its value counts")
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     def act(_: Parser, given: argparse.Namespace) -> int:
+        if getattr(given, "run", None) is not None:
+            return _stop_run(given)
         from sweepkit.cli.sweep_runner import run_one
 
         return run_one(RunnerCommand(run=run_options(given), control=word, name=given.sweep))

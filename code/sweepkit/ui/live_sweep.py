@@ -191,7 +191,7 @@ class LiveSweep:
             uses = self._processes.of(self.found.live)
             shown = plain(Picture(sweeps=(self.snapshot,), uses=uses, gpus=tuple(self._gpus.read())))
             told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
-            told["best"] = shown["sweeps"][0]["best"]
+            told |= {key: shown["sweeps"][0][key] for key in ("best", "metric")}
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
             judged: dict[str, Any] = self._kept("overview", self._judged)
             return told | judged

@@ -313,7 +313,7 @@
     const numbers = () => {
       const chance = told.chances?.[0];
       tiles.replaceChildren(
-        tile(`best ${told.metric?.name || ""}${told.best ? ` · run ${told.best.number}` : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
+        tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
         tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck"),
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
         tile("failed", (told.counts.failed || 0) + (told.counts.diverged || 0)),
@@ -419,6 +419,7 @@
           if (column === "duration_s") return h("td", {}, span(value));
           if (column === "value") return h("td", {}, h("b", {}, number(value)));
           if (column.endsWith("_at")) return h("td", {}, value ? new Date(1000 * value).toLocaleString() : "");
+          if (column.startsWith("m:")) return h("td", {}, value === null ? "NaN" : cell(value)); // JSON has no other word for it
           return h("td", { title: typeof value === "string" ? value : "" }, cell(value));
         }));
       }));
