@@ -29,7 +29,7 @@ def record(*history, summary=None, facts=None):
     ("rule", "worth", "at"),
     [("best", 0.9, 2), ("last", 0.7, 4), ("mean_of_last 2", 0.75, None), ("mean_of_last 9", 0.725, None)],
 )
-def test_a_value_follows_its_rule(rule, worth, at):
+def test_a_value_follows_its_rule_d38(rule, worth, at):
     run, metric = record(0.5, 0.9, 0.8, 0.7), Metric(name="f1", goal=Goal.MAXIMIZE, value=rule)
     assert value_of(run, metric) == pytest.approx(worth)
     assert report_of(run, metric) == at

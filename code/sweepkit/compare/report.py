@@ -78,7 +78,8 @@ def _context(done: Sequence[Trained], options: StatisticsOptions) -> tuple[str, 
         values = {str(item.facts[name]) for item in done if name in item.facts}
         if len(values) == 1:
             parts.append(text.format(values.pop()))
-    parts.append(f"{options.evaluation} evaluation of each run")
+    if any(item.best is not item.last for item in done):  # a row of a CSV is one number, not one of several
+        parts.append(f"{options.evaluation} evaluation of each run")
     return tuple(parts)
 
 
