@@ -277,7 +277,7 @@ class _ForkServer:
         trees: list[ast.Module] = []
         try:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
-            if lessons is None and is_to_teach(trees):
+            if lessons is None and is_to_teach(trees, found):
                 self.untaught.add((request["script"], request.get("module")))
                 return
             self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
