@@ -99,7 +99,7 @@ def is_to_teach(trees: Sequence[ast.Module], names: Iterable[str]) -> bool:
         trees: The program's files.
         names: What they import, see `modules_of_program`.
     """
-    own = getattr(sys, "stdlib_module_names", frozenset())
+    own: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
     if all(name.partition(":")[0].partition(".")[0] in own for name in names) and not any(map(_is_dynamic, trees)):
         return False
     for tree in trees:
