@@ -280,6 +280,16 @@ def test_a_variable_that_differs_from_run_to_run_is_not_taken_for_fixed(bench, i
     assert (bench.folder / "lines.txt").read_text() == "begun\n" * 4
 
 
+def test_a_folder_that_a_program_makes_before_such_an_import_is_made_once(bench, install):
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program = bench.write(
+        "import os, sys\nos.mkdir('run' + sys.argv[1])\n"
+        "os.environ['MY_HOME'] = sys.argv[1]\nimport home; print(home.HOME)"
+    )
+    printed, warm = outputs(bench, program, env)
+    assert printed == [f"--lr={number}" for number in range(4)] and warm >= 2
+
+
 def test_a_package_that_leaves_a_thread_is_left_to_the_runs_and_the_others_are_not(bench, install):
     install("ready.py", "print('imported')\n")
     env = install(

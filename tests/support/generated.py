@@ -206,7 +206,7 @@ HANDLERS = [
     "import locale\nlocale.setlocale(locale.LC_ALL, 'C')",
     "import threading\nthreading.Thread(target=lambda: open('thread.txt', 'a').write('in a thread')).start()",
     "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
-    "import threading\nthreading.Thread(target=lambda: 1 / 0, name='t').start()",
+    "import threading\nt = threading.Thread(target=lambda: 1 / 0, name='t')\nt.start()\nt.join()",
     "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\ntrace(list(pool.map(abs, [-1])))",
     "import gc\ngc.disable()",
     "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 400))",

@@ -277,7 +277,7 @@ class _ForkServer:
         trees: list[ast.Module] = []
         try:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
-            if lessons is None and is_to_teach(trees):
+            if lessons is None and is_to_teach(trees, found):
                 self.untaught.add((request["script"], request.get("module")))
                 return
             self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
@@ -530,7 +530,7 @@ class _ForkServer:
 
     def _teach(self) -> Callable[[], None]:
         """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
-        learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.log_start)
+        learner = Learner(lambda lesson: self._report({"lesson": lesson}))
 
         def asked(name: str) -> None:
             self.shelf.wanted.append(name)
@@ -559,19 +559,14 @@ class _ForkServer:
             and getattr(getattr(module, "__spec__", None), "name", None) == name
         )
 
-    def _report(self, message: dict[str, Any]) -> int:
-        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then.
-
-        Returns:
-            How many bytes it took.
-        """
+    def _report(self, message: dict[str, Any]) -> None:
+        """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then."""
         data = dumps(message).encode() + b"\n"
         with contextlib.suppress(OSError):
             pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             if len(data) <= select.PIPE_BUF:
                 os.write(pipe, data)
             os.close(pipe)
-        return len(data) if len(data) <= select.PIPE_BUF else 0
 
     def _afresh(self, wrong: Mismatch) -> NoReturn:
         """Begin again as a fresh process in this one's place: what the program relies on does not hold in a fork."""

@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 _NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
+
+# Audit events of what a process must not do twice, beside writing files.
+_ACTS = (
+    *("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.kill", "os.fork"),
+    *("os.system", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.Popen", "shutil.", "socket.connect"),
+)
 
 
 class Circumstances(NamedTuple):
@@ -79,14 +84,14 @@ class Learner:
     """In a fork that teaches: hears of each module that is asked for, and tells in which circumstances.
 
     Args:
-        tell: Called with each `Lesson`; returns how many bytes it wrote.
-        log_start: Size of the run's log when it began, in bytes.
+        tell: Called with each `Lesson`.
     """
 
-    def __init__(self, tell: Callable[[Lesson], int], log_start: int) -> None:
-        self._tell, self._log_start = tell, log_start
+    def __init__(self, tell: Callable[[Lesson], object]) -> None:
+        self._tell = tell
         self._env = dict(os.environ)
-        self._written = _bytes_written()
+        self._acted = False
+        sys.addaudithook(self._hear)
         self._lesson: Lesson | None = None
         self._pid = os.getpid()
 
@@ -102,38 +107,32 @@ class Learner:
             self._lesson = lesson
             lesson.modules.append(name)
             if last is not None:  # told at once: the run may be killed
-                self._written += self._tell(lesson)
+                self._tell(lesson)
         elif name not in last.modules:
             last.modules.append(name)
 
     def say(self) -> None:
         """Tell what was not told yet; that nothing was asked for, too."""
         if os.getpid() == self._pid:
-            self._written += self._tell(self._lesson or self._now())
+            self._tell(self._lesson or self._now())
 
     def _now(self) -> Lesson:
         env, began = os.environ, self._env
         changed = {key: env.get(key) for key in {*env, *began} if env.get(key) != began.get(key)}
         placed = [name for name, module in list(sys.modules.items()) if "." not in name and is_placed(name, module)]
-        return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted())
+        return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted)
 
-    def _acted(self) -> bool:
-        """Return whether this process wrote anything but its log, or had a child."""
-        try:
-            said = os.fstat(1).st_size - self._log_start
-        except OSError:
-            return True
-        return _bytes_written() - self._written > said or resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > 0
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Hear what this process does (`sys.addaudithook`)."""
+        if event == "open":
+            path, _, flags = arguments
+            if flags & os.O_ACCMODE and not str(path).endswith(".pyc") and not str(path).startswith("/proc/"):
+                self._acted = True
+        elif event.startswith(_ACTS):
+            self._acted = True
 
 
 def is_placed(name: str, module: Any) -> bool:
     """Return whether a module got its place in `sys.modules` otherwise than by an import of that name."""
     spec = getattr(module, "__spec__", None)
     return name not in ("__main__", "__mp_main__") and (spec is None or getattr(spec, "name", None) != name)
-
-
-def _bytes_written() -> int:
-    """Return how much this process wrote, into whatever; 0 when the kernel does not say."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/io", "rb") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(b"wchar:"))
-    return 0

@@ -11,7 +11,7 @@ import importlib.machinery
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -89,16 +89,30 @@ def _assigned(node: ast.stmt) -> tuple[str, str] | None:
     return None
 
 
-def is_to_teach(trees: Iterable[ast.Module]) -> bool:
+def is_to_teach(trees: Sequence[ast.Module], names: Iterable[str]) -> bool:
     """Return whether a program's files may change what its imports rely on when it has already done something else.
 
-    What stands at the head of a file, among its imports, comes before anything that must not be done twice.
+    What stands at the head of a file, among its imports, comes before anything that must not be done twice. Python's
+    own modules rely on nothing that a program sets.
+
+    Args:
+        trees: The program's files.
+        names: What they import, see `modules_of_program`.
     """
+    own: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
+    if all(name.partition(":")[0].partition(".")[0] in own for name in names) and not any(map(_is_dynamic, trees)):
+        return False
     for tree in trees:
         after_head = tree.body[_length_of_head(tree.body) :]
         if any(_changes_surroundings(node) for statement in after_head for node in ast.walk(statement)):
             return True
     return False
+
+
+def _is_dynamic(tree: ast.Module) -> bool:
+    """Return whether a file imports what its import statements do not show."""
+    found = {getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(tree)}
+    return bool(found & {"import_module", "__import__", "exec", "run_path", "run_module"})
 
 
 def _length_of_head(body: list[ast.stmt]) -> int:
