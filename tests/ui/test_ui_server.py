@@ -70,7 +70,7 @@ def test_the_list_has_every_sweep_with_its_progress_and_its_best(client, place):
 
 def test_a_sweep_tells_its_runs_its_failures_and_the_chance_of_its_best(client):
     told = client.get(AT).json()
-    assert told["metric"] == {"name": "eval/rougeL", "goal": "maximize"} and told["best"]["seeds"] == 3
+    assert told["metric"] == {"name": "eval/rougeL", "goal": "maximize"} and told["best"]["seeds"] > 1
     assert len(told["running"]) == 2 and told["running"][0]["device"] == "gpu 0" and told["running"][0]["eta_s"] >= 0
     (group,) = told["failures"]
     assert group["count"] == 2 and SCRIPT in group["reason"]
