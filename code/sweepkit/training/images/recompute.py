@@ -33,7 +33,7 @@ def recompute_blocks(model: nn.Module) -> None:
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    lists: list[nn.Module] = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     lists = lists or [module for module in model.modules() if isinstance(module, nn.Sequential)]
     inner = {id(part) for module in lists for part in module.modules() if part is not module}
     outermost = [block for module in lists if id(module) not in inner for block in module.children()]
