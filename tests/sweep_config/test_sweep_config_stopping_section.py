@@ -40,6 +40,7 @@ SOUND = {
     "p_threshold": 0.2,
     "n_startup_steps": 3,
     "instances": "eval/fold_f1",
+    "called": "median",
 }
 
 

@@ -221,3 +221,41 @@ def test_latents_that_the_heads_do_not_divide_are_refused():
     with pytest.raises(DataError, match=WORDS["dim-must-be"]):
         perceiver(latent_dim=66)
     assert PerceiverConfig().model.latent_dim % PerceiverConfig().model.heads == 0
+
+
+@pytest.mark.parametrize("name", ["convnext", "swin", "vit"])
+def test_recomputed_blocks_give_the_same_gradients(name):
+    import torch
+
+    from sweepkit.training.config.image_sections import ImageModelSection
+    from sweepkit.training.images.models import make
+    from sweepkit.training.images.recompute import recompute_blocks
+
+    def gradients(*, recompute):
+        torch.manual_seed(1)
+        model = make(ImageModelSection(name=name, pooling="max"), img_size=8, channels=1, classes=["a", "b"])
+        if recompute:
+            recompute_blocks(model)
+        torch.manual_seed(2)
+        model(pixel_values=torch.rand(4, 1, 8, 8)).logits.square().sum().backward()
+        return [weights.grad for weights in model.parameters() if weights.grad is not None]
+
+    plain, again = gradients(recompute=False), gradients(recompute=True)
+    assert len(plain) == len(again) and all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+
+
+def test_an_efficientnet_of_a_folder_is_loaded_and_is_not_recomputed(tmp_path):
+    from transformers import EfficientNetConfig, EfficientNetForImageClassification
+
+    from sweepkit.errors import DataError
+    from sweepkit.training.config.image_sections import ImageModelSection
+    from sweepkit.training.images.models import make
+    from sweepkit.training.images.recompute import recompute_blocks
+
+    small = EfficientNetConfig(image_size=32, width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=64)
+    EfficientNetForImageClassification(small).save_pretrained(tmp_path)
+    section = ImageModelSection(name=str(tmp_path), drop_path=0.1, pooling="mean")
+    model = make(section, img_size=32, channels=3, classes=["a", "b", "c"])
+    assert model.config.drop_connect_rate == 0.1 and model.classifier.out_features == 3
+    with pytest.raises(DataError, match="batch normalization"):
+        recompute_blocks(model)

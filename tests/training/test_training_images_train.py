@@ -320,7 +320,7 @@ def test_the_session_writes_the_result_and_the_predictions(tmp_path, capsys):
     assert (
         (tmp_path / "results" / "predictions.csv")
         .read_text(encoding="utf-8")
-        .startswith("image,label,predicted,fold\n")
+        .startswith("image,label,predicted,fold,p_")
     )
     assert "best eval/macro_f1 0." in capsys.readouterr().out.splitlines()[-1]
     read = [row["_sweepkit_read"] for row in map(json.loads, file.read_text().splitlines()) if "_sweepkit_read" in row]

@@ -35,7 +35,7 @@ from sweepkit.training.memory import OutOfMemory
 from sweepkit.training.tasks.base import Listeners, Outcome
 
 _NO_WARMUP = ("constant",)
-Chances = npt.NDArray[np.float64]
+_Chances = npt.NDArray[np.float64]
 _WHOLE = 1.0 - 1e-9  # transformers takes a warm-up below 1 as a part of the steps, and 1.0 as one step
 
 
@@ -172,10 +172,10 @@ def validate(
     )
 
 
-def _softmax(logits: Chances) -> Chances:
+def _softmax(logits: _Chances) -> _Chances:
     """Return probabilities from logits of the shape (images, classes)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Chances = powers / powers.sum(axis=1, keepdims=True)
+    shares: _Chances = powers / powers.sum(axis=1, keepdims=True)
     return shares
 
 
@@ -218,7 +218,7 @@ class _Fitted:
     out_of_memory: Mapping[str, Any] | None
     steps: int
     predicted: Rows
-    chances: Chances
+    chances: _Chances
     device: str
     parameters: int
 
@@ -250,7 +250,7 @@ def _fit(
     if training.gradient_checkpointing:
         recompute_blocks(model)
     predicted: list[Rows] = [np.zeros(len(fold.val), dtype=np.int64)]
-    chances: list[Chances] = [np.zeros((len(fold.val), len(images.classes)))]
+    chances: list[_Chances] = [np.zeros((len(fold.val), len(images.classes)))]
 
     def score(result: Any) -> dict[str, float]:
         predicted[0] = np.asarray(result.predictions).argmax(axis=1)
