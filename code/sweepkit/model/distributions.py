@@ -149,13 +149,13 @@ class Distribution:
             low, high = self._integer_bounds()
             return range(low, high + 1)
         if self.kind is Kind.Q_UNIFORM:
-            (low, high), step = self._min_max(), self._step()
-            if (high - low) / step > MOST_GRID_VALUES:
+            (begin, end), step = self._min_max(), self._step()
+            if (end - begin) / step > MOST_GRID_VALUES:
                 raise OverflowError(
                     f"a grid lists at most {MOST_GRID_VALUES:,} values of q_uniform, "
-                    f"got some {(high - low) / step:.3g}; raise q, or use method random or bayes"
+                    f"got some {(end - begin) / step:.3g}; raise q, or use method random or bayes"
                 )
-            return _arange(low, high, step)
+            return _arange(begin, end, step)
         return None
 
     def support_size(self) -> int | None:
