@@ -57,3 +57,12 @@ def test_a_text_that_would_take_minutes_is_refused(text):
 
 def test_an_integer_beyond_every_float_is_no_number():
     assert not is_number(10**400) and not is_number(-(10**400)) and is_number(10**300)
+
+
+def test_numbers_beyond_a_models_range_are_at_its_ends():
+    import numpy as np
+
+    from sweepkit.analysis.encoding import as_float32
+
+    x = as_float32(np.array([[1e300, -1e300, 0.5]]))
+    assert x.dtype == np.float32 and np.isfinite(x).all() and x[0, 2] == 0.5

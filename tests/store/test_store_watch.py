@@ -196,3 +196,18 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert [run.state for run in look.changed] == [RunState.FINISHED, RunState.RUNNING]
     after = digest(tmp_path)
     assert {name: after[name] for name in ("a.db", "a.db-wal")} == {name: before[name] for name in ("a.db", "a.db-wal")}
+
+
+def test_a_schema_whose_text_is_damaged_is_told_as_damage(tmp_path):
+    """Found by tests/fuzz: sqlite3 cannot decode its own message on it."""
+    path = tmp_path / "s.db"
+    with open_store(path) as store:
+        store.create_sweep("s", text="", seed=0, metric=None, goal=None)
+        store.checkpoint()
+    content = path.read_bytes()
+    for word in (b"CREATE TABLE migrations", b"CREATE TABLE runs"):
+        assert word in content
+        content = content.replace(word, b"CREATE TABLE \xa0" + word[14:])
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="malformed"):
+        open_watch(path)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweepkit.analysis.encoding import Floats, encoded
+from sweepkit.analysis.encoding import Floats, as_float32, encoded
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.configurations import Configuration
 
@@ -114,7 +114,7 @@ def _predicted(
     if len(whole) < _FEWEST or not columns or float(np.ptp(y)) <= 0:
         return None, ""
     rows = [found[index].first for index in whole]
-    x = np.hstack([encoded(column, rows)[0] for column in columns]).astype(np.float32)
+    x = as_float32(np.hstack([encoded(column, rows)[0] for column in columns]))
     means, r2, name = _model(x, y, seed)
     if r2 <= 0:
         return None, ""

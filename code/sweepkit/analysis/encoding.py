@@ -81,6 +81,12 @@ class Design:
         return replace(self, x=self.x[at], y=self.y[at], groups=groups, runs=len(at))
 
 
+def as_float32(x: Floats) -> NDArray[np.float32]:
+    """Return numbers as float32, those beyond its range at its ends: a tree looks at their order alone."""
+    largest = float(np.finfo(np.float32).max)
+    return np.ascontiguousarray(np.clip(x, -largest, largest), dtype=np.float32)
+
+
 def bookkeeping(name: str) -> bool:
     """Return whether a parameter's name says that it is a seed, an id or a path, which cannot be a cause.
 
@@ -117,7 +123,7 @@ def encode(table: RunTable, *, objective: int = 0, averaged: bool = True) -> Des
         start += block.shape[1]
     x = np.hstack(blocks) if blocks else np.zeros((len(first), 0))
     return Design(
-        x=np.ascontiguousarray(x, dtype=np.float32),
+        x=as_float32(x),
         y=y,
         groups=tuple(groups),
         runs=len(rows),

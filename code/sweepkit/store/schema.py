@@ -223,7 +223,8 @@ def missing(connection: sa.Connection, label: str) -> list[Migration]:
         StoreError: The database has a migration that this sweepkit does not know.
     """
     names = applied(connection)
-    unknown = sorted(set(names) - {migration.name for migration in MIGRATIONS})
+    # As text: a damaged record may hold anything for a name.
+    unknown = sorted({str(name) for name in names} - {migration.name for migration in MIGRATIONS})
     if unknown:
         raise StoreError(
             f"{label}: was written by a newer sweepkit, got the unknown migration {', '.join(unknown)}; "

@@ -210,6 +210,10 @@ class StoreSession:
         except exc.SQLAlchemyError as error:
             kind = RecordLostError if self._guard is not None and _is_damage(error) else StoreError
             raise kind(explain(error, self.label, self._secrets)) from error
+        except UnicodeDecodeError as error:  # sqlite3 fails to say what is malformed: its message names a damaged text
+            kind = StoreError if self._guard is None else RecordLostError
+            damage = sqlite3.DatabaseError("malformed: a text in it is no UTF-8")
+            raise kind(explain(damage, self.label, self._secrets)) from error
 
 
 def _may_retry(error: exc.DBAPIError) -> bool:
