@@ -21,7 +21,7 @@ exit codes: 0 done; 2 wrong input
 """
 
 
-def _add(parser: Parser, output_dir: Path) -> None:
+def _add(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("sweep", metavar="NAME", help="a recorded sweep of trainer.py")
     parser.add_argument("--top", type=positive, default=3, metavar="K", help="how many configurations (default: 3)")
     add_places(parser, output_dir)
