@@ -7,7 +7,15 @@ import pytest
 from postgres import postgres  # noqa: F401 - a fixture
 
 for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
-    if name not in ("SWEEPKIT_REQUIRE_POSTGRES", "SWEEPKIT_SOAK_S", "SWEEPKIT_SOAK_SEED", "SWEEPKIT_MANY"):
+    if name not in (
+        "SWEEPKIT_REQUIRE_POSTGRES",
+        "SWEEPKIT_SOAK_S",
+        "SWEEPKIT_SOAK_SEED",
+        "SWEEPKIT_SOAK_RUNS",
+        "SWEEPKIT_FUZZ",
+        "SWEEPKIT_FUZZ_SEED",
+        "SWEEPKIT_MANY",
+    ):
         del os.environ[name]
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
