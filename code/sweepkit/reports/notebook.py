@@ -34,10 +34,12 @@ def _in_notebook() -> bool:
 class _Lines:
     """Takes the place of a terminal's console: keeps the newest lines."""
 
+    width = _WIDTH
+
     def __init__(self) -> None:
         self.newest: deque[tuple[str, str]] = deque(maxlen=_LINES)
 
-    def print(self, text: str, *, style: str = "", highlight: bool = False) -> None:
+    def print(self, text: str, *, style: str = "", **_: object) -> None:
         """Add a line, in rich's markup."""
         self.newest.append((text, style))
 
