@@ -15,12 +15,12 @@ _WORKERS = ("num_workers", "runs_per_worker", "gpus_per_run", "runs_per_gpu", "c
 
 def add_launcher(parser: argparse.ArgumentParser, *, shown: bool = False) -> None:
     """Add where agents are placed; `shown` lists all of it in the help, else `sweepkit launch` is named for it."""
-    group = parser.add_argument_group("on a cluster")
+    group = parser.add_argument_group("on a cluster") if shown else parser
 
     def add(*words: str, **said: Any) -> None:
         group.add_argument(*words, **said | ({} if shown else {"help": argparse.SUPPRESS}))
 
-    told = "what places the agents" if shown else "let it place agents that make the runs: sweepkit launch --help"
+    told = "what places the agents" if shown else "by agents on a cluster: sweepkit launch --help"
     group.add_argument("--launcher", choices=_LAUNCHERS, help=told)
     add("--agents", type=positive, metavar="N", help="so many agents (default: 1)")
     add("--gpus-per-agent", type=_natural, metavar="N", help="GPUs of each agent's node (default: 0)")
