@@ -393,12 +393,14 @@ def _no_file(path: Path) -> str:
 def _check_training(spec: SweepSpec, base_config: Path) -> list[str]:
     """Refuse parameters and values that our trainer does not take, and a wrong base configuration; return notes."""
     from sweepkit.training.config.training import governed, read_training_config, unknown_parameters
-    from sweepkit.training.limits import beyond_limits
+    from sweepkit.training.limits import CutLength, beyond_limits
 
     notes: list[str] = []
     config = read_training_config(base_config, notes)
     problems = unknown_parameters([parameter.name for parameter in spec.space.parameters], type(config))
-    problems = problems or beyond_limits(spec.space, config)
+    beyond = [] if problems else beyond_limits(spec.space, config)
+    notes += [str(item) for item in beyond if isinstance(item, CutLength)]
+    problems = problems or [item for item in beyond if not isinstance(item, CutLength)]
     for parameter in spec.space.parameters:
         told = governed([parameter.name], type(config))
         if told and parameter.distribution.support_size() != 1:

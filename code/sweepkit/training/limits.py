@@ -27,6 +27,12 @@ _BATCH, _ROWS = "training.per_device_train_batch_size", "data.max_train_samples"
 _INSIDE = 0.381  # a quantile at no round value: what a range draws between its ends has the ends' type, or has not
 
 
+class CutLength(Problem):
+    """An encoder's dialogues that a sweep's training cuts, since the model has no more positions: told, not refused."""
+
+    __slots__ = ()
+
+
 def beyond_limits(space: Space, config: AnyConfig) -> list[Problem]:
     """Return a problem for each parameter that can have a value which no training can take.
 
@@ -120,7 +126,10 @@ def _too_long(wanted: _Wanted, name: str, loaded: Any) -> Iterator[Problem]:
     rule = f"must be at most the {there} positions of {name}"
     beyond = [(path, length) for path, length in ((_ENCODER, dialogue), (_DECODER, summary)) if length > there]
     for path, length in beyond:
-        yield Problem(key=path, rule=rule, got=f"{length:g}", hint=hint)
+        if path == _ENCODER and not _continues(loaded):
+            yield CutLength(key=path, rule=f"is cut to the {there} positions of {name}", got=f"{length:g}", hint=hint)
+        else:
+            yield Problem(key=path, rule=rule, got=f"{length:g}", hint=hint)
     if not beyond and _continues(loaded) and dialogue + summary > there and not wanted.conditional:
         both = f"{dialogue:g} and {summary:g} of {_DECODER}"
         yield Problem(key=_ENCODER, rule=f"{rule}, with the summary", got=both, hint=hint)
