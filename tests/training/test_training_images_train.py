@@ -114,8 +114,13 @@ def test_each_fold_is_one_report_of_the_metric(folded):
 
 
 def test_what_was_used_and_the_first_step_are_told_once_and_before_the_metric(folded):
-    assert [next(iter(message)) for message in folded.messages] == ["_sweepkit_first_step", "_sweepkit_read"]
-    read = folded.messages[1]["_sweepkit_read"]
+    assert [next(iter(message)) for message in folded.messages] == [
+        "_sweepkit_facts",
+        "_sweepkit_first_step",
+        "_sweepkit_read",
+    ]
+    assert folded.messages[0]["_sweepkit_facts"]  # that its last report counts: a mean over all folds
+    read = folded.messages[2]["_sweepkit_read"]
     assert {"training.learning_rate", "validation.folds", "model.drop_path"} <= set(read)
     assert not {"validation.val_ratio", "model.heads", "quick_validation.epochs", "data.image_column"} & set(read)
 

@@ -222,6 +222,7 @@ def test_at_one_example_activations_are_computed_again(tmp_path):
     tight = trained(tmp_path, "bart", most=int(one.memory.peak * 0.7))
     assert tight.out_of_memory() == {
         "events": 4,
+        "from": 8,
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 8,
         "gradient_checkpointing": True,
@@ -396,6 +397,7 @@ def test_a_training_under_a_bound_comes_to_the_same(tmp_path, monkeypatch):
     tight = train(quick(), tmp_path, listeners)
     assert tight.facts["out_of_memory"] == {
         "events": 4,
+        "from": 8,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 4,
         "gradient_checkpointing": False,
