@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from sweepkit.cli.sweep_runner import main
+from sweepkit.cli import parallel_sweep_runner, sweep_runner
 from sweepkit.paths import CODE_DIR, CONFIG_DIR, ROOT_DIR
 from sweepkit.sweep_config.read import read_sweep
 from sweepkit.training.config.training import read_training_config
@@ -16,7 +16,9 @@ TRAININGS = sorted([*CONFIG_DIR.glob("*.yaml"), *(CONFIG_DIR / "models").glob("*
 RUNS = {"first_sweep": 8, "first_sweep_kobart": 8, "bayes_sweep": 20, "random_sweep": 20, "tpe_sweep": 20}
 RUNS |= {"convnext_sweep": 12, "image_sweep": 9, "perceiver_sweep": 10}
 IMAGES = ("convnext_sweep", "image_sweep", "perceiver_sweep")
-RUNS["memory_optimization_sweep"] = 12
+RUNS |= {"memory_optimization_sweep": 12, "advanced_bayesian_sweep": 100, "advanced_bayesian_sweep_tiny": 100}
+LARGE = ("first_sweep_kobart", "advanced_bayesian_sweep")
+MAINS = {"sweep_runner.py": sweep_runner.main, "parallel_sweep_runner.py": parallel_sweep_runner.main}
 
 
 def commands(path):
@@ -33,7 +35,7 @@ def test_every_sweep_dry_runs_by_its_own_commands(path, tmp_path, monkeypatch, c
     given = commands(path)
     assert given and any("--dry-run" in command for command in given)
     for script, *options in given:
-        assert script == "sweep_runner.py"
+        main = MAINS[script]
         if "--confirm" in options:  # needs the recorded sweep
             assert options == ["--confirm", path.stem]
             continue
@@ -50,13 +52,13 @@ def test_every_sweep_runs_warm_and_small_models_keep_to_one_core(path):
     extensions = read_sweep(path).extensions
     images = "images." if path.stem in IMAGES else ""
     assert extensions.preload == (f"sweepkit.training.{images}preload",)
-    assert extensions.cpus_per_run == (None if path.stem == "first_sweep_kobart" else 1)
+    assert extensions.cpus_per_run == (None if path.stem in LARGE else 1)
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_setting_of_a_sweep_has_its_reason(path):
     """A line that sets a value says why, except those whose name says all."""
-    plain = re.compile(r"\s*(name: \w+_sweep(_kobart)?|distribution: uniform)$|\s*[\w.]+:$")
+    plain = re.compile(r"\s*(name: \w+_sweep(_kobart|_tiny)?|distribution: uniform)$|\s*[\w.]+:$")
     body = path.read_text(encoding="utf-8").partition("\n\n")[2].splitlines()
     assert [line for line in body if line.strip() and "#" not in line and not plain.match(line)] == []
 
