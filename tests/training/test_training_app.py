@@ -93,7 +93,7 @@ def test_arguments_go_before_the_environment_and_the_file(monkeypatch, tmp_path)
 
     class Session:
         @staticmethod
-        def run(config, *, names, environ, written):
+        def run(config, *, names, environ, **_):
             seen.update(config=config, names=names)
             return 0
 
