@@ -150,5 +150,5 @@ def test_a_checkpoint_of_other_settings_changes_nothing(tiny, tmp_path):
     config = config_for(tiny("bart"))
     assert attempt(config, tmp_path, cut=("training_step", 1)).outcome is None
     done = attempt(config, tmp_path, key="b")
-    assert WORDS["it-was-made"] in done.lines[0]
+    assert any(WORDS["it-was-made"] in line for line in done.lines)
     assert "resumed_at" not in done.outcome.facts and done.rows[0][0] == 2
