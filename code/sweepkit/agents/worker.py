@@ -179,29 +179,34 @@ class Execution:
             self.verdict = Decision(stop=True, reason=why)
             self._end(signal.SIGTERM)
         if orders.terminates and not self.interrupted and self.process:
-            if self.kill_at is None:  # one that is ended for good shall save nothing
-                self._mark_preempted(self.process)
-            self.interrupted = self._end(signal.SIGTERM)
+            self.interrupted = self._end(signal.SIGTERM, preempts=True)
         if self.process and (orders.interrupt_level >= 3 or (self.kill_at is not None and now > self.kill_at)):
             self.context.launcher.signal(self.attempt.attempt_id, signal.SIGKILL)
 
-    def _end(self, number: int) -> bool:
-        """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before."""
+    def _end(self, number: int, *, preempts: bool = False) -> bool:
+        """Ask the process to end; it is killed when it has not done so after the grace. False: it had ended before.
+
+        Args:
+            number: The signal.
+            preempts: It is asked to save before; not one that was asked to end for good.
+        """
         if self.kill_at is None and self.process:
             self.unheard = not hears(self.process.pid, number)
+            if preempts:
+                self._mark_preempted()
         still_ran = self.context.launcher.signal(self.attempt.attempt_id, number)
         if self.kill_at is None:
             self.kill_at = time.monotonic() + self.context.spec.extensions.kill_delay_s
         return still_ran
 
-    def _mark_preempted(self, process: Started) -> None:
+    def _mark_preempted(self) -> None:
         """Let the process know that SIGTERM asks it to save where it stands, for its run's next attempt.
 
         Whoever judges its end when this agent is gone finds there whether the process would hear it.
         """
-        heard = "" if hears(process.pid, signal.SIGTERM) else _UNHEARD
+        told = _UNHEARD if self.unheard else ""
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(heard)
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(told)
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
