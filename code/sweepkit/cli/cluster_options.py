@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-from sweepkit.cli.options import positive
+from sweepkit.cli.options import natural, positive
 from sweepkit.cluster.options import ClusterOptions
 
 _LAUNCHERS = ("slurm", "ray", "local")
@@ -23,7 +23,7 @@ def add_launcher(parser: argparse.ArgumentParser, *, shown: bool = False) -> Non
     told = "what places the agents" if shown else "by agents on a cluster: sweepkit launch --help"
     group.add_argument("--launcher", choices=_LAUNCHERS, help=told)
     add("--agents", type=positive, metavar="N", help="so many agents (default: 1)")
-    add("--gpus-per-agent", type=_natural, metavar="N", help="GPUs of each agent's node (default: 0)")
+    add("--gpus-per-agent", type=natural, metavar="N", help="GPUs of each agent's node (default: 0)")
     add("--cpus-per-agent", type=positive, metavar="N", help="cores of each agent's node (default: the cluster's)")
     add("--nodes-per-agent", type=positive, metavar="N", help="nodes of each agent: several are one slot (default: 1)")
     add("--time", type=_time, metavar="H:MM:SS", help="time of an agent, which is placed again then; as sbatch has it")
@@ -82,12 +82,6 @@ def _agent_words(given: argparse.Namespace) -> list[str]:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
 
 
 def _time(text: str) -> int:

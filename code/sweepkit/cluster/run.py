@@ -21,6 +21,7 @@ from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
 from sweepkit.reports.files import relative
+from sweepkit.runner.exit_codes import INTERRUPTED
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.own_sweep import settled
@@ -33,7 +34,6 @@ from sweepkit.store.open import open_store
 _LOOK_EVERY_S = 2.0
 _TELL_EVERY_S = 60.0  # although nothing changed
 _OVER = (SweepState.FINISHED, SweepState.CANCELLED)
-_INTERRUPTED = 130
 
 
 def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> int:
@@ -139,7 +139,7 @@ class _ClusterCall:
             self._show(view, words)
             if len(view.lost) == len(self.fleet.jobs):
                 self._tell(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
-                return self._conclude(Finish(complete=False, reason="its agents end", given_up=True)) or 1
+                return self._conclude(Finish(complete=False, reason="its agents end", given_up=True))
             if over:
                 return self._over()
             self._pause(_LOOK_EVERY_S)
@@ -160,7 +160,7 @@ class _ClusterCall:
                 break
             self._pause(_LOOK_EVERY_S / 4)
         self._conclude(Finish(complete=False, reason="interrupted"), hurried=True)
-        return _INTERRUPTED
+        return INTERRUPTED
 
     def _conclude(self, finish: Finish, *, hurried: bool = False) -> int:
         return self.session.conclude(finish, hurried=hurried)
