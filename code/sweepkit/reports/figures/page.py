@@ -17,7 +17,7 @@ from sweepkit.files import write_atomically
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.text.csv_text import csv_text
 
-CSS = """\
+_CSS = """\
 :root { color-scheme: light dark; --page: #fbfbfa; --panel: #ffffff; --ink: #1d2327; --muted: #6b7680; --line: #c9ced3;
   --grid: #e6e9ec; --best: #b3261e; --finished: #2f6db5; --stopped: #b7791f; --diverged: #8e44ad; --failed: #c0392b;
   --running: #0f8b8d; --clear: #2f6db5; --weak: #8fb4dd; --noise: #b9bfc6; --band: rgba(47,109,181,0.14);
@@ -110,7 +110,7 @@ def colours(*, dark: bool = False) -> dict[str, str]:
     >>> colours()["--best"], colours(dark=True)["--best"]
     ('#b3261e', '#ff8a75')
     """
-    light, _, rest = CSS.partition("@media (prefers-color-scheme: dark)")
+    light, _, rest = _CSS.partition("@media (prefers-color-scheme: dark)")
     found = dict(_VARIABLE.findall(light))
     return found | dict(_VARIABLE.findall(rest.partition("} }")[0])) if dark else found
 
@@ -183,7 +183,7 @@ def document(title: str, body: str, *, css: str = "", tail: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{CSS}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{_CSS}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
     )
 
 

@@ -1,16 +1,14 @@
 """Our figures as plotly's own objects, for notebooks: in the light page's colours."""
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sweepkit.model.metric import Goal
 from sweepkit.reports.figures.base import Drawn, axis, layout
-from sweepkit.reports.figures.page import CSS
+from sweepkit.reports.figures.page import colours
 
 _LEAST = 200  # pixels, of a figure that only says why there is nothing to draw
-_COLOUR = re.compile(r"(--[a-z]+): ([^;]+);")
 
 
 def as_plotly(drawn: Sequence[Drawn]) -> Any:
@@ -45,7 +43,7 @@ def _one(drawn: Drawn, go: Any) -> Any:
 @cache
 def _colours() -> Mapping[str, str]:
     """Return the colours of the page when it is light, by their names in a figure."""
-    return dict(_COLOUR.findall(CSS.partition("@media")[0]))
+    return colours()
 
 
 def _dressed(value: Any) -> Any:
