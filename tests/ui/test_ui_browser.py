@@ -5,6 +5,7 @@ Needs Chromium and Playwright's client (tests/requirements.txt); skipped aloud w
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,9 @@ def running(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_users_way(browser, running):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_MS)
     folder, process = running
     with served(UiOptions(output_dir=folder, port=0)) as shown:
         tab = Tab(browser)
@@ -135,19 +139,20 @@ def test_the_users_way(browser, running):
         page.wait_for_function(f"({PARALLEL})() !== undefined")
         page.evaluate(BRUSH)
         page.get_by_text("runs are brushed").wait_for()
-        assert page.locator("section[aria-label=Runs] tbody tr").count() == 1
+        rows = page.locator("section[aria-label=Runs] tbody tr")
+        expect(rows).to_have_count(1)
         page.get_by_role("button", name="clear the brush").click()
         # A filter does, too, and what cannot be read is no filter.
         page.get_by_label("filter runs by an expression").fill("lr < 0.25 and state == finished")
-        page.wait_for_function("document.querySelectorAll(\"section[aria-label='Runs'] tbody tr\").length === 2")
+        expect(rows).to_have_count(2)
         page.get_by_label("filter runs by an expression").fill("")
         # A run: its log goes on, and what it prints is text.
         row.get_by_role("link").click()
-        page.wait_for_selector("html[data-ready]", state="attached")
-        page.wait_for_function("/step \\d\\d/.test(document.querySelector('pre.log').textContent)")
+        # The view of the sweep stays until the run's own has come: what is looked at waits for its element.
+        page.locator("pre.log", has_text=re.compile(r"step \d\d")).wait_for()
         before = page.locator("pre.log").inner_text()
         page.wait_for_function(
-            "length => document.querySelector('pre.log').textContent.length > length", arg=len(before)
+            "length => document.querySelector('pre.log')?.innerText.length > length", arg=len(before)
         )
         assert "<script>" in before and page.title() != "caught"
         tab.keep("run")
