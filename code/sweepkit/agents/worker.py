@@ -431,9 +431,12 @@ class Execution:
         """Write the result file; where that fails it is written at the end of the call, or by the next one."""
         try:
             self.context.write_result(run)
+            self.context.carry_files(run, self.attempt.attempt_id)
         except OSError as error:
             self.context.disk.full()
             self.context.warn_once(f"result files cannot be written, tried again at the end: {error}")
+        except StoreError as error:
+            self.context.warn_once(f"the files of some runs stay on {self.context.host}: {error}")
 
     def _keep(self, ended: Exited, error: StoreError) -> None:
         """Keep the end beside the sweep's files, in room that was taken before the attempt began."""

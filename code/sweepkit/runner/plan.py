@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
+from sweepkit.environ import CARRIED_FROM_ENV
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
 from sweepkit.model.identity import SweepIdentity
@@ -206,7 +207,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """
     from sweepkit.runner.space_function import load_space_function
 
-    record = relocated(record, Path.cwd())
+    record = relocated(record, Path.cwd(), carried_from=os.environ.get(CARRIED_FROM_ENV, ""))
     meta = record.meta
     spec = read_sweep_text(
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
