@@ -67,6 +67,7 @@ from sweepkit.agents.warm.preload import (
 )
 from sweepkit.agents.warm.program import (
     Begun,
+    Compiled,
     begin,
     close_all_files,
     execute,
@@ -165,6 +166,7 @@ class _ForkServer:
         self.watch = watch
         self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
         self.generators: list[Any] = []
+        self.compiled = Compiled()
         self.programs_own: set[str] = set()  # what programs import by themselves
         self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
@@ -500,6 +502,8 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        if warm and warm["script"]:
+            self.compiled.keep(os.path.join(request["cwd"], warm["script"]))
         teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
@@ -556,8 +560,7 @@ class _ForkServer:
             if warm is None:
                 execute(request["argv"], request["env"])
             self.request, self.log_start = request, os.fstat(1).st_size
-            set_environment(request["env"])
-            self.block.show(request["env"], ATTEMPT_ENV)
+            self.block.show(set_environment(request["env"]), f"{ATTEMPT_ENV}=")
             wandb_hook.install()
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
@@ -569,7 +572,7 @@ class _ForkServer:
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
         told = self._teach() if teaches else self._say_what_was_loaded
-        begin(warm, request, self.shelf, self.generators, told, ended)
+        begin(warm, request, self.shelf, self.generators, self.compiled, told, ended)
 
     def _teach(self) -> Callable[[], None]:
         """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
