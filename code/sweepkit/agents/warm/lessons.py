@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 _NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
@@ -46,7 +46,13 @@ class Circumstances(NamedTuple):
 def here() -> Circumstances:
     """Return the circumstances of this process."""
     main = getattr(sys.modules.get("__main__"), "__dict__", {})
-    return Circumstances(os.environ, _cwd(), sys.path, sys.modules, main)  # type: ignore[arg-type]
+    return Circumstances(dict(_environment()), _cwd(), sys.path, sys.modules, main)
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    """Yield the variables of this process: not through `os.environ`, which decodes each when it is asked for."""
+    for name, value in list(os.environ._data.items()):  # type: ignore[attr-defined]
+        yield os.fsdecode(name), os.fsdecode(value)
 
 
 def _cwd() -> str:
