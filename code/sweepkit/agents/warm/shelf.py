@@ -14,11 +14,12 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
 from sweepkit.agents.warm.lessons import Circumstances, here
-from sweepkit.agents.warm.watch import ImportWatch, Observed, stamp
+from sweepkit.agents.warm.watch import ImportWatch, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
@@ -58,7 +59,7 @@ class ImportGroup(NamedTuple):
     main: tuple[tuple[str, str, Any], ...]  # (attribute of `__main__`, module that read it, value it saw)
     unlike: tuple[str, str] | None  # (module, what)
     files: tuple[tuple[str, str, tuple[int, int]], ...]  # (module, file that it read, its stamp then)
-    acts: tuple[tuple[str, Observed], ...]  # modules whose import did something
+    acts: tuple[tuple[str, Callable[[], None]], ...]  # (module, what its import did), in the order of time
 
 
 class Shelf:
@@ -162,6 +163,8 @@ class Shelf:
     def prepare(self, names: Iterable[str]) -> None:
         """Drop what failed imports left, and work the groups of these imports out before the forks need them."""
         self._drop_remains()
+        for name in self.watch.avoid & self.watch.before:  # the server's own: a run imports another copy
+            self.modules.pop(name, None)
         for entry in list(sys.path_importer_cache):  # a fresh process has looked at its own path only
             if entry not in self.path:
                 del sys.path_importer_cache[entry]
@@ -231,7 +234,7 @@ class Shelf:
             self._refuse(wrong)
         loaded = sys.modules
         taken = self.modules
-        due = [seen for other, seen in group.acts if other in taken]
+        due = [act for other, act in group.acts if other in taken]
         for other, value in group.modules.items():
             if taken.pop(other, None) is None:
                 continue
@@ -239,8 +242,8 @@ class Shelf:
                 loaded[other] = value
             if (place := self._detached.pop(other, None)) is not None and other != name:
                 setattr(place[0], place[1], value)
-        for seen in due:
-            seen.repeat()
+        for act in due:
+            act()
 
     def failures(self, name: str, now: Circumstances) -> Iterator[Mismatch]:
         """Yield what does not hold in these circumstances for a module and all that its import brings."""
@@ -352,7 +355,7 @@ class Shelf:
         env: dict[str, list[tuple[str, str | None]]] = {}
         prefixes: list[tuple[str, str]] = []
         files: list[tuple[str, str, tuple[int, int]]] = []
-        acts: list[tuple[str, Observed]] = []
+        acts: list[tuple[int, str, Callable[[], None]]] = []
         main: list[tuple[str, str, Any]] = []
         cwd = unlike = None
         missing: dict[str, str] = {}
@@ -372,8 +375,7 @@ class Shelf:
             for variable, value in seen.sets:
                 sets.setdefault(variable, []).append(value)
             main.extend((attribute, other, value) for attribute, value in seen.main.items())
-            if seen.leaves_something():
-                acts.append((other, seen))
+            acts.extend((number, other, act) for number, act in seen.acts)
             if seen.cwd is not None and cwd is None:
                 cwd = (other, seen.cwd)
             if unlike is None and (what := self._unlike(other)):
@@ -395,7 +397,7 @@ class Shelf:
             tuple(main),
             unlike,
             tuple(files),
-            tuple(acts),
+            tuple((other, act) for _, other, act in sorted(acts, key=itemgetter(0))),
         )
 
     def _is_missing(self, top: str) -> bool:
