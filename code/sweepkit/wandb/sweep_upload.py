@@ -5,6 +5,7 @@ moment: what was sent stands in `wandb/sent.json` beside the sweep's files, and 
 which adds nothing twice (`sweepkit.wandb.run_file`).
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -187,7 +188,8 @@ class SweepUpload:
 
     def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
-            upload.sending = self.sender.send(file.path, live=not upload.whole)
+            program = str(self.sweep.meta.get("program") or self.spec.program or "")
+            upload.sending = self.sender.send(file.path, live=not upload.whole, program=program)
         except TrackingError as error:
             self._postpone(upload, str(error))
 
@@ -216,15 +218,13 @@ class SweepUpload:
         return len(self._alive)
 
     def taken(self) -> dict[str, UploadedCounts | None]:
-        """Return what the server has of each run that is on its way; None where it does not say."""
-        found: dict[str, UploadedCounts | None] = {}
-        for run_id in self._uploads:
-            try:
+        """Return what the server has of each run that is on its way; once it does not say, None for the others."""
+        found: dict[str, UploadedCounts | None] = dict.fromkeys(self._uploads)
+        with contextlib.suppress(TrackingError):  # each takes its time not to answer
+            for run_id in found:
                 found[run_id] = self.sender.uploaded(
                     entity=self.target.entity, project=self.target.project, run_id=run_id
                 )
-            except TrackingError:
-                found[run_id] = None
         return found
 
     def fewest_failures(self) -> int:
