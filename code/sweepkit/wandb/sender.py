@@ -12,7 +12,8 @@ What a server refuses for good (a key, a deleted run) ends the sending of that f
 **W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
 sent, beside a message "Some run data will not be synced"; when a file that a program saved, an artifact or a run's
 description is refused, be it inside of an answer 200, only its log says so. All count as not sent here, so that nothing
-is lost.
+is lost. And an answer 200 to rows is taken for success whatever stands in it (a proxy's own page): who sends asks
+afterwards what is there.
 
 Uses W&B's package below its public surface (0.31 is pinned): the public command costs a second of CPU for every run.
 Credentials are read by W&B from its own places (WANDB_API_KEY, netrc) and never leave it.
@@ -131,16 +132,11 @@ class Sender:
 
         variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
         try:
-            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(
-                _LINES, variables
-            )
+            return _counts(ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(_LINES, variables))
         except Exception as error:  # W&B's own, and whatever its service meets
             raise TrackingError(
                 f"{self.server} must say what it has of run {run_id}, got: {describe_error(error)}"
             ) from error
-        bucket = (data.get("model") or {}).get("bucket") or {}
-        counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
-        return UploadedCounts(rows=counts[0], events=counts[1], console=counts[2])
 
     def send(self, path: Path, *, live: bool, program: str = "") -> Sending:
         """Begin to send a file; returns at once.
@@ -175,6 +171,18 @@ class Sender:
         with contextlib.suppress(Exception):
             self._setup.teardown()
         self._singleton = self._setup.singleton()
+
+
+def _counts(data: Any) -> UploadedCounts:
+    """Return what an answer to `_LINES` says. Raises ValueError: it has another shape; no run is none of them."""
+    if not isinstance(data, dict) or "model" not in data:
+        raise ValueError(f"an answer of another shape: {data!r}")
+    found = data["model"] or {}
+    bucket = (found.get("bucket") if isinstance(found, dict) else found) or {}
+    if not isinstance(bucket, dict):
+        raise ValueError(f"an answer of another shape: {data!r}")
+    rows, events, console = (int(bucket.get(f"{name}LineCount") or 0) for name in ("history", "events", "log"))
+    return UploadedCounts(rows=rows, events=events, console=console)
 
 
 async def _follow(handle: Any, sending: Sending, logs: Path) -> None:

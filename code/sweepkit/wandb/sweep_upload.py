@@ -182,9 +182,21 @@ class SweepUpload:
             if upload.whole or (self.live and file.path.exists()):
                 self._begin(upload, file)
         elif sending.over and sending.sent and upload.whole:
-            self._note_sent(upload)
+            if missing := self._missing(upload, file):
+                self._postpone(upload, missing)
+            else:
+                self._note_sent(upload)
         elif sending.over:
             self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
+
+    def _missing(self, upload: _Upload, file: RunFile) -> str:
+        """Return what the server lacks of a file that W&B's client calls sent, in words; "" when all is there."""
+        entity, project = self.target.entity, self.target.project
+        try:
+            there = self.sender.uploaded(entity=entity, project=project, run_id=upload.run.run_id)
+        except TrackingError as error:
+            return str(error)
+        return "" if there.rows >= file.rows else f"the server has {there.rows} of {file.rows} rows"
 
     def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
