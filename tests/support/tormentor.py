@@ -28,6 +28,7 @@ ADDED = ("--num-workers", "2")
 LONGER_THAN_A_LEASE_S = 70.0
 DISK_FULL_S = 120.0
 STEPS_S = (-3600.0, -90.0, 0.0, 90.0, 3600.0)  # how far ahead the wall clock is set: a lease is 60 s
+STARTS_WITHIN_S = 30.0
 NOTICED_S = 120.0  # within which every runner has left a record that is gone
 
 
@@ -183,9 +184,21 @@ class Tormentor:
                 break
             self.runners.keep()
             self._pause(0.2, 0.9)
+            if self._patient and self._dice.random() < 0.7:
+                self._await_work()
             act = next(deck)
             if (what := act()) is not None:
                 self.acts.append(Act(what=what, over_at=time.monotonic()))
+
+    def _await_work(self) -> None:
+        """Let a run begin or end: on a loaded machine every runner would die while it starts."""
+        path, began = self.runners.sweeper.folder / "journal", time.monotonic()
+        size = path.stat().st_size if path.exists() else 0
+        while time.monotonic() - began < STARTS_WITHIN_S and not self.runners.complete:
+            if path.exists() and path.stat().st_size > size:
+                return
+            self._pause(0.05, 0.1)
+            self.runners.keep()
 
     def _repeated(self) -> bool:
         starts = [line[1] for line in self.runners.sweeper.journal() if line[0] == "start"]

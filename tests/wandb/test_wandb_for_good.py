@@ -9,8 +9,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_wandb_online import EAGER, SWEEP
 from sweeping import Sweeper
+from test_wandb_online import EAGER, SWEEP
 from wandb_backend import ENTITY, PROJECT, WandbBackend
 from wandb_faults import Fault
 
@@ -142,7 +142,7 @@ def test_an_operation_that_fails_for_good_ends_the_sending_and_is_told(recorded,
     operations = [name for name in OPERATIONS if not (name == "/upload/" and fault in READ)]
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda name: tried(recorded, tmp_path / name.strip("/"), name, fault), operations))
-    for operation, (unsent, here, reason, then) in zip(operations, found, strict=True):
+    for operation, (unsent, here, reason, _) in zip(operations, found, strict=True):
         print(f"| {operation} | {fault} | {'all' if here else 'not all'} | {unsent} | {reason} |")
     for operation, (unsent, here, reason, then) in zip(operations, found, strict=True):
         assert here != bool(unsent) == bool(reason), operation

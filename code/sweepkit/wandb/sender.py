@@ -33,8 +33,8 @@ from sweepkit.wandb.access import AccessAnswer, ask_access, describe_error, requ
 _CHECK_S = 6.0
 _BEGIN_S = 30.0
 _ERROR = 40  # W&B's severities are those of Python's logging
-# How lines of the log on what is not at the server begin: files that a program saved, artifacts and their links, a run's
-# configuration, tags and notes. A "job" is W&B's own artifact, no program asked for it.
+# How lines of the log on what is not at the server begin: files that a program saved, artifacts and their links, a
+# run's configuration, tags and notes. A "job" is W&B's own artifact, no program asked for it.
 _LOSSES = (
     "file transfer:",
     "runfiles:",
