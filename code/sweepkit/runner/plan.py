@@ -144,7 +144,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
     """
     from sweepkit.runner.space_function import load_space_function
-    from sweepkit.search.make import make_engine, stand_in
+    from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
     _check_command(spec)
@@ -158,8 +158,6 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
-        if told := stand_in(spec, options.sampler):
-            spec = replace(spec, warnings=(*spec.warnings, told))
         if function is not None:
             _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))

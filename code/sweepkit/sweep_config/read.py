@@ -348,10 +348,8 @@ def _check_conditional(check: Checker, method: Method | None, space: Space, exte
         if method is Method.GRID:
             check.refuse(place, "a grid cannot enumerate a function", hint="use method: bayes or random")
         check.warn(place, "wandb.ai does not know search spaces that are functions: this sweep runs here only")
-    elif not space.conditions:
-        return
-    if method is Method.BAYES and extensions.sampler is None:
-        check.warn(("method",), "a Gaussian process needs all parameters in every run: TPE searches instead")
+        if method is Method.BAYES and extensions.sampler is None:
+            check.warn(("method",), "a Gaussian process needs to know all parameters beforehand: TPE searches instead")
 
 
 def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> tuple[str, ...]:
