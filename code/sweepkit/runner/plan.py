@@ -14,6 +14,7 @@ from sweepkit.environ import CARRIED_FROM_ENV
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
 from sweepkit.model.identity import SweepIdentity
+from sweepkit.model.metric import BEST
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, comes_with_us, database
@@ -89,7 +90,7 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
-            "value": self.spec.extensions.value,
+            "value": self.spec.extensions.value or BEST,
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.model.metric import BEST
 from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
@@ -222,7 +223,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         space=space,
         **{key: texts[key] for key in ("program", "description", "entity", "project")},
         command=command,
-        metric=None if metric is None else replace(metric, value=extensions.value),
+        metric=None if metric is None else replace(metric, value=extensions.value or BEST),
         metrics=metrics,
         early_terminate=early_terminate,
         run_cap=run_cap,
