@@ -160,6 +160,8 @@ def sweep_groups(
     repeated: Counter[tuple[str, str]] = Counter()
     trained = []
     for run, row in zip(runs, flat, strict=True):
+        if column not in row and not run.state.done:
+            continue  # a trial that was only asked for, or waits: it belongs to no group yet
         label = short(row.get(column))
         rest = _rest(row, others)
         repeated[label, rest] += 1
@@ -175,7 +177,7 @@ def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
     """Return what tells the runs of a group apart: the seed alone where only that varies."""
     if len(others) == 1 and others[0].rpartition(".")[2] == "seed":
         return short(row.get(others[0]))
-    return ", ".join(f"{key.rpartition('.')[2]}={short(row.get(key))}" for key in others) or "run"
+    return ", ".join(f"{key}={short(row[key])}" for key in others if key in row) or "run"
 
 
 def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:
