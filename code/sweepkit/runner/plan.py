@@ -133,7 +133,18 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
     cwd = Path.cwd()
     file = find_sweep(sweep, cwd=cwd, config_dir=CONFIG_DIR)
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
-    return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    plan = plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    return _with_metric_notes(plan) if plan.trains else plan
+
+
+def _with_metric_notes(plan: Plan) -> Plan:
+    """Return a plan for our trainer that tells of a metric which it does not report, or the wrong way up."""
+    from sweepkit.training.config.training import read_training_config
+    from sweepkit.training.metric_names import metric_notes
+
+    notes = metric_notes(plan.spec.objectives, read_training_config(plan.base_config).task)
+    told = [f"{plan.spec.source}: metric: {note}" for note in notes]
+    return replace(plan, spec=replace(plan.spec, warnings=(*plan.spec.warnings, *told)))
 
 
 def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> Plan:
