@@ -6,7 +6,8 @@ import signal
 import sqlite3
 
 import pytest
-from pools import Bench, wait_until
+from pools import Bench
+from waiting import wait_until
 
 from sweepkit.agents.kept_end import kept_end
 from sweepkit.errors import RecordLostError

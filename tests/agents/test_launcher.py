@@ -10,8 +10,9 @@ import time
 
 import psutil
 import pytest
-from launching import WAIT_S, Bench, alive, wait_until
+from launching import Bench, alive
 from snapshots import words_of
+from waiting import WAIT_S, wait_until
 
 from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers

@@ -7,7 +7,8 @@ import os
 import textwrap
 
 import pytest
-from launching import Bench, wait_until
+from launching import Bench
+from waiting import wait_until
 
 from sweepkit.agents.launcher import LocalLauncher
 
