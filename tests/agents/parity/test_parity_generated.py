@@ -17,7 +17,7 @@ def differences(row, folder):
 
 
 def _kept(fresh, warm):
-    """Return whether warm runs only kept more of files: without collections CPython may close a file before its flush."""
+    """Return whether warm runs only kept more of files: without collections, CPython may close one before its flush."""
     return fresh.keys() == warm.keys() and all(text.startswith(fresh[name]) for name, text in warm.items())
 
 
