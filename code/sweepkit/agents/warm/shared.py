@@ -74,7 +74,7 @@ def _settings(context: Any) -> tuple[Any, ...]:
 
 
 def _default() -> tuple[Any, ...]:
-    return _settings(sys.modules["decimal"].DefaultContext)  # type: ignore[attr-defined]
+    return _settings(sys.modules["decimal"].DefaultContext)
 
 
 def torch_state(torch: Any) -> bytes | None:
