@@ -5,11 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
+from waiting import wait_until
 
 from sweepkit.agents.control import ASKED, stop_run
 from sweepkit.cli import app, parallel_sweep_runner
@@ -52,13 +52,6 @@ def sweeper(tmp_path):
 
 def write(sweeper, numbers, name="s.yaml", more="", program=PROGRAMS / "journal.py"):
     sweeper.write(SWEEP.format(program=program, numbers=list(numbers)) + more, name)
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.01)
 
 
 def exactly_once(sweeper, runs):

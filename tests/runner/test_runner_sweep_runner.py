@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 from bad_sweeps import BAD_SWEEPS
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper
+from waiting import wait_until
 
 from sweepkit.paths import CODE_DIR
 
@@ -37,13 +37,6 @@ def sweeper(tmp_path):
     made = Sweeper(tmp_path)
     made.write(GRID)
     return made
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.01)
 
 
 def xs(results):
