@@ -13,7 +13,7 @@ from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
 from sweepkit.analysis.summary import reasons
-from sweepkit.analysis.table import RunTable, from_runs
+from sweepkit.analysis.table import KeptRows, RunTable, from_runs
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import ENDED_BADLY, RunState
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
 
+_FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
 _POINTS = 50
 _FEWEST_FOR_IMPORTANCE = 20
@@ -88,6 +89,7 @@ class LiveSweep:
         self._follower = Follower(self._tee, sweep_id)
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
         self._derived: dict[Any, tuple[int, Any]] = {}
+        self._rows: KeptRows = {}
         self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
         self._importance: tuple[int, Importance | None] = (-1, None)
         self.snapshot: Snapshot = self._follower.snapshot()
@@ -156,7 +158,7 @@ class LiveSweep:
         spec = self._follower.spec
         if spec is None:
             raise SweepKitError(f"sweep {self.name}: its YAML must be one that this sweepkit reads, got another one")
-        return from_runs(spec, self.runs)
+        return from_runs(spec, self.runs, kept=self._rows)
 
     # -- what the page asks for ---------------------------------------------------------------------------------------
 
@@ -184,6 +186,12 @@ class LiveSweep:
             "workers": item.workers,
             "eta_s": item.eta_s,
         }
+
+    def prepare(self) -> None:
+        """Make what the sweep's view shows first, so that it is there when somebody asks."""
+        self.overview()
+        for kind in _FIRST_FIGURES:
+            self.figure(kind)
 
     def overview(self) -> dict[str, Any]:
         """Return all of a sweep's page but its runs and figures."""
