@@ -8,13 +8,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.control import ASKED, RUN_NOTES
+from sweepkit.agents.control import ASKED, noted
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
 from sweepkit.analysis.summary import reasons
 from sweepkit.analysis.table import KeptRows, RunTable, from_runs
 from sweepkit.errors import SweepKitError
+from sweepkit.housekeeping.labels import run_note, run_tags, sweep_note, sweep_tags
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.model.watched import PollResult
@@ -180,9 +181,9 @@ class LiveSweep:
             "goal": None if item.metric is None else item.metric.goal.value,
             "best": None if item.best is None else item.best.value,
             "spark": _spark(item),
-            "tags": sweep.meta.get("tags", []),
-            "note": sweep.meta.get("note", ""),
-            "archived": bool(sweep.meta.get("archived")),
+            "tags": sweep_tags(sweep, self._follower.spec),
+            "note": sweep_note(sweep, self._follower.spec),
+            "archived": bool(noted(sweep, "archived")),
             "workers": item.workers,
             "eta_s": item.eta_s,
         }
@@ -268,7 +269,6 @@ class LiveSweep:
             table = self.table
             changed = {run.number: run for run in self.runs if run.change > since}
             metrics = list(dict.fromkeys(name for run in self.runs for name in run.last_metrics))
-            notes = self.found.sweep.meta.get(RUN_NOTES, {})
             return {
                 "change": self.change,
                 "total": len(table.rows),
@@ -297,12 +297,17 @@ class LiveSweep:
                         "reason": "" if row.state is RunState.FINISHED else row.reason,
                         "seed": row.seed,
                         "host": str(row.facts.get("host") or ""),
-                        **({"note": notes[row.run_id]} if row.run_id in notes else {}),
+                        **self._noted(changed[row.number]),
                     }
                     for row in table.rows
                     if row.number in changed
                 ],
             }
+
+    def _noted(self, run: RunRecord) -> dict[str, Any]:
+        """Return {} of a run without note and tags."""
+        note, tags = run_note(self.found.sweep, run), run_tags(self.found.sweep, run)
+        return {"note": {"note": note, "tags": tags}} if note or tags else {}
 
     def _metrics(self, run: RunRecord, how: str) -> dict[str, float]:
         if how in ("best", "last"):
