@@ -1,6 +1,6 @@
-"""GPUs that exist in numbers only: memory that fills up as a run goes on, compute that runs take from each other, noise.
+"""GPUs that exist in numbers only: memory that fills up as a run goes on, compute that runs share, noise.
 
-The placement is asked of `sweepkit.scheduling.packing` exactly as the agents ask it; only what is measured is simulated.
+The placement is asked of `sweepkit.scheduling.packing` as the agents ask it; only what is measured is simulated.
 """
 
 import math

@@ -29,6 +29,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
@@ -62,10 +63,12 @@ class Execution:
         *,
         listener: AttemptListener,
         gate: MemoryGate | None = None,
+        packer: GpuPacker | None = None,
     ) -> None:
         self.context = context
         self.listener = listener
         self.gate = gate
+        self.packer = packer
         self.slot = slot
         self.attempt = attempt
         self.metric = context.spec.metric.name if context.spec.metric else None
@@ -168,6 +171,8 @@ class Execution:
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
+        if self.packer is not None:
+            self.packer.sample(self.context.store, self.attempt.attempt_id, self.count)
         orders = self.context.orders
         now = time.monotonic()
         if self.attempt.attempt_id in orders.lost_leases:
@@ -480,6 +485,7 @@ class Execution:
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
+            beside=self.packer is not None and self.packer.beside(self.attempt.attempt_id),
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
@@ -531,6 +537,7 @@ class Execution:
             **(self.kept.facts if self.kept else self._place_facts()),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
+            **self._packing(),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
             **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
@@ -538,6 +545,12 @@ class Execution:
             **self._labels(),
             **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
         }
+
+    def _packing(self) -> dict[str, Any]:
+        """Return what was measured of it for the runs that share its GPU; {} when it was not placed by that."""
+        if self.packer is None:
+            return {}
+        return self.packer.facts(self.context.store, self.attempt.attempt_id, self.took_s or 0.0, self.count)
 
     def _history_file(self) -> dict[str, str]:
         """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""

@@ -151,6 +151,23 @@ class LiveAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuAttempt:
+    """A live attempt that was claimed for GPUs: what agents on one host tell each other of what they have there.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`.
+        run: Its run as it is recorded.
+        gpus: Names of the GPUs, the same for all agents of the host (UUIDs).
+        claimed_at: Seconds since the epoch, database clock.
+    """
+
+    attempt_id: str
+    run: RunRecord
+    gpus: tuple[str, ...]
+    claimed_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One attempt as recorded, live or over: why a run was made again, and where.
 

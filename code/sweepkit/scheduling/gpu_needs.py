@@ -1,12 +1,12 @@
 """How much GPU memory a run will need, and what runs beside each other cost, from what runs were measured to do. Pure.
 
 **Memory.** A run's memory grows with some of its parameters (batch, length, width, layers, …) and with each of them at
-most as some power. So every run that was measured bounds another one's memory from above: what it took, times
-`(new / old) ** power` for each parameter that is greater in the new run, and nothing off for those that are smaller. The
-least of these bounds is the expectation. It needs no form of the law, only that it is monotone. On top comes a margin:
-each measured run is expected from all the others, and the ratio of what it took to that is the error; its 95 % quantile
-(the conformal one: rounded up, and beyond the greatest where runs are few) multiplies every expectation. So of the runs
-that are like those measured at most one in twenty needs more than it was given.
+most as some power. So every run that was measured bounds another one's memory from above: what it took, times `(new /
+old) ** power` for each parameter that is greater in the new run, and nothing off for those that are smaller. The least
+of these bounds is the expectation. It needs no form of the law, only that it is monotone. On top comes a margin: each
+measured run is expected from all the others, and the ratio of what it took to that is the error; its 95 % quantile (the
+conformal one: rounded up, and beyond the greatest where runs are few) multiplies every expectation. So of the runs that
+are like those measured at most one in twenty needs more than it was given.
 
 Which parameters matter is told by their names first, then by the data (Kendall's τ, correlation ratio). Parameters that
 are no numbers divide the runs into kinds that are not compared with each other.
@@ -101,7 +101,7 @@ class NeedModel:
     """
 
     def __init__(self, measured: Sequence[Measured]) -> None:
-        flat = [(flatten(item.params), item.memory_mb) for item in measured if item.memory_mb > 0]
+        flat = [(_flatten(item.params), item.memory_mb) for item in measured if item.memory_mb > 0]
         self._kinds = _kind_names(flat)
         self._powers = _powers(flat, [self._kind(params) for params, _ in flat])
         self._of_kind: dict[tuple[str, ...], list[tuple[dict[str, float], float]]] = {}
@@ -113,7 +113,7 @@ class NeedModel:
 
     def need(self, params: Mapping[str, Any]) -> Need:
         """Return what a run with these parameters is expected to need."""
-        flat = flatten(params)
+        flat = _flatten(params)
         kind = self._kind(flat)
         rows = self._of_kind.get(kind, [])
         if len(rows) < _LEAST_MEASURED:
@@ -132,11 +132,11 @@ class NeedModel:
         return tuple(f"{name} {params[name]}" for name in self._kinds if name in params)
 
 
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested parameters by their dotted names."""
     found: dict[str, Any] = {}
     for name, value in params.items():
-        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        found |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return found
 
 
@@ -152,7 +152,7 @@ def _expected(
 
 
 def _growth(seen: dict[str, float], sizes: dict[str, float], powers: dict[str, float]) -> float:
-    """Return by which factor memory grows at most from one run to another, >= 1; what is not told of one is as great."""
+    """Return by which factor memory grows at most from one run to another, >= 1; what one does not tell is as great."""
     grows = 1.0
     for name, value in sizes.items():
         old, power = seen.get(name, value), powers[name]
@@ -281,7 +281,7 @@ class Gains:
         """
         import numpy as np
 
-        flat = [flatten(pace.params) for pace in self._used]
+        flat = [_flatten(pace.params) for pace in self._used]
         names = [
             name
             for name in sorted({name for params in flat for name in params if _named_power(name)})

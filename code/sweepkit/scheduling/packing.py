@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from sweepkit.scheduling.gpu_needs import Gains, Need
 
 MOST_AT_ONCE = 8  # runs on one GPU: beyond that CUDA's contexts take more than they give
-LOOK_AHEAD = 4  # runs that wait because they do not fit, while further ones are proposed
+_LOOK_AHEAD = 4  # runs that wait because they do not fit, while further ones are proposed
 _KEPT_FREE = 0.02  # of a GPU's memory: what its driver takes for itself grows a little
 _PASSED_OVER = 16
 _TRIES = 3  # paces with one run more, before it is judged
@@ -165,7 +165,7 @@ def choose(room: GpuRoom, waiting: Sequence[Waiting], at_once: AtOnce, *, newest
     overtaken = bool(able) and newest - able[0].number > _PASSED_OVER
     fitting = [run for run in (able[:1] if overtaken else able) if not unfit(room, run, at_once)]
     if not fitting:
-        held = len(waiting) >= LOOK_AHEAD or overtaken
+        held = len(waiting) >= _LOOK_AHEAD or overtaken
         return Placement(run_id=None, reason=unfit(room, (able or waiting)[0], at_once), more=not held)
     if not room.runs:
         return Placement(run_id=fitting[0].run_id, reason=f"{room.name} is empty")
@@ -178,7 +178,8 @@ def choose(room: GpuRoom, waiting: Sequence[Waiting], at_once: AtOnce, *, newest
 def describe(room: GpuRoom, gains: Gains, at_once: AtOnce) -> str:
     """Return how a GPU stands, for people.
 
-    >>> describe(GpuRoom(name="gpu 0", total_mb=81920.0, foreign_mb=0.0), Gains(paces=()), most_at_once(Gains(paces=())))
+    >>> room, gains = GpuRoom(name="gpu 0", total_mb=81920.0, foreign_mb=0.0), Gains(paces=())
+    >>> describe(room, gains, most_at_once(gains))
     '0 runs on gpu 0: 0 of 80 GiB; 1 at once: the pace of 0 of 3 runs alone is known'
     """
     number = len(room.runs)
