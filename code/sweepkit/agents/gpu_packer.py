@@ -35,7 +35,6 @@ from sweepkit.store.base import Store
 _PACKING = "packing"  # the key of an attempt's outcome that has what was measured, and of a sweep's meta with the GPUs
 _MIB = 2**20
 _CONTEXT_MB = 600.0  # of a CUDA context and its libraries, which an allocator does not count
-_SAMPLE_EVERY_S = 1.0
 _ASK_EVERY_S = 0.2
 _LEAST_SHARE = 0.2  # of a run's reports or time with so many at once, for a pace of its own
 _LEARNS_FROM = (RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED)
@@ -99,7 +98,7 @@ class _SweepNeeds:
 
 def _was_crowded_out(run: RunRecord) -> bool:
     """Return whether a run's last attempt found no memory beside others."""
-    return run.outcome.get("failed", {}).get("kind") == FailureKind.CROWDED_OUT.value
+    return bool(run.outcome.get("failed", {}).get("kind") == FailureKind.CROWDED_OUT.value)
 
 
 def _memory_of(run: RunRecord) -> float | None:
@@ -138,11 +137,19 @@ class GpuPacker:
         slots: All slots; those of a GPU share it.
         host: This host, as the record names it.
         clock: Seconds, monotonic.
+        sample_every_s: Seconds between two measurements of a running attempt.
     """
 
     def __init__(
-        self, reader: Nvml, slots: Sequence[Slot], *, host: str, clock: Callable[[], float] = time.monotonic
+        self,
+        reader: Nvml,
+        slots: Sequence[Slot],
+        *,
+        host: str,
+        clock: Callable[[], float] = time.monotonic,
+        sample_every_s: float = 1.0,
     ) -> None:
+        self._every_s = sample_every_s
         self._reader, self._slots, self._host, self._clock = reader, tuple(slots), host, clock
         self._names = {gpu: reader.uuid(gpu) for slot in slots for gpu in slot.gpus}
         self._lock = threading.RLock()
@@ -201,6 +208,9 @@ class GpuPacker:
                 placement = Placement(run_id=attempt.run.run_id, reason=f"it fits on {room.name}")
             free = {gpu: memory.free for gpu, memory in self._memories(slot).items()}
             self._watched[attempt.attempt_id] = _Watched(slot, placement, self._clock(), free)
+            for watched in self._watched.values():  # before the next sample: a run may fail at once
+                if watched.slot.gpus == slot.gpus:
+                    watched.most_at_once = max(watched.most_at_once, len(room.runs) + 1)
             self._tell(store, sweep_id, slot)
             return True
 
@@ -210,7 +220,7 @@ class GpuPacker:
         """Measure a running attempt, at most once a second."""
         now = self._clock()
         watched = self._watched.get(attempt_id)
-        if watched is None or now - watched.sampled_at < _SAMPLE_EVERY_S:
+        if watched is None or now - watched.sampled_at < self._every_s:
             return
         with self._lock, contextlib.suppress(StoreError):
             self._measure(store, attempt_id, watched, reports, now)
@@ -229,10 +239,13 @@ class GpuPacker:
                 held = (watched.free_before.get(gpu, memory.free) - memory.free) / _MIB
             watched.most_mb = max(watched.most_mb, held)
 
-    def beside(self, attempt_id: str) -> bool:
-        """Return whether an attempt of ours ever had others beside it on its GPU."""
+    def beside(self, store: Store, attempt_id: str) -> bool:
+        """Return whether an attempt of ours ever had others beside it on its GPU. Raises StoreError."""
         watched = self._watched.get(attempt_id)
-        return watched is not None and watched.most_at_once > 1
+        if watched is None:
+            return False
+        with self._lock:
+            return watched.most_at_once > 1 or len(self._on(store, watched.slot, anew=True)) > 1
 
     def facts(self, store: Store, attempt_id: str, duration_s: float, reports: int) -> dict[str, Any]:
         """Return what the record keeps of an attempt that has ended; {} of one that was not placed here."""
@@ -271,7 +284,7 @@ class GpuPacker:
     def _on(self, store: Store, slot: Slot, *, anew: bool = False) -> list[GpuAttempt]:
         """Return the live attempts on a slot's GPUs, of all agents of this host, by the time of their claims."""
         asked_at, there = self._there
-        if anew or self._clock() - asked_at >= _SAMPLE_EVERY_S:
+        if anew or self._clock() - asked_at >= self._every_s:
             there = store.gpu_attempts(self._host)
             self._there = (self._clock(), there)
         mine = set(self.gpus(slot))

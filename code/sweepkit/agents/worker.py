@@ -485,10 +485,18 @@ class Execution:
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
-            beside=self.packer is not None and self.packer.beside(self.attempt.attempt_id),
+            beside=failed and self._had_others(),
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _had_others(self) -> bool:
+        """Return whether others were put beside it on its GPU; False where the database that knows is away."""
+        if self.packer is None:
+            return False
+        with contextlib.suppress(StoreError):
+            return self.packer.beside(self.context.store, self.attempt.attempt_id)
+        return False
 
     def _pruned(self) -> Decision | None:
         """Return that the program ended itself as a study's pruner told it to; None when it did not."""
