@@ -25,14 +25,14 @@ from sweepkit.agents.slots import Slot
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event
-from sweepkit.model.records import Attempt, GpuAttempt, RunRecord
+from sweepkit.model.records import Attempt, GpuAttempt, RunRecord, packing_key
 from sweepkit.model.runs import RunState
 from sweepkit.scheduling.failures import FailureKind
 from sweepkit.scheduling.gpu_needs import Gains, Measured, NeedModel, Pace
 from sweepkit.scheduling.packing import AtOnce, GpuRoom, Placement, Waiting, choose, describe, most_at_once, unfit
 from sweepkit.store.base import Store
 
-_PACKING = "packing"  # the key of an attempt's outcome that has what was measured, and of a sweep's meta with the GPUs
+_PACKING = "packing"  # the key of an attempt's outcome that has what was measured
 _MIB = 2**20
 _CONTEXT_MB = 600.0  # of a CUDA context and its libraries, which an allocator does not count
 _ASK_EVERY_S = 0.2
@@ -340,7 +340,7 @@ class GpuPacker:
             needs = self._needs(store, sweep_id)
             room = self._room(store, sweep_id, slot)
             told = describe(room, needs.gains(self._kind(slot)), self._at_once(needs, slot))
-            key = f"{_PACKING} {self._host} {slot.device}"
+            key = packing_key(self._host, slot.device)
             if self._told.get(f"{sweep_id} {key}") != told:
                 store.update_sweep(sweep_id, meta={key: told})
                 self._told[f"{sweep_id} {key}"] = told
