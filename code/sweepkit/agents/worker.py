@@ -29,6 +29,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
@@ -64,10 +65,12 @@ class Execution:
         *,
         listener: AttemptListener,
         gate: MemoryGate | None = None,
+        packer: GpuPacker | None = None,
     ) -> None:
         self.context = context
         self.listener = listener
         self.gate = gate
+        self.packer = packer
         self.slot = slot
         self.attempt = attempt
         self.metric = context.spec.metric.name if context.spec.metric else None
@@ -174,6 +177,8 @@ class Execution:
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
+        if self.packer is not None:
+            self.packer.sample(self.context.store, self.attempt.attempt_id, self.count)
         orders = self.context.orders
         now = time.monotonic()
         if self.attempt.attempt_id in orders.lost_leases:
@@ -509,9 +514,18 @@ class Execution:
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
+            beside=failed and self._had_others(),
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _had_others(self) -> bool:
+        """Return whether others were put beside it on its GPU; False where the database that knows is away."""
+        if self.packer is None:
+            return False
+        with contextlib.suppress(StoreError):
+            return self.packer.beside(self.context.store, self.attempt.attempt_id)
+        return False
 
     def _pruned(self) -> Decision | None:
         """Return that the program ended itself as a study's pruner told it to; None when it did not."""
@@ -560,6 +574,7 @@ class Execution:
             **(self.kept.facts if self.kept else self._place_facts()),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
+            **self._packing(),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
             **({AUDIT: dict(self.audit)} if self.audit else {}),
@@ -582,6 +597,12 @@ class Execution:
             return {}
         rule = rule_of_summary(said.kinds, metric.goal, Goal(said.goal) if said.goal else None)
         return {VALUE_FACT: rule} if rule else {}
+
+    def _packing(self) -> dict[str, Any]:
+        """Return what was measured of it for the runs that share its GPU; {} when it was not placed by that."""
+        if self.packer is None:
+            return {}
+        return self.packer.facts(self.context.store, self.attempt.attempt_id, self.took_s or 0.0, self.count)
 
     def _history_file(self) -> dict[str, str]:
         """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""
