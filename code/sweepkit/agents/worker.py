@@ -39,8 +39,9 @@ from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
+from sweepkit.model.metric import Goal, rule_of_summary
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import VALUE_FACT, RunRecord
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
@@ -431,9 +432,12 @@ class Execution:
         """Write the result file; where that fails it is written at the end of the call, or by the next one."""
         try:
             self.context.write_result(run)
+            self.context.carry_files(run, self.attempt.attempt_id)
         except OSError as error:
             self.context.disk.full()
             self.context.warn_once(f"result files cannot be written, tried again at the end: {error}")
+        except StoreError as error:
+            self.context.warn_once(f"the files of some runs stay on {self.context.host}: {error}")
 
     def _keep(self, ended: Exited, error: StoreError) -> None:
         """Keep the end beside the sweep's files, in room that was taken before the attempt began."""
@@ -536,8 +540,22 @@ class Execution:
             **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
             **self._labels(),
-            **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
+            **({"facts": facts} if (facts := self._told_facts()) else {}),
         }
+
+    def _told_facts(self) -> Any:
+        """Return the facts that the program told; what it told W&B of its value goes after what it told us."""
+        told = self._messages().get("_sweepkit_facts", {})
+        return {**self._declared(), **told} if isinstance(told, dict) else told
+
+    def _declared(self) -> dict[str, str]:
+        """Return what `define_metric` says that the run's value is, as a fact; {} where the YAML says it, or nothing."""
+        metric = self.context.spec.metric
+        said = None if metric is None or self.context.spec.extensions.value else self.wandb.definition(metric.name)
+        if metric is None or said is None:
+            return {}
+        rule = rule_of_summary(said.kinds, metric.goal, Goal(said.goal) if said.goal else None)
+        return {VALUE_FACT: rule} if rule else {}
 
     def _history_file(self) -> dict[str, str]:
         """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""

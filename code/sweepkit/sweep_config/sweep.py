@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sweepkit.model.metric import BEST, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.space import Space
 
 
@@ -225,8 +225,8 @@ class Extensions:
         seeds_per_run: Several runs of each configuration, with different seeds; None: one run, whatever its seed.
         holdout: Values of parameters, by dotted name, that make the program score the hold-out set in place of the one
             that the sweep selects by; {} when none is named.
-        value: What a run's value is of its reports: best (the default), last, or "mean_of_last N". A metric that is a
-            running mean, a count or a sum needs last.
+        value: What a run's value is of its reports: best, last, or "mean_of_last N". None: what the program tells W&B
+            by define_metric(…, summary=…), else best. A metric that is a running mean, a count or a sum needs last.
     """
 
     seed: int | None = None
@@ -249,7 +249,7 @@ class Extensions:
     seed_parameter: str | None = "seed"
     seeds_per_run: Seeds | None = None
     holdout: Mapping[str, Any] = field(default_factory=dict)
-    value: str = BEST
+    value: str | None = None
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

@@ -5,6 +5,7 @@ moment: what was sent stands in `wandb/sent.json` beside the sweep's files, and 
 which adds nothing twice (`sweepkit.wandb.run_file`).
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -181,13 +182,26 @@ class SweepUpload:
             if upload.whole or (self.live and file.path.exists()):
                 self._begin(upload, file)
         elif sending.over and sending.sent and upload.whole:
-            self._note_sent(upload)
+            if missing := self._missing(upload, file):
+                self._postpone(upload, missing)
+            else:
+                self._note_sent(upload)
         elif sending.over:
             self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
 
+    def _missing(self, upload: _Upload, file: RunFile) -> str:
+        """Return what the server lacks of a file that W&B's client calls sent, in words; "" when all is there."""
+        entity, project = self.target.entity, self.target.project
+        try:
+            there = self.sender.uploaded(entity=entity, project=project, run_id=upload.run.run_id)
+        except TrackingError as error:
+            return str(error)
+        return "" if there.rows >= file.rows else f"the server has {there.rows} of {file.rows} rows"
+
     def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
-            upload.sending = self.sender.send(file.path, live=not upload.whole)
+            program = str(self.sweep.meta.get("program") or self.spec.program or "")
+            upload.sending = self.sender.send(file.path, live=not upload.whole, program=program)
         except TrackingError as error:
             self._postpone(upload, str(error))
 
@@ -216,15 +230,13 @@ class SweepUpload:
         return len(self._alive)
 
     def taken(self) -> dict[str, UploadedCounts | None]:
-        """Return what the server has of each run that is on its way; None where it does not say."""
-        found: dict[str, UploadedCounts | None] = {}
-        for run_id in self._uploads:
-            try:
+        """Return what the server has of each run that is on its way; once it does not say, None for the others."""
+        found: dict[str, UploadedCounts | None] = dict.fromkeys(self._uploads)
+        with contextlib.suppress(TrackingError):  # each takes its time not to answer
+            for run_id in found:
                 found[run_id] = self.sender.uploaded(
                     entity=self.target.entity, project=self.target.project, run_id=run_id
                 )
-            except TrackingError:
-                found[run_id] = None
         return found
 
     def fewest_failures(self) -> int:

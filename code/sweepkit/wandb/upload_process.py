@@ -136,6 +136,8 @@ class _Uploader:
                 since = time.monotonic()
             elif self._all_sent():
                 return ""
+            elif self._taken is None:
+                self._taken = self._taken_now()  # what there is more after the patience is what the server takes
             now = sum(upload.progress for upload in self._uploads.values())
             if now != progress:
                 progress, since = now, time.monotonic()
@@ -183,10 +185,13 @@ class _Uploader:
         held = self._held_elsewhere()
         if held or min(tries) >= _TRIES:
             return held or f"the server refused what is left, {_TRIES} times"
-        before, self._taken = self._taken, {name: upload.taken() for name, upload in self._uploads.items()}
-        if before is None or before != self._taken:
+        before, self._taken = self._taken, self._taken_now()
+        if before != self._taken:
             return ""
         return f"the server answers, and has taken nothing of what is left for {patience_s:g} s"
+
+    def _taken_now(self) -> dict[str, object]:
+        return {name: upload.taken() for name, upload in self._uploads.items()}
 
     def _notify(self, text: str) -> None:
         if text not in self._notified:

@@ -1,6 +1,7 @@
 """A short run that journals its own execution: the judge of every test of crashes and races.
 
-Appends `start <number> <pid> <time>` and `end …` to the file named by JOURNAL, one atomic write each; in between it
+Appends `start <number> <pid> <time>` and `end …` to the file named by JOURNAL, one atomic write each (the time is the
+monotonic clock's, which is the same for all processes of the host and is never set); in between it
 reports a few values of `loss`. Takes about DURATION seconds. With JOURNAL_LOCKS, a folder, it holds a lock of its
 number there for as long as its process lives, and notes `overlap` when another process holds it: two at the same time.
 With GATES, a folder, it goes on after two of its reports when a file of its number is there.
@@ -17,7 +18,7 @@ number = int(arguments["number"])
 
 
 def note(word):
-    line = f"{word} {number} {os.getpid()} {time.time():.6f}\n".encode()
+    line = f"{word} {number} {os.getpid()} {time.monotonic():.6f}\n".encode()
     journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.write(journal, line)
     os.close(journal)
