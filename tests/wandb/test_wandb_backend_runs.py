@@ -1,5 +1,6 @@
 """`--backend wandb` with the real client (`wandb.sweep`, `wandb agent`, `wandb.Api`) against the loopback server."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -94,7 +95,8 @@ def led(tmp_path, server):
         process.kill()
         process.communicate()
     for pid in made.carriers():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
