@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -402,6 +403,13 @@ def test_find_sweep_by_path_and_by_name(tmp_path):
     mine = cwd / "first_sweep.yaml"
     mine.write_text("")
     assert find_sweep("first_sweep.yaml", cwd=cwd, config_dir=config) == mine  # a path as given comes first
+
+
+def test_a_named_pipe_is_called_one(tmp_path):
+    os.mkfifo(tmp_path / "s.yaml")
+    with pytest.raises(SpecError) as caught:
+        find_sweep("s.yaml", cwd=tmp_path, config_dir=_config_dir(tmp_path))
+    assert caught.value.problems[0].got == "a named pipe"
 
 
 @pytest.mark.parametrize("name", ["frist_sweep", "sub/first_sweep", "first_sweep.yml", "grid_serch"])
