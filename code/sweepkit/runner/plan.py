@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
+from sweepkit.environ import CARRIED_FROM_ENV
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
 from sweepkit.model.identity import SweepIdentity
+from sweepkit.model.metric import BEST
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, comes_with_us, database
@@ -88,7 +90,7 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
-            "value": self.spec.extensions.value,
+            "value": self.spec.extensions.value or BEST,
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
@@ -131,7 +133,18 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
     cwd = Path.cwd()
     file = find_sweep(sweep, cwd=cwd, config_dir=CONFIG_DIR)
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
-    return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    plan = plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    return _with_metric_notes(plan) if plan.trains else plan
+
+
+def _with_metric_notes(plan: Plan) -> Plan:
+    """Return a plan for our trainer that tells of a metric which it does not report, or the wrong way up."""
+    from sweepkit.training.config.training import read_training_config
+    from sweepkit.training.metric_names import metric_notes
+
+    notes = metric_notes(plan.spec.objectives, read_training_config(plan.base_config).task)
+    told = [f"{plan.spec.source}: metric: {note}" for note in notes]
+    return replace(plan, spec=replace(plan.spec, warnings=(*plan.spec.warnings, *told)))
 
 
 def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> Plan:
@@ -204,7 +217,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """
     from sweepkit.runner.space_function import load_space_function
 
-    record = relocated(record, Path.cwd())
+    record = relocated(record, Path.cwd(), carried_from=os.environ.get(CARRIED_FROM_ENV, ""))
     meta = record.meta
     spec = read_sweep_text(
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family
