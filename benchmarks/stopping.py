@@ -7,8 +7,8 @@
 
 benchmarks/stopping_curves.py made the curves and names the tasks. Four workers make 50 of a task's 100 configurations
 in virtual time, an epoch of each taking a time of its own. Proposed at random, or by the product's TPE: what it asks for
-is the nearest configuration that is left, and it is told what the rule let each run reach, so that rules meet runs that
-are alike, and misleading values have consequences. The rules are the product's own, with the divergence guard.
+is the nearest configuration that is left, and it is told what the rule let each run reach, so that rules meet runs
+that are alike, and misleading values have consequences. The rules are the product's own, with the divergence guard.
 
 epochs   share of 50 epochs for each of 50 configurations
 regret   how much worse the best value seen is than without stopping (the best of the same 50, at random; of the whole

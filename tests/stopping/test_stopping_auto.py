@@ -56,7 +56,9 @@ def test_auto_counts_a_run_that_was_ended_by_its_best_and_looks_by_the_length_of
     assert not rule.decide(under_way, [*ended, under_way]).stop
     worse = run(7, [2.0] * 30)
     decision = rule.decide(worse, [*ended, under_way, worse])
-    assert decision.stop and decision.margin == pytest.approx(1.0 - 2.0)
+    assert decision.stop and decision.margin == pytest.approx(0.5 - 2.0)
+    better = [run(n, [0.2] * 4, RunState.STOPPED) for n in range(6)]
+    assert rule.decide(under_way, [*better, under_way]).margin == pytest.approx(0.2 - 0.5)
     finished = [run(n, [float(n)] * 100, RunState.FINISHED) for n in range(4)]
     young = run(9, [50.0] * 7)
     assert not rule.decide(young, [*finished, young]).stop  # the first look is at 8 % of 100 reports
