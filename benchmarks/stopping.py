@@ -6,8 +6,8 @@
     python benchmarks/stopping.py --cost            what a verdict costs, with up to 1,000 runs of 1,000 reports
 
 benchmarks/stopping_curves.py made the curves and names the tasks. Four workers make 50 of a task's 100 configurations
-in virtual time, an epoch of each taking a time of its own. Proposed at random, or by the product's TPE: what it asks for
-is the nearest configuration that is left, and it is told what the rule let each run reach, so that rules meet runs
+in virtual time, an epoch of each taking a time of its own. Proposed at random, or by the product's TPE: what it asks
+for is the nearest configuration that is left, and it is told what the rule let each run reach, so that rules meet runs
 that are alike, and misleading values have consequences. The rules are the product's own, with the divergence guard.
 
 epochs   share of 50 epochs for each of 50 configurations
@@ -246,34 +246,39 @@ def _verdict_ms(name: str, runs: int, reports: int) -> float:
     return 1000 * float(np.mean(spent[80:]))  # the first verdicts make the columns
 
 
+def _head() -> str:
+    """Return what the columns are, for the table's file: the text above, as a list."""
+    what, columns = (__doc__ or "").split("\n\n", 3)[2:]
+    listed = columns.replace("\nregret ", "\n* regret:").replace("\nkept ", "\n* kept:").replace("\n         ", "\n ")
+    return f"{what}\n\n* {listed.replace('epochs   ', 'epochs: ', 1)}".rstrip()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options: argparse.ArgumentParser = parser(__doc__)
     options.add_argument("--tasks", choices=("confirming", "choosing"), default="confirming", help="which curves")
-    options.add_argument("--seeds", type=int, default=20, help="sweeps of each task and rule (engine-led: half)")
+    options.add_argument("--seeds", type=int, default=20, help="sweeps of each task and rule (engine-led: a quarter)")
     options.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="what proposes")
     options.add_argument("--rules", nargs="+", choices=tuple(RULES), default=tuple(RULES), help="which rules")
+    options.add_argument("--processes", type=int, default=2, help="sweeps at once (default: 2)")
     options.add_argument("--cost", action="store_true", help="measure what a verdict costs, nothing else")
     given = options.parse_args(argv)
     if given.cost:
         print(cost())
         return 0
     tasks = list(CONFIRMING if given.tasks == "confirming" else CHOOSING)
-    jobs = [
-        (task, rule, engine, seed)
-        for engine in given.engines
-        for rule in given.rules
-        for task in tasks
-        for seed in range(given.seeds if engine == "random" else max(1, given.seeds // 2))
-        if engine == "random" or rule in OF_ENGINES
-    ]
-    with ProcessPoolExecutor(2) as pool:
-        outcomes = list(pool.map(_one, jobs, chunksize=4))
-    parts = [f"# Stopping rules on curves of real trainings ({given.tasks})", "", (__doc__ or "").split("\n\n", 2)[2]]
+    parts = [f"# Stopping rules on curves of real trainings ({given.tasks})", "", _head()]
+    outcomes: list[Outcome] = []
     for engine in given.engines:
-        parts += [f"## Proposed by {engine}", "", summary(outcomes, engine, tasks), ""]
-    name = "stopping" if given.tasks == "confirming" else "stopping_choosing"
-    save(given.output, name, text="\n".join(parts).rstrip(), data={"means": means(outcomes)})
+        seeds = given.seeds if engine == "random" else max(1, given.seeds // 4)
+        rules = [rule for rule in given.rules if engine == "random" or rule in OF_ENGINES]
+        jobs = [(task, rule, engine, seed) for seed in range(seeds) for task in tasks for rule in rules]
+        with ProcessPoolExecutor(given.processes) as pool:
+            outcomes += pool.map(_one, jobs, chunksize=4)
+        parts += ["", f"## Proposed by {engine}: {seeds} sweeps of each of {len(tasks)} tasks", ""]
+        parts.append(summary(outcomes, engine, tasks))
+        name = "stopping" if given.tasks == "confirming" else "stopping_choosing"
+        save(given.output, name, text="\n".join(parts), data={"means": means(outcomes)})
     return 0
 
 
