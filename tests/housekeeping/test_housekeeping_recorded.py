@@ -10,6 +10,7 @@ import shutil
 import pytest
 from sweeping import Sweeper, in_this_process
 
+from sweepkit.agents.control import ASKED
 from sweepkit.cli import app
 from sweepkit.housekeeping.show import shown_text
 from sweepkit.store.open import open_store
@@ -92,6 +93,29 @@ def test_what_the_yaml_and_the_runs_say_of_themselves_are_tags_and_notes_too(swe
     assert (row["tags"], row["note"]) == (["night"], "the data of May")
     swept("tag", "s", "day")
     assert json.loads(swept("list", "--json"))[0]["tags"] == ["night", "day"]
+
+
+def test_an_archived_sweep_is_left_out_until_it_is_asked_for_and_who_did_it_is_known(swept):
+    assert swept("archive", "s") == "s: archived\n"
+    assert json.loads(swept("list", "--json")) == []
+    (row,) = json.loads(swept("list", "--archived", "--json"))
+    assert row["name"] == "s" and row["archived"] is True
+    assert "must be a sweep" in swept("archive", "s:1", rc=2)
+    swept("tag", "s:1", "keep")
+    swept("archive", "s", "--undo")
+    assert json.loads(swept("list", "--json"))[0]["archived"] is False
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        asked = store.sweep("s").meta[ASKED]
+    assert [item["what"].split(" of ")[0] for item in asked[-3:]] == ["archive", "tags", "take from the archive"]
+    assert all("@" in item["who"] and item["at"] > 1e9 for item in asked)
+
+
+def test_tags_of_runs_as_earlier_versions_wrote_them_are_read(swept):
+    run = next(row["run_id"] for row in runs_of(swept).values() if row["number"] == 1)
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        store.update_sweep(store.sweep("s").sweep_id, meta={f"tags of {run}": ["old"]})
+    assert json.loads(swept("show", "s:1", "--json"))["tags"] == ["old"]
+    assert swept("tag", "s:1", "new") == "s:1: old, new\n"
 
 
 def test_a_renamed_sweep_keeps_all_it_has_under_the_new_name(swept):

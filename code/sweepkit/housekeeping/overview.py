@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sweepkit.agents.control import noted
 from sweepkit.housekeeping.find import Recorded, SweepPlace, best_run, opened, recorded
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
@@ -15,11 +16,14 @@ from sweepkit.reports.cells import Cells, as_text
 _HEADS = ("sweep", "state", "runs", "running", "failed", "metric", "best", "run", "began")
 
 
-def listed(place: SweepPlace, *, sizes: bool = False, tags: Sequence[str] = ()) -> list[dict[str, Any]]:
+def listed(
+    place: SweepPlace, *, sizes: bool = False, tags: Sequence[str] = (), archived: bool = True
+) -> list[dict[str, Any]]:
     """Return what is known of every sweep.
 
     Args:
         place: Where sweeps are.
+        archived: Those in the archive, too.
         tags: Only of those that have all of these.
         sizes: Also how many bytes each one's folder takes, which looks at every file.
 
@@ -29,7 +33,8 @@ def listed(place: SweepPlace, *, sizes: bool = False, tags: Sequence[str] = ()) 
     with opened(place) as (watch, output_dir, _):
         sweeps = sorted(watch.sweeps(), key=lambda sweep: sweep.created_at, reverse=True)
         found = [recorded(watch, sweep, output_dir) for sweep in sweeps]
-    return [_plain(item, sizes) for item in found if set(tags) <= set(tags_of(item))]
+    shown = [item for item in found if archived or not noted(item.sweep, "archived")]
+    return [_plain(item, sizes) for item in shown if set(tags) <= set(tags_of(item))]
 
 
 def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
@@ -49,6 +54,7 @@ def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
         "reason": found.sweep.reason,
         "tags": tags_of(found),
         "note": note_of(found),
+        "archived": bool(noted(found.sweep, "archived")),
         "created_at": found.sweep.created_at,
         "runs": len(found.runs),
         "running": found.running,
