@@ -3,6 +3,7 @@
 A test class inherits `StoreContract` and gives the fixture `url`, which names a store that does not exist yet.
 """
 
+import hashlib
 import math
 import random
 import threading
@@ -67,6 +68,32 @@ class StoreContract:
     def store(self, url):
         with open_store(url) as store:
             yield store
+
+    # --- kept files ---
+    def test_files_are_kept_byte_by_byte_and_leave_with_their_sweep(self, store):
+        sweep, other = new_sweep(store), new_sweep(store, "other")
+        run = store.add_run(sweep, 0, {"lr": 0.1}).run_id
+        every = bytes(range(256)) * 5000
+        for owner, name, data in ((sweep, "a", every), (run, "a", b""), (other, "a", b"x"), ("code", "가", b"y")):
+            assert store.kept_file(owner, name) is None
+            store.keep_file(owner, name, data)
+        store.keep_file(other, "a", b"z")
+        assert store.kept_file(sweep, "a") == every and store.kept_file(run, "a") == b""
+        assert store.kept_files(other) == {"a": hashlib.sha256(b"z").hexdigest()}
+        store.remove_sweep(sweep)
+        assert store.kept_files(sweep) == store.kept_files(run) == {}
+        assert store.kept_file(other, "a") == b"z" and store.kept_file("code", "가") == b"y"
+
+    def test_two_who_keep_the_first_file_at_once(self, url):
+        open_store(url).close()
+
+        def keep(number):
+            with open_store(url) as store:
+                store.keep_file("code", f"{number}", b"x")
+
+        at_once(4, keep)
+        with open_store(url) as store:
+            assert sorted(store.kept_files("code")) == [f"{number}" for number in range(4)]
 
     # --- sweeps ---
     def test_sweep_is_created_once_and_read_back(self, store):

@@ -2,8 +2,9 @@
 
 import os
 import threading
-import time
 from types import SimpleNamespace
+
+from waiting import WAIT_S
 
 from sweepkit.agents.agent import Agent
 from sweepkit.agents.context import AgentContext, AgentSettings
@@ -17,15 +18,6 @@ from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.search.make import make_engine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import from_config
-
-WAIT_S = 60
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
-        time.sleep(0.005)
 
 
 class Bench:

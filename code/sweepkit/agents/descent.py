@@ -19,7 +19,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 OWNER_ENV = "SWEEPKIT_OWNER"  # of a fork server: its agent's identity
@@ -262,12 +262,18 @@ class EnvironmentBlock:
         """Return a variable that makes the block larger."""
         return {_ROOM_ENV: "x" * _ROOM_BYTES}
 
-    def show(self, env: Mapping[str, str], first: str) -> None:
-        """Let this process show `env`, the variable `first` before all others, or as much as there is room for."""
+    def show(self, variables: Iterable[bytes], first: str) -> None:
+        """Let this process show variables (`name=value`), or as many as there is room for.
+
+        Args:
+            variables: The environment.
+            first: With what the one begins that stands before all others.
+        """
         if not self._bytes:
             return
-        names = [first, *(name for name in env if name != first)]
-        shown = b"".join(os.fsencode(f"{name}={env.get(name, '')}\0") for name in names)
+        start = os.fsencode(first)
+        ordered = sorted(variables, key=lambda variable: not variable.startswith(start))
+        shown = b"\0".join([*ordered, b""])
         shown = shown[: shown.rfind(b"\0", 0, self._bytes) + 1]
         ctypes.memmove(self._start, shown.ljust(self._bytes, b"\0"), self._bytes)
 

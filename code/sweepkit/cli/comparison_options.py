@@ -29,6 +29,7 @@ examples:
   {call} --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
   {call} --analyze-only                       what <output dir>/*_seed* holds
   {call} --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
+  {call} --analyze-only table.csv --metric score    a table with a column of models
 
 A name is a file of config/models/, with or without "optimal_". Every model is trained with every seed; the same command
 continues where it was interrupted. Each run's results: <output dir>/<model>_seed<seed>/results/; the comparison:
@@ -56,7 +57,7 @@ class ComparisonCommand:
         comparison: Which models, and how they are trained and compared.
         run: How the trainings are run.
         slots: What they may occupy.
-        analyze_only: Train nothing, compare the results in these folders, () for the usual ones; None trains.
+        analyze_only: Train nothing, compare the results in these folders or tables, () for the usual ones; None trains.
     """
 
     comparison: ComparisonOptions
@@ -106,7 +107,7 @@ def add_compare(parser: Parser, output_dir: Path | None) -> None:
         metavar="S",
         help="train each model with each of them (default: 42 123 456)",
     )
-    add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare the results in these folders")
+    add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare these folders or tables")
     _add_statistics(parser, "eval/rouge_combined_f1, of images eval/macro_f1")
     add("--evaluation", choices=["best", "last"], default="best", help="which evaluation of a run counts")
     _add_training(parser)

@@ -78,7 +78,8 @@ def packing_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 # The fact by which a program says that its metric is a running mean, a count or a sum, whose best report means nothing:
-# "last" or "mean_of_last N".
+# "last" or "mean_of_last N". What it tells W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
+# `sweepkit.value` says nothing: `model.metric.rule_of_summary`.
 VALUE_FACT = "value"
 
 

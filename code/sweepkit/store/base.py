@@ -89,7 +89,7 @@ class Store(Protocol):
         ...
 
     def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
-        """Forget a sweep with its runs, attempts and reports.
+        """Forget a sweep with its runs, attempts, reports and kept files.
 
         Raises ConflictError while a run is under way by its lease, unless `force`; then its agent is fenced off.
         """
@@ -234,6 +234,21 @@ class Store(Protocol):
 
     def reports(self, run_id: str, *, attempt_id: str | None = None) -> list[Report]:
         """Return the reports of an attempt (None: the run's last), by seq."""
+        ...
+
+    def keep_file(self, owner: str, name: str, data: bytes) -> None:
+        """Keep a file in the record itself, for hosts that share no folder; one of that owner and name is replaced.
+
+        An owner is a sweep's or a run's id, or a word of the caller's; a sweep that is removed takes its own along.
+        """
+        ...
+
+    def kept_file(self, owner: str, name: str) -> bytes | None:
+        """Return a kept file, None when there is none."""
+        ...
+
+    def kept_files(self, owner: str) -> dict[str, str]:
+        """Return the SHA-256 of each kept file of an owner, by its name."""
         ...
 
     def now(self) -> float:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sweepkit.errors import ConflictError
 from sweepkit.model.runs import RunState
-from sweepkit.store import imported, records, writes
+from sweepkit.store import imported, kept_files, records, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import (
     Attempt,
@@ -159,6 +159,7 @@ class SqlStore:
                 raise ConflictError(
                     f"sweep {sweep.name}: must have no run under way, got {len(live)}; stop or cancel it first"
                 )
+            kept_files.drop_of_sweep(connection, sweep_id)
             for statement in q.REMOVALS:
                 connection.execute(statement, key)
 
@@ -491,6 +492,18 @@ class SqlStore:
             return connection.execute(q.REPORTS_OF, {"b_attempt": wanted}).all()
 
         return [writes.report_record(row) for row in self._session.read(work)]
+
+    def keep_file(self, owner: str, name: str, data: bytes) -> None:
+        """Keep a file in the record itself; see `Store.keep_file`."""
+        self._session.write(lambda connection: kept_files.put(connection, owner, name, data))
+
+    def kept_file(self, owner: str, name: str) -> bytes | None:
+        """Return a kept file, None when there is none."""
+        return self._session.read(lambda connection: kept_files.get(connection, owner, name))
+
+    def kept_files(self, owner: str) -> dict[str, str]:
+        """Return the SHA-256 of each kept file of an owner, by its name."""
+        return self._session.read(lambda connection: kept_files.listed(connection, owner))
 
     def now(self) -> float:
         """Return the database's clock, seconds since the epoch; its resolution is 1 ms on SQLite."""

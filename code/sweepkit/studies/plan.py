@@ -27,6 +27,7 @@ from sweepkit.training.config.training import (
     route,
     to_yaml,
 )
+from sweepkit.training.metric_names import metric_notes
 
 if TYPE_CHECKING:
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
@@ -53,6 +54,7 @@ def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
         **_given(options),
         **settings(config, parameters, wandb=options.wandb),
     )
+    notes += metric_notes((study.metric,), config.task)
     if is_embedded(config.model.name):
         notes.append("learning_rate: a hundred times the guide's range, as the embedded model is that small")
     return study, notes

@@ -109,6 +109,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
         "runs_per_gpu": _read_sharing(check, given, path),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
+        "audit_stopped": _read_share(check, given, path, "audit_stopped"),
         "base_config": check.string(given, path, "base_config"),
         "search_space": _read_function(check, given, path),
     }
@@ -168,6 +169,15 @@ def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> di
     if "seeds_per_run" in given:
         settings["seeds_per_run"] = read_seeds_per_run(check, given["seeds_per_run"], (*path, "seeds_per_run"))
     return settings
+
+
+def _read_share(check: Checker, given: Mapping[str, Any], path: KeyPath, key: str) -> float | None:
+    """Return a number in (0, 1]; None when absent or refused."""
+    share = check.number(given, path, key, above=0)
+    if share is not None and share > 1:
+        check.refuse((*path, key), "must be at most 1", got=share, hint="0.05 is one run of twenty")
+        return None
+    return None if share is None else float(share)
 
 
 def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> str | None:
