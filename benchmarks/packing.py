@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import machine, machine_text, parser, save, spread, table, verdict
+from measuring import Others, machine, machine_text, parser, save, spread, table, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from simulated_gpu import runs_per_hour, works
@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--repetitions", type=int, default=20, metavar="N", help="sweeps of each kind (default: 20)")
     given = options.parse_args(arguments)
     facts = machine(quiet_s=0)  # nothing here is a time
+    others = Others()
     measured = {name: measure(name, given.repetitions) for name in KINDS}
+    others.finish(facts)
     rows = [row(name, found) for name, found in measured.items()]
     head = ["of " + str(RUNS) + " runs", "runs per hour ×", "beside", "no memory", "target"]
     text = f"# Several runs on a GPU, simulated\n\n{table(head, rows)}\n\n{machine_text(facts)}"
