@@ -209,15 +209,15 @@ def simulated(place: Place) -> dict[str, Any]:
 
 
 def _parity(place: Place, *options: str) -> dict[str, Any]:
-    place.run(str(WORK), "--kind=train", "--seed=7", "--n=99")
-    place.sweep("seeded", {"kind": ["train"], "n": [0, 1, 2], "seed": [7]}, *options)
+    place.run(str(WORK), "--kind=train", "--seed=7", "--number=99")
+    place.sweep("seeded", {"kind": ["train"], "number": [0, 1, 2], "seed": [7]}, *options)
     runs = place.seen("train")
     need(len(runs) == 4, f"4 runs were expected, got {len(runs)}")
     need(
         len({tuple(item["losses"]) for item in runs}) == 1, "seeded losses differ between a fresh process and warm ones"
     )
     need(not any(item["initialized_before"] or item["bad_fork"] for item in runs), "CUDA was there before the program")
-    place.sweep("unseeded", {"kind": ["free"], "n": [0, 1, 2]}, *options)
+    place.sweep("unseeded", {"kind": ["free"], "number": [0, 1, 2]}, *options)
     free = place.seen("free")
     need(len({tuple(item["losses"]) for item in free}) == 3, "unseeded losses are equal")
     warm = [item["warm"] for name in ("seeded", "unseeded") for item in place.results(name)]
@@ -251,7 +251,7 @@ def devices(place: Place) -> dict[str, Any]:
         raise Skip("this torch does not tell UUIDs")
     full = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
     for index, name in enumerate(("0", full)):
-        place.sweep(f"device{index}", {"kind": ["train"], "n": [index]}, "--gpus", name)
+        place.sweep(f"device{index}", {"kind": ["train"], "number": [index]}, "--gpus", name)
     runs = place.seen("train")
     need([item["devices"] for item in runs] == [1, 1], f"devices: {[item['devices'] for item in runs]}")
     need(len({item["gpu_uuid"] for item in runs}) == 1, "index 0 and its UUID are two GPUs")
@@ -260,15 +260,15 @@ def devices(place: Place) -> dict[str, Any]:
 
 @row("seconds to the first step")
 def first_step(place: Place) -> dict[str, Any]:
-    """From before the run is claimed to its first step: warm, against a fresh process."""
+    """From the start of a run's process to its first step: forked warm, against a fresh one."""
     facts = {}
     for kind in ("train", "bart"):
         for how, options in (("warm", ()), ("fresh", ("--cold",))):
             for path in place.out.glob("*.json"):
                 path.unlink()
-            place.sweep(f"{kind}_{how}", {"kind": [kind], "n": [0, 1, 2, 3]}, *options)
-            results = {item["sweep_params"]["n"]: item["started_at"] for item in place.results(f"{kind}_{how}")}
-            took = [item["first_step"] - results[item["n"]] for item in place.seen(kind) if item["n"] >= 2]
+            place.sweep(f"{kind}_{how}", {"kind": [kind], "number": [0, 1, 2, 3]}, *options)
+            results = {item["sweep_params"]["number"]: item["started_at"] for item in place.results(f"{kind}_{how}")}
+            took = [item["first_step"] - results[item["number"]] for item in place.seen(kind) if item["number"] >= 2]
             facts[f"{kind}_{how}_s"] = round(statistics.median(took), 3)
     need(facts["train_warm_s"] < facts["train_fresh_s"], f"warm is not sooner: {facts}")
     return facts
@@ -352,7 +352,7 @@ def out_of_memory(place: Place) -> dict[str, Any]:
 def leak(place: Place) -> dict[str, Any]:
     """As much is free at the end as at the start."""
     before = settles(0)
-    results = place.sweep("leak", {"kind": ["train"], "n": list(range(50)), "steps": [2]}, timeout_s=100)
+    results = place.sweep("leak", {"kind": ["train"], "number": list(range(50)), "steps": [2]}, timeout_s=100)
     need(len(results) == 50 and all(item["state"] == "finished" for item in results), place.output[-400:])
     after = settles(before - SLACK_MB)
     need(after >= before - SLACK_MB, f"{before - after:.0f} MiB less are free")
@@ -362,12 +362,12 @@ def leak(place: Place) -> dict[str, Any]:
 @row("two workers on one GPU")
 def two_workers(place: Place) -> dict[str, Any]:
     """Both run at once; what a run alone took is in its result."""
-    words = place.sweep_words("two", {"kind": ["slow"], "n": [0, 1]}, "--gpus", "0", "--runs-per-gpu", "2")
+    words = place.sweep_words("two", {"kind": ["slow"], "number": [0, 1]}, "--gpus", "0", "--runs-per-gpu", "2")
     words[words.index("--num-workers") + 1] = "2"
     place.run(*words)
     one, other = place.seen("slow")
     need(other["began"] < one["ended"], "one after the other")
-    (alone,) = place.sweep("alone", {"kind": ["slow"], "n": [9]}, "--gpus", "0")
+    (alone,) = place.sweep("alone", {"kind": ["slow"], "number": [9]}, "--gpus", "0")
     need(alone.get("peak_gpu_memory_mb", 0) > 50, f"NVML measured {alone.get('peak_gpu_memory_mb')} MiB")
     return {"peak_gpu_memory_mb": alone["peak_gpu_memory_mb"]}
 
@@ -391,7 +391,7 @@ def foreign(place: Place) -> dict[str, Any]:
     try:
         assert filler.stdout is not None and filler.stdin is not None
         need(filler.stdout.readline().strip() == "filled", "the memory could not be filled")
-        runner = place.start(*place.sweep_words("waits", {"kind": ["train"], "n": [0]}, "--gpus", "0", "--json"))
+        runner = place.start(*place.sweep_words("waits", {"kind": ["train"], "number": [0]}, "--gpus", "0", "--json"))
         assert runner.stdout is not None
         said = next((line for line in runner.stdout if "waits: GPU" in line), "")
         need(said, "nobody said that it waits")
@@ -413,11 +413,11 @@ def hanging(place: Place) -> dict[str, Any]:
     """It is killed in its kernel, its memory is free before the slot is given again, and the next run works."""
     before = settles(0)
     own = {"timeout_s": 15, "kill_delay_s": 2}
-    results = place.sweep("hang", {"kind": ["hang"], "n": [0]}, "--gpus", "0", ok=False, sweepkit=own)
+    results = place.sweep("hang", {"kind": ["hang"], "number": [0]}, "--gpus", "0", ok=False, sweepkit=own)
     need("timeout" in results[0]["reason"], f"it ended otherwise: {results[0]['reason']}")
     after = settles(before - SLACK_MB)
     need(after >= before - SLACK_MB, f"{before - after:.0f} MiB were not freed")
-    (next_run,) = place.sweep("next", {"kind": ["train"], "n": [1]}, "--gpus", "0")
+    (next_run,) = place.sweep("next", {"kind": ["train"], "number": [1]}, "--gpus", "0")
     need(next_run["state"] == "finished", next_run["reason"])
     return {"took_s": results[0]["duration_s"]}
 
@@ -427,7 +427,7 @@ def torchrun(place: Place) -> dict[str, Any]:
     """The command is torch's own launcher."""
     launcher = ["${interpreter}", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "1"]
     command = [*launcher, "${program}", "${args}"]
-    (result,) = place.sweep("torchrun", {"kind": ["train"], "n": [0], "seed": [7]}, command=command)
+    (result,) = place.sweep("torchrun", {"kind": ["train"], "number": [0], "seed": [7]}, command=command)
     need(result["state"] == "finished", result["reason"])
     return {"took_s": result["duration_s"]}
 
@@ -435,8 +435,8 @@ def torchrun(place: Place) -> dict[str, Any]:
 @row("DataLoader with workers and pinned memory")
 def loader(place: Place) -> dict[str, Any]:
     """Warm as fresh, bit for bit."""
-    place.run(str(WORK), "--kind=loader", "--seed=3", "--n=99")
-    results = place.sweep("loader", {"kind": ["loader"], "n": [0, 1], "seed": [3]})
+    place.run(str(WORK), "--kind=loader", "--seed=3", "--number=99")
+    results = place.sweep("loader", {"kind": ["loader"], "number": [0, 1], "seed": [3]})
     need(len({tuple(item["losses"]) for item in place.seen("loader")}) == 1, "losses differ")
     return {"warm": [item["warm"] for item in results]}
 
@@ -446,7 +446,7 @@ def compiled(place: Place) -> dict[str, Any]:
     """The second run takes what the first has compiled."""
     if not (shutil.which("gcc") or shutil.which("cc")) or importlib.util.find_spec("triton") is None:
         raise Skip("needs triton and a C compiler")
-    place.sweep("compile", {"kind": ["compile"], "n": [0, 1], "seed": [7]})
+    place.sweep("compile", {"kind": ["compile"], "number": [0, 1], "seed": [7]})
     runs = place.seen("compile")
     caches = {item["cache"] for item in runs}
     need(len(caches) == 1 and str(place.folder) in str(caches), f"caches: {caches}")
@@ -495,7 +495,7 @@ def throughput(place: Place) -> dict[str, Any]:
 @row("packing: runs_per_gpu auto")
 def packing(place: Place) -> dict[str, Any]:
     """Small runs are put beside each other once they are measured, and none is judged for it."""
-    values = {"kind": ["wide"], "n": [0, 1, 2, 3, 4], "batch": [64, 128], "width": [256], "steps": [12]}
+    values = {"kind": ["wide"], "number": [0, 1, 2, 3, 4], "batch": [64, 128], "width": [256], "steps": [12]}
     words = place.sweep_words("auto", values, "--gpus", "0", "--runs-per-gpu", "auto")
     words[words.index("--num-workers") + 1] = "4"
     place.run(*words)

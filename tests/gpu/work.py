@@ -1,6 +1,6 @@
 """The program of the GPU check's sweeps: small, unmodified PyTorch. It writes what it saw into $GPU_CHECK_OUT.
 
-Each parameter is --name=value: kind (what to do), n (which run), batch, width, steps, seed.
+Each parameter is --name=value: kind (what to do), number (which run), batch, width, steps, seed.
 """
 
 import json
@@ -12,11 +12,11 @@ import torch
 
 given = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
 kind = given.get("kind", "train")
-number = int(given.get("n", 0))
+number = int(given.get("number", 0))
 batch, width, steps = (int(given.get(name, value)) for name, value in (("batch", 32), ("width", 128), ("steps", 8)))
 seen = {
     "kind": kind,
-    "n": number,
+    "number": number,
     "pid": os.getpid(),
     "parent": os.getppid(),
     "began": time.time(),
