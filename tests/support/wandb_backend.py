@@ -349,6 +349,10 @@ class WandbBackend:
         bucket = None if run is None else {"id": f"id-{run.name}", "name": run.name, **counts}
         return {"model": {"id": "UHJvamVjdDox", "name": variables["project"], "bucket": bucket}}
 
+    def _op_RunStopped(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(variables["name"])
+        return {"model": {"id": "UHJvamVjdDox", "bucket": run and {"id": f"id-{run.name}", "stopped": run.stopped}}}
+
     def _op_CreateArtifact(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Take an artifact as one whose files are there already: none is asked for."""
         given = variables["input"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr  # type: ignore[import-untyped]
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from sweepkit.search.gaussian_process import GaussianProcess, Hyperparameters, fit
 from sweepkit.search.gp_space import Floats, GpSpace
@@ -22,7 +22,10 @@ _STEPS = (0.3, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
 _RETURNED = 64
 _DIGITS = 9  # scores are compared so far: the last bits depend on the BLAS
 _CLIP = 4.0  # a value that is worse than the median by more than this many quartile distances is cut
-_SURE = 1.0  # how much the chance to fail counts
+_FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
+_FAILURES_NOISE = 0.01  # learned, it explains an edge away
+_NO_NOISE = 1e-6
+_MARGIN = 0.6  # how far from the middle between "ended with a value", -1, and "failed", 1, an even chance is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class GpSearch:
 
     def __init__(self, space: GpSpace, *, noisy: bool = True) -> None:
         self._space = space
-        self._noisy = noisy
+        self._noise = None if noisy else _NO_NOISE
         self._memo: dict[str, tuple[bytes, Hyperparameters]] = {}
         self._threads = ThreadpoolController()
 
@@ -81,7 +84,7 @@ class GpSearch:
     def _score(self, shown: Shown, generator: np.random.Generator) -> "_Score":
         losses = _scalar(shown.losses, generator)
         values = _standardised(losses)
-        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]))
+        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise, 0.05)
         rows = np.concatenate([shown.rows, shown.pending])
         process = GaussianProcess(self._space, rows, np.append(values, np.full(len(shown.pending), np.nan)), known)
         return _Score(process, float(process.at(shown.rows)[0].min()), _Sure(self._failures(shown)))
@@ -91,12 +94,13 @@ class GpSearch:
             return None
         rows = np.concatenate([shown.rows, shown.failed])
         labels = np.append(np.full(len(shown.rows), -1.0), np.full(len(shown.failed), 1.0))
-        return GaussianProcess(self._space, rows, labels, self._known("failures", rows, labels))
+        known = self._known("failures", rows, labels, _FAILURES_NOISE, 0.2)
+        return GaussianProcess(self._space, rows, labels, known, mean=float(labels.mean()))
 
-    def _known(self, name: str, rows: Floats, values: Floats) -> Hyperparameters:
+    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None, least: float) -> Hyperparameters:
         key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes()
         if name not in self._memo or self._memo[name][0] != key:
-            self._memo[name] = key, fit(self._space, rows, values, noisy=self._noisy)
+            self._memo[name] = key, fit(self._space, rows, values, noise=noise, least=least)
         return self._memo[name][1]
 
     def _searched(self, shown: Shown, generator: np.random.Generator, score: "_Score") -> Floats:
@@ -140,7 +144,7 @@ class _Score:
         mean, variance = self._process.at(rows)
         deviation = np.sqrt(variance)
         gain = _log_improvement((self._best - mean) / deviation) + np.log(deviation)
-        return np.round(gain + _SURE * self._sure.at(rows), _DIGITS)
+        return np.round(gain + self._sure.at(rows), _DIGITS)
 
 
 class _Sure:
@@ -153,7 +157,8 @@ class _Sure:
         if self._failures is None:
             return np.zeros(len(rows))
         mean, variance = self._failures.at(rows)
-        found: Floats = log_ndtr(-mean / np.sqrt(variance + self._failures.noise() + 0.05))
+        away = (mean + _MARGIN) / np.sqrt(variance + self._failures.noise() + 0.05)
+        found: Floats = log_ndtr(-away) - _FORBIDDEN * np.maximum(away, 0.0)
         return found
 
 
@@ -172,7 +177,8 @@ def _log_improvement(z: Floats) -> Floats:
         - 0.5 * np.log(2 * np.pi)
         + np.where(t > 1e3, -2 * np.log(t), np.log(np.maximum(ratio, 1e-30)))
     )
-    return np.where(z > -1.0, np.log(near), far)
+    found: Floats = np.where(z > -1.0, np.log(near), far)
+    return found
 
 
 def _standardised(losses: Floats) -> Floats:

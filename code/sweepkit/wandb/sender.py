@@ -61,6 +61,21 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
 """
 
 
+# The same of a run that somebody stops on W&B's page: W&B's client hears of it with the answers to its rows, and does
+# not pass it on to whoever sends files.
+_STOPPED = """
+query RunStopped($project: String, $entity: String, $name: String!) {
+  model(name: $project, entityName: $entity) {
+    id
+    bucket(name: $name, missingOk: true) {
+      id
+      stopped
+    }
+  }
+}
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadedCounts:
     """How much of a run a server has: rows of its history, of its system metrics, lines of its console."""
@@ -128,11 +143,25 @@ class Sender:
         Raises:
             TrackingError: It does not answer within `_CHECK_S` seconds, or refuses the question.
         """
+        bucket = self._bucket(_LINES, entity=entity, project=project, run_id=run_id)
+        rows, events, console = (bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log"))
+        return UploadedCounts(rows=rows, events=events, console=console)
+
+    def stopped(self, *, entity: str, project: str, run_id: str) -> bool:
+        """Return whether somebody asked the server to stop a run.
+
+        Raises:
+            TrackingError: As `uploaded`.
+        """
+        return bool(self._bucket(_STOPPED, entity=entity, project=project, run_id=run_id).get("stopped"))
+
+    def _bucket(self, query: str, *, entity: str, project: str, run_id: str) -> dict[str, Any]:
+        """Return what the server says of a run, {} when it does not know it. Raises TrackingError."""
         from wandb.apis.public.service_api import ServiceApi
 
         variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
         try:
-            return _counts(ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(_LINES, variables))
+            return _bucket_of(ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(query, variables))
         except Exception as error:  # W&B's own, and whatever its service meets
             raise TrackingError(
                 f"{self.server} must say what it has of run {run_id}, got: {describe_error(error)}"
@@ -173,16 +202,16 @@ class Sender:
         self._singleton = self._setup.singleton()
 
 
-def _counts(data: Any) -> UploadedCounts:
-    """Return what an answer to `_LINES` says. Raises ValueError: it has another shape; no run is none of them."""
-    if not isinstance(data, dict) or "model" not in data:
-        raise ValueError(f"an answer of another shape: {data!r}")
-    found = data["model"] or {}
-    bucket = (found.get("bucket") if isinstance(found, dict) else found) or {}
-    if not isinstance(bucket, dict):
-        raise ValueError(f"an answer of another shape: {data!r}")
-    rows, events, console = (int(bucket.get(f"{name}LineCount") or 0) for name in ("history", "events", "log"))
-    return UploadedCounts(rows=rows, events=events, console=console)
+def _bucket_of(data: Any) -> dict[str, Any]:
+    """Return the run of an answer, {} for none. Raises ValueError: the answer has another shape."""
+    found = data.get("model", 0) if isinstance(data, dict) else data
+    bucket = found.get("bucket") if isinstance(found, dict) else found
+    if isinstance(data, dict) and bucket is None:
+        return {}
+    counts = bucket.items() if isinstance(bucket, dict) else ()
+    if not isinstance(bucket, dict) or any(key.endswith("Count") and not isinstance(n, int) for key, n in counts):
+        raise ValueError(f"an answer of another shape: {str(data)[:200]}")
+    return bucket
 
 
 async def _follow(handle: Any, sending: Sending, logs: Path) -> None:
