@@ -375,3 +375,9 @@ def test_a_server_that_is_killed_while_it_imports_beside_the_first_run_is_made_a
     program, _ = teach("import library", env, kill, "the next server to be killed")
     started, _, out = bench.run(program, env=env)
     assert started.warm and out == ""
+
+
+def test_a_package_that_sets_a_context_variable_of_its_own_is_shared(bench, install):
+    env = install("library.py", "import contextvars\nSEEN = contextvars.ContextVar('seen')\nSEEN.set(1)\n")
+    program = bench.write("import sys; print('library' in sys.meta_path[0].modules); import library")
+    assert outputs(bench, program, env, runs=2) == (["True"] * 2, 2)

@@ -59,13 +59,12 @@ def again(module: str, name: str, arguments: tuple[Any, ...], named: dict[str, A
     return act
 
 
-def state() -> tuple[Any, ...]:
-    """Return what is changed otherwise than by a call: the context, decimal's in detail."""
-    return tuple(
-        (variable.name, _settings(value) if variable.name == "decimal_context" else id(value))
-        for variable, value in contextvars.copy_context().items()
-        if variable.name != "decimal_context" or _settings(value) != _default()
-    )
+def decimal_state() -> tuple[Any, ...]:
+    """Return decimal's context; what else is in the context, packages that set it alone know."""
+    for variable, value in contextvars.copy_context().items():
+        if variable.name == "decimal_context" and _settings(value) != _default():
+            return _settings(value)
+    return ("default",)  # not asked for, which would make it: a program may change the default before
 
 
 def _settings(context: Any) -> tuple[Any, ...]:

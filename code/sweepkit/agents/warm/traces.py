@@ -45,7 +45,7 @@ def _state() -> tuple[Any, ...]:
         getattr(threading, "excepthook", None),
         multiprocessing and (getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),),
         getattr(tracemalloc, "is_tracing", bool)(),
-        (shared.state(),),
+        shared.decimal_state(),
         *_random_states(modules),
     )
 
