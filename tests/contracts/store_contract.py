@@ -204,6 +204,27 @@ class StoreContract:
         assert [run.state for run in store.runs(sweep)].count(RunState.PENDING) == 2
         assert store.claim(sweep, **AGENT, exclude=[]).run.number == 0
 
+    def test_attempts_for_gpus_are_seen_by_their_host_alone_while_they_live(self, store):
+        sweep = new_sweep(store)
+        other = new_sweep(store, "second")
+        for number, target in ((0, sweep), (1, sweep), (0, other)):
+            store.add_run(target, number, {"n": number})
+        who = {"agent_id": "a", "lease_s": 60}
+        first = store.claim(sweep, host="h", gpus=("GPU-1",), **who)
+        second = store.claim(other, host="h", gpus=("GPU-1", "GPU-2"), **who)
+        store.claim(sweep, host="elsewhere", gpus=("GPU-1",), **who)
+        found = store.gpu_attempts("h")
+        assert [item.attempt_id for item in found] == [first.attempt_id, second.attempt_id]
+        assert [item.gpus for item in found] == [("GPU-1",), ("GPU-1", "GPU-2")]
+        assert found[0].run.params == {"n": 0} and found[0].claimed_at <= found[1].claimed_at
+        store.finish(first, RunState.FINISHED, reason="", outcome={"exit_code": 0})
+        store.release(second, reason="")
+        assert store.gpu_attempts("h") == []
+        assert store.attempts(first.run.run_id)[0].outcome == {"exit_code": 0}
+        assert store.attempts(second.run.run_id)[0].outcome == {}
+        store.claim(other, agent_id="a", host="h", lease_s=-1, gpus=("GPU-1",))
+        assert store.gpu_attempts("h") == []  # its lease is over
+
     def test_add_and_claim_is_both(self, store):
         sweep = new_sweep(store)
         attempt = store.add_and_claim(sweep, 0, {"a": 1}, proposal={"r": "왜"}, cap=1, **AGENT)

@@ -7,6 +7,7 @@
 | disk full | errno 28 and 122 |
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
 | killed | a signal that the agent did not send, an end that nobody saw, or that of W&B's own process, wandb-core |
+| crowded out | out of memory of a run that had others beside it on its GPU |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
 | program error | everything else, a KeyboardInterrupt that the program itself raises too |
 
@@ -63,6 +64,7 @@ class FailureKind(StrEnum):
     LOST_GPU = "lost GPU"
     KILLED = "killed"
     PREEMPTED = "preempted"
+    CROWDED_OUT = "crowded out"
     TIMEOUT = "timeout"
     PROGRAM = "program error"
 

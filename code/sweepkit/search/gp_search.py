@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr  # type: ignore[import-untyped]
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from sweepkit.search.gaussian_process import GaussianProcess, Hyperparameters, fit
 from sweepkit.search.gp_space import Floats, GpSpace
@@ -22,7 +22,8 @@ _STEPS = (0.3, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
 _RETURNED = 64
 _DIGITS = 9  # scores are compared so far: the last bits depend on the BLAS
 _CLIP = 4.0  # a value that is worse than the median by more than this many quartile distances is cut
-_SURE = 1.0  # how much the chance to fail counts
+_FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
+_MARGIN = 0.6  # how far from the middle between "ended with a value", -1, and "failed", 1, an even chance is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class _Score:
         mean, variance = self._process.at(rows)
         deviation = np.sqrt(variance)
         gain = _log_improvement((self._best - mean) / deviation) + np.log(deviation)
-        return np.round(gain + _SURE * self._sure.at(rows), _DIGITS)
+        return np.round(gain + self._sure.at(rows), _DIGITS)
 
 
 class _Sure:
@@ -153,7 +154,8 @@ class _Sure:
         if self._failures is None:
             return np.zeros(len(rows))
         mean, variance = self._failures.at(rows)
-        found: Floats = log_ndtr(-mean / np.sqrt(variance + self._failures.noise() + 0.05))
+        away = (mean + _MARGIN) / np.sqrt(variance + self._failures.noise() + 0.05)
+        found: Floats = log_ndtr(-away) - _FORBIDDEN * np.maximum(away, 0.0)
         return found
 
 
@@ -172,7 +174,8 @@ def _log_improvement(z: Floats) -> Floats:
         - 0.5 * np.log(2 * np.pi)
         + np.where(t > 1e3, -2 * np.log(t), np.log(np.maximum(ratio, 1e-30)))
     )
-    return np.where(z > -1.0, np.log(near), far)
+    found: Floats = np.where(z > -1.0, np.log(near), far)
+    return found
 
 
 def _standardised(losses: Floats) -> Floats:

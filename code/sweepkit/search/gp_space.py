@@ -65,7 +65,8 @@ class GpSpace:
             rest[i] if code is None else float(code) if self.choices[i] else _position(self._codings[i], code)
             for i, code in enumerate(codes)
         ]
-        return self.kept(np.array([values], dtype=float))[0]
+        row: Floats = self.kept(np.array([values], dtype=float))[0]
+        return row
 
     def flat(self, row: Floats) -> dict[Path, Any]:
         """Return the configuration of a row by path, its inactive parameters left out."""

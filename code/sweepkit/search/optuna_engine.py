@@ -139,7 +139,8 @@ class OptunaEngine:
         for attempt, (sampler, params, kept) in enumerate(self._candidates(look, number, generator)):
             if not self._is_new(params):
                 continue
-            note = "" if sampler == look.kind else f"{NAMES[sampler]}, as only told configurations came from "
+            came = "risky" if risky is not None else "told"
+            note = "" if sampler == look.kind else f"{NAMES[sampler]}, as only {came} configurations came from "
             found = Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
             if sampler != "tpe" or self._chance(look, params) > 0.5:
                 return found
@@ -219,7 +220,8 @@ class OptunaEngine:
         self, look: "_Look", number: int, generator: random.Random
     ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Yield who proposes, a configuration, and what its run must bring back, until one is taken."""
-        for attempt, sampler in enumerate(ATTEMPTS[look.kind]):
+        in_turn = look.kind == "tpe" and look.shown is not None
+        for attempt, sampler in enumerate(ATTEMPTS["turn" if in_turn else look.kind]):
             seed = derived_seed(self._seed, number, attempt)
             if sampler == "random":
                 yield sampler, draw(self._space, generator), {}

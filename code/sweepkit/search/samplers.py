@@ -38,6 +38,7 @@ STARTED_EVENLY = ("gp", "auto")  # by a quasi-random sequence
 ATTEMPTS: Mapping[str, Sequence[str]] = {
     "sobol": ("sobol", *["random"] * 31),
     "gp": ("gp", *["tpe"] * 6),
+    "turn": (*["tpe"] * 3, "gp", *["tpe"] * 4),  # TPE beside a Gaussian process that knows where runs fail
     "tpe": ("tpe",) * 8,
     "cmaes": (*["cmaes"] * 4, *["tpe"] * 4),
     "nsga": ("nsga",) * 8,

@@ -9,9 +9,11 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.asha import Asha
+from sweepkit.stopping.auto import Auto
 from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
+from sweepkit.stopping.fractions import COMPARING, EqualFractions, SaysUnequal, searched_length
 from sweepkit.stopping.hyperband import Hyperband
 from sweepkit.stopping.median import Median
 from sweepkit.stopping.optuna_hyperband import OptunaHyperband
@@ -35,6 +37,7 @@ _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "successive_halving": SuccessiveHalving,
     "threshold": Threshold,
     "wilcoxon": Wilcoxon,
+    "auto": Auto,
 }
 
 
@@ -119,7 +122,16 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
         rule = _rule(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
-    return FirstStop((DivergenceGuard(metric.goal), rule))
+    return FirstStop((DivergenceGuard(metric.goal), _for_lengths(rule, spec, wanted)))
+
+
+def _for_lengths(rule: StoppingRule, spec: SweepSpec, wanted: EarlyTerminate) -> StoppingRule:
+    """Return a rule that compares equal fractions where runs differ in length; W&B's own only says that they do."""
+    path = searched_length(spec.space)
+    if path is None or (wanted.rule or wanted).type not in COMPARING:
+        return rule
+    own = spec.extensions.early_terminate is not None
+    return EqualFractions(rule, path) if own else SaysUnequal(rule, ".".join(path))
 
 
 def limits(

@@ -17,6 +17,7 @@ from sweepkit.model.records import (
     Attempt,
     AttemptRecord,
     AttemptState,
+    GpuAttempt,
     LiveAttempt,
     Report,
     RunRecord,
@@ -29,6 +30,7 @@ __all__ = [
     "Attempt",
     "AttemptRecord",
     "AttemptState",
+    "GpuAttempt",
     "LiveAttempt",
     "Report",
     "RunRecord",
@@ -110,12 +112,19 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, sweep_id: str, *, agent_id: str, host: str, lease_s: float, exclude: Collection[str] = ()
+        self,
+        sweep_id: str,
+        *,
+        agent_id: str,
+        host: str,
+        lease_s: float,
+        exclude: Collection[str] = (),
+        gpus: Sequence[str] = (),
     ) -> Attempt | None:
         """Make an attempt of the pending run with the lowest number: intent first, before any process exists.
 
         The run becomes RUNNING and its history is emptied. Runs whose ids are in `exclude` are passed over. None when
-        no other run is pending or the sweep is not RUNNING.
+        no other run is pending or the sweep is not RUNNING. With `gpus` it is one of `gpu_attempts` while it is live.
         """
         ...
 
@@ -185,6 +194,13 @@ class Store(Protocol):
 
     def live_attempts(self, sweep_id: str) -> list[LiveAttempt]:
         """Return every attempt in state LIVE, with whether its lease is over by the database's clock."""
+        ...
+
+    def gpu_attempts(self, host: str) -> list[GpuAttempt]:
+        """Return the live attempts of a host, of all sweeps, that were claimed for GPUs and whose lease holds.
+
+        In the order in which they were claimed: of two that do not fit together the later one gives way.
+        """
         ...
 
     def attempts(self, run_id: str) -> list[AttemptRecord]:

@@ -196,7 +196,7 @@ def slot_options(options: StudyOptions, config: "OptunaConfig | None" = None) ->
     asked = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
     jobs = None if asked == -1 else asked or 1
     n_gpus = len(choose_gpus(options.gpus, os.environ))
-    shared = 1 if jobs is None or not n_gpus else -(-jobs // n_gpus)
+    shared = None if jobs is None or jobs <= n_gpus or not n_gpus else -(-jobs // n_gpus)
     return SlotOptions(num_workers=jobs, gpus=options.gpus, runs_per_gpu=shared)
 
 

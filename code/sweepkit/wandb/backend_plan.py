@@ -36,6 +36,7 @@ _ONLY_HERE = {
     "prior_runs": "W&B's search begins without them",
     "first_points": "W&B's search begins without them",
     "preload": "W&B's agents start a fresh process for every run",
+    "runs_per_gpu": "W&B's agents make one run at a time",
     "min_free_gpu_memory_gb": "W&B's agents do not look at a GPU's memory",
 }
 # What says which configurations are tried: without it the sweep would be another one.

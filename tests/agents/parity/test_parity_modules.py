@@ -210,7 +210,6 @@ ROWS = [
             print(getattr(random, "VALUE", None))
             """,
         files={"random.py": "VALUE = 'mine'\n"},
-        cold="the interpreter has imported its own module of that name already",
         apart=True,
     ),
     row(

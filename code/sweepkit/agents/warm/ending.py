@@ -8,7 +8,7 @@ that are the server's. Here the same steps are done for the modules that this pr
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # the standard library has no stub of it
 import atexit
 import contextlib
 import ctypes
