@@ -103,7 +103,11 @@ def led(tmp_path, server):
 def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_results_are_here(led, server):
     led.env |= {"CUDA_VISIBLE_DEVICES": "4,7", "KILLER": "0.2"}
     led.write(SWEEP + "sweepkit: {retries: 2}\n")
-    told = led.finished(led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3"))
+    (led.folder / "hold").touch()  # so that neither slot has done all before the other begins
+    process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3")
+    led.await_seen(2, process)
+    (led.folder / "hold").unlink()
+    told = led.finished(process)
     (sweep,) = server.sweeps.values()
     assert "sweepkit" not in sweep.config and sweep.config["name"] == "s" and sweep.config["program"] == "p.py"
     assert sweep.config["parameters"]["lr"]["values"] == [0.1, 0.2, 0.3, 0.4]
