@@ -95,9 +95,10 @@ def whole(backend):
     """Return whether the server has all of the run."""
     (run,) = backend.runs.values()
     losses = [row["loss"] for row in run.history]
-    return (losses, run.state, run.content.get("kept.txt"), run.artifacts, run.conflicts) == (
+    return (losses, run.state, run.config, run.content.get("kept.txt"), run.artifacts, run.conflicts) == (
         [1, 1 / 2, 1 / 3],
         "finished",
+        {"x": 1, "opt": {"lr": 1e-5}},
         b"kept",
         {"model"},
         [],

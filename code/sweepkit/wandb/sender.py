@@ -42,6 +42,7 @@ _LOSSES = (
     "sender: linkArtifact",
     "sender: failed to upload",
     "runupserter: failed to",
+    "runupserter: upsert bucket response empty",
 )
 
 
