@@ -97,7 +97,7 @@ def _taught_before(number: int) -> int:
     """Return below which run number the hyperparameters of proposal `number` are learned.
 
     >>> [_taught_before(number) for number in (10, 11, 50, 60, 1000)]
-    [10, 11, 47, 55, 918]
+    [10, 10, 40, 53, 875]
     """
     lag, bound = min(8, number // 8), 10.0
     while int(bound * _GROWTH) <= number - lag:

@@ -166,7 +166,7 @@ def _log_improvement(z: Floats) -> Floats:
     """Return log(phi(z) + z Phi(z)), exact where the sum is far below the smallest float.
 
     >>> np.round(_log_improvement(np.array([0.0, -10.0, -1e4])), 3).tolist()
-    [-0.919, -55.551, -50000019.34]
+    [-0.919, -55.553, -50000019.34]
     """
     near = np.exp(-0.5 * np.square(np.maximum(z, -1.0))) / np.sqrt(2 * np.pi)
     near = near + np.maximum(z, -1.0) * np.exp(log_ndtr(np.maximum(z, -1.0)))
