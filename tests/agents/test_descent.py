@@ -9,7 +9,8 @@ import time
 
 import psutil
 import pytest
-from launching import Bench, wait_until
+from launching import Bench
+from waiting import wait_until
 
 from sweepkit.agents import descent
 from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, kill_leftovers, written_end

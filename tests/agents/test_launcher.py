@@ -10,8 +10,9 @@ import time
 
 import psutil
 import pytest
-from launching import WAIT_S, Bench, alive, wait_until
+from launching import Bench, alive
 from snapshots import words_of
+from waiting import WAIT_S, wait_until
 
 from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
@@ -233,7 +234,7 @@ def test_a_killed_fork_server_takes_its_attempts_along_and_is_replaced(bench):
     attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
     bench.next_of(queue)
     wait_until(lambda: "littered" in log.read_text(), "the program to litter")
-    bench.launcher._process.kill()
+    bench.launcher._server.process.kill()
     assert bench.next_of(queue).status is None
     wait_until(lambda: not alive(attempt), "the attempt's processes to be gone")
     _, exited, out = bench.run(bench.write("print('again')"))
@@ -355,7 +356,7 @@ def test_a_fork_of_a_program_that_ends_as_a_program_does_is_not_the_attempts_end
     bench.next_of(queue)
     wait_until(lambda: "gone" in log.read_text(), "the fork to be gone")
     assert read_end(bench.folder / f"{attempt}.exit.json") is None
-    bench.launcher._process.kill()
+    bench.launcher._server.process.kill()
     assert bench.next_of(queue).status is None
 
 

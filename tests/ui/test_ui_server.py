@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 
 from sweepkit.agents.control import ASKED, STOP_ATTEMPTS
 from sweepkit.errors import SweepKitError
+from sweepkit.housekeeping.find import SweepPlace
+from sweepkit.housekeeping.labels import change_note, change_tags
 from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
 from sweepkit.ui.answers import LOOK_EVERY_S, Answers, log_part
@@ -257,6 +259,18 @@ def test_notes_and_tags_of_a_sweep_and_of_a_run(client):
     noted = [row["note"] for row in client.get(f"{AT}/-/rows").json()["rows"] if "note" in row]
     assert noted == [{"note": "look here", "tags": ["odd"]}]
     assert act(client, "annotate", tags="no list").status_code == 409
+
+
+def test_notes_of_the_command_line_and_of_the_page_are_the_same_ones(client, place):
+    where = SweepPlace(output_dir=place, storage=None)
+    change_tags(where, NAME, ["논문"])
+    run = client.get(f"{AT}/-/rows").json()["rows"][3]["id"]
+    change_note(where, run, "by the command line")
+    assert client.get("/api/sweeps").json()["sweeps"][0]["tags"] == ["논문"]
+    assert act(client, "annotate", run=run, tags=["by the page"]).status_code == 200
+    (noted,) = [row["note"] for row in client.get(f"{AT}/-/rows").json()["rows"] if "note" in row]
+    assert noted == {"note": "by the command line", "tags": ["by the page"]}
+    assert change_tags(where, run, ["both"]) == ["by the page", "both"]
 
 
 def test_a_click_means_the_very_sweep_and_not_the_newest_of_its_family(client, place):

@@ -162,7 +162,23 @@ def annotate(
         notes[run_id] = {**notes.get(run_id, {}), **changes}
         meta = {RUN_NOTES: notes}
     what = f"{', '.join(changes)} of {f'run {run_id}' if run_id else 'the sweep'}"
+    if list(changes) == ["archived"]:
+        what = "archive" if changes["archived"] else "take from the archive"
     return store.update_sweep(sweep.sweep_id, meta={**meta, **_asked(store, sweep, what, who)})
+
+
+def noted(sweep: SweepRecord, key: str, run_id: str = "") -> Any:
+    """Return what somebody gave a sweep or one of its runs by `annotate`; None where nobody did.
+
+    Args:
+        sweep: The sweep.
+        key: "note", "tags" or "archived".
+        run_id: Of which run; "" for the sweep.
+    """
+    if not run_id:
+        return sweep.meta.get(key)
+    own = sweep.meta.get(RUN_NOTES, {}).get(run_id, {})
+    return own.get(key, sweep.meta.get(f"{key} of {run_id}"))  # the latter as earlier versions wrote it
 
 
 def whoami() -> str:

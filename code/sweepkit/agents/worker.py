@@ -29,6 +29,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
@@ -64,10 +65,12 @@ class Execution:
         *,
         listener: AttemptListener,
         gate: MemoryGate | None = None,
+        packer: GpuPacker | None = None,
     ) -> None:
         self.context = context
         self.listener = listener
         self.gate = gate
+        self.packer = packer
         self.slot = slot
         self.attempt = attempt
         self.metric = context.spec.metric.name if context.spec.metric else None
@@ -174,6 +177,8 @@ class Execution:
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
+        if self.packer is not None:
+            self.packer.sample(self.context.store, self.attempt.attempt_id, self.count)
         orders = self.context.orders
         now = time.monotonic()
         if self.attempt.attempt_id in orders.lost_leases:
@@ -457,9 +462,12 @@ class Execution:
         """Write the result file; where that fails it is written at the end of the call, or by the next one."""
         try:
             self.context.write_result(run)
+            self.context.carry_files(run, self.attempt.attempt_id)
         except OSError as error:
             self.context.disk.full()
             self.context.warn_once(f"result files cannot be written, tried again at the end: {error}")
+        except StoreError as error:
+            self.context.warn_once(f"the files of some runs stay on {self.context.host}: {error}")
 
     def _keep(self, ended: Exited, error: StoreError) -> None:
         """Keep the end beside the sweep's files, in room that was taken before the attempt began."""
@@ -506,9 +514,18 @@ class Execution:
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
+            beside=failed and self._had_others(),
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _had_others(self) -> bool:
+        """Return whether others were put beside it on its GPU; False where the database that knows is away."""
+        if self.packer is None:
+            return False
+        with contextlib.suppress(StoreError):
+            return self.packer.beside(self.context.store, self.attempt.attempt_id)
+        return False
 
     def _pruned(self) -> Decision | None:
         """Return that the program ended itself as a study's pruner told it to; None when it did not."""
@@ -557,6 +574,7 @@ class Execution:
             **(self.kept.facts if self.kept else self._place_facts()),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
+            **self._packing(),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
             **({AUDIT: dict(self.audit)} if self.audit else {}),
@@ -579,6 +597,12 @@ class Execution:
             return {}
         rule = rule_of_summary(said.kinds, metric.goal, Goal(said.goal) if said.goal else None)
         return {VALUE_FACT: rule} if rule else {}
+
+    def _packing(self) -> dict[str, Any]:
+        """Return what was measured of it for the runs that share its GPU; {} when it was not placed by that."""
+        if self.packer is None:
+            return {}
+        return self.packer.facts(self.context.store, self.attempt.attempt_id, self.took_s or 0.0, self.count)
 
     def _history_file(self) -> dict[str, str]:
         """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""

@@ -258,10 +258,20 @@ def _numbers_dtype(values: Sequence[Any]) -> str:
     return "Float64" if all(fits_float(value) and float(value) == value for value in numbers) else "object"
 
 
-def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
+# What rows were made of, and they: number of the run → (run, what all rows depend on, row).
+KeptRows = dict[int, tuple[RunRecord, Hashable, Row]]
+
+
+def from_runs(spec: SweepSpec, runs: Sequence[RunRecord], *, kept: KeptRows | None = None) -> RunTable:
     """Return the table of a recorded sweep.
 
     With several metrics a run's objectives are what `model.objectives.objectives_of` says.
+
+    Args:
+        spec: The sweep.
+        runs: Its runs.
+        kept: Rows of earlier tables of this sweep; those of runs that are the same objects are taken from it, and new
+            ones are put in.
     """
     metrics, seed_parameter = spec.objectives, spec.extensions.seed_parameter
     flat = [_flatten(spec.space, run.params) for run in runs]
@@ -272,10 +282,14 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord]) -> RunTable:
         values = [row[name] for row in flat if name in row]
         column = _column(name, by_name.get(name), values, missing=len(values) < len(flat))
         columns.append(replace(column, seed=is_seed(name, seed_parameter)))
-    rows = []
+    rows, kept = [], {} if kept is None else kept
+    by = (tuple((c.name, c.numeric) for c in columns), tuple(metrics), seed_parameter)
     for run, named in zip(runs, flat, strict=True):
-        params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
-        rows.append(_row(run, params, metrics, seed_parameter))
+        before = kept.get(run.number)
+        if before is None or before[0] is not run or before[1] != by:
+            params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
+            before = kept[run.number] = (run, by, _row(run, params, metrics, seed_parameter))
+        rows.append(before[2])
     sampler = spec.extensions.sampler
     return RunTable(
         name=spec.name,

@@ -46,7 +46,7 @@ def _help(words: Sequence[str]) -> int:
     if words:
         _command(words[0]).parser().print_help()
         return 0
-    lines = ["usage: sweepkit COMMAND [options]", "", "W&B sweeps on your own machines: no account, no network.", ""]
+    lines = ["usage: sweepkit COMMAND [options]", "W&B sweeps on your own machines: no account, no network.", ""]
     for group, commands in GROUPS.items():
         lines.append(f"{group}:")
         lines += [f"  {name:<12}{summary}" for name, summary in commands.items()]

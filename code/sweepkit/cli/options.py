@@ -121,6 +121,11 @@ def positive(text: str) -> int:
     return number
 
 
+def sharing(text: str) -> int | str:
+    """Return how many runs share a GPU as the command line says it: a positive whole number, or auto."""
+    return text if text == "auto" else positive(text)
+
+
 def natural(text: str) -> int:
     """Return a whole number of at least 0 of the command line."""
     try:
@@ -237,7 +242,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: the YAML's, else 1; 0 uses none)")
-    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add(
+        "--runs-per-gpu",
+        type=sharing,
+        metavar="N|auto",
+        help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
+    )
     add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")

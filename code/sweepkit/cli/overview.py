@@ -35,6 +35,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "keep": {
         "tag": "Tag a sweep or a run; those of W&B's runs and of the YAML are there already.",
         "note": "Write a note on a sweep or a run, or show the one it has.",
+        "archive": "Leave a sweep out of lists until they are asked for it.",
         "rename": "Give a sweep another name.",
         "export": "The runs of a sweep, or all that they reported, as CSV, JSON or Parquet.",
         "push": "Send a recorded sweep to W&B; what is there is not sent again.",

@@ -30,6 +30,7 @@ def _add_json(parser: Parser) -> None:
 
 def _add_list(parser: Parser, output_dir: Path | None) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="only those that have it; repeatable")
+    parser.add_argument("--archived", action="store_true", help="those in the archive, too")
     parser.add_argument("--sizes", action="store_true", help="also what each sweep's folder takes on the disk")
     add_places(parser, output_dir)
     _add_json(parser)
@@ -39,7 +40,7 @@ def _list(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.housekeeping.overview import listed, listed_text
     from sweepkit.text.json_text import json_text
 
-    rows = listed(_place(given), sizes=given.sizes, tags=given.tag)
+    rows = listed(_place(given), sizes=given.sizes, tags=given.tag, archived=given.archived)
     print(json_text(rows) if given.json else listed_text(rows, width=_width()))
     return 0
 
@@ -96,6 +97,21 @@ def _note(_: Parser, given: argparse.Namespace) -> int:
     place = _place(given)
     text = shown_note(place, given.target) if given.text is None else change_note(place, given.target, given.text)
     print(printable(f"{given.target}: {text or 'no note'}"))
+    return 0
+
+
+def _add_archive(parser: Parser, output_dir: Path | None) -> None:
+    parser.add_argument("sweeps", nargs="+", metavar="NAME|DIR", help="sweeps by name or folder")
+    parser.add_argument("--undo", action="store_true", help="take them out of the archive")
+    add_places(parser, output_dir)
+
+
+def _archive(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.labels import archive
+
+    for named in given.sweeps:
+        name = archive(_place(given), named, archived=not given.undo)
+        print(f"{name}: {'back in the list' if given.undo else 'archived'}")
     return 0
 
 
@@ -252,6 +268,18 @@ NOTE = CommandLine(
 examples:
   {call} my 'the data of May'
   {call} ab12cd34 'loss spikes at step 300'
+""",
+)
+ARCHIVE = CommandLine(
+    name="archive",
+    add=_add_archive,
+    act=_archive,
+    epilog="""\
+examples:
+  {call} my             sweepkit list and the page leave it out; --archived, and a box on the page, show it
+  {call} my --undo
+
+Nothing is removed: neither its files nor what is recorded of it.
 """,
 )
 RENAME = CommandLine(name="rename", add=_add_rename, act=_rename)

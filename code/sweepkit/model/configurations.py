@@ -6,6 +6,7 @@ so it is configurations that are compared, by the mean over their runs where the
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
 from sweepkit.model.distributions import content_key
@@ -33,14 +34,18 @@ def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = Non
         seed_parameter: `sweepkit.seed_parameter`, beside what is a seed by its name.
 
     Returns:
-        The configuration's number, an int, where the engine deals its seeds (`sweepkit.seeds_per_run`), else its
-        parameters without those that are seeds; None for a run that is one of its own: without parameters, or noted so.
+        The configuration's number, an int, where the engine deals its seeds (`sweepkit.seeds_per_run`), else a digest
+        of its parameters without those that are seeds, as bytes: the parameters themselves take 2 KB of each run that
+        somebody keeps. None for a run that is one of its own: without parameters, or noted so.
     """
     number = configuration_of(run)
     if number is not None:
         return number
     alone = not run.params or CONFIGURATION in _noted(run)
-    return None if alone else (content_key(without_seeds(run.params, seed_parameter)),)
+    if alone:
+        return None
+    content = content_key(without_seeds(run.params, seed_parameter))
+    return blake2b(repr(content).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _noted(run: RunRecord | RunView) -> Mapping[str, Any]:

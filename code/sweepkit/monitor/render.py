@@ -93,8 +93,15 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
         lines.append(_line(f"{which}, {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
     if item.curve:
         lines.append(_curve_line(item, width))
+    lines += [_line(told, "cyan") for told in item.packing]
     failures = _failure_lines(item)
-    beside = len(failures) + len(picture.gpus) + len(picture.notes) + (2 if item.stalled or item.idle else 0)
+    beside = (
+        len(failures)
+        + len(item.packing)
+        + len(picture.gpus)
+        + len(picture.notes)
+        + (2 if item.stalled or item.idle else 0)
+    )
     beside += len(_leading_lines(item))
     limit = None if height is None else max(1, height - _BESIDE_RUNNING - beside)
     lines += _running_lines(item.running, picture.uses, width, limit)
@@ -446,6 +453,7 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
         **picked(item, "name", "state", "reason", "ended"),
         "stalled": item.stalled or None,
         "idle": item.idle or None,
+        **({"packing": list(item.packing)} if item.packing else {}),
         "metric": None if item.metric is None else picked(item.metric, "name", "goal"),
         **picked(item, "total", "done"),
         "counts": {state.value: item.counts.get(state, 0) for state in RunState},

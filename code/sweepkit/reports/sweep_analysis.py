@@ -24,7 +24,7 @@ from sweepkit.reports.result_table import best_lines, result_table
 from sweepkit.reports.source import Source
 from sweepkit.reports.stopping_replay import replay_plain
 from sweepkit.reports.table import short
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, print_table
 from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
 def _drawn(table: "Table", width: int | None) -> str:
     console = make_console(width=width or 200, force_terminal=width is not None, highlight=False)
     with console.capture() as drawn:
-        console.print(table)
+        print_table(console, table)
     return drawn.get().rstrip("\n")
 
 

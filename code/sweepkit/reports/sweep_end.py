@@ -20,7 +20,7 @@ from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, front_rows, rows, values_row
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, print_table
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -91,7 +91,7 @@ def show_end(end: SweepEnd) -> None:
     console = make_console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
     console.print()
     table, left = sweep_rich(end.spec, end.runs)
-    console.print(table)
+    print_table(console, table)
     if left:
         console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
     if notice := seed_notice(end.spec, end.runs):

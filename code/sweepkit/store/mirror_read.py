@@ -5,6 +5,7 @@ refused.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +78,10 @@ def read_study(url: str, name: str | None = None) -> FoundStudy:
             listed = ", ".join(names[:20]) or "none"
             asked = "a study must be named" if name is None else f"the study {name!r} must be in it"
             raise StoreError(f"{shown}: {asked}, it has: {listed}; write #STUDY after the storage, or give --study")
-        return _found(optuna.load_study(study_name=name, storage=storage))
+        with warnings.catch_warnings():
+            # That choices are lists or tuples matters to who writes such a study, and it is there already.
+            warnings.filterwarnings("ignore", message="Choices for a categorical distribution", category=UserWarning)
+            return _found(optuna.load_study(study_name=name, storage=storage))
 
 
 @contextmanager

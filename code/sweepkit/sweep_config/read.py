@@ -21,6 +21,7 @@ from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
+from sweepkit.sweep_config.run_length import warn_of_length
 from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
 from sweepkit.sweep_config.seeds_section import check_seeds
 from sweepkit.sweep_config.stopping_section import read_early_terminate
@@ -212,6 +213,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
     check_first_points(check, space, extensions)
+    warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
     _tell_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
@@ -349,10 +351,8 @@ def _check_conditional(check: Checker, method: Method | None, space: Space, exte
         if method is Method.GRID:
             check.refuse(place, "a grid cannot enumerate a function", hint="use method: bayes or random")
         check.warn(place, "wandb.ai does not know search spaces that are functions: this sweep runs here only")
-    elif not space.conditions:
-        return
-    if method is Method.BAYES and extensions.sampler is None:
-        check.warn(("method",), "a Gaussian process needs all parameters in every run: TPE searches instead")
+        if method is Method.BAYES and extensions.sampler is None:
+            check.warn(("method",), "a Gaussian process needs to know all parameters beforehand: TPE searches instead")
 
 
 def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> tuple[str, ...]:

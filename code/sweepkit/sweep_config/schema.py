@@ -239,6 +239,7 @@ def _extensions() -> Schema:
         "timeout_s": _POSITIVE,
         "time_budget_s": _POSITIVE,
         "kill_delay_s": {"type": "number", "minimum": 0},
+        "runs_per_gpu": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
         "min_free_gpu_memory_gb": {"type": "number", "minimum": 0},
         "preload": _TEXTS,
         "prior_runs": _TEXTS,

@@ -107,6 +107,7 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "kill_delay_s": check.number(given, path, "kill_delay_s", at_least=0),
         "gpus_per_run": check.integer(given, path, "gpus_per_run", at_least=0),
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
+        "runs_per_gpu": _read_sharing(check, given, path),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
         "audit_stopped": _read_share(check, given, path, "audit_stopped"),
         "base_config": check.string(given, path, "base_config"),
@@ -135,6 +136,17 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     if node.get("seed_parameter", "") is None:  # the one null that is not the default: no parameter has the seed
         chosen["seed_parameter"] = None
     return Extensions(**chosen)
+
+
+def _read_sharing(check: Checker, given: Mapping[str, Any], path: KeyPath) -> Any:
+    """Return how many runs share a GPU: a whole number or auto; None when absent or refused."""
+    value = given.get("runs_per_gpu")
+    if value is None or value == "auto":
+        return value
+    if isinstance(value, str):
+        check.refuse((*path, "runs_per_gpu"), "must be a whole number of at least 1, or auto", got=value)
+        return None
+    return check.integer(given, path, "runs_per_gpu", at_least=1)
 
 
 def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from sweepkit.model.metric import Metric
 from sweepkit.model.space import Space
@@ -208,6 +208,8 @@ class Extensions:
         preload: Modules to import before the first attempt, beside those found in the program.
         gpus_per_run: GPUs of a slot, >= 0; None means one where there are any.
         cpus_per_run: CPU cores of a slot, >= 1; None shares the cores evenly.
+        runs_per_gpu: Runs that share a GPU, >= 1; "auto" for as many as fit by what was measured of them, and pay; None
+            means one.
         min_free_gpu_memory_gb: GiB that a GPU must have free before a run is put on it; None for the rule of
             `agents.gpu_memory`; 0 never waits.
         early_terminate: A stopping rule of ours in place of W&B's key; auto is the one that measured best.
@@ -240,6 +242,7 @@ class Extensions:
     preload: tuple[str, ...] = ()
     gpus_per_run: int | None = None
     cpus_per_run: int | None = None
+    runs_per_gpu: int | Literal["auto"] | None = None
     min_free_gpu_memory_gb: float | None = None
     early_terminate: EarlyTerminate | None = None
     audit_stopped: float | None = None

@@ -1,5 +1,6 @@
 """What the page asks for, and the answers: JSON of one sweep, files to keep, an endless stream of changes."""
 
+import base64
 import json
 import shlex
 import tempfile
@@ -70,12 +71,12 @@ class Answers:
         return await self._of(request, lambda live: live.rows(since, request.query_params.get("how", "best")))
 
     async def figure(self, request: Request) -> Response:
-        """Return a figure: of all runs, or of those whose numbers stand in the body."""
+        """Return a figure: of all runs, or of those whose numbers stand in `runs` (as `_numbers` reads them)."""
         kind = request.path_params["kind"]
         wanted: dict[str, Any] = {}
         runs: frozenset[int] | None = None
         if named := request.query_params.get("runs"):
-            runs = frozenset(int(part) for part in named.split(",") if part.isdecimal())
+            runs = _numbers(named)
         if "parameter" in request.query_params:
             wanted["parameter"] = request.query_params["parameter"]
         if "x" in request.query_params and "y" in request.query_params:
@@ -215,6 +216,21 @@ class Answers:
         live = self._hub.sweep(name)
         item = live.snapshot
         return json.dumps({"change": live.change, "state": item.state.value, "workers": item.workers})
+
+
+def _numbers(text: str) -> frozenset[int]:
+    """Return the numbers of runs that a query names: with commas, or after "~" in base64 as a bit for each.
+
+    >>> sorted(_numbers("3,5")), sorted(_numbers("~KA==")), sorted(_numbers("~?"))
+    ([3, 5], [3, 5], [])
+    """
+    if not text.startswith("~"):
+        return frozenset(int(part) for part in text.split(",") if part.isdecimal())
+    try:
+        held = base64.urlsafe_b64decode(text[1:])
+    except ValueError:
+        return frozenset()
+    return frozenset(8 * at + bit for at, byte in enumerate(held) for bit in range(8) if byte >> bit & 1)
 
 
 def log_part(file: Path, start: int | None) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.agents.control import ASKED, RUN_NOTES
+from sweepkit.agents.control import ASKED, noted
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
 from sweepkit.analysis.summary import reasons
-from sweepkit.analysis.table import RunTable, from_runs
+from sweepkit.analysis.table import KeptRows, RunTable, from_runs
 from sweepkit.errors import SweepKitError
+from sweepkit.housekeeping.labels import run_note, run_tags, sweep_note, sweep_tags
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.model.watched import PollResult
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
 
+_FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
 _POINTS = 50
 _FEWEST_FOR_IMPORTANCE = 20
@@ -88,6 +90,7 @@ class LiveSweep:
         self._follower = Follower(self._tee, sweep_id)
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
         self._derived: dict[Any, tuple[int, Any]] = {}
+        self._rows: KeptRows = {}
         self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
         self._importance: tuple[int, Importance | None] = (-1, None)
         self.snapshot: Snapshot = self._follower.snapshot()
@@ -156,7 +159,7 @@ class LiveSweep:
         spec = self._follower.spec
         if spec is None:
             raise SweepKitError(f"sweep {self.name}: its YAML must be one that this sweepkit reads, got another one")
-        return from_runs(spec, self.runs)
+        return from_runs(spec, self.runs, kept=self._rows)
 
     # -- what the page asks for ---------------------------------------------------------------------------------------
 
@@ -178,12 +181,18 @@ class LiveSweep:
             "goal": None if item.metric is None else item.metric.goal.value,
             "best": None if item.best is None else item.best.value,
             "spark": _spark(item),
-            "tags": sweep.meta.get("tags", []),
-            "note": sweep.meta.get("note", ""),
-            "archived": bool(sweep.meta.get("archived")),
+            "tags": sweep_tags(sweep, self._follower.spec),
+            "note": sweep_note(sweep, self._follower.spec),
+            "archived": bool(noted(sweep, "archived")),
             "workers": item.workers,
             "eta_s": item.eta_s,
         }
+
+    def prepare(self) -> None:
+        """Make what the sweep's view shows first, so that it is there when somebody asks."""
+        self.overview()
+        for kind in _FIRST_FIGURES:
+            self.figure(kind)
 
     def overview(self) -> dict[str, Any]:
         """Return all of a sweep's page but its runs and figures."""
@@ -260,7 +269,6 @@ class LiveSweep:
             table = self.table
             changed = {run.number: run for run in self.runs if run.change > since}
             metrics = list(dict.fromkeys(name for run in self.runs for name in run.last_metrics))
-            notes = self.found.sweep.meta.get(RUN_NOTES, {})
             return {
                 "change": self.change,
                 "total": len(table.rows),
@@ -289,12 +297,17 @@ class LiveSweep:
                         "reason": "" if row.state is RunState.FINISHED else row.reason,
                         "seed": row.seed,
                         "host": str(row.facts.get("host") or ""),
-                        **({"note": notes[row.run_id]} if row.run_id in notes else {}),
+                        **self._noted(changed[row.number]),
                     }
                     for row in table.rows
                     if row.number in changed
                 ],
             }
+
+    def _noted(self, run: RunRecord) -> dict[str, Any]:
+        """Return {} of a run without note and tags."""
+        note, tags = run_note(self.found.sweep, run), run_tags(self.found.sweep, run)
+        return {"note": {"note": note, "tags": tags}} if note or tags else {}
 
     def _metrics(self, run: RunRecord, how: str) -> dict[str, float]:
         if how in ("best", "last"):

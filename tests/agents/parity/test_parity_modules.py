@@ -210,7 +210,6 @@ ROWS = [
             print(getattr(random, "VALUE", None))
             """,
         files={"random.py": "VALUE = 'mine'\n"},
-        cold="the interpreter has imported its own module of that name already",
         apart=True,
     ),
     row(
@@ -386,6 +385,32 @@ ROWS = [
             """,
     ),
     # What installed packages do when they are imported
+    row(
+        "an installed package that acts before and after its module does",
+        """\
+            import lib, os
+            observe(order=os.environ["ORDER"])
+            """,
+        installed={
+            "lib/__init__.py": """\
+                import atexit, os, warnings
+                os.environ["ORDER"] = "package"
+                atexit.register(print, "package, registered first")
+                warnings.simplefilter("ignore", ImportWarning)
+                warnings.simplefilter("always", UserWarning)
+                from lib import part
+                os.environ["ORDER"] += ", package"
+                atexit.register(print, "package, registered last")
+                """,
+            "lib/part.py": """\
+                import atexit, os, warnings
+                os.environ["ORDER"] += ", part"
+                atexit.register(print, "part")
+                warnings.warn("not to be seen", ImportWarning)
+                warnings.warn("to be seen", UserWarning)
+                """,
+        },
+    ),
     _import_of(
         "that parses sys.argv",
         ARGPARSE,

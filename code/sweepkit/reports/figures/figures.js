@@ -10,11 +10,19 @@ const sweepkit = (() => {
     return node;
   };
 
-  const draw = (place, spec, more = {}) => {
+  // Plotly is 5 MB: a page may show what needs none before it has come.
+  const plotly = () => new Promise((done) => {
+    const script = document.getElementById("plotly-js");
+    if (window.Plotly || !script) done();
+    else script.addEventListener("load", done, { once: true });
+  });
+
+  const draw = async (place, spec, more = {}) => {
     const css = getComputedStyle(document.documentElement);
     const kind = spec.data.length ? spec.data[0].type : "";
-    const buttons = kind === "parcoords" ? ["toImage"] : kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"]
-      : ["toImage", "zoom2d", "resetScale2d"];
+    if (kind === "parcoords") return (place.parallel ??= new ParallelPlot(place)).show(spec.data[0]);
+    if (!window.Plotly) await plotly();
+    const buttons = kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"] : ["toImage", "zoom2d", "resetScale2d"];
     const options = { responsive: true, displaylogo: false, modeBarButtons: [buttons],
       displayModeBar: place.clientWidth > 480 ? "hover" : false };
     const layout = { ...dress(spec.layout, css), ...more };
@@ -34,17 +42,35 @@ const sweepkit = (() => {
     });
   };
 
+  // Curves that look alike as one trace with gaps between them: 150 traces take plotly five times as long as 5.
+  const joined = (drawn) => {
+    const groups = new Map();
+    for (const { trace, x, y, color, opacity } of drawn) {
+      const key = [color, opacity, trace.line.width, trace.mode].join();
+      if (!groups.has(key)) groups.set(key, { ...trace, name: "", x: [], y: [], text: [], customdata: [], meta: { runs: true },
+        line: { ...trace.line, color }, opacity, hovertemplate: "%{text}" + trace.hovertemplate.slice(trace.hovertemplate.indexOf("<br>")) });
+      const group = groups.get(key), label = trace.hovertemplate.split("<br>")[0];
+      if (group.x.length) for (const list of [group.x, group.y, group.text, group.customdata]) list.push(null);
+      for (let at = 0; at < x.length; at++) {
+        group.x.push(x[at]);
+        group.y.push(y[at]);
+        group.text.push(label);
+        group.customdata.push(trace.meta.run);
+      }
+    }
+    return [...groups.values()];
+  };
+
   // Learning curves as the controls want them: `runs` is a Set of the numbers to show, or null for all.
   const curves = (spec, look, runs = null) => {
-    const data = [];
+    const data = [], drawn = [];
     for (const trace of spec.data) {
       const meta = trace.meta;
       if (meta.run !== undefined) {
         if (runs && !runs.has(meta.run)) continue;
         if (look.running && meta.state !== "running") continue;
         const x = meta[look.x] || meta.report;
-        data.push({ ...trace, x, y: smoothed(meta.y, look.smoothing),
-          line: { ...trace.line, color: meta.colours[look.colour] || "--muted" },
+        drawn.push({ trace, x, y: smoothed(meta.y, look.smoothing), color: meta.colours[look.colour] || "--muted",
           opacity: look.faded ? trace.opacity : 0.85 });
       } else if (meta.ends) {
         const kept = meta.runs.map((run, at) => at).filter((at) => !runs || runs.has(meta.runs[at]));
@@ -55,6 +81,7 @@ const sweepkit = (() => {
         data.push({ ...trace, x: meta[look.x] || meta.report, y: meta.y });
       }
     }
+    data.unshift(...joined(drawn));
     const layout = { ...spec.layout };
     const names = layout.meta.axes;
     layout.xaxis = { ...layout.xaxis, type: look.logx ? "log" : "linear",

@@ -65,7 +65,8 @@ def plotly_file() -> Path:
 @cache
 def figures_js() -> str:
     """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike."""
-    return (importlib.resources.files(__package__) / "figures.js").read_text(encoding="utf-8")
+    folder = importlib.resources.files(__package__)
+    return "\n".join((folder / file).read_text(encoding="utf-8") for file in ("parallel.js", "figures.js"))
 
 
 @cache

@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const main = document.getElementById("main");
+  const ROW = 31; // pixels of a row of the runs' table, as app.css has it
   const STATES = ["finished", "running", "stopped", "diverged", "failed", "pending"];
   const dressed = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -259,7 +260,7 @@
   const showSweep = async (name) => {
     document.title = `${name} – sweepkit`;
     crumbs([name]);
-    const state = { rows: new Map(), meta: null, change: 0, how: "best", sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, limit: 100, picked: new Set() };
+    const state = { rows: new Map(), meta: null, change: 0, how: "best", sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
     const look = {};
     let told = await get(api(name));
 
@@ -270,7 +271,7 @@
     const top = h("select", { "aria-label": "which curves" }, ["best and a spread", "10 best", "30 best", "100 best"].map((text, at) => new Option(text, ["", 10, 30, 100][at])));
     const curves = panel("Learning curves", "w8", top);
     const history = panel("History", "w4");
-    const unbrush = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => setBrush(null, true) }, "clear the brush");
+    const unbrush = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => parallel.place?.parallel.clear() }, "clear the brush");
     const parallel = panel("Parallel coordinates", "", brushed, unbrush);
     const workers = panel("Running now", "w7");
     const failures = panel("Failures", "w5");
@@ -336,6 +337,7 @@
           h("td", {}, use(item)),
           h("td", {}, h("button", { type: "button", class: "quiet danger", onclick: () => stopRun(name, item) }, "stop"))))))));
       workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${told.workers} workers; about ${span(told.eta_s)} left for the sweep at this pace.` : `${told.workers} workers.`;
+      if (told.packing) workers.caption.textContent += ` ${told.packing.join("; ")}.`;
     };
     const failing = () => {
       failures.section.hidden = !told.failures.length;
@@ -369,9 +371,10 @@
       const save = (format) => h("button", { type: "button", class: "quiet", onclick: () => download(format) }, format === "csv" ? "CSV" : "Parquet");
       const made = panel("Runs", "", count);
       const thead = h("thead"), tbody = h("tbody");
-      const more = h("button", { type: "button", class: "quiet", onclick: () => { state.limit += 300; drawTable(); } }, "show more");
+      const grid = h("table", { class: "even" }, thead, tbody);
+      const scroll = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "runs", onscroll: () => drawRows(false) }, grid);
       made.body.replaceChildren(h("div", { class: "tools" }, search, h("label", {}, "metrics: ", how), menu, compare, save("csv"), save("parquet")), h("br"),
-        h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "runs" }, h("table", {}, thead, tbody)), more);
+        scroll);
       search.addEventListener("input", () => {
         state.expr = search.value;
         try { state.filter = rowFilter.parse(search.value, read, words); search.classList.remove("bad"); search.title = ""; }
@@ -379,7 +382,7 @@
         filtered();
       });
       how.addEventListener("change", async () => { state.how = how.value; state.change = 0; await loadRows(); });
-      return { ...made, thead, tbody, menu, count, more, compare };
+      return { ...made, grid, scroll, thead, tbody, menu, count, compare };
     }
     const read = (row, column) => {
       if (column in row && typeof row[column] !== "object") return row[column];
@@ -405,26 +408,38 @@
     };
     const drawTable = () => {
       if (!state.meta) return;
-      const shown = sorted(visible()), names = columns();
+      const shown = state.shown = sorted(visible()), names = columns();
       table.count.textContent = `${shown.length} of ${state.rows.size} runs`;
       table.thead.replaceChildren(h("tr", {}, h("th", {}, ""), names.map((column) => h("th", { scope: "col", title: headOf(column), "aria-sort": state.sort[0] === column ? (state.sort[1] ?? state.meta.goal !== "maximize" ? "ascending" : "descending") : null },
         h("button", { type: "button", onclick: () => { state.sort = [column, state.sort[0] === column ? !(state.sort[1] ?? state.meta.goal !== "maximize") : true]; drawTable(); } }, headOf(column))))));
-      table.tbody.replaceChildren(...shown.slice(0, state.limit).map((row) => {
-        const pick = h("input", { type: "checkbox", checked: state.picked.has(row.id), "aria-label": `compare run ${row.number}` });
-        pick.addEventListener("change", () => { state.picked[pick.checked ? "add" : "delete"](row.id); table.compare.disabled = state.picked.size < 2; });
-        return h("tr", { class: told.best && row.number === told.best.number ? "best" : "" }, h("td", {}, pick), names.map((column) => {
-          const value = read(row, column);
-          if (column === "number" || column === "name") return h("td", {}, h("a", { href: path("sweep", name, "run", row.id), title: row.id }, String(value)), column === "name" && row.note?.tags?.map((tag) => [" ", h("span", { class: "tag" }, tag)]));
-          if (column === "state") return h("td", {}, h("span", { class: value }, value));
-          if (column === "duration_s") return h("td", {}, span(value));
-          if (column === "value") return h("td", {}, h("b", {}, number(value)));
-          if (column.endsWith("_at")) return h("td", {}, value ? new Date(1000 * value).toLocaleString() : "");
-          if (column.startsWith("m:")) return h("td", {}, value === null ? "NaN" : cell(value)); // JSON has no other word for it
-          return h("td", { title: typeof value === "string" ? value : "" }, cell(value));
-        }));
-      }));
+      table.grid.setAttribute("aria-rowcount", shown.length + 1);
+      drawRows(true);
+    };
+    // The rows in sight and some around them; what lies above and below is space of their height.
+    const drawRows = (anew) => {
+      const { shown } = state, names = columns(), around = 20;
+      const first = Math.max(0, Math.min(Math.floor(table.scroll.scrollTop / ROW), shown.length - 1) - around);
+      const last = Math.min(shown.length, first + Math.ceil((table.scroll.clientHeight || 560) / ROW) + 2 * around);
+      const far = Math.abs(first - (table.first ?? 0)) > around / 2;
+      if (!anew && !far) return;
+      table.first = first;
+      const space = (rows) => { const made = h("tr", { "aria-hidden": "true", class: "space" }, h("td", { colSpan: names.length + 1 })); made.firstChild.style.height = `${rows * ROW}px`; return made; };
+      table.tbody.replaceChildren(...(first ? [space(first)] : []), ...shown.slice(first, last).map((row, at) => rowOf(row, names, first + at + 2)), ...(last < shown.length ? [space(shown.length - last)] : []));
       if (!shown.length) table.tbody.append(h("tr", {}, h("td", { colSpan: names.length + 1, class: "empty" }, state.rows.size ? "no run fits" : "no run yet")));
-      table.more.hidden = shown.length <= state.limit;
+    };
+    const rowOf = (row, names, place) => {
+      const pick = h("input", { type: "checkbox", checked: state.picked.has(row.id), "aria-label": `compare run ${row.number}` });
+      pick.addEventListener("change", () => { state.picked[pick.checked ? "add" : "delete"](row.id); table.compare.disabled = state.picked.size < 2; });
+      return h("tr", { class: told.best && row.number === told.best.number ? "best" : "", "aria-rowindex": place }, h("td", {}, pick), names.map((column) => {
+        const value = read(row, column);
+        if (column === "number" || column === "name") return h("td", {}, h("a", { href: path("sweep", name, "run", row.id), title: row.id }, String(value)), column === "name" && row.note?.tags?.map((tag) => [" ", h("span", { class: "tag" }, tag)]));
+        if (column === "state") return h("td", {}, h("span", { class: value }, value));
+        if (column === "duration_s") return h("td", {}, span(value));
+        if (column === "value") return h("td", {}, h("b", {}, number(value)));
+        if (column.endsWith("_at")) return h("td", {}, value ? new Date(1000 * value).toLocaleString() : "");
+        if (column.startsWith("m:")) return h("td", {}, value === null ? "NaN" : cell(value)); // JSON has no other word for it
+        return h("td", { title: typeof value === "string" ? value : "" }, cell(value));
+      }));
     };
     const drawMenu = () => {
       const all = ["number", "name", "id", "state", "value", ...state.meta.params.map((item) => item.name), ...state.meta.metrics.map((metric) => `m:${metric}`), "duration_s", "reports", "attempts", "seed", "host", "started_at", "ended_at", "reason"];
@@ -458,9 +473,14 @@
     // Figures: drawn again when the sweep changed, filtered at once where the brush or the filter did.
     const held = {};
     const chosen = () => (state.brush || state.expr ? new Set(visible().map((row) => row.number)) : null);
+    const runsQuery = (numbers) => {
+      const bits = new Uint8Array(Math.floor(numbers.reduce((most, number) => Math.max(most, number), 0) / 8) + 1);
+      for (const number of numbers) bits[number >> 3] |= 1 << (number & 7);
+      return `runs=~${btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_")}`;
+    };
     const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query}`));
     const none = (made, text) => { made.body.replaceChildren(h("p", { class: "empty" }, text)); made.caption.textContent = ""; };
-    const drawCurves = () => {
+    const drawCurves = async () => {
       const spec = held.curves;
       if (!spec?.data.length) return none(curves, spec?.caption || "no report yet");
       if (!curves.place) {
@@ -471,74 +491,56 @@
         curves.body.prepend(made.bar);
         curves.look = made.look;
       }
-      sweepkit.draw(curves.place, sweepkit.curves(spec, curves.look, chosen()), { uirevision: "kept" });
-      if (!curves.place.clicked) {
-        curves.place.clicked = true;
-        curves.place.on("plotly_click", (event) => {
-          const meta = event.points[0].data.meta, number = meta.run ?? meta.runs?.[event.points[0].pointIndex];
+      const { place } = curves;
+      curves.caption.textContent = spec.caption;
+      await sweepkit.draw(place, sweepkit.curves(spec, curves.look, chosen()), { uirevision: "kept" });
+      if (!place.clicked) {
+        place.clicked = true;
+        place.on("plotly_click", (event) => {
+          const point = event.points[0], number = point.customdata ?? point.data.meta.runs?.[point.pointIndex];
           const row = state.rows.get(number);
           if (row) location.hash = path("sweep", name, "run", row.id);
         });
       }
-      curves.caption.textContent = spec.caption;
     };
     const loadCurves = async () => {
       const picked = chosen();
       let query = "";
-      if (top.value) query = `?runs=${sorted(visible().filter((row) => row.reports)).slice(0, Number(top.value)).map((row) => row.number).join(",")}`;
-      else if (picked && picked.size && picked.size <= 2000) query = `?runs=${[...picked].join(",")}`;
+      if (top.value) query = `?${runsQuery(sorted(visible().filter((row) => row.reports)).slice(0, Number(top.value)).map((row) => row.number))}`;
+      else if (picked) query = `?${runsQuery([...picked])}`;
+      const asked = (curves.asked = {});
       const fresh = await fetchFigure("curves", query);
+      if (curves.asked !== asked) return; // others were asked for meanwhile
       if (held.curves?.data.length && JSON.stringify(fresh.layout.meta) !== JSON.stringify(held.curves.layout.meta)) curves.place = null;
       held.curves = fresh;
-      drawCurves();
+      await drawCurves();
     };
-    const drawHistory = () => {
+    const drawHistory = async () => {
       const spec = held.history;
       if (!spec?.data.length) return none(history, spec?.caption || "");
       history.place ??= plotIn(history, 400);
       const runs = chosen();
       const data = spec.data.map((trace) => (runs && trace.meta?.runs ? { ...trace, selectedpoints: trace.meta.runs.map((run, at) => (runs.has(run) ? at : -1)).filter((at) => at >= 0), unselected: { marker: { opacity: 0.06 } } } : trace));
-      sweepkit.draw(history.place, { data, layout: { ...spec.layout, showlegend: false } }, { uirevision: "kept" });
       history.caption.textContent = spec.caption;
+      await sweepkit.draw(history.place, { data, layout: { ...spec.layout, showlegend: false } }, { uirevision: "kept" });
     };
     const drawParallel = () => {
       const spec = held.parallel;
       if (!spec?.data.length) return none(parallel, spec?.caption || "");
-      if (!parallel.place) {
+      if (!parallel.place?.isConnected) {
         parallel.place = plotIn(parallel, 400);
         parallel.place.style.minWidth = `${spec.min_width || 0}px`;
       }
-      const before = parallel.place.data?.[0]?.dimensions || [];
-      const kept = Object.fromEntries(before.map((item) => [item.label, item.constraintrange]));
-      const trace = { ...spec.data[0], dimensions: spec.data[0].dimensions.map((item) => (kept[item.label] ? { ...item, constraintrange: kept[item.label] } : item)) };
-      sweepkit.draw(parallel.place, { data: [trace], layout: { ...spec.layout, margin: { ...spec.layout.margin, t: 64 } } });
-      if (!parallel.place.listens) {
-        parallel.place.listens = true;
-        parallel.place.on("plotly_restyle", () => brushFrom(parallel.place.data[0]));
-      }
+      sweepkit.draw(parallel.place, spec);
+      parallel.place.parallel.onbrush = setBrush;
+      if (state.brush) parallel.place.parallel.changed(); // what came since then may lie within the brush
       parallel.caption.textContent = spec.caption;
     };
-    const brushFrom = (trace) => {
-      const ranges = trace.dimensions.map((item, at) => ({ range: item.constraintrange, values: trace.meta.values ? trace.meta.values[at] : item.values })).filter((item) => item.range && item.range.length);
-      if (!ranges.length) return setBrush(null);
-      const inside = (value, range) => (Array.isArray(range[0]) ? range.some(([low, high]) => value >= low && value <= high) : value >= range[0] && value <= range[1]);
-      const runs = new Set();
-      trace.meta.runs.forEach((members, at) => { if (ranges.every((item) => inside(item.values[at], item.range))) for (const run of members) runs.add(run); });
-      setBrush(runs);
-    };
-    const setBrush = (runs, clear = false) => {
+    const setBrush = (runs) => {
       state.brush = runs;
-      brushed.textContent = runs ? `${runs.size} runs are brushed: every panel shows them alone` : "";
+      brushed.textContent = runs ? `${runs.size} ${runs.size === 1 ? "run is" : "runs are"} brushed: every panel shows ${runs.size === 1 ? "it" : "them"} alone` : "";
       unbrush.hidden = !runs;
-      if (clear && parallel.place?.data) {
-        parallel.place.data[0].dimensions.forEach((item) => { delete item.constraintrange; });
-        const spec = held.parallel;
-        Plotly.purge(parallel.place);
-        parallel.place.listens = false;
-        held.parallel = spec;
-        drawParallel();
-      }
-      filtered();
+      loadSoon.filtered();
     };
     const filtered = () => { drawTable(); drawCurves(); drawHistory(); loadSoon.chosen(); };
     const loadFigure = async (made, kind, query, height) => {
@@ -551,7 +553,7 @@
         made.caption.textContent = spec.caption;
       } catch (error) { none(made, error.message); }
     };
-    const picks = () => (chosen() && chosen().size <= 2000 ? `&runs=${[...chosen()].join(",")}` : "");
+    const picks = () => { const picked = chosen(); return picked ? `&${runsQuery([...picked])}` : ""; };
     const drawChoices = () => {
       const names = state.meta.varying;
       for (const [select, at] of [[pairX, 0], [pairY, 1], [single, 0]]) {
@@ -593,24 +595,25 @@
     const loadSoon = {
       overview: calm(async () => { told = await get(api(name)); overview(); await loadRows(); }, 300),
       curves: calm(loadCurves, 1000),
+      filtered: calm(filtered, 120),
       chosen: calm(async () => { await loadCurves(); if (!heat.section.hidden) await rest(); }, 400),
       history: calm(async () => { held.history = await fetchFigure("history"); drawHistory(); }, 2500),
       parallel: calm(async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
       rest: calm(rest, 10000),
     };
     const overview = () => { head(); numbers(); running(); failing(); racing(); asked(); };
-    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place && drawParallel(); loadSoon.rest(); };
+    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place?.parallel?.layOut(); loadSoon.rest(); };
     overview();
     const began = loadRows();
-    await Promise.all([began, fetchFigure("curves").then((spec) => { held.curves = spec; drawCurves(); }),
-      fetchFigure("history").then((spec) => { held.history = spec; drawHistory(); }), fetchFigure("parallel").then((spec) => { held.parallel = spec; drawParallel(); })].map((work) => work.catch((error) => toast(error.message))));
+    await Promise.all([began, fetchFigure("curves").then((spec) => { held.curves = spec; return drawCurves(); }),
+      fetchFigure("history").then((spec) => { held.history = spec; return drawHistory(); }), fetchFigure("parallel").then((spec) => { held.parallel = spec; drawParallel(); })].map((work) => work.catch((error) => toast(error.message))));
     document.documentElement.dataset.ready = name;
     loadSoon.rest();
     let seen = told.change;
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); if (!state.brush) loadSoon.parallel(); loadSoon.rest(); }
+      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); loadSoon.parallel(); loadSoon.rest(); }
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
