@@ -264,7 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--cost", action="store_true", help="measure what a verdict costs, nothing else")
     given = options.parse_args(argv)
     if given.cost:
-        print(cost())
+        text, note = cost(), "Of the last of 60 reports of eight runs side by side; the rest of the sweep has ended."
+        save(given.output, "stopping_cost", text=f"# What a verdict costs\n\n{text}\n\n{note}", data={"table": text})
         return 0
     tasks = list(CONFIRMING if given.tasks == "confirming" else CHOOSING)
     parts = [f"# Stopping rules on curves of real trainings ({given.tasks})", "", _head()]
