@@ -38,8 +38,9 @@ from sweepkit.sweep_config.read import read_sweep_text
 
 RUNS, WORKERS = 50, 4
 ENGINES = ("random", "tpe")
+NONE = "none (the divergence guard alone)"
 RULES: dict[str, dict[str, Any] | None] = {
-    "none (the divergence guard alone)": None,
+    NONE: None,
     "auto": {"type": "auto"},
     "hyperband min_iter 1": {"type": "hyperband", "min_iter": 1},
     "hyperband min_iter 3": {"type": "hyperband", "min_iter": 3},
@@ -55,7 +56,7 @@ RULES: dict[str, dict[str, Any] | None] = {
     "successive_halving, Optuna's defaults": {"type": "successive_halving"},
     "optuna_hyperband 1 to 50": {"type": "optuna_hyperband", "max_resource": 50},
 }
-OF_ENGINES = ("auto", "hyperband min_iter 3", "hyperband min_iter 5, eta 2", "hyperband max_iter 50, s 2")
+OF_ENGINES = (NONE, "auto", "hyperband min_iter 3", "hyperband min_iter 5, eta 2", "hyperband max_iter 50, s 2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +265,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--cost", action="store_true", help="measure what a verdict costs, nothing else")
     given = options.parse_args(argv)
     if given.cost:
-        print(cost())
+        text, note = cost(), "Of the last of 60 reports of eight runs side by side; the rest of the sweep has ended."
+        save(given.output, "stopping_cost", text=f"# What a verdict costs\n\n{text}\n\n{note}", data={"table": text})
         return 0
     tasks = list(CONFIRMING if given.tasks == "confirming" else CHOOSING)
     parts = [f"# Stopping rules on curves of real trainings ({given.tasks})", "", _head()]

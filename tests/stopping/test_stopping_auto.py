@@ -7,9 +7,9 @@ import pytest
 from sweepkit.model.audit import is_audited
 from sweepkit.model.columns import RunViews
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.stopping.fractions import searched_length
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
+from sweepkit.sweep_config.run_length import searched_length
 
 YAML = """
 method: random

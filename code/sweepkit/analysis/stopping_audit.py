@@ -46,7 +46,7 @@ class Audit:
         return self.false / self.audited
 
 
-def is_audited(row: Row) -> bool:
+def _is_audited(row: Row) -> bool:
     """Return whether a run was finished though the rule would have stopped it."""
     return row.state is RunState.FINISHED and AUDIT in row.facts and row.value is not None
 
@@ -54,8 +54,8 @@ def is_audited(row: Row) -> bool:
 def audit_of(table: RunTable) -> Audit | None:
     """Return what the audit found; None where no run was audited, or none went on to compare with."""
     metric = table.metric
-    audited = [row for row in table.rows if is_audited(row)]
-    others = [row.value for row in table.finished() if not is_audited(row) and row.value is not None]
+    audited = [row for row in table.rows if _is_audited(row)]
+    others = [row.value for row in table.finished() if not _is_audited(row) and row.value is not None]
     if metric is None or not audited or not others:
         return None
     best = metric.goal.best(others)

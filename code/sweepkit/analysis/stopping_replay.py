@@ -18,8 +18,9 @@ from sweepkit.model.columns import RunViews
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.stopping.base import StoppingRule
-from sweepkit.stopping.fractions import COMPARING, EqualFractions, is_length
+from sweepkit.stopping.fractions import EqualFractions
 from sweepkit.stopping.make import rule_of
+from sweepkit.sweep_config.run_length import COMPARING, is_length
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 

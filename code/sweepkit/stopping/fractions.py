@@ -8,32 +8,7 @@ from typing import Any
 
 from sweepkit.model.columns import RunViews
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.model.space import Space
 from sweepkit.stopping.base import StoppingRule
-
-# The last part of the names by which programs are told how long to train.
-_LENGTHS = frozenset(
-    "epochs num_epochs n_epochs max_epochs num_train_epochs train_epochs steps max_steps num_steps n_steps train_steps "
-    "num_train_steps max_train_steps iterations num_iterations n_iterations max_iterations max_iter n_iter "
-    "n_estimators num_boost_round num_rounds".split()
-)
-# Rules that compare a run with others report by report; wilcoxon compares folds, the rest looks at no other run.
-COMPARING = ("hyperband", "asha", "median", "percentile", "successive_halving", "optuna_hyperband", "auto")
-
-
-def searched_length(space: Space) -> tuple[str, ...] | None:
-    """Return the path of the parameter that says how long a run trains, where the sweep searches it; else None."""
-    found = [
-        parameter.path
-        for parameter in space.parameters
-        if is_length(parameter.path[-1]) and parameter.distribution.support_size() != 1
-    ]
-    return found[0] if found else None
-
-
-def is_length(name: str) -> bool:
-    """Return whether a parameter of that name, dotted or not, says how long a program trains."""
-    return name.rpartition(".")[2].lower() in _LENGTHS
 
 
 class SaysUnequal:

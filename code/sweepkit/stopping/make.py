@@ -13,7 +13,7 @@ from sweepkit.stopping.auto import Auto
 from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
-from sweepkit.stopping.fractions import COMPARING, EqualFractions, SaysUnequal, searched_length
+from sweepkit.stopping.fractions import EqualFractions, SaysUnequal
 from sweepkit.stopping.hyperband import Hyperband
 from sweepkit.stopping.median import Median
 from sweepkit.stopping.optuna_hyperband import OptunaHyperband
@@ -23,6 +23,7 @@ from sweepkit.stopping.percentile import Percentile
 from sweepkit.stopping.successive_halving import SuccessiveHalving
 from sweepkit.stopping.threshold import Threshold
 from sweepkit.stopping.wilcoxon import Wilcoxon
+from sweepkit.sweep_config.run_length import COMPARING, searched_length
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
 from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 

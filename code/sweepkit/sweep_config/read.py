@@ -223,7 +223,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
     check_first_points(check, space, extensions)
-    warn_of_length(check, space, early_terminate)
+    warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
     _tell_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
