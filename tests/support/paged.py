@@ -2,6 +2,7 @@
 
 import math
 
+from sweepkit.confirm.plan import Entrant, Setup, confirmation_name
 from sweepkit.model.records import Report
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -24,10 +25,10 @@ parameters:
 MODELS = ("kobart", SCRIPT, FORMULA, "한국어-바트-" + "가" * 80)
 
 
-def record_sweep(folder, *, name=NAME, ended=12, failed=2, running=2, text=YAML):
-    """Write a sweep into FOLDER/sweepkit.db; return its id."""
+def record_sweep(folder, *, name=NAME, ended=12, failed=2, running=2, text=YAML, storage=None):
+    """Write a sweep into FOLDER/sweepkit.db, or into the database of a URL; return its id."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open_store(folder / "sweepkit.db") as store:
+    with open_store(storage or folder / "sweepkit.db") as store:
         sweep, _ = store.create_sweep(
             name,
             text=text.replace(NAME, name),
@@ -50,6 +51,61 @@ def record_sweep(folder, *, name=NAME, ended=12, failed=2, running=2, text=YAML)
                 reason = "hyperband: 0.1 at report 2 is worse than 0.2" if number % 4 == 3 else "exit code 0"
                 store.finish(attempt, state, reason=reason, outcome={"duration_s": 5.0, "device": "gpu 0"})
         return sweep.sweep_id
+
+
+def record_race(folder, *, done=3):
+    """Write the beginning of a race of `--confirm` beside the sweep: `done` runs of four have ended, one goes on."""
+    with open_store(folder / "sweepkit.db") as store:
+        sweep = store.sweep(NAME)
+        entrants = tuple(
+            Entrant(
+                run_id=run.run_id,
+                number=run.number,
+                params={"lr": run.params["lr"], "model": run.params["model"]},
+                rank=rank,
+                by_model=False,
+                scores=(0.3,),
+                value=0.3,
+            )
+            for rank, run in enumerate(store.runs(sweep.sweep_id)[:2], 1)
+        )
+        setup = Setup(
+            sweep=NAME,
+            metric="eval/rougeL",
+            goal="maximize",
+            entrants=entrants,
+            everyone=((0.3,), (0.3,), (0.2,)),
+            configurations=3,
+            budget=4,
+            rounds=((2, 2),),
+            seeds=(1001, 1002),
+            seed_path=("seed",),
+        )
+        race, _ = store.create_sweep(
+            confirmation_name(NAME),
+            text=YAML,
+            seed=1,
+            metric="eval/rougeL",
+            goal="maximize",
+            meta={"confirmation": setup.plain()},
+        )
+        for number, (candidate, repeat) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)][: done + 1]):
+            params = {**entrants[candidate].params, "seed": setup.seeds[repeat]}
+            pair = {"candidate": candidate, "repeat": repeat}
+            attempt = store.add_and_claim(
+                race.sweep_id,
+                number,
+                params,
+                agent_id="a|b|c|1",
+                host="h",
+                lease_s=3600,
+                proposal={"info": pair, **pair},
+            )
+            store.started(attempt, pid=1, device="gpu 0")
+            if number < done:
+                store.report(attempt, [report(number, 1)], metric="eval/rougeL", goal="maximize")
+                store.finish(attempt, RunState.FINISHED, reason="exit code 0", outcome={"duration_s": 5.0})
+        return race
 
 
 def report(number, at):

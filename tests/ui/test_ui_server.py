@@ -1,11 +1,12 @@
 """The live page's server in this process: what it answers, whom it refuses, what its actions leave in the record."""
 
+import base64
 import io
 import json
 from urllib.parse import quote
 
 import pytest
-from paged import FORMULA, NAME, SCRIPT, record_sweep, report
+from paged import FORMULA, NAME, SCRIPT, record_race, record_sweep, report
 from starlette.testclient import TestClient
 
 from sweepkit.agents.control import ASKED, STOP_ATTEMPTS
@@ -14,7 +15,7 @@ from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.labels import change_note, change_tags
 from sweepkit.model.records import SweepState
 from sweepkit.store.open import open_store
-from sweepkit.ui.answers import LOOK_EVERY_S, Answers, log_part
+from sweepkit.ui.answers import LOOK_EVERY_S, Answers, log_part, run_numbers
 from sweepkit.ui.guard import is_loopback
 from sweepkit.ui.hub import Hub
 from sweepkit.ui.options import UiOptions
@@ -78,6 +79,17 @@ def test_a_sweep_tells_its_runs_its_failures_and_the_chance_of_its_best(client):
     assert group["count"] == 2 and SCRIPT in group["reason"]
     assert sum(item["chance"] for item in told["chances"]) == pytest.approx(1.0, abs=0.01)
     assert told["yaml"].startswith("name:")
+
+
+def test_a_race_is_told_while_it_goes_on(client, place):
+    assert client.get(AT).json()["confirmation"] is None
+    race = record_race(place)
+    told = client.get(AT).json()["confirmation"]
+    assert (told["sweep"], told["state"], told["done"], told["most"]) == (race.name, "running", 3, 4)
+    assert len(told["rows"]) == 2 and len(told["rows"][0]["cells"]) == len(told["heads"])
+    assert sum(row["chance"] for row in told["rows"]) == pytest.approx(1.0, abs=0.01)
+    assert sorted(len(row["seeds"]) for row in told["rows"]) == [1, 2]
+    assert len(told["next"]) == 2 and "1002" in told["next"][1] and "runs now" in told["next"][1]
 
 
 def test_rows_come_once_and_then_only_those_that_changed(client, place):
@@ -172,6 +184,15 @@ def test_a_table_of_means_is_cells_latex_and_csv(client):
     assert "±" in json.dumps(told["rows"], ensure_ascii=False) and "(n 3)" in json.dumps(told["rows"])
     assert r"\begin{tabular}" in told["latex"] and "'=HYPERLINK" in told["csv"]
     assert client.get(f"{AT}/-/pivot?rows=nothing").status_code == 422
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [7, 8, 4999]])
+def test_any_number_of_runs_is_named_in_a_query(numbers):
+    bits = bytearray(1 + max(numbers, default=0) // 8)
+    for number in numbers:
+        bits[number // 8] |= 1 << number % 8
+    text = "~" + base64.urlsafe_b64encode(bits).decode()
+    assert run_numbers(text) == run_numbers(",".join(map(str, numbers))) == frozenset(numbers)
 
 
 # -- who may do what ---------------------------------------------------------------------------------------------------

@@ -58,7 +58,9 @@ def _drawn(source: "Source", kind: str) -> "list[Drawn]":
 
 
 def curves(source: "Source", history: "pd.DataFrame") -> Any:
-    """Return the first metric over the reports of each run, the better a run the darker its line.
+    """Return the first metric over the steps of each run, or over its reports where not all of them name a step.
+
+    It is the figure of the report and of the live page, coloured by the runs' values.
 
     Args:
         source: The sweep's runs.
@@ -67,14 +69,24 @@ def curves(source: "Source", history: "pd.DataFrame") -> Any:
     Raises:
         SweepKitError: The sweep has no metric.
     """
-    from sweepkit.reports.figures.shown import learning_curves
+    from sweepkit.analysis.curves import with_reports
+    from sweepkit.model.records import Report
+    from sweepkit.reports.figures.curves import CurveLook
+    from sweepkit.reports.figures.library import figure
+    from sweepkit.reports.figures.shown import as_plotly
 
-    metrics = source.table.metrics
-    if not metrics:
+    table = source.table
+    if table.metric is None:
         raise SweepKitError("figure: curves are those of a metric, got a sweep without one")
-    mine = history[history["metric"] == metrics[0].name]
-    lines = {
-        f"run {number}": (list(rows["step"].fillna(rows["report"])), list(rows["value"]))
-        for number, rows in mine.groupby("number")
+    name = table.metric.name
+    mine = history[history["metric"] == name]
+    stepped = len(mine) > 0 and bool(mine["step"].notna().all())
+    told = {
+        run: [
+            Report(seq=at, values={name: float(value)}, step=int(step) if stepped else None)
+            for at, (step, value) in enumerate(zip(rows["step"], rows["value"], strict=True))
+        ]
+        for run, rows in mine.groupby("run_id")
     }
-    return learning_curves(lines, metrics[0].name, goal=metrics[0].goal)
+    look = CurveLook(x="step" if stepped else "report", colour="value" if told else "state")
+    return as_plotly([figure("curves", with_reports(table, told), look=look)])

@@ -286,7 +286,7 @@ def _conclude(options: RunOptions, own: Plan, parent: SweepRecord, record: Sweep
     paths = SweepPaths(own.output_dir, parent.name)
     paths.root.mkdir(parents=True, exist_ok=True)
     with open_store(own.storage) as store:
-        told = describe(store, own, record, look)
+        told = describe(store, own.spec, record, look)
         runs = {run.run_id: run for run in store.runs(parent.sweep_id)}
     write_confirmation(paths.root, told)
     winner = runs.get(told.winner or "")

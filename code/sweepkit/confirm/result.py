@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sweepkit.confirm.plan import Entrant, RacePlan, Setup, setup_of
@@ -10,8 +11,8 @@ from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
 from sweepkit.reports.confirmation import Confirmation, Fresh, HoldoutLook, Member, Seen
-from sweepkit.runner.plan import Plan
 from sweepkit.search.race import Pair, pair_of
+from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from sweepkit.stats.race import Place, RaceStanding
@@ -77,17 +78,24 @@ def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metri
     return setup.race(record.seed).standing(scores_of(store.runs(record.sweep_id), metric, setup))
 
 
-def describe(store: "Store", own: Plan, record: SweepRecord, look: Seen | str) -> Confirmation:
-    """Return a confirmation as it stands in the record."""
+def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Seen | str) -> Confirmation:
+    """Return a confirmation as it stands in the record.
+
+    Args:
+        store: The record; it is only read.
+        spec: The sweep that is confirmed.
+        record: The sweep that confirms it.
+        look: What the hold-out set showed, or why it was not opened.
+    """
     setup = setup_of(record)
     assert setup is not None
     runs = store.runs(record.sweep_id)
-    standing = standing_of(store, record, setup, own.spec.metric)
+    standing = standing_of(store, record, setup, spec.metric)
     members = []
     for place in standing.places:
         entrant = setup.entrants[place.candidate]
         mine = [run for run in runs if (pair := pair_of(run.proposal)) and pair[0] == place.candidate]
-        members.append(_member(setup, place, entrant, mine, own))
+        members.append(_member(setup, place, entrant, mine, spec))
     return Confirmation(
         sweep=setup.sweep,
         confirmation=record.name,
@@ -112,7 +120,7 @@ def describe(store: "Store", own: Plan, record: SweepRecord, look: Seen | str) -
     )
 
 
-def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRecord], own: Plan) -> Member:
+def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRecord], spec: SweepSpec) -> Member:
     """Return where a configuration stands, in the metric's own direction."""
     sign = setup.sign
     low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
@@ -121,7 +129,7 @@ def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRe
     def own_way(value: float | None) -> float | None:
         return None if value is None else sign * value
 
-    name = own.spec.extensions.seed_parameter
+    name = spec.extensions.seed_parameter
     return Member(
         run_id=entrant.run_id,
         number=entrant.number,
@@ -131,7 +139,7 @@ def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRe
         sweep_score=entrant.value,
         stopped=not entrant.scores,
         fresh=tuple(
-            Fresh(run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, own.spec.metric, sign)))
+            Fresh(run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, spec.metric, sign)))
             for run in runs
             if run.state.done
         ),
@@ -147,3 +155,44 @@ def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRe
         duration_s=statistics.median(seconds) if seconds else None,
         alike=entrant.alike,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceWatch:
+    """A race that may be under way.
+
+    Args:
+        told: How it stands.
+        state: The state of the sweep that makes its runs.
+        next: What it does next, in words.
+    """
+
+    told: Confirmation
+    state: str
+    next: tuple[str, ...]
+
+
+def watched(store: "Store", spec: SweepSpec, record: SweepRecord) -> RaceWatch:
+    """Return a race as it stands in the record, and what comes next.
+
+    Args:
+        store: The record; it is only read.
+        spec: The sweep that is confirmed.
+        record: The sweep that confirms it.
+    """
+    from sweepkit.stats.race import Step
+
+    setup = setup_of(record)
+    assert setup is not None
+    runs = store.runs(record.sweep_id)
+    step = setup.race(record.seed).next(scores_of(runs, spec.metric, setup))
+    words: list[str] = []
+    if isinstance(step, Step):
+        keep, each = setup.rounds[step.round]
+        words.append(f"round {step.round + 1} of {len(setup.rounds)}: {keep} configurations, {each} fresh seeds each")
+        running = {pair_of(run.proposal) for run in runs if run.state is RunState.RUNNING}
+        for candidate, repeat in step.runs:
+            what = "runs now" if (candidate, repeat) in running else "waits"
+            words.append(f"run {setup.entrants[candidate].number} with seed {setup.seeds[repeat]} {what}")
+    told = describe(store, spec, record, "the race is not over" if words else "it is told at the end of --confirm")
+    return RaceWatch(told=told, state=record.state.value, next=tuple(words))

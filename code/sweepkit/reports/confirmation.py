@@ -336,7 +336,7 @@ def _interval(item: Member, digits: int) -> str:
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
 
 
-def _head(told: Confirmation) -> str:
+def headline(told: Confirmation) -> str:
     """Return what was done in one line."""
     rounds = ", ".join(f"{keep} x {each}" for keep, each in told.rounds)
     ended = told.end or "not complete"
@@ -346,7 +346,7 @@ def _head(told: Confirmation) -> str:
     )
 
 
-def _cells(told: Confirmation) -> Cells:
+def cells_of(told: Confirmation) -> Cells:
     """Return the table, best first."""
     digits = digits_for(told.spread)
     rows = []
@@ -375,7 +375,7 @@ def _cells(told: Confirmation) -> Cells:
 
 def confirmation_text(told: Confirmation, *, width: int = 120) -> str:
     """Return a confirmation for a terminal."""
-    lines = [_head(told), "", as_text(_cells(told), width=width), ""]
+    lines = [headline(told), "", as_text(cells_of(told), width=width), ""]
     winner = next((item for item in told.members if item.run_id == told.winner), None)
     lines += verdict(told)
     if winner is not None:
@@ -431,13 +431,13 @@ def section_of(folder: Path) -> "Section | None":
     if found is None:
         return None
     told = from_plain(found)
-    table = _cells(told)
+    table = cells_of(told)
     heads = "".join(f"<th>{html.escape(item)}</th>" for item in table.heads)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     words = "".join(f"<p>{html.escape(line)}</p>" for line in verdict(told))
     body = (
         f'<div class="lead">{words}</div><div class="box"><table class="ranks"><tr>{heads}</tr>{rows}</table></div>'
-        f'<p class="note">{html.escape(_head(told))}</p>'
+        f'<p class="note">{html.escape(headline(told))}</p>'
     )
     return Section(anchor=CONFIRMATION, title="Confirmation with fresh seeds", body=body)
 

@@ -71,12 +71,12 @@ class Answers:
         return await self._of(request, lambda live: live.rows(since, request.query_params.get("how", "best")))
 
     async def figure(self, request: Request) -> Response:
-        """Return a figure: of all runs, or of those whose numbers stand in `runs` (as `_numbers` reads them)."""
+        """Return a figure: of all runs, or of those whose numbers stand in `runs` (as `run_numbers` reads them)."""
         kind = request.path_params["kind"]
         wanted: dict[str, Any] = {}
         runs: frozenset[int] | None = None
         if named := request.query_params.get("runs"):
-            runs = _numbers(named)
+            runs = run_numbers(named)
         if "parameter" in request.query_params:
             wanted["parameter"] = request.query_params["parameter"]
         if "x" in request.query_params and "y" in request.query_params:
@@ -215,13 +215,14 @@ class Answers:
             return json.dumps(lines, ensure_ascii=False)
         live = self._hub.sweep(name)
         item = live.snapshot
-        return json.dumps({"change": live.change, "state": item.state.value, "workers": item.workers})
+        told = {"change": live.change, "state": item.state.value, "workers": item.workers}
+        return json.dumps({**told, "race": live.race_change()})
 
 
-def _numbers(text: str) -> frozenset[int]:
+def run_numbers(text: str) -> frozenset[int]:
     """Return the numbers of runs that a query names: with commas, or after "~" in base64 as a bit for each.
 
-    >>> sorted(_numbers("3,5")), sorted(_numbers("~KA==")), sorted(_numbers("~?"))
+    >>> sorted(run_numbers("3,5")), sorted(run_numbers("~KA==")), sorted(run_numbers("~?"))
     ([3, 5], [3, 5], [])
     """
     if not text.startswith("~"):

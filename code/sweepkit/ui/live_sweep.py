@@ -16,7 +16,7 @@ from sweepkit.analysis.summary import reasons
 from sweepkit.analysis.table import KeptRows, RunTable, from_runs
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.labels import run_note, run_tags, sweep_note, sweep_tags
-from sweepkit.model.records import Report, RunRecord
+from sweepkit.model.records import Report, RunRecord, SweepRecord
 from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.model.watched import PollResult
 from sweepkit.monitor.follow import Follower
@@ -31,6 +31,7 @@ from sweepkit.store.watch import Watch
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
+    from sweepkit.reports.confirmation import Fresh
 
 _FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
@@ -91,6 +92,7 @@ class LiveSweep:
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
         self._derived: dict[Any, tuple[int, Any]] = {}
         self._rows: KeptRows = {}
+        self._raced: tuple[list[Any], dict[str, Any] | None] | None = None
         self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
         self._importance: tuple[int, Importance | None] = (-1, None)
         self.snapshot: Snapshot = self._follower.snapshot()
@@ -203,7 +205,7 @@ class LiveSweep:
             told |= {key: shown["sweeps"][0][key] for key in ("best", "metric")}
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
             judged: dict[str, Any] = self._kept("overview", self._judged)
-            return told | judged
+            return {**told, **judged, "confirmation": self.confirmation()}
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
@@ -220,7 +222,6 @@ class LiveSweep:
         sweep = self.found.sweep
         told: dict[str, Any] = {"yaml": sweep.text, "asked": list(sweep.meta.get(ASKED, []))[-50:], "verdict": ""}
         told |= {"chances": [], "failures": [], "columns": [], "generation": sweep.generation}
-        told["confirmation"] = self._confirmation()
         told["program"] = str(sweep.meta.get("program") or "")
         try:
             table = self.table
@@ -245,12 +246,61 @@ class LiveSweep:
         ]
         return told
 
-    def _confirmation(self) -> dict[str, Any] | None:
-        if not self.paths.confirmation.is_file():
-            return None
-        from sweepkit.reports.confirmation import read_confirmation  # scipy, as above
+    def _race(self) -> SweepRecord | None:
+        """Return the newest sweep that confirms this one, None without one."""
+        from sweepkit.confirm.plan import confirmation_name, setup_of  # the runner's rooms: only where one looks
 
-        return read_confirmation(self.paths.root)
+        found = self._watch.sweeps(family=confirmation_name(self.name))
+        return next((record for record in reversed(found) if setup_of(record) is not None), None)
+
+    def race_change(self) -> list[Any]:
+        """Return what tells whether anything changed in the race of `--confirm`."""
+        race = self._race()
+        if race is None:
+            return [self._file_of_race()]
+        counts = {state.value: count for state, count in self._watch.counts(race.sweep_id).items()}
+        return [race.name, race.state.value, counts, self._file_of_race()]
+
+    def _file_of_race(self) -> float:
+        file = self.paths.confirmation
+        return file.stat().st_mtime if file.is_file() else 0.0
+
+    def confirmation(self) -> dict[str, Any] | None:
+        """Return the race of `--confirm`, while it goes on and afterwards; None where there was none."""
+        with self.lock:
+            change = self.race_change()
+            if self._raced is None or self._raced[0] != change:
+                self._raced = (change, self._raced_now())
+            return self._raced[1]
+
+    def _raced_now(self) -> dict[str, Any] | None:
+        from sweepkit.confirm.result import watched
+        from sweepkit.reports.confirmation import cells_of, from_plain, headline, read_confirmation, verdict
+
+        race, spec = self._race(), self._follower.spec
+        kept = read_confirmation(self.paths.root) if self.paths.confirmation.is_file() else None
+        if kept is not None and (race is None or kept["confirmation"] == race.name):
+            told, state, following = from_plain(kept), "finished", ()
+        elif race is not None and spec is not None:
+            live = watched(self._watch, spec, race)
+            told, state, following = live.told, live.state, live.next
+        else:
+            return None
+        table = cells_of(told)
+        return {
+            "sweep": None if race is None else race.name,
+            "state": state,
+            "head": headline(told),
+            "verdict": verdict(told),
+            "done": told.runs,
+            "most": sum(keep * each for keep, each in told.rounds),
+            "next": list(following),
+            "heads": table.heads,
+            "rows": [
+                {"run": item.run_id, "cells": cells, "chance": item.chance, "seeds": [_seed(one) for one in item.fresh]}
+                for item, cells in zip(told.members, table.rows, strict=True)
+            ],
+        }
 
     def rows(self, since: int = 0, how: str = "best") -> dict[str, Any]:
         """Return runs changed after a change counter as rows of columns.
@@ -393,6 +443,11 @@ def _importance_of(table: RunTable) -> "Importance":
 
 def _newest(history: Sequence[float]) -> float | None:
     return history[-1] if history and history[-1] == history[-1] else None
+
+
+def _seed(run: "Fresh") -> str:
+    value = "no value" if run.value is None else f"{run.value:.5g}"
+    return f"seed {run.seed}: {value}"
 
 
 def _lasted(run: RunRecord) -> bool:

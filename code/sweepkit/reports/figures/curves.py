@@ -313,9 +313,8 @@ def _wrapped(text: str, width: int = 60) -> str:
 
 def _caption(table: RunTable, rows: Sequence[Row]) -> str:
     total = sum(bool(row.history) for row in table.rows)
-    words = (
-        f"{len(rows)} runs" if len(rows) == total else f"{len(rows)} of {total} runs: the best and a spread of others"
-    )
+    counted = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    words = counted if len(rows) == total else f"{len(rows)} of {total} runs: the best and a spread of others"
     told = [words + "; those that were stopped or failed are faded."]
     if table.stopping is not None and table.stopping.type != "none":
         told.append(

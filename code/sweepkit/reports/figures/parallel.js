@@ -141,7 +141,7 @@ const ParallelPlot = (() => {
     drawLines(places, of, opacity, coloured = true) {
       const { pen, ramp } = this, axes = this.shown;
       pen.globalAlpha = opacity;
-      pen.lineWidth = 1.2;
+      pen.lineWidth = places.length < 60 ? 2.2 : 1.2; // few lines have room, and may all be pale
       for (const at of places) {
         if (coloured) pen.strokeStyle = ramp[this.shade(this.metric[of][at])];
         pen.beginPath();

@@ -46,8 +46,8 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
     }
     left = len(causes(table)) - len(columns)
     caption = (
-        f"{len(rows)} runs that ended with a value, the best drawn last; the colour is the metric. Drag along an axis "
-        'to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
+        f"{_counted(len(rows))} that ended with a value, the best drawn last; the colour is the metric. Drag along an "
+        'axis to pick runs, drag a name to move its axis. "n/a": the run does not have the parameter.'
     )
     if "values" in meta:
         caption += f" {_MOST_LINES} lines are drawn: the best half, and a spread of the others."
@@ -63,6 +63,10 @@ def parallel_coordinate(table: RunTable, *, order: Sequence[str] = ()) -> Drawn:
         height=460,
         min_width=110 * (len(columns) + 1),
     )
+
+
+def _counted(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _spread(count: int) -> list[int]:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sweepkit.model.metric import Goal
-from sweepkit.reports.figures.base import Drawn, axis, layout
+from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.page import colours
 
 _LEAST = 200  # pixels, of a figure that only says why there is nothing to draw
@@ -53,25 +52,3 @@ def _dressed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _dressed(item) for key, item in value.items()}
     return [_dressed(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def learning_curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str, *, goal: Goal) -> Any:
-    """Return a figure with a metric over the steps of each run; the best line is the one that stands out.
-
-    Args:
-        lines: Steps and values by the run's name.
-        metric: Its name.
-        goal: Which way is better.
-    """
-    import plotly.graph_objects as go
-
-    finite = {name: [value for value in values if value - value == 0] for name, (_, values) in lines.items()}
-    best = {name: goal.best(values) for name, values in finite.items() if values}
-    first = next((name for name, value in best.items() if value == goal.best(list(best.values()))), "")
-    figure = go.Figure(layout=_dressed(layout(xaxis=axis("step"), yaxis=axis(metric))))
-    for name, (steps, values) in sorted(lines.items(), key=lambda item: item[0] == first):
-        colour = _colours()["--best" if name == first else "--weak"]
-        mode = "lines+markers" if len(values) == 1 else "lines"
-        figure.add_trace(go.Scatter(x=list(steps), y=list(values), name=name, mode=mode, line={"color": colour}))
-    figure.update_layout(title={"text": f"{metric} while the runs ran"}, margin={"t": 64}, showlegend=len(lines) <= 20)
-    return figure

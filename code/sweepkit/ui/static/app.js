@@ -282,12 +282,13 @@
     const single = h("select", { "aria-label": "parameter" });
     const slice = panel("One parameter", "w6", single);
     const race = panel("Best configurations", "w6");
+    const confirmed = panel("Confirmation with fresh seeds", "");
     const builder = panel("Table of means", "");
     const yaml = panel("Configuration", "w7");
     const record = panel("What was asked", "w5");
     const table = runTable();
     main.replaceChildren(title, tiles, progress, h("div", { class: "grid" }, curves.section, history.section, parallel.section,
-      workers.section, failures.section, table.section, importance.section, heat.section, slice.section, race.section, builder.section, yaml.section, record.section));
+      workers.section, failures.section, confirmed.section, table.section, importance.section, heat.section, slice.section, race.section, builder.section, yaml.section, record.section));
 
     // Head: what the sweep is and what can be done with it.
     const head = () => {
@@ -346,12 +347,28 @@
         group.runs.slice(0, 8).map((run) => h("div", {}, h("a", { href: path("sweep", name, "run", run.id) }, `run ${run.number} ${run.id}`), run.log && h("pre", {}, run.log))))));
     };
     const racing = () => {
-      const confirmed = told.confirmation;
-      const places = confirmed?.candidates || confirmed?.members || [];
-      race.section.hidden = !told.chances.length && !confirmed;
-      const bars = told.chances.map((item) => h("tr", {}, h("td", { class: "wrap" }, item.of), h("td", { class: "right" }, `${(100 * item.chance).toFixed(0)} %`)));
-      race.body.replaceChildren(h("table", { class: "pairs" }, h("tbody", {}, bars)), confirmed && h("details", { open: true }, h("summary", {}, "the race of --confirm"), h("pre", {}, JSON.stringify(places.length ? places : confirmed, null, 1))));
-      race.caption.textContent = told.chances.length ? "The chance to be the best of those that were run with several seeds; made honest for having been picked." : "";
+      const made = told.confirmation;
+      confirmed.section.hidden = !made;
+      if (made) {
+        const heads = made.heads.map((text) => h("th", { scope: "col" }, text));
+        const lines = made.rows.map((row) => h("tr", { title: row.seeds.join("\n") }, row.cells.map((text, at) => h("td", {},
+          at === 1 ? h("a", { href: path("sweep", name, "run", row.run) }, text) : made.heads[at] === "P(best)" ? meter(row.chance, text) : text))));
+        confirmed.body.replaceChildren(
+          h("p", {}, made.sweep ? h("a", { href: path("sweep", made.sweep) }, made.sweep) : "", " ", pill(made.state), h("span", { class: "muted num" }, ` ${made.done} of at most ${made.most} runs`)),
+          bar({ finished: made.done }, made.most), h("p", {}, made.verdict[0] || ""),
+          h("div", { class: "scroll flat", tabIndex: 0, role: "region", "aria-label": "the race" }, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, lines))),
+          made.next.length ? h("div", {}, h("h3", {}, "Next"), h("p", { class: "muted" }, made.next.slice(0, 9).join(" · "))) : "",
+          h("details", {}, h("summary", {}, "seeds that were made"), h("table", { class: "pairs" }, h("tbody", {}, made.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.cells[1]), h("td", {}, row.seeds.join(", ") || "none yet")))))));
+        confirmed.caption.textContent = [made.head, ...made.verdict.slice(1)].join(" ");
+      }
+      race.section.hidden = !told.chances.length;
+      race.body.replaceChildren(h("table", { class: "pairs" }, h("tbody", {}, told.chances.map((item) => h("tr", {}, h("td", { class: "wrap" }, item.of), h("td", {}, meter(item.chance, `${(100 * item.chance).toFixed(0)} %`)))))));
+      race.caption.textContent = "The chance to be the best of those that were run with several seeds; made honest for having been picked.";
+    };
+    const meter = (share, text) => {
+      const made = h("span", { class: "meter" }, h("i", {}), h("span", { class: "num" }, text));
+      made.firstChild.style.width = `${Math.round(60 * (share || 0))}px`;
+      return made;
     };
     const asked = () => {
       yaml.body.replaceChildren(h("pre", {}, told.yaml));
