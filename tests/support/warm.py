@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 PRELOADED = (
+    "sweepkit.cli.app",
     "sweepkit.cli.sweep_runner",
     "sweepkit.cli.parallel_sweep_runner",
     "sweepkit.cli.monitor_sweep",
