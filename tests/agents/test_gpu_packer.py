@@ -7,6 +7,7 @@ from sweepkit.agents.gpu_memory import Memory
 from sweepkit.agents.gpu_packer import GpuPacker, make_packer
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.slots import Slot, make_slots
+from sweepkit.errors import SweepKitError
 from sweepkit.model.runs import RunState
 from sweepkit.scheduling.packing import Placement
 
@@ -124,6 +125,10 @@ def test_auto_makes_slots_that_pack_and_nothing_without_a_driver():
     made = make_slots(None, gpus=("0", "1"), gpus_per_run=None, cpus_per_run=1, runs_per_gpu="auto")
     assert all(slot.packs and 2 <= slot.shares <= 8 for slot in made)
     assert {slot.gpus for slot in made} == {("0",), ("1",)}
+    asked = make_slots(6, gpus=("0", "1"), gpus_per_run=None, cpus_per_run=1, runs_per_gpu="auto")
+    assert [slot.shares for slot in asked] == [3] * 6
+    with pytest.raises(SweepKitError, match="at most 16"):
+        make_slots(17, gpus=("0", "1"), gpus_per_run=None, cpus_per_run=1, runs_per_gpu="auto")
     assert make_packer(made, host="h", reader=None) is None
     without = make_slots(2, gpus=(), gpus_per_run=None, cpus_per_run=1, runs_per_gpu="auto")
     assert not any(slot.packs or slot.shares > 1 for slot in without)

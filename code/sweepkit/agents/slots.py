@@ -169,8 +169,9 @@ def make_slots(
     groups = [gpus[first : first + wanted] for first in range(0, len(gpus) - wanted + 1, wanted)] if on_gpus else []
     machine = len(os.sched_getaffinity(0))
     packs = on_gpus and runs_per_gpu == "auto"
-    shares = min(MOST_AT_ONCE, max(2, machine // len(groups))) if runs_per_gpu == "auto" and groups else runs_per_gpu
-    shares = 1 if shares == "auto" else shares
+    shares = runs_per_gpu if runs_per_gpu != "auto" else 1
+    if packs:  # each run keeps a core unless the user asks for more of them
+        shares = min(MOST_AT_ONCE, -(-workers // len(groups)) if workers else max(2, machine // len(groups)))
     room = len(groups) * shares
     if workers is None:
         workers = room if on_gpus else max(1, machine // (cpus_per_run or 2))

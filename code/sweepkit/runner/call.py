@@ -220,7 +220,7 @@ def slots_of(options: SlotOptions, plans: Sequence[Plan], *, packs: bool = True)
     """
     gpus = choose_gpus(options.gpus, os.environ)
     gpus_per_run = _shared(options.gpus_per_run, plans, "gpus_per_run")
-    shared: int | Literal["auto"] = _shared(options.runs_per_gpu, plans, "runs_per_gpu") or 1  # type: ignore[assignment]
+    shared: int | Literal["auto"] = _shared(options.runs_per_gpu, plans, "runs_per_gpu") or 1
     notes = []
     if shared == "auto" and gpus and not (packs and open_nvml()):
         why = "nvidia-ml-py or the driver is missing" if packs else "W&B leads the sweep"
