@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 
 import pandas as pd
 import pytest
@@ -241,3 +242,14 @@ def test_a_word_in_the_place_of_a_score_does_not_change_how_the_others_are_read(
         RunState.FINISHED,
         RunState.FAILED,
     ]
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@settings(max_examples=10, deadline=None)
+@given(place=st.integers(0, 5), word=st.sampled_from(["abc", "0.4?", "about 40%", "1,2,3"]))
+def test_the_cell_that_is_no_number_is_the_one_that_is_named(format, place, word):
+    cells = [FORMATS[format](0.25 + 0.03125 * row) for row in range(6)]
+    cells[place] = word
+    frame = pd.DataFrame({"params.lr": [0.1 * row for row in range(6)], "score": cells})
+    with pytest.raises(DataError, match=re.escape(f"got {word!r} in row {place + 1};")):
+        from_frame(frame, metric="score")

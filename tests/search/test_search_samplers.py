@@ -31,7 +31,7 @@ REACHES = {
     ("tpe", "n_startup_trials"): (lambda s: s._n_startup_trials, 4),
     ("tpe", "n_ei_candidates"): (lambda s: s._n_ei_candidates, 77),
     ("gp", "n_startup_trials"): (lambda e: e._options["n_startup_trials"], 4),
-    ("gp", "deterministic_objective"): (lambda e: not e._gp._search._noisy, True),
+    ("gp", "deterministic_objective"): (lambda e: e._gp._search._noise is not None, True),
     ("cmaes", "n_startup_trials"): (lambda s: s._n_startup_trials, 4),
     ("cmaes", "sigma0"): (lambda s: s._sigma0, 0.4),
     ("cmaes", "with_margin"): (lambda s: s._with_margin, True),

@@ -39,14 +39,14 @@ def test_the_word_and_the_type_name_one_rule():
     assert spec().early_terminate.type == "auto"
 
 
-def test_auto_keeps_half_at_the_first_look_and_fewer_later_but_always_two():
+def test_auto_keeps_three_fifths_at_the_first_look_and_fewer_later_but_always_one():
     rule = make_rule(spec())
     at_first = [run(n, [float(n)] * 4) for n in range(20)]
-    assert [rule.decide(one, at_first).stop for one in at_first] == [n >= 10 for n in range(20)]
+    assert [rule.decide(one, at_first).stop for one in at_first] == [n >= 12 for n in range(20)]
     early = [run(n, [float(n)] * 3) for n in range(20)]
     assert not any(rule.decide(one, early).stop for one in early)
     later = [run(n, [float(n)] * 40) for n in range(20)]
-    assert [one.number for one in later if not rule.decide(one, later).stop] == [0, 1]
+    assert [one.number for one in later if not rule.decide(one, later).stop] == [0]
 
 
 def test_auto_counts_a_run_that_was_ended_by_its_best_and_looks_by_the_length_of_finished_ones():
@@ -56,7 +56,9 @@ def test_auto_counts_a_run_that_was_ended_by_its_best_and_looks_by_the_length_of
     assert not rule.decide(under_way, [*ended, under_way]).stop
     worse = run(7, [2.0] * 30)
     decision = rule.decide(worse, [*ended, under_way, worse])
-    assert decision.stop and decision.margin == pytest.approx(1.0 - 2.0)
+    assert decision.stop and decision.margin == pytest.approx(0.5 - 2.0)
+    better = [run(n, [0.2] * 4, RunState.STOPPED) for n in range(6)]
+    assert rule.decide(under_way, [*better, under_way]).margin == pytest.approx(0.2 - 0.5)
     finished = [run(n, [float(n)] * 100, RunState.FINISHED) for n in range(4)]
     young = run(9, [50.0] * 7)
     assert not rule.decide(young, [*finished, young]).stop  # the first look is at 8 % of 100 reports

@@ -312,10 +312,11 @@ def test_a_sweep_that_goes_on_is_read_at_the_cost_of_what_changed(tmp_path):
 SCHEMA = """
 import inspect, re
 from wandb.apis.public import runs, sweeps
-from sweepkit.wandb.client import query_with_ends
+from sweepkit.wandb.client import _query_with_ends
 own = inspect.getsource(sweeps._sweep_with_runs)
 asked_of_a_run = re.search(r"runs {\\s*edges {\\s*node {([^{}]*)", own).group(1).split()
-fragment = re.search(r"fragment \\w+ on (\\w+) {(.*)}", query_with_ends(runs._create_runs_query(lazy=False)), re.DOTALL)
+query = _query_with_ends(runs._create_runs_query(lazy=False))
+fragment = re.search(r"fragment \\w+ on (\\w+) {(.*)}", query, re.DOTALL)
 top = re.sub(r"{[^{}]*}", "", fragment.group(2)).split()
 print(json.dumps({
     "of": fragment.group(1), "known": [name in asked_of_a_run for name in ("stopped", "exitcode")],

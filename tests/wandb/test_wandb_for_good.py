@@ -78,7 +78,7 @@ class Uploaded:
         job = {"storage": str(out / "sweepkit.db"), "output_dir": str(out), "sweeps": sweeps, "live": False}
         process.stdin.write(f"{json.dumps(job)}\n{json.dumps({'finish': PATIENCE_S})}\n")
         process.stdin.flush()
-        limit = threading.Timer(100, process.kill)
+        limit = threading.Timer(300, process.kill)  # a loaded machine; without a patience it would be hours
         limit.start()
         self.events = [json.loads(line) for line in process.stdout]
         limit.cancel()

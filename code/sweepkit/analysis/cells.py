@@ -162,13 +162,23 @@ _VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
 
 
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
-    """Refuse a column of scores with a cell that is no number. Raises DataError with its row, counted from 1."""
-    for row, value in enumerate(values, 1):
-        if (
-            value is not None and not is_number(value) and not isinstance(value, float)
-        ):  # infinities are none that counts
-            hint = "write it as 0.41, 41% or 0,41 like the others, or leave it empty"
-            raise DataError(f"{where}: column {name} must hold numbers, got {value!r} in row {row}; {hint}")
+    """Refuse a column of scores with a cell that is no number.
+
+    Raises:
+        DataError: Names the cell that reads as none in any format, else the first that is not in plain digits like the
+            others; its row is counted from 1.
+    """
+    wrong = [
+        (row, value)
+        for row, value in enumerate(values, 1)
+        if value is not None
+        and not is_number(value)
+        and not isinstance(value, float)  # infinities are none that counts
+    ]
+    if wrong:
+        row, value = next((item for item in wrong if isinstance(column_values("", [item[1]])[0][0], str)), wrong[0])
+        hint = "write it as 0.41, 41% or 0,41 like the others, or leave it empty"
+        raise DataError(f"{where}: column {name} must hold numbers, got {value!r} in row {row}; {hint}")
 
 
 def seconds(value: Any) -> float | None:

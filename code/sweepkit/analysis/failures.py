@@ -93,7 +93,7 @@ def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlac
     at = min(range(len(places)), key=lambda index: (chances[index], " and " in places[index][0], -inside[index]))
     if chances[at] * len(places) >= _ALPHA:
         return None
-    low, high = _interval(int(hits[at]), int(inside[at]), _ALPHA / len(places))
+    low, high = clopper_pearson(int(hits[at]), int(inside[at]), _ALPHA / len(places))
     return FailurePlace(
         state=state,
         words=places[at][0],
@@ -123,7 +123,7 @@ def _conditions(column: Column, rows: Sequence[Row]) -> list[tuple[str, _Bools]]
     return [*above, *below]
 
 
-def _interval(hits: int, runs: int, alpha: float) -> tuple[float, float]:
+def clopper_pearson(hits: int, runs: int, alpha: float) -> tuple[float, float]:
     """Return Clopper and Pearson's interval of a share."""
     from scipy.stats import beta
 

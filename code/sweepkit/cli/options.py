@@ -66,6 +66,10 @@ _CONTROLS = {
 }
 
 
+REPLAY = "replay-stopping"
+_REPLAY = "show what stopping rules would have done with a recorded sweep: epochs used, regret, is the winner stopped"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerCommand:
     """What a runner is asked for.
@@ -82,7 +86,8 @@ class RunnerCommand:
         recorded: Name of a recorded sweep to continue, as its YAML would.
         wandb_sweep: A sweep that is at W&B already: entity/project/id, or the URL of its page.
         confirm: A sweep whose best configurations are run again, and how.
-        control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push.
+        control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push; or a replay
+            of stopping rules on one that has ended.
         name: Its name; "" without `control`.
         runs_per_worker: Runs that each worker makes at most in this call, >= 1; None for no limit.
         stagger: Seconds between the first starts of two workers, >= 0.
@@ -181,9 +186,12 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerComma
     for word, meaning in _CONTROLS.items():
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
     what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
+    what.add_argument(f"--{REPLAY}", metavar="NAME", help=_REPLAY)
     add_confirm(parser.add_argument_group("with --confirm"))
     add_common(parser, output_dir)
     given = parser.parse_args(argv)
+    if given.replay_stopping is not None:
+        return replace(runner_command(parser, given), control=REPLAY, name=given.replay_stopping)
     named = [(word, name) for word in _CONTROLS if (name := getattr(given, word))]
     control, name = named[0] if named else (None, "")
     return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)

@@ -1,11 +1,9 @@
 """Run a sweep by agents on a cluster: record it, place them, and watch until it is over, or leave."""
 
-import contextlib
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
 from sweepkit.project import project_root
 from sweepkit.reports.files import relative
 from sweepkit.runner.exit_codes import INTERRUPTED
+from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.own_sweep import settled
@@ -124,7 +123,11 @@ def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
 
 
 class _ClusterCall:
-    """One call: a sweep that is open, and its agents."""
+    """One call: a sweep that is open, and its agents.
+
+    Attributes:
+        interrupt_level: 0 watches; from 1 on the agents are asked to end; the signal after that does not wait for them.
+    """
 
     def __init__(
         self, opened: OpenSweep, store: Store, asked: ClusterOptions, engine: ClusterEngine, code: str
@@ -135,7 +138,8 @@ class _ClusterCall:
         self.code = code
         self.told_of: set[str] = set()  # nodes
         self.brought: set[str] = set()  # runs whose files came from their nodes
-        self.signals = 0
+        self.interrupts = Interrupts()
+        self.interrupt_level = 0
         self.told = ""
         self.told_at = 0.0
 
@@ -160,13 +164,18 @@ class _ClusterCall:
         if not self.asked.wait:
             self._tell(f"watch them: {typed('watch', name)}; end them: {typed('cancel', name)}")
             return 0
-        with self._signals():
+        with self.interrupts.passed_to(self):
             return self._watch()
+
+    def interrupt(self) -> int:
+        """Take note of a signal; return how many there were. A SIGTERM that comes first counts as two."""
+        self.interrupt_level += 1
+        return self.interrupt_level
 
     def _watch(self) -> int:
         while True:
             over, words = self._stand()
-            if self.signals:
+            if self.interrupt_level:
                 return self._end()
             view = self.fleet.look(over=over)
             self._show(view, words)
@@ -205,13 +214,14 @@ class _ClusterCall:
         """Ask the agents to end, and wait until they have released their runs; the next Ctrl-C does not wait."""
         self._tell("ending the agents; their runs are released (again: do not wait for them)")
         self.fleet.stop()
-        while self.signals < 2:
+        came = 2 if self.interrupts.preempted else 1
+        while self.interrupt_level <= came:
             if self.fleet.look(over=True).ended:
                 break
             self._pause(_LOOK_EVERY_S / 4)
         self._bring()
         self._conclude(Finish(complete=False, reason="interrupted"), hurried=True)
-        return INTERRUPTED
+        return self.session.options.preempted_exit_code if self.interrupts.preempted else INTERRUPTED
 
     def _conclude(self, finish: Finish, *, hurried: bool = False) -> int:
         return self.session.conclude(finish, hurried=hurried)
@@ -239,21 +249,9 @@ class _ClusterCall:
         self.session.on_event(Notice(text=text, warning=warning))
 
     def _pause(self, seconds: float) -> None:
-        until, seen = time.monotonic() + seconds, self.signals
-        while self.signals == seen and (left := until - time.monotonic()) > 0:
+        until, seen = time.monotonic() + seconds, self.interrupt_level
+        while self.interrupt_level == seen and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, _: object) -> None:
-            self.signals += 1
-
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJob]:

@@ -30,7 +30,7 @@ class Removal:
         runs: How many it has.
         bytes: What the folder takes.
         force: Also while runs are under way.
-        beside: What lies elsewhere in the output folder for this sweep alone: its packed functions, the files of a study,
+        beside: What lies elsewhere in the output folder for this sweep alone: its packed functions, a study's files,
             what `wandb.sweep` was told.
     """
 

@@ -10,6 +10,7 @@ from typing import Any
 from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
+from sweepkit.model.audit import AUDIT
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.objectives import has_result
 from sweepkit.model.records import RunRecord
@@ -99,11 +100,23 @@ def show_end(end: SweepEnd) -> None:
     told = [(run.number, run.outcome) for run in end.runs]
     if notice := versions_sentence(told, best=None if best is None else best.first.number):
         console.print(f"warning: {notice}", style="yellow", markup=False)
+    for line in _audit_lines(end):
+        console.print(line, markup=False)
     console.print()
     for line in _best_lines(end):
         console.print(line, style="bold green", markup=False)
     for line in _places(end):
         console.print(line, markup=False, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
+
+
+def _audit_lines(end: SweepEnd) -> list[str]:
+    """Return what the audit of the stopping rule found; most sweeps have none, and need no numpy at their end."""
+    if not any(AUDIT in run.outcome for run in end.runs):
+        return []
+    from sweepkit.analysis.stopping_audit import audit_sentences
+    from sweepkit.analysis.table import from_runs
+
+    return audit_sentences(from_runs(end.spec, end.runs))
 
 
 def _best_lines(end: SweepEnd) -> list[str]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from sweepkit.agents.agent import Finish, release_all
 from sweepkit.agents.gpu_memory import make_gate, open_nvml
@@ -220,7 +220,7 @@ def slots_of(options: SlotOptions, plans: Sequence[Plan], *, packs: bool = True)
     """
     gpus = choose_gpus(options.gpus, os.environ)
     gpus_per_run = _shared(options.gpus_per_run, plans, "gpus_per_run")
-    shared = _shared(options.runs_per_gpu, plans, "runs_per_gpu") or 1
+    shared: int | Literal["auto"] = _shared(options.runs_per_gpu, plans, "runs_per_gpu") or 1  # type: ignore[assignment]
     notes = []
     if shared == "auto" and gpus and not (packs and open_nvml()):
         why = "nvidia-ml-py or the driver is missing" if packs else "W&B leads the sweep"

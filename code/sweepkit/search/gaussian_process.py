@@ -37,21 +37,22 @@ class Hyperparameters:
     noise: float
 
 
-def fit(space: GpSpace, rows: Floats, values: Floats, *, noisy: bool = True) -> Hyperparameters:
+def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None, least: float = 0.05) -> Hyperparameters:
     """Return the hyperparameters of the greatest posterior density.
 
     Args:
         space: Gives the distances.
         rows: Where, shape (n, p).
         values: What, about standardised, finite; shape (n,).
-        noisy: Learn the noise; else it is none.
+        noise: Its variance, > 0; None: it is learned.
+        least: Least length scale, where a range is 1.
     """
     distances = _distances(space, rows)
     groups = len(distances)
-    center = _prior_center(space, noisy)
+    center = _prior_center(space, noise)
     spread = np.array([*[_SCALE_SPREAD] * groups, 1.0, _NOISE_SPREAD])
-    low = np.array([*[-4.0] * groups, -4.0, np.log(_LEAST_NOISE)])
-    high = np.array([*[6.0] * groups, 3.0, 0.5 if noisy else np.log(_LEAST_NOISE)])
+    low = np.array([*[np.log(least)] * groups, -3.0, np.log(_LEAST_NOISE if noise is None else noise)])
+    high = np.array([*[6.0] * groups, 3.0, 0.5 if noise is None else low[-1]])
 
     def cost(theta: Floats) -> tuple[float, Floats]:
         found, slope = _likelihood(distances, values, theta)
@@ -75,9 +76,12 @@ class GaussianProcess:
         rows: Where, shape (n, p); n >= 1.
         values: What, shape (n,); NaN where the value is still to come: there the mean of the others stands in.
         known: Hyperparameters.
+        mean: Far from all rows; None: it is learned.
     """
 
-    def __init__(self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters) -> None:
+    def __init__(
+        self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters, mean: float | None = None
+    ) -> None:
         self._space = space
         self._weights = np.exp(-2 * known.scales)
         self._signal = float(np.exp(known.signal))
@@ -88,7 +92,7 @@ class GaussianProcess:
         factor = _factor(covariance, self._noise)
         ones = linalg.cho_solve((factor, True), np.ones(len(covariance)))
         solved = linalg.cho_solve((factor, True), values[there])
-        self.mean = float(values[there] @ ones) / float(ones.sum())
+        self.mean = float(values[there] @ ones) / float(ones.sum()) if mean is None else mean
         self._alpha = np.zeros(len(values))
         self._alpha[there] = solved - self.mean * ones
         full = factor if there.all() else _factor(self._covariance(rows), self._noise)
@@ -117,9 +121,9 @@ class GaussianProcess:
         return self._signal * _matern(np.maximum(squares, 0.0))[0]
 
 
-def _prior_center(space: GpSpace, noisy: bool) -> Floats:
+def _prior_center(space: GpSpace, noise: float | None) -> Floats:
     scale = np.log(0.5) + 0.25 * np.log(max(1, space.width))
-    return np.array([*(scale + _MINOR_SCALE * space.minor), 0.0, _NOISE if noisy else np.log(_LEAST_NOISE)])
+    return np.array([*(scale + _MINOR_SCALE * space.minor), 0.0, _NOISE if noise is None else np.log(noise)])
 
 
 def _distances(space: GpSpace, rows: Floats) -> Floats:

@@ -23,6 +23,8 @@ _RETURNED = 64
 _DIGITS = 9  # scores are compared so far: the last bits depend on the BLAS
 _CLIP = 4.0  # a value that is worse than the median by more than this many quartile distances is cut
 _FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
+_FAILURES_NOISE = 0.01  # learned, it explains an edge away
+_NO_NOISE = 1e-6
 _MARGIN = 0.6  # how far from the middle between "ended with a value", -1, and "failed", 1, an even chance is
 
 
@@ -55,7 +57,7 @@ class GpSearch:
 
     def __init__(self, space: GpSpace, *, noisy: bool = True) -> None:
         self._space = space
-        self._noisy = noisy
+        self._noise = None if noisy else _NO_NOISE
         self._memo: dict[str, tuple[bytes, Hyperparameters]] = {}
         self._threads = ThreadpoolController()
 
@@ -82,7 +84,7 @@ class GpSearch:
     def _score(self, shown: Shown, generator: np.random.Generator) -> "_Score":
         losses = _scalar(shown.losses, generator)
         values = _standardised(losses)
-        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]))
+        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise, 0.05)
         rows = np.concatenate([shown.rows, shown.pending])
         process = GaussianProcess(self._space, rows, np.append(values, np.full(len(shown.pending), np.nan)), known)
         return _Score(process, float(process.at(shown.rows)[0].min()), _Sure(self._failures(shown)))
@@ -92,12 +94,13 @@ class GpSearch:
             return None
         rows = np.concatenate([shown.rows, shown.failed])
         labels = np.append(np.full(len(shown.rows), -1.0), np.full(len(shown.failed), 1.0))
-        return GaussianProcess(self._space, rows, labels, self._known("failures", rows, labels))
+        known = self._known("failures", rows, labels, _FAILURES_NOISE, 0.2)
+        return GaussianProcess(self._space, rows, labels, known, mean=float(labels.mean()))
 
-    def _known(self, name: str, rows: Floats, values: Floats) -> Hyperparameters:
+    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None, least: float) -> Hyperparameters:
         key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes()
         if name not in self._memo or self._memo[name][0] != key:
-            self._memo[name] = key, fit(self._space, rows, values, noisy=self._noisy)
+            self._memo[name] = key, fit(self._space, rows, values, noise=noise, least=least)
         return self._memo[name][1]
 
     def _searched(self, shown: Shown, generator: np.random.Generator, score: "_Score") -> Floats:

@@ -1,4 +1,4 @@
-"""The rule that `early_terminate: auto` takes: of all runs half go on at first, and fewer the longer they are.
+"""The rule that `early_terminate: auto` takes: of all runs three fifths go on at first, and fewer the longer they are.
 
 Chosen by `benchmarks/stopping.py` among W&B's hyperband, asha, Optuna's pruners and rules of this form, on curves of
 real trainings; what it costs and loses on others stands in benchmarks/results/stopping.md.
@@ -14,20 +14,19 @@ from sweepkit.stopping.histories import compared, finite
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
-_SHARE = 0.5  # of the runs that go on at the first look
-_FALL = 1.3  # the power of the report by which the share falls
+_SHARE = 0.6  # of the runs that go on at the first look
+_FALL = 1.2  # the power of the report by which the share falls
 _OF_LENGTH = 0.08  # where of a run's length the first look is
 _FIRST = 4  # reports before the first look while no run has finished; afterwards at least:
 _LEAST = 2
-_KEPT = 2  # runs that always go on
 _APART = 1.15  # one look and the next, as a ratio, where that is more than one report
 
 
 class Auto:
     """End a run whose best so far is outside the best part of all runs, stopped ones too, at the last look it passed.
 
-    Looks are at reports, the first at 8 % of the length of the longest finished run; there half of the runs go on, at
-    report t that share times (first / t) ** 1.3, but always two. A run that was ended earlier counts there with its
+    Looks are at reports, the first at 8 % of the length of the longest finished run; there 60 % of the runs go on, at
+    report t that share times (first / t) ** 1.2, rounded up. A run that was ended earlier counts there with its
     best. Asked again at every report, as W&B's hyperband: a run can fall out later, as others come.
 
     Args:
@@ -48,7 +47,7 @@ class Auto:
             return Decision(stop=False, reason=f"auto: {len(history)} reports, the first look is at {first}")
         values = self._best_by(look, runs).values
         share = _SHARE * (first / look) ** _FALL
-        kept = max(_KEPT, ceil(share * len(values)))
+        kept = max(1, ceil(share * len(values)))
         if kept >= len(values):
             return Decision(stop=False, reason=f"auto: {len(values)} runs at report {look}, of which {kept} go on")
         limit, value = values[kept - 1], self._sign * self._goal.best(tuple(history))

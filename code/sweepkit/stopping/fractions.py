@@ -1,7 +1,7 @@
 """Runs of unequal length by equal fractions: where a sweep searches the number of epochs, report 5 is not report 5."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
 from typing import Any
@@ -26,9 +26,14 @@ def searched_length(space: Space) -> tuple[str, ...] | None:
     found = [
         parameter.path
         for parameter in space.parameters
-        if parameter.path[-1].split(".")[-1].lower() in _LENGTHS and parameter.distribution.support_size() != 1
+        if is_length(parameter.path[-1]) and parameter.distribution.support_size() != 1
     ]
     return found[0] if found else None
+
+
+def is_length(name: str) -> bool:
+    """Return whether a parameter of that name, dotted or not, says how long a program trains."""
+    return name.rpartition(".")[2].lower() in _LENGTHS
 
 
 class SaysUnequal:
@@ -48,12 +53,31 @@ class SaysUnequal:
         return replace(decision, reason=decision.reason + self._note)
 
 
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How histories are spread.
+
+    Args:
+        each: Reports for each unit of the parameter.
+        longest, shortest: Reports of the longest and of the shortest run.
+    """
+
+    each: float
+    longest: int
+    shortest: int
+
+    @property
+    def first(self) -> int:
+        """Return the place, from 1, that the first report of the shortest run has on the longest run's scale."""
+        return ceil(self.longest / self.shortest)
+
+
 class EqualFractions:
     """Show a rule every run as if it were as long as the longest: its history spread over that many reports.
 
     How many reports a run will make follows from its parameter and from the runs that have finished (the median of
-    their reports for each unit of it). Before one has, nothing is judged. The rule then sees of a run that is to make L
-    reports, of which it has made t, those that lie at 1/M, 2/M, … t/L of its length, M being the longest run's.
+    their reports for each unit of it). Before one has, nothing is judged, nor before the first report of the shortest
+    run's share of a run's length. Between two reports of a run its value is taken to go evenly from one to the other.
 
     Args:
         rule: The rule, which compares runs report by report.
@@ -62,7 +86,7 @@ class EqualFractions:
 
     def __init__(self, rule: StoppingRule, path: tuple[str, ...]) -> None:
         self._rule, self._path = rule, path
-        self._scale: tuple[float, int] = (0.0, 0)
+        self._scale = _Scale(0.0, 1, 1)
         # What was made of each run, by number: of the same view the same.
         self._seen: dict[int, RunView] = {}
         self._spread = RunViews()
@@ -79,30 +103,59 @@ class EqualFractions:
             if self._seen.get(other.number) is not other:
                 self._seen[other.number] = other
                 self._spread.put(self._shown(other))
-        decision = self._rule.decide(self._shown(run), self._spread)
-        return replace(decision, reason=f"{decision.reason}; at equal fractions of {name}, of {scale[1]} reports")
+        whole = self._shown(run)
+        decision = self._asked(whole, self._places(run, len(run.history) - 1))
+        return replace(decision, reason=f"{decision.reason}; at equal fractions of {name}, of {scale.longest} reports")
 
-    def _scale_of(self, runs: Sequence[RunView]) -> tuple[float, int] | None:
-        """Return the reports for each unit of the parameter, and those of the longest run; None before one finished."""
-        pairs = [
-            (len(run.history), length)
+    def _asked(self, whole: RunView, before: int) -> Decision:
+        """Ask the rule at every place that the newest report has brought; the first that stops decides."""
+        decision = Decision(stop=False, reason="too early in the run")
+        for place in range(max(before + 1, self._scale.first), len(whole.history) + 1):
+            decision = self._rule.decide(replace(whole, history=whole.history[:place]), self._spread)
+            if decision.stop:
+                break
+        return decision
+
+    def _scale_of(self, runs: Sequence[RunView]) -> _Scale | None:
+        """Return how histories are spread; None before a run has finished."""
+        lengths = [length for run in runs if (length := _length(run.params, self._path))]
+        each = [
+            len(run.history) / length
             for run in runs
             if run.state is RunState.FINISHED and run.history and (length := _length(run.params, self._path))
         ]
-        if not pairs:
+        if not each:
             return None
-        each = median(reports / length for reports, length in pairs)
-        longest = max(length for run in runs if (length := _length(run.params, self._path)))
-        return each, max(1, round(each * longest))
+        unit = median(each)
+        longest, shortest = (max(1, round(unit * length)) for length in (max(lengths), min(lengths)))
+        return _Scale(unit, longest, shortest)
+
+    def _whole(self, run: RunView) -> int:
+        """Return how many reports a run is to make."""
+        length = _length(run.params, self._path)
+        return max(1, round(self._scale.each * length)) if length else self._scale.longest
+
+    def _places(self, run: RunView, reports: int) -> int:
+        """Return how far so many reports of a run reach on the longest run's scale."""
+        return min(self._scale.longest, self._scale.longest * reports // self._whole(run))
 
     def _shown(self, run: RunView) -> RunView:
         """Return a run as if it were as long as the longest."""
-        each, longest = self._scale
-        length = _length(run.params, self._path)
-        whole = max(1, round(each * length)) if length else longest
-        reports = longest * len(run.history) // whole
-        history = tuple(run.history[ceil((place + 1) * whole / longest) - 1] for place in range(min(reports, longest)))
-        return replace(run, history=history)
+        history, apart = run.history, self._whole(run) / self._scale.longest
+        spread = [
+            _between(history, max(place, self._scale.first) * apart)
+            for place in range(1, self._places(run, len(history)) + 1)
+        ]
+        return replace(run, history=tuple(spread))
+
+
+def _between(history: Sequence[float], report: float) -> float:
+    """Return the value at a report, from 1, that need not be whole; before the first and after the last as there."""
+    below = min(max(int(report), 1), len(history))
+    part = min(max(report - below, 0.0), 1.0)
+    if part == 0.0 or below == len(history):
+        return history[below - 1]
+    return history[below - 1] * (1 - part) + history[below] * part
 
 
 def _length(params: Mapping[str, Any], path: tuple[str, ...]) -> float | None:

@@ -119,7 +119,7 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     if wanted is None:
         return DivergenceGuard(metric.goal)
     try:
-        rule = _rule(wanted, metric.goal, spec.name if study is None else study)
+        rule = rule_of(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
     return FirstStop((DivergenceGuard(metric.goal), _for_lengths(rule, spec, wanted)))
@@ -162,7 +162,7 @@ def limits(
     longest = max((len(run.history) for run in runs), default=0)
     if wanted.type in ("threshold", "none", "patience") or not longest:
         return []
-    rule = _rule(wanted, goal, study)
+    rule = rule_of(wanted, goal, study)
     if wanted.type in ("hyperband", "asha"):
         asked = sorted(set(bands_up_to(wanted, longest)))
     else:
@@ -191,7 +191,8 @@ def _limit_seen_from(
     return worse + goal.sign * margin if margin is not None and isfinite(margin) else None
 
 
-def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
+def rule_of(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
+    """Return a rule by itself, without the divergence guard; see `make_rule`. Raises SweepKitError."""
     if wanted.type not in STOPPING_TYPES:
         raise SweepKitError(f"early_terminate.type: must be one of {', '.join(STOPPING_TYPES)}, got {wanted.type!r}")
     if fault := bounds_kept(wanted):
@@ -203,5 +204,5 @@ def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
     if wanted.type == "optuna_hyperband":
         return OptunaHyperband(wanted, goal, study)
     if wanted.type == "patient":
-        return Patient(wanted, goal, None if wanted.rule is None else _rule(wanted.rule, goal, study))
+        return Patient(wanted, goal, None if wanted.rule is None else rule_of(wanted.rule, goal, study))
     return _RULES[wanted.type](wanted, goal)

@@ -140,6 +140,8 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
                 return candidate
         except OSError:  # a name too long for the file system is a miss too
             continue
+    if kind := _special(given):
+        raise SpecError([Problem(where=name_or_path, rule="must be a file", got=kind, hint="write the sweep into one")])
     stem = given.name.removesuffix(".yaml").removesuffix(".yml")
     existing = sorted({file.stem for file in folder.glob("*") if file.suffix in _SUFFIXES and file.is_file()})
     near = get_close_matches(stem, existing, n=3, cutoff=0.5)
@@ -149,6 +151,14 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
         hint = f"known sweeps: {', '.join(existing)}" if existing else f"there is no sweep in {folder}"
     rule = f"no such sweep, neither as a file nor in {folder}"
     raise SpecError([Problem(where=name_or_path, rule=rule, hint=hint)])
+
+
+def _special(path: Path) -> str:
+    """Return what a path is that nothing can be read from twice, "" for a file, a folder and nothing."""
+    try:
+        return "a named pipe" if path.is_fifo() else "a socket" if path.is_socket() else ""
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,7 +153,7 @@ class SweepClient:
             per_page=_RUNS_A_REQUEST,
             lazy=False,
         )
-        pages.QUERY = query_with_ends(pages.QUERY)
+        pages.QUERY = _query_with_ends(pages.QUERY)
         found: dict[str, Any] = {}
         for run in pages:
             found.setdefault(run.id, run)
@@ -195,7 +195,7 @@ class SweepClient:
         return found
 
 
-def query_with_ends(query: str) -> str:
+def _query_with_ends(query: str) -> str:
     """Return the client's query of runs that asks how each ended, too.
 
     The client asks for these two in `wandb.apis.public.sweeps`, of the runs of a sweep; its listing does not.

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from sweepkit.agents.warm import known
+from sweepkit.agents.warm import known, shared
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -255,6 +255,8 @@ class ImportWatch:
         self._replace(signal, "signal", self._never("effect", signal.signal))
         self._watch_generators()
         self._watch_bodies()
+        for name in {**shared.REGISTRATIONS, **shared.EFFECTS}:
+            self._watch_shared(sys.modules.get(name))
         self._watch_files()
         self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
 
@@ -483,6 +485,7 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                watch._watch_shared(module)
                 if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
                     watch[module.__name__].does(_name_program_again)
 
@@ -506,6 +509,34 @@ class ImportWatch:
             warnings._filters_mutated()  # type: ignore[attr-defined]
 
         self._undo.append(undo)
+
+    def _watch_shared(self, module: types.ModuleType | None) -> None:
+        """Watch the functions of a module of the standard library that change what all modules share."""
+        if module is None:
+            return
+        for name in shared.REGISTRATIONS.get(module.__name__, ()):
+            self._replace(module, name, self._putting_off(module.__name__, name, getattr(module, name)))
+        for name in shared.EFFECTS.get(module.__name__, ()):
+            if (real := getattr(module, name, None)) is not None:
+                self._replace(module, name, self._changing(name, real))
+
+    def _putting_off(self, owner: str, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def register(*arguments: Any, **named: Any) -> Any:
+            module = None if shared.only_asks(name, arguments) else _executing()
+            if module is None:
+                return real(*arguments, **named)
+            self[module].does(shared.again(owner, name, arguments, named))
+            return None
+
+        return register
+
+    def _changing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*arguments: Any, **named: Any) -> Any:
+            if not shared.only_asks(name, arguments) and (module := _executing()) is not None:
+                self[module].unlike["effect"] = None
+            return real(*arguments, **named)
+
+        return change
 
     def _watch_files(self) -> None:
         """Note who reads or writes a file, starts a process or keeps a socket.
