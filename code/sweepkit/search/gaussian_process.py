@@ -37,7 +37,9 @@ class Hyperparameters:
     noise: float
 
 
-def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None, least: float = 0.05) -> Hyperparameters:
+def fit(
+    space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None, least: float = 0.05
+) -> Hyperparameters:
     """Return the hyperparameters of the greatest posterior density.
 
     Args:
