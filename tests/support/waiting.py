@@ -1,5 +1,8 @@
 """Wait for a condition; whoever waits for a moment instead has a test that a busy machine makes fail."""
 
+import os
+import signal
+import subprocess
 import time
 
 WAIT_S = 60  # how long a condition may take on a machine that is busy with other things
@@ -19,3 +22,16 @@ def heard(process, text):
         if text in line:
             return line
     raise AssertionError(f"it ended without saying {text!r}")
+
+
+def killed_after(text, command, **popen):
+    """Run a command until it says a line that begins with `text`; then kill -9 it and all that it has started."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **popen)
+    try:
+        for line in process.stdout:
+            if line.startswith(text):
+                return
+        raise AssertionError(f"it ended without saying {text!r}")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -44,6 +44,8 @@ PRELOADED = (
     "plotly.offline",
     "rich.console",
     "rich.table",
+    "scipy.optimize",
+    "scipy.stats",
 )
 _MOST_BYTES = 1 << 20
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "OPENBLAS_", "MKL_")

@@ -71,8 +71,6 @@ def _sentence(place: FailurePlace) -> str:
 
 def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlace | None:
     """Return the place where runs end in a state more often than chance has it, None where there is none."""
-    from scipy.stats import hypergeom  # type: ignore[import-untyped]
-
     bad = np.array([row.state is state for row in done], dtype=bool)
     if bad.sum() < _FEWEST or bad.all():
         return None
@@ -87,6 +85,8 @@ def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlac
     places = [item for item in (*singles, *pairs) if _FEWEST <= item[1].sum() < len(done)]
     if not places:
         return None
+    from scipy.stats import hypergeom  # type: ignore[import-untyped] # a second, of which most sweeps have no need
+
     inside = np.array([mask.sum() for _, mask in places])
     hits = np.array([(mask & bad).sum() for _, mask in places])
     chances = hypergeom.sf(hits - 1, len(done), int(bad.sum()), inside)
