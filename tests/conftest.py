@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from postgres import postgres  # noqa: F401 - a fixture
 
 for name in [name for name in os.environ if name.startswith(("WANDB_", "SWEEPKIT_", "OPTUNA_"))]:
@@ -23,6 +24,10 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # of a shell's background job; programs under test would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says how busy the machine is. The profile "ci" of Hypothesis holds that already.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("default")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from sweeping import Sweeper
+from waiting import wait_until
 
 from sweepkit.cli.commands import COMMANDS
 from sweepkit.paths import CODE_DIR, ROOT_DIR
@@ -115,8 +116,7 @@ def test_the_batch_script_is_queued_again_when_it_is_preempted_and_goes_on(submi
     (folder / "wait").touch()
     job = subprocess.Popen(["bash", "job.sh"], cwd=folder, env=submitted.env, stdout=subprocess.DEVNULL)
     try:
-        while not (folder / "began").exists():
-            assert job.poll() is None
+        wait_until(lambda: (folder / "began").exists() or job.poll() is not None, "its run to begin")
         job.send_signal(signal.SIGTERM)
         assert job.wait(60) == PREEMPTED
     finally:

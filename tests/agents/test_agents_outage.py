@@ -6,7 +6,8 @@ import signal
 import sqlite3
 
 import pytest
-from pools import Bench, wait_until
+from pools import Bench
+from waiting import wait_until
 
 from sweepkit.agents.kept_end import kept_end
 from sweepkit.errors import RecordLostError
@@ -158,7 +159,7 @@ def test_the_last_record_of_wandb_is_an_end_where_nobody_saw_the_process_end(tmp
     with Bench(tmp_path) as bench:
         running = bench.start(FINISHES_ITS_WANDB_RUN)
         wait_until((tmp_path / "finished").exists, "its W&B run to be finished")
-        os.kill(running.launcher._process.pid, signal.SIGKILL)
+        os.kill(running.launcher._server.process.pid, signal.SIGKILL)
         running.join()
         (run,) = bench.runs()
     assert (run.state, run.attempts, run.history) == (state, 1, (1.0,))

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from sweepkit.agents.run_cache import RunCache, view_of
+from sweepkit.model.audit import AUDIT
 from sweepkit.model.records import Report
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -159,3 +160,39 @@ def test_a_history_that_begins_anew_is_all_that_a_stopping_rule_sees(record):
     assert cache.extend(0, (5.0,)).history == (5.0,)
     cache.refresh()
     assert cache.views()[0].history == (5.0,)
+
+
+def test_a_run_has_made_its_last_report_when_it_has_as_many_as_every_finished_one(record):
+    cache = RunCache(record.store, record.sweep_id)
+    first, second, third = record.claim(), record.claim(), record.claim()
+    for attempt in (first, second, third):
+        cache.begin(attempt.run)
+    assert not cache.has_made_all(cache.extend(1, (1.0, 2.0)))  # nobody knows yet
+    record.report(first, 3.0, 2.0, 1.0)
+    record.store.finish(first, RunState.FINISHED, reason="exit code 0")
+    cache.refresh()
+    assert not cache.has_made_all(cache.views()[1])
+    assert cache.has_made_all(cache.extend(1, (0.5,)))
+    assert not cache.has_made_all(cache.extend(1, (0.5,)))  # it goes on: its length is another
+    record.report(third, 3.0)
+    record.store.finish(third, RunState.FINISHED, reason="exit code 0")
+    cache.refresh()
+    record.claim()
+    cache.refresh()
+    assert not cache.has_made_all(cache.extend(3, (1.0, 1.0, 1.0)))  # lengths differ: none is the last
+
+
+def test_stopped_and_audited_runs_are_counted_at_once_and_after_the_record_is_read_again(record):
+    cache = RunCache(record.store, record.sweep_id)
+    first, second = record.claim(), record.claim()
+    for attempt in (first, second):
+        cache.begin(attempt.run)
+    cache.note_audit(1, {"report": 1, "reason": "worse"})
+    assert cache.stops() == 1
+    record.store.suggested(second, second.run.params, {**second.run.proposal, AUDIT: {"report": 1, "reason": "worse"}})
+    record.store.finish(first, RunState.STOPPED, reason="worse")
+    cache.refresh()
+    assert cache.stops() == 2
+    anew = RunCache(record.store, record.sweep_id)
+    anew.refresh()
+    assert anew.stops() == 2 and anew.views()[1].params == {"x": 1}

@@ -9,7 +9,8 @@ import time
 
 import psutil
 import pytest
-from launching import Bench, wait_until
+from launching import Bench
+from waiting import wait_until
 
 from sweepkit.agents import descent
 from sweepkit.agents.launcher import LocalLauncher, Started, await_fork_server, kill_leftovers, written_end
@@ -334,7 +335,8 @@ def test_an_attempt_stands_still_when_its_lease_is_over_and_goes_on_when_it_is_r
 
 
 def test_a_lease_that_nobody_renews_ends(bench):
-    _, queue, _ = bench.submit(bench.write(BEATS), lease_end=time.monotonic() + 1)
+    bench.run(bench.write("print('the server is there')"))  # a lease that is over when it has started starts nothing
+    _, queue, _ = bench.submit(bench.write(BEATS), lease_end=time.monotonic() + 3)
     pid = bench.next_of(queue).pid
     wait_until(lambda: stands_still(bench, pid), "it to stand still by itself")
 

@@ -10,8 +10,9 @@ import time
 
 import psutil
 import pytest
-from launching import WAIT_S, Bench, alive, wait_until
+from launching import Bench, alive
 from snapshots import words_of
+from waiting import WAIT_S, wait_until
 
 from sweepkit.agents.exit_file import read_end, reserve, write_end
 from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, Started, kill_leftovers
@@ -233,7 +234,7 @@ def test_a_killed_fork_server_takes_its_attempts_along_and_is_replaced(bench):
     attempt, queue, log = bench.submit(bench.write(LITTER), "stay")
     bench.next_of(queue)
     wait_until(lambda: "littered" in log.read_text(), "the program to litter")
-    bench.launcher._process.kill()
+    bench.launcher._server.process.kill()
     assert bench.next_of(queue).status is None
     wait_until(lambda: not alive(attempt), "the attempt's processes to be gone")
     _, exited, out = bench.run(bench.write("print('again')"))
@@ -248,7 +249,7 @@ AGENT = """\
     from sweepkit.agents.warm_command import command_start
     folder = Path({folder!r})
     launcher = LocalLauncher(log=folder / "fs.log")
-    for name, warm in (("one-1", True), ("two-1", False)):
+    for name, warm in (({one!r}, True), ({two!r}, False)):
         argv = (sys.executable, {program!r}, "stay")
         queue = launcher.submit(AttemptSpec(attempt_id=name, argv=argv, env=dict(os.environ, SWEEPKIT_ATTEMPT_ID=name),
             cwd=str(folder), log=folder / (name + ".log"), exit_file=folder / (name + ".exit"),
@@ -262,23 +263,26 @@ AGENT = """\
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_no_process_survives_its_agent_whatever_killed_it(bench, tmp_path, number):
     program = bench.write(LITTER)
-    agent = bench.write(AGENT.format(code=str(CODE_DIR), folder=str(tmp_path), program=str(program)), "agent.py")
+    one, two = f"{bench.prefix}one-1", f"{bench.prefix}two-1"
+    text = AGENT.format(code=str(CODE_DIR), folder=str(tmp_path), program=str(program), one=one, two=two)
+    agent = bench.write(text, "agent.py")
     with subprocess.Popen([sys.executable, str(agent)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"up\n"
-        for name in ("one-1", "two-1"):
+        for name in (one, two):
             wait_until(lambda name=name: "littered" in (tmp_path / f"{name}.log").read_text(), "littering")
         process.send_signal(number)
         process.wait()
-    wait_until(lambda: not alive("one-1") and not alive("two-1"), "everything to be gone")
+    wait_until(lambda: not alive(one) and not alive(two), "everything to be gone")
 
 
 def test_leftovers_of_a_crash_are_found_by_their_environment(tmp_path):
+    lost = f"lost{os.getpid()}"  # they are looked for on the whole host
     with subprocess.Popen(
-        ["sleep", "1000"], env={**os.environ, "SWEEPKIT_ATTEMPT_ID": "lost-1"}, start_new_session=True
+        ["sleep", "1000"], env={**os.environ, "SWEEPKIT_ATTEMPT_ID": f"{lost}-1"}, start_new_session=True
     ) as process:
-        wait_until(lambda: alive("lost-1"), "the process to be up")
-        assert kill_leftovers("lost-2") == 0
-        assert kill_leftovers("lost-1") == 1
+        wait_until(lambda: alive(f"{lost}-1"), "the process to be up")
+        assert kill_leftovers(f"{lost}-2") == 0
+        assert kill_leftovers(f"{lost}-1") == 1
         assert process.wait() == -signal.SIGKILL
 
 
@@ -355,7 +359,7 @@ def test_a_fork_of_a_program_that_ends_as_a_program_does_is_not_the_attempts_end
     bench.next_of(queue)
     wait_until(lambda: "gone" in log.read_text(), "the fork to be gone")
     assert read_end(bench.folder / f"{attempt}.exit.json") is None
-    bench.launcher._process.kill()
+    bench.launcher._server.process.kill()
     assert bench.next_of(queue).status is None
 
 

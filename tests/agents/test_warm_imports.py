@@ -7,7 +7,8 @@ import os
 import textwrap
 
 import pytest
-from launching import Bench, wait_until
+from launching import Bench
+from waiting import wait_until
 
 from sweepkit.agents.launcher import LocalLauncher
 
@@ -214,10 +215,10 @@ def two_servers(bench, install):
     _, older, log = bench.submit(program, env=env)
     assert bench.next_of(older).warm
     wait_until(lambda: "on" in log.read_text(), "the first attempt to run")
-    replaced = bench.launcher._process
+    replaced = bench.launcher._server.process
     install("library-2.dist-info", "as an installer leaves beside it")
     attempt, newer, _ = bench.submit(program, env=env)
-    assert bench.next_of(newer).warm and bench.launcher._process is not replaced
+    assert bench.next_of(newer).warm and bench.launcher._server.process is not replaced
     return replaced, older, attempt, newer
 
 
@@ -230,7 +231,7 @@ def test_a_replaced_server_that_is_killed_takes_its_own_attempts_along_and_no_ot
 
 def test_the_attempts_of_a_replaced_server_outlive_the_next_ones_death(bench, two_servers):
     replaced, older, _, newer = two_servers
-    bench.launcher._process.kill()
+    bench.launcher._server.process.kill()
     assert bench.next_of(newer).status is None
     assert replaced.poll() is None and older.empty()
 
@@ -298,3 +299,85 @@ def test_a_package_that_leaves_a_thread_is_left_to_the_runs_and_the_others_are_n
     program = bench.write("import ready, busy, threading\nprint(threading.active_count())")
     printed, warm = outputs(bench, program, env)
     assert printed == ["imported\n2"] * 4 and warm == 4
+
+
+@pytest.fixture
+def teach(bench):
+    """Return a function that submits a program that teaches, waits for something, and lets it end; its output comes."""
+
+    def run(source, env, until, what):
+        head = "import os, sys\nos.environ['MY_HOME'] = '/da' + 'ta'\n"
+        tail = "\nimport pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.01)\n    asks()\n"
+        program = bench.write(head + "asks = lambda: None\n" + textwrap.dedent(source) + tail)
+        _, queue, log = bench.submit(program, env=env)
+        assert not bench.next_of(queue).warm
+        wait_until(lambda: until(bench), what)
+        assert queue.empty()  # it still runs
+        (bench.folder / "go").touch()
+        assert bench.next_of(queue).status == 0
+        return program, log.read_text(encoding="utf-8")
+
+    return run
+
+
+def warm_ups(bench):
+    return [note for note in bench.launcher.notes if note.startswith("warm after")]
+
+
+def test_the_imports_are_made_beside_the_first_run_that_teaches(bench, install, teach):
+    env = install("library.py", "")
+    program, _ = teach("import library", env, warm_ups, "the next server to be warm")
+    started, _, out = bench.run(program, env=env)
+    assert started.warm and out == ""
+    assert len(warm_ups(bench)) == 1
+
+
+def test_what_the_first_run_teaches_is_learned_while_it_runs(bench, install, teach):
+    install("library.py", "")
+    env = install("home.py", "import os\nHOME = os.environ.get('MY_HOME')\n")
+    program, first = teach(
+        "import home; print(home.HOME); import library",
+        env,
+        lambda bench: len(warm_ups(bench)) == 2,
+        "a server that imports with the variable",
+    )
+    started, _, out = bench.run(program, env=env)
+    assert started.warm and first == out == "/data\n"
+
+
+def test_what_the_first_run_loads_without_an_import_statement_is_imported_while_it_runs(bench, install, teach):
+    env = install("later.py", "print('later is imported')\n")
+    source = """\
+        import importlib, importlib.util
+        importlib.import_module("la" + "ter")
+        asks = lambda: importlib.util.find_spec("no_such_module")
+    """
+
+    def imported(bench):
+        return "later is imported" in (bench.folder / "forkserver.log").read_text(encoding="utf-8")
+
+    program, first = teach(source, env, imported, "the next server to import it")
+    started, _, out = bench.run(program, env=env)
+    assert started.warm and first == out == "later is imported\n"
+
+
+def test_a_server_that_is_killed_while_it_imports_beside_the_first_run_is_made_anew(bench, install, teach):
+    env = install("library.py", "")
+
+    killed = []
+
+    def kill(bench):
+        if not killed and bench.launcher._beside is not None:
+            killed.append(bench.launcher._beside.process)
+            killed[0].kill()
+        return killed and bench.launcher._beside is None
+
+    program, _ = teach("import library", env, kill, "the next server to be killed")
+    started, _, out = bench.run(program, env=env)
+    assert started.warm and out == ""
+
+
+def test_a_package_that_sets_a_context_variable_of_its_own_is_shared(bench, install):
+    env = install("library.py", "import contextvars\nSEEN = contextvars.ContextVar('seen')\nSEEN.set(1)\n")
+    program = bench.write("import sys; print('library' in sys.meta_path[0].modules); import library")
+    assert outputs(bench, program, env, runs=2) == (["True"] * 2, 2)

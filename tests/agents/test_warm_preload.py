@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sweepkit.agents.warm import preload
-from sweepkit.agents.warm.preload import is_local, modules_of_program
+from sweepkit.agents.warm.preload import is_local, is_to_teach, modules_of_program
 
 
 @pytest.fixture
@@ -80,6 +80,19 @@ def test_files_of_python_and_of_packages_are_not_local(tmp_path):
     assert not is_local(json.__file__) and not is_local(pytest.__file__)
     assert is_local(str(tmp_path / "mine.py"))
     assert is_local(preload.__file__) and not is_local(preload.__file__, besides_sweepkit=True)
+
+
+@pytest.mark.parametrize(("script", "teaches"), [("trainer.py", False), ("mine.py", True)])
+def test_our_own_trainer_need_not_teach_and_a_program_around_it_that_changes_the_environment_does(
+    tmp_path, script, teaches
+):
+    from sweepkit.paths import CODE_DIR
+
+    mine = tmp_path / "mine.py"
+    mine.write_text("def main():\n    os.environ['A'] = name()\n    import torch, sweepkit.cli.trainer\n")
+    trees = []
+    path = mine if teaches else CODE_DIR / script
+    assert is_to_teach(trees, modules_of_program(str(path), None, [str(CODE_DIR), *sys.path], trees)) is teaches
 
 
 def test_every_name_found_in_our_trainer_can_be_imported():

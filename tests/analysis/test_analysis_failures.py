@@ -1,5 +1,7 @@
 """Where runs fail is found, and is not found where they fail at random."""
 
+import sys
+
 import numpy as np
 
 from sweepkit.analysis.failures import failure_places, failure_sentences
@@ -46,3 +48,9 @@ def test_failures_at_random_are_seldom_placed():
 def test_few_failures_and_none_say_nothing():
     assert failure_sentences(ran(3, lambda p, rng: "finished")) == []
     assert failure_sentences(ran(3, lambda p, rng: "failed")) == []
+
+
+def test_without_failures_no_second_is_spent_on_importing_the_statistics(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)  # whoever imports it now fails
+    assert failure_places(ran(3, lambda p, rng: "finished")) == []
+    assert failure_places(ran(3, lambda p, rng: "failed")) == []

@@ -279,3 +279,11 @@ def test_of_two_parameters_that_went_together_not_both_are_clear():
 def test_a_bar_holds_its_share():
     result = importances(sweep(60, 8, truth_a), effort=QUICK)
     assert all(share.low <= share.value <= share.high and share.se is not None for share in result.shares)
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "no run has a value"), (1, "only one run finished")])
+def test_a_parameter_is_not_called_the_same_where_hardly_a_run_has_a_value(count, said):
+    rows = [{"params.lr": 0.1 * place, "value": 1.0 if place < count else None} for place in range(12)]
+    table = from_rows([{**row, "state": "failed" if row["value"] is None else "finished"} for row in rows])
+    told = " ".join(importances(table, effort=QUICK).dropped.values())
+    assert said in told and "the same in every run" not in told

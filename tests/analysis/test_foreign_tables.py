@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 
 import pandas as pd
 import pytest
@@ -225,3 +226,30 @@ def test_an_unquoted_decimal_comma_in_a_file_of_commas_is_told(tmp_path):
     (tmp_path / "c.csv").write_text("model,score\na,0,41\n", encoding="utf-8")
     with pytest.raises(DataError, match="row 1 must have 2 cells, got 3"):
         read_table(tmp_path / "c.csv")
+
+
+def test_ids_stay_as_they_are_written(tmp_path):
+    rows = ["Run ID,Name,params.lr,score", "0010,1e5,0.1,0.5", "00a1,007,0.2,0.6"]
+    (tmp_path / "m.csv").write_text("\n".join(rows), encoding="utf-8")
+    found = from_frame(read_table(tmp_path / "m.csv"), metric="score")
+    assert [(row.run_id, row.name) for row in found.rows] == [("0010", "1e5"), ("00a1", "007")]
+
+
+def test_a_word_in_the_place_of_a_score_does_not_change_how_the_others_are_read():
+    assert column_values("score", ["41.2%", "crashed", ""])[0] == [0.412, "crashed", None]
+    rows = [{"params.lr": 0.1, "score": "41.2%"}, {"params.lr": 0.2, "score": "crashed"}]
+    assert [row.state for row in from_frame(pd.DataFrame(rows), metric="score").rows] == [
+        RunState.FINISHED,
+        RunState.FAILED,
+    ]
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@settings(max_examples=10, deadline=None)
+@given(place=st.integers(0, 5), word=st.sampled_from(["abc", "0.4?", "about 40%", "1,2,3"]))
+def test_the_cell_that_is_no_number_is_the_one_that_is_named(format, place, word):
+    cells = [FORMATS[format](0.25 + 0.03125 * row) for row in range(6)]
+    cells[place] = word
+    frame = pd.DataFrame({"params.lr": [0.1 * row for row in range(6)], "score": cells})
+    with pytest.raises(DataError, match=re.escape(f"got {word!r} in row {place + 1};")):
+        from_frame(frame, metric="score")

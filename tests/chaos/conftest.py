@@ -19,11 +19,12 @@ def sweeper(tmp_path):
 
 
 @pytest.fixture
-def disk(tmp_path):
-    """A disk of 48 MiB, or None where none can be mounted."""
+def disk(request, tmp_path):
+    """A disk of 48 MiB, or of the module's DISK_MIB; None where none can be mounted."""
+    mib = getattr(request.module, "DISK_MIB", 48)
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, text=True).returncode == 0
     except OSError:

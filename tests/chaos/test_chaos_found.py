@@ -3,12 +3,12 @@
 import contextlib
 import signal
 import sqlite3
-import time
 
 import psutil
 import pytest
 from snapshots import words_of
 from sweeping import PROGRAMS
+from waiting import heard, wait_until
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -22,20 +22,6 @@ metric: {{name: loss, goal: minimize}}
 parameters:
   number: {{values: [0, 1]}}
 """
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.005)
-
-
-def heard(process, text):
-    for line in process.stdout:
-        if text in line:
-            return
-    pytest.fail(f"it ended without saying {text!r}")
 
 
 @contextlib.contextmanager
@@ -56,7 +42,7 @@ def test_reports_that_the_record_could_not_take_before_the_run_ended_are_recorde
     sweeper.env["DURATION"] = "0"
     process = sweeper.parallel("--single-parallel", "s.yaml", "--storage", str(storage), "--num-workers", "1", "--json")
     heard(process, "the database cannot be written, trying again")
-    assert [line[0] for line in sweeper.journal()] == ["start", "end"]
+    wait_until(lambda: [line[0] for line in sweeper.journal()] == ["start", "end"], "the first run to end")
     with statements(storage) as execute:
         execute("DROP TRIGGER away")
     assert sweeper.ended(process)["s"]["counts"] == {"finished": 2}
@@ -67,7 +53,7 @@ def test_reports_that_the_record_could_not_take_before_the_run_ended_are_recorde
 
 def test_a_run_that_ended_before_the_signal_to_end_it_is_finished_and_not_made_again(sweeper):
     sweeper.write(SWEEP)
-    sweeper.env["DURATION"] = "0.4"
+    sweeper.env |= {"DURATION": "0", "GATES": str(sweeper.folder)}
     storage = sweeper.folder / "record.db"
     options = ["--single-parallel", "s.yaml", "--storage", str(storage), "--num-workers", "1", "--json"]
     process = sweeper.parallel(*options)
@@ -76,12 +62,14 @@ def test_a_run_that_ended_before_the_signal_to_end_it_is_finished_and_not_made_a
     with statements(storage) as execute:
         execute("BEGIN IMMEDIATE")  # so that the agent waits with the run's next report while all of this happens
         pid = sweeper.journal()[0][2]
+        (sweeper.folder / "0").touch()
         wait_until(lambda: not psutil.pid_exists(pid), "the first run to end")
         process.send_signal(signal.SIGTERM)
         heard(process, "ending the running runs")
         execute("ROLLBACK")
     counts = sweeper.ended(process)["s"]["counts"]
     assert counts["finished"] == 1, counts
+    (sweeper.folder / "1").touch()
     sweeper.ended(sweeper.parallel(*options))
     assert [number for word, number, _, _ in sweeper.journal() if word == "end"] == [0, 1]
 
@@ -90,7 +78,7 @@ def test_a_run_that_ended_before_the_signal_to_end_it_is_finished_and_not_made_a
 def test_a_run_that_had_ended_unseen_when_it_was_asked_to_end_is_not_made_again(sweeper, killed):
     """The soak found it: a process that nothing could have told to save has ended by itself if it ended well."""
     sweeper.write(SWEEP)
-    sweeper.env["DURATION"] = "0.4"
+    sweeper.env |= {"DURATION": "0", "GATES": str(sweeper.folder)}
     options = ["--single-parallel", "s.yaml", "--num-workers", "1", "--json"]
     process = sweeper.parallel(*options)
     heard(process, '"run_started"')
@@ -98,6 +86,7 @@ def test_a_run_that_had_ended_unseen_when_it_was_asked_to_end_is_not_made_again(
     run = psutil.Process(sweeper.journal()[0][2])
     server = run.parent()
     server.suspend()
+    (sweeper.folder / "0").touch()
     wait_until(lambda: run.status() == psutil.STATUS_ZOMBIE, "the first run to end unseen")
     process.send_signal(signal.SIGTERM)
     heard(process, "ending the running runs")
@@ -109,6 +98,7 @@ def test_a_run_that_had_ended_unseen_when_it_was_asked_to_end_is_not_made_again(
     else:
         server.resume()
         assert sweeper.ended(process)["s"]["counts"] == {"finished": 1}
+    (sweeper.folder / "1").touch()
     assert sweeper.ended(sweeper.parallel(*options))["s"]["counts"] == {"finished": 2}
     assert [number for word, number, _, _ in sweeper.journal() if word == "end"] == [0, 1]
 

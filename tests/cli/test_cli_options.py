@@ -58,6 +58,9 @@ def test_the_parallel_runner_takes_slots_and_pace():
     assert command.slots == SlotOptions(num_workers=2, gpus=("0", "1"), gpus_per_run=0, cpus_per_run=3, runs_per_gpu=2)
     assert (command.runs_per_worker, command.stagger, command.delay) == (5, 1.0, 0.5)
     assert parse_parallel(["--join", "j"], output_dir=OUT).join == "j"
+    assert parse_parallel(["--join", "j"], output_dir=OUT).slots.runs_per_gpu is None
+    auto = parse_parallel(["--join", "j", "--runs-per-gpu", "auto"], output_dir=OUT)
+    assert auto.slots.runs_per_gpu == "auto"
 
 
 @pytest.mark.parametrize("word", ["pause", "resume", "stop", "cancel", "push"])

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from warm_tool import warm_tool
 
-from sweepkit.paths import CODE_DIR, ROOT_DIR
+from sweepkit.paths import ROOT_DIR
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.text.yaml import parse
 
@@ -29,13 +30,10 @@ def project(tmp_path_factory):
     """A folder, and the environment in which `sweepkit` is the command."""
     folder = tmp_path_factory.mktemp("doc")
     command = folder / "bin" / "sweepkit"
-    command.parent.mkdir()
-    start = f"import sys; sys.path.insert(0, {str(CODE_DIR)!r}); from sweepkit.cli.app import main; sys.exit(main())"
-    command.write_text(f"#!{sys.executable}\n{start}\n")
-    command.chmod(0o755)
     (folder / "mine").mkdir()
     path = os.pathsep.join([str(command.parent), os.path.dirname(sys.executable), os.environ["PATH"]])
-    return folder / "mine", {**os.environ, "PATH": path}
+    with warm_tool(command):
+        yield folder / "mine", {**os.environ, "PATH": path}
 
 
 @pytest.mark.slow

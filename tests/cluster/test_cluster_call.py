@@ -60,7 +60,10 @@ def test_two_agents_of_this_host_make_a_sweep_together(sweeper):
 
 
 @pytest.mark.slow
-def test_agents_outlive_a_call_that_leaves_and_end_by_cancel(sweeper):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.heavy)]
+)
+def test_agents_outlive_a_call_that_leaves_and_end_with_one_that_watches(sweeper, number, code):
     sweeper.write(SWEEP)
     sweeper.env["DURATION"] = "30"
     call = ["run", "s.yaml", "--launcher", "local", "--output-dir", "out"]
@@ -68,12 +71,12 @@ def test_agents_outlive_a_call_that_leaves_and_end_by_cancel(sweeper):
     process.communicate(timeout=60)
     assert process.returncode == 0
     wait_until(sweeper.journal, "a run to begin")
-    watching = tool(sweeper, *call, "--json")  # finds the agent, and watches it
+    watching = tool(sweeper, *call, "--json", "--preempted-exit-code", "75")  # finds the agent, and watches it
     assert any("1 run" in line for line in watching.stdout)
     assert len(list((sweeper.folder / "out" / "agents").glob("*.json"))) == 1
-    watching.send_signal(signal.SIGINT)
+    watching.send_signal(number)
     watching.communicate(timeout=60)
-    assert watching.returncode == 130
+    assert watching.returncode == code
     assert RunState.RUNNING not in states(sweeper)
     assert len({line[2] for line in sweeper.journal()}) == 1
 

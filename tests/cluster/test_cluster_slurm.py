@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def slurm():
         )
 
 
-def run(tmp_path, storage, acts, *options, duration="0.4"):
+def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP):
     """Run a sweep on a SLURM of its own; return what `slurm_acts.py` tells, and the sweep's journal."""
-    (tmp_path / "s.yaml").write_text(SWEEP, encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(sweep, encoding="utf-8")
     (tmp_path / "locks").mkdir()
     journal = tmp_path / "journal"
     command = [sys.executable, "-m", "sweepkit", "run", "s.yaml", "--launcher", "slurm", "--agents", "2"]
@@ -113,7 +114,90 @@ def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, stora
 
 @pytest.mark.heavy
 @pytest.mark.timeout(260)
-@pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed"])
+@pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed", "node_frozen"])
 def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
     told, lines, logs = run(tmp_path, storage, [act], duration="4")
     check_once(told, lines, storage, logs)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(260)
+def test_a_sweep_on_slurm_survives_its_database(slurm, tmp_path, storage, postgres):
+    """The database is killed and started again, twice: reports wait, and no run that ended is made again."""
+    journal, over = tmp_path / "journal", threading.Event()
+
+    def ended():
+        return journal.exists() and sum(line.startswith("end") for line in journal.read_text().splitlines())
+
+    def restart():
+        for wanted in (2, 6):
+            while ended() < wanted and not over.wait(0.1):
+                pass
+            postgres.stop()
+            postgres.start()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        told, lines, logs = run(tmp_path, storage, [], duration="2")
+    finally:
+        over.set()
+        thread.join()
+    _, ends = check_once(told, lines, storage, logs)
+    assert max(ends.values()) == 1, logs
+
+
+RANKS = """\
+import json, os, socket, sys
+rank, ranks = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+if rank == 0:  # the rendezvous that torchrun, Lightning and accelerate make of these two variables
+    heard = {0: os.environ["SLURMD_NODENAME"]}
+    with socket.create_server(("", address[1])) as server:
+        while len(heard) < ranks:
+            with server.accept()[0] as other:
+                heard.update([json.loads(other.makefile().readline())])
+    with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+        loss, nodes = float(sys.argv[1].partition("=")[2]), len(set(heard.values()))
+        file.write(json.dumps({"loss": loss, "nodes": nodes}) + "\\n")
+    with open(os.environ["JOURNAL"], "a") as file:
+        file.write(f"end {sys.argv[1]}\\n")
+else:
+    while True:
+        try:
+            with socket.create_connection(address) as there:
+                there.sendall(json.dumps([rank, os.environ["SLURMD_NODENAME"]]).encode() + b"\\n")
+            break
+        except ConnectionRefusedError:
+            pass
+"""
+SPREAD = """\
+program: ranks.py
+command: [srun, --overlap, --ntasks=2, --ntasks-per-node=1, "${interpreter}", "${program}", "${args}"]
+method: grid
+metric: {name: loss, goal: minimize}
+parameters: {number: {values: [0, 1, 2]}}
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(260)
+def test_a_run_spreads_over_the_nodes_of_its_agent(slurm, tmp_path, storage):
+    (tmp_path / "ranks.py").write_text(RANKS)
+    told, _, logs = run(tmp_path, storage, [], "--agents", "1", "--nodes-per-agent", "2", sweep=SPREAD)
+    assert told["status"] == 0 and told["keepers"] == [], logs
+    with open_store(storage) as store:
+        runs = store.runs(store.sweep("s").sweep_id)
+    assert [run.state for run in runs] == [RunState.FINISHED] * 3, logs
+    assert {run.last_metrics["nodes"] for run in runs} == {2.0} and {run.attempts for run in runs} == {1}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(260)
+def test_a_sweep_on_slurm_without_a_shared_folder(slurm, tmp_path, storage):
+    told, lines, logs = run(tmp_path, storage, ["requeued"], "--no-shared-folder")
+    runs, _ = check_once(told, lines, storage, logs)
+    folder = tmp_path / "out" / "sweep_s"
+    assert {json.loads(file.read_text())["run_id"] for file in folder.glob("run_*_result.json")} == {
+        run.run_id for run in runs
+    }

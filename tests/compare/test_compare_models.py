@@ -299,6 +299,64 @@ def test_groups_of_a_csv(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["ttest.json", "ttest.md", "ttest.tex"]
 
 
+# How tools write the same six trainings, two of them unfinished beside them.
+_SAME = {
+    "plain.csv": ("model,seed,state,rouge", "{model},{seed},{state},{score}"),
+    "percent.csv": ("rouge,state,seed,model", "{percent}%,{state},{seed},{model}"),
+    "comma.csv": ("model;seed;상태;rouge", "{model};{seed};{state};{comma}"),
+    "wandb.csv": ("Name,State,model,seed,eval/rouge", "run-{seed},{State},{model},{seed},{score}"),
+    "mlflow.csv": ("Run ID,Status,params.model,params.seed,metrics.rouge", "{seed},{STATE},{model},{seed},{score}"),
+    "optuna.csv": ("number,values_rouge,params_model,params_seed,state", "{seed},{score},{model},{seed},{STATE}"),
+    "ray.tsv": ("trial_status\tconfig/model\tconfig/seed\tRouge", "{STATE}\t{model}\t{seed}\t{score}"),
+    "word.csv": ("model,seed,rouge", "{model},{seed},{word}"),
+}
+
+
+def _same_table(file, head, line):
+    rows = [head]
+    scores = {"kobart": [0.412, 0.409, 0.414], "t5": [0.391, 0.394, 0.389]}
+    for model, state, odd in (("kobart", "pruned", 0.151), ("t5", "crashed", 0.02)):
+        for seed, score in enumerate([*scores[model], odd], 1):
+            is_odd = score == odd
+            word = state if is_odd else "finished"
+            rows.append(
+                line.format(
+                    model=model,
+                    seed=seed,
+                    state=word,
+                    State=word.capitalize(),
+                    STATE=word.upper(),
+                    score=score,
+                    percent=round(100 * score, 4),
+                    comma=str(score).replace(".", ","),
+                    word=word if is_odd else score,
+                )
+            )
+    file.write_text("\n".join(rows), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", _SAME)
+def test_models_of_a_table_are_compared_as_those_of_a_clean_one(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _same_table(tmp_path / name, *_SAME[name])
+    found = json.loads(analyzed(capsys, name, "--metric", "rouge", "--json"))
+    groups = {group["name"]: (group["n"], round(group["mean"], 6)) for group in found["models"]}
+    assert groups == {"kobart": (3, 0.411667), "t5": (3, 0.391333)}
+    assert [(pair["first"], pair["second"], pair["conclusion"]) for pair in found["pairs"]] == [
+        ("kobart", "t5", "better")
+    ]
+    assert any("to maximize" in note for note in found["notes"])
+    by_ttest = json.loads(t_tests(capsys, "--csv", name, "--by", "model", "--metric", "rouge", "--json"))
+    assert by_ttest["pairs"] == found["pairs"]
+
+
+def test_a_table_without_models_says_what_compares_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("lr,score\n1,2\n", encoding="utf-8")
+    err = analyzed(capsys, "t.csv", "--metric", "score", rc=2)
+    assert "must have a column of models" in err and "ttest --csv t.csv --by COLUMN --metric score" in err
+
+
 def test_groups_of_results_by_model_and_by_a_field(there, capsys):
     out = t_tests(capsys, "--results", "out/*_seed*")
     assert WORDS["kobart-is-better-than"] in out and "Tuning" not in out

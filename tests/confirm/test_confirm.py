@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -53,13 +54,20 @@ class Confirmer(Sweeper):
         return self.folder / "out" / "sweep_noisy"
 
 
-@pytest.fixture
-def swept(tmp_path):
-    sweeper = Confirmer(tmp_path)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """The folder of a sweep that was run, to be copied."""
+    sweeper = Confirmer(tmp_path_factory.mktemp("original"))
     sweeper.write(SWEEP)
     done = sweeper.call()
     assert done.returncode == 0, done.stdout + done.stderr
-    return sweeper
+    return sweeper.folder
+
+
+@pytest.fixture
+def swept(original, tmp_path):
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return Confirmer(tmp_path)
 
 
 def test_it_races_looks_once_and_tells(swept):
@@ -110,7 +118,7 @@ def test_another_budget_is_refused_and_a_second_look_too(swept):
 
 def test_a_dry_run_writes_nothing(swept):
     before = sorted(path.name for path in (swept.folder / "out").iterdir())
-    shown = swept.confirm("--dry-run")
+    shown = swept.asked("--confirm", "noisy", "--dry-run").stdout
     assert "at most 15 runs (5 x 1, 3 x 2, 2 x 2), seeds 1001 to 1005" in shown and "split=test" in shown
     assert sorted(path.name for path in (swept.folder / "out").iterdir()) == before
     with open_store(swept.folder / "out" / "sweepkit.db") as store:
@@ -127,22 +135,14 @@ def test_a_dry_run_writes_nothing(swept):
         (["--confirm", "noisy", "--rope", "-1"], "must be a number of at least 0"),
     ],
 )
-def test_wrong_input_is_told(swept_once, options, told):
-    done = swept_once.call(*options)
+def test_wrong_input_is_told(swept, options, told):
+    done = swept.asked(*options)
     assert done.returncode == 2 and told in done.stderr
 
 
-@pytest.fixture(scope="module")
-def swept_once(tmp_path_factory):
-    sweeper = Confirmer(tmp_path_factory.mktemp("once"))
-    sweeper.write(SWEEP)
-    assert sweeper.call().returncode == 0
-    return sweeper
-
-
-def test_a_confirmation_is_not_confirmed(swept_once):
-    assert swept_once.call("--confirm", "noisy", "--budget", "3", "--no-holdout").returncode == 0
-    done = swept_once.call("--confirm", "noisy-confirm")
+def test_a_confirmation_is_not_confirmed(swept):
+    assert swept.call("--confirm", "noisy", "--budget", "3", "--no-holdout").returncode == 0
+    done = swept.asked("--confirm", "noisy-confirm")
     assert done.returncode == 2 and WORDS["is-itself-a"] in done.stderr
 
 
@@ -187,8 +187,6 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
 @pytest.mark.heavy
 def test_kills_repeat_nothing_and_change_nothing(tmp_path):
     """Two copies of a swept folder: one is confirmed in peace, the other under kill -9. They end alike."""
-    import shutil
-
     calm = Confirmer(tmp_path / "calm")
     calm.folder.mkdir()
     calm.write(SWEEP)

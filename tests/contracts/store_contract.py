@@ -3,6 +3,7 @@
 A test class inherits `StoreContract` and gives the fixture `url`, which names a store that does not exist yet.
 """
 
+import hashlib
 import math
 import random
 import threading
@@ -67,6 +68,32 @@ class StoreContract:
     def store(self, url):
         with open_store(url) as store:
             yield store
+
+    # --- kept files ---
+    def test_files_are_kept_byte_by_byte_and_leave_with_their_sweep(self, store):
+        sweep, other = new_sweep(store), new_sweep(store, "other")
+        run = store.add_run(sweep, 0, {"lr": 0.1}).run_id
+        every = bytes(range(256)) * 5000
+        for owner, name, data in ((sweep, "a", every), (run, "a", b""), (other, "a", b"x"), ("code", "가", b"y")):
+            assert store.kept_file(owner, name) is None
+            store.keep_file(owner, name, data)
+        store.keep_file(other, "a", b"z")
+        assert store.kept_file(sweep, "a") == every and store.kept_file(run, "a") == b""
+        assert store.kept_files(other) == {"a": hashlib.sha256(b"z").hexdigest()}
+        store.remove_sweep(sweep)
+        assert store.kept_files(sweep) == store.kept_files(run) == {}
+        assert store.kept_file(other, "a") == b"z" and store.kept_file("code", "가") == b"y"
+
+    def test_two_who_keep_the_first_file_at_once(self, url):
+        open_store(url).close()
+
+        def keep(number):
+            with open_store(url) as store:
+                store.keep_file("code", f"{number}", b"x")
+
+        at_once(4, keep)
+        with open_store(url) as store:
+            assert sorted(store.kept_files("code")) == [f"{number}" for number in range(4)]
 
     # --- sweeps ---
     def test_sweep_is_created_once_and_read_back(self, store):
@@ -176,6 +203,27 @@ class StoreContract:
         assert store.claim(sweep, **AGENT, exclude=exclude) is None
         assert [run.state for run in store.runs(sweep)].count(RunState.PENDING) == 2
         assert store.claim(sweep, **AGENT, exclude=[]).run.number == 0
+
+    def test_attempts_for_gpus_are_seen_by_their_host_alone_while_they_live(self, store):
+        sweep = new_sweep(store)
+        other = new_sweep(store, "second")
+        for number, target in ((0, sweep), (1, sweep), (0, other)):
+            store.add_run(target, number, {"n": number})
+        who = {"agent_id": "a", "lease_s": 60}
+        first = store.claim(sweep, host="h", gpus=("GPU-1",), **who)
+        second = store.claim(other, host="h", gpus=("GPU-1", "GPU-2"), **who)
+        store.claim(sweep, host="elsewhere", gpus=("GPU-1",), **who)
+        found = store.gpu_attempts("h")
+        assert [item.attempt_id for item in found] == [first.attempt_id, second.attempt_id]
+        assert [item.gpus for item in found] == [("GPU-1",), ("GPU-1", "GPU-2")]
+        assert found[0].run.params == {"n": 0} and found[0].claimed_at <= found[1].claimed_at
+        store.finish(first, RunState.FINISHED, reason="", outcome={"exit_code": 0})
+        store.release(second, reason="")
+        assert store.gpu_attempts("h") == []
+        assert store.attempts(first.run.run_id)[0].outcome == {"exit_code": 0}
+        assert store.attempts(second.run.run_id)[0].outcome == {}
+        store.claim(other, agent_id="a", host="h", lease_s=-1, gpus=("GPU-1",))
+        assert store.gpu_attempts("h") == []  # its lease is over
 
     def test_add_and_claim_is_both(self, store):
         sweep = new_sweep(store)

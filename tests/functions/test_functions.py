@@ -4,13 +4,13 @@ import functools
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
 
 import pytest
+from waiting import killed_after
 
 import sweepkit
 from sweepkit.errors import SweepKitError
@@ -313,15 +313,7 @@ sweepkit.sweep(
 def test_a_killed_script_goes_on(tmp_path):
     (tmp_path / "mine.py").write_text(KILLED)
     env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
-    piped = {"cwd": tmp_path, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
-    killed = subprocess.Popen([sys.executable, "-u", "mine.py"], env={**env, "WAIT": "1"}, **piped)
-    try:
-        for line in killed.stdout:
-            if line.startswith("run   1"):
-                break
-    finally:
-        os.killpg(killed.pid, signal.SIGKILL)
-        killed.communicate()
+    killed_after("run   1", [sys.executable, "-u", "mine.py"], cwd=tmp_path, env={**env, "WAIT": "1"})
     before = sweepkit.open("train", output_dir=tmp_path / "out").runs()
     again = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env=env, capture_output=True, timeout=100)
     after = sweepkit.open("train", output_dir=tmp_path / "out").runs()

@@ -282,3 +282,40 @@ def test_rm_goes_on_where_a_removal_was_cut_short(swept, tmp_path):
         store.remove_sweep(store.sweep("s").sweep_id)
     swept("rm", "s", "--yes")
     assert not swept.root.exists()
+
+
+def test_a_function_and_what_wandb_was_told_go_with_their_sweep_and_others_stay(tmp_path):
+    out = tmp_path / "out"
+    places = {}
+    with open_store(out / "sweepkit.db") as store:
+        for name, digests in (("f", ("0" * 12, "1" * 12)), ("f-x", ("2" * 12,)), ("w-ab12cd34", ("3" * 12,))):
+            places[name] = [out / "functions" / f"{name}-{digest}" for digest in digests]
+            for place in places[name]:
+                place.mkdir(parents=True)
+                (place / "function.py").write_text("")
+            meta = {"program": str(places[name][-1] / "function.py")}
+            store.create_sweep(name, text=SWEEP, seed=0, metric="loss", goal="minimize", meta=meta)
+    told = out / "wandb_sweeps" / "ab12cd34.json"
+    told.parent.mkdir()
+    told.write_text("{}")
+    (out / "f").mkdir()
+    (out / "f" / "study_stats.json").write_text("{}")
+    done = in_this_process(app.main, ["rm", "f", "--yes", "--output-dir", "out"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not any(place.exists() for place in [*places["f"], out / "f"])
+    assert told.exists() and all(place.exists() for place in places["f-x"] + places["w-ab12cd34"])
+    done = in_this_process(app.main, ["rm", "w-ab12cd34", "--yes", "--output-dir", "out"], tmp_path)
+    assert done.returncode == 0 and not told.exists() and not places["w-ab12cd34"][0].exists()
+    assert places["f-x"][0].exists()
+
+
+def test_list_says_whose_a_sweep_is_where_there_are_several_projects(tmp_path):
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        for name, folder in (("a", "/home/kim/exp"), ("b", "/home/lee/exp")):
+            meta = {"identity": {"name": name, "folder": folder}}
+            store.create_sweep(name, text=SWEEP, seed=0, metric="loss", goal="minimize", meta=meta)
+    words = ["list", "--output-dir", "out"]
+    listed = json.loads(in_this_process(app.main, [*words, "--json"], tmp_path).stdout)
+    assert {row["name"]: row["project"] for row in listed} == {"a": "/home/kim/exp", "b": "/home/lee/exp"}
+    shown = in_this_process(app.main, words, tmp_path).stdout
+    assert "kim/exp" in shown and "lee/exp" in shown

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sweepkit.model.metric import Goal, Metric, mean_of_last
+from sweepkit.model.metric import Goal, Metric, mean_of_last, rule_of_summary
 from sweepkit.model.objectives import counted_metrics, report_of, value_of
 from sweepkit.model.records import VALUE_FACT, RunRecord
 from sweepkit.model.runs import RunState, RunView
@@ -58,3 +58,28 @@ def test_a_program_that_reports_running_means_says_so_and_is_believed_everywhere
 @pytest.mark.parametrize("rule", ["first", "mean_of_last", "mean_of_last 0", "mean_of_last -1", "last 2", ""])
 def test_what_is_no_rule_is_none(rule):
     assert mean_of_last(rule) is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "goal", "own", "rule", "worth"),
+    [
+        ("max", "maximize", None, "best", 0.9),
+        ("min", "minimize", None, "best", 0.5),
+        ("min", "maximize", None, "min", 0.5),
+        ("max,last", "minimize", None, "last", 0.7),
+        ("min,max,mean", "minimize", None, "best", 0.5),
+        ("max,mean", "minimize", None, "mean", 0.725),
+        ("best", "maximize", None, "best", 0.9),
+        ("best", "maximize", "maximize", "best", 0.9),
+        ("best", "minimize", "maximize", "max", 0.9),
+        ("none", "maximize", None, "", 0.9),
+        ("first,copy", "maximize", None, "", 0.9),
+    ],
+)
+def test_what_define_metric_asks_for_is_the_runs_value(kinds, goal, own, rule, worth):
+    own = own and Goal(own)
+    assert rule_of_summary(kinds.split(","), Goal(goal), own) == rule
+    metric = Metric(name="f1", goal=Goal(goal))
+    run = record(0.5, 0.9, 0.8, 0.7, facts={VALUE_FACT: rule} if rule else None)
+    assert value_of(run, metric) == pytest.approx(worth)
+    assert report_of(run, metric) == (None if rule == "mean" else run.history.index(worth) + 1)

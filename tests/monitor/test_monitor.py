@@ -10,13 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 import warm
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
+from waiting import wait_until
 
 from sweepkit.cli.monitor_sweep import main
 from sweepkit.paths import CODE_DIR
@@ -105,18 +105,16 @@ def endless(monitor):
     """A sweep whose first run has reported once and goes on for ten minutes."""
     monitor.env |= ENDLESS
     process = monitor.start(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+
+    def has_reported():
+        assert process.poll() is None, process.stderr.read()
+        if not (monitor.folder / "out" / "sweepkit.db").exists():
+            return False
+        done = monitor.asked("s", "--once", "--json")
+        return done.returncode == 0 and any(run["reports"] for run in json.loads(done.stdout)["sweeps"][0]["running"])
+
     try:
-        while time.monotonic() < deadline and process.poll() is None:
-            if (monitor.folder / "out" / "sweepkit.db").exists():
-                done = monitor.asked("s", "--once", "--json")
-                if done.returncode == 0 and any(
-                    run["reports"] for run in json.loads(done.stdout)["sweeps"][0]["running"]
-                ):
-                    break
-            time.sleep(0.02)
-        else:
-            pytest.fail(f"the sweep did not start: {process.stderr.read().decode() if process.poll() else 'no report'}")
+        wait_until(has_reported, "its first report")
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -169,17 +167,19 @@ def test_without_a_name_the_sweep_that_runs_is_watched_else_the_newest(monitor):
 
 
 def test_until_done_ends_with_the_sweep_and_shows_every_refresh(monitor):
-    monitor.env |= {"PAUSE": "0.2"}
+    monitor.hold()
     sweep = monitor.start(stdout=subprocess.DEVNULL)
     try:
-        while not (monitor.folder / "out" / "sweep_s").exists():
-            assert sweep.poll() is None
-            time.sleep(0.02)
-        done = monitor.asked("out/sweep_s", "--until", "done", "--json", "--refresh-interval", "0.1")
+        wait_until(lambda: monitor.journal() or sweep.poll() is not None, "its first run to start")
+        watch = monitor.watching("out/sweep_s", "--until", "done", "--json", "--refresh-interval", "0.1")
+        first = watch.stdout.readline()
+        monitor.release(1, 2, 3)
+        out, errors = watch.communicate(timeout=60)
     finally:
+        monitor.release(1, 2, 3)
         assert sweep.wait(60) == 0
-    assert (done.returncode, done.stderr) == (0, "")
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (watch.returncode, errors) == (0, "")
+    told = [json.loads(line) for line in [first, *out.splitlines()]]
     counts = [item["sweeps"][0]["done"] for item in told]
     assert counts == sorted(counts) and counts[-1] == 3
     last = told[-1]["sweeps"][0]
@@ -348,10 +348,8 @@ def test_the_page_beside_the_monitor_shows_a_run_that_comes_later(monitor):
         base, _, rest = next(note for note in notes if note.startswith("page: ")).removeprefix("page: ").partition("#")
         assert rest.startswith("/sweep/s?token=") and "<html" in fetch(base)
         assert monitor.call().returncode == 0
-        deadline = time.monotonic() + 30
-        while len(json.loads(fetch(f"{base}api/sweeps/s/-/rows"))["rows"]) < 3:
-            assert time.monotonic() < deadline, "the new runs do not show"
-            time.sleep(0.2)
+        rows = f"{base}api/sweeps/s/-/rows"
+        wait_until(lambda: len(json.loads(fetch(rows))["rows"]) == 3, "the new runs to show")
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
@@ -377,10 +375,7 @@ def test_the_dashboard_shows_a_run_that_comes_later(monitor):
 
         assert len(trials()) == 1
         assert monitor.call().returncode == 0
-        deadline = time.monotonic() + 30
-        while len(trials()) < 3:
-            assert time.monotonic() < deadline, "the new runs do not show"
-            time.sleep(0.2)
+        wait_until(lambda: len(trials()) == 3, "the new runs to show")
         assert [trial["number"] for trial in trials()] == [0, 1, 2]
     finally:
         process.send_signal(signal.SIGTERM)

@@ -216,3 +216,12 @@ def test_learning_curves_fill_the_lines_that_are_left_and_no_others():
         lines = console.export_text().splitlines()
         assert len(lines) < height
         assert any("┤" in line for line in lines) == (height > 12)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_no_parameter_of_the_best_run_is_cut(width):
+    params = {f"training.parameter_{place}": f"value-{place}" for place in range(6)}
+    item = snapshot(watched([run(0, RunState.FINISHED, (1.0,), params=params)], sweep=record(name="s")))
+    lines = as_text(Picture(sweeps=(item,)), width=width).splitlines()
+    assert {f"{name}={value}" for name, value in params.items()} <= set(" ".join(lines).split())
+    assert max(map(cell_len, lines)) <= width

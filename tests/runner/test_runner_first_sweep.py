@@ -1,6 +1,8 @@
 """The first sweep as README runs it: real training on the embedded data, then what stands on its results.
 
-In CI it is two of its eight runs, the best one and the worst; test_runner_configs.py holds that the file makes eight.
+All of it is heavy. In CI test_runner_configs.py holds that the file makes eight runs, and test_runner_reproduces.py
+that a sweep of trainings has a best run and a worse one, which hyperband ends, and that it writes nothing beside its
+output directory.
 """
 
 import json
@@ -51,6 +53,7 @@ def no_warnings_and_all_under_the_output_directory(sweeper):
     assert {path.name for path in (sweeper.folder / "out").iterdir()} >= {"sweep_first_sweep", "sweepkit.db", "cache"}
 
 
+@pytest.mark.heavy
 def test_two_runs_the_worse_one_stopped_and_a_learning_rate_that_matters(two):
     assert two.final["complete"] and two.final["counts"] == {"finished": 1, "stopped": 1}
     good, bad = sorted(two.results("first_sweep"), key=lambda result: -result["sweep_params"]["learning_rate"])

@@ -1,15 +1,14 @@
 """runs.csv while a sweep runs: one writer, not too often."""
 
 import threading
-import time
+
+from waiting import WAIT_S, wait_until
 
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.live_table import LiveTable
 from sweepkit.sweep_config.read import from_config
-
-WAIT_S = 60
 
 
 def made(tmp_path, *, every_s):
@@ -33,22 +32,15 @@ def made(tmp_path, *, every_s):
     return LiveTable(paths, spec, read, every_s=every_s), paths, readers
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def test_many_ends_at_once_give_one_table_by_one_thread(tmp_path):
-    table, paths, readers = made(tmp_path, every_s=0.05)
+    table, paths, readers = made(tmp_path, every_s=WAIT_S)  # however late the last of them is, it is within that
     table.start()
     workers = [threading.Thread(target=table.touch) for _ in range(16)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    wait_for(paths.table.exists)
+    wait_until(paths.table.exists, "the table")
     table.close()
     assert readers == [f"table-{paths.root.name}"]
     assert "0.5" in paths.table.read_text()

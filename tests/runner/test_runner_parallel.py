@@ -5,11 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from snapshots import words_of
 from sweeping import PROGRAMS, Sweeper, in_this_process
+from waiting import wait_until
 
 from sweepkit.agents.control import ASKED, stop_run
 from sweepkit.cli import app, parallel_sweep_runner
@@ -52,13 +52,6 @@ def sweeper(tmp_path):
 
 def write(sweeper, numbers, name="s.yaml", more="", program=PROGRAMS / "journal.py"):
     sweeper.write(SWEEP.format(program=program, numbers=list(numbers)) + more, name)
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.01)
 
 
 def exactly_once(sweeper, runs):
@@ -104,15 +97,18 @@ def test_workers_run_at_once_within_their_limits_and_are_told_that_cores_are_few
     cores = len(os.sched_getaffinity(0))
     write(sweeper, range(10))
     options = ["--num-workers", str(cores + 2), "--runs-per-worker", "2", "--stagger", "0.05"]
-    sweeper.env["DURATION"] = "0.6"
-    out = sweeper.finished(sweeper.parallel("--single-parallel", "s.yaml", *options))
+    sweeper.env["DURATION"] = "0"
+    sweeper.hold()
+    process = sweeper.parallel("--single-parallel", "s.yaml", *options)
+    wait_until(lambda: len(sweeper.journal()) == min(10, cores + 2), "every worker to have a run")
+    sweeper.release(*range(10))
+    out = sweeper.finished(process)
     assert f"{cores + 2} workers with 1 core each share the {cores} cores" in out
     made = min(10, 2 * (cores + 2))
     assert len(sweeper.results()) == made
-    assert 2 <= most_at_once(sweeper.journal()) <= cores + 2
+    assert most_at_once(sweeper.journal()) == min(10, cores + 2)
     if made < 10:
         assert "--runs-per-worker 2 reached" in out
-    sweeper.env["DURATION"] = "0"
     done = sweeper.ended(sweeper.parallel("--single-parallel", "s.yaml", "--json"))["s"]
     assert (done["complete"], done["counts"]) == (True, {"finished": 10})
     exactly_once(sweeper, 10)
@@ -215,6 +211,11 @@ def test_a_disk_that_takes_no_writes_is_a_message(sweeper, small_disk):
     assert sweeper.journal() == []
 
 
+def starts(sweeper):
+    """Return the numbers of the runs that have started, in that order."""
+    return [number for word, number, _, _ in sweeper.journal() if word == "start"]
+
+
 # -- several sweeps ----------------------------------------------------------------------------------------------------
 
 
@@ -222,17 +223,22 @@ def test_sweeps_share_the_workers_fairly_and_each_has_its_own_files(sweeper):
     write(sweeper, range(8), "a.yaml")
     write(sweeper, range(100, 108), "b.yaml")
     write(sweeper, range(200, 204), "c.yaml")
-    sweeper.env["DURATION"] = "0.3"
-    done = sweeper.ended(sweeper.parallel("--sweeps", "a.yaml", "b.yaml", "c.yaml", "--num-workers", "3", "--json"))
+    sweeper.env["DURATION"] = "0"
+    sweeper.hold()
+    process = sweeper.parallel("--sweeps", "a.yaml", "b.yaml", "c.yaml", "--num-workers", "3", "--json")
+    for turn in range(0, 9, 3):
+        wait_until(lambda turn=turn: len(starts(sweeper)) == turn + 3, "each worker to have a run")
+        three = starts(sweeper)[turn:]
+        assert sorted(number // 100 for number in three) == [0, 1, 2], starts(sweeper)
+        sweeper.release(*three)
+    sweeper.release(*range(8), *range(100, 108), *range(200, 204))
+    done = sweeper.ended(process)
     assert {name: item["counts"]["finished"] for name, item in done.items()} == {"a": 8, "b": 8, "c": 4}
     assert all(item["complete"] for item in done.values())
     for name, number in (("a", 0), ("b", 100), ("c", 200)):
         assert len(sweeper.results(name)) == done[name]["counts"]["finished"]
         assert (sweeper.folder / "out" / f"sweep_{name}" / "runs.csv").exists()
         assert done[name]["best"]["params"] == {"number": number}
-    starts = [number // 100 for word, number, _, _ in sweeper.journal() if word == "start"]
-    for turn in range(0, 9, 3):
-        assert sorted(starts[turn : turn + 3]) == [0, 1, 2], starts
 
 
 def test_lines_of_several_sweeps_carry_their_names(sweeper):
@@ -286,9 +292,10 @@ def test_the_same_sweep_twice_is_refused(sweeper):
 
 
 def started(sweeper, *options):
-    """Start a slow sweep of twelve runs on two workers and wait for its first run."""
+    """Start a sweep of twelve runs on two workers, which are held, and wait for the first one."""
     write(sweeper, range(12))
     sweeper.env["DURATION"] = "0.5"
+    sweeper.hold()
     process = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--json", *options)
     wait_until(sweeper.journal, "the first run to start")
     return process
@@ -313,6 +320,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
     done = sweeper.control("--pause", "s")
     assert done.returncode == 0 and done.stdout.startswith("s: paused; "), done.stderr
     heard(process, "s paused by --pause: ")
+    sweeper.release(*range(12))
     wait_until(lambda: not under_way(sweeper), "the running runs to end")
     journal = len(sweeper.journal())
     again = sweeper.control("--pause", "s")
@@ -326,6 +334,7 @@ def test_a_sweep_is_paused_and_goes_on(sweeper):
 def test_a_stopped_sweep_ends_its_runs_and_its_runner_and_can_be_started_again(sweeper):
     process = started(sweeper)
     assert sweeper.control("--stop", "s").returncode == 0
+    sweeper.release(*range(12))
     done = sweeper.ended(process)["s"]
     assert (done["complete"], done["reason"]) == (False, "stopped by --stop")
     assert set(done["counts"]) == {"finished"} and done["counts"]["finished"] < 12
@@ -371,11 +380,13 @@ def test_a_run_that_is_stopped_by_hand_ends_alone_and_counts_as_stopped(sweeper)
 
 def test_one_of_two_sweeps_is_cancelled_and_the_other_goes_on(sweeper):
     write(sweeper, range(4), "a.yaml")
-    write(sweeper, range(4), "b.yaml", more="sweepkit: {kill_delay_s: 5}\n")
-    sweeper.env["DURATION"] = "1.2"
+    write(sweeper, range(4, 8), "b.yaml", more="sweepkit: {kill_delay_s: 5}\n")
+    sweeper.env["DURATION"] = "0"
+    sweeper.hold()
     process = sweeper.parallel("--sweeps", "a.yaml", "b.yaml", "--num-workers", "2", "--json")
     wait_until(lambda: len(sweeper.journal()) >= 2, "two runs to start")
     sweeper.control("--cancel", "a")
+    sweeper.release(*range(4, 8))  # and none of the other sweep, which end by being cancelled
     done = sweeper.ended(process, rc=1)
     assert done["b"]["counts"] == {"finished": 4}
     assert not done["a"]["complete"] and done["a"]["reason"] == "cancelled by --cancel"
@@ -394,8 +405,8 @@ def test_control_of_what_is_not_there_is_refused_and_makes_no_record(sweeper):
 
 
 def test_a_time_budget_starts_no_further_run(sweeper):
-    write(sweeper, range(12), more="sweepkit: {time_budget_s: 0.7}\n")
-    sweeper.env["DURATION"] = "0.4"
+    write(sweeper, range(12), more="sweepkit: {time_budget_s: 2.5}\n")
+    sweeper.env["DURATION"] = "1.2"
     done = sweeper.ended(sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "1", "--json"))["s"]
     assert (done["complete"], done["reason"]) == (False, WORDS["the-time-budget"])
     assert set(done["counts"]) == {"finished"} and 1 <= done["counts"]["finished"] < 12
@@ -412,6 +423,7 @@ def test_a_second_runner_with_other_options_is_refused_while_the_first_one_lives
     process.kill()
     process.communicate()
     sweeper.env["DURATION"] = "0"
+    sweeper.release(*range(12))
     done = sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "1", "--json")
     assert sweeper.ended(done)["s"]["counts"] == {"finished": 12}
 
@@ -420,15 +432,17 @@ def join_and_take_away(sweeper, storage, number):
     """Two agents on one sweep of forty runs; one of them is ended by a signal; a third one joins."""
     runs = 40
     write(sweeper, range(runs), more=f"run_cap: {runs}\n")
-    sweeper.env["DURATION"] = "0.25"
+    sweeper.env["DURATION"] = "0.25" if number else "0"
+    sweeper.hold()
     first = sweeper.parallel("--single-parallel", "s.yaml", *storage, "--num-workers", "2", "--json")
-    wait_until(sweeper.journal, "the first run to start")
+    wait_until(lambda: len(sweeper.journal()) == 2, "two runs to start")
     elsewhere = sweeper.folder / "elsewhere"
     elsewhere.mkdir()
     second = sweeper.parallel("--join", "s", *storage, "--num-workers", "2", "--json", cwd=elsewhere)
     for line in second.stdout:
         if json.loads(line)["event"] == "run_started":
             break
+    sweeper.release(*range(runs))
     if number is not None:
         first.send_signal(number)
         codes = {signal.SIGINT: 130, signal.SIGTERM: 0, signal.SIGKILL: -9}

@@ -37,7 +37,10 @@ def swept(folder, *, metric=METRIC, goal="maximize"):
     sweeper = Sweeper(folder)
     shutil.copy(DATA_DIR / "train.csv", folder / "mine.csv")
     sweeper.write(SWEEP.format(metric=metric, goal=goal, train=folder / "mine.csv"))
-    sweeper.final = sweeper.summary("--base-config", str(CONFIG_DIR / "quick_test.yaml"), timeout=300)
+    done = sweeper.call("--json", "--base-config", str(CONFIG_DIR / "quick_test.yaml"), timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sweeper.events = [json.loads(line) for line in done.stdout.splitlines()]
+    sweeper.final = sweeper.events[-1]
     sweeper.best = folder / "out" / "sweep_s" / "best_config.yaml"
     return sweeper
 
@@ -74,6 +77,15 @@ def test_the_best_run_trains_again_to_the_very_same_value_from_any_place(best, t
     assert (section.device, section.threads, section.seed) == (result["device"], 1, result["seed"])
     assert f"torch {result['versions']['torch']}" in section.versions
     assert [item.split()[0] for item in section.data] == ["data.train_file", "data.val_file"]
+
+
+def test_the_worse_run_is_stopped_and_nothing_is_warned_about_or_left_elsewhere(best):
+    good, bad = sorted(best.results(), key=lambda result: -result["sweep_params"]["learning_rate"])
+    assert (good["state"], bad["state"]) == ("finished", "stopped")
+    assert "hyperband" in bad["reason"] and bad["reports"] < good["reports"]
+    assert not [event for event in best.events if event["event"] == "notice" and event["warning"]]
+    assert sorted(path.name for path in best.folder.iterdir()) == ["mine.csv", "out", "s.yaml"]
+    assert {path.name for path in (best.folder / "out").iterdir()} >= {"sweep_s", "sweepkit.db", "cache"}
 
 
 def test_every_run_says_what_its_scores_mean(best):

@@ -178,3 +178,32 @@ def test_the_reason_is_the_class_and_the_first_line_of_what_was_raised(tmp_path,
     with (tmp_path / "log").open("wb") as log:
         subprocess.run([sys.executable, "-X", "utf8", "-c", program], stderr=log)
     assert classify(1, log_tail(tmp_path / "log")).reason.startswith(reason)
+
+
+GONE = traceback("ConnectionResetError: Connection lost", 'File "/x/wandb/sdk/lib/service/service_client.py", line 92')
+CHAINED = "\nDuring handling of the above exception, another exception occurred:\n\n"
+CLOSED = traceback("ValueError: I/O operation on closed file.", 'File "/x/logging/__init__.py", line 1113, in emit')
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Exception ignored in atexit callback: <function teardown_atexit at 0x7f>\n" + CLOSED,
+        "Exception ignored in: <function Run.__del__ at 0x7f>\n" + CLOSED + "Exception ignored in: <file>\n" + CLOSED,
+        "--- Logging error ---\n"
+        + GONE
+        + CHAINED
+        + CLOSED.removeprefix("epoch 3\n")
+        + "Call stack:\nMessage: 'lost'\nArguments: ()\n",
+    ],
+)
+def test_what_python_only_says_after_the_exception_is_not_why_a_program_failed(said):
+    assert classify(1, GONE + said) == classify(1, GONE)
+    assert classify(1, traceback("MemoryError") + said) == classify(1, traceback("MemoryError"))
+    chained = traceback("KeyError: 'lr'") + CHAINED + traceback("MemoryError").removeprefix("epoch 3\n")
+    assert classify(1, said + chained + said) == classify(1, chained)
+
+
+def test_what_python_only_says_is_why_a_program_failed_where_nothing_else_is_known():
+    full = traceback("OSError: [Errno 28] No space left on device")
+    assert classify(120, "Exception ignored in: <stdout>\n" + full).kind is FailureKind.DISK_FULL

@@ -106,6 +106,19 @@ def test_out_of_memory_is_tried_once_on_a_slot_that_may_have_more():
     assert again.state is RunState.FAILED
 
 
+def test_no_memory_beside_others_is_the_packings_fault_and_never_judged():
+    rule = FailureRule(match="out of memory", action=FailureAction.FAIL)
+    crowded = Ending(status=1, log_tail=OOM, beside=True)
+    outcome = judge(crowded, rules=[rule])
+    assert (outcome.state, outcome.failure, outcome.pause_s) == (RunState.PENDING, False, 0.0)
+    assert outcome.failed.kind is FailureKind.CROWDED_OUT
+    # What it does alone is judged as if that had not been.
+    earlier = [PastFailure(kind=outcome.failed.kind.value, signature=outcome.failed.signature)]
+    alone = Ending(status=1, log_tail=OOM, elsewhere=True)
+    assert judge(alone, past=earlier) == judge(alone)
+    assert judge(Ending(status=1, log_tail="ValueError: no", beside=True)).state is RunState.FAILED
+
+
 def test_a_lost_gpu_takes_its_slot_out_and_the_run_elsewhere():
     outcome = judge(Ending(status=1, log_tail=ECC))
     assert (outcome.state, outcome.quarantine, outcome.elsewhere, outcome.failure) == (

@@ -256,7 +256,7 @@ def test_a_prior_run_is_told_by_its_active_parameters():
     space = space_with({"a": choice(0, 1), "b": D(kind=Kind.UNIFORM, min=0.0, max=1.0)}, when("b", a=(1,)))
     prior = [run_of(n, {"a": 0, "b": "what"}) for n in range(12)]
     proposal = make_engine(spec_of(space), seed=0, prior=prior).ask(0)
-    assert proposal.info["observed"] == 12 and proposal.info["sampler"] == "tpe"
+    assert proposal.info["observed"] == 12 and proposal.info["sampler"] == "gp"
 
 
 def test_a_space_of_millions_is_counted_and_walked_without_listing():
@@ -315,16 +315,15 @@ def test_a_parent_that_is_constant_and_a_child_that_is():
         assert sorted(len(run.params) for run in runs) == [2, 3]
 
 
-@pytest.mark.parametrize("sampler", ["gp", "bayes"])
-def test_a_gaussian_process_is_refused_with_what_to_use(sampler):
-    with pytest.raises(SweepKitError, match=WORDS["gp-needs-all"]):
-        make_engine(spec_of(MIXED), seed=0, sampler=sampler)
-
-
-def test_bayes_itself_searches_with_tpe():
-    engine = make_engine(spec_of(MIXED), seed=0)
-    drive(engine, 12)
-    assert engine.ask(12).info["sampler"] == "tpe"
+@pytest.mark.parametrize(("sampler", "kinds"), [(None, {"gp", "tpe"}), ("gp", {"gp"}), ("bayes", {"gp", "tpe"})])
+def test_a_gaussian_process_searches_conditional_spaces(sampler, kinds):
+    """Every run has exactly the parameters that are active, and the search finds the better branch."""
+    engine = make_engine(spec_of(MIXED), seed=0, sampler=sampler)
+    runs = drive(engine, 24)
+    assert {run.info["sampler"] for run in runs[10:]} == kinds
+    for run in runs:
+        flat = MIXED.flatten(run.params)
+        assert set(flat) == set(MIXED.active(flat))
 
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.FAILED])

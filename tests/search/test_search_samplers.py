@@ -15,7 +15,7 @@ from sweepkit.search.make import make_engine
 from sweepkit.search.optuna_engine import OptunaEngine
 from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import RandomEngine
-from sweepkit.search.samplers import AUTO_GP_RUNS, kind_for, make_sampler, numeric_parameters
+from sweepkit.search.samplers import kind_for, make_sampler, numeric_parameters
 from sweepkit.sweep_config.sampler import OPTIONS
 from sweepkit.sweep_config.sweep import Extensions, Method, Sampler, SweepSpec
 
@@ -30,8 +30,8 @@ REACHES = {
     ("tpe", "constant_liar"): (lambda s: s._constant_liar, False),
     ("tpe", "n_startup_trials"): (lambda s: s._n_startup_trials, 4),
     ("tpe", "n_ei_candidates"): (lambda s: s._n_ei_candidates, 77),
-    ("gp", "n_startup_trials"): (lambda s: s._n_startup_trials, 4),
-    ("gp", "deterministic_objective"): (lambda s: s._deterministic, True),
+    ("gp", "n_startup_trials"): (lambda e: e._options["n_startup_trials"], 4),
+    ("gp", "deterministic_objective"): (lambda e: e._gp._search._noise is not None, True),
     ("cmaes", "n_startup_trials"): (lambda s: s._n_startup_trials, 4),
     ("cmaes", "sigma0"): (lambda s: s._sigma0, 0.4),
     ("cmaes", "with_margin"): (lambda s: s._with_margin, True),
@@ -50,7 +50,8 @@ REACHES = {
 def test_every_option_reaches_its_sampler(name, option, monkeypatch):
     found, value = REACHES[name, option]
     made = []
-    if name != "qmc":
+    by_itself = name in ("qmc", "gp")  # the engine is the sampler
+    if not by_itself:
         monkeypatch.setattr(
             "sweepkit.search.optuna_engine.make_sampler",
             lambda *args, **more: made.append(make_sampler(*args, **more)) or made[-1],
@@ -65,8 +66,16 @@ def test_every_option_reaches_its_sampler(name, option, monkeypatch):
     engine = make_engine(spec, seed=1)
     told(engine, [engine_free_draw(number) for number in range(12)])
     engine.ask(12)
-    assert found(engine if name == "qmc" else made[0]) == value
-    assert found(QmcEngine(CUBE, seed=1) if name == "qmc" else make_sampler(name, {}, seed=1)) != value
+    assert found(engine if by_itself else made[0]) == value
+    if name == "qmc":
+        assert found(QmcEngine(CUBE, seed=1)) != value
+    elif name == "gp":
+        plain = OptunaEngine(CUBE, LOSS, seed=1, sampler="gp", options={"n_startup_trials": 0})
+        told(plain, [engine_free_draw(number) for number in range(12)])
+        plain.ask(12)
+        assert found(plain) != value
+    else:
+        assert found(make_sampler(name, {}, seed=1)) != value
     other = make_engine(spec, seed=1, sampler="tpe" if name != "tpe" else "gp")  # its options do not hold for another
     assert name == "qmc" or not other._options
 
@@ -194,19 +203,33 @@ def test_a_run_without_values_is_told_as_the_worst_on_every_objective(state):
     assert observed[3].values == worst and [run.number for run in pending] == [4]
 
 
-def test_auto_is_a_gaussian_process_for_few_runs_of_one_metric():
-    kinds = [kind_for("auto", observed=n, objectives=1, options={}) for n in (0, 10, AUTO_GP_RUNS, AUTO_GP_RUNS + 1)]
-    assert kinds == ["random", "gp", "gp", "tpe"]
-    assert kind_for("auto", observed=50, objectives=2, options={}) == "tpe"
+def kind(sampler, number, *, observed=None, asked=None, **options):
+    observed = number if observed is None else observed
+    return kind_for(
+        sampler, number=number, observed=observed, asked=number if asked is None else asked, options=options
+    )
+
+
+def test_auto_is_the_gaussian_process_and_tpe_in_turn():
+    assert [kind("auto", number) for number in (0, 9, 10, 11, 5000, 5001)] == ["sobol", "sobol", *["gp", "tpe"] * 2]
+    assert [kind("gp", number) for number in (9, 10, 11, 5001)] == ["sobol", "gp", "gp", "gp"]
 
 
 def test_startup_runs_are_those_asked_for():
-    assert kind_for("gp", observed=3, objectives=1, options={"n_startup_trials": 3}) == "gp"
-    assert kind_for("tpe", observed=12, objectives=1, options={"n_startup_trials": 20}) == "random"
+    assert kind("gp", 3, n_startup_trials=3) == "gp" and kind("tpe", 12, n_startup_trials=20) == "random"
     engine = OptunaEngine(CUBE, LOSS, seed=1, sampler="cmaes", options={"n_startup_trials": 5})
     runs = search(engine, 8, lambda p: {"history": (sphere(p),)})
     assert [run.info["sampler"] for run in runs] == ["random"] * 5 + ["cmaes"] * 3
     assert "generation" not in runs[4].info and runs[5].info["generation"] == 0
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "auto"])
+def test_many_workers_get_no_longer_a_start_than_one(sampler):
+    engine = OptunaEngine(CUBE, LOSS, seed=1, sampler=sampler)
+    runs = search(engine, 20, lambda p: {"history": (sphere(p),)}, in_flight=8)
+    started = [run.info["sampler"] in ("sobol", "random") for run in runs]
+    assert started == [True] * 10 + [False] * (len(runs) - 10)
+    assert kind(sampler, 40, observed=0) in ("sobol", "random")  # nothing to learn from
 
 
 def test_choices_are_no_parameters_of_cma_es():
@@ -226,7 +249,6 @@ def test_options_that_optuna_warns_of_warn_nobody():
         for options in ({"sigma0": 0.2}, {"with_margin": True}, {"lr_adapt": True}):
             make_sampler("cmaes", options, seed=1)
         make_sampler("nsga", {"variant": 3}, seed=1)
-        make_sampler("gp", {"deterministic_objective": True}, seed=1)
 
 
 @pytest.mark.parametrize("qmc_type", ["sobol", "halton"])

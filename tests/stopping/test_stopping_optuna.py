@@ -17,7 +17,7 @@ from scipy.stats import wilcoxon
 
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.stopping.make import _rule
+from sweepkit.stopping.make import rule_of
 from sweepkit.stopping.optuna_hyperband import OptunaHyperband
 from sweepkit.stopping.steps import quantile
 from sweepkit.stopping.successive_halving import SuccessiveHalving
@@ -45,7 +45,7 @@ class Telling:
     def __init__(self, pruner, wanted, goal):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = optuna.create_study(study_name=STUDY, direction=str(goal), pruner=pruner)
-        self.rule = _rule(wanted, goal, STUDY)
+        self.rule = rule_of(wanted, goal, STUDY)
         self.views, self.trials, self.verdicts = [], [], []
 
     def begin(self):

@@ -11,7 +11,7 @@ from sweepkit.model import columns
 from sweepkit.model.columns import RunViews, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.stopping.make import _rule
+from sweepkit.stopping.make import rule_of
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 RULES = (
@@ -43,7 +43,7 @@ def changed(runs, change):
 @given(changes=CHANGES)
 @settings(max_examples=60)
 def test_kept_columns_give_the_verdicts_of_fresh_ones(wanted, goal, changes):
-    rule, kept, runs = _rule(wanted, goal, "s"), RunViews(), {}
+    rule, kept, runs = rule_of(wanted, goal, "s"), RunViews(), {}
     for change in changes:
         view = changed(runs, change)
         runs[view.number] = view

@@ -19,8 +19,12 @@ from sweepkit.paths import CODE_DIR
 from sweepkit.store import open as opening
 from sweepkit.store import schema
 from sweepkit.store import url as urls
+from sweepkit.store.backup import copy_beside
+from sweepkit.store.file_guard import damage_of
+from sweepkit.store.mirror_read import read_study
 from sweepkit.store.open import open_store, switch_to_wal
 from sweepkit.store.session import explain, file_lock
+from sweepkit.store.watch import open_watch
 
 WORDS = words_of(__file__)
 
@@ -203,6 +207,25 @@ def test_a_record_that_is_opened_twice_here_keeps_its_log_from_another_process(t
             contract.new_sweep(first, "second")
     with open_store(path) as store:
         assert {sweep.name for sweep in store.sweeps()} == {"first", "second"}
+
+
+@pytest.mark.parametrize("look", ["study", "watch", "damage", "copy"])
+def test_looking_at_an_open_record_lets_go_of_none_of_its_locks(tmp_path, look):
+    path = tmp_path / "a.db"
+    acts = {
+        "study": lambda: pytest.raises(StoreError, read_study, str(path)),  # which is not in it
+        "watch": lambda: open_watch(path).close(),
+        "damage": lambda: damage_of(str(path)),
+        "copy": lambda: copy_beside(path),
+    }
+    with open_store(path) as store:
+        contract.new_sweep(store)
+        acts[look]()
+        # Whoever closes a file as the last one removes its log, unless another process has a lock on it.
+        code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('select * from sweeps'); c.close()"
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+        contract.new_sweep(store, "second")
+        assert len(store.sweeps()) == 2
 
 
 def test_a_fork_beside_a_writing_thread_can_write(tmp_path):

@@ -1,10 +1,13 @@
 """Studies that a user made: their own directions and objectives hold, and no number of trials is no limit."""
 
 import json
+import warnings
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
+from sweepkit.cli import seed_ttest
 from sweepkit.errors import SpecError
 from sweepkit.model.metric import Goal
 from sweepkit.model.records import RunRecord
@@ -124,3 +127,26 @@ def make_stopping_rule(rule):
 
     view = RunView(number=0, run_id="r", params={}, state=RunState.RUNNING, history=(0.5,))
     return Percentile(rule, Goal.MAXIMIZE).decide(view, [])
+
+
+def test_a_study_with_many_left_out_is_told_by_counts_and_trials_without_the_parameter_are_no_group(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/s.db"
+    study = optuna.create_study(storage=url, study_name="s", direction="maximize")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the choices that are lists, which this study has
+        for number in range(30):
+            trial = study.ask()
+            trial.suggest_categorical("model", ["a", "b"])
+            trial.suggest_categorical("layers", [[1, 2], [3]])
+            pruned = number % 2
+            study.tell(trial, state=TrialState.PRUNED if pruned else None, values=None if pruned else float(number))
+        study.enqueue_trial({"model": "a"})
+        study.ask()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert seed_ttest.main(["--sweep", f"optuna:{url}#s", "--by", "model", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert not [item for item in told if "categorical" in str(item.message)]
+    assert {model["name"] for model in found["models"]} == {"a", "b"}
+    assert sum(model["n"] for model in found["models"]) == 15
+    assert len([note for note in found["notes"] if "left out" in note]) == 2

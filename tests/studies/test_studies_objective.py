@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -10,6 +9,7 @@ import warnings
 import optuna
 import pytest
 from sweeping import in_this_process
+from waiting import killed_after
 
 import sweepkit
 from sweepkit.cli import app
@@ -145,16 +145,7 @@ def test_the_command_resumes_after_a_kill(tmp_path):
     (tmp_path / "tune.py").write_text(FILE)
     env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "SWEEPKIT_OUTPUT_DIR": str(tmp_path / "out")}
     command = [sys.executable, "-m", "sweepkit", "optimize", "tune.py:objective", "--n-trials", "6", "--seed", "1"]
-    killed = subprocess.Popen(
-        command, cwd=tmp_path, env={**env, "WAIT": "1"}, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        for line in killed.stdout:
-            if line.startswith("run   2"):
-                break
-    finally:
-        os.killpg(killed.pid, signal.SIGKILL)
-        killed.communicate()
+    killed_after("run   2", command, cwd=tmp_path, env={**env, "WAIT": "1"})
     before = sweepkit.open("tune_objective", output_dir=tmp_path / "out").runs()
     assert list(before["state"][:3]) == ["finished"] * 3
     again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)

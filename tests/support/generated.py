@@ -204,7 +204,9 @@ HANDLERS = [
     "import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))",
     "import faulthandler\nfaulthandler.enable()",
     "import locale\nlocale.setlocale(locale.LC_ALL, 'C')",
-    "import threading\nthreading.Thread(target=lambda: open('thread.txt', 'a').write('in a thread')).start()",
+    # At the end: what it leaves in `__main__` (a warning's registry) must not depend on who is faster.
+    "import threading\nmain = threading.main_thread()\n"
+    "threading.Thread(target=lambda: (main.join(), open('thread.txt', 'a').write('late'))).start()",
     "import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
     "import threading\nt = threading.Thread(target=lambda: 1 / 0, name='t')\nt.start()\nt.join()",
     "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\ntrace(list(pool.map(abs, [-1])))",

@@ -4,16 +4,14 @@ import os
 import secrets
 import sys
 import textwrap
-import time
 from queue import Empty
 
 import psutil
 import pytest
+from waiting import WAIT_S
 
 from sweepkit.agents.launcher import AttemptSpec, Exited, Started
 from sweepkit.agents.warm_command import command_start
-
-WAIT_S = 20
 
 
 class Bench:
@@ -71,10 +69,3 @@ def alive(marker):
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
-        time.sleep(0.01)

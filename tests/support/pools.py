@@ -2,8 +2,9 @@
 
 import os
 import threading
-import time
 from types import SimpleNamespace
+
+from waiting import WAIT_S
 
 from sweepkit.agents.agent import Agent
 from sweepkit.agents.context import AgentContext, AgentSettings
@@ -17,15 +18,6 @@ from sweepkit.reports.files import write_identity, write_spec
 from sweepkit.search.make import make_engine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import from_config
-
-WAIT_S = 60
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT_S} s for: {what}"
-        time.sleep(0.005)
 
 
 class Bench:
@@ -48,7 +40,7 @@ class Bench:
         for store in self.stores:
             store.close()
 
-    def start(self, program, *, numbers=(0,), workers=1):
+    def start(self, program, *, numbers=(0,), workers=1, slots=None, packer=None):
         """Start a pool on the sweep, made when it is not there; return it as an object with what a test looks at."""
         path = self.folder / "program.py"
         path.write_text(program, encoding="utf-8")
@@ -63,7 +55,7 @@ class Bench:
         sweep, _ = self.store.create_sweep("s", text=spec.text, seed=0, metric="loss", goal="minimize")
         write_spec(self.paths, spec)
         write_identity(self.paths, sweep)
-        slots = make_slots(workers, gpus=(), gpus_per_run=None, cpus_per_run=1)
+        slots = slots or make_slots(workers, gpus=(), gpus_per_run=None, cpus_per_run=1)
         events = []
         launcher = LocalLauncher(log=self.paths.logs / "forkserver.log", notify=events.append)
         self.launchers.append(launcher)
@@ -91,6 +83,7 @@ class Bench:
             schedule=StartSchedule(),
             gate=None,
             notify=events.append,
+            packer=packer,
         )
         return _Running(self, sweep, context, pool, launcher, events)
 

@@ -6,6 +6,7 @@ COMMAND runs the sweep and is started again when an act killed it. Each act begi
 of a run. The last line printed is one JSON object: the command's exit code, the jobs left, the processes left.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -31,8 +32,17 @@ class Sweep:
             return subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def ends(self):
+        return len(self._lines("end"))
+
+    def _lines(self, word, number=None):
         journal = Path(os.environ["JOURNAL"])
-        return sum(line.startswith("end") for line in journal.read_text().splitlines()) if journal.exists() else 0
+        lines = [line.split() for line in journal.read_text().splitlines()] if journal.exists() else []
+        return [line for line in lines if line[0] == word and number in (None, line[1])]
+
+    def _running_there(self, processes):
+        """Return the numbers of the runs that have begun in these processes and not ended."""
+        pids = {str(process.pid) for process in processes}
+        return {line[1] for line in self._lines("start") if line[2] in pids and not self._lines("end", line[1])}
 
     def jobs(self):
         said = subprocess.run(["squeue", "-h", "-o", "%i %N %T"], capture_output=True, text=True, check=True).stdout
@@ -68,6 +78,20 @@ class Sweep:
         """Only a node's daemon dies: the old copy of its job goes on, while SLURM starts it elsewhere."""
         self._of_node()[0].kill()
         wait_until(lambda: any("down" in state for state in self._states("n1")), "the node to be down")
+
+    def node_frozen(self):
+        """A node stands still for longer than a lease, its runs begin elsewhere, and it goes on as if nothing was."""
+        wait_until(lambda: self._running_there(self._of_node()), "a run on the node")
+        frozen = self._of_node()
+        for process in frozen:
+            process.suspend()
+        theirs = self._running_there(frozen)
+        wait_until(
+            lambda: all(len(self._lines("start", number)) > 1 for number in theirs), "its runs to begin elsewhere"
+        )
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def _states(self, node):
         said = subprocess.run(["sinfo", "-h", "-N", "-n", node, "-o", "%T"], capture_output=True, text=True, check=True)

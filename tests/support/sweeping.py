@@ -105,6 +105,17 @@ class Sweeper:
     def start(self, *options, sweep="s.yaml", **popen):
         return warm.WarmPopen(self.command(*options, sweep=sweep), cwd=self.folder, env=self.env, **popen)
 
+    def hold(self):
+        """Let the runs of journal.py and loss.py stand in the middle until they are released."""
+        gates = self.folder / "gates"
+        gates.mkdir(exist_ok=True)
+        self.env["GATES"] = str(gates)
+
+    def release(self, *numbers):
+        """Let runs of these numbers (journal.py) or values of x (loss.py) go on, now or when they come there."""
+        for number in numbers:
+            Path(self.env["GATES"], f"{number:g}").touch()
+
     def results(self, sweep="s"):
         files = sorted((self.folder / "out" / f"sweep_{sweep}").glob("run_*_result.json"))
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]

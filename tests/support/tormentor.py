@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,16 +18,23 @@ from pathlib import Path
 
 import psutil
 from postgres import PostgresServer
+from stepped_clock import SteppedClock
 from sweeping import Sweeper
+
+from sweepkit.paths import CODE_DIR
+from sweepkit.store.file_guard import damage_of
 
 ADDED = ("--num-workers", "2")
 LONGER_THAN_A_LEASE_S = 70.0
 DISK_FULL_S = 120.0
+STEPS_S = (-3600.0, -90.0, 0.0, 90.0, 3600.0)  # how far ahead the wall clock is set: a lease is 60 s
+STARTS_WITHIN_S = 30.0
+NOTICED_S = 120.0  # within which every runner has left a record that is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Something that was done to the sweep, and when it was over (seconds since the epoch)."""
+    """Something that was done to the sweep, and when it was over (seconds of the monotonic clock)."""
 
     what: str
     over_at: float
@@ -49,6 +57,7 @@ class Runners:
         self.complete = False
         self.outputs: list[Path] = []
         self._options = ("--single-parallel", "s.yaml", *storage, *options, "--json")
+        self._storage = storage
         self._adding = ("--join", "s", *storage, *ADDED, "--json")
         self._output_of: dict[int, Path] = {}
 
@@ -61,12 +70,25 @@ class Runners:
         if self.main is None and not self.complete:
             self.main = self._start(self._options)
 
+    def keep_none(self) -> None:
+        """Take note of the end of all of them; none is started."""
+        for process in (self.main, self.added):
+            if process is not None:
+                process.wait(60)
+                self._ended(process)
+        self.main = self.added = None
+
     def add(self) -> bool:
         """Start a second agent unless there is one; return whether it was started."""
         if self.added is not None:
             return False
         self.added = self._start(self._adding)
         return True
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Return what names the sweep's record and folder to a command."""
+        return self._storage
 
     def alive(self) -> list["subprocess.Popen[str]"]:
         return [process for process in (self.main, self.added) if process is not None and process.poll() is None]
@@ -75,12 +97,7 @@ class Runners:
         """Ask all of them to end, and wait."""
         for process in self.alive():
             process.send_signal(signal.SIGTERM)
-        for process in self.alive():
-            process.wait(60)
-        for process in (self.main, self.added):
-            if process is not None:
-                self._ended(process)
-        self.main = self.added = None
+        self.keep_none()
 
     def _start(self, options: tuple[str, ...]) -> "subprocess.Popen[str]":
         self.starts += 1
@@ -117,7 +134,13 @@ class Tormentor:
         dice: All chance comes from here.
         server: The PostgreSQL to drop and start again, or None.
         disk: A small disk that holds the sweep's output, to be filled, or None.
-        patient: Once in a deck something lasts longer than a lease: a freeze, a full disk.
+        record: The SQLite file to remove and to damage, or None.
+        clock: The wall clock of the sweep's processes, or None.
+        patient: Once in a deck something lasts longer than a lease: a freeze, a full disk, a record that is mended.
+
+    Attributes:
+        acts: What was done.
+        mended: The record was damaged and mended.
     """
 
     def __init__(
@@ -127,9 +150,14 @@ class Tormentor:
         *,
         server: PostgresServer | None,
         disk: Path | None,
+        record: Path | None = None,
+        clock: SteppedClock | None = None,
         patient: bool = False,
     ) -> None:
         self._patient = patient
+        self._record = record
+        self._clock = clock
+        self.mended = False
         self.runners = runners
         self.acts: list[Act] = []
         self._dice = dice
@@ -156,9 +184,21 @@ class Tormentor:
                 break
             self.runners.keep()
             self._pause(0.2, 0.9)
+            if self._patient and self._dice.random() < 0.7:
+                self._await_work()
             act = next(deck)
             if (what := act()) is not None:
-                self.acts.append(Act(what=what, over_at=time.time()))
+                self.acts.append(Act(what=what, over_at=time.monotonic()))
+
+    def _await_work(self) -> None:
+        """Let a run begin or end: on a loaded machine every runner would die while it starts."""
+        path, began = self.runners.sweeper.folder / "journal", time.monotonic()
+        size = path.stat().st_size if path.exists() else 0
+        while time.monotonic() - began < STARTS_WITHIN_S and not self.runners.complete:
+            if path.exists() and path.stat().st_size > size:
+                return
+            self._pause(0.05, 0.1)
+            self.runners.keep()
 
     def _repeated(self) -> bool:
         starts = [line[1] for line in self.runners.sweeper.journal() if line[0] == "start"]
@@ -187,6 +227,8 @@ class Tormentor:
             self._remove,
         ]
         deck += [self._freeze_for_a_lease] if self._patient else []
+        deck += [self._set_clock] if self._clock is not None else []
+        deck += [self._remove_record, self._damage_record] if self._patient and self._record is not None else []
         deck += [lambda: self._fill_disk(DISK_FULL_S)] if self._patient and self._disk is not None else []
         deck += [self._restart_postgresql] if self._server is not None else []
         deck += [self._fill_disk] if self._disk is not None else []
@@ -357,6 +399,44 @@ class Tormentor:
         for file in files:
             file.write_bytes(self._dice.randbytes(100))
         return "files damaged" if files else None
+
+    def _set_clock(self) -> str:
+        assert self._clock is not None
+        self._clock.set(self._dice.choice(STEPS_S))
+        return "clock set"
+
+    def _remove_record(self) -> str | None:
+        """Remove the file of the record: who has it open saves it, says so, and leaves."""
+        if self._record is None or self._run() is None:
+            return None
+        for suffix in ("", "-wal", "-shm"):
+            self._record.with_name(self._record.name + suffix).unlink(missing_ok=True)
+        return "record removed, and mended" if self._mend() else None
+
+    def _damage_record(self) -> str | None:
+        """Write over a page of the record. One that is written again is whole again by itself."""
+        if self._record is None or self._run() is None:
+            return None
+        with self._record.open("r+b", buffering=0) as file:
+            file.seek(4096 * self._dice.randrange(max(1, self._record.stat().st_size // 4096)))
+            file.write(self._dice.randbytes(4096))
+        self._pause(1.0, 3.0)
+        return "record damaged, and mended" if self._mend() else None
+
+    def _mend(self) -> bool:
+        """Let all runners leave, mend the record as a user does."""
+        for process in self.runners.alive():
+            process.send_signal(signal.SIGTERM)
+        for process in self.runners.alive():
+            process.wait(NOTICED_S)
+        self.runners.keep_none()
+        command = [sys.executable, str(CODE_DIR / "db.py"), "repair", *self.runners.place]
+        sweeper = self.runners.sweeper
+        done = subprocess.run(command, cwd=sweeper.folder, env=sweeper.env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        assert self._record is not None and not damage_of(str(self._record)), done.stdout
+        self.mended = True
+        return True
 
     def _add(self) -> str | None:
         return "second agent joins" if self.runners.add() else None

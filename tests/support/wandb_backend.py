@@ -52,11 +52,13 @@ class BackendRun:
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     files: set[str] = field(default_factory=set)
+    artifacts: set[str] = field(default_factory=set)
     upserts: int = 0
     created_at: str = CREATED_AT
     stopped: bool = False
     name_shown: str = ""
     job_type: str | None = None
+    program: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
     resent: int = 0
@@ -332,6 +334,7 @@ class WandbBackend:
         run.sweep = variables.get("sweep") or run.sweep
         run.name_shown = variables.get("displayName") or run.name_shown
         run.job_type = variables.get("jobType") or run.job_type
+        run.program = variables.get("program") or run.program
         run.tags = variables.get("tags") or run.tags
         run.notes = variables.get("notes") or run.notes
         if variables.get("config"):
@@ -345,6 +348,17 @@ class WandbBackend:
         counts = {} if run is None else _line_counts(run)
         bucket = None if run is None else {"id": f"id-{run.name}", "name": run.name, **counts}
         return {"model": {"id": "UHJvamVjdDox", "name": variables["project"], "bucket": bucket}}
+
+    def _op_RunStopped(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(variables["name"])
+        return {"model": {"id": "UHJvamVjdDox", "bucket": run and {"id": f"id-{run.name}", "stopped": run.stopped}}}
+
+    def _op_CreateArtifact(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an artifact as one whose files are there already: none is asked for."""
+        given = variables["input"]
+        self.runs[given["runName"]].artifacts.add(given["artifactCollectionName"])
+        sequence = {"id": "QXJ0aWZhY3Q6MQ==", "name": "s", "latestArtifact": None}
+        return {"createArtifact": {"artifact": {"id": "QXJ0", "state": "COMMITTED", "artifactSequence": sequence}}}
 
     def _op_CreateRunFiles(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         name = variables["run"]
@@ -441,7 +455,8 @@ def _handler(backend: WandbBackend) -> type[BaseHTTPRequestHandler]:
             if not status and not self.path.startswith("/upload/") and not self._key_is_good():
                 status = 401
             if status:
-                self._answer({"errors": [{"message": f"status {status}"}]}, status=status, headers=headers)
+                body = fault.body if fault is not None else None
+                self._answer({"errors": [{"message": f"status {status}"}]}, status=status, headers=headers, body=body)
             return bool(status)
 
         def _key_is_good(self) -> bool:
@@ -466,9 +481,15 @@ def _handler(backend: WandbBackend) -> type[BaseHTTPRequestHandler]:
             return data
 
         def _answer(
-            self, value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = (), cut: bool = False
+            self,
+            value: Any,
+            *,
+            status: int = 200,
+            headers: tuple[tuple[str, str], ...] = (),
+            cut: bool = False,
+            body: bytes | None = None,
         ) -> None:
-            data = json.dumps(value).encode()
+            data = json.dumps(value).encode() if body is None else body
             self.send_response(status)
             for name, text in (("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers):
                 self.send_header(name, text)

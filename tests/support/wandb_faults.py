@@ -22,6 +22,7 @@ class Fault:
         path: Regular expression; searched in the request's path, to which the name of a GraphQL operation is added.
         status: HTTP status of the answer, nothing is done; 0: the request is answered as ever.
         headers: Of that answer (`Retry-After`).
+        body: The answer's, for a status; with 200 an answer that cannot be read, or that says no in its own words.
         delay_s: Wait before doing anything.
         drop: "before" breaks the connection and does nothing; "after" does what was asked and breaks it in the middle
             of the answer, so that a client must send once more what has arrived.
@@ -32,6 +33,7 @@ class Fault:
     path: str = ""
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
     delay_s: float = 0.0
     drop: str = ""
     times: int | None = None

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 PRELOADED = (
+    "sweepkit.cli.app",
     "sweepkit.cli.sweep_runner",
     "sweepkit.cli.parallel_sweep_runner",
     "sweepkit.cli.monitor_sweep",
@@ -43,6 +44,8 @@ PRELOADED = (
     "plotly.offline",
     "rich.console",
     "rich.table",
+    "scipy.optimize",
+    "scipy.stats",
 )
 _MOST_BYTES = 1 << 20
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "OPENBLAS_", "MKL_")

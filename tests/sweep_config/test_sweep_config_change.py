@@ -89,6 +89,7 @@ def test_layout_comments_and_order_do_not_count():
         (("sweepkit", "preload"), ["torch"], 'sweepkit.preload: [] → ["torch"]'),
         (("sweepkit", "time_budget_s"), 9, "sweepkit.time_budget_s: (none) → 9.0"),
         (("sweepkit", "min_free_gpu_memory_gb"), 4, "sweepkit.min_free_gpu_memory_gb: (none) → 4.0"),
+        (("sweepkit", "runs_per_gpu"), "auto", "sweepkit.runs_per_gpu: (none) → auto"),
         (("sweepkit", "cpus_per_run"), 3, "sweepkit.cpus_per_run: (none) → 3"),
     ],
 )  # fmt: skip

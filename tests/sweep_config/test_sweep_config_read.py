@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ sweepkit:
   kill_delay_s: 5
   preload: [torch, sweepkit.sweep_config]
   gpus_per_run: 0
+  runs_per_gpu: auto
   cpus_per_run: 2
   sampler: tpe
   prior_runs: [other]
@@ -122,6 +124,7 @@ def test_every_key_is_read():
     assert (own.seed, own.retries, own.timeout_s, own.kill_delay_s) == (7, 2, 60.0, 5.0)
     assert (own.time_budget_s, own.min_free_gpu_memory_gb) == (3600.0, 10.0)
     assert (own.preload, own.gpus_per_run, own.cpus_per_run) == (("torch", "sweepkit.sweep_config"), 0, 2)
+    assert own.runs_per_gpu == "auto"
     assert (own.sampler, own.prior_runs, own.base_config) == (Sampler(name="tpe"), ("other",), "kobart")
     assert own.on_failure == (
         FailureRule(match="ECC error", action=FailureAction.QUARANTINE),
@@ -402,6 +405,13 @@ def test_find_sweep_by_path_and_by_name(tmp_path):
     mine = cwd / "first_sweep.yaml"
     mine.write_text("")
     assert find_sweep("first_sweep.yaml", cwd=cwd, config_dir=config) == mine  # a path as given comes first
+
+
+def test_a_named_pipe_is_called_one(tmp_path):
+    os.mkfifo(tmp_path / "s.yaml")
+    with pytest.raises(SpecError) as caught:
+        find_sweep("s.yaml", cwd=tmp_path, config_dir=_config_dir(tmp_path))
+    assert caught.value.problems[0].got == "a named pipe"
 
 
 @pytest.mark.parametrize("name", ["frist_sweep", "sub/first_sweep", "first_sweep.yml", "grid_serch"])

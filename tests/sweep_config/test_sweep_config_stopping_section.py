@@ -151,3 +151,23 @@ def test_the_help_names_every_type_that_is_ours(capsys):
         parse(["--help"], output_dir=Path())
     told = capsys.readouterr().out.replace("\n", "")
     assert all(f"{kind}" in told for kind in STOPPING_TYPES if kind != "hyperband")
+
+
+def warned(name, node, rule):
+    spec = from_config({**CONFIG, "parameters": {name: node}, "sweepkit": {"early_terminate": rule}})
+    return [warning for warning in spec.warnings if f"parameters.{name}: " in warning]
+
+
+@pytest.mark.parametrize("rule", ["median", "percentile", "asha", "hyperband", "successive_halving"])
+@pytest.mark.parametrize("name", ["epochs", "training.num_train_epochs", "max_steps"])
+def test_a_searched_length_of_runs_is_told_under_rules_that_compare_them(name, rule):
+    node = {"type": rule} | ({"min_iter": 2} if rule in ("asha", "hyperband") else {})
+    assert len(warned(name, {"values": [3, 10]}, node)) == 1
+    assert len(warned(name, {"min": 3, "max": 10}, {"type": "patient", "rule": node})) == 1
+
+
+@pytest.mark.parametrize("rule", ["patience", "none", "wilcoxon"])
+def test_no_word_of_length_where_runs_are_not_compared_report_by_report(rule):
+    assert warned("epochs", {"values": [3, 10]}, {"type": rule}) == []
+    assert warned("epochs", {"value": 3}, {"type": "median"}) == []
+    assert warned("warmup_steps", {"values": [3, 10]}, {"type": "median"}) == []

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from sweepkit import paths
 from sweepkit.tracking.wandb_file import WandbTail
-from sweepkit.tracking.wandb_log import ConfigChange, Exit, LogDecoder, LoggedRow, Preempting, RunInfo, Summary, decode
+from sweepkit.tracking.wandb_log import (
+    ConfigChange,
+    Exit,
+    LogDecoder,
+    LoggedRow,
+    MetricDefined,
+    Preempting,
+    RunInfo,
+    Summary,
+    decode,
+)
 
 BLOCK = 32 * 1024
 
@@ -339,11 +349,36 @@ def test_a_run_is_found_although_its_folder_looks_as_old_as_before(tmp_path):
     assert [r.values["a"] for r in tail.read()] == [2]
 
 
+def defined(name="", pattern="", kinds=(), goal=0):
+    said = b"".join(varint(kind << 3) + varint(1) for kind in kinds)
+    parts = (sub(1, name.encode()) if name else b"") + (sub(2, pattern.encode()) if pattern else b"")
+    return sub(12, parts + sub(7, said) + (varint(8 << 3) + varint(goal) if goal else b""))
+
+
+def test_what_define_metric_says_is_found_by_name_before_any_pattern(tmp_path):
+    path = run_file(tmp_path, "offline-run-1-r")
+    said = [defined(pattern="v*", kinds=[3]), defined(pattern="val/*", kinds=[5]), defined("val/f1", kinds=[4], goal=2)]
+    path.write_bytes(log([*said, defined("val/f1x"), history(1, a=1)]))
+    tail = WandbTail(tmp_path)
+    tail.read()
+    assert tail.definition("val/f1") == MetricDefined(name="val/f1", kinds=("best",), goal="maximize")
+    assert [
+        tail.definition(name) and tail.definition(name).kinds for name in ("val/loss", "value", "a", "val/f1x")
+    ] == [
+        ("last",),
+        ("mean",),
+        None,
+        ("last",),  # it says nothing of its summary, the pattern does
+    ]
+
+
 WRITER = """
 import sys, wandb
 from wandb.proto import wandb_internal_pb2 as pb
 run = wandb.init(config={"층": {"깊이": [1, 2]}})
 run.define_metric("m3", summary="max")
+run.define_metric("m4", summary="last,max")
+run.define_metric("val/*", summary="mean")
 for step in range(250):
     row = {f"m{k}": k + step / 7 for k in range(12)}
     wandb.log({**row, "deep": {"er": {"x": float("inf")}}, "big": 2**70, "t": True, "글": "말" * (step % 50)})
@@ -382,6 +417,11 @@ for payload in decoder.feed(open(sys.argv[1], "rb").read()):
         assert (ours.run_id, ours.config) == (record.run.run_id, config)
     elif kind == "exit":
         assert ours == Exit(exit_code=record.exit.exit_code)
+    elif kind == "metric":
+        said = record.metric
+        kinds = {field.name for field, _ in said.summary.ListFields()}
+        goal = {0: "", 1: "minimize", 2: "maximize"}[said.goal]
+        assert (ours.name, ours.pattern, {*ours.kinds}, ours.goal) == (said.name, said.glob_name, kinds, goal)
     elif kind == "config":
         assert isinstance(ours, ConfigChange)
     else:
@@ -409,4 +449,7 @@ def test_our_reader_agrees_with_wandbs_own_messages_on_a_file_of_many_blocks(tmp
         "big": 2.0**70,
         "t": 1,
     }
+    assert counts["metric"] >= 3 and tail.definition("val/loss").kinds == ("mean",)
+    assert (tail.definition("m4").kinds, tail.definition("m3").kinds) == (("max", "last"), ("max",))
+    assert tail.definition("m5") is None
     assert tail.run.config == {"층": {"깊이": [1, 2]}} and tail.summary["m3.max"] == 3 + 249 / 7

@@ -8,8 +8,9 @@ import shutil
 import sqlite3
 
 import pytest
-from pools import Bench, wait_until
+from pools import Bench
 from sweeping import in_this_process
+from waiting import wait_until
 
 from sweepkit.cli import db
 from sweepkit.errors import ConflictError, StoreError

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from snapshots import words_of
+from waiting import wait_until
 
 from sweepkit.agents.descent import start_time
 from sweepkit.agents.launcher import carriers
@@ -95,7 +96,7 @@ class Office:
         self.asked += 1
         return self.answer if self.asked % 2 == 0 else None  # nobody knows at first
 
-    def run(self, until=lambda: False, limit_s=30.0):
+    def run(self, until=lambda: False, limit_s=90.0):
         pause, deadline = threading.Event(), time.monotonic() + limit_s
         while (busy := self.agents.tick()) and not until():
             assert time.monotonic() < deadline, self.told
@@ -259,9 +260,8 @@ def test_a_run_left_by_a_killed_agent_of_a_killed_runner_is_waited_for(office, t
     assert name == MARKER_ENV
     left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={**os.environ, name: value})
     try:
-        deadline = time.monotonic() + 10
-        while not carriers(f"{name}={value}") and time.monotonic() < deadline:
-            pass  # between fork and exec its environment is still ours
+        # Between fork and exec its environment is still ours.
+        wait_until(lambda: carriers(f"{name}={value}"), "the run to be one")
         here.agents.adopt()
         assert WORDS["a-run-of"] in here.words()
         here.run(until=lambda: here.agents.agent_slots[0].checked_at > 0)

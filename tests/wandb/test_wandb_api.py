@@ -307,3 +307,25 @@ def test_a_sweep_that_goes_on_is_read_at_the_cost_of_what_changed(tmp_path):
     assert sixth == [{"going": [40, "finished", [4.0, 2.0, 1.0]]}, [], 0, False, 0]
     assert seventh == [{"going": [40, "finished", [9.0]]}, [], 0, False, 1]
     assert eighth[3] and [run[0] for run in eighth[0].values()] == list(range(40)) and eighth[4] == 0
+
+
+SCHEMA = """
+import inspect, re
+from wandb.apis.public import runs, sweeps
+from sweepkit.wandb.client import _query_with_ends
+own = inspect.getsource(sweeps._sweep_with_runs)
+asked_of_a_run = re.search(r"runs {\\s*edges {\\s*node {([^{}]*)", own).group(1).split()
+query = _query_with_ends(runs._create_runs_query(lazy=False))
+fragment = re.search(r"fragment \\w+ on (\\w+) {(.*)}", query, re.DOTALL)
+top = re.sub(r"{[^{}]*}", "", fragment.group(2)).split()
+print(json.dumps({
+    "of": fragment.group(1), "known": [name in asked_of_a_run for name in ("stopped", "exitcode")],
+    "asked": [top.count(name) for name in ("historyLineCount", "stopped", "exitcode")],
+}))
+"""
+
+
+@pytest.mark.slow
+def test_how_a_run_ended_is_asked_in_the_words_that_the_client_asks_of_a_run_itself(tmp_path):
+    told, _ = child(tmp_path, SCHEMA)
+    assert told == {"of": "Run", "known": [True, True], "asked": [1, 1, 1]}

@@ -1,5 +1,6 @@
 """`--backend wandb` with the real client (`wandb.sweep`, `wandb agent`, `wandb.Api`) against the loopback server."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ import pytest
 from snapshots import words_of
 from sweeping import Sweeper
 from wandb_backend import API_KEY, ENTITY, PROJECT
+from wandb_faults import Fault
 from wandb_scheduler import SchedulingBackend
 
 from sweepkit.agents.launcher import carriers
@@ -93,14 +95,19 @@ def led(tmp_path, server):
         process.kill()
         process.communicate()
     for pid in made.carriers():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
 def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_results_are_here(led, server):
     led.env |= {"CUDA_VISIBLE_DEVICES": "4,7", "KILLER": "0.2"}
     led.write(SWEEP + "sweepkit: {retries: 2}\n")
-    told = led.finished(led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3"))
+    (led.folder / "hold").touch()  # so that neither slot has done all before the other begins
+    process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3")
+    led.await_seen(2, process)
+    (led.folder / "hold").unlink()
+    told = led.finished(process)
     (sweep,) = server.sweeps.values()
     assert "sweepkit" not in sweep.config and sweep.config["name"] == "s" and sweep.config["program"] == "p.py"
     assert sweep.config["parameters"]["lr"]["values"] == [0.1, 0.2, 0.3, 0.4]
@@ -222,3 +229,20 @@ def test_no_key_and_a_wrong_key_record_nothing(led):
         done = led.call("--backend", "wandb")
         assert done.returncode == 2 and words in done.stderr and "short" not in done.stderr.replace("40+", "")
         assert not (led.folder / "out").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("operation", ["HistoryPage", "GetSweep"])
+def test_answers_that_cannot_be_read_for_good_end_it_once_nothing_runs_and_the_same_command_goes_on(
+    led, server, operation
+):
+    options = ["--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1"]
+    process = led.parallel(*options, "--count", "2", "--wandb-wait", "3")
+    led.await_seen(1, process)
+    server.faults.add(Fault(path=operation, status=200, body=b"<html>a proxy's own page</html>"))
+    assert "the same command continues" in led.finished(process, rc=1, timeout=300)
+    server.faults.clear()
+    led.finished(led.parallel(*options), timeout=300)
+    assert led.losses() == [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]

@@ -265,6 +265,26 @@ def test_a_runner_and_a_push_that_are_killed_in_the_middle(tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_more_runs_than_a_page_arrive_once_though_the_push_is_killed_again_and_again(tmp_path):
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, range(5, 125))
+        sweeper.finished(sweeper.parallel("--single-parallel", "s.yaml", "--num-workers", "2", "--wandb", "offline"))
+        command = [sys.executable, str(RUNNER), "--push", "스윕", "--output-dir", "out"]
+        for wanted in (20, 60):
+            backend.faults.add(Fault(path="file_stream", drop="after", times=3))
+            push = subprocess.Popen(command, cwd=tmp_path, env=sweeper.env)
+            wait_for(lambda wanted=wanted: len(backend.runs) > wanted)
+            for pid in [push.pid, *processes_of(push.pid)]:
+                os.kill(pid, signal.SIGKILL)
+            push.wait()
+        backend.faults.clear()
+        assert sweeper.push(timeout=400).returncode == 0
+        assert len(backend.runs) == 120
+        tell("120 runs, the push killed twice; --push again", sweeper, backend, hits="2")
+
+
+@pytest.mark.heavy
 def test_programs_of_wandb_one_of_them_killed(tmp_path):
     with WandbBackend() as backend:
         sweeper = OnlineSweeper(tmp_path, backend, [1, 2], WANDB_PROGRAM)
@@ -301,6 +321,24 @@ def test_one_operation_that_fails_for_good_ends_the_waiting(tmp_path, path, stat
         backend.faults.clear()
         assert sweeper.push().returncode == 0
         tell(f"{path} answers {status} for good; --push later", sweeper, backend)
+
+
+@pytest.mark.heavy
+def test_a_run_that_is_stopped_on_the_page_of_w_and_b_stops_here_and_the_others_go_on(tmp_path):
+    (tmp_path / "hold").touch()
+    with WandbBackend() as backend:
+        sweeper = OnlineSweeper(tmp_path, backend, [1, 2])
+        process = sweeper.begin("--wandb-wait", "60")
+        wait_for(lambda: sum(len(run.history) for run in list(backend.runs.values())) == 4)
+        stopped = next(run for run in backend.runs.values() if run.config["x"] == 2)
+        stopped.stopped = True
+        wait_for(lambda: stopped.state == "killed", timeout_s=100)
+        (tmp_path / "hold").unlink()
+        sweeper.finished(process)
+        assert not any(lost(sweeper, backend).values())
+        states = {run.params["x"]: (run.state, run.reason) for run, _ in sweeper.record()}
+        assert states[1][0] is RunState.FINISHED
+        assert states[2] == (RunState.STOPPED, "stopped by hand by somebody at W&B")
 
 
 def wait_for(condition, timeout_s=60):

@@ -9,12 +9,13 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
 from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.run_cache import view_of
@@ -25,7 +26,7 @@ from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import RUNTIME, objectives_of
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import Exhausted, RunState, RunView, Wait
+from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
@@ -79,15 +80,20 @@ class Agent:
         self._unsettled = False  # a run ended since the last checkpoint of the record
         self._reclaimer = Reclaimer(context, self._recover)
         self._stopped = threading.Event()
+        self._packer: GpuPacker | None = None
 
-    def join(self, peers: Sequence["Agent"], changed: threading.Condition) -> None:
-        """Share the slots with the agents of other sweeps, and the condition that is notified when a run ended."""
+    def join(self, peers: Sequence["Agent"], changed: threading.Condition, *, packer: GpuPacker | None = None) -> None:
+        """Share the slots with the agents of other sweeps, and the condition that is notified when a run ended.
+
+        `packer` says which run a slot that packs gets.
+        """
         self._peers = tuple(peers)
         self.context.changed = changed
+        self._packer = packer
 
     def execution(self, slot: Slot, attempt: Attempt, *, gate: MemoryGate | None = None) -> Execution:
         """Return what executes an attempt that `take` returned."""
-        return Execution(self.context, slot, attempt, listener=self, gate=gate)
+        return Execution(self.context, slot, attempt, listener=self, gate=gate, packer=self._packer)
 
     def _recover(self, attempt: Attempt, ended: Exited) -> bool:
         return self.execution(self.context.settings.slots[0], attempt).recover(ended)
@@ -175,22 +181,54 @@ class Agent:
             return None
         self._reclaimer.reclaim()
         asked_at = time.monotonic()
-        attempt = self._store.claim(
-            self._sweep.sweep_id,
-            agent_id=self.context.identity,
-            host=self.context.host,
-            lease_s=self.context.settings.lease_s,
-            exclude=self.context.slots.excluded_runs(slot),
-        )
-        if attempt is None and self._end is None:
-            asked_at = time.monotonic()
-            attempt = self._propose_run()
+        if self._packer is not None and slot.packs:
+            attempt = self._take_packed(slot, self._packer)
+        else:
+            attempt = self._claim(self.context.slots.excluded_runs(slot))
+            if attempt is None and self._end is None:
+                asked_at = time.monotonic()
+                attempt = self._propose_run()
         if attempt is not None:
             self.context.note_lease([attempt], asked_at=asked_at)
             self.context.held[attempt.attempt_id] = attempt
             self._counted.add(attempt.run.run_id)
             self.context.runs.begin(attempt.run)
         return attempt
+
+    def _claim(self, exclude: Collection[str], *, gpus: Sequence[str] = ()) -> Attempt | None:
+        return self._store.claim(
+            self._sweep.sweep_id,
+            agent_id=self.context.identity,
+            host=self.context.host,
+            lease_s=self.context.settings.lease_s,
+            exclude=exclude,
+            gpus=gpus,
+        )
+
+    def _take_packed(self, slot: Slot, packer: GpuPacker) -> Attempt | None:
+        """Claim the run that a GPU shall get beside those that it has; new ones are proposed until one fits.
+
+        What is claimed is compared once more with what other agents claimed for the GPU before: the later gives way.
+        """
+        excluded = self.context.slots.excluded_runs(slot)
+        placement = packer.choose(self._store, self._sweep.sweep_id, slot, but=excluded)
+        while placement.run_id is None and placement.more and self._end is None:
+            if not self._add_run():
+                break
+            placement = packer.choose(self._store, self._sweep.sweep_id, slot, but=excluded)
+        if placement.run_id is None:
+            packer.nothing(slot)
+            return None
+        pending = {view.run_id for view in self._pending()} - {placement.run_id}
+        attempt = self._claim(pending | excluded, gpus=packer.gpus(slot))
+        if attempt is not None and not packer.keeps(self._store, attempt, slot, placement):
+            self._store.release(attempt, reason=f"{slot.device} was taken meanwhile")
+            return None
+        return attempt
+
+    def _pending(self) -> list[RunView]:
+        self._refresh()
+        return [view for view in self.context.runs.views() if view.state is RunState.PENDING]
 
     def _refresh(self) -> None:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
@@ -212,6 +250,39 @@ class Agent:
 
     def _propose_run(self) -> Attempt | None:
         """Ask the engine for a new run and claim it in the same transaction."""
+        proposed = self._proposed()
+        if proposed is None:
+            return None
+        number, proposal = proposed
+        return self._store.add_and_claim(
+            self._sweep.sweep_id,
+            number,
+            proposal.params,
+            agent_id=self.context.identity,
+            host=self.context.host,
+            lease_s=self.context.settings.lease_s,
+            proposal={"reason": proposal.reason, **proposal.info},
+            cap=self._spec.run_cap,
+        )
+
+    def _add_run(self) -> bool:
+        """Ask the engine for a new run and let it wait; return whether there is one more."""
+        waiting = len(self._pending())
+        count = self.context.settings.count
+        if count is not None and len(self._counted) + waiting >= count:
+            return False
+        proposed = self._proposed()
+        if proposed is None:
+            return False
+        number, proposal = proposed
+        noted = {"reason": proposal.reason, **proposal.info}
+        added = self._store.add_run(
+            self._sweep.sweep_id, number, proposal.params, proposal=noted, cap=self._spec.run_cap
+        )
+        return added is not None
+
+    def _proposed(self) -> tuple[int, Proposal] | None:
+        """Return a new run's number and what the engine proposes for it; None when there is none now, or no more."""
         self._refresh()
         if self._end is not None:
             return None
@@ -226,16 +297,7 @@ class Agent:
             return None
         if isinstance(proposal, Wait):
             return None
-        return self._store.add_and_claim(
-            self._sweep.sweep_id,
-            number,
-            proposal.params,
-            agent_id=self.context.identity,
-            host=self.context.host,
-            lease_s=self.context.settings.lease_s,
-            proposal={"reason": proposal.reason, **proposal.info},
-            cap=cap,
-        )
+        return number, proposal
 
     # -- called by workers --------------------------------------------------------------------------------------------
 
@@ -255,6 +317,8 @@ class Agent:
 
     def left(self, attempt: Attempt) -> None:
         """Take note that a worker is done with an attempt, however it ended."""
+        if self._packer is not None:
+            self._packer.left(self._store, attempt)
         with self._propose:
             self.context.held.pop(attempt.attempt_id, None)
             self.context.lease_ends.pop(attempt.attempt_id, None)

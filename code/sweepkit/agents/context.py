@@ -4,6 +4,7 @@ Whoever executes or recovers an attempt is handed this, and an `AttemptListener`
 it never sees the agent.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from sweepkit.agents.identity import agent_identity, host_name
 from sweepkit.agents.launcher import AttemptLauncher
 from sweepkit.agents.packages import PackageVersions
 from sweepkit.agents.prepare import Workplace
-from sweepkit.agents.results import write_result
+from sweepkit.agents.results import carried_files, write_result
 from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
@@ -46,6 +47,7 @@ class AgentSettings:
         lease_s: How long a run stays ours without a sign of life, in seconds; renewed every quarter of it.
         poll_s: How often a run's reports are read, in seconds.
         max_initial_failures: The sweep ends when this many runs ended and all failed; 0 never (W&B: 5).
+        carries_files: The record carries each run's result and log: no folder is shared with who looks at them.
     """
 
     slots: tuple[Slot, ...]
@@ -53,6 +55,7 @@ class AgentSettings:
     lease_s: float = 60.0
     poll_s: float = 0.02
     max_initial_failures: int = 5
+    carries_files: bool = False
 
 
 @dataclass(slots=True)
@@ -169,6 +172,18 @@ class AgentContext:
         """Write the result file of a run that is done."""
         paths, metric = self.place.paths, self.spec.metric
         write_result(paths, run, seed=self.sweep.seed, surroundings=self._surroundings, metric=metric)
+
+    def carry_files(self, run: RunRecord, attempt_id: str) -> None:
+        """Put the files of a run that is done into the record, where that is asked for.
+
+        Raises:
+            OSError: They cannot be read.
+            StoreError: The record is away for longer than a lease.
+        """
+        if not self.settings.carries_files:
+            return
+        for name, data in carried_files(self.place.paths, run, attempt_id).items():
+            self.retry_while_unavailable(functools.partial(self.store.keep_file, run.run_id, name, data))
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""

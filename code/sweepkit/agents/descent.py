@@ -19,7 +19,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 OWNER_ENV = "SWEEPKIT_OWNER"  # of a fork server: its agent's identity
@@ -60,7 +60,7 @@ def _borne_by(pid: int) -> int | None:
     return int(word[0]) if word and word[0].isdigit() else None
 
 
-def _belongs(pid: int, name: str, variable: str) -> bool:
+def belongs(pid: int, name: str, variable: str) -> bool:
     """Return whether a process is one of `name`'s: it bears the mark, or has `variable=name` in its environment."""
     if _borne_by(pid) == _mark_of(name):
         return True
@@ -73,13 +73,13 @@ def _others() -> list[int]:
 
 def bearers(name: str, variable: str) -> list[int]:
     """Return the living processes of this host, but not this one, that are `name`'s by mark or variable."""
-    return [pid for pid in _others() if _belongs(pid, name, variable) and _lives(pid)]
+    return [pid for pid in _others() if belongs(pid, name, variable) and _lives(pid)]
 
 
 def family(name: str, variable: str) -> list[int]:
     """Return the bearers and those that descend from them: a sweep within a run marks its own runs."""
     pids = _others()
-    found = {pid for pid in pids if _belongs(pid, name, variable)}
+    found = {pid for pid in pids if belongs(pid, name, variable)}
     fresh = found
     while fresh:
         fresh = {pid for pid in pids if pid not in found and _parent(pid) in fresh}
@@ -237,12 +237,12 @@ class Offspring:
         return [pid for pid in children() if pid not in self._living and self._is_of(pid, name) and _lives(pid)]
 
     def _is_of(self, pid: int, name: str) -> bool:
-        if _belongs(pid, name, self._variable):
+        if belongs(pid, name, self._variable):
             return True
         # Neither mark nor variable tells: it is a living attempt's only if that began before it did.
         start = int(start_time(pid) or 0)
         others = self._living.values()
-        return not any(began <= start or _belongs(pid, other, self._variable) for other, began in others)
+        return not any(began <= start or belongs(pid, other, self._variable) for other, began in others)
 
 
 class EnvironmentBlock:
@@ -262,12 +262,18 @@ class EnvironmentBlock:
         """Return a variable that makes the block larger."""
         return {_ROOM_ENV: "x" * _ROOM_BYTES}
 
-    def show(self, env: Mapping[str, str], first: str) -> None:
-        """Let this process show `env`, the variable `first` before all others, or as much as there is room for."""
+    def show(self, variables: Iterable[bytes], first: str) -> None:
+        """Let this process show variables (`name=value`), or as many as there is room for.
+
+        Args:
+            variables: The environment.
+            first: With what the one begins that stands before all others.
+        """
         if not self._bytes:
             return
-        names = [first, *(name for name in env if name != first)]
-        shown = b"".join(os.fsencode(f"{name}={env.get(name, '')}\0") for name in names)
+        start = os.fsencode(first)
+        ordered = sorted(variables, key=lambda variable: not variable.startswith(start))
+        shown = b"\0".join([*ordered, b""])
         shown = shown[: shown.rfind(b"\0", 0, self._bytes) + 1]
         ctypes.memmove(self._start, shown.ljust(self._bytes, b"\0"), self._bytes)
 

@@ -19,13 +19,15 @@ Protocol: one JSON object a line.
 
 In: `{"op": "start", "id", "argv", "env", "cwd", "log", "exit_file", "lease_end", "warm": null | {"script", "module",
 "args", "argv"}}`, `{"op": "lease", "ends": {id: seconds}}` (monotonic clock), `{"op": "warm", "script", "module",
-"extra", "avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the first run taught, null before it.
+"extra", "avoid": [module, ...], "lessons": [lesson, ...] | null}`: what the first run taught, null where it is to
+teach, `{"op": "taught", "lessons", "extra"}`: what it has taught since then.
 
 Out: `{"event": "ready", "imported", "seconds", "cold": reason | null}`, `{"event": "started", "id", "pid", "born",
 "warm"}`, `{"event": "stale" | "late" | "halted", "id"}`, `{"event": "exited", "id", "status", "peak_memory_mb",
 "cpu_s", "duration_s"}`, and once, before it starts nothing more, `{"event": "learned", "env": {variable: value | null},
-"avoid": [module, ...], "reason"}` or `{"event": "taught", "lessons": [lesson, ...], "extra": [module, ...]}` for the
-server that comes after it.
+"avoid": [module, ...], "reason"}` for the server that comes after it. Of a program whose first run is to teach
+`{"event": "teaching", "script", "module"}`, and then `{"event": "taught", "lessons": [lesson, ...], "extra": [module,
+...], "over"}` for the server that imports beside it: all that it has taught so far, or, once it is over, in all.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from json import dumps, loads  # by name: what a program's packages do to `json` is not done to us
 from pathlib import Path
+from time import monotonic  # by name, as `dumps`
 from typing import Any, NoReturn
 
 from sweepkit.agents import descent
@@ -64,6 +67,7 @@ from sweepkit.agents.warm.preload import (
 )
 from sweepkit.agents.warm.program import (
     Begun,
+    Compiled,
     begin,
     close_all_files,
     execute,
@@ -78,6 +82,7 @@ from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
+_TELLS_S = 0.5  # a run that teaches tells what it has loaded no more often than so
 _TEACHERS = 2  # first runs may end before they import anything; after so many a program is taken as it is
 # What the interpreter, the loader and the C library read once, when a process begins.
 READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
@@ -161,6 +166,7 @@ class _ForkServer:
         self.watch = watch
         self.shelf = Shelf(watch, base, [entry for entry in sys.path if entry], self._afresh)
         self.generators: list[Any] = []
+        self.compiled = Compiled()
         self.programs_own: set[str] = set()  # what programs import by themselves
         self.loaded: list[tuple[int, list[str]]] = []  # what attempts loaded beyond us, by their pids
         self.asked = frozenset(asked)
@@ -168,6 +174,10 @@ class _ForkServer:
         self.teaching: set[int] = set()  # pids of such runs
         self.taught = 0  # how many of them have ended
         self.lessons: list[list[Any]] = []
+        self.untold = False  # such a run said something that was not handed on
+        self.constants: set[str] = set()  # texts of the programs' sources
+        self.compared: list[Lesson] = []
+        self.tried: set[str] = set()  # modules that a first run had loaded
         self.passed_on = False
         self.request: dict[str, Any] = {}
         self.log_start = 0
@@ -254,6 +264,8 @@ class _ForkServer:
                 self.warm(request)
             elif request["op"] == "lease":
                 self.renew(request["ends"])
+            elif request["op"] == "taught":
+                self.take(request)
             else:
                 self.start(request)
 
@@ -279,7 +291,9 @@ class _ForkServer:
             found = modules_of_program(request["script"], request.get("module"), self.shelf.path, trees)
             if lessons is None and is_to_teach(trees, found):
                 self.untaught.add((request["script"], request.get("module")))
+                self.send({"event": "teaching", "script": request["script"], "module": request.get("module")})
                 return
+            self.constants |= constants_of(trees)
             self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
             self.programs_own |= {name.partition(":")[0] for name in found}
             imported = self._import([*found, *request.get("extra", [])])
@@ -296,22 +310,34 @@ class _ForkServer:
         )
         self._leave_spoiled_to_runs()
         if lessons and not self.passed_on:
-            self._compare([Lesson(*lesson) for lesson in lessons], constants_of(trees))
+            self._compare([Lesson(*lesson) for lesson in lessons])
 
-    def _compare(self, lessons: list[Lesson], constants: set[str]) -> None:
+    def take(self, request: dict[str, Any]) -> None:
+        """Take what the first run of the program teaches while it runs beside us."""
+        names = [name for name in request["extra"] if name not in self.tried and name not in self.shelf.known]
+        self.tried.update(names)
+        if names and self.cold_reason is None and not self.passed_on:
+            self._import([name for name in names if name not in self.watch.avoid])
+            self._leave_spoiled_to_runs()
+        if not self.passed_on:
+            self._compare([Lesson(*lesson) for lesson in request["lessons"]])
+
+    def _compare(self, lessons: list[Lesson]) -> None:
         """Have the next server do otherwise what would not hold in the circumstances in which the program imports.
+
+        What a variable is that does not stand in the program's source may be another in the next run.
 
         Args:
             lessons: Those circumstances.
-            constants: Texts of the program's source. What else a variable is may be another in the next run.
         """
         wrong = []
-        for lesson in lessons:
+        for lesson in [lesson for lesson in lessons if lesson not in self.compared]:
+            self.compared.append(lesson)
             placed = [name for name in lesson.placed if not is_placed(name, self.shelf.modules.get(name))]
             now = lesson._replace(placed=placed).circumstances(self.shelf.environ, self.watch.main)
             for name in filter(self.shelf.modules.__contains__, lesson.modules):
                 for mismatch in self.shelf.failures(name, now):
-                    varies = lesson.acted and mismatch.value is not None and mismatch.value not in constants
+                    varies = lesson.acted and mismatch.value is not None and mismatch.value not in self.constants
                     wrong.append((mismatch, mismatch.kind == "env" and not varies))
         env = {one.variable: one.value for one, fixed in reversed(wrong) if fixed and one.variable not in self.asked}
         culprits: dict[str, str] = {}
@@ -348,6 +374,7 @@ class _ForkServer:
             self.watch.stop()
         imported = len(sys.modules) - before
         if imported:
+            self.compared.clear()
             self._settle()
         self.shelf.put()
         if imported:
@@ -403,29 +430,47 @@ class _ForkServer:
         for message in map(loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
+                self.untold = True
             elif "lesson" in message:
-                self.lessons.append(message["lesson"])
+                self._take_lesson(message["lesson"])
+                self.untold = True
             elif "mismatch" in message and not self.passed_on:
                 self._learn(Mismatch(*message["mismatch"]))
+
+    def _take_lesson(self, lesson: list[Any]) -> None:
+        """Keep a lesson, in the place of the last one when it is that with more modules."""
+        last = self.lessons[-1] if self.lessons else None
+        if last is not None and last[1:] == lesson[1:] and last[0] == lesson[0][: len(last[0])]:
+            self.lessons.pop()
+        self.lessons.append(lesson)
 
     def _import_what_was_loaded(self) -> None:
         """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds.
 
-        A first run that was to teach has taught: the next server does it.
+        What a first run teaches is for the next server.
         """
-        if self.teaching and not self.teaching <= self.attempts.keys():
-            self._hear()
-            self.taught += len(self.teaching.difference(self.attempts))
-            self.teaching &= self.attempts.keys()
-            if (self.lessons or self.taught >= _TEACHERS) and not self.passed_on:
-                self.passed_on = True
-                extra = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
-                self.send({"event": "taught", "lessons": self.lessons, "extra": extra})
+        if self.teaching and not self.passed_on:
+            self._hand_on()
+            if self.passed_on:
+                return
         names = [name for pid, names in self.loaded if pid not in self.attempts for name in names]
         self.loaded = [(pid, later) for pid, later in self.loaded if pid in self.attempts]
         if names and self.cold_reason is None and not self.passed_on and not self.untaught:
             self._import([name for name in names if name not in self.watch.avoid])
             self._leave_spoiled_to_runs()
+
+    def _hand_on(self) -> None:
+        """Tell what first runs have taught, and when one has ended that the next server takes over."""
+        ended = self.teaching.difference(self.attempts)
+        if ended:
+            self._hear()
+        self.taught += len(ended)
+        self.teaching -= ended
+        over = bool(ended) and (bool(self.lessons) or self.taught >= _TEACHERS)
+        if over or self.untold:
+            self.passed_on, self.untold = over, False
+            extra = [name for _, names in self.loaded for name in names]
+            self.send({"event": "taught", "lessons": self.lessons, "extra": extra, "over": over})
 
     def _learn(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
@@ -457,6 +502,8 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        if warm and warm["script"]:
+            self.compiled.keep(os.path.join(request["cwd"], warm["script"]))
         teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
@@ -513,8 +560,7 @@ class _ForkServer:
             if warm is None:
                 execute(request["argv"], request["env"])
             self.request, self.log_start = request, os.fstat(1).st_size
-            set_environment(request["env"])
-            self.block.show(request["env"], ATTEMPT_ENV)
+            self.block.show(set_environment(request["env"]), f"{ATTEMPT_ENV}=")
             wandb_hook.install()
         except BaseException as error:
             os.write(2, f"sweepkit: the attempt could not be started: {error}\n".encode())
@@ -526,15 +572,21 @@ class _ForkServer:
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
         told = self._teach() if teaches else self._say_what_was_loaded
-        begin(warm, request, self.shelf, self.generators, told, ended)
+        begin(warm, request, self.shelf, self.generators, self.compiled, told, ended)
 
     def _teach(self) -> Callable[[], None]:
         """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
         learner = Learner(lambda lesson: self._report({"lesson": lesson}))
 
+        leader, told_at = os.getpid(), monotonic()
+
         def asked(name: str) -> None:
+            nonlocal told_at
             self.shelf.wanted.append(name)
             learner.asked(name)
+            if os.getpid() == leader and monotonic() - told_at > _TELLS_S:
+                told()
+                told_at = monotonic()
 
         def told() -> None:
             learner.say()
@@ -544,8 +596,10 @@ class _ForkServer:
         return told
 
     def _say_what_was_loaded(self) -> None:
-        """Let the server know which installed modules this attempt loaded beyond it, as it asked for them."""
+        """Let the server know which installed modules this attempt loaded beyond it, as it asked for them; once."""
         names = [name for name in dict.fromkeys(self.shelf.wanted) if self._is_for_all(name, sys.modules.get(name))]
+        said = set(names)
+        self.shelf.wanted[:] = [name for name in self.shelf.wanted if name not in said]
         pid = os.getpid()
         for start in range(0, len(names), _NAMES_AT_ONCE):
             self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})

@@ -53,14 +53,32 @@ class Nvml:
         """Return a GPU's memory, None when the driver does not say."""
         nvml = self._nvml
         try:
-            if gpu.isdigit():
-                handle = nvml.nvmlDeviceGetHandleByIndex(int(gpu))
-            else:
-                handle = nvml.nvmlDeviceGetHandleByUUID(gpu.encode())
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            memory = nvml.nvmlDeviceGetMemoryInfo(self._handle(gpu))
         except nvml.NVMLError:
             return None
         return Memory(int(memory.free), int(memory.total))
+
+    def _handle(self, gpu: str) -> Any:
+        if gpu.isdigit():
+            return self._nvml.nvmlDeviceGetHandleByIndex(int(gpu))
+        return self._nvml.nvmlDeviceGetHandleByUUID(gpu.encode())
+
+    def uuid(self, gpu: str) -> str:
+        """Return the name of a GPU that is the same for all processes of this host; `gpu` when the driver has none."""
+        try:
+            name = self._nvml.nvmlDeviceGetUUID(self._handle(gpu))
+        except self._nvml.NVMLError:
+            return gpu
+        return name.decode() if isinstance(name, bytes) else str(name)
+
+    def held(self, gpu: str) -> dict[int, int]:
+        """Return the bytes that each process holds of a GPU, by its pid in the driver's namespace; {} if unknown."""
+        found: dict[int, int] = {}
+        with contextlib.suppress(self._nvml.NVMLError):
+            for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle(gpu)):
+                if process.usedGpuMemory is not None:  # None: the driver does not say
+                    found[int(process.pid)] = found.get(int(process.pid), 0) + int(process.usedGpuMemory)
+        return found
 
     def usage(self) -> list[GpuUse]:
         """Return what every GPU of this machine uses now; one that fell off the bus ends the list."""

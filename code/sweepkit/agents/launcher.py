@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -178,8 +178,9 @@ class _Learned:
     Attributes:
         env: Variables as the program sets them before it imports; None where it takes one away.
         avoid: Modules that each run must import for itself.
-        taught: What the program's first run taught, see `warm.lessons`; None before it.
-        extra: Modules that this run loaded beyond those found in its source.
+        taught: What the program's first run taught, see `warm.lessons`; None before its end.
+        so_far: What it has taught while it still runs.
+        extra: Modules that this run has loaded beyond those found in its source.
         lessons: How often a server was replaced for it.
     """
 
@@ -187,6 +188,7 @@ class _Learned:
         self.env: dict[str, str | None] = {}
         self.avoid: set[str] = set()
         self.taught: list[Any] | None = None
+        self.so_far: list[Any] = []
         self.extra: list[str] = []
         self.lessons = 0
 
@@ -199,7 +201,8 @@ class _Learned:
     def take(self, message: Mapping[str, Any]) -> None:
         """Take what a fork server says (event "learned" or "taught")."""
         if message["event"] == "taught":
-            self.taught, self.extra = message["lessons"], message["extra"]
+            self.so_far, self.extra = message["lessons"], message["extra"]
+            self.taught = self.so_far if message["over"] else self.taught
             return
         self.lessons += 1
         self.env.update(message["env"])
@@ -209,6 +212,28 @@ class _Learned:
         """Return the environment in which a server imports."""
         merged = {**env, **self.env, ATTEMPT_ENV: None, NOTES_ENV: None}  # it is no attempt's process
         return {name: value for name, value in merged.items() if value is not None}
+
+
+@dataclass(slots=True, eq=False)
+class _Server:
+    """A fork server that was started.
+
+    Args:
+        control: The socket to it.
+        process: Its process, the undertaker.
+        generation: Its number.
+        warmed: Programs, by script and module, whose modules it was asked to import.
+    """
+
+    control: socket.socket
+    process: "subprocess.Popen[bytes]"
+    generation: int
+    warmed: set[tuple[str | None, str | None]] = field(default_factory=set)
+
+    def send(self, *messages: Mapping[str, Any]) -> None:
+        """Send messages; a dead server is noticed, replaced and asked again by its reader."""
+        with contextlib.suppress(OSError):
+            self.control.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
 
 class HostLauncher:
@@ -299,26 +324,28 @@ class LocalLauncher:
         self._started_by: dict[str, int] = {}  # the generation of its server
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
-        self._warmed: set[tuple[str | None, str | None]] = set()
         self._told: set[str] = set()  # why commands need a fresh process
         self._generation = 0
         self._silent_ends = 0  # fork servers in a row that died before they said anything
         self._broken = ""
         self._closed = False
-        self._servers: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
+        self._servers: list[_Server] = []
+        self._server: _Server | None = None  # what is submitted goes to it
+        # While the first run teaches: the server that comes after it, which imports meanwhile.
+        self._beside: _Server | None = None
         self._ends = threading.Event()
         threading.Thread(target=self._watch_ends, daemon=True, name="ends").start()
 
     # -- the server's life ----------------------------------------------------------------------------------------
 
-    def _start_server(self) -> None:
+    def _start_server(self) -> _Server:
         assert self._first is not None
         ours, theirs = socket.socketpair()
         self._generation += 1
         self._log.parent.mkdir(parents=True, exist_ok=True)
         boot = _BOOT.format(room=str(CODE_DIR / "sweepkit"), fd=theirs.fileno(), asked=sorted(self._learned.env))
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [self._interpreter, "-c", boot],
                 pass_fds=[theirs.fileno()],
                 env=self._learned.apply({**self._first.env, **self._env}),
@@ -329,28 +356,30 @@ class LocalLauncher:
                 start_new_session=True,
             )
         theirs.close()
-        self._control = ours
-        self._servers.append((ours, self._process))
-        self._warmed = set()
-        reader = threading.Thread(target=self._read, args=(ours, self._process, self._generation), daemon=True)
-        reader.start()
+        server = _Server(ours, process, self._generation)
+        self._servers.append(server)
+        threading.Thread(target=self._read, args=(server,), daemon=True).start()
+        return server
 
-    def _read(self, control: socket.socket, process: "subprocess.Popen[bytes]", generation: int) -> None:
+    def _read(self, server: _Server) -> None:
         """Turn the server's messages into events, until its socket closes."""
-        with contextlib.suppress(OSError), control.makefile("rb") as lines:
+        with contextlib.suppress(OSError), server.control.makefile("rb") as lines:
             for line in lines:
-                self._handle(json.loads(line), generation)
-        process.wait()
+                self._handle(json.loads(line), server)
+        server.process.wait()
         with self._lock:
             if self._closed:
                 return
-            control.close()
-            self._servers.remove((control, process))
-            self._lost_attempts(generation)
-            if generation == self._generation:
+            server.control.close()
+            self._servers.remove(server)
+            self._lost_attempts(server.generation)
+            if server is self._server:
                 self._lost_server()
+            elif server is self._beside:  # another one is started when the first run has taught
+                self._beside = None
+                self._silent_ends += 1
 
-    def _handle(self, message: dict[str, Any], generation: int) -> None:
+    def _handle(self, message: dict[str, Any], server: _Server) -> None:
         event = message["event"]
         self._silent_ends = 0
         if event == "ready":
@@ -359,31 +388,31 @@ class LocalLauncher:
             elif message["imported"]:
                 self._notify(f"warm after {message['seconds']} s: {message['imported']} modules are imported once")
             return
-        if event in ("stale", "learned", "taught"):
-            with self._lock:
-                if generation == self._generation and not self._closed:
-                    if told := self._what_changed(message):
-                        self._notify(told)
-                    self._replace_server()
-            return
-        attempt = str(message["id"])
         with self._lock:
-            queue = self._queues.get(attempt)
-            if queue is None:
+            if event in ("stale", "learned", "teaching", "taught"):
+                if server in (self._server, self._beside) and not self._closed:
+                    self._change_servers(message, server)
                 return
-            if event == "started":
-                self._pending.pop(attempt, None)
-                self._pids[attempt] = (int(message["pid"]), str(message["born"]))
-                self._started_by[attempt] = generation
-                queue.put(Started(pid=int(message["pid"]), warm=bool(message["warm"])))
-            elif event == "halted":
-                self._notify(f"attempt {attempt} stands still: its lease could not be renewed in time")
-            elif event == "late":
-                self._forget(attempt)
-                queue.put(Exited(status=None))
-            else:
-                self._forget(attempt)
-                queue.put(_exited(message))
+            self._handle_attempt(message, server.generation)
+
+    def _handle_attempt(self, message: dict[str, Any], generation: int) -> None:
+        event, attempt = message["event"], str(message["id"])
+        queue = self._queues.get(attempt)
+        if queue is None:
+            return
+        if event == "started":
+            self._pending.pop(attempt, None)
+            self._pids[attempt] = (int(message["pid"]), str(message["born"]))
+            self._started_by[attempt] = generation
+            queue.put(Started(pid=int(message["pid"]), warm=bool(message["warm"])))
+        elif event == "halted":
+            self._notify(f"attempt {attempt} stands still: its lease could not be renewed in time")
+        elif event == "late":
+            self._forget(attempt)
+            queue.put(Exited(status=None))
+        else:
+            self._forget(attempt)
+            queue.put(_exited(message))
 
     def _forget(self, attempt: str) -> None:
         self._queues.pop(attempt, None)
@@ -406,9 +435,38 @@ class LocalLauncher:
             return f"importing once more, with what the program sets before it imports: {message['reason']}"
         return f"importing once more, without what must be imported anew in each run: {message['reason']}"
 
-    def _replace_server(self) -> None:
-        """Start a fresh server for what is not yet started; the old one serves its attempts to their end."""
-        self._start_server()
+    def _change_servers(self, message: dict[str, Any], server: _Server) -> None:
+        """Do what a server says of servers: that another must come after it, or what its first run has taught."""
+        if message["event"] == "teaching":
+            if self._beside is None:
+                self._begin_beside(WarmProgram(script=message["script"], module=message["module"], args=()))
+            return
+        if told := self._what_changed(message):
+            self._notify(told)
+        if message["event"] == "taught" and self._beside is not None:
+            self._beside.send({"op": "taught", "lessons": message["lessons"], "extra": message["extra"]})
+        if message["event"] == "taught" and not message["over"]:
+            return
+        if server is self._beside:
+            program = next(iter(server.warmed))
+            self._beside = None
+            self._begin_beside(WarmProgram(script=program[0], module=program[1], args=()))
+            return
+        self._replace_server(self._beside if message["event"] == "taught" else None)
+
+    def _begin_beside(self, program: WarmProgram) -> None:
+        """Have another server import what the program needs while its first run still teaches."""
+        if not self._cold:
+            self._beside = self._start_server()
+            self._beside.send(self._warm_request(program, self._beside, self._learned.so_far))
+
+    def _replace_server(self, new: _Server | None = None) -> None:
+        """Take a server for what is not yet started, by default a fresh one; the old one serves to its end."""
+        if self._beside is not None and self._beside is not new:
+            with contextlib.suppress(OSError):
+                self._beside.control.shutdown(socket.SHUT_RDWR)
+        self._beside = None
+        self._server = new or self._start_server()
         for spec in list(self._pending.values()):
             self._send_start(spec)
 
@@ -484,7 +542,7 @@ class LocalLauncher:
             if self._first is None:
                 self._first = spec
                 self._learned.guess(spec.warm, spec.cwd)
-                self._start_server()
+                self._server = self._start_server()
             self._tell_fresh(spec)
             self._send_start(spec)
         return queue
@@ -508,25 +566,26 @@ class LocalLauncher:
             "lease_end": spec.lease_end,
             "warm": None,
         }
-        lines = []
+        assert self._server is not None
+        messages = []
         if warm is not None:
             request["warm"] = {"script": warm.script, "module": warm.module, "args": list(warm.args)}
             request["warm"]["argv"] = list(warm.argv or spec.argv)
-            if (program := (warm.script, warm.module)) not in self._warmed:
-                self._warmed.add(program)
-                lines.append(
-                    {
-                        "op": "warm",
-                        "script": warm.script,
-                        "module": warm.module,
-                        "extra": [*self._preload, *self._learned.extra],
-                        "avoid": sorted(self._learned.avoid),
-                        "lessons": self._learned.taught,
-                    }
-                )
-        data = b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, request])
-        with contextlib.suppress(OSError):  # a dead server is noticed, replaced and asked again by its reader
-            self._control.sendall(data)
+            if (warm.script, warm.module) not in self._server.warmed:
+                messages.append(self._warm_request(warm, self._server, self._learned.taught))
+        self._server.send(*messages, request)
+
+    def _warm_request(self, program: WarmProgram, server: _Server, lessons: list[Any] | None) -> dict[str, Any]:
+        """Return what asks a server to import what a program needs."""
+        server.warmed.add((program.script, program.module))
+        return {
+            "op": "warm",
+            "script": program.script,
+            "module": program.module,
+            "extra": [*self._preload, *self._learned.extra],
+            "avoid": sorted(self._learned.avoid),
+            "lessons": lessons,
+        }
 
     def signal(self, attempt: str, number: int) -> bool:
         """Signal the attempt's whole process group; return whether its process still ran: if not, it ended by itself.
@@ -550,7 +609,7 @@ class LocalLauncher:
         with self._lock:
             for attempt in ends.keys() & self._pending.keys():  # another server may be asked to start it
                 self._pending[attempt] = replace(self._pending[attempt], lease_end=ends[attempt])
-            for control in [control for control, _ in self._servers]:
+            for control in [server.control for server in self._servers]:
                 if _has_room(control):  # a frozen server reads nothing, and we shall not freeze with it
                     with contextlib.suppress(OSError):  # of a dead server: so are its attempts
                         control.sendall(data)
@@ -561,15 +620,16 @@ class LocalLauncher:
         with self._lock:
             self._closed = True
             servers = list(self._servers)
-        for control, process in servers:
+        for server in servers:
             with contextlib.suppress(OSError):
-                control.shutdown(socket.SHUT_RDWR)
-            control.close()
+                server.control.shutdown(socket.SHUT_RDWR)
+            server.control.close()
+        for server in servers:
             try:
-                process.wait(timeout=15)
+                server.process.wait(timeout=15)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                server.process.kill()
+                server.process.wait()
 
 
 def _has_room(control: socket.socket) -> bool:

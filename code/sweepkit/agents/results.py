@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from sweepkit.paths import SweepPaths
 from sweepkit.text.json_text import json_text
 from sweepkit.version import VERSION
 
+# Kinds of files that the record carries from hosts that share no folder; a log's is followed by its attempt.
+RESULT_FILE, LOG_FILE = "result", "log"
+_KEPT_LOG_BYTES = 256 << 10
 _LOG_TAIL_BYTES = 16_384
 _SEARCHED_BYTES = 1 << 20  # of a log, for the traceback of an exception with a long message
 _TRACEBACK = b"Traceback (most recent call last):"
@@ -64,6 +68,22 @@ def log_tail(path: Path, start: int = 0) -> str:
     except OSError:
         return ""
     return tail.decode("utf-8", "replace")
+
+
+def carried_files(paths: SweepPaths, run: RunRecord, attempt_id: str) -> dict[str, bytes]:
+    """Return what the record carries of a run that is done, packed, by name: its result, the end of its log."""
+    found = {RESULT_FILE: paths.result(run.run_id).read_bytes()}
+    log = paths.log(attempt_id)
+    if log.exists():
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_LOG_BYTES))
+            found[f"{LOG_FILE} {attempt_id}"] = file.read()
+    return {name: zlib.compress(data) for name, data in found.items()}
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return a file as it was before `carried_files` packed it."""
+    return zlib.decompress(data)
 
 
 def _beginning_of_exception(log: bytes) -> bytes:

@@ -2,9 +2,11 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from sweepkit.model.audit import AUDIT
 from sweepkit.model.columns import RunViews
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import Report
@@ -26,6 +28,10 @@ def view_of(run: RunRecord) -> RunView:
         info=run.proposal,
         value_rule=run.value_rule,
     )
+
+
+def _finished_length(run: RunView) -> float | None:
+    return len(run.history) if run.state is RunState.FINISHED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,23 @@ class RunCache:
         """Return what a stopping rule says of a run, compared with all others as they stand."""
         with self._lock:
             return rule.decide(view, self._views)
+
+    def has_made_all(self, view: RunView) -> bool:
+        """Return whether a run has made its last report: as many as every run that has finished made."""
+        with self._lock:
+            lengths = self._views.column("lengths of finished runs", _finished_length).values
+            return bool(lengths) and lengths[0] == lengths[-1] == len(view.history)
+
+    def note_audit(self, number: int, said: Mapping[str, Any]) -> None:
+        """Note of a run of ours, before the record's next refresh, that it is finished though a rule would stop it."""
+        with self._lock:
+            view = self._views.of_number(number)
+            self._views.put(dataclasses.replace(view, info={**view.info, AUDIT: said}))
+
+    def stops(self) -> int:
+        """Return how many runs a rule has ended, or would have but for the audit."""
+        with self._lock:
+            return sum(view.state is RunState.STOPPED or AUDIT in view.info for view in self._views)
 
     def all_failed(self, *, but: int) -> bool:
         """Return whether every run that is done has failed, the one of number `but` left out."""

@@ -14,6 +14,7 @@ from sweepkit.scheduling.flapping import EndedAttempt, guard
 from sweepkit.scheduling.outcome import AttemptOutcome
 
 _REMEMBERED = 200  # ended attempts that the guard looks at, at most
+_BLAMELESS = (FailureKind.PREEMPTED, FailureKind.CROWDED_OUT)  # neither the run's fault nor its slot's
 _ROOM_BYTES = 65_536  # less free than that is full: a traceback could not have been written
 
 
@@ -73,8 +74,8 @@ class SlotPolicy:
             notices = []
             if outcome.quarantine and slot.index not in self.quarantined:
                 notices.append(self._quarantine(slot.index, outcome.reason))
-            preempted = outcome.failed is not None and outcome.failed.kind is FailureKind.PREEMPTED
-            if outcome.state.done or (outcome.failed is not None and not preempted):
+            blameless = outcome.failed is not None and outcome.failed.kind in _BLAMELESS
+            if outcome.state.done or (outcome.failed is not None and not blameless):
                 failed = outcome.failed is not None and outcome.state is not RunState.DIVERGED
                 self._ended = [*self._ended[1 - _REMEMBERED :], EndedAttempt(slot.index, failed)]
                 notices += self._guarded()

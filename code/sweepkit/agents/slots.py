@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 from sweepkit.errors import SweepKitError
+from sweepkit.scheduling.packing import MOST_AT_ONCE
 
 _GPU = re.compile(r"[0-9]+|(?:GPU|MIG)-.+")  # an index or a UUID
 _LISTED_GPU = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
@@ -27,6 +29,7 @@ class Slot:
         cpus: CPU cores, >= 1.
         hides_gpus: The process shall see none of the machine's GPUs (`gpus_per_run: 0`).
         shares: How many slots have the same GPUs at most, this one included, >= 1.
+        packs: Whether a run is put on it depends on what is measured of runs (`runs_per_gpu: auto`).
     """
 
     index: int
@@ -34,6 +37,7 @@ class Slot:
     cpus: int
     hides_gpus: bool = False
     shares: int = 1
+    packs: bool = False
 
     @property
     def device(self) -> str:
@@ -142,7 +146,7 @@ def make_slots(
     gpus: tuple[str, ...],
     gpus_per_run: int | None,
     cpus_per_run: int | None,
-    runs_per_gpu: int = 1,
+    runs_per_gpu: int | Literal["auto"] = 1,
 ) -> tuple[Slot, ...]:
     """Return the slots: the GPUs in groups, each with as many runs as may share it; without GPUs the cores.
 
@@ -151,7 +155,7 @@ def make_slots(
         gpus: The GPUs to hand out. Slots are spread over the groups before a group is shared.
         gpus_per_run: GPUs of a slot; None means one where there are any, 0 hides them all.
         cpus_per_run: Cores of a slot; None divides the cores of this machine.
-        runs_per_gpu: Runs that share a group of GPUs, >= 1.
+        runs_per_gpu: Runs that share a group of GPUs, >= 1; auto: as many as fit and pay, see `agents.gpu_packer`.
 
     Raises:
         SweepKitError: A slot wants more GPUs than there are, or there are more workers than GPUs have room for. (A
@@ -163,13 +167,17 @@ def make_slots(
         raise SweepKitError(f"sweepkit.gpus_per_run: {rule}, got {wanted}; set it to {len(gpus)} or leave it out")
     on_gpus = bool(gpus) and wanted > 0
     groups = [gpus[first : first + wanted] for first in range(0, len(gpus) - wanted + 1, wanted)] if on_gpus else []
-    room = len(groups) * runs_per_gpu
     machine = len(os.sched_getaffinity(0))
+    packs = on_gpus and runs_per_gpu == "auto"
+    shares = runs_per_gpu if runs_per_gpu != "auto" else 1
+    if packs:  # each run keeps a core unless the user asks for more of them
+        shares = min(MOST_AT_ONCE, -(-workers // len(groups)) if workers else max(2, machine // len(groups)))
+    room = len(groups) * shares
     if workers is None:
         workers = room if on_gpus else max(1, machine // (cpus_per_run or 2))
     if on_gpus and workers > room:
         raise SweepKitError(
-            f"--num-workers: must be at most {room} ({len(gpus)} GPUs, {wanted} per run, {runs_per_gpu} runs on each), "
+            f"--num-workers: must be at most {room} ({len(gpus)} GPUs, {wanted} per run, {shares} runs on each), "
             f"got {workers}; use fewer, or --runs-per-gpu to let runs share a GPU"
         )
     cores = cpus_per_run or max(1, machine // workers)
@@ -179,7 +187,8 @@ def make_slots(
             gpus=groups[index % len(groups)] if on_gpus else (),
             cpus=cores,
             hides_gpus=gpus_per_run == 0,
-            shares=runs_per_gpu if on_gpus else 1,
+            shares=shares if on_gpus else 1,
+            packs=packs,
         )
         for index in range(workers)
     )

@@ -20,7 +20,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -29,6 +29,7 @@ from sweepkit.agents.context import AgentContext, AttemptListener
 from sweepkit.agents.descent import hears
 from sweepkit.agents.exit_file import write_end
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.isolation import remove_temp_dir
 from sweepkit.agents.kept_end import KeptEnd, kept_end
 from sweepkit.agents.launcher import Event, Exited, NotStarted, Started, kill_leftovers
@@ -38,9 +39,11 @@ from sweepkit.agents.resumption import Resumption, preempted_attempt
 from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
+from sweepkit.model.audit import AUDIT, is_audited
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
+from sweepkit.model.metric import Goal, rule_of_summary
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import VALUE_FACT, RunRecord
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.scheduling.outcome import AttemptOutcome, Ending, PastFailure, judge
 from sweepkit.store.base import Attempt, Report
@@ -62,10 +65,12 @@ class Execution:
         *,
         listener: AttemptListener,
         gate: MemoryGate | None = None,
+        packer: GpuPacker | None = None,
     ) -> None:
         self.context = context
         self.listener = listener
         self.gate = gate
+        self.packer = packer
         self.slot = slot
         self.attempt = attempt
         self.metric = context.spec.metric.name if context.spec.metric else None
@@ -85,6 +90,9 @@ class Execution:
         self.untold_suggestions = False
         self.count = 0
         self.newest: float | None = None
+        self.audit: Mapping[str, Any] = attempt.run.proposal.get(AUDIT, {})  # what the rule said of a run that goes on
+        self.untold_audit = False
+        self.ended_well = False  # its process has ended with exit code 0
         self.verdict: Decision | None = None
         self.timed_out = False
         self.interrupted = False
@@ -111,6 +119,7 @@ class Execution:
             ended = self._until_exit(queue)
         finally:
             remove_temp_dir(self.attempt.attempt_id)
+        self.ended_well = ended.status == 0
         self._read_reports(final=True)
         if self.fenced:
             kill_leftovers(self.attempt.attempt_id)
@@ -168,6 +177,8 @@ class Execution:
         self._read_reports()
         if self.gate is not None:
             self.gate.sample(self.slot)
+        if self.packer is not None:
+            self.packer.sample(self.context.store, self.attempt.attempt_id, self.count)
         orders = self.context.orders
         now = time.monotonic()
         if self.attempt.attempt_id in orders.lost_leases:
@@ -222,6 +233,8 @@ class Execution:
             self._send()
         for report in fresh:
             self._judge(report)
+        if self.untold_audit and not self.fenced:
+            self._send()
 
     def _collect(self, *, final: bool) -> list[Report]:
         """Return what was reported since the last call, numbered; it waits in `unsent` for the record."""
@@ -300,11 +313,13 @@ class Execution:
         if self.untold is not None:
             store.started(self.attempt, pid=self.untold.pid, device=self.slot.device)
             self.untold = None
-        if self.untold_suggestions:
-            params = {name: item["value"] for name, item in self.suggested.items()}
-            noted = {**self.attempt.run.proposal, "suggestions": self.suggested}
-            store.suggested(self.attempt, params, noted)
-            self.untold_suggestions = False
+        if self.untold_suggestions or self.untold_audit:
+            suggested = {name: item["value"] for name, item in self.suggested.items()}
+            noted = {"suggestions": self.suggested} if self.suggested else {}
+            noted |= {AUDIT: dict(self.audit)} if self.audit else {}
+            params = suggested if self.suggested else self.attempt.run.params
+            store.suggested(self.attempt, params, {**self.attempt.run.proposal, **noted})
+            self.untold_suggestions = self.untold_audit = False
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False
@@ -330,7 +345,7 @@ class Execution:
             if self.verdict is None and self.context.rule is not None:
                 decision = self.context.runs.judge(self.context.rule, view)
                 margin = decision.margin
-                if decision.stop:
+                if decision.stop and not self._goes_on(decision, view):
                     self.verdict = decision
                     self._end(signal.SIGTERM)
         self.context.emit(
@@ -344,6 +359,22 @@ class Execution:
                 margin=margin,
             )
         )
+
+    def _goes_on(self, decision: Decision, view: RunView) -> bool:
+        """Return whether a run is not ended though a rule says so: it has made its last report, or is audited."""
+        if decision.diverged:
+            return False
+        if self.audit or (self.ended_well and self.kill_at is None) or self.context.runs.has_made_all(view):
+            return True
+        share, seed = self.context.spec.extensions.audit_stopped, self.context.sweep.seed
+        if share is None or not is_audited(self.context.runs.stops(), share, seed):
+            return False
+        self.audit = {"report": len(view.history), "reason": decision.reason}
+        self.untold_audit = True
+        self.context.runs.note_audit(self.attempt.run.number, self.audit)
+        told = f"run {self.attempt.run.number} goes on to audit the stopping rule, which says: {decision.reason}"
+        self.context.emit(Notice(text=told))
+        return True
 
     def _view_of_objectives(self) -> RunView:
         """Return the run with all that this attempt reported of several objectives, and its summaries."""
@@ -431,9 +462,12 @@ class Execution:
         """Write the result file; where that fails it is written at the end of the call, or by the next one."""
         try:
             self.context.write_result(run)
+            self.context.carry_files(run, self.attempt.attempt_id)
         except OSError as error:
             self.context.disk.full()
             self.context.warn_once(f"result files cannot be written, tried again at the end: {error}")
+        except StoreError as error:
+            self.context.warn_once(f"the files of some runs stay on {self.context.host}: {error}")
 
     def _keep(self, ended: Exited, error: StoreError) -> None:
         """Keep the end beside the sweep's files, in room that was taken before the attempt began."""
@@ -480,9 +514,18 @@ class Execution:
             disk_full=failed and self._wanted_room(tail),
             run_status=run_status,
             preempting=self.wandb.preempting,
+            beside=failed and self._had_others(),
         )
         extensions = self.context.spec.extensions
         return judge(ending, past=past, retries=extensions.retries, rules=extensions.on_failure)
+
+    def _had_others(self) -> bool:
+        """Return whether others were put beside it on its GPU; False where the database that knows is away."""
+        if self.packer is None:
+            return False
+        with contextlib.suppress(StoreError):
+            return self.packer.beside(self.context.store, self.attempt.attempt_id)
+        return False
 
     def _pruned(self) -> Decision | None:
         """Return that the program ended itself as a study's pruner told it to; None when it did not."""
@@ -531,13 +574,35 @@ class Execution:
             **(self.kept.facts if self.kept else self._place_facts()),
             "peak_memory_mb": ended.peak_memory_mb,
             **({"peak_gpu_memory_mb": mb} if self.gate and (mb := self.gate.taken_mb(self.slot)) is not None else {}),
+            **self._packing(),
             "cpu_s": ended.cpu_s,
             "reports": self.seq,
+            **({AUDIT: dict(self.audit)} if self.audit else {}),
             **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
             **self._labels(),
-            **({"facts": facts} if (facts := self._messages().get("_sweepkit_facts")) else {}),
+            **({"facts": facts} if (facts := self._told_facts()) else {}),
         }
+
+    def _told_facts(self) -> Any:
+        """Return the facts that the program told; what it told W&B of its value goes after what it told us."""
+        told = self._messages().get("_sweepkit_facts", {})
+        return {**self._declared(), **told} if isinstance(told, dict) else told
+
+    def _declared(self) -> dict[str, str]:
+        """Return what `define_metric` says that the run's value is, as a fact; {} where the YAML says it."""
+        metric = self.context.spec.metric
+        said = None if metric is None or self.context.spec.extensions.value else self.wandb.definition(metric.name)
+        if metric is None or said is None:
+            return {}
+        rule = rule_of_summary(said.kinds, metric.goal, Goal(said.goal) if said.goal else None)
+        return {VALUE_FACT: rule} if rule else {}
+
+    def _packing(self) -> dict[str, Any]:
+        """Return what was measured of it for the runs that share its GPU; {} when it was not placed by that."""
+        if self.packer is None:
+            return {}
+        return self.packer.facts(self.context.store, self.attempt.attempt_id, self.took_s or 0.0, self.count)
 
     def _history_file(self) -> dict[str, str]:
         """Return where the rows of its W&B run are, when they are the run's history; relative to the sweep's folder."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sweepkit.agents.agent import Agent, Finish
 from sweepkit.agents.gpu_memory import MemoryGate
+from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
@@ -47,6 +48,7 @@ class WorkerPool:
         slots: What runs may occupy; one worker each.
         schedule: When workers may begin.
         gate: Asks for the memory of a GPU before a run is put on it; None never asks.
+        packer: Says what slots that pack get; None where there are none.
         notify: Takes what concerns all sweeps.
     """
 
@@ -58,12 +60,14 @@ class WorkerPool:
         schedule: StartSchedule,
         gate: MemoryGate | None,
         notify: Callable[[Event], None],
+        packer: GpuPacker | None = None,
     ) -> None:
         self.agents = tuple(agents)
         self.slots = tuple(slots)
         self.interrupt_level = 0
         self._schedule = schedule
         self._gate = gate
+        self._packer = packer
         self._notify = notify
         self._notified_level = 0
         self._began = time.monotonic()
@@ -71,7 +75,7 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._errors: list[BaseException] = []
         for agent in self.agents:
-            agent.join([peer for peer in self.agents if peer is not agent], self._changed)
+            agent.join([peer for peer in self.agents if peer is not agent], self._changed, packer=packer)
 
     def run(self) -> list[Finish]:
         """Work until every sweep is over or `interrupt` was called; return how each ended, in the order of the agents.
@@ -154,7 +158,7 @@ class WorkerPool:
                 rest_s = may_begin - time.monotonic()
                 if rest_s > 0:
                     wait_s = min(_IDLE_S, rest_s)
-                elif self._gate is None or self._gate.admits(slot, self._notify):
+                elif self._admits(slot):
                     if (job := self._take(slot, usable)) is not None:
                         return job
                 away_since = None
@@ -164,6 +168,12 @@ class WorkerPool:
             with self._changed:
                 self._changed.wait(wait_s)
         return None
+
+    def _admits(self, slot: Slot) -> bool:
+        """Return whether a run may be looked for: the slot's GPUs have room, as far as anybody knows."""
+        if slot.packs and self._packer is not None:
+            return self._packer.admits(slot, self._gate, self._notify)
+        return self._gate is None or self._gate.admits(slot, self._notify)
 
     def _take(self, slot: Slot, usable: list[Agent]) -> tuple[Agent, Attempt] | None:
         """Take a run of the sweep with the fewest under way, then the fewest so far; the first one among equals."""

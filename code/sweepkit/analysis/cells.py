@@ -56,7 +56,7 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
     ([0.412, 0.395, None], 'score: percent is read as a share, 41.2% as 0.412')
     """
     plain = [None if is_empty(cell) else _plain(cell) for cell in cells]
-    texts = [value for value in plain if isinstance(value, str)]
+    texts = [value for value in plain if isinstance(value, str) and not _says_failed(value)]
     if not texts or any(value is not None and not isinstance(value, str | int | float) for value in plain):
         return plain, ""
     if any(isinstance(value, bool) for value in plain):
@@ -65,7 +65,8 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
         told = reads(name, texts, delimiter)
         if told is not None:
             number, sentence = told
-            return [number(value) if isinstance(value, str) else value for value in plain], sentence
+            read = [number(item) if isinstance(item, str) and not _says_failed(item) else item for item in plain]
+            return read, sentence
     return plain, ""
 
 
@@ -148,10 +149,10 @@ def without_words(values: Sequence[Any]) -> list[Any]:
     >>> without_words([0.4, "crashed", "0.4?"])
     [0.4, None, '0.4?']
     """
-    return [None if says_failed(value) else value for value in values]
+    return [None if _says_failed(value) else value for value in values]
 
 
-def says_failed(value: Any) -> bool:
+def _says_failed(value: Any) -> bool:
     """Return whether a cell is a word for a run that ended badly or was ended."""
     word = value.strip().lower() if isinstance(value, str) else ""
     return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
@@ -161,13 +162,23 @@ _VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
 
 
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
-    """Refuse a column of scores with a cell that is no number. Raises DataError with its row, counted from 1."""
-    for row, value in enumerate(values, 1):
-        if (
-            value is not None and not is_number(value) and not isinstance(value, float)
-        ):  # infinities are none that counts
-            hint = "write it as 0.41, 41% or 0,41 like the others, or leave it empty"
-            raise DataError(f"{where}: column {name} must hold numbers, got {value!r} in row {row}; {hint}")
+    """Refuse a column of scores with a cell that is no number.
+
+    Raises:
+        DataError: Names the cell that reads as none in any format, else the first that is not in plain digits like the
+            others; its row is counted from 1.
+    """
+    wrong = [
+        (row, value)
+        for row, value in enumerate(values, 1)
+        if value is not None
+        and not is_number(value)
+        and not isinstance(value, float)  # infinities are none that counts
+    ]
+    if wrong:
+        row, value = next((item for item in wrong if isinstance(column_values("", [item[1]])[0][0], str)), wrong[0])
+        hint = "write it as 0.41, 41% or 0,41 like the others, or leave it empty"
+        raise DataError(f"{where}: column {name} must hold numbers, got {value!r} in row {row}; {hint}")
 
 
 def seconds(value: Any) -> float | None:
@@ -208,3 +219,32 @@ def state_of(word: Any, where: str = "") -> RunState:
     except ValueError:
         known = ", ".join([state.value for state in RunState] + ["complete", "pruned", "crashed"])
         raise DataError(f"{where}: must be a run's state ({known}, …), got {word!r}; rename it") from None
+
+
+_STATE_COLUMNS = ("state", "status", "trial_status", "done", "상태")  # the last but one is Ray's
+
+
+def state_column(headers: Sequence[str]) -> str | None:
+    """Return the column that says how runs ended, None where there is none.
+
+    >>> state_column(["lr", "Status"]), state_column(["done", "trial_status"]), state_column(["lr"])
+    ('Status', 'trial_status', None)
+    """
+    lower = {name.lower(): name for name in reversed(headers)}
+    return next((lower[name] for name in _STATE_COLUMNS if name in lower), None)
+
+
+def row_state(word: Any, score: Any, where: str) -> RunState:
+    """Return how a run ended: as its cell of states says, else by a word in the place of its score.
+
+    Args:
+        word: The cell of `state_column`; None without such a column.
+        score: The cell of the metric, as the file has it.
+        where: For the message: the file and the row.
+
+    Raises:
+        DataError: No tool known here has such a word.
+    """
+    if is_empty(word):
+        return RunState.FAILED if _says_failed(score) else RunState.FINISHED
+    return state_of(word, f"{where}, its state")

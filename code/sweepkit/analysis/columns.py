@@ -70,6 +70,39 @@ def bare(name: str) -> str:
     return _PREFIX.sub("", name)
 
 
+_METRIC_PREFIXES = (
+    "best.",
+    "metrics.",
+    "summary.",
+    "objective.",
+    "values_",
+    "eval/",
+    "eval_",
+    "best.eval/",
+    "metrics.eval/",
+)
+
+
+def column_of(headers: Sequence[str], name: str) -> str | None:
+    """Return the column that a name on a command line means, None when it is none or more than one.
+
+    That is: the one that is called so; the metric of that name behind a tool's prefix; the parameter of that name
+    behind one; then the same without regard to capitals.
+
+    >>> headers = ["Param lr", "Value", "metrics.loss"]
+    >>> [column_of(headers, name) for name in ("lr", "value", "loss", "gpu")]
+    ['Param lr', 'Value', 'metrics.loss', None]
+    """
+    for same in (str, str.lower):
+        wanted = same(name)
+        for meant in (wanted, *(f"{prefix}{wanted}" for prefix in _METRIC_PREFIXES)):
+            if found := [head for head in headers if same(head) == meant]:
+                return found[0] if len(found) == 1 else None
+        if found := [head for head in headers if same(bare(head)) == wanted]:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
 def is_bookkeeping(name: str) -> bool:
     """Return whether a column says how a run was made rather than what it was or came to."""
     return bool(_BOOKKEEPING.match(name))

@@ -193,6 +193,9 @@ def _left_out(table: RunTable, used: int) -> dict[str, int]:
     return {word: count for word, count in counts.items() if count}
 
 
+_ALIKE = ("no run has a value of a whole run", "only one run finished", "the same in every run")  # of 0, 1, more runs
+
+
 def _columns(table: RunTable, rows: Sequence[Row]) -> tuple[list[Column], dict[str, str]]:
     """Return the parameters to model, and those left out with the reason."""
     kept, dropped = [], {}
@@ -202,7 +205,7 @@ def _columns(table: RunTable, rows: Sequence[Row]) -> tuple[list[Column], dict[s
         if column.seed or bookkeeping(column.name):
             dropped[column.name] = "a seed, an id or a path"
         elif distinct < 2:
-            dropped[column.name] = "the same in every run" if len(rows) > 1 else "only one run finished"
+            dropped[column.name] = _ALIKE[min(len(rows), 2)]
         elif not column.numeric and len(rows) > 4 and distinct > max(10, 0.5 * len(rows)):
             dropped[column.name] = "nearly a different text in every run"
         else:

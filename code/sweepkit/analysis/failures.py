@@ -71,8 +71,6 @@ def _sentence(place: FailurePlace) -> str:
 
 def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlace | None:
     """Return the place where runs end in a state more often than chance has it, None where there is none."""
-    from scipy.stats import hypergeom  # type: ignore[import-untyped]
-
     bad = np.array([row.state is state for row in done], dtype=bool)
     if bad.sum() < _FEWEST or bad.all():
         return None
@@ -87,13 +85,15 @@ def _place(table: RunTable, done: Sequence[Row], state: RunState) -> FailurePlac
     places = [item for item in (*singles, *pairs) if _FEWEST <= item[1].sum() < len(done)]
     if not places:
         return None
+    from scipy.stats import hypergeom  # type: ignore[import-untyped] # a second, of which most sweeps have no need
+
     inside = np.array([mask.sum() for _, mask in places])
     hits = np.array([(mask & bad).sum() for _, mask in places])
     chances = hypergeom.sf(hits - 1, len(done), int(bad.sum()), inside)
     at = min(range(len(places)), key=lambda index: (chances[index], " and " in places[index][0], -inside[index]))
     if chances[at] * len(places) >= _ALPHA:
         return None
-    low, high = _interval(int(hits[at]), int(inside[at]), _ALPHA / len(places))
+    low, high = clopper_pearson(int(hits[at]), int(inside[at]), _ALPHA / len(places))
     return FailurePlace(
         state=state,
         words=places[at][0],
@@ -123,7 +123,7 @@ def _conditions(column: Column, rows: Sequence[Row]) -> list[tuple[str, _Bools]]
     return [*above, *below]
 
 
-def _interval(hits: int, runs: int, alpha: float) -> tuple[float, float]:
+def clopper_pearson(hits: int, runs: int, alpha: float) -> tuple[float, float]:
     """Return Clopper and Pearson's interval of a share."""
     from scipy.stats import beta
 

@@ -13,26 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.cells import (
     column_values,
-    is_empty,
     require_numbers,
-    says_failed,
+    row_state,
     seconds,
-    state_of,
+    state_column,
     without_words,
 )
-from sweepkit.analysis.columns import assign, bare, direction_of, is_bookkeeping, is_result
+from sweepkit.analysis.columns import assign, bare, column_of, direction_of, is_bookkeeping, is_result
 from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Goal, Metric
-from sweepkit.model.runs import RunState
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _DURATIONS = ("duration_s", "runtime", "duration", "_runtime", "time_total_s")
 _IDS = ("run_id", "run id", "id", "trial_id", "name", "run_name", "run", "number")
-_METRIC_PREFIXES = ("best.", "metrics.", "summary.", "objective.", "eval/", "eval_")
+_NAMES = frozenset(_IDS) - {"number"}  # texts whatever they look like: a run's id may read as a number, 1e5 or 0010
 _LEAST_RELATED = 10  # runs before a relation says anything
 
 
@@ -127,7 +125,7 @@ def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
         if cells.dtype.kind == "m":
             cells = cells.dt.total_seconds()  # Optuna's durations
         held = cells.astype(object).where(cells.notna(), None)
-        if cells.dtype.name == "category":
+        if cells.dtype.name == "category" or str(key).lower() in _NAMES:
             plain[str(key)] = list(held)
             continue
         plain[str(key)], sentence = column_values(str(key), list(held), delimiter)
@@ -136,12 +134,9 @@ def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
 
 
 def _metric_column(headers: Sequence[str], metric: str | None, where: str) -> str:
-    wanted = ["value", "Value", "values_0", "Value 0", "Objective 0"]
-    if metric:
-        wanted = [metric, *(f"{prefix}{metric}" for prefix in _METRIC_PREFIXES)]
-    for candidate in wanted:
-        if candidate in headers:
-            return candidate
+    for candidate in [metric] if metric else ["value", "values_0", "Value 0", "Objective 0"]:
+        if (found := column_of(headers, candidate)) is not None:
+            return found
     results = [key for key in headers if is_result(key) and not is_bookkeeping(key)]
     shown = f"results by their names are {', '.join(results)}" if results else f"got: {', '.join(headers)}"
     raise DataError(f"{where}: must have a column of the metric {metric or 'value'!r}, {shown}; name it: --metric")
@@ -212,14 +207,14 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
     for key, column in columns:
         if (item := row.get(key)) is not None:
             params[column.name] = item if column.numeric else text_of(item)
-    number = lower.get("number")
+    number, state_at = lower.get("number"), state_column(list(row))
     duration = next((took for key in _DURATIONS if (took := seconds(lower.get(key))) is not None), None)
     run_id = next((lower[key] for key in _IDS if lower.get(key) is not None), index)
     seed = lower.get("seed")
     return Row(
         number=number if isinstance(number, int) else index,
         run_id=text_of(run_id),
-        state=_state(lower, raw, f"{where}: row {index + 1}"),
+        state=row_state(None if state_at is None else row[state_at], raw, f"{where}: row {index + 1}"),
         params=params,
         value=value,
         objectives=None if value is None else (value,),
@@ -236,11 +231,3 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
         ),
         name=text_of(lower.get("name") or ""),
     )
-
-
-def _state(lower: Mapping[str, Any], raw: Any, where: str) -> RunState:
-    """Return a row's state: of `state`, `status` or Ray's `done`, else of a word in the score's place."""
-    for key in ("state", "status", "trial_status", "done", "상태"):
-        if not is_empty(lower.get(key)):
-            return state_of(lower[key], f"{where}, column {key}")
-    return RunState.FAILED if says_failed(raw) else RunState.FINISHED

@@ -17,7 +17,7 @@ from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
-from sweepkit.model.records import RunRecord, SweepRecord, SweepState
+from sweepkit.model.records import RunRecord, SweepRecord, SweepState, packing_of
 from sweepkit.model.runs import ENDED_WELL, Decision, RunState
 from sweepkit.model.watched import LiveRun
 
@@ -120,6 +120,7 @@ class Snapshot:
         ended: Nothing more will happen by itself.
         metrics: Several objectives; () otherwise.
         front: With several objectives the runs that no other beats, the best on the first one first.
+        packing: How each GPU stands that several runs share, a sentence each (`runs_per_gpu: auto`).
     """
 
     name: str
@@ -143,6 +144,7 @@ class Snapshot:
     metrics: tuple[Metric, ...] = ()
     front: tuple[WatchedRun, ...] = ()
     idle: str = ""
+    packing: tuple[str, ...] = ()
 
     @property
     def leading(self) -> RunningRun | None:
@@ -268,6 +270,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         ended=ended,
         metrics=watched.metrics,
         front=_front(rows, watched.metrics),
+        packing=() if ended else packing_of(sweep.meta),
     )
 
 

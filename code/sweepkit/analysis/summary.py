@@ -11,6 +11,7 @@ from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, lead_sentences
 from sweepkit.analysis.looks import looks_sentences
 from sweepkit.analysis.program_versions import versions_sentence
+from sweepkit.analysis.stopping_audit import audit_sentences
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.runs import RunState
 
@@ -105,24 +106,39 @@ def reasons(table: RunTable, states: Sequence[RunState]) -> list[Reasons]:
 
 
 def saved(table: RunTable) -> str:
-    """Return what stopping runs early saved, "" when none was stopped or no finished run tells how long one takes.
+    """Return what stopping runs early saved, and what an audit of it found; "" when nothing is known of either.
 
     A stopped run would have gone on at its own pace, where it reported: its seconds a report times the reports that it
-    lacks of a finished run's median. One that lacks none counts with the median duration of a finished run.
+    lacks of a finished run's median. One that lacks none counts with the median duration of a finished run. On GPUs it
+    is their time: a run of two takes two seconds of it in one.
     """
+    return " ".join(filter(None, [_spared(table), *audit_sentences(table)]))
+
+
+def _spared(table: RunTable) -> str:
     stopped = [row for row in table.rows if row.state is RunState.STOPPED and row.duration_s is not None]
     whole = [row for row in table.rows if row.state is RunState.FINISHED and row.duration_s is not None]
     if not whole or not stopped:
         return ""
     took = [row.duration_s or 0.0 for row in whole]
     typical, reports = median(took), median([row.reports for row in whole])
-    spared = sum(_left(row, typical, reports) for row in stopped)
+    spared = sum(_left(row, typical, reports) * _gpus(row) for row in stopped)
     stops = "1 run was" if len(stopped) == 1 else f"{len(stopped)} runs were"
     if not spared:
         return f"{stops} stopped early, with nothing left that a finished run does: no time was saved."
-    share = spared / (spared + sum(took) + sum(row.duration_s or 0.0 for row in stopped))
-    pace = f"at the pace of each that saved about {span(spared)}, {share:.0%} of the running time"
+    share = spared / (spared + sum((row.duration_s or 0.0) * _gpus(row) for row in (*whole, *stopped)))
+    time = "GPU time" if any(map(_on_gpu, (*whole, *stopped))) else "running time"
+    pace = f"at the pace of each that saved about {span(spared)}, {share:.0%} of the {time}"
     return f"{stops} stopped early; {pace}."
+
+
+def _on_gpu(row: Row) -> bool:
+    return str(row.facts.get("device", "")).startswith("gpu ")
+
+
+def _gpus(row: Row) -> int:
+    """Return how many GPUs a run had; 1 for one that had none, or of which nobody knows."""
+    return str(row.facts["device"]).count(",") + 1 if _on_gpu(row) else 1
 
 
 def _left(row: Row, typical: float, reports: float) -> float:

@@ -1,6 +1,7 @@
 """Finished trainings as a comparison takes them: which model, which seed, which scores, and may they be compared."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.stats.groups import ModelScores
 
+_NAMED = 10  # trainings that are left out and told one by one
 _NOT_THE_MODEL = ("training.seed", "output.directory", "metrics.prediction_samples")
 
 
@@ -142,10 +144,17 @@ def _check_twice(trainings: Sequence[Trained]) -> None:
 
 
 def _left_out(trainings: Sequence[Trained]) -> list[str]:
+    """Return who is left out and why: each by its seed, or by counts where they are many."""
+    out = [item for item in trainings if item.state not in ENDED_WELL]
+    if len(out) <= _NAMED:
+        return [
+            f"{item.model} seed {item.seed}: {item.state}, left out" + (f" ({item.reason})" if item.reason else "")
+            for item in out
+        ]
     return [
-        f"{item.model} seed {item.seed}: {item.state}, left out" + (f" ({item.reason})" if item.reason else "")
-        for item in trainings
-        if item.state not in ENDED_WELL
+        f"{model}: {', '.join(f'{count} {state}' for state, count in counts.items())}, left out"
+        for model in dict.fromkeys(item.model for item in out)
+        if (counts := Counter(item.state for item in out if item.model == model))
     ]
 
 

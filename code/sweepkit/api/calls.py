@@ -38,7 +38,7 @@ def slot_options(workers: int | None, gpus: tuple[str, ...] | None) -> "SlotOpti
     from sweepkit.runner.options import SlotOptions
 
     n_gpus = len(choose_gpus(gpus, os.environ))
-    shared = 1 if workers is None or not n_gpus else -(-workers // n_gpus)
+    shared = None if workers is None or workers <= n_gpus or not n_gpus else -(-workers // n_gpus)
     return SlotOptions(num_workers=workers, gpus=gpus, runs_per_gpu=shared)
 
 

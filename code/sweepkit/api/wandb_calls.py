@@ -18,9 +18,8 @@ from sweepkit.api.plans import Asked, read_asked
 from sweepkit.api.sweep import Sweep
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
-from sweepkit.paths import default_output_dir
+from sweepkit.paths import WANDB_SWEEPS_FOLDER, default_output_dir
 
-_FOLDER = "wandb_sweeps"  # in the output folder
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -98,7 +97,7 @@ def _script() -> str:
 
 
 def _file(sweep_id: str) -> Path:
-    return Path(os.path.abspath(default_output_dir())) / _FOLDER / f"{sweep_id}.json"
+    return Path(os.path.abspath(default_output_dir())) / WANDB_SWEEPS_FOLDER / f"{sweep_id}.json"
 
 
 def _unknown(sweep_id: str) -> str:

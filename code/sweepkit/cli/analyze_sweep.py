@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweepkit.called import typed
 from sweepkit.cli.guard import guarded
@@ -17,12 +18,16 @@ from sweepkit.errors import SweepKitError
 from sweepkit.paths import database
 from sweepkit.sources.options import SourceOptions
 
+if TYPE_CHECKING:
+    from sweepkit.analysis.table import RunTable
+
 _FIRST_SWEEP = "first_sweep"
 
 _EPILOG = """\
 examples:
   {call} first_sweep
   {call} first_sweep --json | jq .best.params
+  {call} first_sweep --replay-stopping
   {call} 'optuna:sqlite:///study.db#mine'
   {call} wandb_export.csv --metric eval/rougeL --parameters lr batch_size
 
@@ -43,6 +48,7 @@ class _AnalyzeOptions:
         json: Answer with one JSON object.
         report: Write report.html.
         output: Where it goes; None for the sweep's folder.
+        replay: Show what stopping rules would have done instead.
     """
 
     source: SourceOptions
@@ -50,6 +56,7 @@ class _AnalyzeOptions:
     json: bool
     report: bool
     output: Path | None
+    replay: bool = False
 
 
 @guarded
@@ -78,6 +85,7 @@ def _add(parser: Parser, output_dir: Path | None) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--limit", type=natural, default=30, metavar="N", help="rows of the table (default: 30; 0: all)")
     how.add_argument("--json", action="store_true", help="all of it as one JSON object on stdout")
+    how.add_argument("--replay-stopping", action="store_true", help="show what stopping rules would have done, no more")
     how.add_argument("--no-report", action="store_true", help="do not write report.html")
     how.add_argument("--output", type=Path, metavar="DIR", help="where report.html goes (default: the sweep's folder)")
 
@@ -90,6 +98,7 @@ def _options(given: argparse.Namespace, *, sweep: str | None = None) -> _Analyze
         json=given.json,
         report=not given.no_report,
         output=given.output,
+        replay=given.replay_stopping,
     )
 
 
@@ -109,6 +118,8 @@ def _analyze(options: _AnalyzeOptions) -> int:
 
     source = load(options.source)
     source.tell(json=options.json)
+    if options.replay:
+        return _show_replay(source.table, json=options.json)
     found = lead(source.table)
     if not options.json:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -122,6 +133,21 @@ def _analyze(options: _AnalyzeOptions) -> int:
         sys.stdout.write(json_text(analysis_plain(source, found, report)) + "\n")
     elif report is not None:
         print(f"\nreport: {relative(report)}")
+    return 0
+
+
+def replay_stopping(options: SourceOptions, *, json: bool) -> int:
+    """Show what stopping rules would have done with a recorded sweep; return the exit code. Raises SweepKitError."""
+    return _analyze(_AnalyzeOptions(source=options, limit=None, json=json, report=False, output=None, replay=True))
+
+
+def _show_replay(table: "RunTable", *, json: bool) -> int:
+    from sweepkit.analysis.stopping_replay import replayed_or_told
+    from sweepkit.reports.stopping_replay import replay_plain, replay_text
+    from sweepkit.text.json_text import json_text
+
+    shown = json_text({"sweep": table.name, "rules": replay_plain(replayed_or_told(table))}) if json else None
+    print(shown or replay_text(table))
     return 0
 
 

@@ -37,12 +37,17 @@ def add_launcher(parser: argparse.ArgumentParser, *, shown: bool = False) -> Non
         metavar="ADDRESS",
         help="a Ray cluster that runs (default: RAY_ADDRESS, else that of this host)",
     )
+    add(
+        "--no-shared-folder",
+        action="store_true",
+        help="nodes share no folder with this host: the database carries the code there, results and logs back",
+    )
     add("--detach", action="store_true", help="leave once they are placed; sweepkit watch shows the sweep")
 
 
 def cluster_options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> ClusterOptions | None:
     """Return what is asked of a cluster, None without --launcher; argparse exits with code 2 on what makes no sense."""
-    own = ("agents", "gpus_per_agent", "cpus_per_agent", "nodes_per_agent", "time", "detach")
+    own = ("agents", "gpus_per_agent", "cpus_per_agent", "nodes_per_agent", "time", "no_shared_folder", "detach")
     slurms, rays = ("partition", "account", "sbatch"), ("ray_address",)
     if given.launcher is None:
         for name in (*own, *slurms, *rays):
@@ -66,6 +71,7 @@ def cluster_options(parser: argparse.ArgumentParser, given: argparse.Namespace) 
         extra=(*extra, *(given.sbatch or ())),
         address=given.ray_address,
         wait=not given.detach,
+        shares_folder=not given.no_shared_folder,
         agent_words=tuple(_agent_words(given)),
     )
 

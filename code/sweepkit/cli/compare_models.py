@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,20 @@ def _train(command: ComparisonCommand) -> int:
 
 
 def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
-    """Compare what is there."""
-    from sweepkit.compare.read import read_results
+    """Compare what is there: results of trainings, and tables of any tool."""
+    from sweepkit.compare.read import goal_of, model_groups, read_results, tables_and_results
     from sweepkit.compare.run import Compared
     from sweepkit.compare.train import metric_of
 
-    options = command.comparison
+    options, notes = command.comparison, list[str]()
     patterns = patterns or [str(command.run.output_dir / "*_seed*")]
-    trainings = read_results(patterns)
+    tables, folders = tables_and_results(patterns)
+    trainings = read_results(folders) if folders else []
+    if tables:
+        metric = metric_of(options.statistics, "summarization")
+        trainings = [*trainings, *model_groups(tables, metric, notes)]
+        goal = options.statistics.goal or goal_of(metric, tables[0], notes)
+        options = replace(options, statistics=replace(options.statistics, goal=goal))
     if options.models:
         wanted = [Path(name).name.removesuffix(".yaml") for name in options.models]
         trainings = [item for item in trainings if item.model in wanted]
@@ -71,7 +78,8 @@ def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
     task = trainings[0].config.get("task", "summarization")
     name = options.name or "-".join(dict.fromkeys(item.model for item in trainings))
     metric = metric_of(options.statistics, str(task))
-    _tell(Compared(code=0, name=name, metric=metric, trainings=trainings, notes=()), command)
+    compared = Compared(code=0, name=name, metric=metric, trainings=trainings, notes=tuple(notes))
+    _tell(compared, replace(command, comparison=options))
     return 0
 
 

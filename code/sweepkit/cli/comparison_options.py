@@ -14,6 +14,7 @@ from sweepkit.cli.options import (
     natural,
     positive,
     run_options,
+    sharing,
     slot_options,
 )
 from sweepkit.cli.overview import SUMMARIES
@@ -28,6 +29,7 @@ examples:
   {call} --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
   {call} --analyze-only                       what <output dir>/*_seed* holds
   {call} --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
+  {call} --analyze-only table.csv --metric score    a table with a column of models
 
 A name is a file of config/models/, with or without "optimal_". Every model is trained with every seed; the same command
 continues where it was interrupted. Each run's results: <output dir>/<model>_seed<seed>/results/; the comparison:
@@ -55,7 +57,7 @@ class ComparisonCommand:
         comparison: Which models, and how they are trained and compared.
         run: How the trainings are run.
         slots: What they may occupy.
-        analyze_only: Train nothing, compare the results in these folders, () for the usual ones; None trains.
+        analyze_only: Train nothing, compare the results in these folders or tables, () for the usual ones; None trains.
     """
 
     comparison: ComparisonOptions
@@ -105,7 +107,7 @@ def add_compare(parser: Parser, output_dir: Path | None) -> None:
         metavar="S",
         help="train each model with each of them (default: 42 123 456)",
     )
-    add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare the results in these folders")
+    add("--analyze-only", nargs="*", metavar="PATTERN", help="train nothing, compare these folders or tables")
     _add_statistics(parser, "eval/rouge_combined_f1, of images eval/macro_f1")
     add("--evaluation", choices=["best", "last"], default="best", help="which evaluation of a run counts")
     _add_training(parser)
@@ -157,7 +159,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only (default: all visible)")
     add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: 1)")
-    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add(
+        "--runs-per-gpu",
+        type=sharing,
+        metavar="N|auto",
+        help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
+    )
     add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
     add("--name", metavar="NAME", help="of the comparison (default: compare-<models>)")
     add("--fresh", action="store_true", help="train all of it anew under a new name; what there is stays")

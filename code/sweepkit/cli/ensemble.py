@@ -41,10 +41,10 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    return _COMMAND.run(argv, "analysis/ensemble.py")
+    return COMMAND.run(argv, "analysis/ensemble.py")
 
 
-_COMMAND = CommandLine(
+COMMAND = CommandLine(
     summary="The best configurations of a sweep predict together, against the single best.",
     add=_add,
     act=_show,

@@ -66,6 +66,10 @@ _CONTROLS = {
 }
 
 
+REPLAY = "replay-stopping"
+_REPLAY = "show what stopping rules would have done with a recorded sweep: epochs used, regret, is the winner stopped"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerCommand:
     """What a runner is asked for.
@@ -82,7 +86,8 @@ class RunnerCommand:
         recorded: Name of a recorded sweep to continue, as its YAML would.
         wandb_sweep: A sweep that is at W&B already: entity/project/id, or the URL of its page.
         confirm: A sweep whose best configurations are run again, and how.
-        control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push.
+        control: What is asked of a sweep that runs elsewhere: pause, resume, stop, cancel or push; or a replay
+            of stopping rules on one that has ended.
         name: Its name; "" without `control`.
         runs_per_worker: Runs that each worker makes at most in this call, >= 1; None for no limit.
         stagger: Seconds between the first starts of two workers, >= 0.
@@ -114,6 +119,11 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return number
+
+
+def sharing(text: str) -> int | str:
+    """Return how many runs share a GPU as the command line says it: a positive whole number, or auto."""
+    return text if text == "auto" else positive(text)
 
 
 def natural(text: str) -> int:
@@ -176,9 +186,12 @@ def parse(argv: Sequence[str] | None, *, output_dir: Path | None) -> RunnerComma
     for word, meaning in _CONTROLS.items():
         what.add_argument(f"--{word}", metavar="NAME", help=meaning)
     what.add_argument("--confirm", metavar="NAME", help=_CONFIRM)
+    what.add_argument(f"--{REPLAY}", metavar="NAME", help=_REPLAY)
     add_confirm(parser.add_argument_group("with --confirm"))
     add_common(parser, output_dir)
     given = parser.parse_args(argv)
+    if given.replay_stopping is not None:
+        return replace(runner_command(parser, given), control=REPLAY, name=given.replay_stopping)
     named = [(word, name) for word in _CONTROLS if (name := getattr(given, word))]
     control, name = named[0] if named else (None, "")
     return replace(runner_command(parser, given), sweep=given.sweep_config, control=control, name=name)
@@ -229,7 +242,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
     add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: the YAML's, else 1; 0 uses none)")
-    add("--runs-per-gpu", type=positive, default=1, metavar="N", help="runs that share a GPU (default: 1)")
+    add(
+        "--runs-per-gpu",
+        type=sharing,
+        metavar="N|auto",
+        help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
+    )
     add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")

@@ -27,7 +27,7 @@ def run_parallel(command: RunnerCommand) -> int:
     from sweepkit.runner.call import Call, slots_of
 
     if command.backend == "wandb":
-        return run_at_wandb(command, slots_of=lambda plan: slots_of(command.slots, [plan]))
+        return run_at_wandb(command, slots_of=lambda plan: slots_of(command.slots, [plan], packs=False))
     from sweepkit.wandb.upload_client import Online
 
     if command.confirm is not None:

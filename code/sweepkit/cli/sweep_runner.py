@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweepkit.called import place_words, typed
 from sweepkit.cli.guard import guarded
-from sweepkit.cli.options import RunnerCommand, parse
+from sweepkit.cli.options import REPLAY, RunnerCommand, parse
 from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ def run_one(command: RunnerCommand) -> int:
         from sweepkit.wandb.push import push
 
         return push(command.run, command.name)
+    if command.control == REPLAY:
+        from sweepkit.cli.analyze_sweep import replay_stopping
+        from sweepkit.sources.options import SourceOptions
+
+        run = command.run
+        named = SourceOptions(sweep=command.name, output_dir=run.output_dir, storage=run.storage)
+        return replay_stopping(named, json=run.json)
     if command.control is not None:
         return _control(command.run, command.control, command.name)
     from sweepkit.runner.call import Call, one_slot

@@ -21,7 +21,9 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from sweepkit.errors import StoreError
+from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, project_here, tell_differences
+from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
+from sweepkit.errors import StoreError, SweepKitError
 from sweepkit.model.records import SweepState
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
@@ -134,7 +136,29 @@ def main() -> int:
     if int(os.environ.get("SLURM_NNODES", "1")) > 1:  # a job's script runs on the first of its nodes
         os.environ.setdefault("MASTER_ADDR", socket.gethostname())
     told_all = bool(os.environ.pop(TOLD_ALL_ENV, ""))
-    return _Keeper(sweep, os.environ["SWEEPKIT_STORAGE"], command, told_all=told_all).run()
+    storage = os.environ[STORAGE_ENV]
+    if digest := os.environ.pop(CODE_ENV, ""):
+        try:
+            command = _prepared(sweep, storage, digest, command)
+        except SweepKitError as error:
+            _say(str(error))
+            return MOVED
+    return _Keeper(sweep, storage, command, told_all=told_all).run()
+
+
+def _prepared(sweep: str, storage: str, digest: str, command: Sequence[str]) -> list[str]:
+    """Bring the project to this node and go there; return the agent's command with the node's folder of results."""
+    from sweepkit.agents.control import find_sweep_record
+    from sweepkit.store.open import open_store
+
+    with open_store(storage) as store:
+        sweep_id = find_sweep_record(store, sweep).sweep_id
+        project, results = project_here(store, sweep_id, digest)
+        for line in tell_differences(store, sweep_id):
+            _say(f"this node differs from the launching host: {line}")
+    os.environ[CARRY_FILES_ENV] = "1"
+    os.chdir(project)  # a recorded sweep is found where its project lies now
+    return [str(results) if word == OUTPUT_WORD else word for word in command]
 
 
 if __name__ == "__main__":

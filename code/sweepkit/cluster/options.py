@@ -17,6 +17,8 @@ class ClusterOptions:
         extra: Words for the engine's own command.
         address: Of a Ray cluster that runs; None for RAY_ADDRESS, else one of this host.
         wait: Stay and show the sweep until it is over; else the call ends once the agents are placed.
+        shares_folder: The project and its results are at the same path on every node. Else the record carries the code
+            there and the small files of runs back.
         agent_words: Options of each agent's own command, as --num-workers.
 
     >>> ClusterOptions(launcher="slurm", agents=4, gpus_per_agent=2).nodes_per_agent
@@ -32,4 +34,5 @@ class ClusterOptions:
     extra: tuple[str, ...] = ()
     address: str | None = None
     wait: bool = True
+    shares_folder: bool = True
     agent_words: tuple[str, ...] = ()

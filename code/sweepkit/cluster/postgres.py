@@ -57,14 +57,20 @@ class ProjectPostgres:
         """Return whether it runs on this host."""
         return self.data.is_dir() and self._run("pg_ctl", "-D", str(self.data), "status", check=False) == 0
 
-    def url(self, host: str | None = None) -> str:
+    def url(self, host: str | None = None, *, names_passfile: bool = True) -> str:
         """Return the URL of its database; the password is in a file that it names, readable by its owner alone.
 
         Args:
             host: The name under which this host is reached, its own by default.
+            names_passfile: Whether the URL names that file, which hosts without a shared folder do not have.
         """
         port = (self.folder / "port").read_text().strip()
-        return f"postgresql://{_USER}@{host or socket.gethostname()}:{port}/{_DATABASE}?passfile={self._passfile}"
+        url = f"postgresql://{_USER}@{host or socket.gethostname()}:{port}/{_DATABASE}"
+        return f"{url}?passfile={self._passfile}" if names_passfile else url
+
+    def password(self) -> str:
+        """Return its password."""
+        return (self.folder / "password").read_text().strip()
 
     def start(self) -> str:
         """Start it, made first if it is not there; return its URL. One that runs stays.

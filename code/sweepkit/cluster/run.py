@@ -1,27 +1,31 @@
 """Run a sweep by agents on a cluster: record it, place them, and watch until it is over, or leave."""
 
-import contextlib
-import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.agents.agent import Finish
 from sweepkit.called import typed
+from sweepkit.cluster.bring import bring
+from sweepkit.cluster.code_archive import pack
 from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
 from sweepkit.cluster.fleet import Fleet, FleetView
+from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, differing_nodes, keep_project
 from sweepkit.cluster.options import ClusterOptions
 from sweepkit.cluster.postgres import ProjectPostgres
-from sweepkit.environ import STORAGE_ENV
+from sweepkit.environ import CARRIED_FROM_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
 from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
+from sweepkit.project import project_root
 from sweepkit.reports.files import relative
 from sweepkit.runner.exit_codes import INTERRUPTED
+from sweepkit.runner.interrupts import Interrupts
 from sweepkit.runner.opening import OpenSweep, SweepOpener
 from sweepkit.runner.options import RunOptions
 from sweepkit.runner.own_sweep import settled
@@ -54,7 +58,8 @@ def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> in
     with open_store(storage) as store:
         opened = SweepOpener(options, settled(replace(plan, storage=storage), store), store, slots=()).open()
         opened.write_inputs()
-        call = _ClusterCall(opened, store, asked, engine)
+        code = "" if asked.shares_folder else _carry_project(opened, store)
+        call = _ClusterCall(opened, store, asked, engine, code)
         return call.run((said, *opened.notes) if said else opened.notes)
 
 
@@ -83,6 +88,25 @@ def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
     return url, said + f"claimed or ended; {typed('db', 'stop')} ends it; elsewhere, --storage '{url}' shows the sweep"
 
 
+def _carry_project(opened: OpenSweep, store: Store) -> str:
+    """Put the project's code into the record; return its digest. Raises CodeArchiveError, StoreError."""
+    plan = opened.plan
+    digest, data = pack(project_root(plan.folder), without=[plan.output_dir])
+    keep_project(store, opened.sweep.sweep_id, digest, data)
+    return digest
+
+
+def _environ(plan: Plan, code: str) -> dict[str, str]:
+    """Return what agents know by their environment: the record, its password where no file says it, the code."""
+    if not code:
+        return {STORAGE_ENV: plan.storage}
+    server = ProjectPostgres(plan.output_dir / "postgres")
+    found = {STORAGE_ENV: plan.storage, CODE_ENV: code, CARRIED_FROM_ENV: str(project_root(plan.folder))}
+    if server.running() and plan.storage == server.url():
+        found |= {STORAGE_ENV: server.url(names_passfile=False), "PGPASSWORD": server.password()}
+    return found
+
+
 def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
     """Return the engine that is asked for; that of this host remembers its agents below `output_dir`."""
     if asked.launcher == "slurm":
@@ -99,13 +123,23 @@ def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
 
 
 class _ClusterCall:
-    """One call: a sweep that is open, and its agents."""
+    """One call: a sweep that is open, and its agents.
 
-    def __init__(self, opened: OpenSweep, store: Store, asked: ClusterOptions, engine: ClusterEngine) -> None:
+    Attributes:
+        interrupt_level: 0 watches; from 1 on the agents are asked to end; the signal after that does not wait for them.
+    """
+
+    def __init__(
+        self, opened: OpenSweep, store: Store, asked: ClusterOptions, engine: ClusterEngine, code: str
+    ) -> None:
         self.opened, self.store, self.asked, self.engine = opened, store, asked, engine
         self.session = Session(opened)
-        self.fleet = Fleet(engine, _jobs_of(opened, asked))
-        self.signals = 0
+        self.fleet = Fleet(engine, _jobs_of(opened, asked, code))
+        self.code = code
+        self.told_of: set[str] = set()  # nodes
+        self.brought: set[str] = set()  # runs whose files came from their nodes
+        self.interrupts = Interrupts()
+        self.interrupt_level = 0
         self.told = ""
         self.told_at = 0.0
 
@@ -121,22 +155,31 @@ class _ClusterCall:
         if strangers := self.fleet.strangers():
             self._tell(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
         count = len(self.fleet.jobs)
-        logs = relative(self.fleet.jobs[0].log.parent)
-        self._tell(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}/")
+        log = self.fleet.jobs[0].log
+        logs = f"{log.with_stem(log.stem[:-1] + 'N')} of their nodes" if self.code else f"{relative(log.parent)}/"
+        self._tell(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}")
+        if self.code:
+            self._tell(f"the project's code travels in the record ({self.code[:12]}), results and logs come back so")
         name = self.opened.sweep.name
         if not self.asked.wait:
             self._tell(f"watch them: {typed('watch', name)}; end them: {typed('cancel', name)}")
             return 0
-        with self._signals():
+        with self.interrupts.passed_to(self):
             return self._watch()
+
+    def interrupt(self) -> int:
+        """Take note of a signal; return how many there were. A SIGTERM that comes first counts as two."""
+        self.interrupt_level += 1
+        return self.interrupt_level
 
     def _watch(self) -> int:
         while True:
             over, words = self._stand()
-            if self.signals:
+            if self.interrupt_level:
                 return self._end()
             view = self.fleet.look(over=over)
             self._show(view, words)
+            self._bring()
             if len(view.lost) == len(self.fleet.jobs):
                 self._tell(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
                 return self._conclude(Finish(complete=False, reason="its agents end", given_up=True))
@@ -144,9 +187,25 @@ class _ClusterCall:
                 return self._over()
             self._pause(_LOOK_EVERY_S)
 
+    def _bring(self) -> None:
+        """Lay down what the record carries from nodes that share no folder, and say what is different there."""
+        if not self.code:
+            return
+        try:
+            bring(self.store, self.opened.sweep.sweep_id, self.opened.paths, known=self.brought)
+            for node, words in differing_nodes(self.store, self.opened.sweep.sweep_id).items():
+                if node not in self.told_of:
+                    self.told_of.add(node)
+                    self._tell(f"{node} differs from this host: {words}", warning=True)
+        except StoreError:
+            return  # said by `_stand`
+        except OSError as error:
+            self._tell(f"the files of runs cannot be written, tried again: {error}", warning=True)
+
     def _over(self) -> int:
         """The sweep is over: agents that still wait for room are not needed any more, others end by themselves."""
         self.fleet.stop(AgentState.PENDING)
+        self._bring()
         sweep = self.store.sweep(self.opened.sweep.name)
         reason = sweep.reason if sweep is not None else ""
         return self._conclude(Finish(complete=True, reason=reason))
@@ -155,12 +214,14 @@ class _ClusterCall:
         """Ask the agents to end, and wait until they have released their runs; the next Ctrl-C does not wait."""
         self._tell("ending the agents; their runs are released (again: do not wait for them)")
         self.fleet.stop()
-        while self.signals < 2:
+        came = 2 if self.interrupts.preempted else 1
+        while self.interrupt_level <= came:
             if self.fleet.look(over=True).ended:
                 break
             self._pause(_LOOK_EVERY_S / 4)
+        self._bring()
         self._conclude(Finish(complete=False, reason="interrupted"), hurried=True)
-        return INTERRUPTED
+        return self.session.options.preempted_exit_code if self.interrupts.preempted else INTERRUPTED
 
     def _conclude(self, finish: Finish, *, hurried: bool = False) -> int:
         return self.session.conclude(finish, hurried=hurried)
@@ -188,29 +249,26 @@ class _ClusterCall:
         self.session.on_event(Notice(text=text, warning=warning))
 
     def _pause(self, seconds: float) -> None:
-        until, seen = time.monotonic() + seconds, self.signals
-        while self.signals == seen and (left := until - time.monotonic()) > 0:
+        until, seen = time.monotonic() + seconds, self.interrupt_level
+        while self.interrupt_level == seen and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def on_signal(number: int, _: object) -> None:
-            self.signals += 1
 
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJob]:
+    """Return the agents of a sweep: their names are the same in every call, so that none is placed twice.
 
-
-def _jobs_of(opened: OpenSweep, asked: ClusterOptions) -> list[AgentJob]:
-    """Return the agents of a sweep: their names are the same in every call, so that none is placed twice."""
+    Args:
+        opened: The sweep.
+        asked: What is asked of the cluster.
+        code: The digest of the project's archive in the record; "" where the folder is shared.
+    """
     sweep, paths = opened.sweep, opened.paths
-    folder = paths.root / "agents"
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [*_python("sweepkit.cli.app"), "agent", sweep.name, "--output-dir", str(opened.plan.output_dir)]
+    logs = paths.root / "agents" / "agent"
+    if code:
+        logs = Path(tempfile.gettempdir()) / f"sweepkit-{sweep.sweep_id}"
+    logs.parent.mkdir(parents=True, exist_ok=True)
+    output_dir = str(opened.plan.output_dir) if asked.shares_folder else OUTPUT_WORD
+    words = [*_python("sweepkit.cli.app"), "agent", sweep.name, "--output-dir", output_dir]
     if asked.nodes_per_agent > 1:
         words += ["--num-workers", "1"]
     command = [*_python("sweepkit.cluster.keeper"), sweep.name, *words, *asked.agent_words]
@@ -218,9 +276,9 @@ def _jobs_of(opened: OpenSweep, asked: ClusterOptions) -> list[AgentJob]:
         AgentJob(
             name=f"sweepkit-{slug(sweep.name)}-{sweep.sweep_id}-{number}",
             argv=tuple(command),
-            env={STORAGE_ENV: opened.plan.storage},
-            cwd=opened.plan.cwd,
-            log=folder / f"agent-{number}.log",
+            env=_environ(opened.plan, code),
+            cwd=Path(tempfile.gettempdir()) if code else opened.plan.cwd,
+            log=logs.with_name(f"{logs.name}-{number}.log"),
             gpus=asked.gpus_per_agent,
             cpus=asked.cpus_per_agent,
             nodes=asked.nodes_per_agent,

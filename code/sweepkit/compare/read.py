@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.cells import column_values, is_empty, require_numbers, state_of, without_words
-from sweepkit.analysis.columns import bare
+from sweepkit.analysis.cells import column_values, is_empty, require_numbers, row_state, state_column, without_words
+from sweepkit.analysis.columns import bare, column_of, direction_of
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
+from sweepkit.called import typed
 from sweepkit.errors import DataError, SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import counted_metrics, value_of
@@ -22,7 +23,8 @@ from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
-from sweepkit.text.table_files import DELIMITER, read_table
+from sweepkit.runner.find_sweep import metric_beside
+from sweepkit.text.table_files import DELIMITER, is_table, read_table
 
 RESULT = "training_results.json"
 _FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
@@ -158,6 +160,8 @@ def sweep_groups(
     repeated: Counter[tuple[str, str]] = Counter()
     trained = []
     for run, row in zip(runs, flat, strict=True):
+        if column not in row and not run.state.done:
+            continue  # a trial that was only asked for, or waits: it belongs to no group yet
         label = short(row.get(column))
         rest = _rest(row, others)
         repeated[label, rest] += 1
@@ -173,7 +177,7 @@ def _rest(row: Mapping[str, Any], others: Sequence[str]) -> str:
     """Return what tells the runs of a group apart: the seed alone where only that varies."""
     if len(others) == 1 and others[0].rpartition(".")[2] == "seed":
         return short(row.get(others[0]))
-    return ", ".join(f"{key.rpartition('.')[2]}={short(row.get(key))}" for key in others) or "run"
+    return ", ".join(f"{key}={short(row[key])}" for key in others if key in row) or "run"
 
 
 def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, name: str) -> Trained:
@@ -198,7 +202,7 @@ def _of_record(run: RunRecord, model: str, seed: str, metric: Metric | None, nam
     )
 
 
-# -- a table----------------------------------------------------------------------------------------------------------
+# -- a table ----------------------------------------------------------------------------------------------------------
 
 
 def csv_groups(
@@ -208,7 +212,7 @@ def csv_groups(
 
     Args:
         file: As `text.table_files.read_table` takes it.
-        by: The column of the groups, with or without its tool's prefix (params_, config/, "Param ").
+        by: The column of the groups, as `analysis.columns.column_of` finds it; so is that of the scores.
         metric: The column of the scores; a score that is missing counts as not finite.
         seed_column: The column that tells the rows of a group apart; None takes "seed" where there is one, else the
             number of the row in its group.
@@ -226,7 +230,7 @@ def csv_groups(
     scores, sentence = column_values(score, list(table[score]), table.attrs.get(DELIMITER, ""))
     scores = without_words(scores)
     require_numbers(score, scores, str(file))
-    at_state = next((head for head in heads if head.lower() in ("state", "status", "done", "상태")), None)
+    at_state = state_column(heads)
     told += [sentence] if sentence else []
     told.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state or 'none'}")
     counts: Counter[tuple[str, str]] = Counter()
@@ -236,7 +240,7 @@ def csv_groups(
         seed = "" if asked is None or is_empty(table[asked].iloc[row - 1]) else str(table[asked].iloc[row - 1])
         counts[name, seed] += 1
         again = str(counts[name, seed]) if not seed else seed if seed_column else f"{seed} #{counts[name, seed]}"
-        state = _state_in(table[at_state].iloc[row - 1] if at_state else None, f"{file}: row {row}")
+        word = table[at_state].iloc[row - 1] if at_state else "finished"  # without a score it counts as not finite
         one = {short_name(metric): math.nan if value is None else float(value)}
         trained.append(
             Trained(
@@ -245,25 +249,72 @@ def csv_groups(
                 where=f"line {row + 1}",
                 best=one,
                 last=one,
-                state=state,
+                state=_state_in(word, scores[row - 1], f"{file}: row {row}"),
             )
         )
     return trained
 
 
-def _state_in(word: Any, where: str) -> str:
+def _state_in(word: Any, score: Any, where: str) -> str:
     """Return a row's state by the rule of all tables; a run that a rule ended is no finished one."""
-    state = state_of(word, f"{where}, its state")
+    state = row_state(word, score, where)
     return "stopped early" if state is RunState.STOPPED else state.value
 
 
 def _column(file: Path, heads: Sequence[str], name: str) -> str:
-    """Return the column that a name means: exactly, else the only one that has it after its tool's prefix."""
-    if name in heads:
-        return name
-    near = [head for head in heads if name in (bare(head), head.removeprefix("best."), short_name(head))]
-    near = near or [head for head in heads if head.lower() == name.lower()]
-    near = near or [head for head in heads if head.removeprefix("metrics.") == name]
-    if len(near) == 1:
-        return near[0]
-    raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
+    """Return the column that a name means. Raises DataError when it means none, or several."""
+    found = column_of(heads, name)
+    if found is None:
+        raise DataError(f"{file}: must have the column {name!r}, got {', '.join(heads)}")
+    return found
+
+
+def goal_of(metric: str, file: Path, notes: list[str]) -> str:
+    """Return which way a table's column is better: as the `sweep.yaml` beside a runs.csv of ours says, else its name.
+
+    Raises:
+        DataError: Neither says it.
+    """
+    own = metric_beside(file)
+    if own is not None and metric in ("value", own.name):
+        return own.goal.value
+    found = direction_of(metric)
+    if found is None:
+        raise DataError(f"{file}: --goal must say whether {metric} is to maximize or to minimize, got none")
+    notes.append(f"{metric} is to {found.value}, by its name; --goal says otherwise")
+    return found.value
+
+
+def tables_and_results(patterns: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the tables among patterns, wild cards expanded, and the patterns of results: folders and .json files."""
+    named = [pattern for pattern in patterns if is_table(pattern) and not pattern.lower().endswith(".json")]
+    files = [Path(file) for pattern in named for file in sorted(glob.glob(os.path.expanduser(pattern))) or [pattern]]
+    return files, [pattern for pattern in patterns if pattern not in named]
+
+
+_MODEL_COLUMNS = ("model", "model.name", "model_name", "architecture", "모델")
+
+
+def model_groups(files: Sequence[Path], metric: str, notes: list[str]) -> list[Trained]:
+    """Return the rows of tables grouped by the column that names their model.
+
+    Args:
+        files: As `text.table_files.read_table` takes them.
+        metric: The column of the scores.
+        notes: Takes a sentence for everything that was inferred.
+
+    Raises:
+        DataError: One cannot be read, or names no models; says what to do.
+    """
+    found = []
+    for file in files:
+        heads = list(read_table(file).columns)
+        by = next((name for name in _MODEL_COLUMNS if column_of(heads, name) is not None), None)
+        if by is None:
+            other = typed("ttest", "--csv", file, "--by", "COLUMN", "--metric", metric)
+            raise DataError(
+                f"{file}: must have a column of models ({', '.join(_MODEL_COLUMNS)}), got {', '.join(heads)}; "
+                f"to compare by another column: {other}"
+            )
+        found += csv_groups(file, by, metric, None, notes)
+    return found

@@ -22,12 +22,11 @@ from typing import Any
 from sweepkit.errors import SweepKitError
 from sweepkit.files import write_atomically
 from sweepkit.functions.content import content_digest
-from sweepkit.paths import CODE_DIR, slug
+from sweepkit.paths import CODE_DIR, FUNCTIONS_FOLDER, slug
 
 _PROGRAM = "function.py"
 PICKLE = "function.pkl"
 CALL = "call.json"
-_FOLDER = "functions"  # in the output folder
 _NAMELESS = "<dynamic-code>"  # what cloudpickle calls the file of every code
 _SCRIPT = '''\
 """One call of the function {name}, for one run of a sweep. Written by sweepkit; what is edited here is lost."""
@@ -80,7 +79,7 @@ def pack(
     """
     digest = content_digest(_with(function, more)) if more else content_digest(function)
     name = getattr(function, "__name__", type(function).__name__)
-    folder = Path(os.path.abspath(output_dir)) / _FOLDER / f"{slug(sweep)}-{digest}"
+    folder = Path(os.path.abspath(output_dir)) / FUNCTIONS_FOLDER / f"{slug(sweep)}-{digest}"
     data = _pickled(function, name)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / PICKLE, data)

@@ -8,7 +8,9 @@ from sweepkit.agents.control import noted
 from sweepkit.housekeeping.find import Recorded, SweepPlace, best_run, opened, recorded
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
+from sweepkit.model.identity import identity_in
 from sweepkit.model.objectives import value_of
+from sweepkit.model.records import SweepState
 from sweepkit.reports.cells import Cells, as_text
 
 _HEADS = ("sweep", "state", "runs", "running", "failed", "metric", "best", "run", "began")
@@ -46,7 +48,9 @@ def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
         shown = {"run_id": best.run_id, "value": value_of(best, metric), "params": dict(best.params)}
     return {
         "name": found.sweep.name,
+        "project": identity.folder if (identity := identity_in(found.sweep)) is not None else "",
         "state": found.sweep.state.value,
+        "idle": bool(found.sweep.reason) and not found.running and found.sweep.state is SweepState.RUNNING,
         "reason": found.sweep.reason,
         "tags": tags_of(found),
         "note": note_of(found),
@@ -68,10 +72,11 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     if not rows:
         return "no sweeps"
     sized, tagged = "bytes" in rows[0], any(row["tags"] for row in rows)
+    projects = _told_apart([row["project"] for row in rows])
     cells = [
         (
             row["name"],
-            row["state"],
+            "idle" if row["idle"] else row["state"],
             str(row["runs"]),
             str(row["running"] or ""),
             str(row["counts"].get("failed", "")),
@@ -79,11 +84,29 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
             "" if row["best"] is None or row["best"]["value"] is None else f"{row['best']['value']:.5g}",
             "" if row["best"] is None else row["best"]["run_id"],
             datetime.fromtimestamp(row["created_at"]).strftime("%Y-%m-%d %H:%M"),
+            *([projects[row["project"]]] if projects else []),
             *([", ".join(row["tags"])] if tagged else []),
             *([in_words(row["bytes"])] if sized else []),
         )
         for row in rows
     ]
-    heads = (*_HEADS, *(["tags"] if tagged else []), *(["size"] if sized else []))
-    left = (0, 1, 5, 7, 8, *([9] if tagged else []))
+    heads = (*_HEADS, *(["project"] if projects else []), *(["tags"] if tagged else []), *(["size"] if sized else []))
+    left = (0, 1, 5, 7, 8, *[place for place, head in enumerate(heads) if head in ("project", "tags")])
     return as_text(Cells(caption="sweeps", heads=heads, rows=tuple(cells), left=left), width=width)
+
+
+def _told_apart(folders: Sequence[str]) -> dict[str, str]:
+    """Return what to call each of several projects: the least of its path's end that no other has; {} of a single one.
+
+    >>> _told_apart(["/home/a/exp", "/home/b/exp", "/home/b/exp"])
+    {'/home/a/exp': 'a/exp', '/home/b/exp': 'b/exp'}
+    """
+    different = dict.fromkeys(folders)
+    if len(different) < 2:
+        return {}
+    ends = {folder: folder.strip("/").split("/") for folder in different}
+    for parts in range(1, max(map(len, ends.values())) + 1):
+        shown = {folder: "/".join(words[-parts:]) for folder, words in ends.items()}
+        if len(set(shown.values())) == len(shown):
+            return shown
+    return {folder: folder for folder in ends}

@@ -1,7 +1,9 @@
 """`sweepkit rm`: a sweep goes with its files and all that is recorded of it."""
 
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.housekeeping.find import SweepPlace, opened, recorded
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
-from sweepkit.paths import SweepPaths
+from sweepkit.model.identity import identity_in
+from sweepkit.model.records import SweepRecord
+from sweepkit.paths import FUNCTIONS_FOLDER, WANDB_SWEEPS_FOLDER, SweepPaths, slug
 from sweepkit.reports.files import relative
 from sweepkit.runner.find_sweep import choose, locate
 
@@ -26,6 +30,8 @@ class Removal:
         runs: How many it has.
         bytes: What the folder takes.
         force: Also while runs are under way.
+        beside: What lies elsewhere in the output folder for this sweep alone: its packed functions, a study's files,
+            what `wandb.sweep` was told.
     """
 
     name: str
@@ -35,13 +41,14 @@ class Removal:
     runs: int
     bytes: int
     force: bool
+    beside: tuple[Path, ...] = ()
 
     @property
     def text(self) -> str:
         """Return it in words."""
         what = f"{self.runs} run{'' if self.runs == 1 else 's'}" if self.sweep_id else "nothing recorded"
         where = f"{relative(self.folder)}/ ({in_words(self.bytes)})" if self.folder.is_dir() else "no files"
-        return f"{self.name}: {what}, {where}"
+        return f"{self.name}: {', '.join([what, where, *(relative(place) for place in self.beside)])}"
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -81,6 +88,7 @@ def plan_removal(place: SweepPlace, named: str, *, force: bool = False) -> Remov
                 force=force,
             )
         found = recorded(watch, sweep, output_dir)
+        others = [item for item in watch.sweeps() if item.sweep_id != sweep.sweep_id]
     if found.running and not force:
         raise ConflictError(
             f"sweep {sweep.name}: must have no run under way, got {found.running}; stop or cancel it first, or --force"
@@ -93,7 +101,40 @@ def plan_removal(place: SweepPlace, named: str, *, force: bool = False) -> Remov
         runs=len(found.runs),
         bytes=folder_bytes(found.paths.root),
         force=force,
+        beside=tuple(_beside(sweep, others, output_dir.absolute())),
     )
+
+
+def _beside(sweep: SweepRecord, others: Sequence[SweepRecord], output_dir: Path) -> list[Path]:
+    """Return what lies beside a sweep's folder for it alone.
+
+    Its function is packed once for each content it ever had; the sweeps of one name share these folders.
+    """
+    found = []
+    functions = output_dir / FUNCTIONS_FOLDER
+    program = Path(str(sweep.meta.get("program") or "")).parent
+    used = {Path(str(item.meta.get("program") or "")).parent for item in others}
+    if program.parent == functions and program not in used:
+        shared = _called(sweep) in map(_called, others)
+        packed = re.compile(rf"{re.escape(slug(_called(sweep)))}-[0-9a-f]{{12}}")
+        found = [
+            folder
+            for folder in sorted(functions.iterdir())
+            if folder == program or (not shared and packed.fullmatch(folder.name) and folder not in used)
+        ]
+    study = output_dir / slug(sweep.name)
+    if (study / "study_stats.json").is_file():
+        found.append(study)
+    call = output_dir / WANDB_SWEEPS_FOLDER / f"{sweep.family.rpartition('-')[2]}.json"
+    if call.is_file() and sweep.family not in {item.family for item in others}:
+        found.append(call)
+    return found
+
+
+def _called(sweep: SweepRecord) -> str:
+    """Return what its user calls a sweep, by which its functions are packed."""
+    known = identity_in(sweep)
+    return sweep.family if known is None else known.name
 
 
 def remove(plan: Removal) -> None:
@@ -112,3 +153,8 @@ def remove(plan: Removal) -> None:
         os.unlink(plan.folder)
     elif plan.folder.is_dir():
         shutil.rmtree(plan.folder)
+    for place in plan.beside:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What a sweep optimizes: a metric, its direction, and what stands in for a value that is missing. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,7 @@ class Impute(StrEnum):
 
 
 BEST, LAST, MEAN_OF_LAST = "best", "last", "mean_of_last"  # what a run's value is of its reports
+MIN, MAX, MEAN = "min", "max", "mean"  # of all its reports: what only a program says, by W&B's `define_metric`
 
 
 def mean_of_last(rule: str) -> int | None:
@@ -51,6 +53,26 @@ def mean_of_last(rule: str) -> int | None:
         return int(rule == LAST)
     name, _, count = rule.partition(" ")
     return int(count) if name == MEAN_OF_LAST and count.isdecimal() and int(count) > 0 else None
+
+
+def rule_of_summary(kinds: Collection[str], goal: Goal, own: Goal | None = None) -> str:
+    """Return the rule of a run's value that W&B's `define_metric(name, summary=…)` asks for; "" where it asks for none.
+
+    Of several kinds the best value goes first, then the last, the mean, and the worst.
+
+    Args:
+        kinds: Of "min", "max", "mean", "best", "last", "first", "copy", "none", as W&B knows them.
+        goal: The sweep's direction.
+        own: The direction that the program names, which "best" goes by.
+
+    >>> rule_of_summary(("max", "mean"), Goal.MAXIMIZE), rule_of_summary(("max", "last"), Goal.MINIMIZE)
+    ('best', 'last')
+    """
+    best, worst = (MIN, MAX) if goal is Goal.MINIMIZE else (MAX, MIN)
+    if best in kinds or (BEST in kinds and own in (None, goal)):
+        return BEST
+    said = {*kinds, worst} if BEST in kinds else {*kinds}
+    return next((rule for rule in (LAST, MEAN, worst) if rule in said), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

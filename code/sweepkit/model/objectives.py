@@ -1,9 +1,9 @@
 """What a run is worth: its value of a metric, or one vector on several objectives, decided in one place. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sweepkit.model.metric import Metric, mean_of_last
+from sweepkit.model.metric import MAX, MEAN, MIN, Metric, mean_of_last
 from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
@@ -39,6 +39,8 @@ def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     if metric is None:
         return None
     finite = finite_values(run)
+    if finite and (whole := _OVER_ALL.get(run.value_rule)):
+        return whole(finite)
     count = _last_reports(run, metric)
     if not finite or not count:
         return metric.goal.best(finite) if finite else None
@@ -48,8 +50,14 @@ def value_of(run: RunRecord | RunView, metric: Metric | None) -> float | None:
     return mean(reported[-count:])
 
 
+# What only a program says (`model.metric.rule_of_summary`).
+_OVER_ALL: Mapping[str, Callable[[list[float]], float]] = {MIN: min, MAX: max, MEAN: mean}
+
+
 def _last_reports(run: RunRecord | RunView, metric: Metric) -> int:
-    """Return how many of its last reports a run's value is the mean of; 0: it is the best of all."""
+    """Return how many of its last reports a run's value is the mean of; 0: it is the best of all, or an extreme."""
+    if run.value_rule in _OVER_ALL:
+        return len(run.history) if run.value_rule == MEAN else 0
     return mean_of_last(run.value_rule) or mean_of_last(metric.value) or 0
 
 

@@ -59,8 +59,27 @@ class SweepRecord:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+_PACKING = "packing"
+
+
+def packing_key(host: str, device: str) -> str:
+    """Return the key of a sweep's meta that has how a GPU stands that several runs share, as a sentence."""
+    return f"{_PACKING} {host} {device}"
+
+
+def packing_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return how each GPU stands that several runs share, a sentence each, by host and GPU.
+
+    >>> packing_of({packing_key("h", "gpu 0"): "2 runs on gpu 0: 41 of 80 GiB", "program": "train.py"})
+    ('h: 2 runs on gpu 0: 41 of 80 GiB',)
+    """
+    keys = sorted(key for key in meta if key.startswith(f"{_PACKING} "))
+    return tuple(f"{key.split(' ', 2)[1]}: {meta[key]}" for key in keys)
+
+
 # The fact by which a program says that its metric is a running mean, a count or a sum, whose best report means nothing:
-# "last" or "mean_of_last N".
+# "last" or "mean_of_last N". What it tells W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
+# `sweepkit.value` says nothing: `model.metric.rule_of_summary`.
 VALUE_FACT = "value"
 
 
@@ -148,6 +167,23 @@ class LiveAttempt:
     pid: int | None
     lease_until: float
     expired: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuAttempt:
+    """A live attempt that was claimed for GPUs: what agents on one host tell each other of what they have there.
+
+    Args:
+        attempt_id: `<run_id>-<ordinal>`.
+        run: Its run as it is recorded.
+        gpus: Names of the GPUs, the same for all agents of the host (UUIDs).
+        claimed_at: Seconds since the epoch, database clock.
+    """
+
+    attempt_id: str
+    run: RunRecord
+    gpus: tuple[str, ...]
+    claimed_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

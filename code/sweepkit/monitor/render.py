@@ -27,6 +27,7 @@ _MOST_PLOTTED, _LOWEST_PLOT, _HIGHEST_PLOT = 140, 4, 14  # columns and lines of 
 _DIGITS = 5
 _MOST_FAILURES = 5
 _HOW = "its sweep runner, started again, continues it"
+_MOST_BEST = 4  # lines of the best configuration
 _BESIDE_RUNNING = 10  # lines of a picture that show neither running runs nor what may be absent, and the cursor's
 
 
@@ -88,14 +89,20 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
         lines.append(_metric_line(item))
         lines += _leading_lines(item)
     lines += _front_lines(item)
-    if item.best is not None:
-        which = "best run" if item.best.seeds == 1 else "first run of the best configuration"
-        lines.append(_line(f"{which}, {item.best.run_id}: {configuration(item.best.params)}", "bold green"))
+    best = _best_lines(item, width)
+    lines += best
     if item.curve:
         lines.append(_curve_line(item, width))
+    lines += [_line(told, "cyan") for told in item.packing]
     failures = _failure_lines(item)
-    beside = len(failures) + len(picture.gpus) + len(picture.notes) + (2 if item.stalled or item.idle else 0)
-    beside += len(_leading_lines(item))
+    beside = (
+        len(failures)
+        + len(item.packing)
+        + len(picture.gpus)
+        + len(picture.notes)
+        + (2 if item.stalled or item.idle else 0)
+    )
+    beside += len(_leading_lines(item)) + max(0, len(best) - 1)
     limit = None if height is None else max(1, height - _BESIDE_RUNNING - beside)
     lines += _running_lines(item.running, picture.uses, width, limit)
     lines += failures
@@ -117,6 +124,23 @@ def _curve_lines(picture: Picture, item: Snapshot, width: int, room: int) -> "li
         return []
     lines: list[RenderableType] = [_line(""), _line(f"{item.metric.name} by report; bold: the best run", "dim")]
     return [*lines, *(Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in drawn)]
+
+
+def _best_lines(item: Snapshot, width: int) -> "list[RenderableType]":
+    """Return the best configuration, no parameter cut, in at most `_MOST_BEST` lines; [] before there is one."""
+    from rich.cells import cell_len
+
+    if item.best is None:
+        return []
+    which = "best run" if item.best.seeds == 1 else "first run of the best configuration"
+    lines = [f"{which}, {item.best.run_id}:"]
+    for word in configuration(item.best.params).split("  "):
+        longer = f"{lines[-1]}{' ' if lines[-1].endswith(':') else '  '}{word}"
+        if cell_len(longer) <= width or len(lines) == _MOST_BEST:
+            lines[-1] = longer
+        else:
+            lines.append(f"  {word}")
+    return [_line(line, "bold green") for line in lines]
 
 
 def _state(item: Snapshot) -> str:
@@ -446,6 +470,7 @@ def _plain_sweep(item: Snapshot, uses: Mapping[str, ProcessUse]) -> dict[str, An
         **picked(item, "name", "state", "reason", "ended"),
         "stalled": item.stalled or None,
         "idle": item.idle or None,
+        **({"packing": list(item.packing)} if item.packing else {}),
         "metric": None if item.metric is None else picked(item.metric, "name", "goal"),
         **picked(item, "total", "done"),
         "counts": {state.value: item.counts.get(state, 0) for state in RunState},

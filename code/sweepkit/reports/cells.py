@@ -51,7 +51,7 @@ class Cells:
 def as_text(table: Cells, *, width: int) -> str:
     """Return a table for a terminal of `width` columns; the columns that do not fit stand below their row, with names.
 
-    Widths count cells: a Hangul syllable takes two.
+    Empty ones are left out there. Widths count cells: a Hangul syllable takes two.
     """
     whole = [table.heads, *table.rows]
     wide = [max(cell_len(row[place]) for row in whole) for place in range(len(table.heads))]
@@ -61,7 +61,7 @@ def as_text(table: Cells, *, width: int) -> str:
     lines = []
     for number, row in enumerate(whole):
         lines.append(_line(row[:shown], wide[:shown], table.left))
-        below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True))
+        below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True) if cell)
         if below and number:
             lines += textwrap.wrap(below, max(width, 20), initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)

@@ -183,7 +183,7 @@ def _value(table: RunTable) -> str:
     words = {0: "the best of its reports", 1: "its last report"}.get(
         count or 0, f"the mean of its last {count} reports"
     )
-    own = "" if count else ", unless its program says that its reports add up (then the last)"
+    own = "" if count else ", unless its program says another (its reports add up, or define_metric's summary)"
     return f"Value of a run: {words} of {table.metric.name}{own}; W&B's table shows the last one (`sweepkit.value`)."
 
 

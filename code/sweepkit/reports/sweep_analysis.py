@@ -10,6 +10,7 @@ from sweepkit.analysis.lead import Lead
 from sweepkit.analysis.lead_words import called, label_of, lead_sentences, verdict
 from sweepkit.analysis.looks import looks_sentences
 from sweepkit.analysis.ranking import front_of
+from sweepkit.analysis.stopping_audit import audit_of
 from sweepkit.analysis.summary import counted, reasons, saved, versions_of
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.called import place_words, typed
@@ -21,8 +22,9 @@ from sweepkit.reports.confirmation import confirmation_text, from_plain, labels_
 from sweepkit.reports.files import relative
 from sweepkit.reports.result_table import best_lines, result_table
 from sweepkit.reports.source import Source
+from sweepkit.reports.stopping_replay import replay_plain
 from sweepkit.reports.table import short
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, print_table
 from sweepkit.text.json_text import picked
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def analysis_text(source: Source, found: Lead | None, *, limit: int | None, widt
 def _drawn(table: "Table", width: int | None) -> str:
     console = make_console(width=width or 200, force_terminal=width is not None, highlight=False)
     with console.capture() as drawn:
-        console.print(table)
+        print_table(console, table)
     return drawn.get().rstrip("\n")
 
 
@@ -138,6 +140,7 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
         "second": None if found is None or found.second is None else _contender(found.second),
         "comparison": None,
         "failures": failure_sentences(table),
+        "stopping_audit": _audit(table),
         "confirmation": read_confirmation(source.folder),
         "runs": [_run(row, table.metrics) for row in table.best_first()],
         "report": None if report is None else str(report),
@@ -157,6 +160,15 @@ def analysis_plain(source: Source, found: Lead | None, report: Path | None) -> d
     if len(table.metrics) > 1:
         shown["front"] = [row.run_id for row in _front_rows(table)]
     return shown
+
+
+def _audit(table: RunTable) -> dict[str, Any] | None:
+    """Return what an audit of the stopping rule found, None without one."""
+    found = audit_of(table)
+    if found is None:
+        return None
+    others = replay_plain(found.others)
+    return {**picked(found, "audited", "stops", "false", "rate", "low", "high", "regret"), "replayed": others}
 
 
 def _contender(item: Configuration[Row]) -> dict[str, Any]:

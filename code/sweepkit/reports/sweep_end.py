@@ -10,6 +10,7 @@ from typing import Any
 from sweepkit.analysis.program_versions import versions_sentence
 from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
+from sweepkit.model.audit import AUDIT
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.objectives import has_result
 from sweepkit.model.records import RunRecord
@@ -19,7 +20,7 @@ from sweepkit.reports.next_steps import NextSteps
 from sweepkit.reports.progress import configuration
 from sweepkit.reports.seeds_table import best_in_words, best_parameters, best_row, sweep_rich
 from sweepkit.reports.table import front_lines, front_rows, rows, values_row
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, print_table
 from sweepkit.sweep_config.sweep import SweepSpec
 
 
@@ -90,7 +91,7 @@ def show_end(end: SweepEnd) -> None:
     console = make_console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
     console.print()
     table, left = sweep_rich(end.spec, end.runs)
-    console.print(table)
+    print_table(console, table)
     if left:
         console.print(f"… and {left} more in {relative(end.paths.table)}", markup=False)
     if notice := seed_notice(end.spec, end.runs):
@@ -99,11 +100,23 @@ def show_end(end: SweepEnd) -> None:
     told = [(run.number, run.outcome) for run in end.runs]
     if notice := versions_sentence(told, best=None if best is None else best.first.number):
         console.print(f"warning: {notice}", style="yellow", markup=False)
+    for line in _audit_lines(end):
+        console.print(line, markup=False)
     console.print()
     for line in _best_lines(end):
         console.print(line, style="bold green", markup=False)
     for line in _places(end):
         console.print(line, markup=False, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
+
+
+def _audit_lines(end: SweepEnd) -> list[str]:
+    """Return what the audit of the stopping rule found; most sweeps have none, and need no numpy at their end."""
+    if not any(AUDIT in run.outcome for run in end.runs):
+        return []
+    from sweepkit.analysis.stopping_audit import audit_sentences
+    from sweepkit.analysis.table import from_runs
+
+    return audit_sentences(from_runs(end.spec, end.runs))
 
 
 def _best_lines(end: SweepEnd) -> list[str]:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sweepkit.reports.cells import Cells, as_text
 from sweepkit.text.shown import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def make_console(**settings: Any) -> "Console":
@@ -23,3 +25,42 @@ def make_console(**settings: Any) -> "Console":
 
     # In a notebook rich would make an output of its own of every line.
     return TerminalConsole(**{"force_jupyter": False, **settings})
+
+
+# What is looked at last: where a table is too wide, these stand behind the parameters, in this order.
+_LAST = ("name", "seconds", "peak MiB", "at report", "last", "note", "reason")
+_SENTENCES = ("note", "reason")  # may be folded, where so many columns are left for them
+_LEAST = 24
+
+
+def print_table(console: "Console", table: "Table") -> None:
+    """Print a table of runs so that no cell is cut or folded, but for its sentences.
+
+    Columns that do not fit stand below their row, each with its name; empty ones are left out.
+    """
+    wide = {str(column.header): max(map(_cell_width, (column.header, *column.cells))) for column in table.columns}
+    sentence = sum(width for name, width in wide.items() if name in _SENTENCES)
+    room = console.width - (sum(wide.values()) - sentence + 2 * (len(wide) - 1))
+    if room >= min(sentence, _LEAST):
+        for column in table.columns:
+            column.no_wrap = str(column.header) not in _SENTENCES
+        console.print(table)
+        return
+    columns = sorted(table.columns, key=lambda column: _place(str(column.header)))
+    cells = Cells(
+        caption="",
+        heads=tuple(str(column.header) for column in columns),
+        rows=tuple(zip(*([str(cell) for cell in column.cells] for column in columns), strict=True)),
+        left=tuple(place for place, column in enumerate(columns) if column.justify == "left"),
+    )
+    console.print(as_text(cells, width=console.width), markup=False, highlight=False)
+
+
+def _cell_width(cell: Any) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(str(cell))
+
+
+def _place(head: str) -> int:
+    return _LAST.index(head) if head in _LAST else -1

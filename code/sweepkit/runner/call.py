@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
 from sweepkit.agents.agent import Finish, release_all
-from sweepkit.agents.gpu_memory import make_gate
-from sweepkit.agents.identity import agent_identity, check_proc
+from sweepkit.agents.gpu_memory import make_gate, open_nvml
+from sweepkit.agents.gpu_packer import make_packer
+from sweepkit.agents.identity import agent_identity, check_proc, host_name
 from sweepkit.agents.launcher import HostLauncher
 from sweepkit.agents.slots import Slot, choose_gpus, make_slots, slot_notes
 from sweepkit.agents.worker_pool import StartSchedule, WorkerPool
@@ -47,6 +48,8 @@ class Uploads(Protocol):
     def close(self) -> None:
         """End it."""
 
+
+_Setting = TypeVar("_Setting", bound=int | str)
 
 # Makes the uploads of a call from its options, its sweeps, and what shows a warning; None when nothing is sent.
 MakeUploads = Callable[[RunOptions, Sequence[Plan], Callable[[str], None]], Uploads | None]
@@ -143,6 +146,7 @@ class Call:
             self.slots,
             schedule=self.schedule,
             gate=make_gate(self.slots, least_gb=self._least_gb()),
+            packer=make_packer(self.slots, host=host_name(), reader=open_nvml()),
             notify=first.on_event,
         )
         self.finishes = self._work(pool)
@@ -205,8 +209,10 @@ class Call:
                 session.on_event(Notice(text=note))
 
 
-def slots_of(options: SlotOptions, plans: Sequence[Plan]) -> tuple[tuple[Slot, ...], list[str]]:
+def slots_of(options: SlotOptions, plans: Sequence[Plan], *, packs: bool = True) -> tuple[tuple[Slot, ...], list[str]]:
     """Return the slots that `parallel_sweep_runner.py` is asked for, and notices of them.
+
+    Without `packs`, or where no GPU can be asked, `runs_per_gpu: auto` is one run on each GPU.
 
     Raises:
         SweepKitError: A GPU cannot be seen, or there are more workers than the GPUs have room for.
@@ -214,14 +220,20 @@ def slots_of(options: SlotOptions, plans: Sequence[Plan]) -> tuple[tuple[Slot, .
     """
     gpus = choose_gpus(options.gpus, os.environ)
     gpus_per_run = _shared(options.gpus_per_run, plans, "gpus_per_run")
+    shared: int | Literal["auto"] = _shared(options.runs_per_gpu, plans, "runs_per_gpu") or 1
+    notes = []
+    if shared == "auto" and gpus and not (packs and open_nvml()):
+        why = "nvidia-ml-py or the driver is missing" if packs else "W&B leads the sweep"
+        notes.append(f"sweepkit.runs_per_gpu: auto is one run on each GPU here: {why}")
+        shared = 1
     slots = make_slots(
         options.num_workers,
         gpus=gpus,
         gpus_per_run=gpus_per_run,
         cpus_per_run=_shared(options.cpus_per_run, plans, "cpus_per_run"),
-        runs_per_gpu=options.runs_per_gpu,
+        runs_per_gpu=shared,
     )
-    return slots, slot_notes(slots, gpus)
+    return slots, [*notes, *slot_notes(slots, gpus)]
 
 
 def one_slot(plan: Plan) -> tuple[Slot, ...]:
@@ -235,11 +247,11 @@ def one_slot(plan: Plan) -> tuple[Slot, ...]:
     )
 
 
-def _shared(option: int | None, plans: Sequence[Plan], key: str) -> int | None:
+def _shared(option: _Setting | None, plans: Sequence[Plan], key: str) -> _Setting | None:
     """Return a setting of the slots: the option, else what the sweeps agree on."""
     if option is not None:
         return option
-    wanted: dict[int | None, str] = {getattr(plan.spec.extensions, key): plan.spec.name for plan in plans}
+    wanted: dict[_Setting | None, str] = {getattr(plan.spec.extensions, key): plan.spec.name for plan in plans}
     if len(wanted) > 1:
         listed = ", ".join(f"{name}: {value}" for value, name in wanted.items())
         shown = key.replace("_", "-")

@@ -1,5 +1,6 @@
 """Which recorded sweep is meant: by its name, its folder, or because it is the only one."""
 
+import contextlib
 import difflib
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from sweepkit.paths import STORE_NAME, SweepPaths, database
 from sweepkit.store.named import family_meant
 
 if TYPE_CHECKING:
+    from sweepkit.model.metric import Metric
     from sweepkit.model.records import SweepRecord
 
 _LONGEST_LIST = 20
@@ -81,3 +83,16 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
     raise SweepKitError(
         f"{label}: the sweep must be in the database, got {wanted!r}; {hint if names else 'it is empty'}"
     )
+
+
+def metric_beside(file: Path) -> "Metric | None":
+    """Return the metric of a runs.csv of ours, from the sweep.yaml beside it; None where there is none or several."""
+    from sweepkit.sweep_config.read import read_sweep
+
+    beside = file.with_name("sweep.yaml")
+    if file.name != "runs.csv" or not beside.is_file():
+        return None
+    with contextlib.suppress(SweepKitError):
+        spec = read_sweep(beside)
+        return None if spec.metrics else spec.metric
+    return None

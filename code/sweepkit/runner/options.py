@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,11 @@ class SlotOptions:
         gpus: Use these only: indices or UUIDs; None for all that are visible.
         gpus_per_run: GPUs of each run, >= 0; None for the sweep's say, else 1.
         cpus_per_run: Cores, and so threads, of each run, >= 1; None for the sweep's say, else even shares.
-        runs_per_gpu: Runs that share a GPU, >= 1.
+        runs_per_gpu: Runs that share a GPU, >= 1; "auto" for as many as fit and pay; None for the sweep's say, else 1.
     """
 
     num_workers: int | None = None
     gpus: tuple[str, ...] | None = None
     gpus_per_run: int | None = None
     cpus_per_run: int | None = None
-    runs_per_gpu: int = 1
+    runs_per_gpu: int | Literal["auto"] | None = None

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
+from sweepkit.environ import CARRIED_FROM_ENV
 from sweepkit.errors import Problem, SpecError, StoreError
 from sweepkit.extras import needed
 from sweepkit.model.identity import SweepIdentity
+from sweepkit.model.metric import BEST
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Proposal
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, PROGRAM_DIR, SweepPaths, comes_with_us, database
@@ -88,7 +90,7 @@ class Plan:
             "program": self.program,
             "source": self.spec.source,
             "sampler": sampler,
-            "value": self.spec.extensions.value,
+            "value": self.spec.extensions.value or BEST,
             "metrics": [{"name": item.name, "goal": item.goal.value} for item in self.spec.metrics],
             "directory": self.spec.directory,
             "cwd": str(self.cwd),
@@ -131,7 +133,18 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
     cwd = Path.cwd()
     file = find_sweep(sweep, cwd=cwd, config_dir=CONFIG_DIR)
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
-    return plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    plan = plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    return _with_metric_notes(plan) if plan.trains else plan
+
+
+def _with_metric_notes(plan: Plan) -> Plan:
+    """Return a plan for our trainer that tells of a metric which it does not report, or the wrong way up."""
+    from sweepkit.training.config.training import read_training_config
+    from sweepkit.training.metric_names import metric_notes
+
+    notes = metric_notes(plan.spec.objectives, read_training_config(plan.base_config).task)
+    told = [f"{plan.spec.source}: metric: {note}" for note in notes]
+    return replace(plan, spec=replace(plan.spec, warnings=(*plan.spec.warnings, *told)))
 
 
 def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> Plan:
@@ -143,7 +156,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
         searches: An engine of ours proposes its configurations; False when a server elsewhere does (W&B).
     """
     from sweepkit.runner.space_function import load_space_function
-    from sweepkit.search.make import make_engine, stand_in
+    from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
     _check_command(spec)
@@ -157,8 +170,6 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     function = load_space_function(spec, cwd=cwd) if searches else None
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
-        if told := stand_in(spec, options.sampler):
-            spec = replace(spec, warnings=(*spec.warnings, told))
         if function is not None:
             _check_function(function, engine.ask(0), base_config if trains else None)
     output_dir = Path(os.path.abspath(options.output_dir))
@@ -206,7 +217,7 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     """
     from sweepkit.runner.space_function import load_space_function
 
-    record = relocated(record, Path.cwd())
+    record = relocated(record, Path.cwd(), carried_from=os.environ.get(CARRIED_FROM_ENV, ""))
     meta = record.meta
     spec = read_sweep_text(
         record.text, source=f"sweep {record.name}", directory=meta.get("directory") or "", default_name=record.family

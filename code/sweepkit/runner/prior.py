@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.analysis.cells import column_values, require_numbers, state_of
-from sweepkit.analysis.columns import bare
+from sweepkit.analysis.cells import column_values, require_numbers, row_state, state_column, without_words
+from sweepkit.analysis.columns import bare, column_of
 from sweepkit.errors import DataError, Problem, SpecError
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.runs import RunState, RunView
@@ -27,14 +27,18 @@ def prior_views(plan: Plan, store: Store | None) -> list[RunView]:
     views: list[RunView] = []
     problems = []
     for source in plan.spec.extensions.prior_runs:
-        found = _views(plan, store, source)
+        found, why = None, ""
+        try:
+            found = _views(plan, store, source)
+        except DataError as error:  # a table, but a cell or a column of it cannot be read
+            why = f": {error}"
         if found is None:
             problems.append(
                 Problem(
                     where=plan.spec.source,
                     key="sweepkit.prior_runs",
                     rule="must be a recorded sweep, a run_*_result.json or a runs.csv",
-                    got=repr(source),
+                    got=f"{source!r}{why}",
                 )
             )
         else:
@@ -67,7 +71,7 @@ def _views(plan: Plan, store: Store | None, source: str) -> list[RunView] | None
         if file.is_file():
             try:
                 return list(_from_table(plan, file) if file.suffix != ".json" else _from_json(plan, file))
-            except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError):
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 return None  # a file, but not one of those that a sweep leaves
     return None
 
@@ -90,22 +94,23 @@ def _from_table(plan: Plan, file: Path) -> Iterator[RunView]:
     known = {parameter.name: parameter for parameter in plan.spec.space.parameters}
     places = {bare(name): name for name in columns if bare(name) in known}
     scores = [_score_column(columns, item.name, several=bool(plan.spec.metrics)) for item in plan.spec.objectives]
-    state_at = next((name for name in columns if name.lower() in ("state", "status", "done")), None)
-    for name in scores:
-        require_numbers(name, columns[name], str(file))
+    state_at = state_column(list(columns))
+    values_of = {name: without_words(columns[name]) for name in scores}
+    for name, found in values_of.items():
+        require_numbers(name, found, str(file))
     for row in range(len(frame)):
         flat = {name: value for name, at in places.items() if (value := columns[at][row]) is not None}
         params = plan.spec.space.nest({known[name].path: value for name, value in flat.items()})
-        values = [None if columns[name][row] is None else float(columns[name][row]) for name in scores]
-        state = state_of(columns[state_at][row] if state_at else None, f"{file}: row {row + 1}")
+        values = [None if values_of[name][row] is None else float(values_of[name][row]) for name in scores]
+        word = columns[state_at][row] if state_at else None
+        state = row_state(word, columns[scores[0]][row], f"{file}: row {row + 1}")
         yield _view(str(columns.get("run_id", columns.get("number", range(len(frame))))[row]), params, state, values)
 
 
 def _score_column(columns: Mapping[str, Any], metric: str, *, several: bool) -> str:
     """Return the column of a metric; of one metric `value`, as we and Optuna call it. Raises DataError without one."""
-    named = [f"objective.{metric}", f"values_{metric}", metric, f"best.{metric}", f"metrics.{metric}"]
-    wanted = named if several else ["value", "Value", *named]
-    found = next((name for name in wanted if name in columns), None)
+    named = [f"objective.{metric}", metric] if several else ["value", metric]
+    found = next((column for name in named if (column := column_of(list(columns), name)) is not None), None)
     if found is None:
         raise DataError(f"must have a column of {metric}, got {', '.join(columns)}")
     return found

@@ -10,10 +10,10 @@ from sweepkit.project import project_root
 from sweepkit.runner.program_source import files_of_program
 from sweepkit.runner.program_version import version_of
 
-_PLACES = ("program", "directory", "cwd")
+_PLACES = ("program", "directory", "cwd", "base_config")
 
 
-def relocated(record: SweepRecord, cwd: Path) -> SweepRecord:
+def relocated(record: SweepRecord, cwd: Path, *, carried_from: str = "") -> SweepRecord:
     """Return a sweep with the places of its project as it lies now; as it is when its program is where it was.
 
     The program must be the recorded one, file by file: another one at such a place is none of this sweep's.
@@ -21,7 +21,10 @@ def relocated(record: SweepRecord, cwd: Path) -> SweepRecord:
     Args:
         record: The sweep.
         cwd: Where it is asked for: its project is looked through.
+        carried_from: The project's folder on the host whose copy `cwd` is; "" when nothing was carried here.
     """
+    if carried_from:
+        return replace(record, meta={**record.meta, **_places(record, Path(carried_from), cwd)})
     program = str(record.meta.get("program") or "")
     known = {version.digest for version in versions_in(record)[-1:]}
     if not os.path.isabs(program) or os.path.exists(program) or not known:

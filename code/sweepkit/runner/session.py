@@ -16,6 +16,7 @@ from sweepkit.agents.prepare import Workplace
 from sweepkit.agents.results import describe_surroundings
 from sweepkit.analysis.ranking import best_configuration
 from sweepkit.called import continuing
+from sweepkit.environ import CARRY_FILES_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Event, Notice, RunEnded, RunStarted
 from sweepkit.model.identity import ProgramVersion, versions_in
@@ -115,7 +116,9 @@ class Session:
             place=self._workplace(),
             rule=self.leader.rule or (make_rule(self.spec, study=self.sweep.name) if self.spec.objectives else None),
             launcher=launcher,
-            settings=AgentSettings(slots=self.slots, count=self.options.count),
+            settings=AgentSettings(
+                slots=self.slots, count=self.options.count, carries_files=bool(os.environ.get(CARRY_FILES_ENV))
+            ),
             surroundings={**describe_surroundings(str(self.plan.folder)), "package_versions": {}, "sweepkit": VERSION},
             emit=self.on_event,
             program_version=lambda: program.version().digest,

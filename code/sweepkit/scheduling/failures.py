@@ -7,6 +7,7 @@
 | disk full | errno 28 and 122 |
 | lost GPU | CUDA's errors that no program causes: ECC, a GPU off the bus, unavailable, absent |
 | killed | a signal that the agent did not send, an end that nobody saw, or that of W&B's own process, wandb-core |
+| crowded out | out of memory of a run that had others beside it on its GPU |
 | preempted | `mark_preempting()` of its W&B run, before it ended as one of killed, out of memory, program error |
 | program error | everything else, a KeyboardInterrupt that the program itself raises too |
 
@@ -40,6 +41,9 @@ _WANDB_GONE = re.compile(
 _TRACEBACK = "Traceback (most recent call last)"
 _GROUP_TRACEBACK = "  + Exception Group Traceback"
 _GROUP_MARGIN = re.compile(r"^\s+[|+] (?=\S| )")
+# Above a traceback that ends nothing: what a destructor, an exit handler or a log handler raised, and Python only says.
+_ASIDE = ("Exception ignored in", "--- Logging error ---")
+_CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 _LAST_LINES = 5
 _RAISES = re.compile(r"(?:^|[\s:;])raise\b|\braise_signal\(|\bkill\((os\.)?getpid\(\)|\binterrupt_main\(")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,6 +64,7 @@ class FailureKind(StrEnum):
     LOST_GPU = "lost GPU"
     KILLED = "killed"
     PREEMPTED = "preempted"
+    CROWDED_OUT = "crowded out"
     TIMEOUT = "timeout"
     PROGRAM = "program error"
 
@@ -143,17 +148,33 @@ def classify(status: int | None, log_tail: str) -> Failure:
 def last_exception(log_tail: str) -> tuple[str, str]:
     """Return the exception line of the log's last traceback and the innermost frame, "" and "" without one."""
     written = _lines(log_tail)
-    # The exceptions of a group have tracebacks of their own, further in: what was raised is the group.
-    starts = [at for at, line in enumerate(written) if line.startswith((_TRACEBACK, _GROUP_TRACEBACK))]
+    start = _last_start(written)
     lines = [_GROUP_MARGIN.sub("", line) for line in written]
-    if not starts:
+    if start is None:
         return "", ""
-    frames = lines[starts[-1] + 1 :]
+    frames = lines[start + 1 :]
     end = next((at for at, line in enumerate(frames) if line.strip() and not line.startswith((" ", "\t"))), None)
     if end is None:
         return "", ""
     places = [line.strip() for line in frames[:end] if line.lstrip().startswith("File ")]
     return frames[end], places[-1] if places else ""
+
+
+def _last_start(lines: list[str]) -> int | None:
+    """Return where the last traceback begins; one that Python only says counts where there is no other."""
+    starts: dict[bool, int] = {}  # whether it is only said: the last one
+    said = heading = False
+    before = ""
+    for at, line in enumerate(lines):
+        # The exceptions of a group have tracebacks of their own, further in: what was raised is the group.
+        if line.startswith((_TRACEBACK, _GROUP_TRACEBACK)):
+            if not before.startswith(_CHAINED):
+                said, heading = heading, False
+            starts[said] = at
+        elif line.startswith(_ASIDE):
+            heading = True
+        before = line if line.strip() else before
+    return starts.get(False, starts.get(True))
 
 
 def _raised_interrupt(log_tail: str) -> bool:
@@ -167,9 +188,14 @@ def _raised_interrupt(log_tail: str) -> bool:
 
 
 def _last_traceback(log_tail: str) -> str:
-    """Return the log from its last traceback on; "" without one."""
-    _, found, rest = log_tail.rpartition(_TRACEBACK)
-    return rest if found else ""
+    """Return the log from its last traceback on, as far as the next one that Python only says; "" without one."""
+    lines = _lines(log_tail)
+    start = _last_start(lines)
+    if start is None:
+        return ""
+    rest = lines[start + 1 :]
+    end = next((at for at, line in enumerate(rest) if line.startswith(_ASIDE)), None)
+    return "\n".join(rest[:end])
 
 
 def _lines(log_tail: str) -> list[str]:

@@ -10,6 +10,7 @@
 | timeout | FAILED: it would last as long again | | yes |
 | diverged, as the program says | DIVERGED | | no |
 | disk full, by its log or by the disk | PENDING, and the sweep is paused with the reason | anywhere | no |
+| out of memory beside others that were packed on its GPU | PENDING | a GPU to itself | no |
 | lost GPU | PENDING, and its slot is quarantined; FAILED after _INFRASTRUCTURE_RETRIES | elsewhere | no |
 | one of the three below, its W&B run marked as preempting | PENDING; FAILED after PREEMPTIONS | anywhere | no |
 | killed from outside, or lost | PENDING after a pause; FAILED after _INFRASTRUCTURE_RETRIES | anywhere | no |
@@ -50,6 +51,7 @@ class Ending:
         disk_full: The disk of its files has no room, or had none while it ran and its log is empty.
         run_status: What its W&B run was finished with, None when there is none or it was not finished.
         preempting: Its W&B run was marked as preempting.
+        beside: The packing had put others on its GPU while it ran.
     """
 
     status: int | None
@@ -62,6 +64,7 @@ class Ending:
     disk_full: bool = False
     run_status: int | None = None
     preempting: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,8 @@ def judge(
     failed = _failure(ending)
     if ending.disk_full and failed.kind is FailureKind.PROGRAM:
         failed = replace(failed, kind=FailureKind.DISK_FULL, reason=f"the disk is full; {failed.reason}")
+    if ending.beside and failed.kind is FailureKind.OUT_OF_MEMORY:  # our fault: before any rule of the sweep
+        return _crowded_out(failed)
     if ending.status is not None:
         for rule in rules:
             if rule.matches(f"{failed.reason}\n{ending.log_tail}"):
@@ -177,6 +182,13 @@ def _by_kind(failed: Failure, ending: Ending, past: Sequence[PastFailure], retri
         reason = f"{failed.reason}; the same error twice, not tried again"
         return AttemptOutcome(state=RunState.FAILED, reason=reason, failure=True, failed=failed)
     return _again(failed, len(own), retries, counts=True)
+
+
+def _crowded_out(failed: Failure) -> AttemptOutcome:
+    """Return that a run is tried again alone: what it found was the memory that its packing had left."""
+    reason = f"{failed.reason}; beside others on its GPU, so it is tried again alone"
+    failed = replace(failed, kind=FailureKind.CROWDED_OUT, reason=reason, signature="crowded out")
+    return AttemptOutcome(state=RunState.PENDING, reason=reason, failed=failed)
 
 
 def _resumed(failed: Failure, past: Sequence[PastFailure]) -> AttemptOutcome:

@@ -15,26 +15,29 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 # Samplers whose model is a vector of all parameters. Optuna draws what they leave out independently, and so badly.
-_NEED_ALL = ("gp", "cmaes", "qmc")
+_NEED_ALL = ("cmaes", "qmc")
+_NEED_TO_KNOW = ("gp", "auto")  # which parameters there are, beforehand
 _TRY = "use sampler tpe"
 
 
-def sampler_for(sampler: str, *, asked: bool) -> str:
+def sampler_for(sampler: str, *, known: bool, asked: bool) -> str:
     """Return the sampler that searches a space whose parameters are not in every run.
 
-    tpe models each group of parameters by itself; random and grid need no model; nsga inherits the parameters that all
-    runs have and draws the others at random. "auto" is tpe, and so is the Gaussian process that nobody asked for.
+    tpe models each group of parameters by itself; the Gaussian process has inactive ones at a place of rest; random and
+    grid need no model; nsga inherits the parameters that all runs have and draws the others at random. Where a function
+    tells the parameters run by run, "auto" is tpe.
 
     Args:
         sampler: The engine's name.
+        known: All parameters are known beforehand (conditions, not a function).
         asked: The user named it; else it is the method's own.
 
     Raises:
         SweepKitError: It cannot, and was asked for.
     """
-    if sampler == "auto" or (sampler in _NEED_ALL and not asked):
+    if not known and (sampler == "auto" or (sampler in _NEED_TO_KNOW and not asked)):
         return "tpe"
-    if sampler in _NEED_ALL:
+    if sampler in _NEED_ALL or (not known and sampler in _NEED_TO_KNOW):
         raise SweepKitError(f"{sampler} needs all parameters in every run, and here some runs lack some; {_TRY}")
     return sampler
 

@@ -86,6 +86,11 @@ class Ledger:
         """Return how many runs have a value."""
         return len(self._losses) + (0 if self._worst is None else len(self._unvalued))
 
+    @property
+    def with_value(self) -> int:
+        """Return how many runs have a value of their own."""
+        return len(self._losses)
+
     def values_of(self, number: int) -> tuple[float, ...]:
         """Return what a run is told as; () when it is not told."""
         loss = self._losses.get(number, self._worst if number in self._unvalued else None)
@@ -104,13 +109,32 @@ class Ledger:
             return list(self._numbers)
         chosen = {number for _, number in self._ranked[:_BEST]}
         chosen.update(self._numbers[-_NEWEST:])
-        return sorted(_filled(chosen, (number for _, number in self._sampled)))
+        return sorted(_filled(chosen, (number for _, number in self._sampled), MOST_SHOWN))
+
+    def valued(self, most: int, *, best: int, before: int | None = None) -> list[int]:
+        """Return runs with a value of their own, by number: the best ones and a sample that stays the same.
+
+        Args:
+            most: How many at most.
+            best: How many of them are the best ones.
+            before: Only runs with numbers below it; None for all.
+        """
+        chosen: set[int] = set()
+        ranked = (number for _, number in self._ranked if before is None or number < before)
+        chosen = _filled(chosen, ranked, best)
+        sampled = (number for _, number in self._sampled if before is None or number < before)
+        return sorted(_filled(chosen, (number for number in sampled if number in self._losses), most))
+
+    def failed(self, most: int) -> list[int]:
+        """Return runs that ended without a value of their own, by number, the newest ones where there are more."""
+        ended = sorted(number for number, state in self._unvalued.items() if state is ObservationState.UNKNOWN)
+        return ended[-most:]
 
 
-def _filled(chosen: set[int], others: Iterable[int]) -> set[int]:
+def _filled(chosen: set[int], others: Iterable[int], most: int) -> set[int]:
     """Return the chosen ones with as many others as there is room for, the first ones first."""
     for number in others:
-        if len(chosen) >= MOST_SHOWN:
+        if len(chosen) >= most:
             break
         chosen.add(number)
     return chosen

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import SweepKitError
-from sweepkit.extras import installed
 from sweepkit.model.runs import RunView
 from sweepkit.search.active_ask import sampler_for
 from sweepkit.search.base import Engine
@@ -21,8 +20,7 @@ from sweepkit.sweep_config.first_points import flat_point
 from sweepkit.sweep_config.sampler import ONE_METRIC, SAMPLERS
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
-_GP_NEEDS = "torch"  # Optuna's Gaussian process is made of it
-_SYNONYMS = {"bayes": "gp", "gaussian_process": "gp"}
+_SYNONYMS = {"bayes": "auto", "gaussian_process": "gp"}
 
 
 def make_engine(
@@ -38,7 +36,7 @@ def make_engine(
     Args:
         spec: The sweep.
         seed: Seed of the search, >= 0.
-        sampler: A name of `SAMPLERS`, or "bayes" for "gp", before `sweepkit.sampler` and the method. The
+        sampler: A name of `SAMPLERS`, or "bayes" for "auto", before `sweepkit.sampler` and the method. The
             options of `sweepkit.sampler` hold when it names the same one.
         prior: Ended runs of other sweeps. Their values teach those that learn; no engine takes their points or
             their numbers for its own.
@@ -112,10 +110,9 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     origin = "--sampler" if sampler is not None else "sweepkit.sampler"
     recorded = spec.extensions.sampler
     asked = sampler if sampler is not None else recorded.name if recorded is not None else None
-    own = _own_engine(spec)
+    own, known = _own_engine(spec), spec.extensions.search_space is None
     if asked is None:
-        own = sampler_for(own, asked=False) if _varies_by_run(spec) else own
-        return "tpe" if own == "gp" and not installed(_GP_NEEDS) else own
+        return sampler_for(own, known=known, asked=False) if _varies_by_run(spec) else own
     if own == "grid" and asked != "grid":
         raise SweepKitError(
             f"{_where(spec)}{origin}: method grid takes no sampler, got {asked!r}; leave it out or change the method"
@@ -123,28 +120,12 @@ def _engine_name(spec: SweepSpec, sampler: str | None) -> str:
     chosen = _SYNONYMS.get(asked, asked)
     if chosen not in SAMPLERS:
         raise SweepKitError(f"{_where(spec)}{origin}: must be one of {', '.join(SAMPLERS)}, got {asked!r}")
-    if chosen in ("gp", "auto") and not installed(_GP_NEEDS):
-        if chosen == "gp":
-            rule = f"gp needs the package {_GP_NEEDS}, got none"
-            raise SweepKitError(f"{_where(spec)}{origin}: {rule}; pip install {_GP_NEEDS}, or use tpe")
-        chosen = "tpe"
     if not _varies_by_run(spec):
         return chosen
     try:
-        return sampler_for(chosen, asked=True)
+        return sampler_for(chosen, known=known, asked=True)
     except SweepKitError as error:
         raise SweepKitError(f"{_where(spec)}{origin}: {error}") from None
-
-
-def stand_in(spec: SweepSpec, sampler: str | None) -> str:
-    """Return what to tell a user whose sweep is not searched as its method says, for want of a package; "" else."""
-    asked = sampler or spec.extensions.sampler
-    if asked is not None or spec.method is not Method.BAYES or _varies_by_run(spec) or installed(_GP_NEEDS):
-        return ""
-    return (
-        f"{_where(spec)}method: a Gaussian process needs the package {_GP_NEEDS}, which is not installed: TPE searches "
-        f"instead; pip install {_GP_NEEDS} to have it"
-    )
 
 
 def _varies_by_run(spec: SweepSpec) -> bool:
@@ -204,7 +185,7 @@ def _own_engine(spec: SweepSpec) -> str:
             f"{_where(spec)}method: custom needs `scheduler: {{engine: optuna}}`, "
             f"got {'engine wandb' if scheduler else 'no scheduler'}; or use grid, random or bayes"
         )
-    return {Method.GRID: "grid", Method.RANDOM: "random"}.get(spec.method, "gp")
+    return {Method.GRID: "grid", Method.RANDOM: "random"}.get(spec.method, "auto")
 
 
 def _where(spec: SweepSpec) -> str:

@@ -1,16 +1,15 @@
-"""Bayesian search by Optuna's samplers, used in memory and rebuilt from the told runs at every ask.
+"""Bayesian search: a Gaussian process of our own, Optuna's samplers, or both in turn on one history ("auto").
 
-The only module of the room that knows Optuna, which it imports when first asked. Nothing of Optuna outlives an ask:
-each one makes a study of the told runs in order of their number and a sampler seeded by `(seed, number)`, so equal
-runs give equal proposals, in this process or the next.
+Optuna is imported when it is first asked, used in memory, and nothing of it outlives an ask: each one makes a study of
+told runs in order of their number and a sampler seeded by `(seed, number)`. What the Gaussian process (`gp_member`)
+keeps is a memo. So equal runs give equal proposals, in this process or the next.
 What the samplers are made of and where they come from stands in `samplers`.
 """
 
 import random
-import statistics
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.model.metric import Goal, Metric
@@ -21,10 +20,12 @@ from sweepkit.search.coding import Coding, Scale, codings, fixed_values
 from sweepkit.search.ledger import Ledger
 from sweepkit.search.observations import Observation, ObservationState, observe, observe_several
 from sweepkit.search.points import FinitePoints, SeenPoints, flat_key, nested, support_points
+from sweepkit.search.qmc import QmcEngine
 from sweepkit.search.random import derived_seed, draw, draw_new, pick_unseen
 from sweepkit.search.samplers import (
     ATTEMPTS,
     NAMES,
+    STARTED_EVENLY,
     CmaesHistory,
     ToldRun,
     frozen,
@@ -41,6 +42,23 @@ if TYPE_CHECKING:
     from optuna.storages import InMemoryStorage
     from optuna.trial import FrozenTrial
 
+    from sweepkit.search.gp_member import GpMember
+    from sweepkit.search.gp_search import Shown
+
+
+_FEW_LEFT = 500  # configurations of a finite space that are all looked at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """Who proposes, and what it is shown: the runs as Optuna's samplers see them, and as the Gaussian process does."""
+
+    kind: str
+    told: list[ToldRun]
+    pending: list[ToldRun]
+    observed: int
+    shown: "Shown | None" = None
+
 
 class OptunaEngine:
     """Propose by one of Optuna's samplers, aware of pending runs, never the same configuration twice.
@@ -53,7 +71,7 @@ class OptunaEngine:
         space: Any space.
         metric: What is optimized; several objectives as a sequence (not with "cmaes").
         seed: Seed of the search, >= 0.
-        sampler: "gp" (TPE beyond 300 observed runs), "tpe", "cmaes", "nsga" or "auto".
+        sampler: "gp", "tpe", "cmaes", "nsga", or "auto": the Gaussian process and TPE in turn.
         prior: Ended runs of other sweeps, in any order that is kept.
         options: The sampler's options, as `sweep_config.sampler.OPTIONS` names them.
     """
@@ -74,6 +92,8 @@ class OptunaEngine:
         self._sampler = sampler
         self._options = dict(options or {})
         self._cmaes: CmaesHistory | None = None
+        self._gp: GpMember | None = None
+        self._start = QmcEngine(space, seed=seed) if sampler in STARTED_EVENLY else None
         self._prior = tuple(prior)
         self._runs: dict[int, RunView] = {}
         self._codings = codings(space)
@@ -85,7 +105,7 @@ class OptunaEngine:
         self._ledger = Ledger(self._metrics[0]) if len(self._metrics) == 1 else None
         self._trials: dict[int, tuple[tuple[float, ...], FrozenTrial]] = {}
         for number, run in enumerate(self._prior, -len(self._prior)):
-            self._codes[number] = self._encode(run)
+            self._codes[number] = self._encode(run.params)
             self._enter(number, run)
 
     def tell(self, run: RunView) -> None:
@@ -93,10 +113,12 @@ class OptunaEngine:
         self._runs[run.number] = run
         known = run.number in self._codes
         if not known:
-            self._codes[run.number] = self._encode(run)
+            self._codes[run.number] = self._encode(run.params)
         self._enter(run.number, run)
         if known:
             return
+        if self._start is not None:
+            self._start.tell(run)
         self._seen_keys.add(flat_key(self._space, run.params))
         if self._points is not None and (index := self._points.index(run.params)) is not None:
             self._seen.add(index)
@@ -110,19 +132,21 @@ class OptunaEngine:
                 return Exhausted(reason=f"all {self._points.total} configurations have been proposed")
             if left == 1:
                 return Proposal(params=pick_unseen(self._points, self._seen, generator), reason="the last one left")
-        kind, told, pending, observed = self._look()
-        info = {"sampler": kind, "observed": observed, "pending": len(pending), "seed": self._seed}
-        reason = f"{NAMES[kind]} over {observed} observed and {len(pending)} pending runs"
-        for attempt, sampler in enumerate(ATTEMPTS[kind]):
-            kept: dict[str, Any] = {}
-            if sampler == "random":
-                params = draw(self._space, generator)
-            else:
-                seed = derived_seed(self._seed, number, attempt)
-                params, kept = self._sample(sampler, seed, told, pending, number)
-            if self._is_new(params):
-                note = "" if sampler == kind else f"{NAMES[sampler]}, as only told configurations came from "
-                return Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
+        look = self._look(number)
+        info = {"sampler": look.kind, "observed": look.observed, "pending": len(look.pending), "seed": self._seed}
+        reason = f"{NAMES[look.kind]} over {look.observed} observed and {len(look.pending)} pending runs"
+        risky: Proposal | None = None
+        for attempt, (sampler, params, kept) in enumerate(self._candidates(look, number, generator)):
+            if not self._is_new(params):
+                continue
+            came = "risky" if risky is not None else "told"
+            note = "" if sampler == look.kind else f"{NAMES[sampler]}, as only {came} configurations came from "
+            found = Proposal(params=params, reason=note + reason, info={**info, "attempt": attempt, **kept})
+            if sampler != "tpe" or self._chance(look, params) > 0.5:
+                return found
+            risky = risky or found
+        if risky is not None:
+            return risky
         if self._points is None:
             params = draw_new(self._space, generator, self._is_new)
         else:
@@ -138,9 +162,9 @@ class OptunaEngine:
             return index not in self._seen
         return flat_key(self._space, params) not in self._seen_keys
 
-    def _encode(self, run: RunView) -> dict[str, float | int] | None:
-        """Return the codes of a run's active parameters by trial parameter, None when the space cannot draw it."""
-        flat = self._space.flatten(run.params)
+    def _encode(self, params: Mapping[str, Any]) -> dict[str, float | int] | None:
+        """Return the codes of the active parameters by trial parameter, None when the space cannot draw them."""
+        flat = self._space.flatten(params)
         active = self._space.active({**self._fixed, **flat})
         codes: dict[str, float | int] = {}
         for index, coding in enumerate(self._codings):
@@ -157,19 +181,70 @@ class OptunaEngine:
         if self._ledger is not None:
             self._ledger.tell(number, run, counts=self._codes[number] is not None)
 
-    def _look(self) -> tuple[str, list[ToldRun], list[ToldRun], int]:
-        """Return who proposes, the told runs that it is shown, the pending ones, and how many are told in all."""
+    def _look(self, number: int) -> "_Look":
+        """Return who proposes, and what it is shown."""
         if self._ledger is None:
             told, pending = self._observations()
-            return self._kind(len(told)), told, pending, len(told)
+            kind = self._kind(number, len(told))
+            shown = None
+            if kind == "gp":
+                shown = self._member().of_runs(told, pending, [metric.goal.sign for metric in self._metrics])
+            return _Look(kind=kind, told=told, pending=pending, observed=len(told), shown=shown)
         observed = self._ledger.told
-        if (kind := self._kind(observed)) not in ("tpe", "random"):
-            return kind, *self._observations(), observed
-        told = [self._told_run(number) for number in self._ledger.shown()]
-        return kind, told, [self._told_run(number) for number in self._ledger.waiting()], observed
+        kind = self._kind(number, self._ledger.with_value)
+        if kind in ("cmaes", "nsga"):
+            told, pending = self._observations()
+            return _Look(kind=kind, told=told, pending=pending, observed=observed)
+        shown = None
+        if kind in ("gp", "tpe") and self._sampler in STARTED_EVENLY:
+            sign = self._metrics[0].goal.sign
+            shown = self._member().of_ledger(self._ledger, self._codes, number, sign)
+        told = [self._told_run(run) for run in self._ledger.shown()]
+        pending = [self._told_run(run) for run in self._ledger.waiting()]
+        return _Look(kind=kind, told=told, pending=pending, observed=observed, shown=shown)
 
-    def _kind(self, observed: int) -> str:
-        return kind_for(self._sampler, observed=observed, objectives=len(self._metrics), options=self._options)
+    def _kind(self, number: int, observed: int) -> str:
+        asked = sum(1 for codes in self._codes.values() if codes is not None)
+        return kind_for(self._sampler, number=number, observed=observed, asked=asked, options=self._options)
+
+    def _member(self) -> "GpMember":
+        if self._gp is None:
+            from sweepkit.search.gp_member import GpMember
+
+            names = [_name(index) for index in range(len(self._codings))]
+            noisy = not self._options.get("deterministic_objective", False)
+            self._gp = GpMember(self._space, self._codings, self._fixed, names, noisy=noisy)
+        return self._gp
+
+    def _candidates(
+        self, look: "_Look", number: int, generator: random.Random
+    ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Yield who proposes, a configuration, and what its run must bring back, until one is taken."""
+        in_turn = look.kind == "tpe" and look.shown is not None
+        for attempt, sampler in enumerate(ATTEMPTS["turn" if in_turn else look.kind]):
+            seed = derived_seed(self._seed, number, attempt)
+            if sampler == "random":
+                yield sampler, draw(self._space, generator), {}
+            elif sampler == "sobol" and self._start is not None:
+                if isinstance(found := self._start.ask(number), Proposal):
+                    yield sampler, dict(found.params), {}
+            elif sampler == "gp" and look.shown is not None:
+                for flat in self._member().propose(look.shown, seed, self._few_left()):
+                    yield sampler, nested(self._space, flat), {}
+            else:
+                yield sampler, *self._sample(sampler, seed, look.told, look.pending, number)
+
+    def _few_left(self) -> list[dict[str, float | int]]:
+        """Return the codes of all configurations that are left, when they are few; [] else."""
+        if self._points is None or self._points.total - len(self._seen) > _FEW_LEFT:
+            return []
+        left = (self._points.params(self._seen.unseen(i)) for i in range(self._points.total - len(self._seen)))
+        return [codes for params in left if (codes := self._encode(params)) is not None]
+
+    def _chance(self, look: "_Look", params: Mapping[str, Any]) -> float:
+        """Return the chance that a run ends with a value, as far as anybody learned it."""
+        codes = None if look.shown is None else self._encode(params)
+        return 1.0 if look.shown is None or codes is None else self._member().chance(look.shown, codes)
 
     def _told_run(self, number: int) -> ToldRun:
         run = self._runs[number] if number >= 0 else self._prior[number]
@@ -180,7 +255,7 @@ class OptunaEngine:
         """Return the runs that have values, prior ones first, then by number; and the pending ones."""
         numbers = sorted(self._runs)
         views = [*self._prior, *(self._runs[number] for number in numbers)]
-        codes = [*(self._encode(run) for run in self._prior), *(self._codes[number] for number in numbers)]
+        codes = [*(self._encode(run.params) for run in self._prior), *(self._codes[number] for number in numbers)]
         told: list[ToldRun] = []
         pending: list[ToldRun] = []
         several = len(self._metrics) > 1
@@ -201,15 +276,14 @@ class OptunaEngine:
         options = options_of(kind, self._sampler, self._options)
         if kind == "tpe" and conditional:
             options = {"group": options.get("multivariate", True), **options}
-        shown = _winsorised_runs(told, self._metrics) if kind == "gp" else told
         kept: dict[str, Any] = {}
         with quiet_optuna():
             sampler = make_sampler(kind, options, seed=seed, objectives=len(self._metrics))
-            rows: list[tuple[ToldRun, dict[str, Any]]] = [(run, {}) for run in shown]
+            rows: list[tuple[ToldRun, dict[str, Any]]] = [(run, {}) for run in told]
             if kind == "cmaes":
                 rows, kept = self._cmaes_history(distributions).trials(told, pending)
             elif kind == "nsga":
-                rows = [(run, nsga_attributes(sampler, run)) for run in shown]
+                rows = [(run, nsga_attributes(sampler, run)) for run in told]
             directions = [optuna.study.StudyDirection[metric.goal.value.upper()] for metric in self._metrics]
             if kind == "tpe" and self._ledger is not None:
                 storage = self._storage([*told, *pending], distributions, number)
@@ -279,35 +353,6 @@ def _sort_in(
         told.append(run)
     elif observation.state is ObservationState.PENDING:
         pending.append(run)
-
-
-def _winsorised_runs(told: list[ToldRun], metrics: Sequence[Metric]) -> list[ToldRun]:
-    """Return the runs with the bad outliers of every objective cut."""
-    if len(told) < 2:
-        return told
-    columns = [
-        _winsorised(list(column), metric.goal)
-        for column, metric in zip(zip(*(run.values for run in told), strict=True), metrics, strict=True)
-    ]
-    return [replace(run, values=row) for run, row in zip(told, zip(*columns, strict=True), strict=True)]
-
-
-def _winsorised(values: list[float], goal: Goal) -> list[float]:
-    """Cut bad outliers: a loss of 1e12 before a divergence would flatten all the rest for a Gaussian process.
-
-    Values worse than the best by more than ten times the median's distance are moved there. Where the median itself
-    has exploded, 1000 times as far as the better quartile, the better quartile takes its place. The order of the
-    others is kept and good values are never touched. (TPE only looks at ranks and needs none of it.)
-    """
-    sign = goal.sign
-    losses = [min(max(sign * value, -1e100), 1e100) for value in values]
-    quartile, median, _ = statistics.quantiles(losses, n=4, method="inclusive")
-    best = min(losses)
-    spread = median - best
-    if 0 < 1000 * (quartile - best) < spread:
-        spread = quartile - best
-    limit = best + 10 * spread if spread > 0 else max(losses)
-    return [sign * min(loss, limit) for loss in losses]
 
 
 def _optuna_distribution(coding: Coding) -> "BaseDistribution":

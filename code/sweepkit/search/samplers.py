@@ -9,10 +9,9 @@ a proposal notes what its run must bring back (`Proposal.info`, given back as `R
   straggler of an ended generation changes nothing;
 * `x_for_tell`, for CMA-ES with margin: the point before it was rounded, which the update needs.
 
-Sources: Optuna 5.0 `GPSampler` (Matern-5/2, one length scale per parameter, logEI, logEHVI for several objectives),
-`TPESampler` (Watanabe 2023, arXiv:2304.11127; several objectives: Ozaki et al. 2022, JAIR 73), `CmaEsSampler` (Hansen
-2016, arXiv:1604.00772; with margin: Hamano et al. 2022, arXiv:2205.13482), `NSGAIISampler` (Deb et al. 2002),
-`NSGAIIISampler` (Deb and Jain 2014).
+Sources: Optuna 5.0 `TPESampler` (Watanabe 2023, arXiv:2304.11127; several objectives: Ozaki et al. 2022, JAIR 73),
+`CmaEsSampler` (Hansen 2016, arXiv:1604.00772; with margin: Hamano et al. 2022, arXiv:2205.13482), `NSGAIISampler` (Deb
+et al. 2002), `NSGAIIISampler` (Deb and Jain 2014).
 """
 
 import math
@@ -29,18 +28,17 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-# Measured: GPSampler takes 0.17 s of CPU per ask at 100 runs, 0.6 s at 300 and 5 s at 1000.
-_GP_MAX_RUNS = 300
-# `auto` leaves the Gaussian process earlier: measured on ten problems it led TPE at 25 and at 50 runs, not at 100.
-AUTO_GP_RUNS = 100
 _POPULATION = 20  # of NSGA; Optuna's 50 would leave most sweeps in their first generation, which is random
-# Observed runs before the sampler acts: Optuna's own numbers. NSGA's first generation is random anyway.
+# Runs before the sampler acts: Optuna's own numbers. NSGA's first generation is random anyway.
 STARTUP_RUNS = 10
-_STARTUP = {"tpe": STARTUP_RUNS, "gp": STARTUP_RUNS, "cmaes": 1, "nsga": 0}
+_STARTUP = {"tpe": STARTUP_RUNS, "gp": STARTUP_RUNS, "auto": STARTUP_RUNS, "cmaes": 1, "nsga": 0}
+STARTED_EVENLY = ("gp", "auto")  # by a quasi-random sequence
 # Who is asked, each time with a seed of its own, until a configuration comes that was not told; at last it is random.
 # A Gaussian process likes a corner of the space again and again; TPE then looks around it.
 ATTEMPTS: Mapping[str, Sequence[str]] = {
-    "gp": ("gp", "gp", *["tpe"] * 6),
+    "sobol": ("sobol", *["random"] * 31),
+    "gp": ("gp", *["tpe"] * 6),
+    "turn": (*["tpe"] * 3, "gp", *["tpe"] * 4),  # TPE beside a Gaussian process that knows where runs fail
     "tpe": ("tpe",) * 8,
     "cmaes": (*["cmaes"] * 4, *["tpe"] * 4),
     "nsga": ("nsga",) * 8,
@@ -52,6 +50,7 @@ NAMES = {
     "cmaes": "CMA-ES",
     "nsga": "NSGA",
     "random": "random start",
+    "sobol": "quasi-random start",
 }
 _GENERATION = "generation"
 _PARENTS = "parents"
@@ -75,34 +74,35 @@ class ToldRun:
     info: Mapping[str, Any]
 
 
-def kind_for(sampler: str, *, observed: int, objectives: int, options: Mapping[str, Any]) -> str:
-    """Return who proposes next: "random", "gp", "tpe", "cmaes" or "nsga".
+def kind_for(sampler: str, *, number: int, observed: int, asked: int, options: Mapping[str, Any]) -> str:
+    """Return who proposes next: "random", "sobol", "gp", "tpe", "cmaes" or "nsga".
 
-    "gp" gives way to TPE beyond 300 observed runs. "auto" is a Gaussian process up to 100 observed runs and TPE
-    beyond; TPE from the start for several objectives, where Optuna's own default is TPE and the other is not measured.
-    (Measured, ten problems, mean normalised regret at 25/50/100 runs: GP .468/.272/.183, TPE .635/.374/.206; on the
-    five with categorical parameters the lead still held at 100.) `make_engine` turns it into TPE by groups where
-    parameters are conditional, which a Gaussian process cannot see.
+    "auto" is the Gaussian process and TPE in turn, on one history: each wins where the other is weak (smooth and mixed
+    spaces; plateaus of ordered values). The start of those three counts the runs that were asked for, so many workers
+    get no longer one than a single worker does; it goes on while nothing at all is observed.
 
     Args:
         sampler: As asked for.
+        number: Of the run.
         observed: Runs that have a value.
-        objectives: How many there are.
+        asked: Runs in all, pending and failed ones too.
         options: The sampler's.
     """
-    kind = sampler
-    if sampler == "auto":
-        kind = "gp" if objectives == 1 and observed <= AUTO_GP_RUNS else "tpe"
-    elif sampler == "gp" and observed > _GP_MAX_RUNS:
-        kind = "tpe"
-    return "random" if observed < options.get("n_startup_trials", _STARTUP[kind]) else kind
+    startup = options.get("n_startup_trials", _STARTUP[sampler])
+    if sampler in STARTED_EVENLY:
+        if asked < startup or not observed:
+            return "sobol"
+        return "gp" if sampler == "gp" or number % 2 == 0 else "tpe"
+    if sampler == "tpe" and observed:
+        observed = asked
+    return "random" if observed < startup else sampler
 
 
 def make_sampler(kind: str, options: Mapping[str, Any], *, seed: int, objectives: int = 1) -> "BaseSampler":
     """Return Optuna's sampler.
 
     Args:
-        kind: "gp", "tpe", "cmaes" or "nsga".
+        kind: "tpe", "cmaes" or "nsga".
         options: As the YAML names them (`sweep_config.sampler.OPTIONS`); absent ones have the defaults named there.
         seed: In [0, 2**32).
         objectives: How many there are: with four or more NSGA is NSGA-III by default.
@@ -111,8 +111,6 @@ def make_sampler(kind: str, options: Mapping[str, Any], *, seed: int, objectives
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "experimental", "deprecated": the user named the option and can read here
-        if kind == "gp":
-            return samplers.GPSampler(seed=seed, warn_independent_sampling=False, **options)
         if kind == "tpe":
             settings = {"multivariate": True, "constant_liar": True, "group": False, **options}
             return samplers.TPESampler(seed=seed, **settings)

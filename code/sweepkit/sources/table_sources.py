@@ -1,6 +1,5 @@
 """The table of a finished or running sweep for the analysis scripts: the record, W&B, an Optuna storage, any CSV."""
 
-import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.source import Source
-from sweepkit.runner.find_sweep import choose, locate
+from sweepkit.runner.find_sweep import choose, locate, metric_beside
 from sweepkit.sources.options import SourceOptions
 from sweepkit.sources.optuna_source import is_study, study_of
 from sweepkit.text.table_files import is_table, read_table
@@ -18,7 +17,6 @@ from sweepkit.wandb.source import check_options, is_wandb, read_wandb
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sweepkit.model.metric import Metric
     from sweepkit.model.records import Report
     from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -53,7 +51,7 @@ def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source
 
     frame = read_table(file)
     notes: list[str] = []
-    own = None if options.metric or options.goal else _own_metric(file)
+    own = None if options.metric or options.goal else metric_beside(file)
     table = from_frame(
         frame,
         metric=options.metric,
@@ -66,19 +64,6 @@ def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source
     if own is not None:
         table = replace(table, metrics=(own,))
     return Source(table=table, folder=_folder(options, table.name), notes=tuple(notes))
-
-
-def _own_metric(file: Path) -> "Metric | None":
-    """Return the metric of a runs.csv of ours, from the sweep.yaml beside it; None where there is none or several."""
-    from sweepkit.sweep_config.read import read_sweep
-
-    beside = file.with_name("sweep.yaml")
-    if file.name != "runs.csv" or not beside.is_file():
-        return None
-    with contextlib.suppress(SweepKitError):
-        spec = read_sweep(beside)
-        return None if spec.metrics else spec.metric
-    return None
 
 
 def _folder(options: SourceOptions, name: str) -> Path:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sweepkit.agents.control import find_sweep_record
-from sweepkit.analysis.columns import direction_of
 from sweepkit.analysis.progress import metric_of
 from sweepkit.analysis.trained import Trained
 from sweepkit.compare.options import TTestOptions
-from sweepkit.compare.read import csv_groups, read_results, sweep_groups
-from sweepkit.errors import DataError, SweepKitError
+from sweepkit.compare.read import csv_groups, goal_of, read_results, sweep_groups
+from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState
@@ -31,22 +30,13 @@ def read_groups(options: TTestOptions) -> tuple[list[Trained], str, str | None, 
     if options.csv:
         notes: list[str] = []
         trainings = csv_groups(options.csv, by, metric or "", options.seed_column, notes)
-        return trainings, metric or "", goal or _goal_of(metric or "", str(options.csv), notes), notes
+        return trainings, metric or "", goal or goal_of(metric or "", options.csv, notes), notes
     if options.sweep:
         return _read_sweep(options.sweep, by, options)
     trainings = read_results(options.results)
     if by:
         trainings = [_regrouped(item, by) for item in trainings]
     return trainings, metric or "rouge_combined_f1", goal, []
-
-
-def _goal_of(metric: str, where: str, notes: list[str]) -> str:
-    """Return which way a column is better, by its name, and tell it. Raises DataError when the name does not say."""
-    found = direction_of(metric)
-    if found is None:
-        raise DataError(f"{where}: --goal must say whether {metric} is to maximize or to minimize, got none")
-    notes.append(f"{metric} is to {found.value}, by its name; --goal says otherwise")
-    return found.value
 
 
 def _read_sweep(sweep: str, by: str, options: TTestOptions) -> tuple[list[Trained], str, str | None, list[str]]:

@@ -9,9 +9,11 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.asha import Asha
+from sweepkit.stopping.auto import Auto
 from sweepkit.stopping.bands import bands_up_to
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.divergence import DivergenceGuard
+from sweepkit.stopping.fractions import EqualFractions, SaysUnequal
 from sweepkit.stopping.hyperband import Hyperband
 from sweepkit.stopping.median import Median
 from sweepkit.stopping.optuna_hyperband import OptunaHyperband
@@ -21,6 +23,7 @@ from sweepkit.stopping.percentile import Percentile
 from sweepkit.stopping.successive_halving import SuccessiveHalving
 from sweepkit.stopping.threshold import Threshold
 from sweepkit.stopping.wilcoxon import Wilcoxon
+from sweepkit.sweep_config.run_length import COMPARING, searched_length
 from sweepkit.sweep_config.stopping_section import STOPPING_TYPES, bounds_kept, conflict
 from sweepkit.sweep_config.sweep import EarlyTerminate, SweepSpec
 
@@ -35,6 +38,7 @@ _RULES: dict[str, Callable[[EarlyTerminate, Goal], StoppingRule]] = {
     "successive_halving": SuccessiveHalving,
     "threshold": Threshold,
     "wilcoxon": Wilcoxon,
+    "auto": Auto,
 }
 
 
@@ -116,10 +120,19 @@ def make_rule(spec: SweepSpec, *, study: str | None = None) -> StoppingRule:
     if wanted is None:
         return DivergenceGuard(metric.goal)
     try:
-        rule = _rule(wanted, metric.goal, spec.name if study is None else study)
+        rule = rule_of(wanted, metric.goal, spec.name if study is None else study)
     except SweepKitError as error:
         raise SweepKitError(f"{where}{error}") from None
-    return FirstStop((DivergenceGuard(metric.goal), rule))
+    return FirstStop((DivergenceGuard(metric.goal), _for_lengths(rule, spec, wanted)))
+
+
+def _for_lengths(rule: StoppingRule, spec: SweepSpec, wanted: EarlyTerminate) -> StoppingRule:
+    """Return a rule that compares equal fractions where runs differ in length; W&B's own only says that they do."""
+    path = searched_length(spec.space)
+    if path is None or (wanted.rule or wanted).type not in COMPARING:
+        return rule
+    own = spec.extensions.early_terminate is not None
+    return EqualFractions(rule, path) if own else SaysUnequal(rule, ".".join(path))
 
 
 def limits(
@@ -150,7 +163,7 @@ def limits(
     longest = max((len(run.history) for run in runs), default=0)
     if wanted.type in ("threshold", "none", "patience") or not longest:
         return []
-    rule = _rule(wanted, goal, study)
+    rule = rule_of(wanted, goal, study)
     if wanted.type in ("hyperband", "asha"):
         asked = sorted(set(bands_up_to(wanted, longest)))
     else:
@@ -179,7 +192,8 @@ def _limit_seen_from(
     return worse + goal.sign * margin if margin is not None and isfinite(margin) else None
 
 
-def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
+def rule_of(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
+    """Return a rule by itself, without the divergence guard; see `make_rule`. Raises SweepKitError."""
     if wanted.type not in STOPPING_TYPES:
         raise SweepKitError(f"early_terminate.type: must be one of {', '.join(STOPPING_TYPES)}, got {wanted.type!r}")
     if fault := bounds_kept(wanted):
@@ -191,5 +205,5 @@ def _rule(wanted: EarlyTerminate, goal: Goal, study: str) -> StoppingRule:
     if wanted.type == "optuna_hyperband":
         return OptunaHyperband(wanted, goal, study)
     if wanted.type == "patient":
-        return Patient(wanted, goal, None if wanted.rule is None else _rule(wanted.rule, goal, study))
+        return Patient(wanted, goal, None if wanted.rule is None else rule_of(wanted.rule, goal, study))
     return _RULES[wanted.type](wanted, goal)

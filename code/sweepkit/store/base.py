@@ -17,6 +17,7 @@ from sweepkit.model.records import (
     Attempt,
     AttemptRecord,
     AttemptState,
+    GpuAttempt,
     LiveAttempt,
     Report,
     RunRecord,
@@ -29,6 +30,7 @@ __all__ = [
     "Attempt",
     "AttemptRecord",
     "AttemptState",
+    "GpuAttempt",
     "LiveAttempt",
     "Report",
     "RunRecord",
@@ -87,7 +89,7 @@ class Store(Protocol):
         ...
 
     def remove_sweep(self, sweep_id: str, *, force: bool = False) -> None:
-        """Forget a sweep with its runs, attempts and reports.
+        """Forget a sweep with its runs, attempts, reports and kept files.
 
         Raises ConflictError while a run is under way by its lease, unless `force`; then its agent is fenced off.
         """
@@ -110,12 +112,19 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, sweep_id: str, *, agent_id: str, host: str, lease_s: float, exclude: Collection[str] = ()
+        self,
+        sweep_id: str,
+        *,
+        agent_id: str,
+        host: str,
+        lease_s: float,
+        exclude: Collection[str] = (),
+        gpus: Sequence[str] = (),
     ) -> Attempt | None:
         """Make an attempt of the pending run with the lowest number: intent first, before any process exists.
 
         The run becomes RUNNING and its history is emptied. Runs whose ids are in `exclude` are passed over. None when
-        no other run is pending or the sweep is not RUNNING.
+        no other run is pending or the sweep is not RUNNING. With `gpus` it is one of `gpu_attempts` while it is live.
         """
         ...
 
@@ -187,6 +196,13 @@ class Store(Protocol):
         """Return every attempt in state LIVE, with whether its lease is over by the database's clock."""
         ...
 
+    def gpu_attempts(self, host: str) -> list[GpuAttempt]:
+        """Return the live attempts of a host, of all sweeps, that were claimed for GPUs and whose lease holds.
+
+        In the order in which they were claimed: of two that do not fit together the later one gives way.
+        """
+        ...
+
     def attempts(self, run_id: str) -> list[AttemptRecord]:
         """Return every attempt of a run, first to last: the reasons of lost, released and failed ones stand here."""
         ...
@@ -218,6 +234,21 @@ class Store(Protocol):
 
     def reports(self, run_id: str, *, attempt_id: str | None = None) -> list[Report]:
         """Return the reports of an attempt (None: the run's last), by seq."""
+        ...
+
+    def keep_file(self, owner: str, name: str, data: bytes) -> None:
+        """Keep a file in the record itself, for hosts that share no folder; one of that owner and name is replaced.
+
+        An owner is a sweep's or a run's id, or a word of the caller's; a sweep that is removed takes its own along.
+        """
+        ...
+
+    def kept_file(self, owner: str, name: str) -> bytes | None:
+        """Return a kept file, None when there is none."""
+        ...
+
+    def kept_files(self, owner: str) -> dict[str, str]:
+        """Return the SHA-256 of each kept file of an owner, by its name."""
         ...
 
     def now(self) -> float:

@@ -4,12 +4,17 @@ Nothing is written into the storage: a storage that is not there, or one that th
 refused.
 """
 
+import contextlib
 import math
+import os
+import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sweepkit.errors import StoreError
 from sweepkit.model.distributions import Distribution, Kind
@@ -77,7 +82,10 @@ def read_study(url: str, name: str | None = None) -> FoundStudy:
             listed = ", ".join(names[:20]) or "none"
             asked = "a study must be named" if name is None else f"the study {name!r} must be in it"
             raise StoreError(f"{shown}: {asked}, it has: {listed}; write #STUDY after the storage, or give --study")
-        return _found(optuna.load_study(study_name=name, storage=storage))
+        with warnings.catch_warnings():
+            # That choices are lists or tuples matters to who writes such a study, and it is there already.
+            warnings.filterwarnings("ignore", message="Choices for a categorical distribution", category=UserWarning)
+            return _found(optuna.load_study(study_name=name, storage=storage))
 
 
 @contextmanager
@@ -126,11 +134,23 @@ def _file_of(url: str) -> Path | None:
 
 
 def _is_sqlite(path: Path) -> bool:
+    """Return whether a file is a SQLite database, as SQLite says it.
+
+    Not by reading it: whoever closes a file of his own lets go of all locks that his process has on it, and the study
+    may be in the very file that a sweep of this process is recorded in.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError as error:
+        if not os.access(path, os.R_OK):
+            raise PermissionError("permission denied")
+        if not path.stat().st_size:
+            return False
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except (OSError, sqlite3.Error) as error:
+        if "not a database" in str(error):
+            return False
         raise StoreError(f"Optuna storage {path}: must be a file that can be read, got: {error}") from None
+    return True
 
 
 def _relational(path: Path | None, url: Any, shown: str, engines: list[Any]) -> "BaseStorage":

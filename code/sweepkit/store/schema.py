@@ -17,6 +17,9 @@ from sqlalchemy.ext.compiler import compiles
 from sweepkit.errors import StoreError
 
 METADATA = sa.MetaData()
+# Of many that make tables on PostgreSQL at once one does, until its transaction ends. Any constant will do; it only has
+# to be the same in every sweepkit. "swkt" in ASCII.
+ADVISORY_LOCK = "SELECT pg_advisory_xact_lock(1937206132)"
 
 SWEEPS = sa.Table(
     "sweeps",
@@ -243,8 +246,7 @@ def migrate(connection: sa.Connection, label: str) -> None:
         StoreError: As `missing`.
     """
     if connection.dialect.name == "postgresql":
-        # Any constant will do; it only has to be the same in every sweepkit. "swkt" in ASCII.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1937206132)")
+        connection.exec_driver_sql(ADVISORY_LOCK)
     todo = missing(connection, label)
     if not todo:
         return

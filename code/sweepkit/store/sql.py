@@ -16,19 +16,20 @@ import sqlalchemy as sa
 
 from sweepkit.errors import ConflictError
 from sweepkit.model.runs import RunState
-from sweepkit.store import imported, records, writes
+from sweepkit.store import imported, kept_files, records, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import (
     Attempt,
     AttemptRecord,
     AttemptState,
+    GpuAttempt,
     LiveAttempt,
     Report,
     RunRecord,
     SweepRecord,
     SweepState,
 )
-from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in
+from sweepkit.store.cells import SWEEP_CELLS, DamagedCell, damaged_cells, damaged_in, mapping
 from sweepkit.store.restore import RestoredRun, restore
 from sweepkit.store.session import StoreSession
 
@@ -158,6 +159,7 @@ class SqlStore:
                 raise ConflictError(
                     f"sweep {sweep.name}: must have no run under way, got {len(live)}; stop or cancel it first"
                 )
+            kept_files.drop_of_sweep(connection, sweep_id)
             for statement in q.REMOVALS:
                 connection.execute(statement, key)
 
@@ -184,7 +186,14 @@ class SqlStore:
         return self._try(work)
 
     def claim(
-        self, sweep_id: str, *, agent_id: str, host: str, lease_s: float, exclude: Collection[str] = ()
+        self,
+        sweep_id: str,
+        *,
+        agent_id: str,
+        host: str,
+        lease_s: float,
+        exclude: Collection[str] = (),
+        gpus: Sequence[str] = (),
     ) -> Attempt | None:
         """Make an attempt of the first pending run, or return None; see `Store.claim`."""
         # A look without the write lock first: idle agents ask often, and must not queue with those that write.
@@ -216,7 +225,7 @@ class SqlStore:
             if run.state is not RunState.RUNNING:  # a damaged cell: nobody can know what it was to be run with
                 connection.execute(q.SET_ASIDE, {"b_run": run.run_id, "reason": run.reason, "attempts": found.attempts})
                 return None
-            return writes.insert_attempt(connection, run, token, who, (now, lease_s))
+            return writes.insert_attempt(connection, run, token, who, (now, lease_s), gpus=gpus)
 
         return self._try(work)
 
@@ -441,6 +450,19 @@ class SqlStore:
             for row in rows
         ]
 
+    def gpu_attempts(self, host: str) -> list[GpuAttempt]:
+        """Return the live attempts of a host that were claimed for GPUs; see `Store.gpu_attempts`."""
+        rows = self._session.read(lambda c: c.execute(q.GPU_ATTEMPTS, {"b_host": records.clean(host)}).all())
+        return [
+            GpuAttempt(
+                attempt_id=row.live_id,
+                run=records.run_record(row),
+                gpus=_claimed_for(row.claimed_for),
+                claimed_at=row.claimed_at,
+            )
+            for row in rows
+        ]
+
     def attempts(self, run_id: str) -> list[AttemptRecord]:
         """Return every attempt of a run, first to last."""
         rows = self._session.read(lambda c: c.execute(q.ATTEMPTS_OF_RUN, {"b_run": run_id}).all())
@@ -470,6 +492,18 @@ class SqlStore:
             return connection.execute(q.REPORTS_OF, {"b_attempt": wanted}).all()
 
         return [writes.report_record(row) for row in self._session.read(work)]
+
+    def keep_file(self, owner: str, name: str, data: bytes) -> None:
+        """Keep a file in the record itself; see `Store.keep_file`."""
+        self._session.write(lambda connection: kept_files.put(connection, owner, name, data))
+
+    def kept_file(self, owner: str, name: str) -> bytes | None:
+        """Return a kept file, None when there is none."""
+        return self._session.read(lambda connection: kept_files.get(connection, owner, name))
+
+    def kept_files(self, owner: str) -> dict[str, str]:
+        """Return the SHA-256 of each kept file of an owner, by its name."""
+        return self._session.read(lambda connection: kept_files.listed(connection, owner))
 
     def now(self) -> float:
         """Return the database's clock, seconds since the epoch; its resolution is 1 ms on SQLite."""
@@ -511,3 +545,11 @@ def _new_run(
         "params": records.dump(params, f"run {number}: params"),
         "proposal": records.dump(proposal or {}, f"run {number}: proposal"),
     }
+
+
+def _claimed_for(text: str) -> tuple[str, ...]:
+    """Return the GPUs that a live attempt was claimed for; () when the cell is damaged."""
+    try:
+        return tuple(map(str, mapping(text).get("gpus", ())))
+    except (TypeError, ValueError):
+        return ()

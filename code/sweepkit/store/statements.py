@@ -139,7 +139,7 @@ LAST_ATTEMPT = sa.select(RUNS.c.attempt_id).where(RUNS.c.run_id == b("b_run"))
 
 # --- attempts -------------------------------------------------------------------------------------------------------
 _live = AttemptState.LIVE.value
-INSERT_ATTEMPT = sa.insert(ATTEMPTS).values(device="", state=_live, reason="", outcome="{}")
+INSERT_ATTEMPT = sa.insert(ATTEMPTS).values(device="", state=_live, reason="")
 STARTED_ATTEMPT = (
     sa.update(ATTEMPTS)
     .where(ATTEMPTS.c.attempt_id == b("b_attempt"))
@@ -162,6 +162,22 @@ LIVE_ATTEMPTS = (
 )
 LIVE_ATTEMPT = sa.select(ATTEMPTS.c.sweep_id, ATTEMPTS.c.run_id).where(
     ATTEMPTS.c.attempt_id == b("b_attempt"), ATTEMPTS.c.token == b("b_token"), ATTEMPTS.c.state == _live
+)
+GPU_ATTEMPTS = (
+    sa.select(
+        RUNS,
+        ATTEMPTS.c.attempt_id.label("live_id"),
+        ATTEMPTS.c.outcome.label("claimed_for"),
+        ATTEMPTS.c.claimed_at,
+    )
+    .join(ATTEMPTS, ATTEMPTS.c.run_id == RUNS.c.run_id)
+    .where(
+        ATTEMPTS.c.host == b("b_host"),
+        ATTEMPTS.c.state == sa.literal_column(f"'{_live}'"),
+        ATTEMPTS.c.outcome != "{}",
+        ATTEMPTS.c.lease_until > db_now(),
+    )
+    .order_by(ATTEMPTS.c.claimed_at, ATTEMPTS.c.attempt_id)
 )
 ATTEMPTS_OF_RUN = sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == b("b_run")).order_by(ATTEMPTS.c.ordinal)
 

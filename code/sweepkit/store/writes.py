@@ -108,7 +108,13 @@ class _Row:
 
 
 def insert_attempt(
-    connection: sa.Connection, run: RunRecord, token: str, who: Mapping[str, str], lease: tuple[float, float]
+    connection: sa.Connection,
+    run: RunRecord,
+    token: str,
+    who: Mapping[str, str],
+    lease: tuple[float, float],
+    *,
+    gpus: Sequence[str] = (),
 ) -> Attempt:
     """Insert the live attempt that `run` (as just claimed) belongs to.
 
@@ -118,6 +124,7 @@ def insert_attempt(
         token: The attempt's secret.
         who: `agent_id` and `host`.
         lease: The database's time, and the lease's length in seconds.
+        gpus: What it is claimed for; stands where its outcome will.
     """
     now, lease_s = lease
     attempt = Attempt(
@@ -135,6 +142,7 @@ def insert_attempt(
         "token": token,
         "claimed_at": now,
         "lease_until": attempt.lease_until,
+        "outcome": records.dump({"gpus": list(gpus)} if gpus else {}, "gpus"),
         **who,
     }
     connection.execute(q.INSERT_ATTEMPT, values)

@@ -27,6 +27,7 @@ from sweepkit.training.config.training import (
     route,
     to_yaml,
 )
+from sweepkit.training.metric_names import metric_notes
 
 if TYPE_CHECKING:
     from sweepkit.studies.yaml.optuna_values import OptunaConfig
@@ -53,6 +54,7 @@ def guide_study(options: StudyOptions) -> tuple[Study, list[str]]:
         **_given(options),
         **settings(config, parameters, wandb=options.wandb),
     )
+    notes += metric_notes((study.metric,), config.task)
     if is_embedded(config.model.name):
         notes.append("learning_rate: a hundred times the guide's range, as the embedded model is that small")
     return study, notes
@@ -194,7 +196,7 @@ def slot_options(options: StudyOptions, config: "OptunaConfig | None" = None) ->
     asked = options.n_jobs if config is None or options.n_jobs is not None else config.n_jobs
     jobs = None if asked == -1 else asked or 1
     n_gpus = len(choose_gpus(options.gpus, os.environ))
-    shared = 1 if jobs is None or not n_gpus else -(-jobs // n_gpus)
+    shared = None if jobs is None or jobs <= n_gpus or not n_gpus else -(-jobs // n_gpus)
     return SlotOptions(num_workers=jobs, gpus=options.gpus, runs_per_gpu=shared)
 
 

@@ -163,6 +163,7 @@ def _compare_extensions(collected: _Differences, old: SweepSpec, new: SweepSpec)
         "kill_delay_s": lambda before, after: True,
         "preload": lambda before, after: True,
         "cpus_per_run": lambda before, after: True,
+        "runs_per_gpu": lambda before, after: True,
         "on_failure": lambda before, after: True,
         "wandb": lambda before, after: True,
         "seeds_per_run": _more_seeds,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import Problem, SpecError
+from sweepkit.model.metric import BEST
 from sweepkit.model.numbers import fits_float
 from sweepkit.model.space import Space
 from sweepkit.sweep_config import sections
@@ -20,6 +21,7 @@ from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_
 from sweepkit.sweep_config.conditions import read_conditions
 from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
+from sweepkit.sweep_config.run_length import warn_of_length
 from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
 from sweepkit.sweep_config.seeds_section import check_seeds
 from sweepkit.sweep_config.stopping_section import read_early_terminate
@@ -138,6 +140,8 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
                 return candidate
         except OSError:  # a name too long for the file system is a miss too
             continue
+    if kind := _special(given):
+        raise SpecError([Problem(where=name_or_path, rule="must be a file", got=kind, hint="write the sweep into one")])
     stem = given.name.removesuffix(".yaml").removesuffix(".yml")
     existing = sorted({file.stem for file in folder.glob("*") if file.suffix in _SUFFIXES and file.is_file()})
     near = get_close_matches(stem, existing, n=3, cutoff=0.5)
@@ -147,6 +151,14 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
         hint = f"known sweeps: {', '.join(existing)}" if existing else f"there is no sweep in {folder}"
     rule = f"no such sweep, neither as a file nor in {folder}"
     raise SpecError([Problem(where=name_or_path, rule=rule, hint=hint)])
+
+
+def _special(path: Path) -> str:
+    """Return what a path is that nothing can be read from twice, "" for a file, a folder and nothing."""
+    try:
+        return "a named pipe" if path.is_fifo() else "a socket" if path.is_socket() else ""
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +223,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     _check_objective(check, data, method, scheduler, extensions)
     check_seeds(check, data, space, extensions)
     check_first_points(check, space, extensions)
+    warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
     _tell_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
@@ -222,7 +235,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
         space=space,
         **{key: texts[key] for key in ("program", "description", "entity", "project")},
         command=command,
-        metric=None if metric is None else replace(metric, value=extensions.value),
+        metric=None if metric is None else replace(metric, value=extensions.value or BEST),
         metrics=metrics,
         early_terminate=early_terminate,
         run_cap=run_cap,
@@ -348,10 +361,8 @@ def _check_conditional(check: Checker, method: Method | None, space: Space, exte
         if method is Method.GRID:
             check.refuse(place, "a grid cannot enumerate a function", hint="use method: bayes or random")
         check.warn(place, "wandb.ai does not know search spaces that are functions: this sweep runs here only")
-    elif not space.conditions:
-        return
-    if method is Method.BAYES and extensions.sampler is None:
-        check.warn(("method",), "a Gaussian process needs all parameters in every run: TPE searches instead")
+        if method is Method.BAYES and extensions.sampler is None:
+            check.warn(("method",), "a Gaussian process needs to know all parameters beforehand: TPE searches instead")
 
 
 def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: Extensions) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Option:
     meaning: str = ""
 
 
-_STARTUP = Option(kind="integer", at_least=0, meaning="observed runs before it acts; random until then")
+_STARTUP = Option(kind="integer", at_least=0, meaning="runs before it acts; random or quasi-random until then")
 
 
 def _share(meaning: str) -> Option:

@@ -224,7 +224,7 @@ def _setting(kind: str, key: str) -> Schema:
     special: Mapping[str, Schema] = {
         "eta": {"type": "number", "exclusiveMinimum": 1},
         "strict": _TRUTH,
-        "rule": {"$ref": "#/definitions/stopping"},
+        "rule": _any({"const": "auto"}, {"$ref": "#/definitions/stopping"}),
     }
     return special.get(key, _TEXT)
 
@@ -239,11 +239,13 @@ def _extensions() -> Schema:
         "timeout_s": _POSITIVE,
         "time_budget_s": _POSITIVE,
         "kill_delay_s": {"type": "number", "minimum": 0},
+        "runs_per_gpu": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
         "min_free_gpu_memory_gb": {"type": "number", "minimum": 0},
         "preload": _TEXTS,
         "prior_runs": _TEXTS,
         "first_points": {"type": "array", "items": {"type": "object", "minProperties": 1}},
-        "early_terminate": {"$ref": "#/definitions/stopping"},
+        "early_terminate": _any({"const": "auto"}, {"$ref": "#/definitions/stopping"}),
+        "audit_stopped": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "base_config": _TEXT,
         "search_space": _TEXT,
         "seed_parameter": {"type": "string", "minLength": 1},

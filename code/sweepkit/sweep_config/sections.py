@@ -107,7 +107,9 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
         "kill_delay_s": check.number(given, path, "kill_delay_s", at_least=0),
         "gpus_per_run": check.integer(given, path, "gpus_per_run", at_least=0),
         "cpus_per_run": check.integer(given, path, "cpus_per_run", at_least=1),
+        "runs_per_gpu": _read_sharing(check, given, path),
         "min_free_gpu_memory_gb": check.number(given, path, "min_free_gpu_memory_gb", at_least=0),
+        "audit_stopped": _read_share(check, given, path, "audit_stopped"),
         "base_config": check.string(given, path, "base_config"),
         "search_space": _read_function(check, given, path),
     }
@@ -136,6 +138,17 @@ def read_extensions(check: Checker, node: Any, path: KeyPath) -> Extensions:
     return Extensions(**chosen)
 
 
+def _read_sharing(check: Checker, given: Mapping[str, Any], path: KeyPath) -> Any:
+    """Return how many runs share a GPU: a whole number or auto; None when absent or refused."""
+    value = given.get("runs_per_gpu")
+    if value is None or value == "auto":
+        return value
+    if isinstance(value, str):
+        check.refuse((*path, "runs_per_gpu"), "must be a whole number of at least 1, or auto", got=value)
+        return None
+    return check.integer(given, path, "runs_per_gpu", at_least=1)
+
+
 def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
     """Return the settings of seeds and of the hold-out set; None for what is absent or refused."""
     settings: dict[str, Any] = {
@@ -156,6 +169,15 @@ def _read_seeding(check: Checker, given: Mapping[str, Any], path: KeyPath) -> di
     if "seeds_per_run" in given:
         settings["seeds_per_run"] = read_seeds_per_run(check, given["seeds_per_run"], (*path, "seeds_per_run"))
     return settings
+
+
+def _read_share(check: Checker, given: Mapping[str, Any], path: KeyPath, key: str) -> float | None:
+    """Return a number in (0, 1]; None when absent or refused."""
+    share = check.number(given, path, key, above=0)
+    if share is not None and share > 1:
+        check.refuse((*path, key), "must be at most 1", got=share, hint="0.05 is one run of twenty")
+        return None
+    return None if share is None else float(share)
 
 
 def _read_function(check: Checker, given: Mapping[str, Any], path: KeyPath) -> str | None:

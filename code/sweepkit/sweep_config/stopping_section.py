@@ -22,6 +22,7 @@ STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
     "patient": ("rule", "patience", "min_delta"),
     "threshold": ("lower", "upper", "n_warmup_reports", "interval_reports"),
     "wilcoxon": ("p_threshold", "n_startup_steps", "instances"),
+    "auto": (),
     "none": (),
 }
 STOPPING_TYPES = tuple(STOPPING_KEYS)
@@ -55,7 +56,9 @@ AUTO = ("min_resource", "max_resource")  # may be "auto", which is None
 
 
 def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[str, ...]) -> EarlyTerminate | None:
-    """Read a stopping rule of one of `types`; None after refusing it."""
+    """Read a stopping rule of one of `types`; None after refusing it. The word auto is a rule, too."""
+    if node == "auto" and "auto" in types:
+        return EarlyTerminate(type="auto")
     if not isinstance(node, dict):
         check.refuse(path, "must be a mapping with a type", got=node)
         return None

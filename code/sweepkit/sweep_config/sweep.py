@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from sweepkit.model.metric import BEST, Metric
+from sweepkit.model.metric import Metric
 from sweepkit.model.space import Space
 
 
@@ -31,7 +31,7 @@ class EarlyTerminate:
 
     Args:
         type: "hyperband", "asha", "median", "patience", "percentile", "successive_halving", "optuna_hyperband",
-            "patient", "threshold", "wilcoxon" or "none".
+            "patient", "threshold", "wilcoxon", "auto" (without settings) or "none".
         min_iter: First band, in reports of the metric. hyperband, asha: required there or `max_iter` and `s`.
         max_iter: Longest run, in reports.
         s: Number of bands counted down from `max_iter`.
@@ -208,9 +208,13 @@ class Extensions:
         preload: Modules to import before the first attempt, beside those found in the program.
         gpus_per_run: GPUs of a slot, >= 0; None means one where there are any.
         cpus_per_run: CPU cores of a slot, >= 1; None shares the cores evenly.
+        runs_per_gpu: Runs that share a GPU, >= 1; "auto" for as many as fit by what was measured of them, and pay; None
+            means one.
         min_free_gpu_memory_gb: GiB that a GPU must have free before a run is put on it; None for the rule of
             `agents.gpu_memory`; 0 never waits.
-        early_terminate: A stopping rule of ours in place of W&B's key.
+        early_terminate: A stopping rule of ours in place of W&B's key; auto is the one that measured best.
+        audit_stopped: Share of the runs that the rule would stop which are finished all the same, in (0, 1], two at
+            least, by the sweep's seed: they tell how often it errs. None audits nothing.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
         first_points: Configurations that are run first, by parameters; what one leaves out is searched.
@@ -225,8 +229,8 @@ class Extensions:
         seeds_per_run: Several runs of each configuration, with different seeds; None: one run, whatever its seed.
         holdout: Values of parameters, by dotted name, that make the program score the hold-out set in place of the one
             that the sweep selects by; {} when none is named.
-        value: What a run's value is of its reports: best (the default), last, or "mean_of_last N". A metric that is a
-            running mean, a count or a sum needs last.
+        value: What a run's value is of its reports: best, last, or "mean_of_last N". None: what the program tells W&B
+            by define_metric(…, summary=…), else best. A metric that is a running mean, a count or a sum needs last.
     """
 
     seed: int | None = None
@@ -238,8 +242,10 @@ class Extensions:
     preload: tuple[str, ...] = ()
     gpus_per_run: int | None = None
     cpus_per_run: int | None = None
+    runs_per_gpu: int | Literal["auto"] | None = None
     min_free_gpu_memory_gb: float | None = None
     early_terminate: EarlyTerminate | None = None
+    audit_stopped: float | None = None
     prior_runs: tuple[str, ...] = ()
     first_points: tuple[Mapping[str, Any], ...] = ()
     base_config: str | None = None
@@ -249,7 +255,7 @@ class Extensions:
     seed_parameter: str | None = "seed"
     seeds_per_run: Seeds | None = None
     holdout: Mapping[str, Any] = field(default_factory=dict)
-    value: str = BEST
+    value: str | None = None
 
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")

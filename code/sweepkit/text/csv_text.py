@@ -5,7 +5,6 @@ while its runs train, and importing pandas would cost it a second, 80 MB and a t
 """
 
 import csv
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,13 +73,22 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), *, 
     columns = columns or list(dict.fromkeys(name for row in rows for name in row))
     if not columns:
         return ""
-    out = io.StringIO()
+    lines = _Lines()
     quoted: Callable[[Any], Any] = (lambda value: value) if raw else _quoted
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(
+        lines, lineterminator="\r\n"
+    )  # a cell with either of these is quoted: readers take both for ends
     writer.writerow([quoted(name) for name in columns])
     for row in rows:
         writer.writerow([quoted(_cell(row.get(name))) for name in columns])
-    return out.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Takes lines as a file does."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _cell(value: Any) -> Any:

@@ -27,6 +27,7 @@ from sweepkit.tracking.wandb_log import (
     ConfigChange,
     Exit,
     LoggedRow,
+    MetricDefined,
     Preempting,
     Record,
     RunInfo,
@@ -50,6 +51,7 @@ class WandbTail:
         histories: How often a run began that counts: with each the rows of the one before are void.
         shared: Several processes wrote the run at the same time, and only one of them counts.
         problems: What was wrong with the files, in words; at most 20.
+        defined: What `define_metric` said of names and of patterns, the newest of each.
         dropped: Names that were logged as text in rows, and so are no metrics; at most 20.
 
     Args:
@@ -80,6 +82,7 @@ class WandbTail:
         self.histories = 0
         self.shared = False
         self.problems: list[str] = []
+        self.defined: dict[str, MetricDefined] = {}
         self.dropped: set[str] = set()
         self._run_id = run_id
         self._finder = FileFinder(
@@ -104,6 +107,16 @@ class WandbTail:
     def path(self) -> str | None:
         """Return the file of the run that counts, None before there is one."""
         return None if self._current is None else self._current.path
+
+    def definition(self, name: str) -> MetricDefined | None:
+        """Return what `define_metric` said of a metric: by its name, else by the longest pattern that it fits."""
+        fitting = [
+            key
+            for key, said in self.defined.items()
+            if said.kinds and (said.name == name or (said.pattern[-1:] == "*" and name.startswith(said.pattern[:-1])))
+        ]
+        exact = name if name in fitting else max(fitting, key=len, default=None)
+        return None if exact is None else self.defined[exact]
 
     def read(self, *, final: bool = False) -> list[Report]:
         """Return the rows logged since the last call, as reports with consecutive `seq`.
@@ -157,6 +170,7 @@ class WandbTail:
         if current is not None:
             reports.clear()
             self.summary.clear()
+            self.defined.clear()
             self._aside.append(current)
         self._current, self.preempting = file, False
         self.histories += 1
@@ -169,6 +183,8 @@ class WandbTail:
                 self.summary |= _metrics(record.update)
                 for name in record.remove:
                     self.summary.pop(name, None)
+            case MetricDefined():
+                self.defined[record.name or record.pattern] = record
             case RunInfo():  # a change of its name is no new run
                 self.run, self.exit_code = record, None
             case Preempting():

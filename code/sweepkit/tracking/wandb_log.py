@@ -78,7 +78,24 @@ class Preempting:
     """`run.mark_preempting()` was called: if the process ends badly now, the run wants to be resumed."""
 
 
-Record = LoggedRow | Summary | RunInfo | ConfigChange | Exit | Preempting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricDefined:
+    """`define_metric` was called: for one name, or for all that begin as a `pattern` with a star at its end does.
+
+    Args:
+        name: The metric's, "" with a pattern.
+        pattern: As "val/*", "" with a name.
+        kinds: What its summary shall hold: of "min", "max", "mean", "best", "last", "none", "copy", "first".
+        goal: "minimize", "maximize", or "".
+    """
+
+    name: str = ""
+    pattern: str = ""
+    kinds: tuple[str, ...] = ()
+    goal: str = ""
+
+
+Record = LoggedRow | Summary | RunInfo | ConfigChange | Exit | Preempting | MetricDefined
 
 
 class LogDecoder:
@@ -314,10 +331,29 @@ def _exit(data: bytes) -> Exit:
     return Exit(exit_code=_signed(next((value for number, value in _fields(data) if number == 1), 0)))
 
 
+_SUMMARY_KINDS = {1: "min", 2: "max", 3: "mean", 4: "best", 5: "last", 6: "none", 7: "copy", 8: "first"}
+_GOALS = {1: "minimize", 2: "maximize"}
+
+
+def _metric(data: bytes) -> MetricDefined:
+    texts = {"name": "", "pattern": ""}
+    kinds: tuple[str, ...] = ()
+    goal = ""
+    for number, raw in _fields(data):
+        if number in (1, 2):
+            texts["name" if number == 1 else "pattern"] = _text(raw)
+        elif number == 7:
+            kinds = tuple(_SUMMARY_KINDS[kind] for kind, said in _fields(raw) if said and kind in _SUMMARY_KINDS)
+        elif number == 8:
+            goal = _GOALS.get(raw, "")
+    return MetricDefined(**texts, kinds=kinds, goal=goal)
+
+
 _RECORDS: dict[int, Callable[[bytes], Record]] = {
     2: _row,
     3: _summary,
     5: _config,
+    12: _metric,
     17: _run,
     18: _exit,
     23: lambda _: Preempting(),

@@ -9,6 +9,7 @@ import random
 import resource
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,8 @@ def prepare(seed: int) -> None:
     import transformers
 
     # accelerate collects garbage before the first step, which takes 0.2 s over the 400,000 objects of the imported
-    # libraries. They live as long as the process anyway: leave them out of all collections. Once only (a fork server
-    # has done so already): a second time would keep what an earlier training of the process left, its model and files.
-    if gc.get_freeze_count() == 0:
-        gc.freeze()
+    # libraries. They live as long as the process anyway: leave them out of all collections.
+    _freeze_once()
     _quiet()
     _forget_peaks()
     torch.set_num_threads(thread_count())
@@ -45,6 +44,16 @@ def prepare(seed: int) -> None:
     numpy.random.seed(seed)
     torch.manual_seed(seed)
     transformers.set_seed(seed)
+
+
+@cache
+def _freeze_once() -> None:
+    """Leave all that is there out of garbage collections.
+
+    A second time would keep what an earlier training of the process left, its model and files. A fork server has frozen
+    the libraries already; counting what is frozen (`gc.get_freeze_count`) would visit each of these objects.
+    """
+    gc.freeze()
 
 
 def thread_count() -> int:

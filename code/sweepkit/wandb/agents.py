@@ -169,6 +169,11 @@ class WandbAgents:
             agent.process.kill()
 
     @property
+    def busy(self) -> bool:
+        """Return whether anything runs in any slot."""
+        return any(agent.busy for agent in self.agent_slots)
+
+    @property
     def reasons(self) -> list[str]:
         """Return why slots are closed, each reason once."""
         return list(dict.fromkeys(agent.closed for agent in self.agent_slots if agent.closed))

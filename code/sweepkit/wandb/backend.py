@@ -8,6 +8,7 @@ read it as any other. Nothing of the search is decided here.
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,7 @@ from sweepkit.wandb.importer import Collector, Importer, ImportTarget
 from sweepkit.wandb.scheduler import SchedulerProcess
 
 _TICK_S = 0.1
+_HURRIED_S = 3.0
 _SETTLE_S = 30.0  # W&B may take a while to count a run that has just ended
 _INTERRUPT_WORDS = {
     1: "waiting for the running runs (Ctrl-C again ends them)",
@@ -219,6 +221,7 @@ class _WandbLedSweep:
         self.importer = importer
         self.notes = list(notes)
         self.interrupts = Interrupts()
+        self.unanswered = ""  # why it was given up to wait for W&B's answers
         self.collector = Collector(importer, session.on_event)
         self.agents = WandbAgents(
             command, session.slots, limits=limits, order=self.collector.order, emit=session.on_event
@@ -292,17 +295,26 @@ class _WandbLedSweep:
                 known = begun
                 self.collector.soon()
             self.collector.check()
+            self._give_up_a_silent_server()
             pause.wait(_TICK_S)
+
+    def _give_up_a_silent_server(self) -> None:
+        """End, where nothing runs that waiting would keep, when what W&B answers could not be read for too long."""
+        if not self.agents.busy and (fault := self.collector.fault(self.session.options.wandb_wait)):
+            self.unanswered = fault
+            self.agents.end(f"W&B must say what it wants: {fault}")
 
     def _settle(self) -> bool:
         """Poll until W&B counts no run of this host as running; return whether it came to that."""
         pause = threading.Event()
-        tries = 2 if self.agents.interrupt_level else int(_SETTLE_S / 2)
-        for _ in range(tries):
+        hurried = self.agents.interrupt_level or self.unanswered
+        deadline = time.monotonic() + (_HURRIED_S if hurried else _SETTLE_S)
+        while True:
             if self.collector.poll() and not self.importer.running():
                 return True
+            if time.monotonic() >= deadline:
+                return False
             pause.wait(2.0)
-        return False
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -323,7 +335,7 @@ class _WandbLedSweep:
         self.session.store.update_sweep(
             self.session.sweep.sweep_id, state=state, reason=reason if state.value != "running" else ""
         )
-        failed = bool(self.scheduler and self.scheduler.failed)
+        failed = bool(self.unanswered or (self.scheduler and self.scheduler.failed))
         given_up = self.agents.given_up or failed or state is SweepState.CANCELLED
         return Finish(complete=state is SweepState.FINISHED, reason=reason, given_up=given_up)
 

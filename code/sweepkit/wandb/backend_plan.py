@@ -25,7 +25,7 @@ from sweepkit.sweep_config.sweep import Extensions, Method, SweepSpec
 from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES
 
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
-_OWN_ENGINE = {Method.GRID: "grid", Method.RANDOM: "random", Method.BAYES: "gp"}
+_OWN_ENGINE = {Method.GRID: ("grid",), Method.RANDOM: ("random",), Method.BAYES: ("auto", "gp")}
 # What our agents do for a run, or our engine for a search, and W&B's agents and server do not.
 _ONLY_HERE = {
     "seed": "W&B draws by a seed of its own",
@@ -36,6 +36,7 @@ _ONLY_HERE = {
     "prior_runs": "W&B's search begins without them",
     "first_points": "W&B's search begins without them",
     "preload": "W&B's agents start a fresh process for every run",
+    "runs_per_gpu": "W&B's agents make one run at a time",
     "min_free_gpu_memory_gb": "W&B's agents do not look at a GPU's memory",
 }
 # What says which configurations are tried: without it the sweep would be another one.
@@ -127,7 +128,7 @@ def _wanted_sampler(spec: SweepSpec, sampler: str | None) -> tuple[str | None, s
 
 def _needs_scheduler(spec: SweepSpec, name: str) -> bool:
     """Return whether a sampler is neither the method's own nor what the YAML's scheduler does."""
-    return spec.scheduler is None and name != _OWN_ENGINE.get(spec.method)
+    return spec.scheduler is None and name not in _OWN_ENGINE.get(spec.method, ())
 
 
 def notes_of(spec: SweepSpec) -> list[str]:

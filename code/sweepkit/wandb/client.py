@@ -153,8 +153,7 @@ class SweepClient:
             per_page=_RUNS_A_REQUEST,
             lazy=False,
         )
-        # W&B's own agent asks for these two of a run; its listing does not.
-        pages.QUERY = pages.QUERY.replace("historyLineCount", "historyLineCount\n    stopped\n    exitcode", 1)
+        pages.QUERY = _query_with_ends(pages.QUERY)
         found: dict[str, Any] = {}
         for run in pages:
             found.setdefault(run.id, run)
@@ -194,6 +193,14 @@ class SweepClient:
                 some = runs[start : start + _AT_A_TIME]
                 found |= zip([run.id for run in some], pool.map(read, some), strict=True)
         return found
+
+
+def _query_with_ends(query: str) -> str:
+    """Return the client's query of runs that asks how each ended, too.
+
+    The client asks for these two in `wandb.apis.public.sweeps`, of the runs of a sweep; its listing does not.
+    """
+    return query.replace("historyLineCount", "historyLineCount\n    stopped\n    exitcode", 1)
 
 
 def rows_of(run: Any) -> int:

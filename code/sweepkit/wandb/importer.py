@@ -155,6 +155,7 @@ class Collector:
         self._asked = threading.Event()
         self._stopped = threading.Event()
         self._fault = ""
+        self._failing_since: float | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._keep, name="wandb-collector", daemon=True)
 
@@ -187,12 +188,19 @@ class Collector:
         self.soon()
         return None
 
+    def fault(self, for_s: float) -> str:
+        """Return why no poll of the last `for_s` seconds could be read; "" when one could, or none was made."""
+        since = self._failing_since
+        return self._fault if since is not None and time.monotonic() - since > for_s else ""
+
     def poll(self) -> bool:
         """Poll once, in the caller's thread while the collector does not run; return whether W&B answered."""
         asked_at = time.monotonic()
         try:
             events = self._importer.poll()
         except TrackingError as error:
+            if self._failing_since is None:
+                self._failing_since = asked_at
             if str(error) != self._fault:
                 self._fault = str(error)
                 self._emit(Notice(text=f"{error}; trying again", warning=True))
@@ -200,6 +208,7 @@ class Collector:
         if self._fault:
             self._fault = ""
             self._emit(Notice(text="W&B answers again"))
+        self._failing_since = None
         if self._importer.state is not None:
             self._known = (asked_at, self._importer.state)
         for event in events:

@@ -10,8 +10,10 @@ first row behind them. So who sends again must ask first (`Sender.uploaded`), an
 What a server refuses for good (a key, a deleted run) ends the sending of that file.
 
 **W&B's own word is not enough.** When the rows of a file are refused for good, the service still marks the file as
-sent, beside a message "Some run data will not be synced"; when a file that a program saved is refused, only its log
-says so. Both count as not sent here, so that nothing is lost.
+sent, beside a message "Some run data will not be synced"; when a file that a program saved, an artifact or a run's
+description is refused, be it inside of an answer 200, only its log says so. All count as not sent here, so that nothing
+is lost. And an answer 200 to rows is taken for success whatever stands in it (a proxy's own page): who sends asks
+afterwards what is there.
 
 Uses W&B's package below its public surface (0.31 is pinned): the public command costs a second of CPU for every run.
 Credentials are read by W&B from its own places (WANDB_API_KEY, netrc) and never leave it.
@@ -31,7 +33,17 @@ from sweepkit.wandb.access import AccessAnswer, ask_access, describe_error, requ
 _CHECK_S = 6.0
 _BEGIN_S = 30.0
 _ERROR = 40  # W&B's severities are those of Python's logging
-_LOSSES = ("file transfer:", "runfiles:")  # how the log's lines on files that a program saved begin
+# How lines of the log on what is not at the server begin: files that a program saved, artifacts and their links, a
+# run's configuration, tags and notes. A "job" is W&B's own artifact, no program asked for it.
+_LOSSES = (
+    "file transfer:",
+    "runfiles:",
+    "sender: failed to log artifact",
+    "sender: linkArtifact",
+    "sender: failed to upload",
+    "runupserter: failed to",
+    "runupserter: upsert bucket response empty",
+)
 
 
 # W&B's own name and shape of the question that a run asks when it is resumed.
@@ -44,6 +56,21 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
       historyLineCount
       eventsLineCount
       logLineCount
+    }
+  }
+}
+"""
+
+
+# The same of a run that somebody stops on W&B's page: W&B's client hears of it with the answers to its rows, and does
+# not pass it on to whoever sends files.
+_STOPPED = """
+query RunStopped($project: String, $entity: String, $name: String!) {
+  model(name: $project, entityName: $entity) {
+    id
+    bucket(name: $name, missingOk: true) {
+      id
+      stopped
     }
   }
 }
@@ -117,27 +144,37 @@ class Sender:
         Raises:
             TrackingError: It does not answer within `_CHECK_S` seconds, or refuses the question.
         """
+        bucket = self._bucket(_LINES, entity=entity, project=project, run_id=run_id)
+        rows, events, console = (bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log"))
+        return UploadedCounts(rows=rows, events=events, console=console)
+
+    def stopped(self, *, entity: str, project: str, run_id: str) -> bool:
+        """Return whether somebody asked the server to stop a run.
+
+        Raises:
+            TrackingError: As `uploaded`.
+        """
+        return bool(self._bucket(_STOPPED, entity=entity, project=project, run_id=run_id).get("stopped"))
+
+    def _bucket(self, query: str, *, entity: str, project: str, run_id: str) -> dict[str, Any]:
+        """Return what the server says of a run, {} when it does not know it. Raises TrackingError."""
         from wandb.apis.public.service_api import ServiceApi
 
         variables = {"entity": entity or None, "project": project or "uncategorized", "name": run_id}
         try:
-            data: dict[str, Any] = ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(
-                _LINES, variables
-            )
+            return _bucket_of(ServiceApi(self._singleton.settings, timeout=_CHECK_S).execute_graphql(query, variables))
         except Exception as error:  # W&B's own, and whatever its service meets
             raise TrackingError(
                 f"{self.server} must say what it has of run {run_id}, got: {describe_error(error)}"
             ) from error
-        bucket = (data.get("model") or {}).get("bucket") or {}
-        counts = [bucket.get(f"{name}LineCount") or 0 for name in ("history", "events", "log")]
-        return UploadedCounts(rows=counts[0], events=counts[1], console=counts[2])
 
-    def send(self, path: Path, *, live: bool) -> Sending:
+    def send(self, path: Path, *, live: bool, program: str = "") -> Sending:
         """Begin to send a file; returns at once.
 
         Args:
             path: The file; it must exist.
             live: It still grows.
+            program: What the run's page names as its program; W&B's client names the one that sends.
 
         Raises:
             TrackingError: W&B's service does not answer.
@@ -146,15 +183,16 @@ class Sender:
         sending.marker.unlink(missing_ok=True)
         try:
             service = self._singleton.ensure_service()
-            self._singleton.asyncer.run(lambda: self._begin(service, sending, live=live))
+            self._singleton.asyncer.run(lambda: self._begin(service, sending, live=live, program=program))
         except Exception as error:
             self._restart()
             raise TrackingError(f"W&B's service must take {path.name}, got: {error}; it is started again") from error
         return sending
 
-    async def _begin(self, service: Any, sending: Sending, *, live: bool) -> None:
+    async def _begin(self, service: Any, sending: Sending, *, live: bool, program: str) -> None:
+        settings = self._singleton.settings.model_copy(update={"program": program or None})
         nothing_new = {"entity": "", "project": "", "run_id": "", "job_type": "", "tag_replacements": {}}
-        first = await service.init_sync({sending.path}, self._singleton.settings, cwd=None, live=live, **nothing_new)
+        first = await service.init_sync({sending.path}, settings, cwd=None, live=live, **nothing_new)
         begun = await first.wait_async(timeout=_BEGIN_S)
         handle = await service.sync(begun.id, parallelism=1)
         self._singleton.asyncer.run_soon(lambda: _follow(handle, sending, self._logs), daemon=True)
@@ -165,18 +203,30 @@ class Sender:
         self._singleton = self._setup.singleton()
 
 
+def _bucket_of(data: Any) -> dict[str, Any]:
+    """Return the run of an answer, {} for none. Raises ValueError: the answer has another shape."""
+    found = data.get("model", 0) if isinstance(data, dict) else data
+    bucket = found.get("bucket") if isinstance(found, dict) else found
+    if isinstance(data, dict) and bucket is None:
+        return {}
+    counts = bucket.items() if isinstance(bucket, dict) else ()
+    if not isinstance(bucket, dict) or any(key.endswith("Count") and not isinstance(n, int) for key, n in counts):
+        raise ValueError(f"an answer of another shape: {str(data)[:200]}")
+    return bucket
+
+
 async def _follow(handle: Any, sending: Sending, logs: Path) -> None:
     try:
         response = await handle.wait_async(timeout=None)
         sending.faults = [str(message.content) for message in response.messages if message.severity >= _ERROR]
-        sending.faults += _refused_files(sending, logs)
+        sending.faults += _refused_parts(sending, logs)
     except Exception as error:  # the service is gone
         sending.faults = [f"{type(error).__name__}: {error}"]
     sending.over = True
 
 
-def _refused_files(sending: Sending, logs: Path) -> list[str]:
-    """Return what W&B's log says of files that could not be sent with a run."""
+def _refused_parts(sending: Sending, logs: Path) -> list[str]:
+    """Return what W&B's log says of what could not be sent with a run."""
     found = []
     for log in logs.glob("debug-sync*.log"):
         if log.stat().st_mtime < sending.began.timestamp():

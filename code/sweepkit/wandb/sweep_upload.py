@@ -5,6 +5,7 @@ moment: what was sent stands in `wandb/sent.json` beside the sweep's files, and 
 which adds nothing twice (`sweepkit.wandb.run_file`).
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from sweepkit.wandb.sender import Sender, Sending, UploadedCounts
 
 _AT_ONCE = 8  # files of ended runs on their way at a time
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0)
+_STOP_POLL_S = 15.0  # as often as W&B's own client looks
 _MANY = 1_000_000
 _KILLED = 255  # the exit code by which W&B distinguishes a run that was ended from one that failed
 _EXIT_CODES = {RunState.FINISHED: 0, RunState.STOPPED: _KILLED, RunState.DIVERGED: _KILLED}
@@ -71,6 +73,7 @@ class SweepUpload:
         target: Where it goes.
         live: Runs are sent while they log; else those that have ended.
         warn: Called once for each kind of fault.
+        stop: Called with a live run that somebody stopped at the server.
         clock: Seconds that never run backwards.
 
     Attributes:
@@ -85,6 +88,7 @@ class SweepUpload:
     target: UploadTarget
     live: bool
     warn: Callable[[str], None]
+    stop: Callable[[str], None] = lambda run_id: None
     clock: Callable[[], float] = time.monotonic
     progress: int = field(default=0, init=False)
 
@@ -96,6 +100,8 @@ class SweepUpload:
         self._here: dict[str, bool] = {}
         self._uploads: dict[str, _Upload] = {}
         self._alive: frozenset[str] = frozenset()
+        self._stopped: set[str] = set()  # attempts that were asked to end
+        self._stops_at = 0.0
         self._warned: set[str] = set()
         self.read_sent()
 
@@ -120,6 +126,24 @@ class SweepUpload:
         for run in self._runs.values():
             if self._wanted(run, live, finishing=finishing):
                 self._advance(run, live, finishing=finishing)
+        if self.live and not finishing and self.clock() >= self._stops_at:
+            self._stops_at = self.clock() + _STOP_POLL_S
+            self._pass_stops_on()
+
+    def _pass_stops_on(self) -> None:
+        """Ask which of the live runs somebody stopped at the server; one that does not answer is asked next time."""
+        for upload in self._uploads.values():
+            attempt_id = f"{upload.run.run_id}-{upload.run.attempts}"
+            if attempt_id not in self._alive - self._stopped or upload.sending is None:
+                continue
+            target, run_id = self.target, upload.run.run_id
+            try:
+                stopped = self.sender.stopped(entity=target.entity, project=target.project, run_id=run_id)
+            except TrackingError:
+                return
+            if stopped:
+                self.stop(run_id)
+                self._stopped.add(attempt_id)
 
     def _wanted(self, run: RunRecord, live: frozenset[str], *, finishing: bool) -> bool:
         """Return whether something of a run is to be sent now."""
@@ -181,13 +205,26 @@ class SweepUpload:
             if upload.whole or (self.live and file.path.exists()):
                 self._begin(upload, file)
         elif sending.over and sending.sent and upload.whole:
-            self._note_sent(upload)
+            if missing := self._missing(upload, file):
+                self._postpone(upload, missing)
+            else:
+                self._note_sent(upload)
         elif sending.over:
             self._postpone(upload, "; ".join(dict.fromkeys(sending.faults)) or "W&B's service gave it up")
 
+    def _missing(self, upload: _Upload, file: RunFile) -> str:
+        """Return what the server lacks of a file that W&B's client calls sent, in words; "" when all is there."""
+        entity, project = self.target.entity, self.target.project
+        try:
+            there = self.sender.uploaded(entity=entity, project=project, run_id=upload.run.run_id)
+        except TrackingError as error:
+            return str(error)
+        return "" if there.rows >= file.rows else f"the server has {there.rows} of {file.rows} rows"
+
     def _begin(self, upload: _Upload, file: RunFile) -> None:
         try:
-            upload.sending = self.sender.send(file.path, live=not upload.whole)
+            program = str(self.sweep.meta.get("program") or self.spec.program or "")
+            upload.sending = self.sender.send(file.path, live=not upload.whole, program=program)
         except TrackingError as error:
             self._postpone(upload, str(error))
 
@@ -216,15 +253,13 @@ class SweepUpload:
         return len(self._alive)
 
     def taken(self) -> dict[str, UploadedCounts | None]:
-        """Return what the server has of each run that is on its way; None where it does not say."""
-        found: dict[str, UploadedCounts | None] = {}
-        for run_id in self._uploads:
-            try:
+        """Return what the server has of each run that is on its way; once it does not say, None for the others."""
+        found: dict[str, UploadedCounts | None] = dict.fromkeys(self._uploads)
+        with contextlib.suppress(TrackingError):  # each takes its time not to answer
+            for run_id in found:
                 found[run_id] = self.sender.uploaded(
                     entity=self.target.entity, project=self.target.project, run_id=run_id
                 )
-            except TrackingError:
-                found[run_id] = None
         return found
 
     def fewest_failures(self) -> int:

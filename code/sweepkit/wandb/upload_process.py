@@ -1,7 +1,8 @@
 """The process that sends sweeps to a W&B server: `python -m sweepkit.wandb.upload_process`, started by `wandb_online`.
 
 A process of its own, because no fault of a server, of its network or of W&B's client may reach the agent or a run. It
-reads the record and the runs' files, and writes beside them what was sent. It takes orders as lines of JSON on
+reads the record and the runs' files, and writes beside them what was sent; in the record only that a run shall end
+which somebody stopped on W&B's page. It takes orders as lines of JSON on
 stdin, and reports what it did on stdout:
 
     → (started)           ← {"event": "access", "access": "granted", …}   whether there is a key, and a server takes it
@@ -21,12 +22,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweepkit.errors import SweepKitError, TrackingError
+from sweepkit.agents.control import stop_run
+from sweepkit.errors import ConflictError, SweepKitError, TrackingError
 from sweepkit.files import hold
+from sweepkit.model.records import SweepRecord
 from sweepkit.paths import SweepPaths
+from sweepkit.store.open import open_store
 from sweepkit.store.watch import Watch, open_watch
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.wandb.access import Access
@@ -122,7 +127,13 @@ class _Uploader:
             target=UploadTarget(server=self._sender.server, entity=item["entity"], project=item["project"]),
             live=bool(job["live"]),
             warn=self._warn,
+            stop=partial(self._stop, job["storage"], sweep),
         )
+
+    def _stop(self, storage: str, sweep: SweepRecord, run_id: str) -> None:
+        """Have a run end that somebody stopped at the server, as if he had done it here."""
+        with contextlib.suppress(ConflictError), open_store(storage) as store:  # it has just ended
+            stop_run(store, store.sweep(sweep.name) or sweep, run_id, who="somebody at W&B")
 
     def run(self) -> str:
         """Send until nothing is left or it may not go on; return why it ended, "" when all is sent."""
@@ -136,6 +147,8 @@ class _Uploader:
                 since = time.monotonic()
             elif self._all_sent():
                 return ""
+            elif self._taken is None:
+                self._taken = self._taken_now()  # what there is more after the patience is what the server takes
             now = sum(upload.progress for upload in self._uploads.values())
             if now != progress:
                 progress, since = now, time.monotonic()
@@ -183,10 +196,13 @@ class _Uploader:
         held = self._held_elsewhere()
         if held or min(tries) >= _TRIES:
             return held or f"the server refused what is left, {_TRIES} times"
-        before, self._taken = self._taken, {name: upload.taken() for name, upload in self._uploads.items()}
-        if before is None or before != self._taken:
+        before, self._taken = self._taken, self._taken_now()
+        if before != self._taken:
             return ""
         return f"the server answers, and has taken nothing of what is left for {patience_s:g} s"
+
+    def _taken_now(self) -> dict[str, object]:
+        return {name: upload.taken() for name, upload in self._uploads.items()}
 
     def _notify(self, text: str) -> None:
         if text not in self._notified:

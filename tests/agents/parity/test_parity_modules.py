@@ -210,7 +210,6 @@ ROWS = [
             print(getattr(random, "VALUE", None))
             """,
         files={"random.py": "VALUE = 'mine'\n"},
-        cold="the interpreter has imported its own module of that name already",
         apart=True,
     ),
     row(
@@ -386,6 +385,172 @@ ROWS = [
             """,
     ),
     # What installed packages do when they are imported
+    row(
+        "an installed package that acts before and after its module does",
+        """\
+            import lib, os
+            observe(order=os.environ["ORDER"])
+            """,
+        installed={
+            "lib/__init__.py": """\
+                import atexit, os, warnings
+                os.environ["ORDER"] = "package"
+                atexit.register(print, "package, registered first")
+                warnings.simplefilter("ignore", ImportWarning)
+                warnings.simplefilter("always", UserWarning)
+                from lib import part
+                os.environ["ORDER"] += ", package"
+                atexit.register(print, "package, registered last")
+                """,
+            "lib/part.py": """\
+                import atexit, os, warnings
+                os.environ["ORDER"] += ", part"
+                atexit.register(print, "part")
+                warnings.warn("not to be seen", ImportWarning)
+                warnings.warn("to be seen", UserWarning)
+                """,
+        },
+    ),
+    _import_of(
+        "that is reloaded, and imported anew",
+        "import os\nCOUNT = globals().get('COUNT', 0) + 1\nPID = os.getpid\n",
+        """\
+            import importlib, sys, lib
+            first = lib
+            again = importlib.reload(lib)
+            counts = [lib.COUNT, again is first]
+            del sys.modules["lib"]
+            import lib
+            observe(counts=counts, anew=[lib.COUNT, lib is first], spec=repr(lib.__spec__)[:30], cached=lib.__cached__)
+            """,
+    ),
+    _import_of(
+        "that the program patches, as a test does",
+        "def work():\n    return 'real'\n",
+        """\
+            from unittest import mock
+            with mock.patch("lib.work", return_value="mine"):
+                import lib
+                print(lib.work())
+            print(lib.work())
+            lib.work = lambda: "left"
+            import subprocess, sys
+            command = [sys.executable, "-c", "import lib; print(lib.work())"]
+            print(subprocess.run(command, capture_output=True, text=True))
+            """,
+    ),
+    _import_of(
+        "whose classes go through pools of all kinds",
+        """\
+            import dataclasses
+            @dataclasses.dataclass
+            class Point:
+                x: int
+            def twice(point):
+                return Point(2 * point.x)
+            """,
+        """\
+            import dataclasses, multiprocessing, lib
+            @dataclasses.dataclass
+            class Mine(lib.Point):
+                pass
+            if __name__ == "__main__":
+                for method in ("fork", "spawn", "forkserver"):
+                    with multiprocessing.get_context(method).Pool(1) as pool:
+                        print(method, pool.map(lib.twice, [lib.Point(2), Mine(3)]), pool.map(type, [Mine(1)]))
+            """,
+    ),
+    _import_of(
+        "that is run as a module",
+        "import sys\nprint(__name__, sys.argv[1:], 'lib' in sys.modules)\n",
+        """\
+            import runpy
+            runpy.run_module("lib", run_name="__main__", alter_sys=True)
+            import lib
+            runpy.run_module("lib", run_name="other")
+            """,
+    ),
+    row(
+        "site.addsitedir with a .pth that imports",
+        """\
+            import site, sys
+            site.addsitedir("third")
+            import patched
+            observe(path=[p for p in sys.path if "third" in p], value=patched.VALUE, pth="marker" in sys.modules)
+            """,
+        files={
+            "third/mine.pth": "import marker\ndeeper\n",
+            "third/marker.py": "",
+            "third/deeper/patched.py": "VALUE = 'mine'\n",
+        },
+    ),
+    row(
+        "logging by dictConfig and fileConfig",
+        """\
+            import logging, logging.config, lib
+            logging.getLogger("mine").warning("before")
+            logging.config.dictConfig(
+                {"version": 1, "disable_existing_loggers": False, "root": {"level": "INFO", "handlers": ["out"]},
+                 "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}}}
+            )
+            logging.getLogger("lib").info("after")
+            lib.say()
+            """,
+        installed={"lib.py": "import logging\nLOG = logging.getLogger(__name__)\ndef say():\n    LOG.info('said')\n"},
+    ),
+    row(
+        "sys.stdout.reconfigure in a local module",
+        """\
+            import sys, part, subprocess
+            print("한국어", sys.stdout.encoding, sys.stdout.line_buffering, sys.stdout.errors)
+            subprocess.run(["echo", "child"])
+            print("after")
+            """,
+        files={
+            "part.py": "import sys\nsys.stdout.reconfigure(encoding='ascii', errors='replace', line_buffering=True)\n"
+        },
+    ),
+    row(
+        "a program that executes itself again with another environment",
+        """\
+            import os, sys, lib
+            same = os.getpid() == int(os.environ.get("FIRST", os.getpid()))
+            print(os.environ.get("ROUND"), lib.ROUND, same, flush=True)
+            if "ROUND" not in os.environ:
+                os.environ.update(ROUND="2", FIRST=str(os.getpid()), PYTHONHASHSEED="3")
+                os.execv(sys.executable, [sys.executable, *sys.argv])
+            """,
+        installed={"lib.py": "import os\nROUND = os.environ.get('ROUND')\n"},
+    ),
+    row(
+        "a program that forks, and the child is the one that goes on",
+        """\
+            import atexit, os, sys, lib
+            atexit.register(print, "ends", flush=True)
+            if (pid := os.fork()):
+                sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            with open("child.txt", "w") as file:
+                print(lib.VALUE, os.getppid() != 1, file=file)
+            sys.exit(4)
+            """,
+        installed={"lib.py": "VALUE = 1\n"},
+    ),
+    row(
+        "a daemon by two forks",
+        """\
+            import os, sys, time
+            read, write = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    with open("daemon.txt", "w") as file:
+                        print(os.getsid(0) != os.getpid(), sorted(os.listdir("/proc/self/fd")), file=file)
+                    os.write(write, b"x")
+                os._exit(0)
+            os.wait()
+            print(os.read(read, 1))
+            """,
+    ),
     _import_of(
         "that parses sys.argv",
         ARGPARSE,

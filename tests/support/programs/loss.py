@@ -1,4 +1,7 @@
-"""A run that reports `loss` = x * factor ** step for STEPS steps, every PAUSE seconds; behaves as `mode` says."""
+"""A run that reports `loss` = x * factor ** step for STEPS steps, every PAUSE seconds; behaves as `mode` says.
+
+With GATES, a folder, it goes on after its report HOLD_AT, its third, when a file named by its x is there.
+"""
 
 import json
 import os
@@ -10,6 +13,7 @@ arguments = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
 x = float(arguments.get("x", 1))
 mode = arguments.get("mode", "good")
 pause_s = float(os.environ.get("PAUSE", "0"))
+hold_at = int(os.environ.get("HOLD_AT", "2"))
 if "JOURNAL" in os.environ:
     with open(os.environ["JOURNAL"], "a") as journal:
         journal.write(f"start {x:g} {os.getpid()} {time.time()}\n")
@@ -28,3 +32,5 @@ if mode == "stubborn":
 for step in range(int(os.environ.get("STEPS", "3"))):
     report(step, float("nan") if mode == "nan" else x * 0.9**step)
     time.sleep(pause_s)
+    while step == hold_at and "GATES" in os.environ and not os.path.exists(f"{os.environ['GATES']}/{x:g}"):
+        time.sleep(0.005)

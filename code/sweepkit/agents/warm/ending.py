@@ -8,6 +8,7 @@ that are the server's. Here the same steps are done for the modules that this pr
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the standard library has no stub of it
 import atexit
 import contextlib
 import ctypes
@@ -21,6 +22,9 @@ import types
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn
+
+# What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
+_FILE: type = io.IOBase.__base__  # type: ignore[assignment]
 
 
 def leave(
@@ -64,8 +68,8 @@ def leave(
 
 def _forget_handlers() -> None:
     """Take back the program's signal handlers (`_PySignal_Fini`): what they hold ends with the rest."""
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in range(1, signal.NSIG):
+        if callable(_signal.getsignal(number)):  # which makes no enumeration's member of each
             with contextlib.suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)
 
@@ -196,7 +200,7 @@ def _flush_files() -> None:
 def _written_files() -> Iterator[io.IOBase]:
     """Yield the files that are open for writing, but for the standard streams, text before what is beneath it."""
     # By its type: asked for `__class__`, objects of libraries warn of themselves.
-    left = [item for item in gc.get_objects() if issubclass(type(item), io.IOBase)]
+    left = [item for item in gc.get_objects() if issubclass(type(item), _FILE)]
     standard = {sys.__stdin__, sys.__stdout__, sys.__stderr__}
     standard |= {getattr(stream, "buffer", None) for stream in standard}
     standard |= {getattr(stream, "raw", None) for stream in standard}

@@ -4,7 +4,8 @@ A program that changes its environment, `sys.path`, its working directory or `sy
 forked with modules that were imported in other circumstances. The fork would notice and begin again as a fresh process;
 but by then it may have written a line, which it would write twice. So the first run of such a program is forked from a
 server that has imported nothing: it is a fresh process in all but name, and tells in which circumstances it asks for
-its modules. The fork server that comes after it imports, compares, and leaves to the runs what does not hold.
+its modules. Meanwhile another fork server imports beside it, compares, and leaves to the runs what does not hold; it
+takes over when the first run has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 _NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
@@ -45,7 +46,13 @@ class Circumstances(NamedTuple):
 def here() -> Circumstances:
     """Return the circumstances of this process."""
     main = getattr(sys.modules.get("__main__"), "__dict__", {})
-    return Circumstances(os.environ, _cwd(), sys.path, sys.modules, main)  # type: ignore[arg-type]
+    return Circumstances(dict(_environment()), _cwd(), sys.path, sys.modules, main)
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    """Yield the variables of this process: not through `os.environ`, which decodes each when it is asked for."""
+    for name, value in list(os.environ._data.items()):  # type: ignore[attr-defined]
+        yield os.fsdecode(name), os.fsdecode(value)
 
 
 def _cwd() -> str:
@@ -106,8 +113,7 @@ class Learner:
                 self.say()
             self._lesson = lesson
             lesson.modules.append(name)
-            if last is not None:  # told at once: the run may be killed
-                self._tell(lesson)
+            self._tell(lesson)  # at once: the run may be killed, and who imports beside it wants to know
         elif name not in last.modules:
             last.modules.append(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.machinery
 import os
 import random
@@ -10,18 +11,33 @@ import signal
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from sweepkit.agents.warm.ending import exit_status, leave, report
 from sweepkit.agents.warm.preload import inner_module
 from sweepkit.agents.warm.shelf import Shelf
+from sweepkit.agents.warm.watch import stamp
 
 
-def set_environment(env: dict[str, str]) -> None:
-    """Make `env` the whole environment, in its order, as a fresh process has it."""
-    os.environ.clear()
-    os.environ.update(env)
+def set_environment(env: dict[str, str]) -> list[bytes]:
+    """Make `env` the whole environment, in its order, as a fresh process has it; return it as C has it.
+
+    At once: variable by variable it takes a tenth of a short run.
+    """
+    data = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    os.environ._data.clear()  # type: ignore[attr-defined]
+    os.environ._data.update(data)  # type: ignore[attr-defined]
+    block = [name + b"=" + value for name, value in data.items()]
+    # The C library changes such a list in place, and takes one of its own when it is to be longer.
+    _environment[:] = [(ctypes.c_char_p * (len(block) + 1))(*block)]
+    ctypes.c_void_p.in_dll(_libc, "environ").value = ctypes.addressof(_environment[0])
+    return block
+
+
+_libc = ctypes.CDLL(None)
+_environment: list[Any] = []  # what the C library's `environ` points to
 
 
 def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -101,6 +117,7 @@ def begin(
     request: dict[str, Any],
     shelf: Shelf,
     generators: Iterable[Any],
+    compiled: Compiled,
     told: Callable[[], None],
     ended: Callable[[int], None],
 ) -> NoReturn:
@@ -112,6 +129,7 @@ def begin(
         request: {"argv": the whole command, "env": the whole environment}.
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
+        compiled: Scripts that need not be compiled again.
         told: Called at the end of the program, when its exit handlers have run.
         ended: Called as the last act of this process, and of any fork of it that ends so; see `leave`.
     """
@@ -126,7 +144,7 @@ def begin(
         call, arguments = runpy._run_module_as_main, (program["module"],)  # type: ignore[attr-defined]
     else:
         try:
-            call, arguments = exec, (_compiled(program["script"], main), main.__dict__)
+            call, arguments = exec, (_code_of(program["script"], main, compiled), main.__dict__)
         except (SyntaxError, ValueError, OSError):  # the interpreter, which reads the file itself, has its own words
             close_all_files()
             execute(request["argv"], request["env"])
@@ -175,14 +193,41 @@ def _tell_file(file: str, main: types.ModuleType) -> None:
     main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
 
 
-def _compiled(script: str, main: types.ModuleType) -> types.CodeType:
+class Compiled:
+    """The code of scripts, by their file and content: compiled in the server, used by its forks."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, bytes], types.CodeType] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
+
+    def keep(self, file: str) -> None:
+        """Compile a script as it is now, unless the compiler has anything to say: that is said in each run."""
+        now = stamp(file)
+        if self._stamps.get(file) == now:
+            return
+        self._stamps[file] = now
+        try:
+            with open(file, "rb") as opened:
+                source = opened.read()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                self._codes[file, source] = compile(source, file, "exec", dont_inherit=True)
+        except Exception:
+            return
+
+    def code(self, file: str, source: bytes) -> types.CodeType:
+        """Return the code of a script that holds this."""
+        return self._codes.get((file, source)) or compile(source, file, "exec", dont_inherit=True)
+
+
+def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.CodeType:
     """Return a script's code, after telling `main` whose it is."""
     file = os.path.join(os.getcwd(), script)
     _tell_file(file, main)
     sys.path_importer_cache.setdefault(file, None)  # it was asked whether it is a folder
     with open(file, "rb") as opened:
         source = opened.read()
-    return compile(source, file, "exec", dont_inherit=True)
+    return compiled.code(file, source)
 
 
 def _renew(shelf: Shelf, generators: Iterable[Any]) -> None:

@@ -14,11 +14,12 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
 from sweepkit.agents.warm.lessons import Circumstances, here
-from sweepkit.agents.warm.watch import ImportWatch, Observed, stamp
+from sweepkit.agents.warm.watch import ImportWatch, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
@@ -50,14 +51,15 @@ class ImportGroup(NamedTuple):
     modules: dict[str, types.ModuleType]
     tops: frozenset[str]  # their top-level names
     missing: dict[str, str]  # top-level names that were looked for in vain, with the module that did
-    env: tuple[tuple[str, str, str | None], ...]  # (variable, module that read it, value it saw)
+    env: dict[str, list[tuple[str, str | None]]]  # by variable: (module that read it, value it saw)
+    odd: frozenset[str]  # variables of which one of them saw another value than the process began with
     sets: dict[str, list[str | None]]  # variables that they set, with the values
     prefixes: tuple[tuple[str, str], ...]  # (module, prefix of variables)
     cwd: tuple[str, str] | None  # (module, folder it saw)
     main: tuple[tuple[str, str, Any], ...]  # (attribute of `__main__`, module that read it, value it saw)
     unlike: tuple[str, str] | None  # (module, what)
     files: tuple[tuple[str, str, tuple[int, int]], ...]  # (module, file that it read, its stamp then)
-    acts: tuple[tuple[str, Observed], ...]  # modules whose import did something
+    acts: tuple[tuple[str, Callable[[], None]], ...]  # (module, what its import did), in the order of time
 
 
 class Shelf:
@@ -161,6 +163,8 @@ class Shelf:
     def prepare(self, names: Iterable[str]) -> None:
         """Drop what failed imports left, and work the groups of these imports out before the forks need them."""
         self._drop_remains()
+        for name in self.watch.avoid & self.watch.before:  # the server's own: a run imports another copy
+            self.modules.pop(name, None)
         for entry in list(sys.path_importer_cache):  # a fresh process has looked at its own path only
             if entry not in self.path:
                 del sys.path_importer_cache[entry]
@@ -230,7 +234,7 @@ class Shelf:
             self._refuse(wrong)
         loaded = sys.modules
         taken = self.modules
-        due = [seen for other, seen in group.acts if other in taken]
+        due = [act for other, act in group.acts if other in taken]
         for other, value in group.modules.items():
             if taken.pop(other, None) is None:
                 continue
@@ -238,8 +242,8 @@ class Shelf:
                 loaded[other] = value
             if (place := self._detached.pop(other, None)) is not None and other != name:
                 setattr(place[0], place[1], value)
-        for seen in due:
-            seen.repeat()
+        for act in due:
+            act()
 
     def failures(self, name: str, now: Circumstances) -> Iterator[Mismatch]:
         """Yield what does not hold in these circumstances for a module and all that its import brings."""
@@ -247,12 +251,18 @@ class Shelf:
         if group.unlike is not None:
             module, what = group.unlike
             yield Mismatch(what, module, "", None, self.says(module, what))
-        for variable, module, value in group.env:
-            if now.env.get(variable) != value and module in self.modules and value not in group.sets.get(variable, ()):
-                yield self._variable(module, variable, now)
+        changed = {variable for variable, _ in now.env.items() ^ self.environ.items()}
+        for variable in sorted(group.env.keys() & (changed | group.odd)):  # the others hold
+            for module, value in group.env[variable]:
+                if (
+                    now.env.get(variable) != value
+                    and module in self.modules
+                    and value not in group.sets.get(variable, ())
+                ):
+                    yield self._variable(module, variable, now)
         for module, prefix in group.prefixes:
-            for variable in {*now.env, *self.environ} if module in self.modules else ():
-                if variable.startswith(prefix) and now.env.get(variable) != self.environ.get(variable):
+            for variable in changed if module in self.modules else ():
+                if variable.startswith(prefix):
                     yield self._variable(module, variable, now)
         for attribute, module, value in group.main:
             if now.main.get(attribute) != value and module in self.modules:
@@ -264,7 +274,7 @@ class Shelf:
         for other, file, then in group.files:
             if other in self.modules and stamp(file) != then:
                 yield Mismatch("file", other, "", None, f"{other} reads {file} when it is imported")
-        yield from self._native_variables(group, now)
+        yield from self._native_variables(group, now, changed)
         yield from self._shadowed(group, now)
         for other in now.loaded.keys() & group.modules.keys():
             if now.loaded[other] is not group.modules[other]:
@@ -277,12 +287,12 @@ class Shelf:
             "env", module, variable, now.env.get(variable), f"{module} reads {variable} when it is imported"
         )
 
-    def _native_variables(self, group: ImportGroup, now: Circumstances) -> Iterator[Mismatch]:
+    def _native_variables(self, group: ImportGroup, now: Circumstances, changed: set[str]) -> Iterator[Mismatch]:
         """Yield variables that native libraries read when they are loaded, and that the program changed meanwhile."""
-        for variable in {*now.env, *self.environ}:
+        for variable in sorted(variable for variable in changed if variable.startswith(_NATIVE)):
             value = now.env.get(variable)
             by_packages = self.watch.written.get(variable, ())  # sklearn sets KMP_DUPLICATE_LIB_OK for what follows it
-            if variable.startswith(_NATIVE) and value != self.environ.get(variable) and value not in by_packages:
+            if value not in by_packages:
                 for name, module in group.modules.items():
                     if name in self.modules and _is_extension(module) and not _of_python(module):
                         reason = f"native libraries read {variable} when {name} loads them"
@@ -342,10 +352,10 @@ class Shelf:
     def _make_group(self, name: str) -> ImportGroup:
         reach = self._reach(name)
         modules = {other: module for other, module in self.modules.items() if other in reach}
-        env: list[tuple[str, str, str | None]] = []
+        env: dict[str, list[tuple[str, str | None]]] = {}
         prefixes: list[tuple[str, str]] = []
         files: list[tuple[str, str, tuple[int, int]]] = []
-        acts: list[tuple[str, Observed]] = []
+        acts: list[tuple[int, str, Callable[[], None]]] = []
         main: list[tuple[str, str, Any]] = []
         cwd = unlike = None
         missing: dict[str, str] = {}
@@ -358,17 +368,14 @@ class Shelf:
             if seen.whole_env and other in known.PREFIXES:
                 prefixes.append((other, known.PREFIXES[other]))
             else:
-                env.extend(
-                    (variable, other, value)
-                    for variable, value in seen.env.items()
-                    if (other, variable) not in known.ASKED_AGAIN
-                )
+                for variable, value in seen.env.items():
+                    if (other, variable) not in known.ASKED_AGAIN:
+                        env.setdefault(variable, []).append((other, value))
             files.extend((other, file, then) for file, then in seen.files.items())
             for variable, value in seen.sets:
                 sets.setdefault(variable, []).append(value)
             main.extend((attribute, other, value) for attribute, value in seen.main.items())
-            if seen.leaves_something():
-                acts.append((other, seen))
+            acts.extend((number, other, act) for number, act in seen.acts)
             if seen.cwd is not None and cwd is None:
                 cwd = (other, seen.cwd)
             if unlike is None and (what := self._unlike(other)):
@@ -378,14 +385,19 @@ class Shelf:
             modules,
             tops,
             missing,
-            tuple(env),
+            env,
+            frozenset(
+                variable
+                for variable, readers in env.items()
+                if any(value != self.environ.get(variable) for _, value in readers)
+            ),
             sets,
             tuple(prefixes),
             cwd,
             tuple(main),
             unlike,
             tuple(files),
-            tuple(acts),
+            tuple((other, act) for _, other, act in sorted(acts, key=itemgetter(0))),
         )
 
     def _is_missing(self, top: str) -> bool:

@@ -18,8 +18,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from sweepkit.agents.warm import shared
+
 _MAX_SAID = 1 << 16
-_RANDOM = 2  # so many parts of the state, the last ones, are of random generators
+_RANDOM = 3  # so many parts of the state, the last ones, are of random generators
 
 
 def _state() -> tuple[Any, ...]:
@@ -43,6 +45,7 @@ def _state() -> tuple[Any, ...]:
         getattr(threading, "excepthook", None),
         multiprocessing and (getattr(getattr(multiprocessing, "_default_context", None), "_actual_context", None),),
         getattr(tracemalloc, "is_tracing", bool)(),
+        shared.decimal_state(),
         *_random_states(modules),
     )
 
@@ -64,10 +67,13 @@ def _folder() -> tuple[int, int]:
 def _random_states(modules: dict[str, Any]) -> tuple[Any, ...]:
     random, numpy = modules.get("random"), modules.get("numpy.random.mtrand")
     python = random.getstate() if random is not None and hasattr(random, "getstate") else None
+    torch = None
+    with contextlib.suppress(Exception):  # without numpy, say
+        torch = shared.torch_state(modules.get("torch"))
     if numpy is None or not hasattr(numpy, "_rand"):
-        return python, None
+        return python, None, torch
     legacy = numpy._rand.get_state(legacy=False)
-    return python, (legacy["state"]["key"].tobytes(), legacy["state"]["pos"])
+    return python, (legacy["state"]["key"].tobytes(), legacy["state"]["pos"]), torch
 
 
 class Traces:

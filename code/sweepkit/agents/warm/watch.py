@@ -18,6 +18,7 @@ import atexit
 import builtins
 import importlib.machinery
 import io
+import itertools
 import os
 import random
 import signal
@@ -31,10 +32,9 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from typing import Any
 
-from sweepkit.agents.warm import known
+from sweepkit.agents.warm import known, shared
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -77,6 +77,9 @@ _READ_PATHS = (
 )
 
 
+_NUMBERS = itertools.count()
+
+
 class Observed:
     """What the import of one module relied on and did.
 
@@ -86,19 +89,15 @@ class Observed:
         cwd: The working directory that it saw, None when it did not look.
         unlike: Why no other process may use it as it is ("argv", "pid", ...); empty when nothing stands against it.
         sets: Variables that it set (None: deleted), in order.
-        handlers: Exit handlers that it registered, those of `threading` too, in order.
-        folders: Temporary folders that it keeps for the life of the process, with the arguments they were made by.
         files: Files that it read, beside those of Python and of packages, with their time and size.
-        again: What else a fork that imports it does again: warning filters, what it said, finalizers.
+        acts: What a process that shares the module is to do as well, each with its place among the acts of all modules:
+            set variables, register exit handlers, make temporary folders, filter warnings, say something, ...
         main: Attributes of `__main__` that it read, each with the value it saw (None: there was none).
         needs: Names of modules that it imported or tried to, at its top or in functions called meanwhile.
         asks: Names of modules that it asked for whether they could be imported.
     """
 
-    __slots__ = (
-        *("again", "asks", "cwd", "env", "files", "folders", "handlers", "main", "needs", "sets", "unlike"),
-        "whole_env",
-    )
+    __slots__ = (*("acts", "asks", "cwd", "env", "files", "main", "needs", "sets", "unlike", "whole_env"),)
 
     def __init__(self) -> None:
         self.env: dict[str, str | None] = {}
@@ -106,10 +105,8 @@ class Observed:
         self.cwd: str | None = None
         self.unlike: dict[str, None] = {}  # a set that keeps its order
         self.sets: list[tuple[str, str | None]] = []
-        self.handlers: list[tuple[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]] = []
-        self.folders: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
         self.files: dict[str, tuple[int, int]] = {}
-        self.again: list[Callable[[], None]] = []
+        self.acts: list[tuple[int, Callable[[], None]]] = []
         self.main: dict[str, Any] = {}
         self.needs: set[str] = set()
         self.asks: set[str] = set()
@@ -131,31 +128,34 @@ class Observed:
         self.cwd = self.cwd or other.cwd
         for name in ("unlike", "files", "needs", "asks"):
             getattr(self, name).update(getattr(other, name))
-        for name in ("sets", "handlers", "folders", "again"):
-            getattr(self, name).extend(getattr(other, name))
+        self.sets.extend(other.sets)
+        self.acts.extend(other.acts)
 
-    def leaves_something(self) -> bool:
-        """Return whether a process that shares the module has anything to `repeat`."""
-        return bool(self.sets or self.folders or self.handlers or self.again)
+    def does(self, act: Callable[[], None]) -> None:
+        """Note what it did, in a form that does the same in a process that shares the module."""
+        self.acts.append((next(_NUMBERS), act))
 
-    def repeat(self) -> None:
-        """Do in this process what the import did: variables, exit handlers, temporary folders of its own."""
-        for variable, value in self.sets:
-            if value is None:
-                os.environ.pop(variable, None)
-            else:
-                os.environ[variable] = value
-        for reference, arguments, named in self.folders:
-            folder = reference()
-            if folder is not None and folder._finalizer.detach() is not None:
-                folder.__init__(*arguments, **named)  # in place: others hold this very object
-        for kind, (function, arguments, named) in self.handlers:
-            if kind == "atexit":
-                atexit.register(function, *arguments, **named)
-            else:
-                threading._register_atexit(function, *arguments, **named)  # type: ignore[attr-defined]
-        for act in self.again:
-            act()
+
+def _set_variable(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
+
+
+def _at_exit(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    atexit.register(function, *arguments, **named)
+
+
+def _at_threads_exit(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    threading._register_atexit(function, *arguments, **named)  # type: ignore[attr-defined]
+
+
+def _make_folder(reference: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Make a temporary folder anew, in place: others hold this very object."""
+    folder = reference()
+    if folder is not None and folder._finalizer.detach() is not None:
+        folder.__init__(*arguments, **named)
 
 
 class ImportWatch:
@@ -255,6 +255,8 @@ class ImportWatch:
         self._replace(signal, "signal", self._never("effect", signal.signal))
         self._watch_generators()
         self._watch_bodies()
+        for name in {**shared.REGISTRATIONS, **shared.EFFECTS}:
+            self._watch_shared(sys.modules.get(name))
         self._watch_files()
         self._replace(os, "register_at_fork", self._never("fork", os.register_at_fork))
 
@@ -353,6 +355,7 @@ class ImportWatch:
         if module is not None:
             self.written.setdefault(key, []).append(value)
             self[module].sets.append((key, value))
+            self[module].does(partial(_set_variable, key, value))
 
     def _watch_list(self, name: str, reads: tuple[str, ...], *, beneath: tuple[str, ...] = ()) -> None:
         """Note who reads a list of `sys`; it does not count when modules whose names begin with `beneath` do."""
@@ -425,7 +428,9 @@ class ImportWatch:
             before = len(sys.modules)
             made = real(loader, module)
             if len(sys.modules) > before:
-                for name in [name for name in islice(reversed(sys.modules), 50) if name not in self.looked_for]:
+                for name in [
+                    name for name in itertools.islice(reversed(sys.modules), 50) if name not in self.looked_for
+                ]:
                     if name not in self.before and name not in self.base:
                         self[loader.name].needs.add(name)
                         self.looked_for.add(name)
@@ -436,19 +441,19 @@ class ImportWatch:
     def _watch_handlers(self) -> None:
         """Keep the exit handlers of libraries for the forks that import them; those of Python itself are everyone's."""
 
-        def keeping(kind: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def keeping(real: Callable[..., Any], later: Callable[..., None]) -> Callable[..., Any]:
             def register(function: Any, *arguments: Any, **named: Any) -> Any:
                 module = _executing()
                 if module is None or getattr(function, "__module__", None) == "weakref":
                     return real(function, *arguments, **named)
-                self[module].handlers.append((kind, (function, arguments, named)))
+                self[module].does(partial(later, function, arguments, named))
                 return function
 
             return register
 
-        self._replace(atexit, "register", keeping("atexit", atexit.register))
+        self._replace(atexit, "register", keeping(atexit.register, _at_exit))
         if hasattr(threading, "_register_atexit"):
-            self._replace(threading, "_register_atexit", keeping("threading", threading._register_atexit))
+            self._replace(threading, "_register_atexit", keeping(threading._register_atexit, _at_threads_exit))
 
     def _watch_bodies(self) -> None:
         """Look before and after each body at what all modules share, and put the warning filters back in the end."""
@@ -459,14 +464,14 @@ class ImportWatch:
         def finding(finalizer: Any, *arguments: Any, **named: Any) -> None:
             start(finalizer, *arguments, **named)
             if (module := _executing()) is not None:
-                self[module].again.append(lambda: setattr(finalizer, "atexit", True))
+                self[module].does(lambda: setattr(finalizer, "atexit", True))
 
         def failed(module: str) -> None:  # what it saw, whoever imported it relies on
             if (importer := _executing()) is not None and module in self.of:
                 self[importer].absorb(self.of[module])
 
         watch = self
-        traces = Traces(changed, lambda module, act: self[module].again.append(act))
+        traces = Traces(changed, lambda module, act: self[module].does(act))
         loader = importlib.machinery.SourceFileLoader
         real, start = loader.exec_module, weakref.finalize.__init__
         filters = list(warnings.filters)
@@ -480,8 +485,9 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                watch._watch_shared(module)
                 if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
-                    watch[module.__name__].again.append(_name_program_again)
+                    watch[module.__name__].does(_name_program_again)
 
         def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any) -> None:
             module = _executing()
@@ -489,7 +495,7 @@ class ImportWatch:
                 warnings_warn(message, category, stacklevel + 1, source, **more)
                 return
             traces.look_again()
-            self[module].again.append(_warning(message, category, stacklevel))
+            self[module].does(_warning(message, category, stacklevel))
 
         warnings_warn = warnings.warn
         self._replace(warnings, "warn", warn)
@@ -503,6 +509,34 @@ class ImportWatch:
             warnings._filters_mutated()  # type: ignore[attr-defined]
 
         self._undo.append(undo)
+
+    def _watch_shared(self, module: types.ModuleType | None) -> None:
+        """Watch the functions of a module of the standard library that change what all modules share."""
+        if module is None:
+            return
+        for name in shared.REGISTRATIONS.get(module.__name__, ()):
+            self._replace(module, name, self._putting_off(module.__name__, name, getattr(module, name)))
+        for name in shared.EFFECTS.get(module.__name__, ()):
+            if (real := getattr(module, name, None)) is not None:
+                self._replace(module, name, self._changing(name, real))
+
+    def _putting_off(self, owner: str, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def register(*arguments: Any, **named: Any) -> Any:
+            module = None if shared.only_asks(name, arguments) else _executing()
+            if module is None:
+                return real(*arguments, **named)
+            self[module].does(shared.again(owner, name, arguments, named))
+            return None
+
+        return register
+
+    def _changing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*arguments: Any, **named: Any) -> Any:
+            if not shared.only_asks(name, arguments) and (module := _executing()) is not None:
+                self[module].unlike["effect"] = None
+            return real(*arguments, **named)
+
+        return change
 
     def _watch_files(self) -> None:
         """Note who reads or writes a file, starts a process or keeps a socket.
@@ -562,7 +596,7 @@ class ImportWatch:
             found = real()
             module = _executing()
             if module in known.KEEP_FOLDER:
-                self[module].again.append(partial(_keep_folder, sys.modules[module], known.KEEP_FOLDER[module]))
+                self[module].does(partial(_keep_folder, sys.modules[module], known.KEEP_FOLDER[module]))
             elif module is not None and not _is_beneath({"inspect", "tempfile"}, 4):  # they look for what is the same
                 self[module].cwd = found
             return found
@@ -575,7 +609,7 @@ class ImportWatch:
         def init(self: Any, *arguments: Any, **named: Any) -> None:
             real(self, *arguments, **named)
             if (module := _executing()) is not None:
-                watch[module].folders.append((weakref.ref(self), arguments, named))
+                watch[module].does(partial(_make_folder, weakref.ref(self), arguments, named))
 
         return init
 

@@ -6,23 +6,14 @@ from typing import Any
 from sweepkit.model.metric import Goal
 from sweepkit.model.objectives import RUNTIME
 from sweepkit.studies.yaml.optuna_values import Objective
-from sweepkit.sweep_config.checker import Checker, nearest, suggestion
+from sweepkit.sweep_config.checker import Checker, nearest
 from sweepkit.text.yaml import KeyPath
+from sweepkit.training.metric_names import REPORTED, against_nature, likely
 
 _STUDY_KEYS = (
     *("enabled", "n_trials", "timeout", "study_name", "direction", "directions", "metric", "metrics"),
     *("sampler", "seed", "storage", "n_jobs", "load_if_exists"),
 )
-_UP, _DOWN = Goal.MAXIMIZE, Goal.MINIMIZE
-_ROUGE = ("rougeL_f1", "rouge_combined_f1", "rouge1_f1", "rouge2_f1", "composite_score", "coverage")
-_SUMMARY_METRICS = {**{f"eval/{name}": _UP for name in _ROUGE}, "eval/loss": _DOWN, "eval/repetition_rate": _DOWN}
-_IMAGE_METRICS = {"eval/macro_f1": _UP, "eval/accuracy": _UP, "eval/loss": _DOWN, "eval/macro_f1_std": _DOWN}
-# What each task's trainer reports, the default first, and which way is better.
-_METRICS: Mapping[str, Mapping[str, Goal]] = {
-    "summarization": _SUMMARY_METRICS,
-    "image_classification": _IMAGE_METRICS,
-    "perceiver": _IMAGE_METRICS,
-}
 _SAMPLERS_OF_OLD: Mapping[str, str] = {
     "TPESampler": "tpe",
     "GPSampler": "gp",
@@ -133,7 +124,7 @@ def _objectives(check: Checker, node: Mapping[str, Any], path: KeyPath, task: st
         if one in node and many in node:
             hint = "metrics and directions are for several objectives"
             check.refuse((*path, one), f"{one} and {many} cannot both be given", got=node[one], hint=hint)
-    known = _METRICS.get(task or "", {})
+    known = REPORTED.get(task or "", {})
     if not several:
         metric = check.string(node, path, "metric")
         goal = _goal(check, node, path, "direction")
@@ -171,14 +162,13 @@ def _objective(
     if name not in known and f"eval/{name}" in known:
         name = f"eval/{name}"
     if known and name not in known and name != RUNTIME:
-        near = suggestion(name, tuple(known)) or suggestion(f"eval/{name}", tuple(known))
-        check.warn(path, f"{name} is not among what the trainer reports: {near or ', '.join(known)}")
+        check.warn(path, f"{name} is not among what the trainer reports: {likely(name, known) or ', '.join(known)}")
         if goal is None:
             check.refuse(path, "a metric of your own needs a direction", got=name, hint="add direction: minimize")
             return ()
     natural = known.get(name)
-    if goal is not None and natural is not None and goal is not natural:
-        check.warn(path, f"{name} is to {goal.value}, but {natural.value} makes a model better")
+    if goal is not None and (told := against_nature(name, goal, known)):
+        check.warn(path, told)
     return (Objective(metric=name, goal=goal or natural or Goal.MAXIMIZE),)
 
 

@@ -338,6 +338,7 @@
           h("td", {}, use(item)),
           h("td", {}, h("button", { type: "button", class: "quiet danger", onclick: () => stopRun(name, item) }, "stop"))))))));
       workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${told.workers} workers; about ${span(told.eta_s)} left for the sweep at this pace.` : `${told.workers} workers.`;
+      if (told.packing) workers.caption.textContent += ` ${told.packing.join("; ")}.`;
     };
     const failing = () => {
       failures.section.hidden = !told.failures.length;

@@ -1,0 +1,105 @@
+"""The Gaussian process among an engine's samplers: from the runs it knows to the configurations to try."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sweepkit.model.space import Path, Space
+from sweepkit.search.coding import Coding
+from sweepkit.search.gp_search import GpSearch, Shown
+from sweepkit.search.gp_space import Floats, GpSpace
+from sweepkit.search.ledger import Ledger
+from sweepkit.search.samplers import ToldRun
+
+_MOST, _BEST = 200, 100  # runs that the process is made of: the best, and a steady sample of the others
+_TAUGHT, _TAUGHT_BEST = 100, 40  # likewise those that its hyperparameters are learned from
+_MOST_FAILED = 100
+_MOST_PENDING = 64
+_GROWTH = 1.15  # hyperparameters are learned anew when there are so many times as many runs
+
+Codes = Mapping[str, float | int]
+
+
+class GpMember:
+    """Propose by a Gaussian process.
+
+    The hyperparameters are learned from the runs below a number that grows geometrically with the sweep, so most
+    proposals find them learned; which number that is follows from the number asked for, so a restarted engine has the
+    same ones.
+
+    Args:
+        space: The space.
+        codings: Of the parameters that vary, at least one.
+        fixed: The values of the others.
+        names: Of the codings, in a run's codes.
+        noisy: Learn the noise of the values.
+    """
+
+    def __init__(
+        self, space: Space, codings: Sequence[Coding], fixed: Mapping[Path, Any], names: Sequence[str], *, noisy: bool
+    ) -> None:
+        self._names = tuple(names)
+        self._space = GpSpace(space, codings, fixed)
+        self._search = GpSearch(self._space, noisy=noisy)
+        self._rows: dict[int, Floats] = {}
+
+    def of_ledger(self, ledger: Ledger, codes: Mapping[int, Codes | None], number: int, sign: float) -> Shown:
+        """Return what the process is shown of a sweep with one metric, for run `number`."""
+        kept = ledger.valued(_MOST, best=_BEST)
+        taught = ledger.valued(_TAUGHT, best=_TAUGHT_BEST, before=_taught_before(number))
+        kept = sorted({*kept, *taught})
+        places = {run: place for place, run in enumerate(kept)}
+        return Shown(
+            rows=self._of(kept, codes),
+            losses=np.array([[sign * ledger.values_of(run)[0]] for run in kept], dtype=float).reshape(len(kept), 1),
+            pending=self._of(ledger.waiting()[-_MOST_PENDING:], codes),
+            failed=self._of(ledger.failed(_MOST_FAILED), codes),
+            taught=[places[run] for run in taught] or range(len(kept)),
+        )
+
+    def of_runs(self, told: Sequence[ToldRun], pending: Sequence[ToldRun], signs: Sequence[float]) -> Shown:
+        """Return what the process is shown of a sweep with several metrics: the newest runs where there are many."""
+        told = told[-_MOST:]
+        return Shown(
+            rows=self._stacked([self._row(run.codes) for run in told]),
+            losses=np.array([[s * v for s, v in zip(signs, run.values, strict=True)] for run in told], dtype=float),
+            pending=self._stacked([self._row(run.codes) for run in pending[-_MOST_PENDING:]]),
+            failed=self._stacked([]),
+            taught=range(max(0, len(told) - _TAUGHT), len(told)),
+        )
+
+    def propose(self, shown: Shown, seed: int, only: Sequence[Codes] = ()) -> list[dict[Path, Any]]:
+        """Return configurations by path, the best first; with `only` the best of those."""
+        rows = self._stacked([self._row(codes) for codes in only]) if only else None
+        return [self._space.flat(row) for row in self._search.propose(shown, seed, rows)]
+
+    def chance(self, shown: Shown, codes: Codes) -> float:
+        """Return the chance that a run ends with a value; 1 while none failed."""
+        if not len(shown.failed):
+            return 1.0
+        return float(self._search.chance(shown, self._stacked([self._row(codes)]))[0])
+
+    def _of(self, runs: Sequence[int], codes: Mapping[int, Codes | None]) -> Floats:
+        for run in runs:
+            if run not in self._rows:
+                self._rows[run] = self._row(codes[run] or {})
+        return self._stacked([self._rows[run] for run in runs])
+
+    def _row(self, codes: Codes) -> Floats:
+        return self._space.row([codes.get(name) for name in self._names])
+
+    def _stacked(self, rows: Sequence[Floats]) -> Floats:
+        return np.array(rows, dtype=float).reshape(len(rows), self._space.width)
+
+
+def _taught_before(number: int) -> int:
+    """Return below which run number the hyperparameters of proposal `number` are learned.
+
+    >>> [_taught_before(number) for number in (10, 11, 50, 60, 1000)]
+    [10, 10, 40, 53, 875]
+    """
+    lag, bound = min(8, number // 8), 10.0
+    while int(bound * _GROWTH) <= number - lag:
+        bound = max(bound + 1, bound * _GROWTH)
+    return max(int(bound), min(number, 10))

@@ -1,0 +1,200 @@
+"""Nodes that share no folder: the record carries the project's code there, and the small files of runs back."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweepkit.agents.results import LOG_FILE, RESULT_FILE, unpacked
+from sweepkit.cluster.bring import bring
+from sweepkit.cluster.code_archive import CodeArchiveError, pack, unpack
+from sweepkit.cluster.node import (
+    CODE_OWNER,
+    different,
+    differing_nodes,
+    environment,
+    keep_project,
+    project_here,
+    tell_differences,
+)
+from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.paths import CODE_DIR, SweepPaths
+from sweepkit.runner.relocation import relocated
+from sweepkit.store.open import open_store
+
+PROGRAM = """\
+import argparse, os, pathlib
+from pkg.losses import loss
+given = argparse.ArgumentParser()
+given.add_argument("--lr", type=float)
+lr = given.parse_args().lr
+print("at", pathlib.Path(__file__).resolve().parent, pathlib.Path("notes/읽기.txt").read_text(encoding="utf-8"))
+with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
+    file.write('{"loss": %r}\\n' % loss(lr))
+"""
+SWEEP = """\
+program: train.py
+method: grid
+metric: {name: loss, goal: minimize}
+parameters: {lr: {values: [0.1, 0.2, 0.3]}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    for name, text in {
+        "train.py": PROGRAM,
+        "pkg/__init__.py": "",
+        "pkg/losses.py": "def loss(lr):\n    return lr * 2\n",
+        "notes/읽기.txt": "안녕",
+        "sweep.yaml": SWEEP,
+        ".gitignore": "data/\n",
+        "data/large.bin": "x",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    return folder
+
+
+def files_in(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".git/" not in str(path)
+    }
+
+
+def test_what_git_does_not_ignore_is_carried(project, tmp_path):
+    (project / "outputs").mkdir()
+    (project / "outputs" / "old.txt").write_text("old")
+    digest, data = pack(project, without=[project / "outputs"])
+    made = unpack(digest, data, tmp_path / "node")
+    expected = {name: text for name, text in files_in(project).items() if not name.startswith(("data/", "outputs/"))}
+    assert files_in(made) == expected | {"sweepkit.toml": b""}  # nothing in it marks it as a project otherwise
+    assert unpack(digest, b"" + data, tmp_path / "node") == made
+
+
+def test_the_same_files_make_the_same_archive(project):
+    first = pack(project)
+    os.utime(project / "train.py", (1, 1))
+    (project / "data" / "more.bin").write_text("ignored")
+    assert pack(project) == first
+    (project / "train.py").chmod(0o755)
+    assert pack(project)[0] != first[0]
+
+
+def test_without_git_environments_and_caches_stay(project, tmp_path):
+    (project / ".git").rename(tmp_path / "git")
+    for name in ("venv/pyvenv.cfg", "venv/lib.py", "__pycache__/x.pyc", ".secret/key", "wandb/run.txt"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("x")
+    made = unpack(*pack(project), tmp_path / "node")
+    names = {"train.py", "pkg/__init__.py", "pkg/losses.py", "notes/읽기.txt", "sweep.yaml", ".gitignore"}
+    assert set(files_in(made)) == names | {"data/large.bin", "sweepkit.toml"}
+
+
+def test_links_into_the_project_are_carried_and_others_are_not(project, tmp_path):
+    (project / "inside").symlink_to("pkg/losses.py")
+    (project / "outside").symlink_to("/etc/hostname")
+    (project / "gone").symlink_to("nowhere")
+    made = unpack(*pack(project), tmp_path / "node")
+    assert (made / "inside").read_text() == (project / "pkg/losses.py").read_text()
+    assert not os.path.lexists(made / "outside") and os.path.islink(made / "gone")
+
+
+def test_what_is_too_large_is_refused_and_named(project, monkeypatch):
+    monkeypatch.setattr("sweepkit.cluster.code_archive._LARGEST_BYTES", 2000)
+    (project / "weights.bin").write_bytes(os.urandom(3000))
+    with pytest.raises(CodeArchiveError, match="weights.bin"):
+        pack(project)
+
+
+def test_an_empty_project_is_refused(tmp_path):
+    with pytest.raises(CodeArchiveError, match="no file"):
+        pack(tmp_path)
+
+
+@given(st.binary(max_size=200), st.integers(0, 199))
+def test_a_damaged_archive_is_never_unpacked(tmp_path_factory, content, at):
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "a.py").write_bytes(content)
+    digest, data = pack(folder)
+    broken = bytearray(data)
+    broken[at % len(broken)] ^= 1
+    with pytest.raises(CodeArchiveError):
+        unpack(digest, bytes(broken), folder / "node")
+    assert not list((folder / "node").glob("*")) if (folder / "node").exists() else True
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(tmp_path / "record.db") as store:
+        yield store
+
+
+def test_a_node_gets_the_project_once_and_tells_what_differs(project, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+    digest, data = pack(project)
+    keep_project(store, sweep, digest, data)
+    folder, results = project_here(store, sweep, digest)
+    (folder / "made.txt").write_text("by a run")
+    assert project_here(store, sweep, digest) == (folder, results) and (folder / "made.txt").exists()
+    assert tell_differences(store, sweep) == [] and differing_nodes(store, sweep) == {}
+    older = environment() | {"numpy": "0.1"}
+    store.keep_file(sweep, "environment", json.dumps(older).encode())
+    (told,) = tell_differences(store, sweep)
+    assert told.startswith("numpy 0.1, here ") and list(differing_nodes(store, sweep).values()) == [told]
+    store.keep_file(CODE_OWNER, "f" * 64, b"other")
+    with pytest.raises(CodeArchiveError):
+        project_here(store, sweep, "f" * 64)
+
+
+def test_python_is_named_first():
+    there, here = {"python": "3.11.2", "a": "1", "z": "1"}, {"python": "3.12.0", "z": "2", "more": "1"}
+    assert different(there, here) == ["python 3.11.2, here 3.12.0", "a 1, here none", "z 1, here 2"]
+
+
+def test_places_of_the_project_are_those_of_its_copy(tmp_path):
+    meta = {"program": "/p/src/train.py", "directory": "/p", "cwd": "/p/src", "base_config": "/p/base.yaml", "x": "/p"}
+    record = SweepRecord(
+        sweep_id="a", name="s", family="s", generation=1, text="", seed=0, state=SweepState.RUNNING, reason="",
+        created_at=0.0, metric=None, goal=None, meta=meta | {"source": "/q/p.yaml"},
+    )  # fmt: skip
+    moved = relocated(record, tmp_path, carried_from="/p").meta
+    assert moved["program"] == f"{tmp_path}/src/train.py" and moved["base_config"] == f"{tmp_path}/base.yaml"
+    assert moved["directory"] == str(tmp_path) and moved["cwd"] == f"{tmp_path}/src"
+    assert moved["x"] == "/p" and moved["source"] == "/q/p.yaml"
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
+    """The node has a home of its own, and the copy there is what runs, whatever lies at the project's path."""
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "HOME": str(tmp_path / "home")}
+    env.pop("XDG_CACHE_HOME", None)
+    command = [sys.executable, "-m", "sweepkit", "run", "sweep.yaml", "--launcher", "local", "--agents", "2"]
+    command += ["--no-shared-folder", "--output-dir", str(tmp_path / "out"), "--cold", "--json"]
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    copy = next((tmp_path / "home/.cache/sweepkit/code").glob("*/train.py")).parent
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("sweep")
+        runs = store.runs(sweep.sweep_id)
+        kept = store.kept_files(runs[0].run_id)
+        result = json.loads(unpacked(store.kept_file(runs[0].run_id, RESULT_FILE)))
+        paths = SweepPaths(tmp_path / "out", sweep.name)
+        assert bring(store, sweep.sweep_id, paths, known=set()) == 0  # all of it is here
+        paths.result(runs[0].run_id).unlink()
+        assert bring(store, sweep.sweep_id, paths, known=set()) == 1
+    assert set(kept) == {RESULT_FILE, f"{LOG_FILE} {runs[0].run_id}-1"}
+    for run in runs:
+        assert json.loads(paths.result(run.run_id).read_text())["run_id"] == run.run_id
+        (log,) = paths.logs.glob(f"{run.run_id}-*.log")
+        assert log.read_text(encoding="utf-8").split()[:3] == ["at", str(copy), "안녕"]
+    assert result["run_id"] == runs[0].run_id

@@ -1,0 +1,37 @@
+"""Wait for a condition; whoever waits for a moment instead has a test that a busy machine makes fail."""
+
+import os
+import signal
+import subprocess
+import time
+
+WAIT_S = 60  # how long a condition may take on a machine that is busy with other things
+
+
+def wait_until(condition, what, timeout_s=WAIT_S):
+    """Return when `condition()` holds; fail with `what` was waited for when it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
+        time.sleep(0.005)
+
+
+def heard(process, text):
+    """Read what a process says as far as a line with `text`; fail when it ends without one."""
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"it ended without saying {text!r}")
+
+
+def killed_after(text, command, **popen):
+    """Run a command until it says a line that begins with `text`; then kill -9 it and all that it has started."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **popen)
+    try:
+        for line in process.stdout:
+            if line.startswith(text):
+                return
+        raise AssertionError(f"it ended without saying {text!r}")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
