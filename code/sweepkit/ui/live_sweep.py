@@ -280,7 +280,7 @@ class LiveSweep:
         race, spec = self._race(), self._follower.spec
         kept = read_confirmation(self.paths.root) if self.paths.confirmation.is_file() else None
         if kept is not None and (race is None or kept["confirmation"] == race.name):
-            told, state, following = from_plain(kept), "finished", ()
+            told, state, following = from_plain(kept), "finished", tuple[str, ...]()
         elif race is not None and spec is not None:
             live = watched(self._watch, spec, race)
             told, state, following = live.told, live.state, live.next
