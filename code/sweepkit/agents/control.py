@@ -32,7 +32,7 @@ STOPPED = "stopped by --stop"
 CANCELLED = "cancelled by --cancel"
 ASKED = "asked"  # under this key of a sweep's meta stands what was asked of it: [{what, who, at}], the newest last
 STOP_ATTEMPTS = "stop_attempts"  # attempt id → why it shall end
-RUN_NOTES = "run_notes"  # run id → {note, tags}
+_RUN_NOTES = "run_notes"  # run id → {note, tags}
 _MOST_ASKED = 500
 PAUSED = "paused by --pause"
 
@@ -158,9 +158,9 @@ def annotate(
     sweep = name if isinstance(name, SweepRecord) else find_sweep_record(store, name)
     meta: dict[str, Any] = dict(changes)
     if run_id:
-        notes = dict(sweep.meta.get(RUN_NOTES, {}))
+        notes = dict(sweep.meta.get(_RUN_NOTES, {}))
         notes[run_id] = {**notes.get(run_id, {}), **changes}
-        meta = {RUN_NOTES: notes}
+        meta = {_RUN_NOTES: notes}
     what = f"{', '.join(changes)} of {f'run {run_id}' if run_id else 'the sweep'}"
     if list(changes) == ["archived"]:
         what = "archive" if changes["archived"] else "take from the archive"
@@ -177,7 +177,7 @@ def noted(sweep: SweepRecord, key: str, run_id: str = "") -> Any:
     """
     if not run_id:
         return sweep.meta.get(key)
-    own = sweep.meta.get(RUN_NOTES, {}).get(run_id, {})
+    own = sweep.meta.get(_RUN_NOTES, {}).get(run_id, {})
     return own.get(key, sweep.meta.get(f"{key} of {run_id}"))  # the latter as earlier versions wrote it
 
 
