@@ -251,6 +251,7 @@ def test_what_is_left_when_all_are_killed_is_ended_before_a_run_begins_again(oth
     agent.kill(agent.process.pid, agent.undertaker.pid, agent.server.pid)
     agent.process.wait()
     wait_until(lambda: not any(runs(brood.pid) for brood in agent.broods), "the programs to die with their parent")
+    wait_until(lambda: not runs(agent.server.pid) and not runs(agent.undertaker.pid), "the servers to be gone")
     assert len(agent.living()) == 2 * len(WAYS)  # nobody is there to end these
     assert descent.bearers(agent.owner, descent.OWNER_ENV) == []  # so that nobody waits for a fork server
     await_fork_server(agent.owner)
