@@ -56,7 +56,7 @@ def heat_map(table: RunTable, *, order: Sequence[str] = (), pair: tuple[str, str
     return Drawn(
         name=_NAME,
         title=_TITLE,
-        caption=f"Median {clipped(table.metric.name, 48)} of the finished runs; an empty cell was not tried.",
+        caption=f"Median {clipped(table.metric.name, 48)} of the finished runs; in an empty cell none finished.",
         data=(trace,),
         layout=layout(
             xaxis=axis(chosen[0].name, type="category"),
