@@ -1,8 +1,12 @@
 """The live page's server in this process: what it answers, whom it refuses, what its actions leave in the record."""
 
 import base64
+import contextlib
+import http.client
 import io
 import json
+import threading
+import urllib.request
 from urllib.parse import quote
 
 import pytest
@@ -329,14 +333,35 @@ def test_a_change_is_streamed(hub, place):
 
 
 def test_a_page_is_served_on_loopback_and_ends(place):
-    import urllib.request
-
     with served(UiOptions(output_dir=place, port=0, sweep=NAME)) as page:
         base, _, rest = page.url.partition("#")
         assert base.startswith("http://127.0.0.1:") and "?token=" in rest and quote(NAME, safe="") in rest
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{base}api/sweeps", timeout=30) as answer:
             assert json.load(answer)["sweeps"][0]["name"] == NAME
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_not_ready_when_the_page_is_left_is_no_error(place, monkeypatch, capfd):
+    begun, over = threading.Event(), threading.Event()
+
+    def sweeps(hub, **_):
+        begun.set()
+        over.wait(60)
+        return []
+
+    def ask(url):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60).read()
+
+    with served(UiOptions(output_dir=place, port=0, sweep=NAME)) as page:
+        monkeypatch.setattr(Hub, "sweeps", sweeps)
+        asking = threading.Thread(target=ask, args=(f"{page.url.partition('#')[0]}api/sweeps",))
+        asking.start()
+        assert begun.wait(60)
+    over.set()
+    asking.join(60)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_database_that_is_not_there_is_told(tmp_path):

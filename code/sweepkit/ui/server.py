@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import logging
 import secrets
 import socket
 import threading
@@ -170,6 +171,9 @@ def served(options: UiOptions) -> Iterator[Page]:
             app, host=options.host, port=options.port or 0, log_level="warning", timeout_graceful_shutdown=3
         )
         server = uvicorn.Server(config)
+        # An answer that is not ready when the page is left is cancelled, which uvicorn tells as an error of ours.
+        quiet = logging.getLogger("uvicorn.error")
+        quiet.addFilter(leaves := lambda _: not server.should_exit)
         thread = threading.Thread(target=server.run, name="page", daemon=True)
         thread.start()
         try:
@@ -184,7 +188,8 @@ def served(options: UiOptions) -> Iterator[Page]:
             yield Page(url=_url(options))
         finally:
             hub.closing = server.should_exit = True
-            thread.join(timeout=5)
+            thread.join(timeout=30)  # three seconds, but for a machine that is busy
+            quiet.removeFilter(leaves)
 
 
 def _warm(hub: Hub, name: str | None) -> None:
