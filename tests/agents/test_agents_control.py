@@ -65,5 +65,7 @@ def test_a_familys_name_means_its_newest_sweep_and_a_sweeps_own_name_that_one(st
     make(store, "s-2", "s", 2)
     assert find_sweep_record(store, "s").name == "s-2"
     assert find_sweep_record(store, "s-2").name == "s-2"
+    assert find_sweep_record(store, "s", newest=False).name == "s"  # what came of it is asked of that very one
+    assert find_sweep_record(store, "s-2", newest=False).name == "s-2"
     with pytest.raises(StoreError, match="did you mean 's-2'"):
         find_sweep_record(store, "s-3")

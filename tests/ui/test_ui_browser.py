@@ -16,6 +16,8 @@ from urllib.parse import quote
 import pytest
 from paged import NAME, record_sweep
 
+from sweepkit.housekeeping.find import SweepPlace
+from sweepkit.housekeeping.labels import change_tags
 from sweepkit.paths import CODE_DIR
 from sweepkit.ui.options import UiOptions
 from sweepkit.ui.server import served
@@ -166,6 +168,7 @@ def page_of_all(tmp_path_factory):
     record_sweep(folder, name="empty", ended=0, failed=0, running=0)
     record_sweep(folder, name="가" * 80, ended=1, failed=0, running=0)
     record_sweep(folder, name="all failed", ended=0, failed=4, running=0)
+    change_tags(SweepPlace(output_dir=folder, storage=None), NAME, ["논문", "two words"])
     with served(UiOptions(output_dir=folder, port=0)) as shown:
         yield shown.url
 
@@ -177,6 +180,8 @@ def look_at_all(browser, url, width, scheme, names):
         tab.open(f"{base}#/{'' if name is None else f'sweep/{quote(name, safe=str())}'}?{token}")
         wider = tab.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, (name, width)
+        said = tab.page.locator("main").inner_text()
+        assert "[object" not in said and ("two words" in said) == (name in (None, NAME)), name
         tab.keep(f"{'list' if name is None else name.replace('/', '-')[:12]}_{width}_{scheme}")
         tab.page.goto("about:blank")
     assert tab.errors == []

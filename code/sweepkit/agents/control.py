@@ -60,16 +60,24 @@ _ALLOWED = {
 }
 
 
-def find_sweep_record(store: Store, name: str) -> SweepRecord:
-    """Return the sweep that a user means by `name`: the newest of the family of that name, else the very one.
+def find_sweep_record(store: Store, name: str, *, newest: bool = True) -> SweepRecord:
+    """Return the sweep that a user means by `name`.
 
     Where several projects have one of that name, that of the working directory's project is meant.
+
+    Args:
+        store: The record.
+        name: What the user said.
+        newest: Of a family that `--fresh` made the newest is meant, by whoever steers; else the one of just that name,
+            by whoever asks what came of it.
 
     Raises:
         StoreError: There is none; the message names the nearest.
     """
-    family = store.sweeps(family=family_meant(store.sweeps(), name))
-    found = family[-1] if family else store.sweep(name)
+    meant = family_meant(store.sweeps(), name)
+    family = store.sweeps(family=meant)
+    of_that_name = store.sweep(meant) or store.sweep(name)
+    found = family[-1] if family and (newest or of_that_name is None) else of_that_name
     if found is not None:
         return found
     known = [sweep.name for sweep in store.sweeps()]

@@ -195,11 +195,13 @@ def median_line(column: Column, scored: Sequence[Row]) -> list[tuple[float, floa
 
 def _words(table: RunTable, column: Column, rows: Sequence[Row]) -> list[str]:
     """Return what to read from the figure: the best value, and a range that the best runs press against."""
-    best = next((row for row in table.ranked() if column.name in row.params), None)
+    ranked = table.ranked()
+    best = next((row for row in ranked if column.name in row.params), None)
     if best is None:
         return []
     value = best.params[column.name]
-    told = [f"Best run: {value if isinstance(value, str) else number(value)}."]
+    which = "Best run" if best is ranked[0] else "Best run of those that have it"
+    told = [f"{which}: {value if isinstance(value, str) else number(value)}."]
     if warning := edge_warning(table, column):
         told.append(warning)
     missing = len(table.rows) - len(rows)

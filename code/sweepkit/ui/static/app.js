@@ -177,7 +177,7 @@
         const wide = h("div", {}, bar(counts, sweep.total), h("span", { class: "muted num" }, `${sweep.done ?? 0}${sweep.total ? ` of ${sweep.total}` : ""} done`));
         wide.style.minWidth = "120px";
         return h("tr", {}, h("td", {}, pick),
-          h("td", { class: "wrap" }, h("a", { href: path("sweep", sweep.name) }, sweep.name), " ", (sweep.tags || []).map((tag) => [h("span", { class: "tag" }, tag), " "]),
+          h("td", { class: "wrap" }, h("a", { href: path("sweep", sweep.name) }, sweep.name), " ", (sweep.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]),
             sweep.note && h("div", { class: "muted" }, sweep.note)),
           h("td", {}, pill(sweep.stalled ? "stalled" : sweep.state, sweep.stalled || sweep.reason || "")),
           h("td", {}, wide), h("td", { class: "right" }, counts.running || ""), h("td", { class: "right" }, (counts.failed || 0) + (counts.diverged || 0) || ""),
@@ -298,7 +298,7 @@
         onclick: async () => { if (await ask(`${text} ${name}?`, question, { yes: text, danger: extra.danger })) await act(name, action, {}, `${text}: asked`); } }, text);
       title.replaceChildren(
         h("div", { class: "grow" }, h("h1", {}, name, " ", pill(told.stalled ? "stalled" : told.state, told.stalled || told.reason)),
-          h("div", {}, (told.tags || []).map((tag) => [h("span", { class: "tag" }, tag), " "]), h("span", { class: "muted" }, [told.note, told.stalled, told.reason].filter(Boolean).join(" · ")))),
+          h("div", {}, (told.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]), h("span", { class: "muted" }, [told.note, told.stalled, told.reason].filter(Boolean).join(" · ")))),
         h("div", { class: "actions" },
           told.state === "running" && button("Pause", "pause", "No further run starts, wherever it runs, until it is resumed. Running runs go on."),
           told.state === "paused" && button("Resume", "resume", "Runners that wait go on at once."),
