@@ -100,6 +100,7 @@ def test_an_archived_sweep_is_left_out_until_it_is_asked_for_and_who_did_it_is_k
     assert json.loads(swept("list", "--json")) == []
     (row,) = json.loads(swept("list", "--archived", "--json"))
     assert row["name"] == "s" and row["archived"] is True
+    assert ", archived" in swept("list", "--archived")
     assert "must be a sweep" in swept("archive", "s:1", rc=2)
     swept("tag", "s:1", "keep")
     swept("archive", "s", "--undo")

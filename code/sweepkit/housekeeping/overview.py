@@ -76,7 +76,7 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     cells = [
         (
             row["name"],
-            "idle" if row["idle"] else row["state"],
+            ("idle" if row["idle"] else row["state"]) + (", archived" if row["archived"] else ""),
             str(row["runs"]),
             str(row["running"] or ""),
             str(row["counts"].get("failed", "")),
