@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweepkit.agents.results import LOG_FILE, RESULT_FILE, unpacked
-from sweepkit.cluster.bring import bring
+from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import CodeArchiveError, pack, unpack
 from sweepkit.cluster.node import (
     CODE_OWNER,
@@ -189,9 +189,13 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
         kept = store.kept_files(runs[0].run_id)
         result = json.loads(unpacked(store.kept_file(runs[0].run_id, RESULT_FILE)))
         paths = SweepPaths(tmp_path / "out", sweep.name)
-        assert bring(store, sweep.sweep_id, paths, known=set()) == 0  # all of it is here
+        assert RunFiles(store, sweep.sweep_id, paths).bring() == 0  # all of it is here
         paths.result(runs[0].run_id).unlink()
-        assert bring(store, sweep.sweep_id, paths, known=set()) == 1
+        files = RunFiles(store, sweep.sweep_id, paths)
+        assert files.bring() == 1
+        paths.result(runs[0].run_id).unlink()
+        assert files.bring() == 0  # what came once is not looked for again
+        assert RunFiles(store, sweep.sweep_id, paths).bring() == 1
     assert set(kept) == {RESULT_FILE, f"{LOG_FILE} {runs[0].run_id}-1"}
     for run in runs:
         assert json.loads(paths.result(run.run_id).read_text())["run_id"] == run.run_id

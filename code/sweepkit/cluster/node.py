@@ -3,10 +3,12 @@
 Used by the keeper, which runs there.
 """
 
+import hashlib
 import json
 import os
 import socket
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +20,7 @@ CODE_OWNER = "code"
 OUTPUT_WORD = "${output_dir}"  # of an agent's command: the node's own folder of results
 _ENVIRONMENT = "environment"
 _NODE = "node "
+_EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node tells that differs in nothing
 _MOST_TOLD = 5
 
 
@@ -72,11 +75,14 @@ def different(there: dict[str, str], here: dict[str, str]) -> list[str]:
     return [f"{name} {there[name]}, here {here.get(name, 'none')}" for name in names]
 
 
-def differing_nodes(store: Store, sweep_id: str) -> dict[str, str]:
-    """Return of each node that differs from the launching host what does, in words."""
+def differing_nodes(store: Store, sweep_id: str, *, but: Collection[str] = ()) -> dict[str, str]:
+    """Return of each node that differs from the launching host what does, in words; those in `but` are left out."""
     told = {}
-    for name in store.kept_files(sweep_id):
-        if name.startswith(_NODE) and (lines := json.loads(store.kept_file(sweep_id, name) or b"[]")):
-            more = f" and {len(lines) - _MOST_TOLD} more" if len(lines) > _MOST_TOLD else ""
-            told[name.removeprefix(_NODE)] = "; ".join(lines[:_MOST_TOLD]) + more
+    for name, digest in store.kept_files(sweep_id).items():
+        node = name.removeprefix(_NODE)
+        if node == name or node in but or digest == _EQUAL:
+            continue
+        lines = json.loads(store.kept_file(sweep_id, name) or b"[]")
+        more = f" and {len(lines) - _MOST_TOLD} more" if len(lines) > _MOST_TOLD else ""
+        told[node] = "; ".join(lines[:_MOST_TOLD]) + more
     return told

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweepkit.agents.agent import Finish
 from sweepkit.called import typed
-from sweepkit.cluster.bring import bring
+from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import pack
 from sweepkit.cluster.engine import AgentJob, AgentState, ClusterEngine
 from sweepkit.cluster.fleet import Fleet, FleetView
@@ -137,7 +137,7 @@ class _ClusterCall:
         self.fleet = Fleet(engine, _jobs_of(opened, asked, code))
         self.code = code
         self.told_of: set[str] = set()  # nodes
-        self.brought: set[str] = set()  # runs whose files came from their nodes
+        self.files = RunFiles(store, opened.sweep.sweep_id, opened.paths)
         self.interrupts = Interrupts()
         self.interrupt_level = 0
         self.told = ""
@@ -192,11 +192,10 @@ class _ClusterCall:
         if not self.code:
             return
         try:
-            bring(self.store, self.opened.sweep.sweep_id, self.opened.paths, known=self.brought)
-            for node, words in differing_nodes(self.store, self.opened.sweep.sweep_id).items():
-                if node not in self.told_of:
-                    self.told_of.add(node)
-                    self._tell(f"{node} differs from this host: {words}", warning=True)
+            self.files.bring()
+            for node, words in differing_nodes(self.store, self.opened.sweep.sweep_id, but=self.told_of).items():
+                self.told_of.add(node)
+                self._tell(f"{node} differs from this host: {words}", warning=True)
         except StoreError:
             return  # said by `_stand`
         except OSError as error:
