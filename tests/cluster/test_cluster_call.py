@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from sweeping import PROGRAMS
+from waiting import wait_until
 
 from sweepkit.cli.app import main
 from sweepkit.cli.cluster_options import _time
@@ -39,13 +39,6 @@ def tool(sweeper, *words):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -4,20 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from waiting import wait_until
 
 from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineError
 from sweepkit.cluster.fleet import Fleet
 from sweepkit.cluster.processes import ProcessEngine
-
-
-def wait_until(condition, what, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.01)
 
 
 class FakeEngine:
