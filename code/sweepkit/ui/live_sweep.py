@@ -31,7 +31,7 @@ from sweepkit.store.watch import Watch
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
-    from sweepkit.reports.confirmation import Fresh
+    from sweepkit.model.ranked import ConfirmationRun
 
 _FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
@@ -445,7 +445,7 @@ def _newest(history: Sequence[float]) -> float | None:
     return history[-1] if history and history[-1] == history[-1] else None
 
 
-def _seed(run: "Fresh") -> str:
+def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
 
