@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_BADLY, RunState
 
 _Bools = NDArray[np.bool_]
 _MOST_CUTS = 8  # thresholds of one number
@@ -51,7 +51,7 @@ class FailurePlace:
 def failure_places(table: RunTable) -> list[FailurePlace]:
     """Return where runs failed and where they diverged, at most one place each."""
     done = [row for row in table.rows if row.state.done]
-    found = [_place(table, done, state) for state in (RunState.FAILED, RunState.DIVERGED)]
+    found = [_place(table, done, state) for state in ENDED_BADLY]
     return [place for place in found if place is not None]
 
 

@@ -18,7 +18,7 @@ from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState, packing_of
-from sweepkit.model.runs import ENDED_WELL, Decision, RunState
+from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
 from sweepkit.model.watched import LiveRun
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
@@ -298,7 +298,7 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
     if watched.sweep.state is not SweepState.RUNNING:
         return True
     # Its runner was killed after the last run, before it could say so; or W&B's server, which does not say so at once.
-    open_runs = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+    open_runs = count_of(counts, OPEN)
     made = watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
     last = max((row.ended_at for row in watched.rows if row.ended_at is not None), default=-math.inf)
     return made and watched.now - last >= _SAYS_SO_WITHIN_S
@@ -506,7 +506,7 @@ def _failed(item: Snapshot) -> str:
 def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
-    good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
+    good = count_of(item.counts, ENDED_WELL)
     if item.done and not good:
         return f"{item.name}: none of its {item.done} runs finished well"
     if item.done and ((item.metric is not None and not item.valued) or (item.metrics and not item.front)):

@@ -24,13 +24,11 @@ from types import FrameType
 from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, project_here, tell_differences
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
-from sweepkit.model.records import SweepState
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
 # Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
 # much, since the second signal makes an agent kill its runs.
 TOLD_ALL_ENV = "SWEEPKIT_TOLD_ALL"
-_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
 _SOON_S = 30.0  # an agent that lived for less has failed to start
 _LONGEST_WAIT_S = 60.0
 _PATIENCE_S = 5.0  # then it is passed on all the same
@@ -114,7 +112,7 @@ class _Keeper:
 
         try:
             with open_store(self.storage) as store:
-                return find_sweep_record(store, self.sweep, newest=False).state in _OVER
+                return find_sweep_record(store, self.sweep, newest=False).state.over
         except StoreError as error:
             _say(f"the database cannot be asked: {error}")
             return False

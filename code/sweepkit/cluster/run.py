@@ -19,7 +19,6 @@ from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.environ import CARRIED_FROM_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
-from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
 from sweepkit.project import project_root
@@ -37,7 +36,6 @@ from sweepkit.store.open import open_store
 
 _LOOK_EVERY_S = 2.0
 _TELL_EVERY_S = 60.0  # although nothing changed
-_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
 
 
 def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> int:
@@ -236,7 +234,7 @@ class _ClusterCall:
         running = counts.get(RunState.RUNNING, 0)
         failed = counts.get(RunState.FAILED, 0)
         words = f"{done} run{'s' if done != 1 else ''} done{f' ({failed} failed)' if failed else ''}, {running} running"
-        return sweep is not None and sweep.state in _OVER, words
+        return sweep is not None and sweep.state.over, words
 
     def _show(self, view: FleetView, words: str) -> None:
         text, now = f"{view.text()}; {words}", time.monotonic()

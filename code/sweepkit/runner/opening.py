@@ -178,7 +178,7 @@ class SweepOpener:
     def _join(self, sweep: SweepRecord) -> OpenSweep:
         """Work along: nothing of the record is changed."""
         self._check_leader(sweep)
-        if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
+        if sweep.state.over:
             raise ConflictError(
                 f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
                 f"({sweep.reason}); start it again by its YAML"

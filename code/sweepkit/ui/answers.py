@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.export import as_text, write
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
 from sweepkit.reports.cells import Cells, as_latex
 from sweepkit.reports.figures.page import finite, plot_of
@@ -274,7 +275,7 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
     held: dict[tuple[str, str], list[float]] = {}
     for row in told["rows"]:
         value = row["value"] if own and how == "best" else row["metrics"].get(metric or told["metric"])
-        if row["state"] in ("finished", "stopped") and value is not None and down in row["params"]:
+        if row["state"] in ENDED_WELL and value is not None and down in row["params"]:
             key = (short(row["params"][down]), short(row["params"].get(across, "")) if across else "")
             held.setdefault(key, []).append(float(value))
     ups = _ordered({up for up, _ in held})
