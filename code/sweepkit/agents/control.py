@@ -74,13 +74,16 @@ def find_sweep_record(store: Store, name: str, *, newest: bool = True) -> SweepR
     Raises:
         StoreError: There is none; the message names the nearest.
     """
-    meant = family_meant(store.sweeps(), name)
+    sweeps = store.sweeps()
+    meant = family_meant(sweeps, name)
     family = store.sweeps(family=meant)
-    of_that_name = store.sweep(meant) or store.sweep(name)
+    by_name = {sweep.name: sweep for sweep in sweeps}
+    # A damaged one is in no list; asking for it by name says what is damaged.
+    of_that_name = by_name.get(meant) or by_name.get(name) or (None if family else store.sweep(name))
     found = family[-1] if family and (newest or of_that_name is None) else of_that_name
     if found is not None:
         return found
-    known = [sweep.name for sweep in store.sweeps()]
+    known = list(by_name)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:10]) or 'none'}"
     raise StoreError(f"sweep {name!r}: must be in the record; {hint} (--output-dir or --storage name another record)")
