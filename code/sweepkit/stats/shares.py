@@ -15,7 +15,7 @@ def clopper_pearson(hits: int, runs: int, alpha: float) -> tuple[float, float]:
     >>> [round(bound, 3) for bound in clopper_pearson(0, 10, 0.05)]
     [0.0, 0.308]
     """
-    from scipy.stats import beta
+    from scipy.stats import beta  # type: ignore[import-untyped]
 
     low = 0.0 if hits == 0 else float(beta.ppf(alpha / 2, hits, runs - hits + 1))
     high = 1.0 if hits == runs else float(beta.ppf(1 - alpha / 2, hits + 1, runs - hits))

@@ -103,8 +103,8 @@ class SuccessiveHalving:
             why = f"the first {self._rule.bootstrap_count} runs there are ended"
             return Decision(stop=True, reason=f"{self._name}: {shown} {where} is ended, {why}")
         limit = self._sign * values[max(len(values) // self._factor, 1) - 1]
-        of = f"{share(self._factor)} of {len(values)} runs that reached it"
-        return judged(self._name, run.history[step], limit, self._goal, where=f" {where}", of=of)
+        whose = f"{share(self._factor)} of {len(values)} runs that reached it"
+        return judged(self._name, run.history[step], limit, self._goal, where=f" {where}", of=whose)
 
     def _goes_on(self, why: str) -> Decision:
         return Decision(stop=False, reason=f"{self._name}: {why}")
