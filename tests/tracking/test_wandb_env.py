@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, parameters_text, wandb_environment, write_parameters
+from sweepkit.tracking.run_card import RunCard
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
 # What any W&B user writes; it knows nothing of us. It waits for a byte on stdin so that the test may look between.
