@@ -128,7 +128,7 @@ def _raced(
     """Return where a configuration stands, in the metric's own direction."""
     sign = setup.sign
     low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
-    seconds = [told for run in runs if isinstance(told := run.outcome.get("duration_s"), int | float)]
+    seconds = [took for run in runs if isinstance(took := run.outcome.get("duration_s"), int | float)]
 
     def own_way(value: float | None) -> float | None:
         return None if value is None else sign * value
@@ -161,12 +161,12 @@ class RaceWatch:
     """A race that may be under way.
 
     Args:
-        told: How it stands.
+        confirmation: How it stands.
         state: The state of the sweep that makes its runs.
         next: What it does next, in words.
     """
 
-    told: Confirmation
+    confirmation: Confirmation
     state: str
     next: tuple[str, ...]
 
@@ -193,5 +193,7 @@ def watched(store: "Store", spec: SweepSpec, record: SweepRecord) -> RaceWatch:
         for candidate, repeat in step.runs:
             what = "runs now" if (candidate, repeat) in running else "waits"
             words.append(f"run {setup.candidates[candidate].number} with seed {setup.seeds[repeat]} {what}")
-    told = describe(store, spec, record, "the race is not over" if words else "it is told at the end of --confirm")
-    return RaceWatch(told=told, state=record.state.value, next=tuple(words))
+    confirmation = describe(
+        store, spec, record, "the race is not over" if words else "it is told at the end of --confirm"
+    )
+    return RaceWatch(confirmation=confirmation, state=record.state.value, next=tuple(words))

@@ -124,8 +124,8 @@ class Confirmation:
         for member, item in zip(found["members"], self.members, strict=True):
             member["stopped"] = item.stopped
         if self.holdout is not None:
-            for told, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
-                told["mean"] = look.mean
+            for entry, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
+                entry["mean"] = look.mean
         return {
             **found,
             "finished": self.finished,
@@ -189,7 +189,7 @@ def _optimism_lines(winner: RankedConfiguration, digits: int) -> list[str]:
     )
     if f"{abs(winner.optimism):.{digits}f}" == f"{0:.{digits}f}":
         return [f"{head}: the same"]
-    how = "flattered it" if winner.optimism > 0 else "undersold it"
+    how = "flattered it" if winner.optimism > 0 else "underestimated it"
     return [f"{head}: the sweep {how} by {difference_text(abs(winner.optimism), digits, sign=False)}"]
 
 

@@ -283,7 +283,7 @@ class LiveSweep:
             told, state, following = from_plain(kept), "finished", tuple[str, ...]()
         elif race is not None and spec is not None:
             live = watched(self._watch, spec, race)
-            told, state, following = live.told, live.state, live.next
+            told, state, following = live.confirmation, live.state, live.next
         else:
             return None
         table = cells_of(told)
