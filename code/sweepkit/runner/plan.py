@@ -47,6 +47,7 @@ class Plan:
         storage: URL or path of the record.
         cwd: Working directory of the attempts.
         joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
+        continues: The id of the recorded sweep that is gone on with; None for the newest of its family.
         function: The search space function of a sweep that names one (`sweepkit.search_space`).
         identity: Whose sweep it is; None where its name alone says so, for that comes from the record.
     """
@@ -59,6 +60,7 @@ class Plan:
     storage: str
     cwd: Path
     joins: SweepRecord | None = None
+    continues: str | None = None
     function: "SpaceFunction | None" = None
     identity: SweepIdentity | None = None
 
@@ -210,7 +212,8 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
 
     A program of the other host's checkout is looked for in this one's, that of a project that was moved in the project
     of the working directory; a base configuration that is not here, or is
-    another one, is written from the record beside the sweep's files when the sweep is run.
+    another one, is written from the record beside the sweep's files when the sweep is run. One whose runs suggest their
+    parameters themselves has no engine by this plan alone, see `studies.objective`.
 
     Raises:
         SpecError: The program is not there.
@@ -237,6 +240,9 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     if trains and not _holds(base_config, meta["base_config_text"]):
         base_config = SweepPaths(output_dir, record.name).root / "base_config.yaml"
     cwd = Path(meta.get("cwd") or ".")
+    if spec.suggests_itself:
+        spec = replace(spec, warnings=())  # they are about a key that nobody wrote
+    function = None if spec.suggests_itself else load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd())
     return Plan(
         spec=spec,
         program=program,
@@ -246,7 +252,8 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
         storage=storage_of(options),
         cwd=cwd if cwd.is_dir() else Path.cwd(),
         joins=record,
-        function=load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd()),
+        continues=record.sweep_id,
+        function=function,
     )
 
 
