@@ -126,6 +126,8 @@ class SweepOpener:
         self._tell_of_change(sweep, version, notes)
         seen = version.meta() if version.digest else {}
         meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
+        if self.plan.continues == sweep.sweep_id:
+            del meta["source"]  # its YAML's file stays known, by which `analyze my.yaml` finds it
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
 
