@@ -22,13 +22,12 @@ from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.records import STOPPED, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import Store
 from sweepkit.store.named import newer_of, sweep_meant
 
 CONTROL_PERIOD_S = 0.5
-STOPPED = "stopped by --stop"
 CANCELLED = "cancelled by --cancel"
 ASKED = "asked"  # under this key of a sweep's meta stands what was asked of it: [{what, who, at}], the newest last
 STOP_ATTEMPTS = "stop_attempts"  # attempt id → why it shall end

@@ -27,6 +27,7 @@ class AttemptState(StrEnum):
     RELEASED = "released"  # unharmed (Ctrl-C); does not count against the retries
 
 
+STOPPED = "stopped by --stop"  # why a sweep is FINISHED that somebody stopped before its end
 CONFIRMATION_KEY = "confirmation"  # of the meta of a sweep that runs the best of another again: its race
 
 

@@ -422,7 +422,7 @@ class _Search:
 
 def _ended(record: SweepRecord) -> bool:
     """Return whether a sweep has made all its runs; not one that somebody stopped."""
-    from sweepkit.agents.control import STOPPED
+    from sweepkit.model.records import STOPPED
 
     return record.state is SweepState.FINISHED and record.reason != STOPPED
 
