@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
 
+from sweepkit.analysis.progress import total_of
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.monitor.follow import Follower, total_of
+from sweepkit.monitor.follow import Follower
 from sweepkit.store.open import open_store
 from sweepkit.store.watch import open_watch
 from sweepkit.sweep_config.read import read_sweep_text

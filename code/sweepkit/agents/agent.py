@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
@@ -25,7 +25,7 @@ from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import RUNTIME, objectives_of
-from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
+from sweepkit.model.records import STOPPED, Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import OPEN, Exhausted, Proposal, RunState, RunView, Wait, count_of
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine

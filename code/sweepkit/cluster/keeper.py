@@ -112,7 +112,7 @@ class _Keeper:
 
         try:
             with open_store(self.storage) as store:
-                return find_sweep_record(store, self.sweep, newest=False).state.over
+                return find_sweep_record(store, self.sweep).state.over
         except StoreError as error:
             _say(f"the database cannot be asked: {error}")
             return False
@@ -150,7 +150,7 @@ def _prepared(sweep: str, storage: str, digest: str, command: Sequence[str]) -> 
     from sweepkit.store.open import open_store
 
     with open_store(storage) as store:
-        sweep_id = find_sweep_record(store, sweep, newest=False).sweep_id
+        sweep_id = find_sweep_record(store, sweep).sweep_id
         project, results = project_here(store, sweep_id, digest)
         for line in tell_differences(store, sweep_id):
             _say(f"this node differs from the launching host: {line}")

@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
+from sweepkit.analysis.progress import (
+    Snapshot,
+    Watched,
+    WatchedRun,
+    metric_of,
+    metrics_of,
+    row_of,
+    snapshot,
+    total_of,
+)
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
 from sweepkit.model.metric import Metric
@@ -16,7 +25,7 @@ from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.canvas import Line
 
 
@@ -128,15 +137,3 @@ class Follower:
             for view in self._views
             if view.run_id in running and view.history
         }
-
-
-def total_of(spec: SweepSpec) -> int | None:
-    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
-    total = None
-    if spec.method is Method.GRID:
-        from sweepkit.search.grid import GridEngine
-
-        seeds = spec.extensions.seeds_per_run
-        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
-    limits = [limit for limit in (total, spec.run_cap) if limit is not None]
-    return min(limits) if limits else None
