@@ -238,7 +238,7 @@ def state_column(headers: Sequence[str]) -> str | None:
     return next((lower[name] for name in _STATE_COLUMNS if name in lower), None)
 
 
-def row_state(word: Any, score: Any, where: str) -> RunState:
+def _row_state(word: Any, score: Any, where: str) -> RunState:
     """Return how a run ended: as its cell of states says, else by a word in the place of its score.
 
     Args:
@@ -268,7 +268,7 @@ def run_states(columns: Mapping[str, Sequence[Any]], scores: Sequence[Any], wher
     at = state_column(list(columns))
     words = [None] * len(scores) if at is None else [_plain(cell) for cell in columns[at]]
     states = [
-        row_state(word, score, f"{where}: row {row}")
+        _row_state(word, score, f"{where}: row {row}")
         for row, (word, score) in enumerate(zip(words, scores, strict=True), 1)
     ]
     steps = _ray_steps(columns)

@@ -8,12 +8,12 @@ decades are logarithmic. What was inferred is told.
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from statistics import StatisticsError, correlation
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.cells import (
     column_values,
+    is_empty,
     require_numbers,
     run_states,
     seconds,
@@ -258,9 +258,15 @@ def _duration(row: Mapping[str, Any]) -> float | None:
     >>> _duration({"start_time": "2026-01-02 10:00:00", "end_time": "2026-01-02 10:01:30"})
     90.0
     """
+    import pandas as pd
+
     for start, end in _STAMPS:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            return (datetime.fromisoformat(str(row[end])) - datetime.fromisoformat(str(row[start]))).total_seconds()
+        if is_empty(row.get(end)) or is_number(row[end]):
+            continue
+        with contextlib.suppress(ValueError, TypeError):
+            took = (pd.Timestamp(row[end]) - pd.Timestamp(row.get(start))).total_seconds()
+            if is_number(took):
+                return took
     return next((took for key in _DURATIONS if (took := seconds(row.get(key))) is not None), None)
 
 
