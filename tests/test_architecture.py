@@ -56,6 +56,7 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.nested_tables",
         "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
