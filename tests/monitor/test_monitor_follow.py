@@ -96,7 +96,7 @@ def keyless(item):
 
 
 NO_RULE = TEXT.partition("early_terminate")[0]
-# What a run's parameters, history, summary and outcome may be: seeds, nested ones, NaN, numbers that Python takes for one.
+# Parameters of a run: seeds, nested ones, NaN, and numbers that Python takes for one.
 params = st.fixed_dictionaries(
     {},
     optional={
