@@ -50,8 +50,8 @@ class _Tee:
         self.found: PollResult | None = None
         self._ahead: PollResult | None = None
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
-        """Return what changed after a change counter."""
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
+        """Return what changed after a change counter, never in short: runs are remembered whole."""
         if self._ahead is not None:
             ahead, self._ahead = self._ahead, None
             return ahead
