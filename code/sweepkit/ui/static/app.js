@@ -138,6 +138,17 @@
     run.stop = () => clearTimeout(timer);
     return run;
   };
+  // Work for a panel that waits until somebody comes near it.
+  const lazily = (made, work, ms) => {
+    let near = false, due = false;
+    const run = calm(async () => { due = false; await work(); }, ms);
+    const want = () => { due = true; if (near) run(); };
+    const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
+    seen.observe(made.section);
+    want.stop = () => { seen.disconnect(); run.stop(); };
+    want.near = () => near;
+    return want;
+  };
   const crumbs = (...parts) => document.getElementById("crumbs").replaceChildren(...parts.map(([text, href]) => href ? h("a", { href }, text) : h("span", { "aria-current": "page" }, text)));
 
   // -- all sweeps -----------------------------------------------------------------------------------------------------------
@@ -181,7 +192,7 @@
             sweep.note && h("div", { class: "muted" }, sweep.note)),
           h("td", {}, pill(sweep.stalled ? "stalled" : sweep.state, sweep.stalled || sweep.reason || "")),
           h("td", {}, wide), h("td", { class: "right" }, counts.running || ""), h("td", { class: "right" }, (counts.failed || 0) + (counts.diverged || 0) || ""),
-          h("td", {}, h("b", {}, number(sweep.best)), " ", h("span", { class: "muted" }, sweep.metric || "")),
+          h("td", { class: "wrap" }, sweep.metrics?.length ? h("b", {}, `front of ${sweep.front}`) : h("b", {}, number(sweep.best)), " ", h("span", { class: "muted" }, sweep.metrics?.length ? sweep.metrics.join(", ") : sweep.metric || "")),
           h("td", { class: "hide-small" }, spark(sweep.spark || [])),
           h("td", { class: "muted hide-small" }, ago(sweep.created_at, sweep.now)),
           h("td", {}, h("button", { type: "button", class: "quiet", title: sweep.archived ? "take it from the archive" : "put it into the archive",
@@ -260,17 +271,23 @@
   const showSweep = async (name) => {
     document.title = `${name} – sweepkit`;
     crumbs([name]);
-    const state = { rows: new Map(), meta: null, change: 0, how: "best", sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
+    const state = { rows: new Map(), meta: null, change: 0, sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
     const look = {};
     let told = await get(api(name));
 
     const title = h("div", { class: "head" });
     const tiles = h("ul", { class: "tiles" });
     const progress = h("div", { class: "progress" });
+    const metric = h("select", { "aria-label": "metric" });
+    const how = h("select", { "aria-label": "which value of each metric" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
+    const choice = h("div", { class: "tools choice" }, h("label", {}, "metric ", metric), h("label", {}, "its value ", how), h("span", {}, "in every panel, the table and what is exported"));
+    const by = () => `how=${how.value}${metric.value ? `&metric=${encodeURIComponent(metric.value)}` : ""}`;
     const brushed = h("span", { class: "brushed", role: "status" });
     const top = h("select", { "aria-label": "which curves" }, ["best and a spread", "10 best", "30 best", "100 best"].map((text, at) => new Option(text, ["", 10, 30, 100][at])));
     const curves = panel("Learning curves", "w8", top);
     const history = panel("History", "w4");
+    const front = panel("Pareto front", "w6");
+    front.section.hidden = !told.metrics?.length;
     const unbrush = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => parallel.place?.parallel.clear() }, "clear the brush");
     const parallel = panel("Parallel coordinates", "", brushed, unbrush);
     const workers = panel("Running now", "w7");
@@ -283,11 +300,11 @@
     const slice = panel("One parameter", "w6", single);
     const race = panel("Best configurations", "w6");
     const confirmed = panel("Confirmation with fresh seeds", "");
-    const builder = panel("Table of means", "");
+    const builder = panel("Table of means", "w6");
     const yaml = panel("Configuration", "w7");
     const record = panel("What was asked", "w5");
     const table = runTable();
-    main.replaceChildren(title, tiles, progress, h("div", { class: "grid" }, curves.section, history.section, parallel.section,
+    main.replaceChildren(title, tiles, progress, choice, h("div", { class: "grid" }, curves.section, history.section, front.section, parallel.section,
       workers.section, failures.section, confirmed.section, table.section, importance.section, heat.section, slice.section, race.section, builder.section, yaml.section, record.section));
 
     // Head: what the sweep is and what can be done with it.
@@ -314,9 +331,11 @@
     const tile = (label, value, title = "") => h("li", { title }, h("b", { class: /^[\p{L} ]{6,}$/u.test(value) ? "words" : "" }, value), h("span", {}, label));
     const numbers = () => {
       const chance = told.chances?.[0];
+      const several = told.metrics?.length && [tile(`on the front of ${told.metrics.map((item) => item.name).join(", ")}`, told.front.length, told.verdict),
+        ...told.metrics.map((item) => { const of = told.front.map((run) => run.values[item.name]); return tile(`best ${item.name}`, of.length ? number(item.goal === "maximize" ? Math.max(...of) : Math.min(...of)) : "–", `${item.goal}d; of the runs on the front`); })];
       tiles.replaceChildren(
-        tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
-        tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck"),
+        ...several || [tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
+        tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck")],
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
         tile("failed", (told.counts.failed || 0) + (told.counts.diverged || 0)),
         tile(told.ended ? "took" : "left, about", told.ended ? span(told.elapsed_s) : span(told.eta_s)), tile("since it began", span(told.elapsed_s)));
@@ -326,13 +345,13 @@
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
       const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${Math.round(gpu.percent)} % · ${memory(gpu.memory_mb)}` : ""; };
-      const heads = ["slot", "run", told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
+      const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
       workers.section.hidden = !told.running.length;
       workers.body.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, told.running.map((item) => h("tr", {},
           h("td", { title: `${item.host || ""} pid ${item.pid ?? ""}` }, item.lease_over ? h("span", { class: "failed" }, "its lease is over") : item.device || "starting"),
           h("td", {}, h("a", { href: path("sweep", name, "run", item.run_id) }, `${item.number} ${item.run_id}`)),
-          h("td", {}, h("b", {}, number(item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
+          h("td", {}, h("b", {}, number(told.metrics?.length || metric.value ? state.rows.get(item.number)?.value : item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
           h("td", { title: item.verdict, class: item.margin < 0 ? "failed" : "" }, item.margin === null ? "–" : number(item.margin, 3)),
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
@@ -381,7 +400,6 @@
     function runTable() {
       const search = h("input", { type: "search", placeholder: "filter: lr < 1e-3 and state == finished, or words", "aria-label": "filter runs by an expression" });
       search.style.flex = "1 1 260px";
-      const how = h("select", { "aria-label": "which value of each metric" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
       const menu = h("details", { class: "menu" }, h("summary", { class: "button" }, "columns"), h("div", {}));
       const count = h("span", { class: "muted num", role: "status" });
       const compare = h("button", { type: "button", disabled: true, onclick: () => { location.hash = path("sweep", name, "compare", [...state.picked].join(",")); } }, "compare");
@@ -390,7 +408,7 @@
       const thead = h("thead"), tbody = h("tbody");
       const grid = h("table", { class: "even" }, thead, tbody);
       const scroll = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "runs", onscroll: () => drawRows(false) }, grid);
-      made.body.replaceChildren(h("div", { class: "tools" }, search, h("label", {}, "metrics: ", how), menu, compare, save("csv"), save("parquet")), h("br"),
+      made.body.replaceChildren(h("div", { class: "tools" }, search, menu, compare, save("csv"), save("parquet")), h("br"),
         scroll);
       search.addEventListener("input", () => {
         state.expr = search.value;
@@ -398,7 +416,6 @@
         catch (error) { search.classList.add("bad"); search.title = error.message; return; }
         filtered();
       });
-      how.addEventListener("change", async () => { state.how = how.value; state.change = 0; await loadRows(); });
       return { ...made, grid, scroll, thead, tbody, menu, count, compare };
     }
     const read = (row, column) => {
@@ -410,7 +427,7 @@
     };
     const words = (row) => (row.words ??= [row.number, row.id, row.name, row.state, row.reason, row.host, ...Object.values(row.params), row.note?.note || "", ...(row.note?.tags || [])].join(" ").toLowerCase());
     const visible = () => [...state.rows.values()].filter((row) => (!state.brush || state.brush.has(row.number)) && state.filter(row));
-    const columns = () => state.columns || ["number", "name", "state", "value", ...state.meta.varying.slice(0, 8), ...state.meta.metrics.filter((metric) => metric !== state.meta.metric && !state.meta.params.some((item) => item.name === metric)).slice(0, 3).map((metric) => `m:${metric}`), "duration_s", "reason"];
+    const columns = () => state.columns || ["number", "name", "state", "value", ...(state.meta.objectives.length ? ["front"] : []), ...state.meta.varying.slice(0, 8), ...state.meta.metrics.filter((metric) => metric !== state.meta.metric && !state.meta.params.some((item) => item.name === metric)).slice(0, Math.max(3, state.meta.objectives.length)).map((metric) => `m:${metric}`), "duration_s", "reason"];
     const headOf = (column) => ({ number: "#", value: state.meta.metric || "value", duration_s: "time" }[column] || column.replace(/^m:/, ""));
     const sorted = (rows) => {
       const [column, way] = state.sort;
@@ -447,9 +464,10 @@
     const rowOf = (row, names, place) => {
       const pick = h("input", { type: "checkbox", checked: state.picked.has(row.id), "aria-label": `compare run ${row.number}` });
       pick.addEventListener("change", () => { state.picked[pick.checked ? "add" : "delete"](row.id); table.compare.disabled = state.picked.size < 2; });
-      return h("tr", { class: told.best && row.number === told.best.number ? "best" : "", "aria-rowindex": place }, h("td", {}, pick), names.map((column) => {
+      return h("tr", { class: row.front || (told.best && row.number === told.best.number) ? "best" : "", "aria-rowindex": place }, h("td", {}, pick), names.map((column) => {
         const value = read(row, column);
         if (column === "number" || column === "name") return h("td", {}, h("a", { href: path("sweep", name, "run", row.id), title: row.id }, String(value)), column === "name" && row.note?.tags?.map((tag) => [" ", h("span", { class: "tag" }, tag)]));
+        if (column === "front") return h("td", {}, value ? "yes" : "");
         if (column === "state") return h("td", {}, h("span", { class: value }, value));
         if (column === "duration_s") return h("td", {}, span(value));
         if (column === "value") return h("td", {}, h("b", {}, number(value)));
@@ -459,7 +477,7 @@
       }));
     };
     const drawMenu = () => {
-      const all = ["number", "name", "id", "state", "value", ...state.meta.params.map((item) => item.name), ...state.meta.metrics.map((metric) => `m:${metric}`), "duration_s", "reports", "attempts", "seed", "host", "started_at", "ended_at", "reason"];
+      const all = ["number", "name", "id", "state", "value", ...(state.meta.objectives.length ? ["front"] : []), ...state.meta.params.map((item) => item.name), ...state.meta.metrics.map((metric) => `m:${metric}`), "duration_s", "reports", "attempts", "seed", "host", "started_at", "ended_at", "reason"];
       table.menu.lastChild.replaceChildren(...all.map((column) => {
         const box = h("input", { type: "checkbox", checked: columns().includes(column) });
         box.addEventListener("change", () => { const now = new Set(columns()); now[box.checked ? "add" : "delete"](column); state.columns = all.filter((item) => now.has(item)); drawTable(); });
@@ -477,7 +495,8 @@
       } catch (error) { toast(error.message); }
     };
     const loadRows = async () => {
-      const fresh = await get(api(name, `rows?since=${state.change}&how=${state.how}`));
+      const fresh = await get(api(name, `rows?since=${state.change}&${by()}`));
+      drawMetrics(fresh);
       const first = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
       if (state.change === 0) state.rows.clear();
       for (const row of fresh.rows) state.rows.set(row.number, row);
@@ -487,6 +506,23 @@
       drawTable();
     };
 
+    // What every panel shows: of several metrics, or of whatever runs reported, the one that is chosen.
+    const drawMetrics = (fresh) => {
+      if (metric.options.length === fresh.metrics.length) return;
+      const before = metric.value || fresh.metric || "";
+      metric.replaceChildren(...fresh.metrics.map((text) => new Option(text, text)));
+      metric.value = fresh.metrics.includes(before) ? before : "";
+      choice.hidden = !fresh.metrics.length;
+    };
+    const rechoose = async () => {
+      state.change = 0;
+      curves.place = null;
+      await loadRows();
+      drawChoices();
+      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+    };
+    for (const select of [metric, how]) select.addEventListener("change", () => rechoose().catch((error) => toast(error.message)));
+
     // Figures: drawn again when the sweep changed, filtered at once where the brush or the filter did.
     const held = {};
     const chosen = () => (state.brush || state.expr ? new Set(visible().map((row) => row.number)) : null);
@@ -495,8 +531,17 @@
       for (const number of numbers) bits[number >> 3] |= 1 << (number & 7);
       return `runs=~${btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_")}`;
     };
-    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query}`));
+    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query ? `${query}&` : "?"}${by()}`));
     const none = (made, text) => { made.body.replaceChildren(h("p", { class: "empty" }, text)); made.caption.textContent = ""; };
+    const openRun = (trace, at) => {
+      const row = state.rows.get(trace.customdata?.[at] ?? trace.meta.runs?.[at]);
+      if (row) location.hash = path("sweep", name, "run", row.id);
+    };
+    // A figure of marks with those of the brush and the filter lit.
+    const lit = (spec) => {
+      const runs = chosen();
+      return { layout: { ...spec.layout, showlegend: false }, data: spec.data.map((trace) => (runs && trace.meta?.runs ? { ...trace, selectedpoints: trace.meta.runs.map((run, at) => (runs.has(run) ? at : -1)).filter((at) => at >= 0) } : trace)) };
+    };
     const drawCurves = async () => {
       const spec = held.curves;
       if (!spec?.data.length) return none(curves, spec?.caption || "no report yet");
@@ -513,11 +558,7 @@
       await sweepkit.draw(place, sweepkit.curves(spec, curves.look, chosen()), { uirevision: "kept" });
       if (!place.clicked) {
         place.clicked = true;
-        place.on("plotly_click", (event) => {
-          const point = event.points[0], number = point.customdata ?? point.data.meta.runs?.[point.pointIndex];
-          const row = state.rows.get(number);
-          if (row) location.hash = path("sweep", name, "run", row.id);
-        });
+        place.xy.onpick = openRun;
       }
     };
     const loadCurves = async () => {
@@ -528,18 +569,26 @@
       const asked = (curves.asked = {});
       const fresh = await fetchFigure("curves", query);
       if (curves.asked !== asked) return; // others were asked for meanwhile
-      if (held.curves?.data.length && JSON.stringify(fresh.layout.meta) !== JSON.stringify(held.curves.layout.meta)) curves.place = null;
+      if (held.curves?.data.length && JSON.stringify(fresh.layout?.meta) !== JSON.stringify(held.curves.layout?.meta)) curves.place = null;
       held.curves = fresh;
       await drawCurves();
     };
     const drawHistory = async () => {
       const spec = held.history;
       if (!spec?.data.length) return none(history, spec?.caption || "");
-      history.place ??= plotIn(history, 400);
-      const runs = chosen();
-      const data = spec.data.map((trace) => (runs && trace.meta?.runs ? { ...trace, selectedpoints: trace.meta.runs.map((run, at) => (runs.has(run) ? at : -1)).filter((at) => at >= 0), unselected: { marker: { opacity: 0.06 } } } : trace));
+      if (!history.place?.isConnected) history.place = plotIn(history, 400);
       history.caption.textContent = spec.caption;
-      await sweepkit.draw(history.place, { data, layout: { ...spec.layout, showlegend: false } }, { uirevision: "kept" });
+      await sweepkit.draw(history.place, lit(spec));
+      if (history.place.xy) history.place.xy.onpick = openRun;
+    };
+    const drawFront = async () => {
+      const spec = held.front;
+      if (!spec) return;
+      if (!spec.data.length) return none(front, spec.caption);
+      if (!front.place?.isConnected) front.place = plotIn(front, 360);
+      front.caption.textContent = spec.caption;
+      await sweepkit.draw(front.place, lit(spec));
+      if (front.place.xy) front.place.xy.onpick = openRun;
     };
     const drawParallel = () => {
       const spec = held.parallel;
@@ -559,8 +608,9 @@
       unbrush.hidden = !runs;
       loadSoon.filtered();
     };
-    const filtered = () => { drawTable(); drawCurves(); drawHistory(); loadSoon.chosen(); };
+    const filtered = () => { drawTable(); drawCurves(); drawHistory(); drawFront(); loadSoon.chosen(); };
     const loadFigure = async (made, kind, query, height) => {
+      if (!made.place?.isConnected) made.body.replaceChildren(h("p", { class: "empty" }, "being worked out …"));
       try {
         const spec = await fetchFigure(kind, query);
         if (!spec.data.length) return none(made, spec.caption);
@@ -590,7 +640,7 @@
       const make = async () => {
         if (!rows.value) return;
         try {
-          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${state.how}`));
+          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${how.value}`));
           const copy = (text, what) => h("button", { type: "button", class: "quiet", onclick: async () => { await navigator.clipboard.writeText(text); toast(`${what} is copied`); } }, `copy ${what}`);
           place.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, made.heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, made.rows.map((line) => h("tr", {}, line.map((text) => h("td", {}, text))))))),
             copy(made.latex, "LaTeX"), copy(made.csv, "CSV"));
@@ -601,36 +651,42 @@
       builder.body.replaceChildren(h("div", { class: "tools" }, h("label", {}, "rows ", rows), h("label", {}, "columns ", across), h("label", {}, "metric ", metric), button), place);
       builder.caption.textContent = "Each cell is the mean ± standard deviation over the runs (seeds) in it.";
     };
-    const rest = async () => {
-      importance.section.hidden = (told.counts.finished || 0) < 20;
-      if (!heat.section.hidden) await loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
-      if (!slice.section.hidden) await loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
-      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300); // the slowest last
-    };
-    for (const select of [pairX, pairY, single]) select.addEventListener("change", () => loadSoon.rest());
+    const drawHeat = () => loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
+    const drawSlice = () => loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
+    for (const select of [pairX, pairY]) select.addEventListener("change", () => loadSoon.heat());
+    single.addEventListener("change", () => loadSoon.slice());
     top.addEventListener("change", () => loadSoon.curves());
     const loadSoon = {
       overview: calm(async () => { told = await get(api(name)); overview(); await loadRows(); }, 300),
       curves: calm(loadCurves, 1000),
-      filtered: calm(filtered, 120),
-      chosen: calm(async () => { await loadCurves(); if (!heat.section.hidden) await rest(); }, 400),
-      history: calm(async () => { held.history = await fetchFigure("history"); drawHistory(); }, 2500),
-      parallel: calm(async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
-      rest: calm(rest, 10000),
+      filtered: calm(filtered, 30),
+      chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
+      history: calm(async () => { held.history = await fetchFigure("history"); await drawHistory(); }, 2500),
+      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500),
+      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
+      heat: lazily(heat, drawHeat, 2500),
+      slice: lazily(slice, drawSlice, 2500),
+      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000), // the slowest
     };
-    const overview = () => { head(); numbers(); running(); failing(); racing(); asked(); };
-    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place?.parallel?.layOut(); loadSoon.rest(); };
+    loadSoon.rest = () => { loadSoon.front(); loadSoon.heat(); loadSoon.slice(); };
+    loadSoon.rest.stop = () => {};
+    const overview = () => {
+      importance.section.hidden = (told.counts.finished || 0) < 20;
+      head(); numbers(); running(); failing(); racing(); asked();
+    };
+    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place?.parallel?.layOut(); drawFront(); loadSoon.rest(); loadSoon.importance(); };
     overview();
-    const began = loadRows();
-    await Promise.all([began, fetchFigure("curves").then((spec) => { held.curves = spec; return drawCurves(); }),
-      fetchFigure("history").then((spec) => { held.history = spec; return drawHistory(); }), fetchFigure("parallel").then((spec) => { held.parallel = spec; drawParallel(); })].map((work) => work.catch((error) => toast(error.message))));
+    await Promise.all([loadRows(), fetchFigure("curves").then((spec) => { held.curves = spec; return drawCurves(); }),
+      fetchFigure("history").then((spec) => { held.history = spec; return drawHistory(); })].map((work) => work.catch((error) => toast(error.message))));
     document.documentElement.dataset.ready = name;
+    loadSoon.parallel();
     loadSoon.rest();
+    loadSoon.importance();
     let seen = told.change;
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); loadSoon.parallel(); loadSoon.rest(); }
+      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); loadSoon.parallel(); loadSoon.rest(); loadSoon.importance(); }
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
