@@ -125,7 +125,8 @@ class Answers:
             "folder": str(folder),
             "command": self._command(live, run),
             "best": None if (best := live.best_number(metric)) == run.number else best,
-            "objectives": [item.name for item in live.snapshot.metrics],
+            "metric": None if (chosen := live.view(metric).metric) is None else chosen.name,
+            "known": live.metrics(),
         }
 
     def _command(self, live: LiveSweep, run: RunRecord) -> str:
@@ -218,7 +219,7 @@ class Answers:
             return json.dumps(lines, ensure_ascii=False)
         live = self._hub.sweep(name)
         item = live.snapshot
-        told = {"change": live.change, "state": item.state.value, "workers": item.workers}
+        told = {"change": live.change, "ended": live.ended[:2], "state": item.state.value, "workers": item.workers}
         return json.dumps({**told, "race": live.race_change()})
 
 

@@ -1,5 +1,6 @@
 """One sweep as the page shows it: read again where it changed, everything derived kept until the next change."""
 
+import json
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -29,14 +30,16 @@ from sweepkit.paths import SweepPaths
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import CurveLook
 from sweepkit.reports.figures.library import figure
+from sweepkit.reports.table import dotted
 from sweepkit.store.watch import Watch
+from sweepkit.text.yaml import parse
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
     from sweepkit.reports.confirmation import Fresh
 
-AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
+_AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
 _FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
 _POINTS = 50
@@ -94,7 +97,7 @@ class LiveSweep:
         self._tee = _Tee(watch)
         self._follower = Follower(self._tee, sweep_id)
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
-        self._derived: dict[Any, tuple[int, Any]] = {}
+        self._derived: dict[Any, tuple[Any, Any]] = {}
         self._rows: KeptRows = {}
         self._raced: tuple[list[Any], dict[str, Any] | None] | None = None
         self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
@@ -146,9 +149,21 @@ class LiveSweep:
             raise SweepKitError(f"sweep {self.name}: the run must be one of it, got {run_id!r}")
         return found
 
-    def _kept(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was made of the sweep as it is now, made now where it changed."""
-        change = self.change
+    @property
+    def ended(self) -> tuple[int, int, str]:
+        """Return what tells whether a run ended or began again, or the YAML changed: most reports do neither."""
+        done = [run.change for run in self._tee.runs.values() if run.state.done]
+        return len(done), max(done, default=0), self.found.sweep.text
+
+    def _kept(self, key: Any, make: Callable[[], Any], *, by_ended: bool = False) -> Any:
+        """Return what was made of the sweep as it is now, made now where it changed.
+
+        Args:
+            key: What it is.
+            make: Makes it.
+            by_ended: It depends on runs that ended alone.
+        """
+        change = self.ended if by_ended else self.change
         held = self._derived.get(key)
         if held is None or held[0] != change:
             held = (change, make())
@@ -178,8 +193,8 @@ class LiveSweep:
         Raises:
             SweepKitError: No run reported that metric, `how` is none of these, or the YAML cannot be read.
         """
-        if how not in AGGREGATIONS:
-            raise SweepKitError(f"rows: how must be one of {', '.join(AGGREGATIONS)}, got {how!r}")
+        if how not in _AGGREGATIONS:
+            raise SweepKitError(f"rows: how must be best, last, min or max, got {how!r}")
         with self.lock:
             chosen = metric or (self.table.metric.name if self.table.metric else None)
             if chosen is None:
@@ -275,8 +290,8 @@ class LiveSweep:
             told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
             told |= {key: shown["sweeps"][0].get(key) for key in ("best", "metric", "metrics", "front")}
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
-            judged: dict[str, Any] = self._kept("overview", self._judged)
-            return {**told, **judged, "confirmation": self.confirmation()}
+            judged: dict[str, Any] = self._kept("overview", self._judged, by_ended=True)
+            return {**told, **self._as_asked(), **judged, "confirmation": self.confirmation()}
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
@@ -289,11 +304,19 @@ class LiveSweep:
         took = [float(run.outcome["duration_s"]) for run in self.runs if _lasted(run)]
         return median(took[-200:]) if took else None
 
-    def _judged(self) -> dict[str, Any]:
+    def _as_asked(self) -> dict[str, Any]:
         sweep = self.found.sweep
-        told: dict[str, Any] = {"yaml": sweep.text, "asked": list(sweep.meta.get(ASKED, []))[-50:], "verdict": ""}
-        told |= {"chances": [], "failures": [], "columns": [], "generation": sweep.generation}
-        told["program"] = str(sweep.meta.get("program") or "")
+        return {
+            "yaml": sweep.text,
+            "settings": _settings(sweep.text),
+            "ended": self.ended[:2],
+            "asked": list(sweep.meta.get(ASKED, []))[-50:],
+            "generation": sweep.generation,
+            "program": str(sweep.meta.get("program") or ""),
+        }
+
+    def _judged(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"verdict": "", "chances": [], "failures": []}
         try:
             table = self.table
         except SweepKitError as error:
@@ -475,7 +498,8 @@ class LiveSweep:
             whole = self.table if kind == "pareto" else self.view(metric, how)
             if runs is None and not wanted:
                 key = ("figure", kind, whole.metrics, how)
-                return self._kept(key, lambda: self._figure(kind, whole, None, {}))  # type: ignore[no-any-return]
+                of_ended = kind != "curves"
+                return self._kept(key, lambda: self._figure(kind, whole, None, {}), by_ended=of_ended)  # type: ignore[no-any-return]
             return self._figure(kind, whole, runs, wanted)
 
     def _figure(self, kind: str, whole: RunTable, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
@@ -526,6 +550,16 @@ def _importance_of(table: RunTable) -> "Importance":
     from sweepkit.analysis.importance import importances
 
     return importances(table)
+
+
+def _settings(text: str) -> dict[str, str]:
+    """Return what a sweep's YAML says by dotted key, values as JSON; {} of one that cannot be read."""
+    try:
+        found = parse(text).data
+    except SweepKitError:
+        return {}
+    values = dotted(found) if isinstance(found, Mapping) else {}
+    return {key: json.dumps(value, ensure_ascii=False, default=str) for key, value in values.items()}
 
 
 def _newest(row: Row) -> float | None:

@@ -80,6 +80,7 @@
     }
     return svg;
   };
+  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;"); // as a figure takes its texts
   const ago = (at, now) => (at ? `${span(Math.max(0, now - at))} ago` : "");
   // Colours and cursor movements of a terminal are no text; of a progress bar the last state counts.
   const plainText = (text) => text.replace(/\u001b\[[0-9;?]*[ -\/]*[@-~]/g, "").replace(/[^\n]*\r(?!\n)/g, "");
@@ -215,30 +216,72 @@
     leave = () => load.stop();
   };
 
-  // Best so far of several sweeps, one over the other.
+  // Sweeps side by side: the best so far of each over the other, where they stand, what differs in their YAML.
+  const COLOURS = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
   const showFamily = async (names) => {
     document.title = "compare sweeps – sweepkit";
     crumbs(["compare sweeps"]);
-    const told = (await get("/api/sweeps")).sweeps.filter((sweep) => names.includes(sweep.name));
-    const place = h("div");
-    place.style.height = "420px";
-    const specs = await Promise.all(told.map((sweep) => get(api(sweep.name, "rows"))));
-    const ramp = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
-    const data = specs.map((rows, at) => {
-      const ended = rows.rows.filter((row) => row.value !== null && ["finished", "stopped"].includes(row.state)).sort((a, b) => a.ended_at - b.ended_at);
+    const metric = h("select", { "aria-label": "metric" }), axis = h("select", { "aria-label": "x" }, new Option("runs that ended", "runs"), new Option("hours since it began", "hours"));
+    const curves = panel("Best so far", "", h("span", { class: "tools" }, h("label", {}, "metric ", metric), h("label", {}, "x ", axis)));
+    const standing = panel("Where they stand", ""), differ = panel("What differs in the YAML", "");
+    main.replaceChildren(h("div", { class: "head" }, h("h1", { class: "grow" }, `${names.length} sweeps`)), h("div", { class: "grid" }, curves.section, standing.section, differ.section));
+    const place = plotIn(curves, 420);
+    let told = [], rows = [];
+    const load = async () => {
+      const chosen = metric.value ? `?metric=${encodeURIComponent(metric.value)}` : "";
+      const one = (name) => get(api(name, `rows${chosen}`)).catch((error) => ({ rows: [], metrics: [], missing: error.message })); // a sweep may not know that metric
+      [told, rows] = await Promise.all([Promise.all(names.map((name) => get(api(name)))), Promise.all(names.map(one))]);
+      const known = [...new Set(rows.flatMap((item) => item.metrics))];
+      if (metric.options.length < known.length) { metric.replaceChildren(...known.map((text) => new Option(text, text))); metric.value = rows[0].metric || known[0]; }
+      draw();
+    };
+    // The runs of a sweep that were better than all before them, in the order in which they ended.
+    const better = (item, at) => {
+      const ended = item.rows.filter((row) => row.value !== null && ["finished", "stopped"].includes(row.state)).sort((a, b) => a.ended_at - b.ended_at);
       let best = null;
-      const y = ended.map((row) => (best = best === null ? row.value : rows.goal === "maximize" ? Math.max(best, row.value) : Math.min(best, row.value)));
-      return { type: "scatter", mode: "lines", name: told[at].name, x: y.map((_, n) => n + 1), y, line: { color: ramp[at % ramp.length], width: 2, shape: "hv" } };
-    });
-    const layout = plotLayout("runs that ended", told[0]?.metric || "");
-    main.replaceChildren(h("div", { class: "head" }, h("h1", { class: "grow" }, `${told.length} sweeps`)),
-      h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Best so far")), place), h("br"),
-      h("div", { class: "scroll flat" }, h("table", {}, h("thead", {}, h("tr", {}, ["sweep", "state", "runs", "best", "time"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, told.map((sweep, at) => h("tr", {}, h("td", { class: "wrap" }, swatch(ramp[at % ramp.length]), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)),
-          h("td", {}, sweep.done), h("td", {}, h("b", {}, number(sweep.best))), h("td", {}, ago(sweep.created_at, sweep.now))))))));
-    sweepkit.draw(place, { data, layout: { ...layout, showlegend: told.length < 8 } });
-    follow("", () => {});
-    leave = () => {};
+      const steps = ended.flatMap((row, place) => {
+        if (best !== null && !(item.goal === "maximize" ? row.value > best : row.value < best)) return [];
+        best = row.value;
+        return [{ row, value: best, x: axis.value === "runs" ? place + 1 : (row.ended_at - told[at].created_at) / 3600 }];
+      });
+      const last = ended.at(-1);
+      return { steps, ended, end: last ? (axis.value === "runs" ? ended.length : (last.ended_at - told[at].created_at) / 3600) : 0 };
+    };
+    const draw = () => {
+      const found = rows.map(better), colour = (at) => COLOURS[at % COLOURS.length];
+      const data = found.flatMap(({ steps, end }, at) => {
+        if (!steps.length) return [];
+        const runs = steps.map(({ row }) => row.id);
+        const more = { type: "scatter", text: steps.map(({ row }) => `${escaped(names[at])}<br>run ${row.number} ${escaped(row.name)}`), hovertemplate: "%{text}<br>%{y:.6~g}", line: { color: colour(at), width: 2, shape: "hv" } };
+        return [{ ...more, mode: "lines", hoverinfo: "skip", x: [...steps.map((step) => step.x), end], y: [...steps.map((step) => step.value), steps.at(-1).value] },
+          { ...more, mode: "markers", marker: { color: colour(at), size: 6 }, x: steps.map((step) => step.x), y: steps.map((step) => step.value), meta: { sweep: names[at], ids: runs } }];
+      });
+      if (!data.length) curves.caption.textContent = "no run has ended with a value yet";
+      else {
+        curves.caption.textContent = rows.map((item, at) => (item.missing ? `${names[at]}: ${item.missing}` : "")).filter(Boolean).join(" ");
+        sweepkit.draw(place, { data, layout: plotLayout(axis.selectedOptions[0].text, metric.value) });
+        place.xy.onpick = (trace, at) => { if (trace.meta) location.hash = path("sweep", trace.meta.sweep, "run", trace.meta.ids[at]); };
+      }
+      const means = told.some((sweep) => sweep.best?.seeds > 1 && sweep.metric.name === metric.value);
+      const heads = ["sweep", "state", "runs", "failed", `best run's ${metric.value}`, ...(means ? ["best mean of seeds"] : []), "run", "found after", "median", "took"];
+      const median = (list) => { const sorted = [...list].sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
+      const standings = told.map((sweep, at) => {
+        const { steps, ended } = found[at], best = steps.at(-1);
+        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
+          h("td", {}, (sweep.counts.failed || 0) + (sweep.counts.diverged || 0)), h("td", {}, h("b", {}, best ? number(best.value) : "–")), means && h("td", {}, sweep.best?.seeds > 1 ? `${number(sweep.best.value)} (${sweep.best.seeds})` : "–"), h("td", {}, best && h("a", { href: path("sweep", sweep.name, "run", best.row.id) }, `${best.row.number} ${best.row.name}`)),
+          h("td", {}, best ? `${ended.indexOf(best.row) + 1} runs` : "–"), h("td", {}, number(median(ended.map((row) => row.value)))), h("td", {}, span(sweep.elapsed_s)));
+      });
+      standing.body.replaceChildren(h("div", { class: "scroll flat", tabIndex: 0, role: "region", "aria-label": "where they stand" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, standings))));
+      const keys = [...new Set(told.flatMap((sweep) => Object.keys(sweep.settings)))].filter((key) => new Set(told.map((sweep) => sweep.settings[key])).size > 1);
+      differ.body.replaceChildren(keys.length ? h("div", { class: "scroll flat", tabIndex: 0, role: "region", "aria-label": "what differs" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, ""), told.map((sweep, at) => h("th", { scope: "col" }, swatch(colour(at)), sweep.name)))),
+        h("tbody", {}, keys.map((key) => h("tr", {}, h("th", { scope: "row" }, key), told.map((sweep) => h("td", { class: "wrap" }, sweep.settings[key] ?? "–"))))))) : h("p", { class: "empty" }, "nothing but their names and runs"));
+    };
+    for (const select of [metric, axis]) select.addEventListener("change", () => load().catch((error) => toast(error.message)));
+    await load();
+    const again = calm(load, 2000);
+    follow("", again);
+    redraw = draw;
+    leave = () => again.stop();
   };
   const swatch = (colour) => {
     const made = h("span", { class: "swatch", "aria-hidden": "true" });
@@ -322,7 +365,12 @@
           !ended && button("Stop", "stop", "No further run starts; runners end when the running runs have ended.", { danger: true }),
           !ended && button("Cancel", "cancel", "Running runs are terminated, too, and released: they are run again if the sweep is started again.", { danger: true }),
           failed && button("Retry failed", "retry_failed", `${told.counts.failed} failed runs become pending again: running agents take them, or the next that comes (sweepkit agent ${name}).`),
-          h("button", { type: "button", onclick: editNote }, "Note, tags")));
+          h("button", { type: "button", title: "beside the other sweeps of its family", onclick: compareFamily }, "Compare sweeps"), h("button", { type: "button", onclick: editNote }, "Note, tags")));
+    };
+    const compareFamily = async () => {
+      const family = (await get("/api/sweeps")).sweeps.filter((sweep) => sweep.family === told.family && sweep.state !== "unreadable").map((sweep) => sweep.name);
+      if (family.length > 1) location.hash = path("sweeps", family.join("\n"));
+      else toast(`${told.family} has no other sweep; the list of sweeps compares any`);
     };
     const editNote = async () => {
       const given = await ask(`Note and tags of ${name}`, "They stand in the record, for everybody.", { yes: "Keep", fields: [{ name: "note", label: "note", value: told.note || "", long: true }, { name: "tags", label: "tags, with commas", value: (told.tags || []).join(", ") }] });
@@ -682,11 +730,13 @@
     loadSoon.parallel();
     loadSoon.rest();
     loadSoon.importance();
-    let seen = told.change;
+    let seen = told.change, ended = String(told.ended);
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); loadSoon.parallel(); loadSoon.rest(); loadSoon.importance(); }
+      if (now.change !== seen) { seen = now.change; loadSoon.curves(); }
+      if (String(now.ended) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      ended = String(now.ended); // most reports end nothing: then only curves are new
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
@@ -702,10 +752,12 @@
 
   const showRun = async (name, id) => {
     document.title = `${id} – ${name} – sweepkit`;
+    const metric = h("select", { "aria-label": "metric" });
+    const by = () => (metric.value ? `metric=${encodeURIComponent(metric.value)}` : "");
     let run = await get(api(name, `runs/${id}`));
     crumbs([name, path("sweep", name)], [`run ${run.number} ${run.name}`]);
     const title = h("div", { class: "head" });
-    const curves = panel("Curve, the best run behind it", "w8"), config = panel("Parameters", "w4"), metrics = panel("Metrics", "w4"), attempts = panel("Attempts", "w8");
+    const curves = panel("Curve, the best run behind it", "w8", metric), config = panel("Parameters", "w4"), metrics = panel("Metrics", "w4"), attempts = panel("Attempts", "w8");
     const log = panel("Log", ""), files = panel("Files", "w6"), environment = panel("Environment, and the command that repeats it", "w6");
     main.replaceChildren(title, h("div", { class: "grid" }, curves.section, config.section, log.section, attempts.section, metrics.section, environment.section, files.section));
     const tail = h("pre", { class: "log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "log" });
@@ -747,10 +799,14 @@
       const given = await ask(`Note and tags of run ${run.number}`, "They stand in the record.", { yes: "Keep", fields: [{ name: "note", label: "note", value: row?.note?.note || "", long: true }, { name: "tags", label: "tags, with commas", value: (row?.note?.tags || []).join(", ") }] });
       if (given) await act(name, "annotate", { run: id, note: given.note, tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean) }, "kept");
     };
+    metric.replaceChildren(...(run.known || []).map((text) => new Option(text, text)));
+    metric.value = run.metric || "";
+    metric.hidden = metric.length < 2;
+    metric.addEventListener("change", () => { place = null; load(); });
     let look = null, place = null, spec = null;
     const paint = () => { if (place) sweepkit.draw(place, sweepkit.curves(spec, look), { uirevision: "kept", showlegend: false }); };
     const drawCurve = calm(async () => {
-      spec = await get(api(name, `figures/curves?runs=${[run.number, run.best].filter((item) => item !== null).join(",")}`));
+      spec = await get(api(name, `figures/curves?${by()}&runs=${[run.number, run.best].filter((item) => item !== null).join(",")}`));
       if (!spec.data.length) { curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption)); place = null; return; }
       for (const trace of spec.data) if (trace.meta.run !== undefined) { trace.meta.colours.state = trace.meta.run === run.number ? "--best" : "--muted"; trace.line.width = trace.meta.run === run.number ? 2.4 : 1.4; trace.opacity = 1; }
       if (!place) { const made = sweepkit.controls(spec, paint); look = made.look; place = plotIn(curves, 340); curves.body.prepend(made.bar); }
@@ -758,7 +814,7 @@
       curves.caption.textContent = run.best === null ? "This is the best run." : `Red: this run. Grey: the best one, run ${run.best}. Dashed: what the stopping rule asks for.`;
     }, 900);
     draw(); drawCurve(); readLog();
-    const load = calm(async () => { run = await get(api(name, `runs/${id}`)); draw(); drawCurve(); readLog(); }, 500);
+    const load = calm(async () => { run = await get(api(name, `runs/${id}?${by()}`)); draw(); drawCurve(); readLog(); }, 500);
     follow(`?sweep=${encodeURIComponent(name)}`, load);
     const beat = setInterval(() => { if (run.state === "running") readLog(); }, 1000);
     redraw = paint;
@@ -768,12 +824,15 @@
   const showCompare = async (name, list) => {
     document.title = `compare – ${name} – sweepkit`;
     crumbs([name, path("sweep", name)], ["compare"]);
+    const metric = h("select", { "aria-label": "metric" });
     const told = await get(api(name, "rows"));
     const byId = new Map(told.rows.flatMap((row) => [[row.id, row], [`#${row.number}`, row]]));
     const rows = list.split(",").map((id) => byId.get(id)).filter(Boolean);
-    const colours = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
-    const spec = await get(api(name, `figures/curves?runs=${rows.map((row) => row.number).join(",")}`));
-    const curves = panel("Curves", "");
+    const colours = COLOURS;
+    metric.replaceChildren(...told.metrics.map((text) => new Option(text, text)));
+    metric.value = told.metric || "";
+    metric.hidden = metric.length < 2;
+    const curves = panel("Curves", "", metric);
     const differ = panel("What differs", "");
     main.replaceChildren(h("div", { class: "head" }, h("h1", {}, `${rows.length} runs of ${name}`)), h("div", { class: "grid" }, curves.section, differ.section));
     const params = told.params.map((item) => item.name), metrics = told.metrics;
@@ -784,17 +843,18 @@
     const lines = [...params.map((key) => line(key, rows.map((row) => row.params[key]))), ...metrics.map((key) => line(key, rows.map((row) => row.metrics[key]), number)), line("state", rows.map((row) => row.state)), line("time", rows.map((row) => row.duration_s), span)];
     differ.body.replaceChildren(h("div", { class: "scroll flat" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, ""), rows.map((row, at) => h("th", { scope: "col" }, swatch(colours[at % colours.length]), h("a", { href: path("sweep", name, "run", row.id) }, `run ${row.number} ${row.name}`))))),
       h("tbody", {}, lines.filter((item) => !item.same).map((item) => item.row), lines.filter((item) => item.same).map((item) => item.row)))));
-    if (!spec.data.length) curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption));
-    else {
+    const load = async () => {
+      const spec = await get(api(name, `figures/curves?metric=${encodeURIComponent(metric.value)}&runs=${rows.map((row) => row.number).join(",")}`));
+      if (!spec.data.length) return curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption));
       for (const trace of spec.data) if (trace.meta.run !== undefined) { const at = rows.findIndex((row) => row.number === trace.meta.run); trace.meta.colours.state = colours[at % colours.length]; trace.opacity = 1; trace.line.width = 2; }
-      let place = null;
       const made = sweepkit.controls(spec, () => paint());
-      const paint = () => sweepkit.draw(place, sweepkit.curves(spec, made.look));
-      place = plotIn(curves, 380);
+      const place = plotIn(curves, 380), paint = () => sweepkit.draw(place, sweepkit.curves(spec, made.look));
       curves.body.prepend(made.bar);
-      paint();
       redraw = paint;
-    }
+      return paint();
+    };
+    metric.addEventListener("change", () => load().catch((error) => toast(error.message)));
+    await load();
     follow(`?sweep=${encodeURIComponent(name)}`, () => {});
     leave = () => {};
   };
