@@ -441,6 +441,7 @@
       yaml.body.replaceChildren(h("pre", {}, told.yaml));
       yaml.caption.textContent = told.program;
       record.section.hidden = !told.asked.length;
+      yaml.section.classList.toggle("w7", told.asked.length > 0);
       record.body.replaceChildren(h("table", {}, h("tbody", {}, [...told.asked].reverse().map((item) => h("tr", {}, h("td", { class: "wrap" }, item.what), h("td", {}, item.who), h("td", { class: "muted" }, new Date(1000 * item.at).toLocaleString()))))));
     };
 
