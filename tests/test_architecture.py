@@ -108,6 +108,7 @@ PUBLIC_API = {
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
     "sweepkit.cluster.keeper.main",  # started on a node, by name
+    "sweepkit.cluster.run_folders.main",
 }
 
 
