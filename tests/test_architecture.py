@@ -56,6 +56,7 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.nested_tables",
         "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
@@ -107,6 +108,7 @@ PUBLIC_API = {
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
     "sweepkit.cluster.keeper.main",  # started on a node, by name
+    "sweepkit.cluster.run_folders.main",
 }
 
 

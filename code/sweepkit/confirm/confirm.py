@@ -76,7 +76,7 @@ def confirm(
         SweepKitError: There is no such sweep, or nothing to confirm; another budget than recorded.
     """
     with open_recorded(storage_of(options)) as store:
-        parent = find_sweep_record(store, asked.sweep, newest=False)
+        parent = find_sweep_record(store, asked.sweep)
         own = plan_of_parent(options, parent)
         record = _recorded(store, confirmation_name(parent.name), parent, options)
         setup = new_setup(asked, store, parent, own) if record is None else _agreed(record, asked)
@@ -267,7 +267,7 @@ def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, ho
     """Return the look at the hold-out set: leader and runner-up, a few fresh seeds each."""
     standing = standing_of(store, record, setup, own.spec.metric)
     leaders = [place.candidate for place in standing.places if place.fresh][:_FINALISTS]
-    used = used_seeds(store, find_sweep_record(store, setup.sweep, newest=False), (), own)
+    used = used_seeds(store, find_sweep_record(store, setup.sweep), (), own)
     return replace(
         setup,
         candidates=tuple(setup.candidates[candidate] for candidate in leaders),

@@ -17,7 +17,7 @@ from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.confirm.sweep_text import confirming_text, own_seed_path, passes, passes_all
 from sweepkit.errors import ConflictError, SweepKitError
 from sweepkit.model.ranked import RankedConfiguration
-from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.records import CONFIRMATION_KEY, RunRecord, SweepRecord
 from sweepkit.model.seeds import is_seed, parameter_path, seed_of_run, with_value, without_value
 from sweepkit.model.space import Path
 from sweepkit.paths import SweepPaths
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sweepkit.stats.race import Race
     from sweepkit.store.base import Store
 
-_KEY = "confirmation"  # of a sweep's meta
 _FIRST_SEED = 1001
 _BUDGET = 15  # runs
 
@@ -111,7 +110,7 @@ class Setup:
 
 def setup_of(record: SweepRecord) -> Setup | None:
     """Return the race that a sweep's record holds; None when it holds none."""
-    told = record.meta.get(_KEY)
+    told = record.meta.get(CONFIRMATION_KEY)
     if not isinstance(told, Mapping):
         return None
     kept = {name: value for name, value in told.items() if name != "entrants"}
@@ -163,7 +162,7 @@ class RacePlan(Plan):
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps."""
-        return {**Plan.meta(self, sampler), _KEY: self.setup.plain()}
+        return {**Plan.meta(self, sampler), CONFIRMATION_KEY: self.setup.plain()}
 
 
 # -- a new race -------------------------------------------------------------------------------------------------------
@@ -291,7 +290,13 @@ def plan_of_parent(options: RunOptions, parent: SweepRecord) -> Plan:
     """Return how the runs of a recorded sweep are made on this host, with the base configuration that they had."""
     if setup_of(parent) is not None:
         raise ConflictError(f"--confirm {parent.name}: is itself a confirmation; name the sweep that it confirms")
-    return dataclasses.replace(make_join_plan(options, parent), joins=None)
+    plan = dataclasses.replace(make_join_plan(options, parent), joins=None)
+    if plan.spec.suggests_itself:
+        raise SweepKitError(
+            f"--confirm {parent.name}: needs a sweep that gives its runs their parameters, got a study, whose "
+            "objective suggests them itself; give its best values to a sweep of a program with a seed, and confirm that"
+        )
+    return plan
 
 
 def race_plan(plan: Plan, setup: Setup, *, text: str | None = None) -> RacePlan:

@@ -32,6 +32,10 @@ class AttemptState(StrEnum):
     RELEASED = "released"  # unharmed (Ctrl-C); does not count against the retries
 
 
+STOPPED = "stopped by --stop"  # why a sweep is FINISHED that somebody stopped before its end
+CONFIRMATION_KEY = "confirmation"  # of the meta of a sweep that runs the best of another again: its race
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRecord:
     """One sweep as recorded.
@@ -62,6 +66,11 @@ class SweepRecord:
     metric: str | None
     goal: str | None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def confirms(self) -> bool:
+        """Return whether it runs the best of another sweep again."""
+        return CONFIRMATION_KEY in self.meta
 
 
 _PACKING = "packing"

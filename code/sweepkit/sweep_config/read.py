@@ -324,7 +324,6 @@ def _method(check: Checker, data: Mapping[str, Any], found: Mapping[str, Any]) -
 
 def _space(check: Checker, data: Mapping[str, Any], method: Method | None, extensions: Extensions) -> Space:
     """Read the parameters, which only a search space that is a program can stand in for, and their conditions."""
-    before = check.count
     tree = check.mapping(data, (), "parameters")
     scheduler, own = data.get("scheduler"), data.get("sweepkit")
     has_search_space = isinstance(scheduler, dict) and bool(scheduler.get("search_space"))
@@ -339,8 +338,7 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
         rule = "conditions and search_space cannot both be given"
         check.refuse(place, rule, hint="the function itself decides what it suggests")
         return space
-    complete = check.count == before
-    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=complete)
+    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, tree=tree)
     _check_conditional(check, method, space, extensions)
     return space
 
