@@ -126,9 +126,7 @@ def test_of_equal_ones_the_cheapest_is_taken():
 def test_a_minimized_score_that_looked_too_bad():
     one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
     words = verdict(one)
-    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(
-        WORDS["the-sweep-had-it-low"]
-    )
+    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-had-it-low"])
 
 
 def test_what_cannot_be_said_is_not():
