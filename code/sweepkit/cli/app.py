@@ -13,6 +13,8 @@ from sweepkit.version import VERSION
 if TYPE_CHECKING:
     from sweepkit.cli.parsing import CommandLine
 
+_MOST_OWNERS = 3  # what more commands have is general: the nearest option of this one says more
+
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] in ("--version", "-V"):
         print(f"sweepkit {VERSION}")
         return 0
-    return _command(words[0]).run(words[1:])
+    return _command(words[0]).run(words[1:], elsewhere=_owner)
 
 
 def _command(word: str) -> "CommandLine":
@@ -39,6 +41,14 @@ def _command(word: str) -> "CommandLine":
     near = difflib.get_close_matches(word, SUMMARIES, n=1)
     hint = f"did you mean sweepkit {near[0]}?" if near else "sweepkit --help lists them"
     raise SweepKitError(f"sweepkit: must be called with one of its commands, got {word!r}; {hint}")
+
+
+def _owner(option: str) -> str:
+    """Return the commands that have an option, as one types them; "" when none has it."""
+    from sweepkit.cli.commands import COMMANDS
+
+    found = [name for name, item in COMMANDS.items() if option in item.parser()._option_string_actions]
+    return " and ".join(f"sweepkit {name}" for name in found) if len(found) <= _MOST_OWNERS else ""
 
 
 def _help(words: Sequence[str]) -> int:
