@@ -72,7 +72,8 @@ def find_sweep_record(store: Store, name: str) -> SweepRecord:
         StoreError: There is none; the message names the nearest.
     """
     sweeps = store.sweeps()
-    found = sweep_meant(sweeps, name)
+    # A damaged one is in no list; asking for it by name says what is damaged.
+    found = sweep_meant(sweeps, name) or store.sweep(name)
     if found is not None:
         return found
     known = [sweep.name for sweep in sweeps]

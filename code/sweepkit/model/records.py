@@ -17,6 +17,11 @@ class SweepState(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
 
+    @property
+    def over(self) -> bool:
+        """Return whether no further run of it is begun unless it is taken up again."""
+        return self in (SweepState.FINISHED, SweepState.CANCELLED)
+
 
 class AttemptState(StrEnum):
     """Where an attempt stands."""

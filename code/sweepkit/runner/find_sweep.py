@@ -15,6 +15,7 @@ from sweepkit.store.named import sweep_meant
 if TYPE_CHECKING:
     from sweepkit.model.metric import Metric
     from sweepkit.model.records import SweepRecord
+    from sweepkit.sweep_config.sweep import SweepSpec
 
 _LONGEST_LIST = 20
 
@@ -84,14 +85,18 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
     )
 
 
-def metric_beside(file: Path) -> "Metric | None":
-    """Return the metric of a runs.csv of ours, from the sweep.yaml beside it; None where there is none or several."""
+def sweep_beside(file: Path) -> "SweepSpec | None":
+    """Return the sweep of a runs.csv of ours, from the sweep.yaml beside it; None where there is none."""
     from sweepkit.sweep_config.read import read_sweep
 
     beside = file.with_name("sweep.yaml")
-    if file.name != "runs.csv" or not beside.is_file():
-        return None
-    with contextlib.suppress(SweepKitError):
-        spec = read_sweep(beside)
-        return None if spec.metrics else spec.metric
+    if file.name == "runs.csv" and beside.is_file():
+        with contextlib.suppress(SweepKitError):
+            return read_sweep(beside)
     return None
+
+
+def metric_beside(file: Path) -> "Metric | None":
+    """Return the metric of a runs.csv of ours; None where there is none or several."""
+    spec = sweep_beside(file)
+    return None if spec is None or spec.metrics else spec.metric

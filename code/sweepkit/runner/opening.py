@@ -188,7 +188,7 @@ class SweepOpener:
     def _join(self, sweep: SweepRecord) -> OpenSweep:
         """Work along: nothing of the record is changed."""
         self._check_leader(sweep)
-        if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
+        if sweep.state.over:
             newer = newer_of(self.store.sweeps(), sweep)
             hint = "start it again as it was begun" if newer is None else f"the newest of its name is {newer.name}"
             raise ConflictError(

@@ -346,7 +346,7 @@ class OptunaOptimizer:
 
     def _refresh(self) -> None:
         """Take the best trial of a study of the user's own, which may have gone on since it was last asked."""
-        if self._result is not None or self.study is None or self.best_params is not None:
+        if self._result is not None or self.study is None:
             return
         result = self._results()
         best = result.best_configuration()
@@ -367,7 +367,7 @@ class OptunaOptimizer:
             raise NoResultError(f"study {self.study.study_name!r}: needs trials, got none; call its optimize()")
         alone = {CONFIGURATION: None}  # Optuna's best trial is the best single one, whatever others repeat
         runs = [replace(run, params=self._nested(run.params), proposal={**run.proposal, **alone}) for run in runs]
-        return StudyResult(name=self.study_name, spec=spec, runs=sorted(runs, key=lambda run: run.number))
+        return StudyResult(name=self.study.study_name, spec=spec, runs=sorted(runs, key=lambda run: run.number))
 
     def _spec_of(self, metrics: Sequence[Metric]) -> SweepSpec:
         """Return what a study of one's own searches: its directions are its own, a name that it has not is ours."""

@@ -16,7 +16,8 @@ from typing import Any
 from sweepkit.model.distributions import Distribution, Kind
 from sweepkit.model.numbers import is_number
 from sweepkit.model.space import Clause, Condition, Parameter, Path, Space
-from sweepkit.sweep_config.checker import Checker, nearest, shown
+from sweepkit.sweep_config.checker import Checker, shown
+from sweepkit.sweep_config.fields import nearest
 from sweepkit.text.yaml import KeyPath
 
 _WANDB_NOTE = (
