@@ -274,3 +274,9 @@ def test_an_option_may_be_written_with_underscores():
     parser = Parser()
     parser.add_argument("--n-trials", type=int)
     assert parser.parse_args(["--n_trials=5"]).n_trials == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_is_no_value_of_a_command_line(name):
+    given = {action.dest for action in COMMANDS[name].parser()._actions if action.dest != "==SUPPRESS=="}
+    assert not {"help", "help_all"} & given

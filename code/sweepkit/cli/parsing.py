@@ -37,7 +37,14 @@ class Parser(argparse.ArgumentParser):
             common: Options as they are typed.
             epilog: What --help ends with in place of the whole epilog.
         """
-        self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show all options, and more of what it does")
+        self.add_argument(
+            "--help-all",
+            action=_HelpAll,
+            nargs=0,
+            dest=argparse.SUPPRESS,
+            default=argparse.SUPPRESS,
+            help="show all options, and more of what it does",
+        )
         kept = {*common, "--help", "--help-all"}
         self._rare = [item for item in self._actions if item.option_strings and kept.isdisjoint(item.option_strings)]
         self._short_epilog = epilog
