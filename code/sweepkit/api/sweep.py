@@ -1,5 +1,6 @@
 """A sweep in Python: make it, run it, look at what it came to."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,14 +188,12 @@ class Sweep:
             SweepKitError: It was never run.
         """
         from sweepkit.agents.control import SweepCommand, ask
-        from sweepkit.model.records import SweepState
         from sweepkit.runner.plan import open_recorded, storage_of
 
         self._must_be_recorded()
         with open_recorded(storage_of(options_of(self._asked))) as store:
-            sweep = store.sweep(self.name)
-            if sweep is not None and sweep.state in (SweepState.RUNNING, SweepState.PAUSED):
-                ask(store, sweep, SweepCommand.STOP)
+            with contextlib.suppress(ConflictError):  # it has ended
+                ask(store, self.name, SweepCommand.STOP)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the report, one HTML file that needs no network; return it.
