@@ -23,9 +23,10 @@ from sweepkit.runner.options import RunOptions, SlotOptions
 COMPARE_EPILOG = """\
 examples:
   {call} --models kobart kogpt2 t5 --seeds 42 123 456
-  {call} --models tiny_bart tiny_t5 tiny_gpt2 --seeds 1 2 3 --num-workers 2    no download, minutes
+  {call} --models tiny_bart tiny_t5 --seeds 1 2 3    no download, minutes
   {call} --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
   {call} --analyze-only                       what <output dir>/*_seed* holds
+{more}
   {call} --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
   {call} --analyze-only table.csv --metric score    a table with a column of models
 

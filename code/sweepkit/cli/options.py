@@ -25,9 +25,13 @@ failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or what --preempted-
 # The same for the sub-commands, whose help is to fit a screen.
 ENDS = """\
 
-Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
-continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 there is a value of the metric; 3 there is none;
-1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or --preempted-exit-code.
+Ctrl-C waits for running runs, again terminates them; the same call continues.
+exit codes: 0 there is a value of the metric; 3 none; 1 given up; 2 bad input.
+{more}
+
+A third Ctrl-C kills the running runs; SIGTERM terminates them. docs/stopping.md: sweepkit.early_terminate.
+1 is also the code of a sweep that was paused by a failure or cancelled; 130 Ctrl-C; SIGTERM 0, or what
+--preempted-exit-code says.
 """
 _EPILOG = """\
 examples:
