@@ -106,8 +106,8 @@ def _how_sure(found: Lead) -> Sequence[str]:
     ]
     if found.sureness is Sureness.BEYOND:
         sentences.append(
-            f"The lead is larger: the best is better than the second beyond what seeds explain{_alike(found)}. Its score "
-            "is still the largest of many and flatters it, until fresh seeds confirm it."
+            f"The lead is larger: the best is better than the second beyond what seeds explain{_alike(found)}. Its "
+            "score is still the largest of many and flatters it, until fresh seeds confirm it."
         )
     else:
         sentences.append("The lead is no larger: no conclusion, two equal configurations can differ as much by seeds.")
