@@ -522,7 +522,7 @@ def _earlier(options: argparse.Namespace) -> dict[str, list[Held]]:
 def _write(options: argparse.Namespace, found: Mapping[str, Sequence[Held]]) -> None:
     head = ["what is said or shown", "truth", "n", "promised", "held", "of", "kept"]
     how = (
-        "`python benchmarks/truth.py`, fewer cells with `--quick`; what the columns mean stands at the head of that "
+        "`python benchmarks/truth.py --quick`, more cells without it; what the columns mean stands at the head of that "
         "file, what each sentence rests on in docs/claims.md."
     )
     rows = rows_of([item for name in SECTIONS for item in found.get(name, ())])
