@@ -119,8 +119,8 @@ def cautious_welch(first: Sequence[float], second: Sequence[float]) -> Estimate 
     Satterthwaite's df is itself an estimate, and of few values far too large when they happen to lie close: a nominal
     .05 is .059 with 3 and 3 values, .072 with 3 and 10, .12 with 2 and 10; of a nominal .05 / 28 it is three to 26
     times as much. Taken is the smaller side's df, which holds for any two spreads, and a quarter of what Satterthwaite
-    has above it, less where the numbers of values differ; with two values on a side that df alone. Over spreads of equal
-    to twenty-fold a nominal .05 is then .050 at most, with 2 to 10 values a side (benchmarks/truth.py).
+    has above it, less where the numbers of values differ; with two values on a side that df alone. Over spreads of
+    equal to twenty-fold a nominal .05 is then about .050 at most, with 2 to 10 values a side (benchmarks/truth.py).
 
     Source: Hsu (1938), Statistical Research Memoirs 2, 1-24; Mickey and Brown (1966), Annals of Mathematical
     Statistics 37, 639-642: t with the smaller of the two df is conservative whatever the variances.
