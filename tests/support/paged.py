@@ -2,7 +2,8 @@
 
 import math
 
-from sweepkit.confirm.plan import Entrant, Setup, confirmation_name
+from sweepkit.confirm.plan import Setup, confirmation_name
+from sweepkit.model.ranked import RankedConfiguration
 from sweepkit.model.records import Report
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -96,15 +97,15 @@ def record_race(folder, *, done=3):
     """Write the beginning of a race of `--confirm` beside the sweep: `done` runs of four have ended, one goes on."""
     with open_store(folder / "sweepkit.db") as store:
         sweep = store.sweep(NAME)
-        entrants = tuple(
-            Entrant(
+        candidates = tuple(
+            RankedConfiguration(
                 run_id=run.run_id,
                 number=run.number,
                 params={"lr": run.params["lr"], "model": run.params["model"]},
-                rank=rank,
+                sweep_rank=rank,
                 by_model=False,
                 scores=(0.3,),
-                value=0.3,
+                sweep_score=0.3,
             )
             for rank, run in enumerate(store.runs(sweep.sweep_id)[:2], 1)
         )
@@ -112,7 +113,7 @@ def record_race(folder, *, done=3):
             sweep=NAME,
             metric="eval/rougeL",
             goal="maximize",
-            entrants=entrants,
+            candidates=candidates,
             everyone=((0.3,), (0.3,), (0.2,)),
             configurations=3,
             budget=4,
@@ -129,7 +130,7 @@ def record_race(folder, *, done=3):
             meta={"confirmation": setup.plain()},
         )
         for number, (candidate, repeat) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)][: done + 1]):
-            params = {**entrants[candidate].params, "seed": setup.seeds[repeat]}
+            params = {**candidates[candidate].params, "seed": setup.seeds[repeat]}
             pair = {"candidate": candidate, "repeat": repeat}
             attempt = store.add_and_claim(
                 race.sweep_id,

@@ -313,15 +313,20 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord], *, kept: KeptRows | No
             params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
             before = kept[run.number] = (run, by, _row(run, params, metrics, seed_parameter))
         rows.append(before[2])
-    sampler = spec.extensions.sampler
     return RunTable(
         name=spec.name,
         metrics=tuple(metrics),
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=lambda row: row.number)),
-        method=spec.method.value if sampler is None else sampler.name,
+        method=proposed_by(spec),
         stopping=spec.early_terminate or spec.extensions.early_terminate,
     )
+
+
+def proposed_by(spec: SweepSpec) -> str:
+    """Return how a sweep's configurations are proposed, as `RunTable.method` says it."""
+    sampler = spec.extensions.sampler
+    return spec.method.value if sampler is None else sampler.name
 
 
 def _flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.analysis.budget import Budget, budget_sentences
-from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, folded, latex
+from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, folded, latex, latex_packages
 from sweepkit.stats.comparison import Comparison, DecidingTest, Pair
 from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
@@ -217,7 +217,7 @@ def comparison_markdown(report: ComparisonReport) -> str:
 
 
 def comparison_latex(report: ComparisonReport) -> str:
-    """Return the tables as LaTeX (booktabs), the sentences as text below them."""
+    """Return the tables as LaTeX, the sentences as text below them; its first line says what it must be loaded with."""
     parts = [as_latex(_model_table(report))]
     if report.comparison.pairs:
         parts.append(as_latex(_pair_table(report)))
@@ -225,7 +225,8 @@ def comparison_latex(report: ComparisonReport) -> str:
         parts.append(as_latex(_budget_table(report.budgets)))
     lines = [_headline(report), *report.warnings, *_sentences(report), *report.notes, *report.comparison.notes]
     parts.append("\n\n".join(latex(line) for line in [*lines, *budget_sentences(report.budgets)]))
-    return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts)
+    return f"{latex_packages(text)}\n{text}\n"
 
 
 def comparison_json(report: ComparisonReport) -> str:

@@ -4,6 +4,7 @@ Markdown is written here: pandas leaves it to another package, which does not es
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,9 +27,34 @@ _LATEX = {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "|": r"\textbar{}",  # in the usual font encoding a bar alone is a dash
+    "\N{MINUS SIGN}": r"$-$",
+    "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
+    "←": r"$\gets$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "²": r"\textsuperscript{2}",
+    "³": r"\textsuperscript{3}",
+    "…": r"\dots{}",
+    "Δ": r"$\Delta$",
+    **{
+        mark: rf"$\{name}$"
+        for mark, name in zip(
+            "αβγδεζηθικλμνξπρστφχψω",
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi "
+            "omega".split(),
+            strict=True,
+        )
+    },
 }
+_SCRIPTS = ("HANGUL", "CJK", "HIRAGANA", "KATAKANA")  # what the package kotex has fonts for
 _WIDE = 6  # columns; a wider table is made to fit the page
+_LONG = 40  # rows, likewise
+_BROAD = 64  # characters in a row, likewise
 _FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
+_FIT_HEIGHT = r"\resizebox*{!}{\ifdim\totalheight>.9\textheight .9\textheight\else\totalheight\fi}{%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +140,39 @@ def as_markdown(table: Cells) -> str:
 
 
 def as_latex(table: Cells) -> str:
-    """Return a table as LaTeX for the package booktabs; a wide one for graphicx, too, which makes it fit the page."""
-    import pandas as pd
-
-    frame = pd.DataFrame(list(table.rows), columns=list(table.heads)).map(latex).rename(columns=latex)
+    """Return a table as LaTeX, one that is wide or long made to fit the page; `latex_packages` says what it needs."""
     columns = "".join("l" if place in table.left else "r" for place in range(len(table.heads)))
-    shown = frame.style.hide(axis="index").to_latex(
-        column_format=columns, hrules=True, position_float="centering", caption=latex(table.caption)
-    )
-    text = str(shown).rstrip("\n")
-    if len(table.heads) > _WIDE:
-        text = text.replace(r"\begin{tabular}", f"{_FIT}\n\\begin{{tabular}}")
-        text = text.replace(r"\end{tabular}", "\\end{tabular}}")
-    return text
+    heads, *rows = [" & ".join(map(_latex_cell, row)) + r" \\" for row in (table.heads, *table.rows)]
+    body = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        heads,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    broad = sum(max(map(cell_len, column)) for column in zip(table.heads, *table.rows, strict=True)) > _BROAD
+    if len(table.heads) > _WIDE or broad:
+        body = [_FIT, *body[:-1], body[-1] + "}"]
+    if len(table.rows) > _LONG:
+        body = [_FIT_HEIGHT, *body[:-1], body[-1] + "}"]
+    return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{latex(table.caption)}}}", *body, r"\end{table}"])
+
+
+def _latex_cell(text: str) -> str:
+    """Return a cell; one that begins with a bracket or an asterisk would be an option of the line end before it."""
+    return f"{{}}{latex(text)}" if text.lstrip()[:1] in ("[", "*") else latex(text)
+
+
+def latex_packages(text: str) -> str:
+    r"""Return the comment that says what a document must load for LaTeX of ours.
+
+    >>> latex_packages("코바트")
+    '% \\usepackage{booktabs,graphicx,kotex}'
+    """
+    eastern = any(unicodedata.name(mark, "").startswith(_SCRIPTS) for mark in text if not mark.isascii())
+    return r"% \usepackage{booktabs,graphicx" + (",kotex}" if eastern else "}")
 
 
 def latex(text: str) -> str:
@@ -135,5 +181,5 @@ def latex(text: str) -> str:
     >>> latex("tiny_bart ±.005")
     'tiny\\_bart $\\pm$.005'
     """
-    whole = text.replace(">=", "≥").replace("<=", "≤")
+    whole = " ".join(text.split()).replace(">=", "≥").replace("<=", "≤")
     return "".join(_LATEX.get(mark, mark) for mark in whole)

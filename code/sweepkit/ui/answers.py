@@ -18,8 +18,9 @@ from starlette.responses import Response, StreamingResponse
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.export import as_text, write
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
-from sweepkit.reports.cells import Cells, as_latex
+from sweepkit.reports.cells import Cells, as_latex, latex_packages
 from sweepkit.reports.figures.page import finite, plot_of
 from sweepkit.reports.table import dotted, short
 from sweepkit.sweep_config.command import build_command
@@ -280,7 +281,7 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
     held: dict[tuple[str, str], list[float]] = {}
     for row in told["rows"]:
         value = row["value"]
-        if row["state"] in ("finished", "stopped") and value is not None and down in row["params"]:
+        if row["state"] in ENDED_WELL and value is not None and down in row["params"]:
             key = (short(row["params"][down]), short(row["params"].get(across, "")) if across else "")
             held.setdefault(key, []).append(float(value))
     ups = _ordered({up for up, _ in held})
@@ -295,7 +296,9 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
         left=(0,),
     )
     table = [dict(zip(heads, line, strict=True)) for line in cells.rows]
-    return {"heads": heads, "rows": cells.rows, "latex": as_latex(cells), "csv": as_text(table, "csv")}
+    text = as_latex(cells)
+    shown = f"{latex_packages(text)}\n{text}"
+    return {"heads": heads, "rows": cells.rows, "latex": shown, "csv": as_text(table, "csv")}
 
 
 def _mean_text(values: list[float]) -> str:

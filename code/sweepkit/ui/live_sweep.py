@@ -37,7 +37,7 @@ from sweepkit.text.yaml import parse
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
-    from sweepkit.reports.confirmation import Fresh
+    from sweepkit.model.ranked import ConfirmationRun
 
 _AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
 _FIRST_FIGURES = ("curves", "history", "parallel")
@@ -57,8 +57,8 @@ class _Tee:
         self.found: PollResult | None = None
         self._ahead: PollResult | None = None
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
-        """Return what changed after a change counter."""
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
+        """Return what changed after a change counter, never in short: runs are remembered whole."""
         if self._ahead is not None:
             ahead, self._ahead = self._ahead, None
             return ahead
@@ -257,15 +257,18 @@ class LiveSweep:
             "family": sweep.family,
             "state": item.state.value,
             "reason": item.reason,
+            "standing": item.standing,
             "stalled": item.stalled,
+            "idle": item.idle,
             "created_at": sweep.created_at,
             "now": item.now,
             "total": item.total,
             "done": item.done,
+            "failed": item.failed,
             "counts": {state.value: count for state, count in item.counts.items()},
-            "metric": None if item.metric is None else item.metric.name,
-            "goal": None if item.metric is None else item.metric.goal.value,
-            "best": None if item.best is None else item.best.value,
+            "metric": None if item.ranked_by is None else item.ranked_by.name,
+            "goal": None if item.ranked_by is None else item.ranked_by.goal.value,
+            "best": None if item.first is None else item.first.value,
             "metrics": [metric.name for metric in item.metrics],
             "front": len(item.front),
             "spark": _spark(item),
@@ -568,7 +571,7 @@ def _newest(row: Row) -> float | None:
     return newest if newest is not None and newest == newest else None
 
 
-def _seed(run: "Fresh") -> str:
+def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
 

@@ -119,7 +119,7 @@ def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], 
         if values:
             meta[name] = [_rounded(values[at]) for at in kept]
     meta["colours"] = {name: listed[place] for name, listed in colours.items()}
-    stopped = row.state in (RunState.STOPPED, RunState.DIVERGED, RunState.FAILED)
+    stopped = row.state.cut_short
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(kept) == 1 else "lines",

@@ -191,8 +191,8 @@
         return h("tr", {}, h("td", {}, pick),
           h("td", { class: "wrap" }, h("a", { href: path("sweep", sweep.name) }, sweep.name), " ", (sweep.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]),
             sweep.note && h("div", { class: "muted" }, sweep.note)),
-          h("td", {}, pill(sweep.stalled ? "stalled" : sweep.state, sweep.stalled || sweep.reason || "")),
-          h("td", {}, wide), h("td", { class: "right" }, counts.running || ""), h("td", { class: "right" }, (counts.failed || 0) + (counts.diverged || 0) || ""),
+          h("td", {}, pill(sweep.standing || sweep.state, sweep.stalled || sweep.idle || sweep.reason || "")),
+          h("td", {}, wide), h("td", { class: "right" }, sweep.workers || ""), h("td", { class: "right" }, sweep.failed || ""),
           h("td", { class: "wrap" }, sweep.metrics?.length ? h("b", {}, `front of ${sweep.front}`) : h("b", {}, number(sweep.best)), " ", h("span", { class: "muted" }, sweep.metrics?.length ? sweep.metrics.join(", ") : sweep.metric || "")),
           h("td", { class: "hide-small" }, spark(sweep.spark || [])),
           h("td", { class: "muted hide-small" }, ago(sweep.created_at, sweep.now)),
@@ -357,7 +357,7 @@
       const button = (text, action, question, extra = {}) => h("button", { type: "button", class: extra.danger ? "danger" : "",
         onclick: async () => { if (await ask(`${text} ${name}?`, question, { yes: text, danger: extra.danger })) await act(name, action, {}, `${text}: asked`); } }, text);
       title.replaceChildren(
-        h("div", { class: "grow" }, h("h1", {}, name, " ", pill(told.stalled ? "stalled" : told.state, told.stalled || told.reason)),
+        h("div", { class: "grow" }, h("h1", {}, name, " ", pill(told.standing, told.stalled || told.idle || told.reason)),
           h("div", {}, (told.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]), h("span", { class: "muted" }, [told.note, told.stalled, told.reason].filter(Boolean).join(" · ")))),
         h("div", { class: "actions" },
           told.state === "running" && button("Pause", "pause", "No further run starts, wherever it runs, until it is resumed. Running runs go on."),
@@ -385,7 +385,7 @@
         ...several || [tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
         tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck")],
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
-        tile("failed", (told.counts.failed || 0) + (told.counts.diverged || 0)),
+        tile("failed", told.failed),
         tile(told.ended ? "took" : "left, about", told.ended ? span(told.elapsed_s) : span(told.eta_s)), tile("since it began", span(told.elapsed_s)));
       progress.replaceChildren(bar(told.counts, told.total), h("div", { class: "legend" },
         STATES.filter((name) => told.counts[name]).map((name) => h("span", { class: name }, `${told.counts[name]} ${name}`)), h("span", { class: "muted" }, told.verdict)));
