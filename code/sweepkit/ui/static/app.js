@@ -137,6 +137,7 @@
     };
     const run = () => { if (timer === null) timer = setTimeout(go, Math.max(0, last + ms - Date.now())); };
     run.stop = () => clearTimeout(timer);
+    run.now = () => { last = 0; run.stop(); timer = null; run(); };
     return run;
   };
   // Work for a panel that waits until somebody comes near it.
@@ -147,7 +148,7 @@
     const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
     seen.observe(made.section);
     want.stop = () => { seen.disconnect(); run.stop(); };
-    want.near = () => near;
+    want.now = () => { due = true; if (near) run.now(); };
     return want;
   };
   const crumbs = (...parts) => document.getElementById("crumbs").replaceChildren(...parts.map(([text, href]) => href ? h("a", { href }, text) : h("span", { "aria-current": "page" }, text)));
@@ -404,7 +405,8 @@
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
           h("td", {}, h("button", { type: "button", class: "quiet danger", onclick: () => stopRun(name, item) }, "stop"))))))));
-      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${told.workers} workers; about ${span(told.eta_s)} left for the sweep at this pace.` : `${told.workers} workers.`;
+      const many = told.workers === 1 ? "1 worker" : `${told.workers} workers`;
+      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${many}; about ${span(told.eta_s)} left for the sweep at this pace.` : `${many}.`;
       if (told.packing) workers.caption.textContent += ` ${told.packing.join("; ")}.`;
     };
     const failing = () => {
@@ -568,7 +570,7 @@
       curves.place = null;
       await loadRows();
       drawChoices();
-      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.front, loadSoon.parallel, loadSoon.heat, loadSoon.slice, loadSoon.importance]) work.now();
     };
     for (const select of [metric, how]) select.addEventListener("change", () => rechoose().catch((error) => toast(error.message)));
 
