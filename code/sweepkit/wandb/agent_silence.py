@@ -27,7 +27,7 @@ _NO_WORK_S = 120.0  # an agent without work, and without a word why: W&B gives i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StuckRun:
+class _StuckRun:
     """A run whose program has ended, but W&B does not take its last rows.
 
     Args:
@@ -58,7 +58,7 @@ class SilenceWatch:
         self._patience_s = patience_s
         self._looked_at = 0.0
         self._idle_since: float | None = None
-        self.stuck: list[StuckRun] = []
+        self.stuck: list[_StuckRun] = []
         self.idle_fault = ""
 
     def look(self, *, work_wanted: bool) -> bool:
@@ -75,7 +75,7 @@ class SilenceWatch:
         self.stuck = [
             found
             for place, pids in working.items()
-            if pids and (found := stuck_run(self._command, place, pids, for_s=self._patience_s))
+            if pids and (found := _stuck_run(self._command, place, pids, for_s=self._patience_s))
         ]
         idle = bool(working) and not any(working.values())
         if not idle:
@@ -90,7 +90,7 @@ class SilenceWatch:
         if self._idle_since is None or now - self._idle_since < self._patience_s:
             return ""
         env = {**os.environ, **self._command.env}
-        faults = (unanswered(agent.pid, env, for_s=self._patience_s) for agent in self._agents if agent.runs)
+        faults = (_unanswered(agent.pid, env, for_s=self._patience_s) for agent in self._agents if agent.runs)
         if fault := next(filter(None, faults), ""):
             return fault
         idle_s = now - self._idle_since
@@ -114,7 +114,7 @@ def run_folder(command: Command, run_id: str) -> Path | None:
     return max(folders, key=lambda folder: folder.name, default=None)
 
 
-def stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> StuckRun | None:
+def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> _StuckRun | None:
     """Return the newest run of a place when it has been sending its last rows in vain for that long, else None.
 
     Args:
@@ -130,10 +130,10 @@ def stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: flo
     fault, _ = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
     if not ended or not fault or time.time() - _modified(folder / "logs" / "debug.log") < for_s:
         return None
-    return StuckRun(run_id=folder.name.rpartition("-")[2], folder=folder, pids=pids, fault=fault)
+    return _StuckRun(run_id=folder.name.rpartition("-")[2], folder=folder, pids=pids, fault=fault)
 
 
-def unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
+def _unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
     """Return what the server does to an agent's questions, in W&B's words; "" when its helper notes no such fault.
 
     Args:
