@@ -235,7 +235,7 @@ def test_several_metrics_and_sweeps_side_by_side(browser, tmp_path):
         page.get_by_label("metric", exact=True).select_option("latency_ms")
         expect(runs.locator("thead th").nth(4)).to_have_text("latency_ms")
         expect(runs.locator("tbody tr").first.locator("td").nth(4)).to_have_text("20")
-        page.get_by_label("which value of each metric").select_option("max")
+        page.get_by_label("what stands for its reports").select_option("max")
         expect(page.locator("section[aria-label='Learning curves'] canvas").first).to_be_visible()
         tab.keep("several")
         # By keyboard from point to point of the front, and into a run.
