@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+from paged import record_several
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.agents.control import ASKED
@@ -197,6 +198,16 @@ def test_show_finds_a_run_by_its_names(how, swept):
     run = json.loads(swept("show", named, "--json"))
     assert (run["run_id"], run["params"], run["history"]) == (best, {"x": 1.0}, [3.0, 2.0, 1.0])
     assert run["last_metrics"]["lr_now"] == 0.5 and run["log_tail"] == ["사용한 값 1.0"]
+
+
+def test_show_tells_every_metric_of_several_and_the_curve_of_the_first(tmp_path):
+    record_several(tmp_path / "out")
+    best = in_this_process(app.main, ["show", "several", "--json", "--output-dir", "out"], tmp_path)
+    assert json.loads(best.stdout)["number"] == 6  # the greatest quality
+    one = json.loads(in_this_process(app.main, ["show", "several:1", "--json", "--output-dir", "out"], tmp_path).stdout)
+    assert [(item["metric"], item["value"]) for item in one["values"]] == [("quality", 0.1), ("latency_ms", 30.0)]
+    assert one["history"] == pytest.approx([0.025, 0.05, 0.075, 0.1]) and len(one["best"]["history"]) == 4
+    assert "latency_ms (minimize): 30" in shown_text(one)
 
 
 def test_show_tells_a_failure_by_its_attempts_and_its_log(swept):

@@ -73,6 +73,7 @@ def record_several(folder, *, runs=8):
 
     Runs 1 and 5 are beaten by others of the same latency or less.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     metrics = [{"name": "quality", "goal": "maximize"}, {"name": "latency_ms", "goal": "minimize"}]
     with open_store(folder / "sweepkit.db") as store:
         sweep, _ = store.create_sweep(

@@ -415,6 +415,8 @@ def test_what_stands_for_a_runs_reports_is_the_same_in_table_figures_and_means(s
         means = several.get(f"{SEVERAL_AT}/-/pivot?rows=layers&{asked}").json()["rows"]
         return rows[0]["value"], of[0], means[0][1]
 
+    told = several.get(f"{SEVERAL_AT}/-/rows?metric=quality&of=min:quality&of=max:loss").json()["rows"][0]
+    assert (told["value"], told["metrics"]["quality"], told["metrics"]["loss"]) == pytest.approx((0.05, 0.05, 2.0))
     assert values("last") == (pytest.approx(0.2), pytest.approx(0.2), "0.2 (n 1)")
     assert values("min") == (pytest.approx(0.05), pytest.approx(0.05), "0.05 (n 1)")
 

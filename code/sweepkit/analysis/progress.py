@@ -271,7 +271,7 @@ def row_of(
         attempts=run.attempts,
         failures=run.failures,
         value=value_of(run, metric),
-        newest=_newest(run, metric),
+        newest=_newest(run, metric or (metrics[0] if metrics else None)),
         begun_at=run.created_at if run.started_at is None else run.started_at,
         ended_at=run.ended_at,
         duration_s=duration_s,

@@ -144,8 +144,12 @@ def best_run(found: Recorded) -> "RunRecord | None":
     """Return the first run of the best configuration; None before there is one. Of several metrics the first counts."""
     from sweepkit.analysis.ranking import best_configuration
 
-    metric = found.spec.metric or next(iter(found.spec.metrics), None)
-    best = best_configuration(found.runs, metric, seed_parameter=found.spec.extensions.seed_parameter)
+    if found.spec.metrics:
+        from sweepkit.analysis.table import from_runs
+
+        ranked = from_runs(found.spec, found.runs).by(found.spec.metrics[0].name).ranked()
+        return next((run for run in found.runs if ranked and run.run_id == ranked[0].run_id), None)
+    best = best_configuration(found.runs, found.spec.metric, seed_parameter=found.spec.extensions.seed_parameter)
     return None if best is None else best.first
 
 

@@ -4,7 +4,7 @@ import base64
 import json
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,8 @@ class Answers:
         """Return a sweep's runs as rows, those changed after `since`."""
         since = int(request.query_params.get("since", 0) or 0)
         how = request.query_params.get("how", "best")
-        return await self._of(request, lambda live: live.rows(since, how, _metric_of(request)))
+        of = _aggregations(request.query_params.getlist("of"))
+        return await self._of(request, lambda live: live.rows(since, how, _metric_of(request), of))
 
     async def figure(self, request: Request) -> Response:
         """Return a figure: of all runs, or of those whose numbers stand in `runs` (as `run_numbers` reads them)."""
@@ -227,6 +228,12 @@ class Answers:
 def _metric_of(request: Request) -> str | None:
     """Return which of several metrics is asked for, None for the first."""
     return request.query_params.get("metric") or None
+
+
+def _aggregations(given: Sequence[str]) -> dict[str, str]:
+    """Return what stands for the reports of each metric that is named so: "min:train/loss"."""
+    found = (item.partition(":") for item in given)
+    return {name: how for how, _, name in found if name}
 
 
 def run_numbers(text: str) -> frozenset[int]:

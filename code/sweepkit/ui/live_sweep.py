@@ -402,7 +402,9 @@ class LiveSweep:
             ],
         }
 
-    def rows(self, since: int = 0, how: str = "best", metric: str | None = None) -> dict[str, Any]:
+    def rows(
+        self, since: int = 0, how: str = "best", metric: str | None = None, of: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return runs changed after a change counter as rows of columns.
 
         Args:
@@ -410,12 +412,15 @@ class LiveSweep:
             how: What stands for a metric's reports: "best" (of the report at which the sweep's metric was best),
                 "last", "min" or "max".
             metric: As for `view`.
+            of: By metric what stands for its reports, where that is not `how`.
 
         Raises:
             SweepKitError: `how` is none of these, or no run reported such a metric.
         """
+        of = of or {}
         with self.lock:
-            table = self.view(metric, how)
+            first = None if self.table.metric is None else self.table.metric.name
+            table = self.view(metric, of.get(metric or first or "", how))
             front = {row.number for row in self.snapshot.front}
             changed = {run.number: run for run in self.runs if run.change > since}
             return {
@@ -439,7 +444,7 @@ class LiveSweep:
                         "value": row.value if row.value is not None else _newest(row),
                         **({"front": row.number in front} if self.snapshot.metrics else {}),
                         "params": dict(row.params),
-                        "metrics": self._metrics(changed[row.number], how),
+                        "metrics": self._metrics(changed[row.number], how, of),
                         "duration_s": row.duration_s,
                         "attempts": row.attempts,
                         "reports": row.reports,
@@ -460,7 +465,14 @@ class LiveSweep:
         note, tags = run_note(self.found.sweep, run), run_tags(self.found.sweep, run)
         return {"note": {"note": note, "tags": tags}} if note or tags else {}
 
-    def _metrics(self, run: RunRecord, how: str) -> dict[str, float]:
+    def _metrics(self, run: RunRecord, how: str, of: Mapping[str, str] | None = None) -> dict[str, float]:
+        found = self._all_metrics(run, how)
+        for other in {*(of or {}).values()} - {how}:
+            values = self._all_metrics(run, other)
+            found |= {name: values[name] for name, wanted in (of or {}).items() if wanted == other and name in values}
+        return found
+
+    def _all_metrics(self, run: RunRecord, how: str) -> dict[str, float]:
         if how in ("best", "last"):
             return dict(run.best_metrics if how == "best" and run.best_metrics else run.last_metrics)
         pick = min if how == "min" else max

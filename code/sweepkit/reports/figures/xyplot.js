@@ -62,6 +62,10 @@ const XYPlot = (() => {
       this.over.addEventListener("pointerleave", () => { this.near = null; this.point(); });
       this.over.addEventListener("pointerdown", (event) => this.press(event));
       this.over.addEventListener("dblclick", () => this.reset());
+      this.over.addEventListener("keydown", (event) => this.key(event));
+      this.over.tabIndex = 0;
+      this.over.setAttribute("role", "slider"); // by arrow keys from point to point
+      this.over.setAttribute("aria-valuemin", 0);
       new ResizeObserver(() => this.spec && this.paint()).observe(place);
     }
 
@@ -78,6 +82,7 @@ const XYPlot = (() => {
       this.of = axes;
       this.spec = spec;
       this.canvas.setAttribute("aria-label", title);
+      this.over.setAttribute("aria-label", `points of ${title}`);
       this.paint();
     }
 
@@ -160,7 +165,9 @@ const XYPlot = (() => {
       const pen = this.sharp(this.canvas);
       pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
       this.layOut(pen);
+      const held = this.near && [this.points.findIndex(([trace]) => trace === this.near[0]), this.near[1]]; // it stays through a redraw
       this.points = [];
+      this.ordered = null;
       for (const scale of this.ys.values()) this.grid(pen, scale);
       this.foot(pen);
       pen.save();
@@ -169,7 +176,8 @@ const XYPlot = (() => {
       pen.clip();
       for (const trace of this.spec.data) this.trace(pen, trace);
       pen.restore();
-      this.near = null;
+      const [trace, places] = (held && this.points[held[0]]) || [];
+      this.near = places?.[held[1]] ? [trace, held[1], places[held[1]]] : null;
       this.point();
     }
 
@@ -300,6 +308,27 @@ const XYPlot = (() => {
       this.point();
     }
 
+    // Left and Right go from point to point, Up and Down ten at once, Enter opens it, Escape leaves.
+    key(event) {
+      const by = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 10, ArrowDown: -10 }[event.key];
+      if (event.key === "Enter" && this.near) return this.onpick?.(this.near[0], this.near[1]);
+      if (event.key === "Escape") this.near = null;
+      else if (by) {
+        const all = (this.ordered ??= this.points.flatMap(([trace, places]) => places.flatMap((place, at) => (place && this.inside(place) ? [[trace, at, place]] : []))).sort((a, b) => a[2][0] - b[2][0]));
+        this.step = this.near ? Math.min(all.length - 1, Math.max(0, (this.step ?? -1) + by)) : 0;
+        this.near = all[this.step] || null;
+        this.over.setAttribute("aria-valuemax", all.length);
+        this.over.setAttribute("aria-valuenow", this.step + 1);
+      } else return;
+      event.preventDefault();
+      this.point();
+      if (this.near) this.over.setAttribute("aria-valuetext", words(this.near[0], this.near[1]).join(", "));
+    }
+
+    inside([x, y]) {
+      return x >= this.left - 1 && x <= this.width - PAD.right + 1 && y >= PAD.top - 1 && y <= this.height - PAD.bottom + 1;
+    }
+
     // Rings the point that is near, and says what it is.
     point() {
       const pen = this.sharp(this.over);
@@ -320,7 +349,13 @@ const XYPlot = (() => {
 
     // A drag shows the box that it spans, a click picks a point.
     press(down) {
-      if (down.button || down.pointerType === "touch") return this.near && this.onpick?.(this.near[0], this.near[1]);
+      if (down.pointerType === "touch") { // a tap says what is there, a second one opens it
+        const [trace, place] = this.near || [];
+        this.move(down);
+        if (trace && this.near?.[0] === trace && this.near[1] === place) this.onpick?.(trace, place);
+        return;
+      }
+      if (down.button) return;
       const from = this.at(down);
       this.over.setPointerCapture(down.pointerId);
       this.pressed = true;

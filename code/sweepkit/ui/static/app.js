@@ -137,6 +137,7 @@
     };
     const run = () => { if (timer === null) timer = setTimeout(go, Math.max(0, last + ms - Date.now())); };
     run.stop = () => clearTimeout(timer);
+    run.now = () => { last = 0; run.stop(); timer = null; run(); };
     return run;
   };
   // Work for a panel that waits until somebody comes near it.
@@ -147,7 +148,7 @@
     const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
     seen.observe(made.section);
     want.stop = () => { seen.disconnect(); run.stop(); };
-    want.near = () => near;
+    want.now = () => { due = true; if (near) run.now(); };
     return want;
   };
   const crumbs = (...parts) => document.getElementById("crumbs").replaceChildren(...parts.map(([text, href]) => href ? h("a", { href }, text) : h("span", { "aria-current": "page" }, text)));
@@ -322,9 +323,12 @@
     const tiles = h("ul", { class: "tiles" });
     const progress = h("div", { class: "progress" });
     const metric = h("select", { "aria-label": "metric" });
-    const how = h("select", { "aria-label": "which value of each metric" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
+    const how = h("select", { "aria-label": "what stands for its reports" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
     const choice = h("div", { class: "tools choice" }, h("label", {}, "metric ", metric), h("label", {}, "its value ", how), h("span", {}, "in every panel, the table and what is exported"));
-    const by = () => `how=${how.value}${metric.value ? `&metric=${encodeURIComponent(metric.value)}` : ""}`;
+    const hows = new Map(); // metric → what stands for its reports, "best" where none was chosen
+    const howOf = (name) => hows.get(name || state.meta?.metric) || "best";
+    const which = () => (metric.value ? `&metric=${encodeURIComponent(metric.value)}` : "");
+    const by = () => `how=${howOf(metric.value)}${which()}`;
     const brushed = h("span", { class: "brushed", role: "status" });
     const top = h("select", { "aria-label": "which curves" }, ["best and a spread", "10 best", "30 best", "100 best"].map((text, at) => new Option(text, ["", 10, 30, 100][at])));
     const curves = panel("Learning curves", "w8", top);
@@ -404,7 +408,8 @@
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
           h("td", {}, h("button", { type: "button", class: "quiet danger", onclick: () => stopRun(name, item) }, "stop"))))))));
-      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${told.workers} workers; about ${span(told.eta_s)} left for the sweep at this pace.` : `${told.workers} workers.`;
+      const many = told.workers === 1 ? "1 worker" : `${told.workers} workers`;
+      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${many}; about ${span(told.eta_s)} left for the sweep at this pace.` : `${many}.`;
       if (told.packing) workers.caption.textContent += ` ${told.packing.join("; ")}.`;
     };
     const failing = () => {
@@ -544,7 +549,7 @@
       } catch (error) { toast(error.message); }
     };
     const loadRows = async () => {
-      const fresh = await get(api(name, `rows?since=${state.change}&${by()}`));
+      const fresh = await get(api(name, `rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`));
       drawMetrics(fresh);
       const first = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
       if (state.change === 0) state.rows.clear();
@@ -568,9 +573,11 @@
       curves.place = null;
       await loadRows();
       drawChoices();
-      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.front, loadSoon.parallel, loadSoon.heat, loadSoon.slice, loadSoon.importance]) work.now();
     };
-    for (const select of [metric, how]) select.addEventListener("change", () => rechoose().catch((error) => toast(error.message)));
+    const chose = () => rechoose().catch((error) => toast(error.message));
+    metric.addEventListener("change", () => { how.value = howOf(metric.value); chose(); });
+    how.addEventListener("change", () => { hows.set(metric.value || state.meta.metric, how.value); chose(); });
 
     // Figures: drawn again when the sweep changed, filtered at once where the brush or the filter did.
     const held = {};
@@ -684,12 +691,13 @@
     const builderControls = () => {
       const names = state.meta.params.map((item) => item.name);
       const choose = (label, options, empty) => h("select", { "aria-label": label }, empty !== undefined && new Option(empty, ""), options.map((text) => new Option(text, text)));
-      const rows = choose("rows of the table", state.meta.varying), across = choose("columns of the table", names, "(one column)"), metric = choose("metric of the table", state.meta.metrics, "(the sweep's metric)");
+      const rows = choose("rows of the table", state.meta.varying), across = choose("columns of the table", names, "(one column)"), metric = choose("metric of the table", state.meta.metrics);
+      metric.value = state.meta.metric || "";
       const place = h("div");
       const make = async () => {
         if (!rows.value) return;
         try {
-          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${how.value}`));
+          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${howOf(metric.value)}`));
           const copy = (text, what) => h("button", { type: "button", class: "quiet", onclick: async () => { await navigator.clipboard.writeText(text); toast(`${what} is copied`); } }, `copy ${what}`);
           place.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, made.heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, made.rows.map((line) => h("tr", {}, line.map((text) => h("td", {}, text))))))),
             copy(made.latex, "LaTeX"), copy(made.csv, "CSV"));
