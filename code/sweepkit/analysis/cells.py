@@ -11,7 +11,7 @@ from typing import Any
 
 from sweepkit.analysis.table import is_number
 from sweepkit.errors import DataError
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import CUT_SHORT, RunState
 
 _EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # not "none": optimizers are called so
 _PERCENT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*%")
@@ -159,10 +159,7 @@ def without_words(values: Sequence[Any]) -> list[Any]:
 def _says_failed(value: Any) -> bool:
     """Return whether a cell is a word for a run that ended badly or was ended."""
     word = value.strip().lower() if isinstance(value, str) else ""
-    return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
-
-
-_VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
+    return word in CUT_SHORT or _STATES.get(word, RunState.FINISHED).cut_short
 
 
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:

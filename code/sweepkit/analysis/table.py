@@ -157,6 +157,22 @@ class RunTable:
                 return column
         raise KeyError(name)
 
+    def by(self, name: str) -> "RunTable":
+        """Return the table as that of one of its metrics: `Row.value` is each run's value of it.
+
+        Args:
+            name: A metric of the table.
+
+        Raises:
+            KeyError: It has none of that name.
+        """
+        place = next((at for at, metric in enumerate(self.metrics) if metric.name == name), None)
+        if place is None:
+            raise KeyError(name)
+        if len(self.metrics) == 1:
+            return self
+        return replace(self, metrics=(self.metrics[place],), rows=tuple(_by(row, place, name) for row in self.rows))
+
     def configurations(self) -> list[Configuration[Row]]:
         """Return the configurations that ended with a value, best first (`model.configurations.best_first`)."""
         return list(self._configurations)
@@ -244,6 +260,13 @@ class RunTable:
         """Return the columns in which runs differ (having it or not counts); all of them when none does."""
         found = [column for column in self.columns if len({row.params.get(column.name) for row in self.rows}) > 1]
         return found or list(self.columns)
+
+
+def _by(row: Row, place: int, name: str) -> Row:
+    """Return the run as one of a sweep of that metric alone; what it reported of it must be read again."""
+    value, last = row.objective(place), row.metrics.get(name)
+    objectives = None if value is None else (value,)
+    return replace(row, value=value, objectives=objectives, last=last, at=None, history=(), steps=(), times=())
 
 
 def _number(row: Row) -> int:

@@ -83,7 +83,7 @@ def ensemble(options: RunOptions, sweep: str, *, top: int) -> Ensemble:
         SweepKitError: There is no such sweep of our trainer, it has fewer configurations, or a training failed.
     """
     with open_recorded(storage_of(options)) as store:
-        record = find_sweep_record(store, sweep, newest=False)
+        record = find_sweep_record(store, sweep)
         spec = read_sweep_text(record.text, source=record.name, default_name=record.family)
         confirmed = store.sweep(f"{record.name}{_CONFIRMED}")
         chosen = _best(store, confirmed or record, spec, top)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.analysis.budget import Budget, budget_sentences
-from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, latex, latex_packages
+from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, folded, latex, latex_packages
 from sweepkit.stats.comparison import Comparison, DecidingTest, Pair
 from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
@@ -196,11 +196,7 @@ def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
 
 def _folded(text: str, width: int) -> str:
     """Return a paragraph of words in lines of `width` cells; tables, which have line breaks already, as they are."""
-    import textwrap
-
-    if "\n" in text or len(text) <= width:
-        return text
-    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return text if "\n" in text else "\n".join(folded(text, width, then="  "))
 
 
 def comparison_markdown(report: ComparisonReport) -> str:

@@ -3,12 +3,12 @@
 Markdown is written here: pandas leaves it to another package, which does not escape the bar.
 """
 
-import textwrap
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -89,8 +89,39 @@ def as_text(table: Cells, *, width: int) -> str:
         lines.append(_line(row[:shown], wide[:shown], table.left))
         below = ", ".join(f"{head} {cell}" for head, cell in zip(table.heads[shown:], row[shown:], strict=True) if cell)
         if below and number:
-            lines += textwrap.wrap(below, max(width, 20), initial_indent="    ", subsequent_indent="    ")
+            lines += folded(below, max(width, 20), first="    ", then="    ", breaks=True)
     return "\n".join(lines)
+
+
+def folded(text: str, width: int, *, first: str = "", then: str = "", breaks: bool = False) -> list[str]:
+    """Return a paragraph as lines of at most `width` cells, of which a Hangul syllable takes two.
+
+    Args:
+        text: It; between words it is broken.
+        width: Cells of a line, >= 2 more than the indents have.
+        first: What the first line begins with.
+        then: Likewise every further one.
+        breaks: Break words that are wider than a line, too.
+
+    >>> folded("하나 둘 셋", 7, then="  ")
+    ['하나 둘', '  셋']
+    >>> folded("가나다라", 4, first="  ", then="  ", breaks=True)
+    ['  가', '  나', '  다', '  라']
+    """
+    lines: list[str] = []
+    line, bare = first, True
+    room = width - max(cell_len(first), cell_len(then))
+    for found in re.findall(r"\s*\S+", text):
+        if not bare and cell_len(line) + cell_len(found) > width:
+            lines.append(line)
+            line, bare = then, True
+        word = found.lstrip() if bare and lines else found
+        parts = chop_cells(word, room) if breaks and cell_len(line) + cell_len(word) > width else [word]
+        for part in parts[:-1]:
+            lines.append(line + part)
+            line = then
+        line, bare = line + parts[-1], False
+    return lines if bare else [*lines, line]
 
 
 def _line(row: Sequence[str], wide: Sequence[int], left: Sequence[int]) -> str:

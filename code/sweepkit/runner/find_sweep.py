@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths, database
-from sweepkit.store.named import family_meant
+from sweepkit.store.named import sweep_meant
 
 if TYPE_CHECKING:
     from sweepkit.model.metric import Metric
@@ -69,13 +69,12 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
     is_file = wanted.endswith((".yaml", ".yml"))
     stem = Path(wanted).stem if is_file else wanted
-    family = family_meant(sweeps, stem, Path(wanted).absolute().parent if is_file else None)
-    if family != stem:
-        return next(sweep for sweep in reversed(sweeps) if sweep.family == family)
-    for name in (wanted, stem):
-        for sweep in sweeps:
-            if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):
-                return sweep
+    for sweep in sweeps:
+        if wanted == SweepPaths(output_dir, sweep.name).root.name:
+            return sweep
+    beside = Path(wanted).absolute().parent if is_file else None  # a file goes on with the newest of its family
+    if (found := sweep_meant(sweeps, stem, beside, newest=is_file)) is not None:
+        return found
     by_file = [sweep for sweep in sweeps if Path(str(sweep.meta.get("source") or "")).stem == stem]
     if by_file:  # its YAML's name; the newest of several
         return by_file[-1]

@@ -23,7 +23,6 @@ from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import default_output_dir
 from sweepkit.runner.leader import Leader
-from sweepkit.runner.space_function import OBJECTIVES
 from sweepkit.search.kept_study import StudySettings, random_trials
 from sweepkit.search.pruner_rule import PrunerRule
 from sweepkit.search.trial_engine import TrialEngine
@@ -36,7 +35,7 @@ from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import OBJECTIVES, SweepSpec
 from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml, unknown_parameters
 
 # Where transformers' arguments have another name than our section `training`.

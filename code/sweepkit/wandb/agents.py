@@ -222,7 +222,7 @@ class WandbAgents:
         text = agent.process.log_tail()
         if code:
             agent.lingering = True
-            if self.interrupt_level:
+            if self.interrupt_level or self._no_more:
                 return
             agent.died, agent.asked = True, 0.0
             agent.deaths = 1 if made > 1 else agent.deaths + 1
