@@ -148,6 +148,7 @@ def test_a_direction_that_the_name_does_not_say_is_asked_for():
         (["41.2%", "39.0%"], ",", [0.412, 0.39]),
         (["41,2 %", "39,0 %"], ";", [0.412, 0.39]),
         (["1.234,5", "999,5"], ",", [1234.5, 999.5]),
+        (["1.234,5", "1.200", "12", "0,5"], ";", [1234.5, 1200, 12, 0.5]),
         (["1,234.5", "2,000.25"], ",", [1234.5, 2000.25]),
         (["1,200", "1,500"], ",", [1200, 1500]),
         (["1,200", "1,500"], ";", [1.2, 1.5]),
@@ -168,6 +169,13 @@ def test_a_score_that_is_no_number_is_named_with_its_row():
     rows = [{"params.lr": 0.1, "score": "0.4"}, {"params.lr": 0.2, "score": "about 0.5"}]
     with pytest.raises(DataError, match="score must hold numbers, got 'about 0.5' in row 2"):
         from_frame(pd.DataFrame(rows), metric="score")
+
+
+def test_a_share_beside_percent_is_named_and_not_read():
+    frame = pd.DataFrame({"params.lr": [0.1, 0.2, 0.3], "score": ["41.2%", "39.5", "0%"]})
+    with pytest.raises(DataError, match="score must hold numbers, got '41.2%' in row 1"):
+        from_frame(frame, metric="score")
+    assert column_values("score", ["41.2%", "0", ""])[0] == [0.412, 0, None]
 
 
 def test_a_state_that_nobody_knows_is_named():
