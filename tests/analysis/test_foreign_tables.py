@@ -107,7 +107,8 @@ def test_nested_json_is_flattened(tmp_path):
 @pytest.mark.parametrize(
     "name",
     "train_loss eval/loss eval_rougeL global_step epoch train_samples_per_second eval/runtime val_top1 test_acc "
-    "grad_norm best_val_f1 정확도 metrics.f1 summary.loss values_1 peak_memory".split(),
+    "grad_norm best_val_f1 정확도 metrics.f1 summary.loss values_1 peak_memory "
+    "word_error_rate neg_mean_squared_error win_rate 재현율".split(),
 )
 def test_results_are_known_by_their_names(name):
     assert is_result(name) and not is_bookkeeping(name)
@@ -147,6 +148,7 @@ def test_a_direction_that_the_name_does_not_say_is_asked_for():
         (["41.2%", "39.0%"], ",", [0.412, 0.39]),
         (["41,2 %", "39,0 %"], ";", [0.412, 0.39]),
         (["1.234,5", "999,5"], ",", [1234.5, 999.5]),
+        (["1.234,5", "1.200", "12", "0,5"], ";", [1234.5, 1200, 12, 0.5]),
         (["1,234.5", "2,000.25"], ",", [1234.5, 2000.25]),
         (["1,200", "1,500"], ",", [1200, 1500]),
         (["1,200", "1,500"], ";", [1.2, 1.5]),
@@ -169,6 +171,13 @@ def test_a_score_that_is_no_number_is_named_with_its_row():
         from_frame(pd.DataFrame(rows), metric="score")
 
 
+def test_a_share_beside_percent_is_named_and_not_read():
+    frame = pd.DataFrame({"params.lr": [0.1, 0.2, 0.3], "score": ["41.2%", "39.5", "0%"]})
+    with pytest.raises(DataError, match="score must hold numbers, got '41.2%' in row 1"):
+        from_frame(frame, metric="score")
+    assert column_values("score", ["41.2%", "0", ""])[0] == [0.412, 0, None]
+
+
 def test_a_state_that_nobody_knows_is_named():
     with pytest.raises(DataError, match="row 3.*got 'weird'"):
         state_of("weird", "row 3")
@@ -176,10 +185,20 @@ def test_a_state_that_nobody_knows_is_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "goal"), [("valLoss", "minimize"), ("eval_rouge", "maximize"), ("ROUGE-2", "maximize")]
+    ("name", "goal"),
+    [
+        *[("valLoss", "minimize"), ("eval_rouge", "maximize"), ("ROUGE-2", "maximize"), ("오류율", "minimize")],
+        *[("neg_mean_squared_error", "maximize"), ("test_neg_log_loss", "maximize"), ("neg_rmse", "maximize")],
+        *[("negative_log_likelihood", "minimize"), ("log_likelihood", "maximize"), ("word_error_rate", "minimize")],
+    ],
 )
 def test_the_name_of_a_metric_says_its_direction(name, goal):
-    assert direction_of(name).value == goal
+    assert direction_of(name).value == goal and is_result(name)
+
+
+@pytest.mark.parametrize("name", ["value", "accuracy_drop", "train_loss_std", "score_gap", "true_negative_rate", "neg"])
+def test_a_name_that_does_not_say_a_direction_says_none(name):
+    assert direction_of(name) is None
 
 
 def test_a_file_of_another_encoding_says_how_to_convert_it(tmp_path):

@@ -78,7 +78,8 @@ def test_models_are_compared_as_on_the_clean_table(tmp_path_factory, goal, seed,
     asked = ["--goal", said] if said else []
     wanted = verdict(told(seed_ttest.main, "--csv", clean, "--by", "model", "--metric", "score", *asked))
     assert verdict(told(seed_ttest.main, "--csv", file, "--by", "model", "--metric", score, *asked)) == wanted
-    assert verdict(told(compare_models.main, "--analyze-only", file, "--metric", score, *asked)) == wanted
+    models = ("--analyze-only", file, "--metric", score, "--output-dir", folder)
+    assert verdict(told(compare_models.main, *models, *asked)) == wanted
 
 
 @settings(max_examples=25, deadline=None)

@@ -113,6 +113,15 @@ def test_the_best_of_phases_is_what_was_confirmed():
     assert best.value == pytest.approx(0.55) and result.tuned(best.first) == {"learning_rate": 0.2}
 
 
+def test_the_best_of_stages_is_no_run_of_a_later_stage_that_keeps_its_values():
+    spec = from_config(sweep_dict(read_optuna_text(SPACE)))
+    first = [run_with(0, {"learning_rate": 0.1}, 0.4), run_with(1, {"learning_rate": 0.2}, 0.6)]
+    later = [run_with(2, {"learning_rate": 0.2, "warmup_ratio": 0.1}, 0.3)]
+    result = StudyResult(name="s", spec=spec, runs=[*first, *later], chosen={"learning_rate": 0.2})
+    best = result.best_configuration()
+    assert (best.value, best.first.number) == (0.6, 1)
+
+
 def run_with(number, params, value):
     return RunRecord(
         run_id=f"r{number}",

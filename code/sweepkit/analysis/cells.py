@@ -17,6 +17,7 @@ _EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # no
 _PERCENT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*%")
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")  # 0,45
 _DOTS_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")  # 1.234,5
+_DOTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.200 where the comma is a decimal one
 _COMMAS_DOT = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")  # 1,234.5
 _GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")  # 1,200: a group of thousands, or 1.2
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -68,10 +69,18 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
     for reads in (_percent, _decimal_comma, _thousands):
         told = reads(name, texts, delimiter)
         if told is not None:
+            if reads is _percent and any(is_number(value) and value for value in plain):
+                return plain, ""  # 41.2% beside 39.5: nobody knows what the second is
             number, sentence = told
+            if reads is _decimal_comma:  # then a dot is none: 1.200 beside 1.234,5
+                plain = [cell.strip() if _is_grouped(cell) else value for cell, value in zip(cells, plain, strict=True)]
             read = [number(item) if isinstance(item, str) and not _says_failed(item) else item for item in plain]
             return read, sentence
     return plain, ""
+
+
+def _is_grouped(cell: Any) -> bool:
+    return isinstance(cell, str) and _DOTS.fullmatch(cell.strip()) is not None
 
 
 def _plain(cell: Any) -> Any:

@@ -33,20 +33,26 @@ _RESULT_PREFIX = re.compile(
 _RESULTS = frozenset(
     "loss losses acc accuracy auc auroc roc f1 precision recall rouge rouge1 rouge2 rougel rougelsum bleu chrf meteor "
     "bertscore perplexity ppl wer cer mse mae rmse mape r2 score scores map ndcg mrr iou dice em psnr ssim fid elbo "
-    "likelihood nll reward return runtime throughput samples second step epoch flos memory latency norm".split()
+    "likelihood nll reward return error runtime throughput samples second step epoch flos memory latency norm".split()
 )
 _ALONE = frozenset("step epoch second samples memory norm return map em error runtime".split())  # results alone only
-_WITH = frozenset("global grad per samples steps second total peak max_memory test val valid eval train dev".split())
+_WITH = frozenset(
+    "global grad per samples steps second total peak max_memory test val valid eval train dev "
+    "mean median squared absolute root neg negative".split()
+)
 _SETTING = frozenset(
     "type fn function name weight weights coef coefficient lambda smoothing scale scaling alpha beta gamma size steps "
     "epochs warmup batch num max min lr rate decay strategy threshold margin target clip clipping ratio split file "
     "data path interval freq frequency every beams seed".split()
 )
 _MEASURED = ("val", "valid", "validation", "eval")  # the first word of what was measured on held-out data
-_KOREAN = ("손실", "정확도", "점수", "오차", "성능")
-_KOREAN_LOWER = ("손실", "오차")
+_KOREAN = ("손실", "정확도", "점수", "오차", "성능", "오류율", "재현율", "정밀도")
+_KOREAN_LOWER = ("손실", "오차", "오류율")
 _LOWER = frozenset("loss losses perplexity ppl error err wer cer mse mae rmse mape nll fid latency runtime".split())
 _LOWER_NAMES = ("repetition_rate",)
+_NEGATIVE = ("neg", "negative", "minus")  # before the name of a loss: neg_mean_squared_error, as scikit-learn scores
+_UNSIGNED = frozenset("std stdev variance gap drop diff difference delta change".split())  # of a metric, none itself
+_RATES = frozenset("error success hit win failure repetition match".split())  # measured, unlike a learning rate
 _HIGHER = frozenset(
     "acc accuracy auc auroc f1 precision recall rouge rouge1 rouge2 rougel rougelsum bleu chrf meteor bertscore r2 "
     "score ndcg mrr iou dice psnr ssim reward likelihood throughput coverage".split()
@@ -124,6 +130,8 @@ def is_result(name: str) -> bool:
     if _RESULT_PREFIX.match(name):
         return True
     words = _tokens(name)
+    if words[-1:] == ["rate"] and set(words) & _RATES:
+        return True
     if set(words) & _SETTING and not {"per"} & set(words):
         return False
     if words[:1] and words[0] in _MEASURED and len(words) > 1 or any(word in name for word in _KOREAN):
@@ -137,8 +145,20 @@ def direction_of(name: str) -> Goal | None:
 
     >>> direction_of("eval/loss"), direction_of("rougeL"), direction_of("value"), direction_of("word_error_rate")
     (<Goal.MINIMIZE: 'minimize'>, <Goal.MAXIMIZE: 'maximize'>, None, <Goal.MINIMIZE: 'minimize'>)
+    >>> direction_of("neg_mean_squared_error"), direction_of("negative_log_likelihood"), direction_of("accuracy_drop")
+    (<Goal.MAXIMIZE: 'maximize'>, <Goal.MINIMIZE: 'minimize'>, None)
     """
     words = _tokens(name)
+    if set(words) & _UNSIGNED:
+        return None
+    at = next((place for place, word in enumerate(words) if word in _NEGATIVE), None)
+    if at is None:
+        return _plain_direction(name, words)
+    plain = _plain_direction("_".join(words[at + 1 :]), words[at + 1 :])
+    return None if plain is None else Goal.MINIMIZE if plain is Goal.MAXIMIZE else Goal.MAXIMIZE
+
+
+def _plain_direction(name: str, words: Sequence[str]) -> Goal | None:
     if set(words) & _LOWER or name.endswith(_LOWER_NAMES) or any(word in name for word in _KOREAN_LOWER):
         return Goal.MINIMIZE
     if any(word in _HIGHER or word.startswith("rouge") for word in words) or any(word in name for word in _KOREAN):
