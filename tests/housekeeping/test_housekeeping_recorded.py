@@ -13,7 +13,11 @@ from sweeping import Sweeper, in_this_process
 from sweepkit.agents.control import ASKED
 from sweepkit.cli import app
 from sweepkit.housekeeping.show import shown_text
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
+from sweepkit.runner.plan import make_plan
 from sweepkit.store.open import open_store
+from sweepkit.text.yaml import parse
 
 PROGRAM = """\
 import json, os, pathlib, sys
@@ -130,6 +134,39 @@ def test_a_renamed_sweep_keeps_all_it_has_under_the_new_name(swept):
     with open_store(swept.folder / "out" / "sweepkit.db") as store:
         store.create_sweep("other", text="method: random", seed=0, metric=None, goal=None)
     assert "no other sweep has" in swept("rename", "새 이름", "other", rc=2)
+
+
+def test_a_renamed_sweep_is_called_so_in_all_that_is_written_of_it(swept):
+    """Its report and its configuration; its confirmation and a study's results go along, whatever form its YAML has."""
+    swept("report", "s")
+    study = swept.folder / "out" / "s"
+    study.mkdir()
+    (study / "study_stats.json").write_text("{}")
+    (swept.root / "confirmation.json").write_text('{"sweep": "s", "confirmation": "s-confirm"}')
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("s")
+        data = {"name": "s", **{key: value for key, value in parse(sweep.text).data.items() if key != "name"}}
+        store.update_sweep(sweep.sweep_id, text=json.dumps(data, indent=2))
+        meta = {"confirmation": {"sweep": "s"}}
+        store.create_sweep("s-confirm", text=sweep.text, seed=0, metric=None, goal=None, meta=meta)
+    swept("rename", "s", "마지막")
+    root = swept.folder / "out" / "sweep_마지막"
+    report = (root / "report.html").read_text(encoding="utf-8")
+    assert "마지막" in report and "<code>s</code>" not in report and "sweep s<" not in report
+    assert "sweep_마지막" in (root / "best_config.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert json.loads((root / "confirmation.json").read_text())["confirmation"] == "마지막-confirm"
+    assert not study.exists() and (study.with_name("마지막") / "study_stats.json").is_file()
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        assert parse(store.sweep("마지막").text).data == data | {"name": "마지막"}
+        assert store.sweep("마지막-confirm").meta["confirmation"]["sweep"] == "마지막"
+    assert json.loads(swept("show", "마지막", "--json"))["sweep"] == "마지막"
+
+
+def test_the_yaml_of_a_renamed_sweep_goes_on_with_it_and_says_why(swept, made):
+    swept("rename", "s", "t")
+    with contextlib.chdir(made), open_store(swept.folder / "out" / "sweepkit.db") as store:
+        plan = settled(make_plan(RunOptions(output_dir=swept.folder / "out"), "s.yaml"), store)
+    assert plan.spec.name == "t" and "renamed" in plan.spec.warnings[-1]
 
 
 def test_list_has_every_sweep_with_its_best(swept):

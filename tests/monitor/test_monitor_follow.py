@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
 
+from sweepkit.analysis.progress import total_of
 from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.monitor.follow import Follower, total_of
+from sweepkit.monitor.follow import Follower
 from sweepkit.store.open import open_store
 from sweepkit.store.restore import RestoredRun
 from sweepkit.store.watch import open_watch

@@ -60,6 +60,17 @@ def test_several_objectives_have_a_front_and_no_single_best(optimizer, tmp_path)
     assert optimizer.plot_optimization_history(tmp_path / "plots")
 
 
+def test_a_study_that_goes_on_is_asked_again_and_keeps_its_name(optimizer, tmp_path):
+    optimizer.study = optuna.create_study(study_name="its own")
+    for shift in (0, -1):
+        optimizer.study.optimize(lambda trial, shift=shift: trial.suggest_float("x", 0, 1) + shift, n_trials=2)
+        assert optimizer.get_best_value() == optimizer.study.best_value
+        assert optimizer.get_best_params() == optimizer.study.best_params
+    optimizer.save_results(tmp_path / "results")
+    for name in ("best_params.json", "study_stats.json"):
+        assert json.loads((tmp_path / "results" / name).read_text(encoding="utf-8"))["study_name"] == "its own"
+
+
 @pytest.mark.parametrize("study", [{"direction": "minimize"}, {"directions": ["maximize", "maximize"]}])
 def test_a_study_that_goes_another_way_is_refused_before_any_training(optimizer, study):
     with pytest.raises(SpecError, match="optuna.create_study\\(direction='maximize'\\)"):

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
@@ -25,8 +25,8 @@ from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import RUNTIME, objectives_of
-from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
+from sweepkit.model.records import STOPPED, Attempt, RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import OPEN, Exhausted, Proposal, RunState, RunView, Wait, count_of
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
@@ -119,7 +119,7 @@ class Agent:
         self._refresh()
         self._write_missing_results()
         counts = self._store.counts(self._sweep.sweep_id)
-        unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+        unfinished = count_of(counts, OPEN)
         limited = self._end is not None and not self._end.complete and not self._end.given_up
         if limited and self._all_made():
             self._end = Finish(complete=True, reason=f"all {len(self.context.runs)} runs of the sweep were made")
@@ -172,7 +172,7 @@ class Agent:
         if self._end is None or not self._end.complete:
             return True
         counts = self._store.counts(self._sweep.sweep_id)
-        return not counts.get(RunState.PENDING) and not counts.get(RunState.RUNNING)
+        return not count_of(counts, OPEN)
 
     def _take(self, slot: Slot) -> Attempt | None:
         """Claim a run that waits, or propose a new one. Called with the proposal lock held."""

@@ -175,6 +175,7 @@ class _ForkServer:
         self.taught = 0  # how many of them have ended
         self.lessons: list[list[Any]] = []
         self.untold = False  # such a run said something that was not handed on
+        self.folders: set[str] = set()  # of programs: what they hold goes before what is installed
         self.constants: set[str] = set()  # texts of the programs' sources
         self.compared: list[Lesson] = []
         self.tried: set[str] = set()  # modules that a first run had loaded
@@ -294,6 +295,8 @@ class _ForkServer:
                 self.send({"event": "teaching", "script": request["script"], "module": request.get("module")})
                 return
             self.constants |= constants_of(trees)
+            script = request["script"]
+            self.folders.add(self.folder if script is None else os.path.dirname(os.path.realpath(script)))
             self.watch.main = main_of(request["script"], request.get("module"), self.shelf.path)
             self.programs_own |= {name.partition(":")[0] for name in found}
             imported = self._import([*found, *request.get("extra", [])])
@@ -356,6 +359,10 @@ class _ForkServer:
         if spoiled := {**self.shelf.spoiled(), **dict.fromkeys(failed, "avoided")}:
             first = next(iter(spoiled))
             self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
+            return
+        if wrong := [one for folder in self.folders for one in self.shelf.overshadowed(folder)]:
+            avoid = sorted(self.shelf.dependents({one.module: one.kind for one in wrong}))
+            self._pass_on({"avoid": avoid, "env": {}, "reason": wrong[0].reason})
 
     def _import(self, names: Iterable[str]) -> int:
         """Import modules, `module:attribute` too (lazy packages load on access); return how many are new."""
@@ -576,7 +583,7 @@ class _ForkServer:
 
     def _teach(self) -> Callable[[], None]:
         """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
-        learner = Learner(lambda lesson: self._report({"lesson": lesson}))
+        learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.asked)
 
         leader, told_at = os.getpid(), monotonic()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sweepkit.analysis.table import is_number
 from sweepkit.errors import DataError
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import CUT_SHORT, RunState
 
 _EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # not "none": optimizers are called so
 _PERCENT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*%")
@@ -26,12 +26,16 @@ _CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
 # Words of other tools for what we call otherwise.
 _STATES: Mapping[str, RunState] = {
     **dict.fromkeys(("complete", "completed", "success", "succeeded", "done", "ok", "terminated"), RunState.FINISHED),
-    **dict.fromkeys(("완료", "성공", "종료"), RunState.FINISHED),
-    **dict.fromkeys(("pruned", "early_stopped", "early stopped", "stopped early", "중단"), RunState.STOPPED),
+    **dict.fromkeys(("완료", "성공", "종료", "정상", "정상종료", "완료됨", "종료됨", "완료함"), RunState.FINISHED),
+    **dict.fromkeys(("pruned", "early_stopped", "early stopped", "stopped early", "중단", "중단됨"), RunState.STOPPED),
+    **dict.fromkeys(("중지", "중지됨", "조기종료", "조기중단", "가지치기"), RunState.STOPPED),
     **dict.fromkeys(("fail", "crashed", "crash", "error", "errored", "killed", "실패", "오류"), RunState.FAILED),
+    **dict.fromkeys(("실패함", "에러", "취소", "취소됨"), RunState.FAILED),
     **dict.fromkeys(("canceled", "cancelled", "aborted", "timeout", "oom"), RunState.FAILED),
-    **dict.fromkeys(("waiting", "preempted", "preempting", "queued", "scheduled", "paused", "대기"), RunState.PENDING),
-    **dict.fromkeys(("active", "in_progress", "in progress", "실행중", "실행 중"), RunState.RUNNING),
+    **dict.fromkeys(("waiting", "preempted", "preempting", "queued", "scheduled", "paused"), RunState.PENDING),
+    **dict.fromkeys(("대기", "대기중", "예정", "not started", "todo"), RunState.PENDING),
+    **dict.fromkeys(("active", "in_progress", "in progress", "ongoing"), RunState.RUNNING),
+    **dict.fromkeys(("실행중", "진행중", "학습중", "진행"), RunState.RUNNING),
 }
 
 
@@ -52,7 +56,7 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
         cells: As the file has them.
         delimiter: What stood between the cells of the file: in a file of semicolons a comma is a decimal one.
 
-    >>> column_values("score", ["41.2%", "39,5%", ""])
+    >>> column_values("score", ["41.2%", "39.5%", ""])
     ([0.412, 0.395, None], 'score: percent is read as a share, 41.2% as 0.412')
     """
     plain = [None if is_empty(cell) else _plain(cell) for cell in cells]
@@ -72,8 +76,8 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
 
 def _plain(cell: Any) -> Any:
     """Return a cell as the value that it stands for where that is beyond doubt; other text as it is."""
-    if hasattr(cell, "item") and not isinstance(cell, str | bytes):  # numpy's
-        cell = cell.item()
+    if hasattr(cell, "tolist"):  # numpy's
+        cell = cell.tolist()
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
@@ -155,10 +159,7 @@ def without_words(values: Sequence[Any]) -> list[Any]:
 def _says_failed(value: Any) -> bool:
     """Return whether a cell is a word for a run that ended badly or was ended."""
     word = value.strip().lower() if isinstance(value, str) else ""
-    return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
-
-
-_VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
+    return word in CUT_SHORT or _STATES.get(word, RunState.FINISHED).cut_short
 
 
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
@@ -215,7 +216,7 @@ def state_of(word: Any, where: str = "") -> RunState:
         return RunState.FINISHED if word else RunState.RUNNING
     text = str(word).strip().lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
     try:
-        return _STATES.get(text) or RunState(text)
+        return _STATES.get(text) or _STATES.get("".join(text.split())) or RunState(text)  # Korean spaces are free
     except ValueError:
         known = ", ".join([state.value for state in RunState] + ["complete", "pruned", "crashed"])
         raise DataError(f"{where}: must be a run's state ({known}, …), got {word!r}; rename it") from None
@@ -234,7 +235,7 @@ def state_column(headers: Sequence[str]) -> str | None:
     return next((lower[name] for name in _STATE_COLUMNS if name in lower), None)
 
 
-def row_state(word: Any, score: Any, where: str) -> RunState:
+def _row_state(word: Any, score: Any, where: str) -> RunState:
     """Return how a run ended: as its cell of states says, else by a word in the place of its score.
 
     Args:
@@ -248,3 +249,47 @@ def row_state(word: Any, score: Any, where: str) -> RunState:
     if is_empty(word):
         return RunState.FAILED if _says_failed(score) else RunState.FINISHED
     return state_of(word, f"{where}, its state")
+
+
+def run_states(columns: Mapping[str, Sequence[Any]], scores: Sequence[Any], where: str) -> tuple[list[RunState], str]:
+    """Return how each run of a table ended, and a sentence where that was inferred. The one rule of all readers.
+
+    Args:
+        columns: All of the table's.
+        scores: The cells of the metric, as the file has them.
+        where: For the message: the file.
+
+    Raises:
+        DataError: No tool known here has such a word.
+    """
+    at = state_column(list(columns))
+    words = [None] * len(scores) if at is None else [_plain(cell) for cell in columns[at]]
+    states = [
+        _row_state(word, score, f"{where}: row {row}")
+        for row, (word, score) in enumerate(zip(words, scores, strict=True), 1)
+    ]
+    steps = _ray_steps(columns)
+    cut = [row for row, state in enumerate(states) if steps and state is RunState.FINISHED and steps[row] < max(steps)]
+    for row in cut:
+        states[row] = RunState.STOPPED
+    told = f"{_STEPS}: {len(cut)} of {len(states)} runs ended before the {max(steps):g} of the longest" if cut else ""
+    return states, f"{told}; they are taken as stopped early, for Ray's table does not say it" if told else ""
+
+
+_STEPS = "training_iteration"
+
+
+def _ray_steps(columns: Mapping[str, Sequence[Any]]) -> list[float]:
+    """Return the length of each run of Ray's `get_dataframe`, whose `done` is true for a run that a scheduler ended.
+
+    () where it is no such table, or where a parameter is what sets the length.
+    """
+    if _STEPS not in columns or "done" not in columns:
+        return []
+    steps = [_plain(cell) for cell in columns[_STEPS]]
+    if not all(map(is_number, steps)):
+        return []
+    sets_it = any(
+        key.startswith("config/") and [_plain(cell) for cell in cells] == steps for key, cells in columns.items()
+    )
+    return [] if sets_it else steps

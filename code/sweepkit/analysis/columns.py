@@ -13,11 +13,13 @@ from sweepkit.model.metric import Goal
 _PREFIX = re.compile(r"^(?:(?:params?|config|hparams?|parameters?|hyperparameters?)[._/]|Param )", re.IGNORECASE)
 # What a tool writes of a run beside its parameters and results.
 _BOOKKEEPING = re.compile(
-    r"^(number|state|status|trial_status|상태|비고|메모|created|created_at|start|end|datetime_.*|timestamp|_timestamp|user|username|tags?|notes?|"
+    r"^(|number|state|status|trial_status|상태|비고|메모|created|created_at|start|end|datetime_.*|timestamp|_timestamp|user|username|tags?|notes?|"
     r"sweep|group|host|hostname|reason|attempts|rank|(user|system)_attrs?_.*|userattribute .*|"
     r"intermediate_values|github|git.*|agent|updated|end[ _]time|start[ _]time|description|commit|job_?type|job type|"
     r"unnamed: \d+|index|run_?id|run id|id|trial_?id|name|run|run_?name|trial|source type|source name|version|models|"
     r"experiment_?id|experiment_?tag|artifact_uri|tags\..*|logdir|node_ip|pid|date|done|trainable|checkpoint.*|"
+    r"no\.?|#|comments?|remarks?|elapsed.*|wall_?time|time|author|owner|작성자|담당자?|이름|번호|순번|"
+    r"실험(명| ?이름| ?번호)?|날짜|일시|설명|(소요|걸린|학습|실행) ?시간.*|시작.*|종료.*|"
     r"duration|duration_s|_?runtime|time_total_s|time_this_iter_s|iterations?|iterations_since_restore|"
     r"training_iteration|timesteps.*|time_since_restore|warmup_time|url|path|project|entity|output_dir|seed_order)$",
     re.IGNORECASE,
@@ -87,7 +89,7 @@ def column_of(headers: Sequence[str], name: str) -> str | None:
     """Return the column that a name on a command line means, None when it is none or more than one.
 
     That is: the one that is called so; the metric of that name behind a tool's prefix; the parameter of that name
-    behind one; then the same without regard to capitals.
+    behind one; the one that is called so but for its unit, `score (%)`; then the same without regard to capitals.
 
     >>> headers = ["Param lr", "Value", "metrics.loss"]
     >>> [column_of(headers, name) for name in ("lr", "value", "loss", "gpu")]
@@ -98,9 +100,14 @@ def column_of(headers: Sequence[str], name: str) -> str | None:
         for meant in (wanted, *(f"{prefix}{wanted}" for prefix in _METRIC_PREFIXES)):
             if found := [head for head in headers if same(head) == meant]:
                 return found[0] if len(found) == 1 else None
-        if found := [head for head in headers if same(bare(head)) == wanted]:
-            return found[0] if len(found) == 1 else None
+        for short in (bare, _without_unit):
+            if found := [head for head in headers if same(short(head)) == wanted]:
+                return found[0] if len(found) == 1 else None
     return None
+
+
+def _without_unit(name: str) -> str:
+    return re.sub(r"\s*(\([^()]*\)|\[[^\[\]]*\])$", "", name)
 
 
 def is_bookkeeping(name: str) -> bool:

@@ -6,7 +6,7 @@ histories only when they change.
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
-from sweepkit.model.records import RunRecord, SweepRecord, SweepState, packing_of
-from sweepkit.model.runs import ENDED_WELL, Decision, RunState
-from sweepkit.model.watched import EndedRuns, LiveRun
+from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, packing_of
+from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
+from sweepkit.model.watched import EndedRuns, LiveRun, PollResult
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
@@ -104,7 +105,7 @@ class Snapshot:
         metric: What is optimized, or None.
         now: Seconds since the epoch, by the record's clock.
         elapsed_s: From the sweep's making to now, or to its last run's end once it has ended.
-        total: Runs that it will have, None when nobody knows.
+        total: Runs that it will have, or has had when it ended by itself; None when nobody knows.
         counts: Runs by state; absent: none.
         best: The best run that finished or was stopped, or None.
         mean: Mean value of those runs, None without one; `valued` is their number.
@@ -155,9 +156,31 @@ class Snapshot:
         return min(better, key=lambda pair: metric.goal.sign * pair[0])[1] if better else None
 
     @property
+    def standing(self) -> str:
+        """Return where it stands in a word: its state as recorded, or that nobody works on it."""
+        return "stalled" if self.stalled else "idle" if self.idle else self.state.value
+
+    @property
     def done(self) -> int:
         """Return how many runs are done."""
         return sum(number for state, number in self.counts.items() if state.done)
+
+    @property
+    def failed(self) -> int:
+        """Return how many runs ended and have no value that counts: failed and diverged ones."""
+        return sum(number for state, number in self.counts.items() if state.ended_badly)
+
+    @property
+    def first(self) -> WatchedRun | None:
+        """Return the best; of several objectives the one of the front that is best on the first of them."""
+        if self.best is not None or not self.front:
+            return self.best
+        return replace(self.front[0], value=self.front[0].values[0])
+
+    @property
+    def ranked_by(self) -> Metric | None:
+        """Return the metric of `first`."""
+        return next(iter(self.metrics), None) if self.metric is None else self.metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +208,41 @@ class Watched:
     idle_since: float | None = None
     verdicts: Mapping[str, Decision] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
+
+
+def total_of(spec: SweepSpec) -> int | None:
+    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
+    total = None
+    if spec.method is Method.GRID:
+        from sweepkit.search.grid import GridEngine
+
+        seeds = spec.extensions.seeds_per_run
+        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
+    limits = [limit for limit in (total, spec.run_cap) if limit is not None]
+    return min(limits) if limits else None
+
+
+def snapshot_of(poll: PollResult, spec: SweepSpec) -> Snapshot:
+    """Return where a sweep stands by one reading of all its runs.
+
+    Args:
+        poll: The reading.
+        spec: Its YAML, read.
+    """
+    metric, metrics = metric_of(poll.sweep), metrics_of(poll.sweep)
+    seed, total = spec.extensions.seed_parameter, poll.sweep.meta.get("total")
+    return snapshot(
+        Watched(
+            sweep=poll.sweep,
+            metric=metric,
+            metrics=metrics,
+            total=total_of(spec) if total is None else total,
+            rows=[row_of(run, metric, metrics, seed_parameter=seed) for run in poll.changed],
+            live=poll.live,
+            now=poll.now,
+            idle_since=poll.idle_since,
+        )
+    )
 
 
 def metric_of(sweep: SweepRecord) -> Metric | None:
@@ -280,7 +338,7 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         metric=watched.metric,
         now=watched.now,
         elapsed_s=max(0.0, until - sweep.created_at),
-        total=watched.total,
+        total=_total(watched, ended),
         counts=counts,
         best=_best(found, watched.metric),
         mean=mean(values) if values else None,
@@ -297,6 +355,12 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         front=_front(rows, watched.metrics),
         packing=() if ended else packing_of(sweep.meta),
     )
+
+
+def _total(watched: Watched, ended: bool) -> int | None:
+    """Return how many runs it will have: of one that ended as it should, those that it has."""
+    by_itself = watched.sweep.state is SweepState.FINISHED and watched.sweep.reason != STOPPED
+    return len(watched.rows) if ended and by_itself else watched.total
 
 
 def _counts(rows: Iterable[WatchedRun]) -> dict[RunState, int]:
@@ -332,7 +396,7 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
     if watched.sweep.state is not SweepState.RUNNING:
         return True
     # Its runner was killed after the last run, before it could say so; or W&B's server, which does not say so at once.
-    open_runs = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+    open_runs = count_of(counts, OPEN)
     made = watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
     last = max((row.ended_at for row in watched.rows if row.ended_at is not None), default=-math.inf)
     return made and watched.now - last >= _SAYS_SO_WITHIN_S
@@ -554,7 +618,7 @@ def _failed(item: Snapshot) -> str:
 def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
-    good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
+    good = count_of(item.counts, ENDED_WELL)
     if item.done and not good:
         return f"{item.name}: none of its {item.done} runs finished well"
     if item.done and ((item.metric is not None and not item.valued) or (item.metrics and not item.front)):

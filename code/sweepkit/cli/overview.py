@@ -23,6 +23,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "ui": "The live page: every sweep of a database in a browser, with curves, tables and what steers it.",
         "list": "Every sweep of a database, the newest first: state, runs, best value.",
         "show": "One run: its configuration, its curve, its attempts with their reasons, the end of its log.",
+        "fetch": "What a run wrote on a node without a shared folder: its checkpoints, brought here.",
     },
     "understand": {
         "analyze": "What came out of a sweep: its table, its best configuration, and how far that leads.",

@@ -15,6 +15,7 @@ from sweepkit.analysis.progress import (
     row_of,
     rows_in_short,
     snapshot,
+    total_of,
 )
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
@@ -28,7 +29,7 @@ from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.canvas import Line
 
 
@@ -196,15 +197,3 @@ class Follower:
 def _may_differ(names: tuple[str, ...], seed_parameter: str | None) -> bool:
     """Return whether two runs with parameters of these names may differ and be of one configuration."""
     return not names or any(is_seed(name, seed_parameter) for name in names)
-
-
-def total_of(spec: SweepSpec) -> int | None:
-    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
-    total = None
-    if spec.method is Method.GRID:
-        from sweepkit.search.grid import GridEngine
-
-        seeds = spec.extensions.seeds_per_run
-        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
-    limits = [limit for limit in (total, spec.run_cap) if limit is not None]
-    return min(limits) if limits else None

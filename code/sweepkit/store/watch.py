@@ -29,8 +29,8 @@ from sweepkit.store.base import AttemptState
 from sweepkit.store.cells import mappings, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
-    IDLE_IN_TRANSACTION_S,
+    connection_arguments,
+    set_session,
 )
 from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS, db_now
 from sweepkit.store.session import StoreSession
@@ -228,7 +228,7 @@ def _postgresql(url: sa.URL) -> StoreSession:
         isolation_level="REPEATABLE READ",  # all statements of a poll see one state
         pool_pre_ping=True,
         pool_size=2,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit monitor"},
+        connect_args=connection_arguments(url, "sweepkit monitor"),
         hide_parameters=True,
     )
     event.listen(engine, "connect", _set_read_only)
@@ -239,8 +239,8 @@ def _postgresql(url: sa.URL) -> StoreSession:
 def _set_read_only(connection: Any, _: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
     connection.commit()
+    set_session(connection)
 
 
 def _checked(session: StoreSession) -> Watch:

@@ -267,7 +267,8 @@ class _WandbLedSweep:
 
     def _supervise(self) -> None:
         """Let agents and scheduler run to their end."""
-        over = self.importer.state in (SweepState.FINISHED, SweepState.CANCELLED)
+        state = self.importer.state
+        over = state is not None and state.over
         self.agents.adopt()
         if over:
             self.agents.end("W&B has ended the sweep")

@@ -474,13 +474,84 @@ ROWS = [
     row(
         "__del__ that uses builtins and modules",
         """\
-            import os, sys
+            import builtins, os, sys
+            builtins.mine = print
+            builtins.abs = print
             class A:
                 def __del__(self):
-                    os.write(1, f"{sys.is_finalizing()} {sys.meta_path is None} {os is None}\\n".encode())
+                    names = ["path", "argv", "meta_path", "path_hooks", "path_importer_cache", "last_type"]
+                    said = [sys.is_finalizing(), len(sys.modules), os is None, abs is print, sorted(vars(builtins))]
+                    os.write(1, f"{said} {[getattr(sys, name, 0) is None for name in names]}\\n".encode())
             a = A()
             """,
-        may_differ={"output": "the interpreter itself is not taken apart"},
+    ),
+    row(
+        "__del__ of garbage, of a global and of what a package holds, each importing and opening",
+        """\
+            import colorsys, os
+            class A:
+                def __init__(self, name):
+                    self.name = name
+                def __del__(self):
+                    for deed in (lambda: __import__("json"), lambda: __import__("sys"), lambda: open(os.devnull)):
+                        try:
+                            os.write(1, f"{self.name} {type(deed()).__name__}\\n".encode())
+                        except BaseException as error:
+                            os.write(1, f"{self.name} {error!r}\\n".encode())
+                    import colorsys
+            garbage = A("garbage")
+            garbage.itself = garbage
+            del garbage
+            held = A("global")
+            cycle = A("cycle")
+            cycle.itself = cycle
+            """,
+    ),
+    row(
+        "__del__ that raises at the end, and what standard output's end makes of it",
+        """\
+            import sys
+            class A:
+                def __del__(self):
+                    print("died")
+            a = A()
+            b = [A()]
+            sys.stdout.close()
+            """,
+    ),
+    row(
+        "sys.is_finalizing in exit handlers and after them",
+        """\
+            import atexit, os, sys, threading
+            class A:
+                def __del__(self, ask=sys.is_finalizing, write=os.write):
+                    write(1, f"{sys.is_finalizing()}\\n".encode())
+            atexit.register(lambda: print(sys.is_finalizing(), len(sys.modules) > 9))
+            a = A()
+            """,
+    ),
+    row(
+        "a file left open, with a warning for it",
+        """\
+            import warnings
+            warnings.simplefilter("always")
+            def function():
+                pass
+            first = open("first.txt", "w")
+            first.write("1" * 9)
+            """,
+    ),
+    row(
+        "a file left open in a cycle, with a warning for it",
+        """\
+            import warnings
+            warnings.simplefilter("always")
+            class Holder:
+                pass
+            holder = Holder()
+            holder.me, holder.file = holder, open("held.bin", "wb")
+            holder.file.write(b"2" * 9)
+            """,
     ),
     row(
         "__del__ after sys.exit and after an exception",

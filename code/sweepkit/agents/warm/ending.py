@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the standard library has no stub of it
 import atexit
+import builtins
 import contextlib
 import ctypes
 import gc
@@ -23,6 +24,13 @@ import weakref
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn
 
+# What `builtins` holds at an interpreter's end: what it began with, before `io` and `site` added these.
+_BUILTINS: dict[str, Any] = {}
+_ADDED = ("open", "copyright", "credits", "exit", "help", "license", "quit")
+# What of `sys` is None by then.
+_SYS = ("path", "argv", "ps1", "ps2", "last_type", "last_value", "last_traceback")
+_SYS += ("path_hooks", "path_importer_cache", "meta_path", "__interactivehook__")
+_SYS += ("last_exc",) if sys.version_info >= (3, 12) else ()
 # What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
 _FILE: type = io.IOBase.__base__  # type: ignore[assignment]
 
@@ -49,9 +57,13 @@ def leave(
     _quietly(threading._shutdown)  # type: ignore[attr-defined]  # joins threads that are no daemons
     _quietly(atexit._run_exitfuncs)
     _quietly(told)
+    sys.is_finalizing = lambda: True
+    sys.unraisablehook = _of_main_thread(sys.unraisablehook)
+    threading.excepthook = lambda _: None  # a daemon thread that still runs: CPython would stop it here
     flushed = _flush_streams()
     _forget_handlers()
-    threading.excepthook = lambda _: None  # a daemon thread that still runs: CPython would stop it here
+    if gc.isenabled():
+        _of_nobody()(gc.collect)  # while all modules are there
     _flush_files()  # before cycles are broken up: a text file whose descriptor goes first would lose what it holds
     _take_apart(shared)
     _close_files()
@@ -64,6 +76,11 @@ def leave(
         signal.signal(by_signal, signal.SIG_DFL)
         os.kill(os.getpid(), by_signal)
     os._exit(status)
+
+
+def remember_builtins() -> None:
+    """Remember what `builtins` holds before the program's first line, for its end."""
+    _BUILTINS.update((name, value) for name, value in vars(builtins).items() if name not in _ADDED)
 
 
 def _forget_handlers() -> None:
@@ -101,6 +118,17 @@ def _without_our_frames(unraisable: sys.UnraisableHookArgs) -> None:
     kind: Any = type(unraisable)  # it has no name
     value = unraisable.exc_value and unraisable.exc_value.with_traceback(trace)
     sys.__unraisablehook__(kind((unraisable.exc_type, value, trace, unraisable.err_msg, unraisable.object)))
+
+
+def _of_main_thread(hook: Callable[[Any], object]) -> Callable[[Any], None]:
+    """Return a hook that hears of the main thread alone: CPython would have stopped the others by then."""
+
+    def said(unraisable: Any) -> None:
+        if threading.get_ident() == main:
+            hook(unraisable)
+
+    main = threading.get_ident()
+    return said
 
 
 def exit_status(code: object) -> int:
@@ -147,40 +175,56 @@ def _unraisable(error: BaseException, source: object) -> None:
         sys.__excepthook__(type(error), error.with_traceback(None), None)
 
 
+def _of_nobody() -> Callable[..., Any]:
+    """Return what calls a function as if no line of Python did: what warns then names `sys`, as at an end."""
+    file, line = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
+    code = compile("lambda function, *arguments: function(*arguments)", file, "eval").co_consts[0]
+    # Not its namespace itself: C asks it for `__builtins__`, to import `warnings` by.
+    registry = vars(sys).setdefault("__warningregistry__", {})
+    names = {"__name__": "sys", "__builtins__": builtins, "__warningregistry__": registry}
+    return types.FunctionType(code.replace(co_firstlineno=line), names)
+
+
 def _take_apart(shared: Collection[int]) -> None:
     """Clear the modules that this process loaded, last first, when nothing else holds them."""
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    for name in ("last_type", "last_value", "last_traceback", "last_exc", "ps1", "ps2"):
-        if hasattr(sys, name):
-            setattr(sys, name, None)
-    own = [
-        (name, module)
-        for name, module in list(sys.modules.items())
-        if id(module) not in shared and isinstance(module, types.ModuleType) and name not in ("sys", "builtins")
-    ]
-    names = [name for name, _ in own]
-    alive = [weakref.ref(module) for _, module in own]
-    del own
-    for name in names:
-        sys.modules.pop(name, None)
-    gc.collect()
+    call = _of_nobody()
+    for name in ("stdin", "stdout", "stderr"):
+        call(setattr, sys, name, getattr(sys, f"__{name}__"))
+    for name in _SYS:
+        call(setattr, sys, name, None)
+    modules, names = sys.modules, vars(builtins)
+    all_names = dict(names)
+    kept = {name: module for name, module in modules.items() if _is_kept(name, module, shared)}
+    alive = [weakref.ref(module) for name, module in modules.items() if name not in kept]
+    for name in list(modules):
+        call(modules.__setitem__, name, None)
+    modules.clear()
+    names.clear()
+    names.update(_BUILTINS)
+    call(gc.collect)
     for reference in reversed(alive):
         module = reference()
         if module is not None:
-            _clear(module)
+            _clear(module, call)
             del module
-    gc.collect()
+    call(gc.collect)
+    modules.update(kept)  # what is left to be done here is ours
+    names.update(all_names)
 
 
-def _clear(module: types.ModuleType) -> None:
+def _is_kept(name: str, module: object, shared: Collection[int]) -> bool:
+    return id(module) in shared or not isinstance(module, types.ModuleType) or name in ("sys", "builtins")
+
+
+def _clear(module: types.ModuleType, call: Callable[..., Any]) -> None:
     """Set a module's names to None: those that begin with one underscore first (`_PyModule_ClearDict`)."""
     names = module.__dict__
     for name in list(names):
         if name.startswith("_") and not name.startswith("__"):
-            names[name] = None
+            call(names.__setitem__, name, None)
     for name in list(names):
         if name != "__builtins__":
-            names[name] = None
+            call(names.__setitem__, name, None)
 
 
 def _close_files() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 _NAMES_AT_ONCE = 40  # of modules in a message: a pipe takes 4096 bytes in one piece
@@ -66,7 +66,8 @@ class Lesson(NamedTuple):
 
     Attributes:
         modules: Their names.
-        env: Variables that were others by then than when the run began; None: not set.
+        env: Variables that were others by then than when the run began, or with which a server imports because the
+            program's source sets them somewhere; None: not set.
         cwd: The working directory.
         path: `sys.path`.
         placed: Modules in whose place the run had put something of its own.
@@ -92,10 +93,11 @@ class Learner:
 
     Args:
         tell: Called with each `Lesson`.
+        asked: Variables with which a server imports because the program's source sets them somewhere.
     """
 
-    def __init__(self, tell: Callable[[Lesson], object]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[Lesson], object], asked: Iterable[str] = ()) -> None:
+        self._tell, self._asked = tell, tuple(asked)
         self._env = dict(os.environ)
         self._acted = False
         sys.addaudithook(self._hear)
@@ -125,6 +127,7 @@ class Learner:
     def _now(self) -> Lesson:
         env, began = os.environ, self._env
         changed = {key: env.get(key) for key in {*env, *began} if env.get(key) != began.get(key)}
+        changed.update((key, env.get(key)) for key in self._asked)
         placed = [name for name, module in list(sys.modules.items()) if "." not in name and is_placed(name, module)]
         return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted)
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from sweepkit.agents.warm.ending import exit_status, leave, report
+from sweepkit.agents.warm.ending import exit_status, leave, remember_builtins, report
 from sweepkit.agents.warm.preload import inner_module
 from sweepkit.agents.warm.shelf import Shelf
 from sweepkit.agents.warm.watch import stamp
@@ -133,6 +133,7 @@ def begin(
         told: Called at the end of the program, when its exit handlers have run.
         ended: Called as the last act of this process, and of any fork of it that ends so; see `leave`.
     """
+    remember_builtins()
     _renew(shelf, generators)
     _command_line(program)
     sys.modules["__main__"] = main = _new_main()

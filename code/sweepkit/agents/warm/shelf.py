@@ -199,6 +199,20 @@ class Shelf:
                     todo.append(other)
         return found
 
+    def overshadowed(self, folder: str) -> list[Mismatch]:
+        """Return what a process would import from a program's folder, which comes before all others, instead."""
+        names = _names_in(folder)
+        found = []
+        for name, module in self.modules.items() if names else ():
+            if name in names and _home(module) is not None:
+                found.append(Mismatch("path", name, "", None, f"{folder} has a module {name} of its own"))
+            seen = self.watch.of.get(name)
+            for top in () if seen is None else sorted(names & {_top(need) for need in (*seen.needs, *seen.asks)}):
+                if self._is_missing(top):
+                    reason = f"{name} looks for a module {top}, and {folder} has one"
+                    found.append(Mismatch("path", name, "", None, reason))
+        return found
+
     def readers(self, variable: str) -> dict[str, str]:
         """Return the modules that read a variable of the environment when they are imported."""
         return {name: "env" for name in self.modules if (seen := self.watch.of.get(name)) and variable in seen.env}
@@ -324,11 +338,7 @@ class Shelf:
     def _names_in(self, entry: str) -> set[str]:
         found = self._listed.get(entry)
         if found is None:
-            try:
-                found = {item.partition(".")[0] for item in os.listdir(entry or ".") if _is_module(entry, item)}
-            except OSError:  # a zip file, or nothing at all
-                found = set()
-            self._listed[entry] = found
+            found = self._listed[entry] = _names_in(entry)
         return found
 
     # -- what belongs together ----------------------------------------------------------------------------------------
@@ -443,6 +453,14 @@ _NATIVE = (
 
 def _top(name: str) -> str:
     return name.partition(".")[0]
+
+
+def _names_in(entry: str) -> set[str]:
+    """Return the names of the modules in a folder; none of a zip file, or of nothing at all."""
+    try:
+        return {item.partition(".")[0] for item in os.listdir(entry or ".") if _is_module(entry, item)}
+    except OSError:
+        return set()
 
 
 def _is_module(entry: str, item: str) -> bool:

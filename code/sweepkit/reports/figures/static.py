@@ -256,7 +256,7 @@ def curves_picture(table: RunTable, path: Path) -> Path:
 
 def _curves(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     axes = figure.subplots()
-    rows = curve_rows(table, _CURVES)
+    rows = [row for row in curve_rows(table, _CURVES) if row.history]
     if table.metric is None or not rows:
         axes.set_title("no run has reported the metric")
         return []
