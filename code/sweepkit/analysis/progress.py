@@ -6,7 +6,7 @@ histories only when they change.
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
@@ -175,7 +175,7 @@ class Snapshot:
         """Return the best; of several objectives the one of the front that is best on the first of them."""
         if self.best is not None or not self.front:
             return self.best
-        return replace(self.front[0], value=self.front[0].values[0])
+        return self.front[0]._replace(value=self.front[0].values[0])
 
     @property
     def ranked_by(self) -> Metric | None:

@@ -46,10 +46,11 @@ def _help(words: Sequence[str]) -> int:
     if words:
         _command(words[0]).parser().print_help()
         return 0
-    lines = ["usage: sweepkit COMMAND [options]", "W&B sweeps on your own machines: no account, no network.", ""]
+    lines = ["W&B sweeps on your own machines: no account, no network."]
+    lines += ["usage: sweepkit COMMAND [options]; sweepkit COMMAND --help says more; sweepkit --version", ""]
     for group, commands in GROUPS.items():
         lines.append(f"{group}:")
         lines += [f"  {name:<12}{summary}" for name, summary in commands.items()]
         lines.append("")
-    print("\n".join([*lines, "sweepkit COMMAND --help says more; sweepkit --version."]))
+    print("\n".join(lines[:-1]))
     return 0

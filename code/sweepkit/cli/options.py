@@ -121,7 +121,7 @@ def positive(text: str) -> int:
     return number
 
 
-def sharing(text: str) -> int | str:
+def _sharing(text: str) -> int | str:
     """Return how many runs share a GPU as the command line says it: a positive whole number, or auto."""
     return text if text == "auto" else positive(text)
 
@@ -247,7 +247,7 @@ def add_slots(add: Callable[..., Any], *, gpus_by_default: str) -> None:
     add("--gpus-per-run", type=natural, metavar="N", help=f"GPUs of each run (default: {gpus_by_default})")
     add(
         "--runs-per-gpu",
-        type=sharing,
+        type=_sharing,
         metavar="N|auto",
         help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
     )

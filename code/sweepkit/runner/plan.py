@@ -203,7 +203,7 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     base_config = _base_config(options, spec)
     if trains:
         needed("train")
-        notes = _kept(problems, lambda: _check_training(spec, base_config), [])
+        notes = _kept(problems, lambda: _check_training(spec, base_config), list[str]())
         spec = replace(spec, warnings=(*spec.warnings, *notes))
     function = _kept(problems, lambda: load_space_function(spec, cwd=cwd), None) if searches else None
     if problems:

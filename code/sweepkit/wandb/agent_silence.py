@@ -28,7 +28,7 @@ _NO_WORK_S = 120.0  # an agent without work, and without a word why: W&B gives i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StuckRun:
+class _StuckRun:
     """A run whose program has ended, but W&B does not take its last rows.
 
     Args:
@@ -59,8 +59,12 @@ class SilenceWatch:
         self._patience_s = patience_s
         self._looked_at = 0.0
         self._idle_since: float | None = None
+<<<<<<< HEAD
         self.stuck: list[StuckRun] = []
         self.start_fault = ""
+=======
+        self.stuck: list[_StuckRun] = []
+>>>>>>> main
         self.idle_fault = ""
 
     def look(self, *, work_wanted: bool) -> bool:
@@ -77,7 +81,7 @@ class SilenceWatch:
         self.stuck = [
             found
             for place, pids in working.items()
-            if pids and (found := stuck_run(self._command, place, pids, for_s=self._patience_s))
+            if pids and (found := _stuck_run(self._command, place, pids, for_s=self._patience_s))
         ]
         begins = (start_fault(self._command, place, for_s=self._patience_s) for place, pids in working.items() if pids)
         self.start_fault = next(filter(None, begins), "")
@@ -94,7 +98,7 @@ class SilenceWatch:
         if self._idle_since is None or now - self._idle_since < self._patience_s:
             return ""
         env = {**os.environ, **self._command.env}
-        faults = (unanswered(agent.pid, env, for_s=self._patience_s) for agent in self._agents if agent.runs)
+        faults = (_unanswered(agent.pid, env, for_s=self._patience_s) for agent in self._agents if agent.runs)
         if fault := next(filter(None, faults), ""):
             return fault
         idle_s = now - self._idle_since
@@ -118,6 +122,7 @@ def run_folder(command: Command, run_id: str, place: str = "*") -> Path | None:
     return max(folders, key=lambda folder: folder.name, default=None)
 
 
+<<<<<<< HEAD
 def unsent_folder(command: Command, run_id: str) -> Path | None:
     """Return `run_folder` of a run that W&B's client had begun: there is something to send in it."""
     folder = run_folder(command, run_id)
@@ -127,6 +132,10 @@ def unsent_folder(command: Command, run_id: str) -> Path | None:
 
 def stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> StuckRun | None:
     """Return the run of a place when it has been sending its last rows in vain for that long, else None.
+=======
+def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> _StuckRun | None:
+    """Return the newest run of a place when it has been sending its last rows in vain for that long, else None.
+>>>>>>> main
 
     Args:
         command: What is started for the sweep.
@@ -141,6 +150,7 @@ def stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: flo
     fault, _ = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
     if not ended or not fault or time.time() - _modified(folder / "logs" / "debug.log") < for_s:
         return None
+<<<<<<< HEAD
     return StuckRun(run_id=folder.name.split("-", 2)[2], folder=folder, pids=pids, fault=fault)
 
 
@@ -167,9 +177,12 @@ def _current_folder(command: Command, place: str) -> Path | None:
     if begun is None or folder is None or _modified(folder) < _modified(begun) - _CLOCK_S:
         return None
     return folder
+=======
+    return _StuckRun(run_id=folder.name.rpartition("-")[2], folder=folder, pids=pids, fault=fault)
+>>>>>>> main
 
 
-def unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
+def _unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
     """Return what the server does to an agent's questions, in W&B's words; "" when its helper notes no such fault.
 
     Args:
