@@ -12,10 +12,10 @@ import pytest
 from sweepkit.wandb.agent_process import Command, PlacedProcess
 from sweepkit.wandb.agent_silence import (
     SilenceWatch,
-    run_folder,
-    start_fault,
-    stuck_run,
-    unanswered,
+    _run_folder,
+    _start_fault,
+    _stuck_run,
+    _unanswered,
     unsent_folder,
 )
 
@@ -49,7 +49,7 @@ def logged(file, *entries, pid=PID):
 def test_a_question_that_fails_again_and_again_is_told(tmp_path, entries, fault):
     logged(tmp_path / "wandb" / "logs" / "core-debug-1.log", *entries)
     logged(tmp_path / "wandb" / "logs" / "core-debug-2.log", (60, RETRY), (1, RETRY), pid=PID + 1)
-    assert unanswered(PID, {"WANDB_CACHE_DIR": str(tmp_path)}, for_s=10.0) == fault
+    assert _unanswered(PID, {"WANDB_CACHE_DIR": str(tmp_path)}, for_s=10.0) == fault
 
 
 def command(folder):
@@ -69,30 +69,30 @@ def ended_run(made, run_id, *entries, ended=True):
 
 def test_a_run_that_has_ended_and_sends_in_vain_is_stuck_and_no_other(tmp_path):
     made = command(tmp_path)
-    assert stuck_run(made, "agent-0", (1,), for_s=0.0) is None
+    assert _stuck_run(made, "agent-0", (1,), for_s=0.0) is None
     ended_run(made, "aaaa", (9, RETRY), (1, RETRY), ended=False)
-    assert stuck_run(made, "agent-0", (1,), for_s=0.0) is None
+    assert _stuck_run(made, "agent-0", (1,), for_s=0.0) is None
     folder = ended_run(made, "aaaa", (9, RETRY), (1, RETRY))
-    found = stuck_run(made, "agent-0", (1,), for_s=0.0)
+    found = _stuck_run(made, "agent-0", (1,), for_s=0.0)
     assert (found.run_id, found.folder, found.pids, found.fault) == ("aaaa", folder, (1,), "HTTP 500: status 500")
-    assert stuck_run(made, "agent-0", (1,), for_s=600.0) is None
+    assert _stuck_run(made, "agent-0", (1,), for_s=600.0) is None
     later = made.wandb_dir("agent-0") / "wandb" / "sweep-s" / "config-bbbb.yaml"  # the next run has begun
     later.touch()
     os.utime(later, (time.time() + 5, time.time() + 5))
-    assert stuck_run(made, "agent-0", (1,), for_s=0.0) is None
-    assert run_folder(made, "aaaa") == folder and run_folder(made, "bbbb") is None
+    assert _stuck_run(made, "agent-0", (1,), for_s=0.0) is None
+    assert _run_folder(made, "aaaa") == folder and _run_folder(made, "bbbb") is None
 
 
 def test_a_run_that_the_server_does_not_let_begin_is_told_while_it_waits(tmp_path):
     made = command(tmp_path)
     folder = ended_run(made, "aaaa", (9, RETRY), (1, RETRY), ended=False)
     log = folder / "logs" / "debug.log"
-    assert start_fault(made, "agent-0", for_s=0.0) == "" and unsent_folder(made, "aaaa") == folder
+    assert _start_fault(made, "agent-0", for_s=0.0) == "" and unsent_folder(made, "aaaa") == folder
     log.write_text("communicating run to backend with 90.0 second timeout\n")
-    assert start_fault(made, "agent-0", for_s=5.0) == "HTTP 500: status 500"
-    assert start_fault(made, "agent-0", for_s=60.0) == "" and unsent_folder(made, "aaaa") is None
+    assert _start_fault(made, "agent-0", for_s=5.0) == "HTTP 500: status 500"
+    assert _start_fault(made, "agent-0", for_s=60.0) == "" and unsent_folder(made, "aaaa") is None
     log.write_text("communicating run to backend with 90.0 second timeout\nrun started, returning control\n")
-    assert start_fault(made, "agent-0", for_s=5.0) == ""
+    assert _start_fault(made, "agent-0", for_s=5.0) == ""
 
 
 @pytest.fixture

@@ -59,12 +59,8 @@ class SilenceWatch:
         self._patience_s = patience_s
         self._looked_at = 0.0
         self._idle_since: float | None = None
-<<<<<<< HEAD
-        self.stuck: list[StuckRun] = []
-        self.start_fault = ""
-=======
         self.stuck: list[_StuckRun] = []
->>>>>>> main
+        self.start_fault = ""
         self.idle_fault = ""
 
     def look(self, *, work_wanted: bool) -> bool:
@@ -83,7 +79,7 @@ class SilenceWatch:
             for place, pids in working.items()
             if pids and (found := _stuck_run(self._command, place, pids, for_s=self._patience_s))
         ]
-        begins = (start_fault(self._command, place, for_s=self._patience_s) for place, pids in working.items() if pids)
+        begins = (_start_fault(self._command, place, for_s=self._patience_s) for place, pids in working.items() if pids)
         self.start_fault = next(filter(None, begins), "")
         idle = bool(working) and not any(working.values())
         if not idle:
@@ -116,26 +112,21 @@ def _runs_of(agent: PlacedProcess) -> tuple[int, ...]:
     return tuple(int(pid) for pid in pids if not is_service(int(pid)))
 
 
-def run_folder(command: Command, run_id: str, place: str = "*") -> Path | None:
+def _run_folder(command: Command, run_id: str, place: str = "*") -> Path | None:
     """Return where W&B's client keeps what the newest process of a run logged, None when there is no such folder."""
     folders = (command.folder / "wandb_agents").glob(f"{place}/wandb/run-*-{run_id}")
     return max(folders, key=lambda folder: folder.name, default=None)
 
 
-<<<<<<< HEAD
 def unsent_folder(command: Command, run_id: str) -> Path | None:
-    """Return `run_folder` of a run that W&B's client had begun: there is something to send in it."""
-    folder = run_folder(command, run_id)
+    """Return `_run_folder` of a run that W&B's client had begun: there is something to send in it."""
+    folder = _run_folder(command, run_id)
     began = folder is not None and any(_STARTED in line for line in _tail(folder / "logs" / "debug.log"))
     return folder if began else None
 
 
-def stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> StuckRun | None:
-    """Return the run of a place when it has been sending its last rows in vain for that long, else None.
-=======
 def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> _StuckRun | None:
-    """Return the newest run of a place when it has been sending its last rows in vain for that long, else None.
->>>>>>> main
+    """Return the run of a place when it has been sending its last rows in vain for that long, else None.
 
     Args:
         command: What is started for the sweep.
@@ -150,11 +141,10 @@ def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: fl
     fault, _ = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
     if not ended or not fault or time.time() - _modified(folder / "logs" / "debug.log") < for_s:
         return None
-<<<<<<< HEAD
-    return StuckRun(run_id=folder.name.split("-", 2)[2], folder=folder, pids=pids, fault=fault)
+    return _StuckRun(run_id=folder.name.split("-", 2)[2], folder=folder, pids=pids, fault=fault)
 
 
-def start_fault(command: Command, place: str, *, for_s: float) -> str:
+def _start_fault(command: Command, place: str, *, for_s: float) -> str:
     """Return what the server does to the run of a place that it shall begin, in W&B's words, "" for no such fault.
 
     Args:
@@ -173,13 +163,10 @@ def start_fault(command: Command, place: str, *, for_s: float) -> str:
 def _current_folder(command: Command, place: str) -> Path | None:
     """Return the folder of the run that an agent makes now, None while W&B's client has not made it."""
     begun = max(command.begun(place), key=_modified, default=None)  # the agent makes one run after the other
-    folder = None if begun is None else run_folder(command, run_of(begun), place)
+    folder = None if begun is None else _run_folder(command, run_of(begun), place)
     if begun is None or folder is None or _modified(folder) < _modified(begun) - _CLOCK_S:
         return None
     return folder
-=======
-    return _StuckRun(run_id=folder.name.rpartition("-")[2], folder=folder, pids=pids, fault=fault)
->>>>>>> main
 
 
 def _unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
