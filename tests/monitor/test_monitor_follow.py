@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
 
@@ -140,7 +140,13 @@ def restored(sweep, number, given_):
     )
 
 
+ALONE = ({"seed": 0}, [], -1.0, {}, {"configuration": None}, RunState.STOPPED)  # said to be one of its own
+LIKE_IT = ({"seed": 1}, [], -1.0, {}, {}, RunState.STOPPED)
+
+
 @given(st.lists(ended, max_size=12), st.integers(0, 12), st.sampled_from(["minimize", "maximize"]))
+@example(runs=[LIKE_IT, ALONE], first=1, goal="minimize")
+@example(runs=[LIKE_IT, (*LIKE_IT[:1], [2.0], None, *LIKE_IT[3:]), ALONE], first=0, goal="minimize")
 @settings(max_examples=40, deadline=None)
 def test_runs_in_short_make_the_same_picture_as_whole_ones(tmp_path_factory, runs, first, goal):
     path = tmp_path_factory.mktemp("watch") / "a.db"

@@ -113,7 +113,9 @@ class RunCache:
             if own is not None:
                 history, newer = own.history + values, own.instances + instances
                 self._own[number] = dataclasses.replace(own, history=history, instances=newer)
-            view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
+            alike = own is not None and own.history is view.history  # then one copy is enough: a history may be long
+            history = self._own[number].history if alike else view.history + values
+            view = dataclasses.replace(view, history=history, instances=view.instances + instances)
             self._put(view)
             return view
 

@@ -67,6 +67,7 @@ class Follower:
         self._views = RunViews()
         self._in_short = in_short
         self._first_alike: dict[int, int] = {}
+        self._unkeyed: set[int] = set()  # rows in short that have no key of their configuration yet
         self.live: Sequence[LiveRun] = ()
         self._sweep: SweepRecord | None = None
         self._last: Snapshot | None = None
@@ -92,13 +93,18 @@ class Follower:
         for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
             if self._in_short:
+                self._unkeyed.discard(run.number)
                 self._find_alike(run.number, seed)
             else:
                 self._views.put(view_of(run))
         if found.ended and self._metric is not None:
             for row in rows_in_short(found.ended, self._metric.goal):
+                again = row.number in self._rows  # others may have got their key because of it
                 self._rows[row.number] = row
+                self._unkeyed.add(row.number)
                 self._find_alike(row.number, seed)
+                if again:
+                    self._give_key(row.number, seed)
         self._since = found.change
         self.live, self._sweep = found.live, found.sweep
         self._last = snapshot(
@@ -143,10 +149,13 @@ class Follower:
         if first == number and alike and not _may_differ(tuple(row.params), seed_parameter):
             return
         for place in {first, number}:
-            known = self._rows[place]
-            if known.configuration is None:
-                key = parameters_key(known.params, seed_parameter)
-                self._rows[place] = known._replace(configuration=key)
+            self._give_key(place, seed_parameter)
+
+    def _give_key(self, number: int, seed_parameter: str | None) -> None:
+        if number in self._unkeyed:  # a whole one without a key is a configuration of its own
+            self._unkeyed.discard(number)
+            row = self._rows[number]
+            self._rows[number] = row._replace(configuration=parameters_key(row.params, seed_parameter))
 
     def curves(self, best: int | None, most: int = 60) -> list[Line]:
         """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.

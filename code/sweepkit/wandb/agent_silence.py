@@ -15,14 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sweepkit.wandb.agent_process import Command, PlacedProcess, is_service
+from sweepkit.wandb.agent_process import Command, PlacedProcess, is_service, run_of
 
 _RETRIES = "api: retrying"
 _LOST = "filestream: fatal error"
-_ENDING = "finishing run"
+_STARTING, _STARTED, _ENDING = "communicating run to backend", "run started", "finishing run"
 _TAIL = 16_384  # bytes at the end of a log
 _LONGEST_GAP_S = 90.0  # between two tries of one question; W&B's client waits a minute at most
 _LOOK_S = 2.0
+_CLOCK_S = 1.0  # by which the clocks of a file system may differ
 _NO_WORK_S = 120.0  # an agent without work, and without a word why: W&B gives it, or the end, at once
 
 
@@ -59,10 +60,11 @@ class SilenceWatch:
         self._looked_at = 0.0
         self._idle_since: float | None = None
         self.stuck: list[_StuckRun] = []
+        self.start_fault = ""
         self.idle_fault = ""
 
     def look(self, *, work_wanted: bool) -> bool:
-        """Look, if it is time to; return whether `stuck` and `idle_fault` are news.
+        """Look, if it is time to; return whether `stuck`, `start_fault` or `idle_fault` says something.
 
         Args:
             work_wanted: W&B has the sweep running, and no scheduler of its own makes its runs.
@@ -77,13 +79,15 @@ class SilenceWatch:
             for place, pids in working.items()
             if pids and (found := _stuck_run(self._command, place, pids, for_s=self._patience_s))
         ]
+        begins = (_start_fault(self._command, place, for_s=self._patience_s) for place, pids in working.items() if pids)
+        self.start_fault = next(filter(None, begins), "")
         idle = bool(working) and not any(working.values())
         if not idle:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
         self.idle_fault = self._why_idle(now, work_wanted=work_wanted)
-        return bool(self.stuck or self.idle_fault)
+        return bool(self.stuck or self.start_fault or self.idle_fault)
 
     def _why_idle(self, now: float, *, work_wanted: bool) -> str:
         """Return why agents that live have no run, "" while there is no fault in it."""
@@ -108,14 +112,21 @@ def _runs_of(agent: PlacedProcess) -> tuple[int, ...]:
     return tuple(int(pid) for pid in pids if not is_service(int(pid)))
 
 
-def run_folder(command: Command, run_id: str) -> Path | None:
+def _run_folder(command: Command, run_id: str, place: str = "*") -> Path | None:
     """Return where W&B's client keeps what the newest process of a run logged, None when there is no such folder."""
-    folders = (command.folder / "wandb_agents").glob(f"*/wandb/run-*-{run_id}")
+    folders = (command.folder / "wandb_agents").glob(f"{place}/wandb/run-*-{run_id}")
     return max(folders, key=lambda folder: folder.name, default=None)
 
 
+def unsent_folder(command: Command, run_id: str) -> Path | None:
+    """Return `_run_folder` of a run that W&B's client had begun: there is something to send in it."""
+    folder = _run_folder(command, run_id)
+    began = folder is not None and any(_STARTED in line for line in _tail(folder / "logs" / "debug.log"))
+    return folder if began else None
+
+
 def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: float) -> _StuckRun | None:
-    """Return the newest run of a place when it has been sending its last rows in vain for that long, else None.
+    """Return the run of a place when it has been sending its last rows in vain for that long, else None.
 
     Args:
         command: What is started for the sweep.
@@ -123,14 +134,39 @@ def _stuck_run(command: Command, place: str, pids: tuple[int, ...], *, for_s: fl
         pids: The processes of that run.
         for_s: Seconds since its program ended, >= 0.
     """
-    folder = max((command.wandb_dir(place) / "wandb").glob("run-*-*"), key=lambda path: path.name, default=None)
+    folder = _current_folder(command, place)
     if folder is None:
         return None
     ended = any(_ENDING in line for line in _tail(folder / "logs" / "debug.log"))
     fault, _ = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
     if not ended or not fault or time.time() - _modified(folder / "logs" / "debug.log") < for_s:
         return None
-    return _StuckRun(run_id=folder.name.rpartition("-")[2], folder=folder, pids=pids, fault=fault)
+    return _StuckRun(run_id=folder.name.split("-", 2)[2], folder=folder, pids=pids, fault=fault)
+
+
+def _start_fault(command: Command, place: str, *, for_s: float) -> str:
+    """Return what the server does to the run of a place that it shall begin, in W&B's words, "" for no such fault.
+
+    Args:
+        command: What is started for the sweep.
+        place: The name of its folder.
+        for_s: Seconds that the fault must have lasted.
+    """
+    folder = _current_folder(command, place)
+    if folder is None:
+        return ""
+    told = "\n".join(_tail(folder / "logs" / "debug.log"))
+    fault, lasted_s = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
+    return fault if _STARTING in told and _STARTED not in told and lasted_s >= for_s else ""
+
+
+def _current_folder(command: Command, place: str) -> Path | None:
+    """Return the folder of the run that an agent makes now, None while W&B's client has not made it."""
+    begun = max(command.begun(place), key=_modified, default=None)  # the agent makes one run after the other
+    folder = None if begun is None else _run_folder(command, run_of(begun), place)
+    if begun is None or folder is None or _modified(folder) < _modified(begun) - _CLOCK_S:
+        return None
+    return folder
 
 
 def _unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:

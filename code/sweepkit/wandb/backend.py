@@ -34,7 +34,7 @@ from sweepkit.search.grid import GridEngine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
 from sweepkit.wandb.agent_process import Command, send
-from sweepkit.wandb.agent_silence import SilenceWatch, run_folder
+from sweepkit.wandb.agent_silence import SilenceWatch, unsent_folder
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_plan import (
     agent_environment,
@@ -316,6 +316,8 @@ class _WandbLedSweep:
                 self._stuck.add(run.run_id)
                 for pid in run.pids:  # its program has ended, and what it logged is in its folder
                     send(pid, signal.SIGKILL if again else signal.SIGTERM)
+            if self.silence.start_fault:
+                self._end_unanswered(f"W&B must take new runs: {self.silence.start_fault}")
             if self.silence.idle_fault:
                 self._end_unanswered(f"W&B must answer its agents: {self.silence.idle_fault}")
                 self.agents.kill()
@@ -327,7 +329,7 @@ class _WandbLedSweep:
         if not self.unanswered:
             self.unanswered = reason
             self.session.on_event(Notice(text=f"{reason}; nothing more is started", warning=True))
-        self.agents.end(reason)
+        self.agents.drain(reason)
 
     def _settle(self) -> bool:
         """Poll until W&B counts no run of this host as running; return whether it came to that."""
@@ -367,7 +369,7 @@ class _WandbLedSweep:
 
     def _tell_what_is_not_there(self) -> None:
         """Name the folders of runs that have ended here and not at W&B, which W&B's own command can send."""
-        found = [run_folder(self.command, run_id) for run_id in self.importer.running()]
+        found = [unsent_folder(self.command, run_id) for run_id in self.importer.running()]
         folders = [str(folder) for folder in found if folder is not None]
         if folders and not self.agents.interrupt_level:
             runs = f"{len(folders)} run" + ("s" if len(folders) > 1 else "")
