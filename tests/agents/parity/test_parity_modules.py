@@ -900,6 +900,37 @@ ROWS = [
             """,
     ),
     _import_of(
+        "that filters warnings at the end of the list, and moves a filter that is there",
+        """\
+            import warnings
+            warnings.simplefilter("always", ResourceWarning, append=True)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("error", "x")
+            """,
+        """\
+            import warnings
+            warnings.simplefilter("default", BytesWarning)
+            import lib
+            print(*warnings.filters, sep="\\n")
+            """,
+    ),
+    _import_of(
+        "that prints, where standard output was replaced",
+        """\
+            import sys
+            print("lib speaks")
+            print("lib complains", file=sys.stderr)
+            """,
+        """\
+            import contextlib, io, sys
+            sys.stdout = io.TextIOWrapper(sys.stdout.buffer, line_buffering=False)
+            print("held back")
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                import lib
+            print(repr(said.getvalue()))
+            """,
+    ),
+    _import_of(
         "with an object that has __del__",
         """\
             import os
