@@ -900,6 +900,37 @@ ROWS = [
             """,
     ),
     _import_of(
+        "that loads another one lazily by importlib.util, which warns",
+        """\
+            import importlib.util, sys
+            spec = importlib.util.find_spec("inner")
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+            inner = sys.modules["inner"] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(inner)
+            VALUE = inner.VALUE
+            """,
+        """\
+            import sys
+            print("inner" in sys.modules)
+            import lib
+            print(lib.VALUE, "inner" in sys.modules)
+            """,
+        more={"inner.py": "import warnings as w\nw.warn('w')\nw.simplefilter('ignore', BytesWarning)\nVALUE = 1\n"},
+    ),
+    _import_of(
+        "that asks a package for a module which that imports only then (numpy.random)",
+        "import numpy\nRNG = numpy.random.default_rng(3)\n",
+        """\
+            import sys, numpy
+            print("numpy.random" in sys.modules, "random" in vars(numpy))
+            if "not now" in sys.argv:
+                import lib
+            import other
+            print("numpy.random" in sys.modules, "random" in vars(numpy), other.RNG.random())
+            """,
+        more={"other.py": "import numpy\nRNG = numpy.random.default_rng(4)\n"},
+    ),
+    _import_of(
         "that filters warnings at the end of the list, and moves a filter that is there",
         """\
             import warnings
