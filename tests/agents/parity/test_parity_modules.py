@@ -927,8 +927,10 @@ ROWS = [
                 import lib
             import other
             print("numpy.random" in sys.modules, "random" in vars(numpy), other.RNG.random())
+            numpy.random.seed(1)
+            print(numpy.random.rand())
             """,
-        more={"other.py": "import numpy\nRNG = numpy.random.default_rng(4)\n"},
+        more={"other.py": "import third, numpy\nRNG = numpy.random.default_rng(4)\n", "third.py": "VALUE = 1\n"},
     ),
     _import_of(
         "that filters warnings at the end of the list, and moves a filter that is there",

@@ -280,6 +280,8 @@ class ImportWatch:
         """Put back what was there before, in the modules that took one of ours by its name too."""
         while self._undo:
             self._undo.pop()()
+        for name in self.served:
+            self._put_back(name)
         for module in list(sys.modules.values()):
             names = getattr(module, "__dict__", {})
             for name, value in list(names.items()):
