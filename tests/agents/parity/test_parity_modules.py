@@ -925,12 +925,12 @@ ROWS = [
             print("numpy.random" in sys.modules, "random" in vars(numpy))
             if "not now" in sys.argv:
                 import lib
-            import other
+            import other, last
             print("numpy.random" in sys.modules, "random" in vars(numpy), other.RNG.random())
             numpy.random.seed(1)
             print(numpy.random.rand())
             """,
-        more={"other.py": "import third, numpy\nRNG = numpy.random.default_rng(4)\n", "third.py": "VALUE = 1\n"},
+        more={"other.py": "import third, numpy\nRNG = numpy.random.default_rng(4)\n", "third.py": "", "last.py": ""},
     ),
     _import_of(
         "that filters warnings at the end of the list, and moves a filter that is there",
