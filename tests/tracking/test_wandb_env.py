@@ -16,8 +16,15 @@ from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
 from sweepkit.tracking.run_card import RunCard
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, parameters_text, wandb_environment, write_parameters
+from sweepkit.tracking.wandb_env import (
+    FOREIGN_VARIABLES,
+    hook_environment,
+    parameters_text,
+    wandb_environment,
+    write_parameters,
+)
 from sweepkit.tracking.wandb_file import WandbTail
+from sweepkit.tracking.wandb_hook import kept_at
 
 # What any W&B user writes; it knows nothing of us. It waits for a byte on stdin so that the test may look between.
 SCRIPT = """
@@ -92,6 +99,20 @@ def test_an_unmodified_script_gets_its_parameters_and_is_read_while_it_runs(tmp_
     assert tail.summary["best"] == 7 and tail.problems == []
     assert (tail.run.run_id, tail.run.group, tail.run.project, tail.run.sweep_id) == ("run7", "첫 스윕", "proj", "")
     assert tail.run.config == {**PARAMS, "mine": "kept"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["run.finish(); folder.cleanup()", "pass"], ids=["finished", "at-exit"])
+def test_what_a_script_logged_into_a_folder_that_it_removes_is_read(tmp_path, end):
+    script = "import tempfile, wandb; folder = tempfile.TemporaryDirectory(); "
+    script += f"run = wandb.init(dir=folder.name); run.log({{'loss': 0.5}}); {end}"
+    env, notes = environment(tmp_path), tmp_path / "notes"
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, env={**env, **hook_environment(notes, env)}, check=True, capture_output=True, timeout=120)
+    tail = WandbTail(tmp_path, notes=notes)
+    assert [report.values for report in tail.read()] == [{"loss": 0.5}] and tail.exit_code == 0
+    file = json.loads(notes.read_text().splitlines()[-1])["file"]
+    assert not Path(file).exists() and tail.path == kept_at(str(tmp_path), file)
 
 
 def test_the_environment_has_only_what_was_asked(tmp_path):

@@ -76,6 +76,7 @@ from sweepkit.agents.warm.program import (
     unseeded_generators,
 )
 from sweepkit.agents.warm.shelf import Mismatch, Shelf
+from sweepkit.agents.warm.traces import output_apart
 from sweepkit.agents.warm.watch import ImportWatch, stamp
 from sweepkit.environ import ATTEMPT_ENV
 from sweepkit.tracking import wandb_hook
@@ -368,17 +369,18 @@ class _ForkServer:
         """Import modules, `module:attribute` too (lazy packages load on access); return how many are new."""
         self.shelf.take_back()
         before = len(sys.modules)
-        self.watch.start()
-        try:
-            for name in names:
-                module, _, attribute = name.partition(":")
-                # A failing import is the program's business: it fails there in the same way, with its own traceback.
-                with contextlib.suppress(BaseException):
-                    loaded = importlib.import_module(module)
-                    if attribute:
-                        getattr(loaded, attribute)
-        finally:
-            self.watch.stop()
+        with output_apart():
+            self.watch.start()
+            try:
+                for name in names:
+                    module, _, attribute = name.partition(":")
+                    # A failing import is the program's business: it fails there alike, with its own traceback.
+                    with contextlib.suppress(BaseException):
+                        loaded = importlib.import_module(module)
+                        if attribute:
+                            getattr(loaded, attribute)
+            finally:
+                self.watch.stop()
         imported = len(sys.modules) - before
         if imported:
             self.compared.clear()

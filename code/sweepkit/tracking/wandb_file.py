@@ -132,7 +132,7 @@ class WandbTail:
             self._read_file(file, reports)
         if final and self._current is None and self._aside:
             chosen = max(self._aside, key=_preference)
-            self._run_id, again = None, WandbFile(chosen.path)
+            self._run_id, again = None, WandbFile(chosen.path, kept=chosen.kept)
             self._files = [again]
             self._read_file(again, reports)
         return reports

@@ -10,6 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from sweepkit.tracking.wandb_hook import kept_at
 from sweepkit.tracking.wandb_log import LogDecoder
 
 _LOG_BYTES = 1 << 16  # so much of a script's output is searched for where W&B writes
@@ -32,14 +33,16 @@ class WandbFile:
 
     Attributes:
         path: The file.
+        kept: Where it is when the script has removed it, see `wandb_hook.kept_at`; "" for nowhere.
         writer: Who writes it, None when nobody noted that.
         begun: Whether a run was begun in it; its reader says so.
         exited: Whether that run was finished; its reader says so.
         readable: False once it was given up: it is of no known format, or cannot be read.
     """
 
-    def __init__(self, path: str, writer: FileWriter | None = None) -> None:
+    def __init__(self, path: str, writer: FileWriter | None = None, kept: str = "") -> None:
         self.path = path
+        self.kept = kept
         self.writer = writer
         self.begun = False
         self.exited = False
@@ -51,7 +54,7 @@ class WandbFile:
         """Return the records completed since the last call; costs one `stat` when there are none.
 
         Raises:
-            OSError: It cannot be read; one that the script has cleaned away is [].
+            OSError: It cannot be read; one that the script has cleaned away and that is kept nowhere is [].
             ValueError: It is of no known format; from then on it is [].
         """
         if not self.readable:
@@ -63,7 +66,10 @@ class WandbFile:
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
-            return []
+            if not os.path.exists(self.kept):
+                return []
+            self.path, self.kept = self.kept, ""
+            return self.read()
         self._offset += len(data)
         try:
             return self._decoder.feed(data)
@@ -91,12 +97,14 @@ class _NotedFiles:
 
     Args:
         path: The notes, which need not exist; None without any.
+        directory: The script's WANDB_DIR.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, directory: str) -> None:
         self.any = False
         self._mute = False
         self._path = path
+        self._directory = directory
         self._offset = 0
 
     def read(self) -> list[WandbFile]:
@@ -123,7 +131,7 @@ class _NotedFiles:
             return []
         self._mute = self._mute or path == ""  # a client that does not say where it writes is searched for
         self.any = not self._mute
-        return [WandbFile(path, writer)] if path else []
+        return [WandbFile(path, writer, kept_at(self._directory, path))] if path else []
 
 
 class FileFinder:
@@ -138,7 +146,7 @@ class FileFinder:
 
     def __init__(self, directory: str, *, notes: str | None = None, log: str | None = None, cwd: str = "") -> None:
         self._directory = directory
-        self._notes = _NotedFiles(notes)
+        self._notes = _NotedFiles(notes, directory)
         self._log = log
         self._log_read = b""
         self._cwd = cwd

@@ -12,14 +12,17 @@ impossible (`python -E`, an emptied environment) a run has what W&B's own variab
 It runs in the program's own interpreter, so it imports the standard library only and takes any Python from 3.9 on.
 
 Notes are lines of JSON, appended whole by any process of the attempt: `{"pid", "rank", "time", "file"}`
-before an `init` with a `file` of None, and after it with the path; "" when nobody knows it.
+before an `init` with a `file` of None, and after it with the path; "" when nobody knows it. A script may remove the
+folder that it gave W&B once its run is finished, so what is outside of WANDB_DIR is kept there as well (`kept_at`).
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -29,21 +32,23 @@ NOTES_ENV = "SWEEPKIT_WANDB_NOTES"
 _Function = Callable[..., Any]
 _MODES = ("offline", "disabled")
 _ANSWERED = ("dryrun", *_MODES)  # modes of a script that need no network
-_installed: list[str] = []  # the notes' file and the mode of the run, once there are any
+_installed: list[str] = []  # the notes' file, the mode and the folder (WANDB_DIR) of the run, once there are any
 
 
-def install(notes: str | None = None, mode: str | None = None) -> Any:
+def install(notes: str | None = None, mode: str | None = None, directory: str | None = None) -> Any:
     """Wrap the client's functions now, or when the client is imported; return who sees to that. Nothing outside a run.
 
     Args:
         notes: The notes' file; None for the environment's.
         mode: WANDB_MODE as the run was given it; None for the environment's.
+        directory: WANDB_DIR as the run was given it; None for the environment's.
     """
     notes = os.environ.get(NOTES_ENV) if notes is None else notes
     if not notes:
         return None
     mode = os.environ.get("WANDB_MODE") if mode is None else mode
-    _installed[:] = [notes, mode if mode in _MODES else "offline"]
+    directory = os.environ.get("WANDB_DIR", "") if directory is None else directory
+    _installed[:] = [notes, mode if mode in _MODES else "offline", directory]
     module = sys.modules.get("wandb")
     if module is not None:
         _wrap(module)
@@ -99,13 +104,17 @@ def _init(module: Any, real: _Function) -> _Function:
         note = {"pid": os.getpid(), "rank": _rank(), "time": time.time(), "file": None}
         if _note(note):
             _write_elsewhere(module)
+        held: list[tuple[int, str]] = []
+        atexit.register(lambda: [_copy(*one) for one in held])  # before the client's handler: so at the exit after that
         run = None
         try:
             run = real(*args, **kwargs)
             return run
         finally:
             if run is not None:
-                _note({**note, "file": _file_of(run)})
+                file = _file_of(run)
+                _note({**note, "file": file})
+                held.extend(filter(None, [_keep(file)]))
 
     return init
 
@@ -182,6 +191,47 @@ def _write_elsewhere(module: Any) -> None:
     try:
         module.sdk.wandb_setup.singleton().settings.x_sync_dir_suffix = str(os.getpid())
     except Exception:  # another version of the client: its folders have random parts or collide as they always did
+        pass
+
+
+def kept_at(directory: str, file: str) -> str:
+    """Return where in WANDB_DIR a run's file is kept that W&B's client writes elsewhere.
+
+    Example:
+        >>> kept_at("/out", "/tmp/a/wandb/offline-run-1-x/run-x.wandb")
+        '/out/wandb/offline-run-1-x/run-x.wandb'
+    """
+    folder, name = os.path.split(file)
+    return os.path.join(directory, "wandb", os.path.basename(folder), name)
+
+
+def _keep(file: str | None) -> tuple[int, str] | None:
+    """Keep a run's file that lies outside of WANDB_DIR, by a link; return what must be copied in the end instead.
+
+    Returns:
+        Its descriptor and where it is to be, when that is another disk.
+    """
+    directory = os.path.abspath(_installed[2]) if _installed[2] else ""
+    if not file or not directory or file.startswith(os.path.join(directory, "")):
+        return None
+    kept = kept_at(directory, file)
+    try:
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        try:
+            os.link(file, kept)
+        except OSError:
+            return os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)), kept
+    except OSError:  # no room, or the client has not made it
+        pass
+    return None
+
+
+def _copy(descriptor: int, kept: str) -> None:
+    """Copy a file that the script may have removed."""
+    try:
+        with open(descriptor, "rb") as file, open(kept, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+    except OSError:  # no room, or the program has closed every descriptor
         pass
 
 

@@ -900,6 +900,70 @@ ROWS = [
             """,
     ),
     _import_of(
+        "that loads another one lazily by importlib.util, which warns",
+        """\
+            import importlib.util, sys
+            spec = importlib.util.find_spec("inner")
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+            inner = sys.modules["inner"] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(inner)
+            VALUE = inner.VALUE
+            """,
+        """\
+            import sys
+            print("inner" in sys.modules)
+            import lib
+            print(lib.VALUE, "inner" in sys.modules)
+            """,
+        more={"inner.py": "import warnings as w\nw.warn('w')\nw.simplefilter('ignore', BytesWarning)\nVALUE = 1\n"},
+    ),
+    _import_of(
+        "that asks a package for a module which that imports only then (numpy.random)",
+        "import numpy\nRNG = numpy.random.default_rng(3)\n",
+        """\
+            import sys, numpy
+            print("numpy.random" in sys.modules, "random" in vars(numpy))
+            if "not now" in sys.argv:
+                import lib
+            import other, last
+            print("numpy.random" in sys.modules, "random" in vars(numpy), other.RNG.random())
+            numpy.random.seed(1)
+            print(numpy.random.rand())
+            """,
+        more={"other.py": "import third, numpy\nRNG = numpy.random.default_rng(4)\n", "third.py": "", "last.py": ""},
+    ),
+    _import_of(
+        "that filters warnings at the end of the list, and moves a filter that is there",
+        """\
+            import warnings
+            warnings.simplefilter("always", ResourceWarning, append=True)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("error", "x")
+            """,
+        """\
+            import warnings
+            warnings.simplefilter("default", BytesWarning)
+            import lib
+            print(*warnings.filters, sep="\\n")
+            """,
+    ),
+    _import_of(
+        "that prints, where standard output was replaced",
+        """\
+            import sys
+            print("lib speaks")
+            print("lib complains", file=sys.stderr)
+            """,
+        """\
+            import contextlib, io, sys
+            sys.stdout = io.TextIOWrapper(sys.stdout.buffer, line_buffering=False)
+            print("held back")
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                import lib
+            print(repr(said.getvalue()))
+            """,
+    ),
+    _import_of(
         "with an object that has __del__",
         """\
             import os

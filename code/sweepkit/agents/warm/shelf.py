@@ -204,7 +204,7 @@ class Shelf:
         names = _names_in(folder)
         found = []
         for name, module in self.modules.items() if names else ():
-            if name in names and _home(module) is not None:
+            if name in names and (home := _home(module)) is not None and os.path.realpath(home) != folder:
                 found.append(Mismatch("path", name, "", None, f"{folder} has a module {name} of its own"))
             seen = self.watch.of.get(name)
             for top in () if seen is None else sorted(names & {_top(need) for need in (*seen.needs, *seen.asks)}):

@@ -15,7 +15,7 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sweepkit.agents.warm import shared
@@ -123,8 +123,7 @@ class Traces:
             if any(differs):
                 self._changed(module, "effect" if any(differs[:-_RANDOM]) else "random")
         if filters != self._filters:
-            new = [item for item in self._filters if item not in filters]
-            self._did(module, functools.partial(_filter, new))
+            self._did(module, functools.partial(_filter, *_added(filters, self._filters)))
         if sizes != self._sizes:
             for number, start, end in zip((1, 2), sizes, self._sizes):  # noqa: B905
                 if text := _said(number, start, end):
@@ -143,6 +142,36 @@ def _sizes() -> tuple[int, int]:
     return (sizes[0], sizes[1]) if len(sizes) == 2 else (0, 0)
 
 
+@contextlib.contextmanager
+def output_apart() -> Iterator[None]:
+    """Let standard output go to a file of its own for a while, then to where standard error goes.
+
+    Both are the fork server's log, where nobody could tell any more which of them a module spoke on.
+    """
+    stem, ending = os.path.splitext(os.readlink("/proc/self/fd/1"))
+    path = f"{stem}_output_{os.getpid()}{ending}"  # a file of that kind, for whoever looks what it is
+    try:
+        apart = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:  # no file, or no room: all counts as standard error
+        yield
+        return
+    before = os.dup(1)
+    sys.stdout.flush()
+    os.dup2(apart, 1)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        os.dup2(before, 1)
+        with contextlib.suppress(OSError):
+            os.write(1, os.pread(apart, _MAX_SAID, 0))
+        os.close(before)
+        os.close(apart)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
 def _one_file() -> bool:
     return os.fstat(1)[1:3] == os.fstat(2)[1:3]
 
@@ -151,8 +180,12 @@ def _said(number: int, start: int, end: int) -> str:
     """Return what was said meanwhile; on standard error alone when both are one file."""
     if number == 1 and _one_file():
         return ""
-    with contextlib.suppress(OSError), open(f"/proc/self/fd/{number}", "rb") as log:
-        return os.pread(log.fileno(), min(end - start, _MAX_SAID), start).decode("utf-8", "backslashreplace")
+    with contextlib.suppress(OSError):
+        log = os.open(f"/proc/self/fd/{number}", os.O_RDONLY)  # not by `open`, which is watched
+        try:
+            return os.pread(log, min(end - start, _MAX_SAID), start).decode("utf-8", "backslashreplace")
+        finally:
+            os.close(log)
     return ""
 
 
@@ -160,12 +193,22 @@ def _say(number: int, text: str) -> None:
     stream = sys.stdout if number == 1 else sys.stderr
     with contextlib.suppress(Exception):
         stream.write(text)
-        stream.flush()
 
 
-def _filter(items: list[Any]) -> None:
-    for item in reversed(items):
-        if item in warnings.filters:
-            warnings.filters.remove(item)  # type: ignore[attr-defined]
-        warnings.filters.insert(0, item)  # type: ignore[attr-defined]
+def _added(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return what was put before a list's items and what behind them; what was there already may have moved."""
+    for count in range(len(after) + 1):
+        for first in range(count, -1, -1):
+            last = len(after) - count + first
+            rest = iter(before)
+            if all(item in rest for item in after[first:last]):
+                return after[:first], after[last:]
+    return after, []
+
+
+def _filter(first: list[Any], last: list[Any]) -> None:
+    """Filter warnings as an import did: a filter that is there already moves."""
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    filters[:] = [*first, *(item for item in filters if item not in first)]
+    filters.extend(item for item in last if item not in filters)
     warnings._filters_mutated()  # type: ignore[attr-defined]

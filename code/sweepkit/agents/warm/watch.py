@@ -167,6 +167,7 @@ class ImportWatch:
         before: Other modules that were there before anything was watched.
         looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
         later: Modules of packages that were imported when the package's own import was over.
+        served: Modules that their package's `__getattr__` imports, as `numpy.random`: who asks for one needs it.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
         main: What the namespace of `__main__` holds before the program's first line.
         written: Variables that modules set, with the values (None: deleted).
@@ -189,6 +190,7 @@ class ImportWatch:
         self.main: dict[str, Any] = {}
         self.later: set[str] = set()
         self.looked_for: set[str] = set()
+        self.served: set[str] = set()
         self._undo: list[Callable[[], None]] = []
         self._ours: dict[int, Any] = {}  # ours in the place of others, by their ids
         self.written: dict[str, list[str | None]] = {}
@@ -220,17 +222,31 @@ class ImportWatch:
 
     def _note_import(self, name: str, namespace: dict[str, Any], fromlist: Any, level: int) -> None:
         importer = namespace.get("__name__")
-        if importer in _MACHINERY:
+        absolute = _absolute(name, namespace, level)
+        if importer in _MACHINERY or absolute in self.served:
             importer = _executing()
         if importer is None:
             return
         needs = self[importer].needs
-        absolute = _absolute(name, namespace, level)
         needs.add(absolute)
         for item in fromlist or ():
             part = f"{absolute}.{item}"
             if part in sys.modules:
                 needs.add(part)
+
+    def withdraw_served(self) -> None:
+        """Take out of their packages what these import when they are asked for it: the next body is to ask as well."""
+        for name in self.served:
+            package, _, tail = name.rpartition(".")
+            names = getattr(sys.modules.get(package), "__dict__", {})
+            if tail in names and names[tail] is sys.modules.get(name):
+                del names[tail]
+
+    def _put_back(self, name: str) -> None:
+        """Put such a module into its package again, as its first import did."""
+        package, _, tail = name.rpartition(".")
+        if name in sys.modules and package in sys.modules:
+            sys.modules[package].__dict__.setdefault(tail, sys.modules[name])
 
     # -- putting the observers in and out -----------------------------------------------------------------------------
 
@@ -264,6 +280,8 @@ class ImportWatch:
         """Put back what was there before, in the modules that took one of ours by its name too."""
         while self._undo:
             self._undo.pop()()
+        for name in self.served:
+            self._put_back(name)
         for module in list(sys.modules.values()):
             names = getattr(module, "__dict__", {})
             for name, value in list(names.items()):
@@ -409,6 +427,8 @@ class ImportWatch:
         real = builtins.__import__
 
         def importing(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+            if (absolute := _absolute(name, globals or {}, level)) in self.served:
+                self._put_back(absolute)
             module = real(name, globals, locals, fromlist, level)
             self._note_import(name, globals or {}, fromlist, level)
             return module
@@ -477,6 +497,10 @@ class ImportWatch:
         filters = list(warnings.filters)
 
         def exec_module(self: Any, module: types.ModuleType) -> None:
+            watch.looked_for.add(module.__name__)
+            if (importer := _executing()) is not None:  # by `importlib.util`, say, lazily
+                watch[importer].needs.add(module.__name__)
+            watch.withdraw_served()
             traces.enter(module.__name__)
             try:
                 real(self, module)
@@ -633,7 +657,9 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         only_asks = sys._getframe(2).f_globals.get("__name__") == "importlib.util"  # find_spec
-        for importer in (_asking(), _executing()):
+        if not only_asks and _is_served(name):
+            self._watch.served.add(name)
+        for importer in (None if name in self._watch.served else _asking(), _executing()):
             if importer is not None and importer != name:
                 seen = self._watch[importer]
                 (seen.asks if only_asks else seen.needs).add(name)
@@ -752,6 +778,20 @@ def _asking() -> str | None:
             return name
         frame = frame.f_back
     return None
+
+
+def _is_served(name: str) -> bool:
+    """Return whether a module is imported because its package was asked for an attribute of that name."""
+    package, _, tail = name.rpartition(".")
+    if not package:
+        return False
+    frame, most = sys._getframe(2), 12
+    while frame is not None and most:
+        if frame.f_code.co_name == "__getattr__" and tail in frame.f_locals.values():
+            names = frame.f_locals
+            return frame.f_globals.get("__name__") == package or names.get("self") is sys.modules.get(package)
+        frame, most = frame.f_back, most - 1  # type: ignore[assignment]
+    return False
 
 
 def _name_of(frame: types.FrameType) -> str | None:

@@ -16,7 +16,8 @@ class _Finder:
 
     def __init__(self) -> None:
         # As the run was given them: the program may delete them before it imports the client.
-        self.given = os.environ.get("SWEEPKIT_WANDB_NOTES", ""), os.environ.get("WANDB_MODE", "")
+        names = ("SWEEPKIT_WANDB_NOTES", "WANDB_MODE", "WANDB_DIR")
+        self.given = [os.environ.get(name, "") for name in names]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> object:
         """Return the real spec of `wandb`; None of any other module."""
