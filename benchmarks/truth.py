@@ -30,7 +30,7 @@ from measuring import parser, table
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from sweepkit.analysis.association import associations
-from sweepkit.analysis.failures import clopper_pearson, failure_places
+from sweepkit.analysis.failures import failure_places
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Verdict
@@ -43,6 +43,7 @@ from sweepkit.search.make import make_engine
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, compare
 from sweepkit.stats.groups import ModelScores
 from sweepkit.stats.race import End, Race, plan_rounds
+from sweepkit.stats.shares import clopper_pearson
 from sweepkit.stats.top_two import lead_quantile
 from sweepkit.sweep_config.read import read_sweep_text
 
