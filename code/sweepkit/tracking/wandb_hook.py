@@ -105,7 +105,7 @@ def _init(module: Any, real: _Function) -> _Function:
         if _note(note):
             _write_elsewhere(module)
         held: list[tuple[int, str]] = []
-        atexit.register(lambda: [_copy(*one) for one in held])  # before the client's handler: so at the exit after that
+        atexit.register(_copy_all, held)  # before the client's handler: so at the exit after that
         run = None
         try:
             run = real(*args, **kwargs)
@@ -224,6 +224,11 @@ def _keep(file: str | None) -> tuple[int, str] | None:
     except OSError:  # no room, or the client has not made it
         pass
     return None
+
+
+def _copy_all(held: list[tuple[int, str]]) -> None:
+    for descriptor, kept in held:
+        _copy(descriptor, kept)
 
 
 def _copy(descriptor: int, kept: str) -> None:

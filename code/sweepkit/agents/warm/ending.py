@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 _BUILTINS: dict[str, Any] = {}
 _ADDED = ("open", "copyright", "credits", "exit", "help", "license", "quit")
 # What of `sys` is None by then.
-_SYS = ("path", "argv", "ps1", "ps2", "last_type", "last_value", "last_traceback")
+_SYS: tuple[str, ...] = ("path", "argv", "ps1", "ps2", "last_type", "last_value", "last_traceback")
 _SYS += ("path_hooks", "path_importer_cache", "meta_path", "__interactivehook__")
 _SYS += ("last_exc",) if sys.version_info >= (3, 12) else ()
 # What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
