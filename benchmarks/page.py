@@ -223,17 +223,21 @@ def measure(browser: Any, place: Path, size: int) -> Cost:
         report_s = _seen(page, place, attempt)
         brush_s, brush_cpu_s = _brush(tab, size)
         page.close()
-        return Cost(
-            of="sweepkit",
-            size=size,
-            first_s=first[0],
-            first_cpu_s=first[1],
-            brush_s=brush_s,
-            brush_cpu_s=brush_cpu_s,
-            report_s=report_s,
-            server_mib=_mib(pid, "VmRSS"),
-            peak_mib=_mib(pid, "VmHWM"),
+        return dataclasses.replace(
+            _cost("sweepkit", size, first, pid), brush_s=brush_s, brush_cpu_s=brush_cpu_s, report_s=report_s
         )
+
+
+def _cost(of: str, size: int, first: tuple[float, float], pid: int) -> Cost:
+    """Return what every page costs: its first figure (seconds, CPU seconds), and the memory of its server."""
+    return Cost(
+        of=of,
+        size=size,
+        first_s=first[0],
+        first_cpu_s=first[1],
+        server_mib=_mib(pid, "VmRSS"),
+        peak_mib=_mib(pid, "VmHWM"),
+    )
 
 
 def _seen(page: Any, place: Path, attempt: Attempt) -> float:
@@ -304,14 +308,7 @@ def measure_peer(browser: Any, size: int) -> Cost:
         first = tab.took(lambda: (page.goto(url), page.wait_for_function(drawn, timeout=_PEER_WAIT_MS)))
         page.wait_for_timeout(5_000)
         page.close()
-        return Cost(
-            of="optuna-dashboard",
-            size=size,
-            first_s=first[0],
-            first_cpu_s=first[1],
-            server_mib=_mib(pid, "VmRSS"),
-            peak_mib=_mib(pid, "VmHWM"),
-        )
+        return _cost("optuna-dashboard", size, first, pid)
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

@@ -14,21 +14,23 @@ matrix       the same sweeps: parameters or metrics that chance links are not sh
 lead         best against second with several seeds, and the noise that is told with one
 looks        a metric that is noise, runs of 2 to 40 reports
 failures     failures at random, and all of one corner
+audit        the interval of a stopping rule's false stops, by the exact binomial
 comparison   models that do not differ, or by the margin
 confirmation the chance to be the best on this validation set, by bins
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 
 import numpy as np
 from measuring import parser, table
+from scipy.stats import binom  # type: ignore[import-untyped]
 
 from sweepkit.analysis.association import associations
-from sweepkit.analysis.failures import failure_places
+from sweepkit.analysis.failures import clopper_pearson, failure_places
 from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Verdict
@@ -183,13 +185,13 @@ def _judged(kind: str, n: int, times: int) -> Iterator[Held]:
 # -- best against second -----------------------------------------------------------------------------------------------
 
 
-def _seeded(means: Sequence[float], seeds: int, rng: np.random.Generator) -> RunTable:
+def _seeded(means: Sequence[float], seeds: int, draw: Callable[[int], np.ndarray], sds: Sequence[float]) -> RunTable:
     return from_rows(
         [
             {
                 "params.a": index,
                 "params.seed": seed,
-                "value": float(mean + rng.normal()),
+                "value": float(mean + sds[index] * draw(1)[0]),
                 "number": index * seeds + seed,
             }
             for index, mean in enumerate(means)
@@ -198,17 +200,47 @@ def _seeded(means: Sequence[float], seeds: int, rng: np.random.Generator) -> Run
     )
 
 
+# What the best is, its lead over the second, the spreads, and how seeds scatter.
+_LEADS: dict[str, tuple[Sequence[float], Sequence[float], str]] = {
+    "all equal": ([0.0] * 9, [1.0] * 9, "normal"),
+    "two best equal": ([0.0, 0.0, *[-9.0] * 7], [1.0] * 9, "normal"),
+    "two best equal, t with 3 df": ([0.0, 0.0, *[-9.0] * 7], [1.0] * 9, "tails"),
+    "two best equal, steps of 1 sd": ([0.0, 0.0, *[-9.0] * 7], [1.0] * 9, "steps"),
+    "two best equal, near a bound": ([0.0, 0.0, *[-9.0] * 7], [1.0] * 9, "bound"),
+    "two best equal, their sds 3 : 1": ([0.0, 0.0, *[-30.0] * 7], [3.0, *[1.0] * 8], "normal"),
+    "two best equal, both sds threefold": ([0.0, 0.0, *[-30.0] * 7], [3.0, 3.0, *[1.0] * 7], "normal"),
+    "best by 3 sd": ([3.0, *[0.0] * 8], [1.0] * 9, "normal"),
+    "best by 5 sd": ([5.0, *[0.0] * 8], [1.0] * 9, "normal"),
+}
+
+
+def _law(name: str, rng: np.random.Generator) -> Callable[[int], np.ndarray]:
+    """Return how seeds scatter, with a standard deviation of about 1."""
+    return {
+        "normal": lambda n: rng.normal(size=n),
+        "tails": lambda n: rng.standard_t(3, size=n) / 3**0.5,
+        "steps": lambda n: np.round(rng.normal(size=n)),
+        "bound": lambda n: 1 - rng.exponential(size=n),
+        "collapse": lambda n: rng.normal(size=n) - 8.0 * (rng.random(n) < 0.1),
+    }[name]
+
+
 def leads(quick: bool) -> Iterator[Held]:
     """Yield how often a lead is called beyond the noise, and the lead that luck makes with the noise that is told."""
-    times = 150 if quick else 500
-    truths = {"all equal": [0.0] * 9, "two best equal": [0.0, 0.0, *[-9.0] * 7], "best by 3 sd": [3.0, *[0.0] * 8]}
-    for index, (name, means) in enumerate(truths.items()):
-        rng = np.random.default_rng([1, index])
+    times = 150 if quick else 600
+    for index, (name, (means, sds, law)) in enumerate(_LEADS.items()):
+        draw = _law(law, np.random.default_rng([1, index]))
         for seeds in (3,) if quick else (2, 3, 5):
-            found = [lead(_seeded(means, seeds, rng)) for _ in range(times)]
+            found = [lead(_seeded(means, seeds, draw, sds)) for _ in range(times)]
             beyond = [item is not None and item.sureness is Sureness.BEYOND for item in found]
-            most = None if name.startswith("best") else 0.05
-            yield counted('"beyond what seeds explain"', name, seeds, beyond, most=most)
+            alone = [item is not None and item.alone for item in found]
+            alike = len(set(sds)) == 1
+            most = None if name.startswith("best") or not alike else 0.05
+            claim = '"beyond what seeds explain"'
+            yield counted(claim + (" or on condition" if most is None else ""), name, seeds, beyond, most=most)
+            yield counted(
+                f"{claim} without a condition", name, seeds, alone, most=None if name.startswith("best") else 0.05
+            )
     for count in (5, 40):
         drawn = np.sort(np.random.default_rng(count).normal(size=(20_000, count)), axis=1)
         share = float(np.mean(drawn[:, -1] - drawn[:, -2] > lead_quantile(count)))
@@ -276,12 +308,31 @@ def failures(quick: bool) -> Iterator[Held]:
         yield counted("a place of failures is told", name, 40, found, most=most)
 
 
+def audit(quick: bool) -> Iterator[Held]:
+    """Yield how often the interval of the false-stop rate holds the rate, and how wide it is."""
+    for rate in (0.0, 0.05, 0.2, 0.5):
+        for audited in (5, 20) if quick else (3, 5, 10, 20, 50):
+            chances = binom.pmf(np.arange(audited + 1), audited, rate)  # exact: nothing is drawn
+            ends = [clopper_pearson(false, audited, 0.05) for false in range(audited + 1)]
+            held = float(sum(p for p, (low, high) in zip(chances, ends, strict=True) if low <= rate <= high))
+            yield Held(
+                claim="the interval of the false-stop rate holds it",
+                truth=f"{rate:.0%} of the stops are false",
+                n=audited,
+                share=held,
+                times=1_000_000,
+                least=0.95,
+            )
+
+
 # -- models ------------------------------------------------------------------------------------------------------------
 
 _CELLS: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "2 models, 10 and 2 seeds": ((10, 2), (1, 1)),
     "3 models, 10, 2, 2, sd 1:3:3": ((10, 2, 2), (1, 3, 3)),
     "2 models, sd 1:5": ((3, 3), (1, 5)),
+    "2 models, 10 and 3 seeds, sd 1:2": ((10, 3), (1, 2)),
+    "3 models, 3, 3, 2": ((3, 3, 2), (1, 1, 1)),
     "3 models, sd 1:1:10": ((3, 3, 3), (1, 1, 10)),
     "8 models, one sd x 6": ((3,) * 8, (6, *[1] * 7)),
     "3 models": ((3,) * 3, (1,) * 3),
@@ -301,6 +352,7 @@ def comparison(quick: bool) -> Iterator[Held]:
         if len(set(sds)) == 1 and len(set(sizes)) == 1:
             held = [all(_inside(pair) for pair in found.pairs) for found in drawn]
             yield counted("all intervals hold 0", name, min(sizes), held, least=0.95)
+    yield from _laws(times)
     for count in (3, 8):
         rng = np.random.default_rng([8, count])
         wrong = []
@@ -309,6 +361,21 @@ def comparison(quick: bool) -> Iterator[Held]:
             close = (Conclusion.EQUAL, Conclusion.NEGLIGIBLE)
             wrong.append(any(p.kind in close and (int(p.first[1]) + int(p.second[1])) % 2 for p in found.pairs))
         yield counted('"equal" at the margin', f"{count} models", 10, wrong, most=0.05)
+
+
+def _laws(times: int) -> Iterator[Held]:
+    """Yield how often equals are called better where seeds do not scatter normally."""
+    for index, law in enumerate(("tails", "steps", "bound", "collapse")):
+        draw = _law(law, np.random.default_rng([15, index]))
+        drawn = [
+            compare(
+                [ModelScores(name=f"m{i}", scores={str(k): float(x) for k, x in enumerate(draw(4))}) for i in range(4)],
+                ComparisonSettings(margin=0.0),
+            )
+            for _ in range(times)
+        ]
+        better = [any(pair.kind in (Conclusion.BETTER, Conclusion.NEGLIGIBLE) for pair in one.pairs) for one in drawn]
+        yield counted('"better" of equals', f"4 models, {law}", 4, better, most=0.05)
 
 
 def _compared(rng, sizes, sds, margin, means=None):  # type: ignore[no-untyped-def]
@@ -334,6 +401,8 @@ _FIELDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "exponential tail": lambda rng: -0.007 * rng.exponential(size=50),
     "engine-led": lambda rng: np.concatenate([0.007 * rng.normal(size=15), 0.01 + 0.002 * rng.normal(size=35)]),
     "all equal": lambda rng: 1e-9 * rng.normal(size=50),
+    "30 % far below": lambda rng: np.where(rng.random(50) < 0.3, -0.1, 0.0) + 0.007 * rng.normal(size=50),
+    "12 configurations": lambda rng: 0.007 * rng.normal(size=12),
 }
 
 
@@ -341,12 +410,13 @@ def confirmation(quick: bool) -> Iterator[Held]:
     """Yield the chance that is told on this validation set and how often it held, and what regret is left."""
     times = 60 if quick else 250
     for index, (name, draw) in enumerate(_FIELDS.items()):
-        told, held, left, before = [], [], [], []
+        told, held, left, before, inside = [], [], [], [], []
         for seed in range(times):
             rng = np.random.default_rng([9, index, seed])
             truth = draw(rng)
-            first = truth + 0.003 * rng.normal(size=50)
-            chance, pick, field = _raced(truth, first, rng, seed)
+            first = truth + 0.003 * rng.normal(size=len(truth))
+            chance, pick, field, covers = _raced(truth, first, rng, seed)
+            inside.append(covers)
             told.append(chance)
             held.append(truth[pick] == truth[field].max())
             left.append(truth.max() - truth[pick])
@@ -355,14 +425,22 @@ def confirmation(quick: bool) -> Iterator[Held]:
             here = [at for at, chance in enumerate(told) if low <= chance < high]
             if len(here) >= _FEWEST:
                 said = fmean(told[at] for at in here)
-                yield counted(f"best of 5 here, told {said:.2f}", name, 50, [held[at] for at in here])
+                yield counted(f"best of 5 here, told {said:.2f}", name, len(truth), [held[at] for at in here])
+        yield counted("the pick's 95 % interval holds its mean", name, len(truth), inside)
         if name != "all equal":
             yield Held(
-                claim="regret left of the maximum's", truth=name, n=50, share=fmean(left) / fmean(before), times=times
+                claim="regret left of the maximum's",
+                truth=name,
+                n=len(truth),
+                share=fmean(left) / fmean(before),
+                times=times,
             )
 
 
-def _raced(truth: np.ndarray, first: np.ndarray, rng: np.random.Generator, seed: int) -> tuple[float, int, list[int]]:
+def _raced(
+    truth: np.ndarray, first: np.ndarray, rng: np.random.Generator, seed: int
+) -> tuple[float, int, list[int], bool]:
+    """Return the chance that the pick was told, it, the five, and whether its interval holds its mean."""
     top = [int(at) for at in np.argsort(-first)[:5]]
     sweep = tuple((float(first[at]),) for at in top)
     race = Race(sweep=sweep, rounds=plan_rounds(5, 15), everyone=tuple((float(x),) for x in first), seed=seed)
@@ -371,13 +449,16 @@ def _raced(truth: np.ndarray, first: np.ndarray, rng: np.random.Generator, seed:
         for candidate, which in step.runs:
             scores[candidate, which] = float(truth[top[candidate]] + 0.003 * rng.normal())
     best = race.standing(scores).places[0]
-    return best.chance or 0.0, top[best.candidate], top
+    pick = top[best.candidate]
+    assert best.low is not None and best.high is not None
+    return best.chance or 0.0, pick, top, best.low <= truth[pick] <= best.high
 
 
 SECTIONS: dict[str, Callable[[bool], Iterator[Held]]] = {
     "lead": leads,
     "looks": looks,
     "failures": failures,
+    "audit": audit,
     "comparison": comparison,
     "confirmation": confirmation,
     "importance": importance,
@@ -415,26 +496,41 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark; return 1 where a promise is not kept, else 0."""
     options = _options()
-    found: list[Held] = []
+    found = _earlier(options)
+    fresh: list[Held] = []
     for name in options.only:
+        found[name] = []
         for item in SECTIONS[name](options.quick):
-            found.append(item)
+            fresh.append(item)
+            found[name].append(item)
             _write(options, found)  # after each line: a run that is cut short leaves what it has
     print((options.output / "truth.md").read_text(encoding="utf-8"), flush=True)
-    return int(not all(item.kept for item in found))
+    return int(not all(item.kept for item in fresh))
 
 
-def _write(options: argparse.Namespace, found: Sequence[Held]) -> None:
+def _earlier(options: argparse.Namespace) -> dict[str, list[Held]]:
+    """Return what the file has of the sections that are not measured now."""
+    file = options.output / "truth.json"
+    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {
+        name: [Held(**item) for item in told.get("sections", {}).get(name, [])]
+        for name in SECTIONS
+        if name not in options.only
+    }
+
+
+def _write(options: argparse.Namespace, found: Mapping[str, Sequence[Held]]) -> None:
     head = ["what is said or shown", "truth", "n", "promised", "held", "of", "kept"]
     how = (
-        f"`python benchmarks/truth.py{' --quick' if options.quick else ''}`; what the columns mean stands at the head "
-        "of that file, what each sentence rests on in docs/claims.md."
+        "`python benchmarks/truth.py --quick`, more cells without it; what the columns mean stands at the head of that "
+        "file, what each sentence rests on in docs/claims.md."
     )
-    text = "\n\n".join(["# Is what is printed true?", how, table(head, rows_of(found))])
+    rows = rows_of([item for name in SECTIONS for item in found.get(name, ())])
     options.output.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(["# Is what is printed true?", how, table(head, rows)])
     (options.output / "truth.md").write_text(text + "\n", encoding="utf-8")
-    claims = json.dumps({"claims": [asdict(one) for one in found]}, indent=2)
-    (options.output / "truth.json").write_text(claims + "\n", encoding="utf-8")
+    sections = {name: [asdict(item) for item in items] for name, items in found.items()}
+    (options.output / "truth.json").write_text(json.dumps({"sections": sections}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ OWNERS = {
     "sqlalchemy": {"sweepkit.store"},
     "pandas": {
         "sweepkit.text.csv_text",
+        "sweepkit.text.nested_tables",
         "sweepkit.text.table_files",
         "sweepkit.analysis.table",
         "sweepkit.analysis.foreign",
@@ -107,6 +108,7 @@ PUBLIC_API = {
     "sweepkit.training.tasks.perceiver.train",
     "sweepkit.wandb.upload_process.main",
     "sweepkit.cluster.keeper.main",  # started on a node, by name
+    "sweepkit.cluster.run_folders.main",
 }
 
 
@@ -157,6 +159,19 @@ def test_there_is_no_import_circle():
 
 def test_no_two_folders_import_each_other():
     assert house.circles(house.folder_graph()) == []
+
+
+def test_groups_of_states_have_names():
+    """`state in (RunState.FINISHED, RunState.STOPPED)` is `state.ended_well`: a group is said once, with the states."""
+    found = []
+    for name, path in MODULES.items():
+        for node in ast.walk(house.tree_of(path)):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+                group = node.comparators[0]
+                states = [ast.unparse(item) for item in getattr(group, "elts", ())]
+                if sum(state.startswith(("RunState.", "SweepState.")) for state in states) > 1:
+                    found.append((name, node.lineno))
+    assert [place for place in found if not place[0].startswith("sweepkit.model.")] == []
 
 
 def test_no_class_name_means_two_things():

@@ -60,12 +60,15 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(store, command, stat
     assert (store.sweep("s").state, store.sweep("s").reason) == (state, "because")
 
 
-def test_a_familys_name_means_its_newest_sweep_and_a_sweeps_own_name_that_one(store):
-    make(store)
+def test_a_name_means_the_very_sweep_and_only_where_there_is_none_the_newest_of_its_family(store):
+    first = make(store)
     make(store, "s-2", "s", 2)
-    assert find_sweep_record(store, "s").name == "s-2"
+    assert find_sweep_record(store, "s").name == "s"
     assert find_sweep_record(store, "s-2").name == "s-2"
-    assert find_sweep_record(store, "s", newest=False).name == "s"  # what came of it is asked of that very one
-    assert find_sweep_record(store, "s-2", newest=False).name == "s-2"
     with pytest.raises(StoreError, match="did you mean 's-2'"):
         find_sweep_record(store, "s-3")
+    store.update_sweep(first.sweep_id, state=S.FINISHED)
+    with pytest.raises(ConflictError, match="s-2"):  # what is steered is meant to be the newest: it is named
+        ask(store, "s", SweepCommand.PAUSE)
+    store.remove_sweep(first.sweep_id)
+    assert find_sweep_record(store, "s").name == "s-2"

@@ -19,7 +19,8 @@ from sweepkit.model.records import Attempt, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.sweep_config.read import from_config
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, hook_environment, wandb_environment
+from sweepkit.tracking.run_card import RunCard
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, hook_environment, wandb_environment
 
 PARAMS = {"lr": 1e-05, "opt": {"name": "아담"}}
 ATTEMPT = Attempt(

@@ -196,3 +196,21 @@ def test_stopped_and_audited_runs_are_counted_at_once_and_after_the_record_is_re
     anew = RunCache(record.store, record.sweep_id)
     anew.refresh()
     assert anew.stops() == 2 and anew.views()[1].params == {"x": 1}
+
+
+def test_counts_of_a_cache_are_those_of_its_views(record):
+    cache = RunCache(record.store, record.sweep_id)
+    waiting, valued, stopped = record.claim(), record.claim(), record.claim()
+    for attempt in (waiting, valued, stopped):
+        cache.begin(attempt.run)
+    assert (cache.any_valued(), cache.stops(), cache.pending()) == (False, 0, [])
+    record.store.release(waiting, reason="gone")
+    record.store.finish(valued, RunState.FINISHED, reason="exit code 0")
+    record.store.finish(stopped, RunState.STOPPED, reason="worse")
+    cache.refresh()
+    assert (cache.any_valued(), cache.stops(), [view.number for view in cache.pending()]) == (False, 1, [0])
+    again = record.store.claim(record.sweep_id, agent_id="a", host="h", lease_s=60)
+    record.report(again, 0.5)
+    record.store.finish(again, RunState.FINISHED, reason="exit code 0")
+    cache.refresh()
+    assert (cache.any_valued(), cache.stops(), cache.pending()) == (True, 1, [])

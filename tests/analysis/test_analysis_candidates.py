@@ -24,7 +24,7 @@ def record(number, params, value, state=RunState.FINISHED):
 
 
 def numbers(field):
-    return [item.configuration.first.number for item in field.candidates]
+    return [item.number for item in field.candidates]
 
 
 SPACE = """\
@@ -46,7 +46,7 @@ def test_few_runs_are_ranked_by_their_scores():
     rows = [{"x": float(place), "value": float(-place)} for place in range(7)]
     field = choose_candidates(table(rows))
     assert numbers(field) == [0, 1, 2, 3, 4] and field.model == ""
-    assert [item.rank for item in field.candidates] == [1, 2, 3, 4, 5]
+    assert [item.sweep_rank for item in field.candidates] == [1, 2, 3, 4, 5]
     assert not any(item.by_model for item in field.candidates) and len(field.configurations) == 7
 
 
@@ -64,7 +64,7 @@ def test_the_seeds_of_one_configuration_are_one_candidate_with_the_mean():
     ]
     field = choose_candidates(swept(runs))
     assert numbers(field) == [2, 0]
-    assert [item.configuration.whole_scores for item in field.candidates] == [(0.6,), (0.9, 0.1)]
+    assert [item.scores for item in field.candidates] == [(0.6,), (0.9, 0.1)]
 
 
 def test_a_run_that_was_stopped_early_may_race_but_its_score_does_not_count():
@@ -75,8 +75,8 @@ def test_a_run_that_was_stopped_early_may_race_but_its_score_does_not_count():
         record(3, {"lr": 1e-1, "kind": "b", "seed": 1}, None),
     ]
     first, second = choose_candidates(swept(runs)).candidates
-    assert (first.configuration.whole_scores, first.configuration.value) == ((), 0.9)
-    assert (second.configuration.whole_scores, second.rank) == ((0.5,), 2)
+    assert (first.scores, first.sweep_score) == ((), 0.9)
+    assert (second.scores, second.sweep_rank) == ((0.5,), 2)
 
 
 def test_nearly_the_same_configurations_race_once():
@@ -129,7 +129,7 @@ def test_seeds_that_the_sweep_ran_of_each_configuration_are_scores_of_their_own(
     ]
     swept = from_runs(read_sweep_text(text), runs)
     field = choose_candidates(swept)
-    assert [sorted(item.configuration.scores) for item in field.candidates] == [[0.6, 0.7], [0.1, 0.9]]
+    assert [sorted(item.scores) for item in field.candidates] == [[0.6, 0.7], [0.1, 0.9]]
     assert [row.number for row in swept.best_first()] == [2, 3, 0, 1]
 
 

@@ -140,3 +140,17 @@ def test_any_table_gives_sentences(rows):
     assert all(sentence.endswith(".") for sentence in lead_sentences(found)) and verdict(found)
     if found.second is not None:
         assert found.first.value >= found.second.value or found.difference == pytest.approx(0)
+
+
+def test_a_lead_that_needs_equal_spreads_says_so():
+    scores = [(9.0, 12.0, 15.0), (5.0, 8.0, 11.0), *[(0.0, 0.1, -0.1)] * 7]  # the two best scatter thirtyfold
+    rows = [
+        {"params.a": place, "params.seed": seed, "value": value, "number": 3 * place + seed}
+        for place, values in enumerate(scores)
+        for seed, value in enumerate(values)
+    ]
+    noisy = lead(from_rows(rows))
+    assert noisy.sureness is Sureness.BEYOND and not noisy.alone
+    quiet = lead(from_rows([row | {"value": row["params.a"] + row["params.seed"] / 100} for row in rows]))
+    assert quiet.sureness is Sureness.BEYOND and quiet.alone
+    assert len(" ".join(lead_sentences(noisy))) > len(" ".join(lead_sentences(quiet)))

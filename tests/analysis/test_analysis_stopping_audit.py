@@ -1,5 +1,7 @@
 """What the audit of a stopping rule says, and what other rules would have done on a sweep's own curves."""
 
+import dataclasses
+
 import pytest
 
 from sweepkit.analysis.stopping_audit import audit_of, audit_sentences, rule_words
@@ -8,6 +10,7 @@ from sweepkit.analysis.summary import saved
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import SweepKitError
 from sweepkit.model.audit import AUDIT
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.stopping_replay import replay_plain, replay_text
@@ -118,3 +121,11 @@ def test_what_cannot_be_replayed_is_refused():
     with pytest.raises(SweepKitError):
         replayed_or_told(table(record(0, [1.0, 2.0])))
     assert replay(table()) == []
+
+
+def test_a_replay_of_several_metrics_is_told_that_it_needs_one_and_which_there_are():
+    one = table(record(0, [1.0, 2.0]), record(1, [1.0, 3.0]))
+    several = dataclasses.replace(one, metrics=(*one.metrics, Metric(name="size", goal=Goal.MINIMIZE)))
+    with pytest.raises(SweepKitError, match="needs one metric.*size") as refused:
+        replayed_or_told(several)
+    assert "finished" not in str(refused.value)

@@ -1,13 +1,13 @@
 """Tables of other tools: the same runs give the same table, however their columns, states and numbers are written."""
 
-import csv
-import io
 import json
+import math
 import random
 import re
 
 import pandas as pd
 import pytest
+from foreign_tables import EMPTY, FORMATS, TOOLS, WORDS, as_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,33 +32,6 @@ def runs(seed, count=14):
         rows.append({"lr": rate, "batch_size": size, "opt": draw.choice(["adamw", "none"]), "state": state})
         rows[-1]["score"] = score if kept else None
     return rows
-
-
-# How tools name columns and states, beside what they write of a run.
-TOOLS = {
-    "wandb export": ("{}", "State", "eval/rougeL_f1", {"Name": "run-{}", "Runtime": "3{}", "eval/loss": "1.{}"}),
-    "wandb api": ("config.{}", "state", "summary.eval/rougeL_f1", {"name": "run-{}", "summary.loss": "1.{}"}),
-    "mlflow export": ("{}", "Status", "rougeL", {"Run ID": "a{}", "Duration": "1.{}min", "train_loss": "2.{}"}),
-    "mlflow search_runs": ("params.{}", "status", "metrics.rougeL", {"run_id": "a{}", "metrics.loss": "2.{}"}),
-    "optuna": ("params_{}", "state", "value", {"number": "{}", "duration": "0 days 00:00:1{}", "user_attrs_x": "{}"}),
-    "optuna-dashboard": ("Param {}", "State", "Value", {"Number": "{}", "UserAttribute gpu": "A1{}"}),
-    "ray": ("config/{}", "trial_status", "mean_accuracy", {"trial_id": "t{}", "time_total_s": "4{}", "pid": "9{}"}),
-    "sheet": ("{}", "상태", "ROUGE-L", {"메모 이름": "실험 {}", "학습 손실": "2.{}"}),
-}
-WORDS = {
-    "finished": ["finished", "FINISHED", "TrialState.COMPLETE", "Complete", "TERMINATED", "완료"],
-    "stopped": ["stopped", "pruned", "PRUNED", "TrialState.PRUNED", "중단"],
-    "failed": ["failed", "crashed", "Crashed", "FAIL", "killed", "ERROR", "실패"],
-    "running": ["running", "RUNNING", "Running", "실행 중"],
-}
-FORMATS = {
-    "plain": lambda number: repr(number),
-    "percent": lambda number: f"{100 * number:.2f}%",
-    "percent with a space": lambda number: f"{100 * number:.2f} %",
-    "decimal comma": lambda number: repr(number).replace(".", ","),
-    "upper exponent": lambda number: f"{number:E}",
-}
-EMPTY = ["", "NaN", "nan", "N/A", "-"]
 
 
 def clean(rows, name="clean"):
@@ -94,12 +67,8 @@ def test_the_verdict_equals_the_one_on_the_clean_table(tmp_path_factory, seed, t
     written = FORMATS[number]
     columns[score] = [draw.choice(EMPTY) if row["score"] is None else written(row["score"]) for row in rows]
     columns |= {key: [text.format(place) for place in range(len(rows))] for key, text in beside.items()}
-    names = draw.sample(list(columns), len(columns))
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter=mark, lineterminator="\r\n" if crlf else "\n")
-    writer.writerows([names, *zip(*(columns[name] for name in names), strict=True)])
-    file = tmp_path_factory.mktemp("tables") / ("t.tsv" if mark == "\t" else "t.csv")
-    file.write_bytes((b"\xef\xbb\xbf" if bom else b"") + out.getvalue().encode())
+    folder = tmp_path_factory.mktemp("tables")
+    file = as_file(folder, columns, draw, mark=mark, bom=bom, crlf=crlf)
     notes = []
     goal = Goal.MAXIMIZE if score in ("value", "Value") else None
     table = from_frame(read_table(file), metric=score, goal=goal, notes=notes)
@@ -138,7 +107,8 @@ def test_nested_json_is_flattened(tmp_path):
 @pytest.mark.parametrize(
     "name",
     "train_loss eval/loss eval_rougeL global_step epoch train_samples_per_second eval/runtime val_top1 test_acc "
-    "grad_norm best_val_f1 정확도 metrics.f1 summary.loss values_1 peak_memory".split(),
+    "grad_norm best_val_f1 정확도 metrics.f1 summary.loss values_1 peak_memory "
+    "word_error_rate neg_mean_squared_error win_rate 재현율".split(),
 )
 def test_results_are_known_by_their_names(name):
     assert is_result(name) and not is_bookkeeping(name)
@@ -178,6 +148,7 @@ def test_a_direction_that_the_name_does_not_say_is_asked_for():
         (["41.2%", "39.0%"], ",", [0.412, 0.39]),
         (["41,2 %", "39,0 %"], ";", [0.412, 0.39]),
         (["1.234,5", "999,5"], ",", [1234.5, 999.5]),
+        (["1.234,5", "1.200", "12", "0,5"], ";", [1234.5, 1200, 12, 0.5]),
         (["1,234.5", "2,000.25"], ",", [1234.5, 2000.25]),
         (["1,200", "1,500"], ",", [1200, 1500]),
         (["1,200", "1,500"], ";", [1.2, 1.5]),
@@ -200,6 +171,13 @@ def test_a_score_that_is_no_number_is_named_with_its_row():
         from_frame(pd.DataFrame(rows), metric="score")
 
 
+def test_a_share_beside_percent_is_named_and_not_read():
+    frame = pd.DataFrame({"params.lr": [0.1, 0.2, 0.3], "score": ["41.2%", "39.5", "0%"]})
+    with pytest.raises(DataError, match="score must hold numbers, got '41.2%' in row 1"):
+        from_frame(frame, metric="score")
+    assert column_values("score", ["41.2%", "0", ""])[0] == [0.412, 0, None]
+
+
 def test_a_state_that_nobody_knows_is_named():
     with pytest.raises(DataError, match="row 3.*got 'weird'"):
         state_of("weird", "row 3")
@@ -207,10 +185,20 @@ def test_a_state_that_nobody_knows_is_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "goal"), [("valLoss", "minimize"), ("eval_rouge", "maximize"), ("ROUGE-2", "maximize")]
+    ("name", "goal"),
+    [
+        *[("valLoss", "minimize"), ("eval_rouge", "maximize"), ("ROUGE-2", "maximize"), ("오류율", "minimize")],
+        *[("neg_mean_squared_error", "maximize"), ("test_neg_log_loss", "maximize"), ("neg_rmse", "maximize")],
+        *[("negative_log_likelihood", "minimize"), ("log_likelihood", "maximize"), ("word_error_rate", "minimize")],
+    ],
 )
 def test_the_name_of_a_metric_says_its_direction(name, goal):
-    assert direction_of(name).value == goal
+    assert direction_of(name).value == goal and is_result(name)
+
+
+@pytest.mark.parametrize("name", ["value", "accuracy_drop", "train_loss_std", "score_gap", "true_negative_rate", "neg"])
+def test_a_name_that_does_not_say_a_direction_says_none(name):
+    assert direction_of(name) is None
 
 
 def test_a_file_of_another_encoding_says_how_to_convert_it(tmp_path):
@@ -253,3 +241,132 @@ def test_the_cell_that_is_no_number_is_the_one_that_is_named(format, place, word
     frame = pd.DataFrame({"params.lr": [0.1 * row for row in range(6)], "score": cells})
     with pytest.raises(DataError, match=re.escape(f"got {word!r} in row {place + 1};")):
         from_frame(frame, metric="score")
+
+
+# -- what other tools leave
+
+
+def study_frame(multi_index=False):
+    """A real study of every kind of end, as Optuna's frame."""
+    import optuna
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(1))
+    for place in range(12):
+        trial = study.ask()
+        rate, layers = trial.suggest_float("lr", 1e-5, 1e-2, log=True), trial.suggest_int("layers", 1, 4)
+        if place % 4 == 1:
+            trial.report(0.9, 1)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        elif place % 4 == 2:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, rate * layers)
+    study.ask()
+    study.enqueue_trial({"lr": 1e-3})
+    return study, study.trials_dataframe(multi_index=multi_index)
+
+
+@pytest.mark.parametrize("how", ["csv", "two rows of header", "xlsx", "parquet", "frame", "frame of two levels"])
+def test_a_study_is_the_same_from_every_export(tmp_path, how):
+    study, frame = study_frame("two" in how)
+    file = tmp_path / f"trials.{how if how in ('csv', 'xlsx', 'parquet') else 'csv'}"
+    if how == "xlsx":
+        frame.to_excel(file, index=False)
+    elif how == "parquet":
+        frame.to_parquet(file)
+    else:
+        frame.to_csv(file, index=False)
+    table = from_frame(frame if "frame" in how else read_table(file), goal=Goal.MAXIMIZE)
+    ends = [row.state.value for row in table.rows]
+    assert ends == ["finished", "stopped", "failed", "finished"] * 3 + ["running", "pending"]
+    assert [column.name for column in table.columns] == ["layers", "lr"] and table.method == "custom"
+    best = next(row for row in table.ranked() if row.state is RunState.FINISHED)
+    assert best.params == pytest.approx(study.best_params) and best.value == pytest.approx(study.best_value)
+    assert all(0 <= row.duration_s < 60 for row in table.rows if row.state is RunState.FINISHED)
+
+
+def project_frame(rows):
+    """W&B's documented export of a project: a column of summaries, one of configurations, one of names."""
+    frame = pd.DataFrame(
+        {
+            "summary": [{"eval/accuracy": row["score"], "_step": 3, "_wandb": {"runtime": 5}} for row in rows],
+            "config": [{"lr": row["lr"], "batch_size": row["batch_size"], "opt": row["opt"]} for row in rows],
+            "name": [f"run-{place}" for place in range(len(rows))],
+        }
+    )
+    frame["state"] = [row["state"] for row in rows]
+    return frame
+
+
+@pytest.mark.parametrize("how", ["csv", "csv with its index", "json", "jsonl", "parquet", "frame"])
+def test_the_documented_export_of_a_project_is_read(tmp_path, how):
+    rows = [{**row, "score": math.nan if row["score"] is None else row["score"]} for row in runs(7)]
+    frame, file = project_frame(rows), tmp_path / f"project.{how.split()[0]}"
+    if how.startswith("csv"):
+        frame.to_csv(file, index="index" in how)
+    elif how == "parquet":
+        frame.to_parquet(file)
+    elif how.startswith("json"):
+        frame.to_json(file, orient="records", lines=how == "jsonl")
+    table = from_frame(frame if how == "frame" else read_table(file), metric="eval/accuracy")
+    found, wanted = verdict(table), verdict(clean(runs(7)))
+    assert found == {**wanted, "rows": [(state, pytest.approx(v), params) for state, v, params in wanted["rows"]]}
+    assert [row.name for row in table.rows][:2] == ["run-0", "run-1"]
+
+
+def test_a_mapping_that_is_a_value_stays_one(tmp_path):
+    rows = [{"params.layers": '{"a": 1}', "value": 0.5}, {"params.layers": '{"a": 2}', "value": 0.6}]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    assert [column.name for column in from_frame(read_table(tmp_path / "t.csv")).columns] == ["layers"]
+
+
+def test_the_sheet_with_a_table_is_read_and_told(tmp_path):
+    frame = pd.DataFrame([{key: row[key] for key in ("lr", "state", "score")} for row in runs(4)])
+    with pd.ExcelWriter(tmp_path / "book.xlsx") as book:
+        pd.DataFrame({"about": ["these runs"]}).to_excel(book, sheet_name="readme", index=False)
+        frame.to_excel(book, sheet_name="runs", index=False)
+        frame.head(2).to_excel(book, sheet_name="old", index=False)
+    notes = []
+    table = from_frame(read_table(tmp_path / "book.xlsx"), metric="score", notes=notes)
+    assert len(table.rows) == 14 and [note for note in notes if "'runs'" in note and "'old'" in note]
+
+
+def test_ray_says_of_no_run_that_a_scheduler_ended_it():
+    rows = [
+        {"mean_accuracy": 0.1 * place, "done": True, "training_iteration": steps, "config/lr": 0.1 * place}
+        for place, steps in enumerate((9, 9, 1, 3, 9))
+    ]
+    notes = []
+    table = from_frame(pd.DataFrame(rows), metric="mean_accuracy", notes=notes)
+    assert [row.state.value for row in table.rows] == ["finished", "finished", "stopped", "stopped", "finished"]
+    assert any("training_iteration" in note and "2 of 5" in note for note in notes)
+    free = pd.DataFrame([{**row, "config/epochs": row["training_iteration"]} for row in rows])
+    assert {row.state.value for row in from_frame(free, metric="mean_accuracy").rows} == {"finished"}
+
+
+def test_two_columns_of_one_name_are_refused_unless_they_are_the_same(tmp_path):
+    (tmp_path / "same.csv").write_text("params.lr,value,value,,\n1,2,2,,\n3,4,4,,\n", encoding="utf-8")
+    assert list(read_table(tmp_path / "same.csv").columns) == ["params.lr", "value"]
+    (tmp_path / "other.csv").write_text("params.lr,value,value\n1,2,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="'value' must stand once"):
+        read_table(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("진행중", "running"),
+        ("진행 중", "running"),
+        ("완료됨", "finished"),
+        ("조기 종료", "stopped"),
+        ("에러", "failed"),
+    ],
+)
+def test_korean_states_are_known_however_they_are_spaced(word, state):
+    assert state_of(word).value == state
+
+
+def test_a_column_is_found_without_its_unit():
+    frame = pd.DataFrame({"params.lr": [0.1, 0.2], "정확도 (%)": ["41.2%", "40%"], "소요시간": ["1:00:00", "2:00:00"]})
+    assert [row.value for row in from_frame(frame, metric="정확도").rows] == [0.412, 0.4]
+    assert is_bookkeeping("소요시간")

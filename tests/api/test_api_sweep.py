@@ -1,5 +1,7 @@
 """`import sweepkit`: a sweep of a function, run and looked at from Python."""
 
+import contextlib
+import os
 import subprocess
 import sys
 
@@ -8,7 +10,10 @@ import pytest
 
 import sweepkit
 from sweepkit.errors import ConflictError, SpecError
+from sweepkit.model.identity import SweepIdentity
+from sweepkit.model.records import SweepState
 from sweepkit.paths import CODE_DIR
+from sweepkit.store.open import open_store
 
 CONFIG = {
     "method": "random",
@@ -99,6 +104,20 @@ def test_going_on_opening_and_listing(done, folder):
     assert listed.set_index("name")["runs"]["train"] == 4
     with pytest.raises(sweepkit.SweepKitError, match="'train'"):
         sweepkit.open("trian", output_dir=folder)
+
+
+def test_a_sweep_that_ended_can_be_stopped_and_one_that_was_renamed_is_found(tmp_path):
+    text = "program: p.py\nmethod: grid\nparameters: {x: {values: [1]}}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    identity = SweepIdentity(name="s", folder=os.path.realpath(tmp_path)).plain()
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep("t", text=text, seed=0, metric=None, goal=None, meta={"identity": identity})
+        store.update_sweep(sweep.sweep_id, state=SweepState.FINISHED, reason="complete")
+    with contextlib.chdir(tmp_path):
+        swept = sweepkit.sweep("s.yaml", output_dir=tmp_path)
+        assert swept.state == "finished"
+        swept.stop()
+        assert (swept.name, swept.state) == ("t", "finished")
 
 
 def test_another_function_is_another_sweep(done, folder):

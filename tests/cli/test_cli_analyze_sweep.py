@@ -53,6 +53,16 @@ def test_a_sweep_ends_with_its_report(swept):
     assert not re.findall(r'(?:src|href)="(?!#)', text)  # nothing is fetched
 
 
+def test_the_table_beside_a_record_is_judged_as_the_record(swept):
+    from sweepkit.sources.options import SourceOptions
+    from sweepkit.sources.table_sources import load
+
+    record = load(SourceOptions(output_dir=swept.folder, sweep="첫 스윕")).table
+    beside = load(SourceOptions(output_dir=swept.folder, sweep=f"{swept.folder}/sweep_첫-스윕/runs.csv")).table
+    assert (beside.method, beside.metrics) == (record.method, record.metrics) and record.method == "grid"
+    assert [row.params for row in beside.ranked()] == [row.params for row in record.ranked()]
+
+
 def test_the_best_against_the_second_in_words_and_json(swept, tmp_path, capsys):
     asked = ["첫 스윕", "--output-dir", str(swept.folder)]
     assert analyze_sweep.main([*asked, "--no-report", "--limit", "2"]) == 0

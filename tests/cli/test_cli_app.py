@@ -1,6 +1,7 @@
 """`sweepkit`: every command has one definition with the script that is its other door, and helps with mistakes."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from sweepkit.cli.commands import COMMANDS
 from sweepkit.cli.options import RunnerCommand, parse, parse_parallel
 from sweepkit.cli.overview import SUMMARIES
 from sweepkit.cli.parsing import Parser
+from sweepkit.cli.setup_commands import _tree
 from sweepkit.paths import CODE_DIR, ROOT_DIR, default_output_dir
 from sweepkit.runner.options import RunOptions
 
@@ -37,12 +39,13 @@ def asked(monkeypatch):
     return ask
 
 
-def test_the_overview_names_every_command_on_one_screen(capsys):
+def test_the_overview_names_every_command_on_one_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert app.main([]) == 0
     shown = capsys.readouterr().out
     told = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
     assert told == set(NAMES)
-    assert len(shown.splitlines()) <= 50 and max(map(len, shown.splitlines())) <= 120
+    assert len(shown.splitlines()) <= 50 and max(map(len, shown.splitlines())) <= 80
     for same in (["--help"], ["-h"], ["help"]):
         app.main(same)
         assert capsys.readouterr().out == shown
@@ -65,10 +68,45 @@ def test_help_names_the_command_as_it_was_called(name, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_fits_a_screen(name, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     lines = COMMANDS[name].parser().format_help().splitlines()
-    assert len(lines) <= 60, "\n".join(lines)
-    assert len(lines[0]) <= 100
+    assert len(lines) <= 45, "\n".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_in_the_whole_help_and_in_the_completion(name, capsys):
+    parser = COMMANDS[name].parser()
+    known = {word for action in parser._actions if action.help != "==SUPPRESS==" for word in action.option_strings}
+    if "--help-all" in known:
+        with pytest.raises(SystemExit) as stop:
+            app.main([name, "--help-all"])
+        whole = capsys.readouterr().out
+        assert stop.value.code == 0 and len(whole.splitlines()) > len(parser.format_help().splitlines())
+    else:
+        whole = parser.format_help()
+    words = set(re.findall(r"--?[\w-]+", whole))
+    assert known <= words
+    assert known - {"--help-all"} <= {word for action in completed(name)._actions for word in action.option_strings}
+
+
+def completed(name):
+    (below,) = [action for action in _tree(COMMANDS.values())._actions if action.choices and name in action.choices]
+    return below.choices[name]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--replay-stopping", "s"], "sweepkit analyze"),
+        (["list", "--figures"], "sweepkit report"),
+        (["run", "--cuont", "3"], "--count"),
+    ],
+)
+def test_an_option_of_another_command_is_told_where_it_is(words, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        app.main(words)
+    assert stop.value.code == 2 and told in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -237,3 +275,8 @@ def test_an_option_may_be_written_with_underscores():
     parser = Parser()
     parser.add_argument("--n-trials", type=int)
     assert parser.parse_args(["--n_trials=5"]).n_trials == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_whole_help_is_no_value_of_a_command_line(name):
+    assert not any(action.dest == "help_all" for action in COMMANDS[name].parser()._actions)

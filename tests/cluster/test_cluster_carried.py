@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.agents.results import LOG_FILE, RESULT_FILE, unpacked
+from sweepkit.agents.results import LOG_FILE, RESULT_FILE, packed, unpacked
 from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import CodeArchiveError, pack, unpack
 from sweepkit.cluster.node import (
@@ -21,7 +21,9 @@ from sweepkit.cluster.node import (
     project_here,
     tell_differences,
 )
+from sweepkit.cluster.run_folders import FetchError, arrived, lay_down, send_wanted, want
 from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, SweepPaths
 from sweepkit.runner.relocation import relocated
 from sweepkit.store.open import open_store
@@ -33,9 +35,15 @@ given = argparse.ArgumentParser()
 given.add_argument("--lr", type=float)
 lr = given.parse_args().lr
 print("at", pathlib.Path(__file__).resolve().parent, pathlib.Path("notes/읽기.txt").read_text(encoding="utf-8"))
+weights = pathlib.Path(os.environ["SWEEPKIT_RUN_DIR"], "best_model", "가중치.bin")
+weights.parent.mkdir()
+weights.write_bytes(str(lr).encode() * 1000)
 with open(os.environ["SWEEPKIT_REPORT_FILE"], "a") as file:
     file.write('{"loss": %r}\\n' % loss(lr))
 """
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=40).filter(
+    lambda name: name not in (".", "..")
+)
 SWEEP = """\
 program: train.py
 method: grid
@@ -202,3 +210,75 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
         (log,) = paths.logs.glob(f"{run.run_id}-*.log")
         assert log.read_text(encoding="utf-8").split()[:3] == ["at", str(copy), "안녕"]
     assert result["run_id"] == runs[0].run_id
+    command = [sys.executable, "-m", "sweepkit", "fetch", "sweep:1", "--output-dir", str(tmp_path / "out"), "--json"]
+    command += ["--files", "best_model/*", "--wait", "60"]
+    for _ in range(2):  # the second time there is nothing to be sent but the same
+        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        folder = paths.run_dir(runs[1].run_id)
+        assert told == {**told, "run_id": runs[1].run_id, "files": 1, "folder": str(folder)}
+        assert (folder / "best_model" / "가중치.bin").read_bytes() == b"0.2" * 1000
+    command[command.index("best_model/*")] = "*.ckpt"
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2 and "best_model" in done.stderr
+
+
+def test_a_run_that_was_tried_again_brings_its_newer_result(store, tmp_path):
+    sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+    paths = SweepPaths(tmp_path, "s")
+    watched = RunFiles(store, sweep, paths)
+    store.add_run(sweep, 0, {"lr": 0.1})
+    for attempts in (1, 2):
+        attempt = store.claim(sweep, agent_id="a", host="n1", lease_s=60.0)
+        run_id = attempt.run.run_id
+        store.finish(attempt, RunState.FAILED, reason="first")
+        assert watched.bring() == 0  # its end is recorded, and what is kept is the earlier file, if any
+        result = {"run_id": run_id, "attempts": attempts}
+        store.keep_file(run_id, RESULT_FILE, packed(json.dumps(result).encode()))
+        assert watched.bring() == 1 and watched.bring() == 0
+        assert json.loads(paths.result(run_id).read_text()) == result
+        store.retry(sweep, [RunState.FAILED])
+
+
+@settings(max_examples=15)
+@given(st.dictionaries(NAMES, st.binary(max_size=700), max_size=5), st.integers(1, 400))
+def test_a_folder_comes_as_it_is(tmp_path_factory, files, part_bytes):
+    """Whatever its files hold and however they are cut."""
+    folder = tmp_path_factory.mktemp("node")
+    paths, here = SweepPaths(folder / "results", "s"), folder / "here"
+    with pytest.MonkeyPatch.context() as patch, open_store(folder / "record.db") as store:
+        patch.setattr("sweepkit.cluster.run_folders._PART_BYTES", part_bytes)
+        sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+        run = store.add_run(sweep, 0, {}).run_id
+        want(store, sweep, run, [])
+        assert send_wanted(store, sweep, "s", folder / "results") == []  # another node's
+        paths.run_dir(run).mkdir(parents=True)
+        for name, data in files.items():
+            (paths.run_dir(run) / name).mkdir()
+            (paths.run_dir(run) / name / "data").write_bytes(data)
+        assert send_wanted(store, sweep, "s", folder / "results") == [run]
+        assert send_wanted(store, sweep, "s", folder / "results") == []  # once
+        told = arrived(store, run)
+        assert told.whole and bool(told.refused) == (not files)
+        if files:
+            assert lay_down(store, run, here) == len(files)
+            assert {path.parent.name: path.read_bytes() for path in here.rglob("data")} == files
+            assert not store.kept_files(run) and not list(folder.glob(".here*"))
+            with pytest.raises(FetchError):
+                lay_down(store, run, here)
+
+
+def test_a_folder_that_lost_a_part_is_not_laid_down(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("sweepkit.cluster.run_folders._PART_BYTES", 512)
+    paths = SweepPaths(tmp_path / "results", "s")
+    sweep = store.create_sweep("s", text="", seed=0, metric=None, goal=None)[0].sweep_id
+    run = store.add_run(sweep, 0, {}).run_id
+    paths.run_dir(run).mkdir(parents=True)
+    (paths.run_dir(run) / "weights.bin").write_bytes(bytes(4000))
+    want(store, sweep, run, [])
+    send_wanted(store, sweep, "s", tmp_path / "results")
+    store.forget_file(run, "part 000003")
+    with pytest.raises(FetchError, match="part 3"):
+        lay_down(store, run, tmp_path / "here")
+    assert not (tmp_path / "here").exists() and [path.name for path in tmp_path.glob(".here*")] == []

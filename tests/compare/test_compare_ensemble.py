@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweepkit.compare.ensemble import Ensemble, _together
+from sweepkit.compare.ensemble import Ensemble, _member, _together
 from sweepkit.metrics.consensus import consensus, soft_vote
 
 
@@ -83,3 +83,9 @@ def test_the_sentences_say_on_what_it_was_measured(tmp_path):
         folder=tmp_path,
     )
     assert "+0.1000" in found.sentences()[1] and "search has seen" in found.sentences()[0]
+
+
+def test_a_training_is_known_by_its_configuration_and_not_by_its_rank():
+    one = _member({"lr": 0.1, "seed": 1}, "base")
+    assert one == _member({"seed": 1, "lr": 0.1}, "base")
+    assert len({one, _member({"lr": 0.2, "seed": 1}, "base"), _member({"lr": 0.1, "seed": 1}, "other")}) == 3

@@ -1,6 +1,9 @@
 """A comparison as text, Markdown, LaTeX and JSON."""
 
 import json
+import re
+import shutil
+import subprocess
 
 import pytest
 from rich.cells import cell_len
@@ -12,7 +15,7 @@ from sweepkit.compare.text import (
     comparison_markdown,
     comparison_text,
 )
-from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text
+from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, latex_packages
 from sweepkit.stats.comparison import compare
 from sweepkit.stats.groups import groups_of
 
@@ -70,6 +73,70 @@ def test_latex_is_for_booktabs():
         r"\end{tabular}",
         r"\end{table}",
     ]
+
+
+# Names that users give, of which each has broken a document; and words of our own.
+NASTY = (
+    *(
+        "a|b",
+        "5 % & #1 {x} ~^\\",
+        "$x$_1",
+        "[a]",
+        "*",
+        "a\nb\n\nc",
+        "--lr",
+        "<<x>>",
+        ">= 3 <= 4",
+        "'q' \"r\" `s`",
+        "",
+        "%",
+    ),
+    *("± × ² ³ … – — − ≈ ≠ ∞ → ← · µ °", "α β λ Δ", "코바트 요약", "要約モデル", "ünïcödé ß", "\\input{x}", "\\"),
+)
+
+
+def nasty_tables():
+    yield Cells(caption="[%] \n\n & #", heads=("model", "n"), rows=tuple((name, "[1, 2]") for name in NASTY))
+    yield Cells(caption="turned", heads=("n", "[model]"), rows=tuple(("[1, 2]", name) for name in NASTY), left=(1,))
+    yield Cells(caption="wide", heads=NASTY, rows=(NASTY, NASTY[::-1]))
+    yield Cells(caption="broad", heads=("a", "b"), rows=(("long name " * 12, "long value " * 12),))
+    yield Cells(caption="long", heads=("a", "b"), rows=tuple((str(row), "1") for row in range(120)))
+
+
+def test_latex_has_as_many_cells_as_the_table_and_no_mark_that_means_something():
+    for table in nasty_tables():
+        text = as_latex(table)
+        body = text.partition("\\toprule\n")[2].partition("\n\\bottomrule")[0].replace("\\midrule\n", "")
+        rows = body.split(" \\\\\n")
+        assert len(rows) == 1 + len(table.rows)
+        for row in rows:
+            plain = re.sub(r"\\[\\&%$#_{}]", "", row.removesuffix(r" \\"))
+            assert plain.count("&") == len(table.heads) - 1
+            assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
+            assert not set("%#~^_") & set(plain) and not re.match(r"\s*[\[*]", plain)
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_latex_says_what_a_document_must_load():
+    plain, korean = comparison_latex(report_of({"a": [1, 2]})), comparison_latex(report_of({"코바트": [1, 2]}))
+    assert plain.startswith("% \\usepackage{booktabs,graphicx}\n\\begin{table}")
+    assert korean.startswith("% \\usepackage{booktabs,graphicx,kotex}\n\\begin{table}")
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex (texlive-latex-base, texlive-lang-korean)")
+def test_latex_compiles_and_fits_a_page(tmp_path):
+    scores = {name: [0.5 + 0.1 * place, 0.501 + 0.1 * place] for place, name in enumerate(filter(str.strip, NASTY))}
+    told = comparison_latex(report_of(scores, warnings=("a_b: 3 ≥ 2 & 4 | 5 %",)))
+    for number, text in enumerate([told, *map(as_latex, nasty_tables())]):
+        document = "\\documentclass{article}\n" + latex_packages(text)[2:]
+        file = tmp_path / f"d{number}.tex"
+        file.write_text(document + "\n\\begin{document}\n" + text + "\n\\end{document}\n", encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file.name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+        log = file.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+        assert done.returncode == 0, log[-800:]
+        assert not (found := re.findall("Overfull.*|Missing character.*|Float too large.*", log)), found
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])

@@ -79,6 +79,9 @@ class StoreContract:
             store.keep_file(owner, name, data)
         store.keep_file(other, "a", b"z")
         assert store.kept_file(sweep, "a") == every and store.kept_file(run, "a") == b""
+        store.forget_file(other, "b")  # that there is none is fine
+        store.keep_file(other, "c", b"")
+        store.forget_file(other, "c")
         assert store.kept_files(other) == {"a": hashlib.sha256(b"z").hexdigest()}
         store.remove_sweep(sweep)
         assert store.kept_files(sweep) == store.kept_files(run) == {}

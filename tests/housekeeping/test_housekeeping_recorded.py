@@ -8,12 +8,17 @@ import os
 import shutil
 
 import pytest
+from paged import record_several
 from sweeping import Sweeper, in_this_process
 
 from sweepkit.agents.control import ASKED
 from sweepkit.cli import app
 from sweepkit.housekeeping.show import shown_text
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.own_sweep import settled
+from sweepkit.runner.plan import make_plan
 from sweepkit.store.open import open_store
+from sweepkit.text.yaml import parse
 
 PROGRAM = """\
 import json, os, pathlib, sys
@@ -132,6 +137,39 @@ def test_a_renamed_sweep_keeps_all_it_has_under_the_new_name(swept):
     assert "no other sweep has" in swept("rename", "새 이름", "other", rc=2)
 
 
+def test_a_renamed_sweep_is_called_so_in_all_that_is_written_of_it(swept):
+    """Its report and its configuration; its confirmation and a study's results go along, whatever form its YAML has."""
+    swept("report", "s")
+    study = swept.folder / "out" / "s"
+    study.mkdir()
+    (study / "study_stats.json").write_text("{}")
+    (swept.root / "confirmation.json").write_text('{"sweep": "s", "confirmation": "s-confirm"}')
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        sweep = store.sweep("s")
+        data = {"name": "s", **{key: value for key, value in parse(sweep.text).data.items() if key != "name"}}
+        store.update_sweep(sweep.sweep_id, text=json.dumps(data, indent=2))
+        meta = {"confirmation": {"sweep": "s"}}
+        store.create_sweep("s-confirm", text=sweep.text, seed=0, metric=None, goal=None, meta=meta)
+    swept("rename", "s", "마지막")
+    root = swept.folder / "out" / "sweep_마지막"
+    report = (root / "report.html").read_text(encoding="utf-8")
+    assert "마지막" in report and "<code>s</code>" not in report and "sweep s<" not in report
+    assert "sweep_마지막" in (root / "best_config.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert json.loads((root / "confirmation.json").read_text())["confirmation"] == "마지막-confirm"
+    assert not study.exists() and (study.with_name("마지막") / "study_stats.json").is_file()
+    with open_store(swept.folder / "out" / "sweepkit.db") as store:
+        assert parse(store.sweep("마지막").text).data == data | {"name": "마지막"}
+        assert store.sweep("마지막-confirm").meta["confirmation"]["sweep"] == "마지막"
+    assert json.loads(swept("show", "마지막", "--json"))["sweep"] == "마지막"
+
+
+def test_the_yaml_of_a_renamed_sweep_goes_on_with_it_and_says_why(swept, made):
+    swept("rename", "s", "t")
+    with contextlib.chdir(made), open_store(swept.folder / "out" / "sweepkit.db") as store:
+        plan = settled(make_plan(RunOptions(output_dir=swept.folder / "out"), "s.yaml"), store)
+    assert plan.spec.name == "t" and "renamed" in plan.spec.warnings[-1]
+
+
 def test_list_has_every_sweep_with_its_best(swept):
     (row,) = json.loads(swept("list", "--json", "--sizes"))
     assert (row["name"], row["state"], row["runs"], row["running"]) == ("s", "finished", 4, 0)
@@ -160,6 +198,16 @@ def test_show_finds_a_run_by_its_names(how, swept):
     run = json.loads(swept("show", named, "--json"))
     assert (run["run_id"], run["params"], run["history"]) == (best, {"x": 1.0}, [3.0, 2.0, 1.0])
     assert run["last_metrics"]["lr_now"] == 0.5 and run["log_tail"] == ["사용한 값 1.0"]
+
+
+def test_show_tells_every_metric_of_several_and_the_curve_of_the_first(tmp_path):
+    record_several(tmp_path / "out")
+    best = in_this_process(app.main, ["show", "several", "--json", "--output-dir", "out"], tmp_path)
+    assert json.loads(best.stdout)["number"] == 6  # the greatest quality
+    one = json.loads(in_this_process(app.main, ["show", "several:1", "--json", "--output-dir", "out"], tmp_path).stdout)
+    assert [(item["metric"], item["value"]) for item in one["values"]] == [("quality", 0.1), ("latency_ms", 30.0)]
+    assert one["history"] == pytest.approx([0.025, 0.05, 0.075, 0.1]) and len(one["best"]["history"]) == 4
+    assert "latency_ms (minimize): 30" in shown_text(one)
 
 
 def test_show_tells_a_failure_by_its_attempts_and_its_log(swept):

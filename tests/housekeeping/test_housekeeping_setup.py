@@ -14,6 +14,8 @@ from sweepkit.cli.commands import COMMANDS
 from sweepkit.housekeeping import doctor
 from sweepkit.housekeeping.draft import draft
 from sweepkit.housekeeping.find import SweepPlace
+from sweepkit.model.records import Report
+from sweepkit.model.runs import RunState
 from sweepkit.paths import ROOT_DIR
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.read import read_sweep_text
@@ -133,6 +135,59 @@ def test_a_sweep_around_the_best_of_a_search(old):
     was, now = (spec.space.parameters[-1].distribution for spec in (before, after))
     assert was.min <= now.min < now.max <= was.max and now.max - now.min < was.max - was.min
     assert Sweeper(old).summary("--count", "1", sweep="bayes-next.yaml")["counts"] == {"finished": 1}
+
+
+def finish(store, sweep, number, params, *, loss):
+    """Record a run that finished with one report."""
+    attempt = store.add_and_claim(sweep.sweep_id, number, params, agent_id="a", host="h", lease_s=60)
+    said = Report(seq=1, values={"loss": loss}, step=1, time=1e9)
+    store.report(attempt, [said], metric="loss", goal="minimize")
+    store.finish(attempt, RunState.FINISHED, reason="exit code 0")
+
+
+CONDITIONS = """\
+method: {method}
+metric: {{name: loss}}
+parameters:
+  kind: {{values: [a, b]}}
+  a1: {{values: [1, 2, 3, 4]}}
+  b1: {{values: [1, 2, 3, 4]}}
+  b2: {{values: [1, 2]}}
+sweepkit:
+  conditions:
+    a1: {{when: {{kind: a}}}}
+    b1: {{when: {{kind: b}}}}
+    b2: {{when: {{kind: b, b1: {{max: 2}}}}}}
+"""
+
+
+@pytest.mark.parametrize("method", ["grid", "bayes"])
+def test_a_sweep_around_the_best_of_one_with_conditions_keeps_those_that_still_ask(method, tmp_path):
+    text = CONDITIONS.format(method=method)
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep("s", text=text, seed=0, metric="loss", goal="minimize")
+        for number, params in enumerate(({"kind": "b", "b1": 3}, {"kind": "b", "b1": 2, "b2": 1})):
+            finish(store, sweep, number, params, loss=number)
+    ask(tmp_path, "init", "--from", "s", "--output-dir", ".")
+    spec = read_sweep_text((tmp_path / "s-next.yaml").read_text())
+    drawn = {item.name: item.distribution for item in spec.space.parameters}
+    if method == "grid":  # between the neighbours of the best; a choice without an order stays
+        assert set(drawn) == {"kind", "a1", "b1", "b2"} and (drawn["b1"].min, drawn["b1"].max) == (2, 4)
+        assert len(spec.space.conditions) == 3
+    else:
+        assert set(drawn) == {"kind", "b1", "b2"}
+        assert (drawn["kind"].values, drawn["b1"].values) == (("b",), (2, 3))
+        (left,) = spec.space.conditions
+        assert (left.path, [clause.path for clause in left.clauses]) == (("b2",), [("b1",)])
+
+
+def test_a_sweep_around_the_best_of_one_with_a_space_function_says_what_stays(tmp_path):
+    text = "method: random\nmetric: {name: loss}\nsweepkit: {search_space: 'space:draw'}\n"
+    with open_store(tmp_path / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep("s", text=text, seed=0, metric="loss", goal="minimize")
+        finish(store, sweep, 0, {"x": 1}, loss=1)
+    ask(tmp_path, "init", "--from", "s", "--output-dir", ".")
+    assert "space:draw" in (tmp_path / "s-next.yaml").read_text().split("name:")[0]
 
 
 def test_a_sweep_around_the_best_of_a_grid_lies_between_its_neighbours(old):

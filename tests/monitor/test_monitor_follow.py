@@ -1,17 +1,20 @@
 """Following a sweep look by look gives the picture that a first look gives."""
 
 import dataclasses
+import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from snapshots import words_of
 
+from sweepkit.analysis.progress import total_of
 from sweepkit.errors import SweepKitError
-from sweepkit.model.records import Report, SweepState
+from sweepkit.model.records import Report, RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.monitor.follow import Follower, total_of
+from sweepkit.monitor.follow import Follower
 from sweepkit.store.open import open_store
+from sweepkit.store.restore import RestoredRun
 from sweepkit.store.watch import open_watch
 from sweepkit.sweep_config.read import read_sweep_text
 
@@ -74,13 +77,91 @@ def test_what_is_remembered_and_what_changed_make_the_whole(tmp_path_factory, pl
     with open_store(path) as store:
         sweep, _ = store.create_sweep("s", text=TEXT, seed=1, metric="m", goal="maximize")
         with open_watch(path) as watch:
-            follower, live = Follower(watch, sweep.sweep_id), []
+            follower, brief = Follower(watch, sweep.sweep_id), Follower(watch, sweep.sweep_id, in_short=True)
+            live = []
             for word, which, value in played:
                 play(store, sweep, live, word, which, value)
                 if word == "look":
                     follower.snapshot()
-            assert timeless(follower.snapshot()) == timeless(Follower(watch, sweep.sweep_id).snapshot())
+                    brief.snapshot()
+            whole = timeless(Follower(watch, sweep.sweep_id).snapshot())
+            assert timeless(follower.snapshot()) == whole
+            assert timeless(brief.snapshot()) == whole
+            assert timeless(Follower(watch, sweep.sweep_id, in_short=True).snapshot()) == whole
             assert {run.row.run_id for run in follower.snapshot().running} == {item.run.run_id for item in live}
+
+
+def keyless(item):
+    """Return a snapshot as `timeless` has it, without the keys of configurations that are a run's own."""
+    return re.sub(r"configuration=(None|b'(\\.|[^'])*'|b\"(\\.|[^\"])*\")", "", timeless(item))
+
+
+NO_RULE = TEXT.partition("early_terminate")[0]
+# Parameters of a run: seeds, nested ones, NaN, and numbers that Python takes for one.
+params = st.fixed_dictionaries(
+    {},
+    optional={
+        "x": st.sampled_from([0.0, -0.0, 1, 1.0, True, "1", None, float("nan"), 0.5]),
+        "seed": st.integers(0, 2),
+        "deep": st.sampled_from([{"y": 1, "seed": 3}, {"y": 1, "seed": 4}, {"y": 2}, [1, 2], [1.0, 2]]),
+    },
+)
+numbers = st.sampled_from([1.0, 2.0, -1.0, float("nan"), float("inf"), 1e308, -1e308])
+ended = st.tuples(
+    params,
+    st.lists(numbers, max_size=3),
+    st.none() | numbers,
+    st.sampled_from([{}, {"duration_s": 2.0}, {"facts": {"value": "last"}}, {"duration_s": "long", "reports": 4}]),
+    st.sampled_from([{}, {"configuration": 0}, {"configuration": None}]),
+    st.sampled_from([RunState.FINISHED, RunState.STOPPED, RunState.FAILED]),
+)
+
+
+def restored(sweep, number, given_):
+    """Return an ended run as the record takes it."""
+    params, history, summary, outcome, proposal, state = given_
+    return RestoredRun(
+        run=RunRecord(
+            run_id=f"r{number:07d}",
+            sweep_id=sweep.sweep_id,
+            number=number,
+            params=params,
+            state=state,
+            history=tuple(history),
+            summary=summary,
+            last_metrics={"m": history[-1]} if history else {},
+            proposal=proposal,
+            attempts=1,
+            created_at=1.0,
+            started_at=2.0 + number % 2,
+            ended_at=9.0 - number,
+            outcome=outcome,
+        )
+    )
+
+
+ALONE = ({"seed": 0}, [], -1.0, {}, {"configuration": None}, RunState.STOPPED)  # said to be one of its own
+LIKE_IT = ({"seed": 1}, [], -1.0, {}, {}, RunState.STOPPED)
+
+
+@given(st.lists(ended, max_size=12), st.integers(0, 12), st.sampled_from(["minimize", "maximize"]))
+@example(runs=[LIKE_IT, ALONE], first=1, goal="minimize")
+@example(runs=[LIKE_IT, (*LIKE_IT[:1], [2.0], None, *LIKE_IT[3:]), ALONE], first=0, goal="minimize")
+@settings(max_examples=40, deadline=None)
+def test_runs_in_short_make_the_same_picture_as_whole_ones(tmp_path_factory, runs, first, goal):
+    path = tmp_path_factory.mktemp("watch") / "a.db"
+    with open_store(path) as store:
+        text = NO_RULE.replace("maximize", goal)
+        sweep, _ = store.create_sweep("s", text=text, seed=1, metric="m", goal=goal)
+        made = [restored(sweep, number, item) for number, item in enumerate(runs)]
+        with open_watch(path) as watch:
+            follower = Follower(watch, sweep.sweep_id, in_short=True)
+            store.restore(sweep, made[:first])
+            follower.snapshot()
+            store.restore(sweep, made)
+            whole = keyless(Follower(watch, sweep.sweep_id).snapshot())
+            assert keyless(follower.snapshot()) == whole
+            assert keyless(Follower(watch, sweep.sweep_id, in_short=True).snapshot()) == whole
 
 
 def test_the_margin_is_that_of_the_sweeps_own_rule(tmp_path):

@@ -76,3 +76,42 @@ def test_only_parameters_that_vary_are_shown():
     assert parameter_names(runs) == ["b.c"]
     assert parameter_names(runs[:1]) == ["a", "b.c"]
     assert dotted({"a": {}, "b": {"c": {"d": 1}}}) == {"a": {}, "b.c.d": 1}
+
+
+# -- a full memory -----------------------------------------------------------------------------------------------------
+
+
+def full_memory(number, asked, size, peak):
+    told = {"from": asked, "per_device_train_batch_size": size, "gradient_checkpointing": False}
+    outcome = {"peak_memory_mb": peak, "facts": {"out_of_memory": told} if size < asked else {}}
+    return run(number, (0.5 + number / 10,), params={"per_device_train_batch_size": asked}, outcome=outcome)
+
+
+def test_the_answer_to_a_full_memory_and_every_peak_stand_in_table_csv_and_report(tmp_path):
+    import json
+
+    from rich.console import Console
+
+    from sweepkit.agents.results import write_result
+    from sweepkit.analysis.table import from_runs
+    from sweepkit.paths import SweepPaths
+    from sweepkit.reports.run_table import table_html
+    from sweepkit.reports.table import as_rich
+
+    runs = [full_memory(0, 8, 8, 300.0), full_memory(1, 16, 8, 452.0)]
+    told = io.StringIO()
+    Console(file=told, width=160).print(as_rich(spec(), runs))
+    cells = list(csv.DictReader(io.StringIO(as_csv(spec(), runs))))
+    report = table_html(from_runs(spec(), runs))
+    for text in (told.getvalue(), cells[0]["memory"], report):
+        assert "16 → 2 × 8" in text
+    assert [row["peak_memory_mb"] for row in cells] == ["452.0", "300.0"] and not cells[1]["memory"]
+    for text in (told.getvalue(), report):
+        assert "peak MiB" in text and "452" in text and "300" in text
+    paths = SweepPaths(tmp_path, "s")
+    paths.root.mkdir()
+    write_result(paths, runs[1], seed=1, surroundings={})
+    (file,) = paths.root.glob("run_*_result.json")
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert result["peak_memory_mb"] == 452.0
+    assert result["facts"]["out_of_memory"]["per_device_train_batch_size"] == 8

@@ -4,13 +4,12 @@ import json
 import pytest
 from snapshots import words_of
 
+from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.confirmation import (
     FILE,
     Confirmation,
-    Fresh,
-    HoldoutLook,
-    Member,
-    Seen,
+    HoldoutResult,
+    HoldoutScore,
     confirmation_text,
     from_plain,
     labels_of,
@@ -31,8 +30,11 @@ def member(number, mean, **changes):
         "sweep_rank": number + 1,
         "by_model": number == 1,
         "sweep_score": 0.5,
-        "stopped": False,
-        "fresh": (Fresh(run_id="f", seed=1001, value=mean), Fresh(run_id="g", seed=1002, value=mean + 0.01)),
+        "scores": (0.5,),
+        "fresh": (
+            ConfirmationRun(run_id="f", seed=1001, value=mean),
+            ConfirmationRun(run_id="g", seed=1002, value=mean + 0.01),
+        ),
         "mean": mean,
         "low": mean - 0.02,
         "high": mean + 0.02,
@@ -44,7 +46,7 @@ def member(number, mean, **changes):
         "rounds": 2,
         "duration_s": 20.0 if number == 0 else 10.0,
     }
-    return Member(**{**fields, **changes})
+    return RankedConfiguration(**{**fields, **changes})
 
 
 def told(**changes):
@@ -73,14 +75,14 @@ def told(**changes):
     return Confirmation(**{**fields, **changes})
 
 
-LOOK = Seen(
+LOOK = HoldoutResult(
     parameters={"split": "test"},
     opened_at=1.0,
     opened=1,
     sweep="h",
     looks=(
-        HoldoutLook(run_id="run0", scores=(0.44, 0.46), report=3, runs=2),
-        HoldoutLook(run_id="run1", scores=(), report=None, runs=2),
+        HoldoutScore(run_id="run0", scores=(0.44, 0.46), report=3, runs=2),
+        HoldoutScore(run_id="run1", scores=(), report=None, runs=2),
     ),
 )
 
@@ -91,6 +93,15 @@ LOOK = Seen(
 def test_what_is_written_is_read_back(tmp_path, one):
     write_confirmation(tmp_path, one)
     assert from_plain(read_confirmation(tmp_path)) == one
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path):
+    one = told(members=(member(0, 0.47), member(1, 0.46, scores=())))
+    found = one.plain()
+    for item in found["members"]:
+        assert item["stopped"] is (item["number"] == 1)
+        del item["scores"]
+    assert from_plain(found) == one
 
 
 def test_the_words():
@@ -115,11 +126,11 @@ def test_of_equal_ones_the_cheapest_is_taken():
 def test_a_minimized_score_that_looked_too_bad():
     one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
     words = verdict(one)
-    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-undersold"])
+    assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-had-it-low"])
 
 
 def test_what_cannot_be_said_is_not():
-    alike = Fresh(run_id="f", seed=1001, value=0.4)
+    alike = ConfirmationRun(run_id="f", seed=1001, value=0.4)
     same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)
     words = " ".join(verdict(told(members=(same,), spread=0.0, fallback=True)))
     assert WORDS["every-seed-gave"] in words and WORDS["without-a-value"] in words

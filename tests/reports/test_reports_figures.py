@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from snapshots import words_of
 
 from sweepkit.analysis.association import associations
@@ -16,6 +18,7 @@ from sweepkit.analysis.table import from_runs
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.figures import static
+from sweepkit.reports.figures.base import bin_names
 from sweepkit.reports.figures.history import optimization_history
 from sweepkit.reports.figures.importances import param_importances
 from sweepkit.reports.figures.page import embedded, plotly_js, write_figure
@@ -238,3 +241,12 @@ def test_values_that_are_not_finite_are_gaps(tmp_path):
     assert embedded({"a": [float("nan"), 1.0, "<"]}) == '{"a":[null,1.0,"\\u003c"]}'
     path = write_figure(tmp_path / "x.html", [optimization_history(SHAPES["none"])], title="t")
     assert "Plotly" not in path.read_text(encoding="utf-8") and path.with_suffix(".csv").read_text() == ""
+
+
+@given(
+    edges=st.lists(st.floats(1e-9, 1e9), min_size=2, max_size=6, unique=True).map(sorted),
+)
+def test_the_bins_of_a_heat_map_are_told_apart_by_their_names(edges):
+    names = bin_names(edges)
+    assert len(set(names)) == len(edges) - 1
+    assert all(low != high for low, high in (name.split("–") for name in names))

@@ -8,7 +8,10 @@ import sys
 import pytest
 from sweeping import Sweeper
 
+from sweepkit.errors import SpecError
 from sweepkit.paths import CODE_DIR
+from sweepkit.runner.options import RunOptions
+from sweepkit.runner.plan import make_plan
 
 GRID = """\
 program: g.py
@@ -117,3 +120,50 @@ def test_a_machine_that_is_taken_back_leaves_with_the_code_that_was_asked_for(sw
     process.send_signal(signal.SIGTERM)
     done = sweeper.ended(process, rc=code)["s"]
     assert not done["complete"] and steps(done)
+
+
+EVERYWHERE_WRONG = """\
+program: trian.py
+method: grdi
+metric: {name: loss, goal: minimise}
+parameters:
+  lr: {min: 0.0, max: 1.0}
+  kind: {values: [a, b]}
+  momentum: {mn: 0.0, max: 0.99}
+run_cap: -1
+sweepkit:
+  retrys: 1
+  conditions:
+    momentum: {when: {knd: b}}
+    lr: {when: {kind: c}}
+"""
+
+
+def test_every_problem_of_a_yaml_is_told_at_once_in_the_order_of_its_lines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("")
+    (tmp_path / "s.yaml").write_text(EVERYWHERE_WRONG)
+    with pytest.raises(SpecError) as refused:
+        make_plan(RunOptions(output_dir=tmp_path / "out"), "s.yaml")
+    found = [(problem.line, problem.key) for problem in refused.value.problems]
+    assert found == [
+        (1, "program"),
+        (2, "method"),
+        (3, "metric.goal"),
+        (7, "parameters.momentum.mn"),
+        (7, "parameters.momentum"),
+        (8, "run_cap"),
+        (10, "sweepkit.retrys"),
+        (12, "sweepkit.conditions.momentum.when.knd"),
+        (13, "sweepkit.conditions.lr.when.kind"),
+    ]
+
+
+def test_what_is_wrong_around_a_yaml_that_is_right_is_told_at_once_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(
+        "program: p.py\nmethod: random\nmetric: {name: loss}\nsweepkit: {search_space: 'space:draw'}\nrun_cap: 1\n"
+    )
+    with pytest.raises(SpecError) as refused:
+        make_plan(RunOptions(output_dir=tmp_path / "out"), "s.yaml")
+    assert [problem.key for problem in refused.value.problems] == ["program", "sweepkit.search_space"]

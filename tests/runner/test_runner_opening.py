@@ -1,14 +1,18 @@
 """A sweep is opened into a value; the call that runs it tells what it hears before anything is shown."""
 
+from dataclasses import replace
+
 import pytest
 
+from sweepkit.agents.control import find_sweep_record
 from sweepkit.agents.slots import make_slots
 from sweepkit.errors import ConflictError
+from sweepkit.housekeeping.find import SweepPlace, find_sweep
 from sweepkit.runner.call import Call
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.opening import SweepOpener
 from sweepkit.runner.options import RunOptions
-from sweepkit.runner.plan import make_plan
+from sweepkit.runner.plan import make_join_plan, make_plan
 from sweepkit.store.open import open_store
 
 SWEEP = "name: 연습\nprogram: p.py\nmethod: random\nparameters: {x: {min: 0.0, max: 1.0}}\n"
@@ -41,6 +45,25 @@ def test_an_open_sweep_has_its_record_its_folder_and_the_recorded_sampler(opener
     assert (again.sampler, again.sweep.sweep_id) == ("qmc", first.sweep.sweep_id)
     anew = opener_of(fresh=True).open()
     assert anew.sampler is None and anew.sweep.sweep_id != first.sweep.sweep_id and anew.notes
+
+
+def test_every_command_means_the_very_sweep_of_a_name_and_its_yaml_the_newest_of_the_family(opener_of):
+    """`retry NAME` and whatever goes on by a name; analysis, `show` and `watch`; the YAML, which goes on with s-2."""
+    first, second = opener_of().open().sweep, opener_of(fresh=True).open().sweep
+    opener = opener_of()
+    assert opener.recorded().sweep_id == second.sweep_id
+    for sweep in (first, second):
+        assert find_sweep_record(opener.store, sweep.name).sweep_id == sweep.sweep_id
+        options = opener.options
+        plan = replace(make_join_plan(options, sweep), joins=None)
+        again = SweepOpener(options, plan, opener.store, slots=opener.slots)
+        assert again.recorded().sweep_id == again.open().sweep.sweep_id == sweep.sweep_id
+        place = SweepPlace(output_dir=options.output_dir)
+        assert find_sweep(place, sweep.name).sweep.sweep_id == sweep.sweep_id
+    assert find_sweep(place, "s.yaml").sweep.sweep_id == second.sweep_id
+    opener.store.remove_sweep(first.sweep_id)
+    assert find_sweep(place, first.name).sweep.sweep_id == second.sweep_id
+    assert find_sweep_record(opener.store, first.name).sweep_id == second.sweep_id
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -5,6 +5,7 @@ import pytest
 
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, compare
 from sweepkit.stats.groups import ModelScores
+from sweepkit.stats.student import cautious_welch
 
 FIRM = (Conclusion.BETTER, Conclusion.NEGLIGIBLE)
 
@@ -67,3 +68,12 @@ def test_the_advice_on_seeds_is_a_range():
     (pair,) = compared(rng, (3, 3), (1.0, 1.0), means=[0.0, 1.0]).pairs
     assert pair.seeds_from is not None and (pair.seeds is None or pair.seeds_from <= pair.seeds)
     assert pair.seeds_to is None or pair.seeds is None or pair.seeds_to >= pair.seeds
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sds"), [((3, 3), (1, 7)), ((3, 10), (1.0, 0.5)), ((5, 5), (1, 5)), ((2, 10), (3, 1))]
+)
+def test_the_cautious_test_holds_its_level_with_few_seeds_and_unequal_spreads(sizes, sds):
+    rng = np.random.default_rng([6, *sizes])
+    drawn = [[sd * rng.normal(size=n) for n, sd in zip(sizes, sds, strict=True)] for _ in range(4000)]
+    assert np.mean([cautious_welch(*pair).p < 0.05 for pair in drawn]) <= 0.057  # and twice the Monte-Carlo error

@@ -60,6 +60,17 @@ def test_several_objectives_have_a_front_and_no_single_best(optimizer, tmp_path)
     assert optimizer.plot_optimization_history(tmp_path / "plots")
 
 
+def test_a_study_that_goes_on_is_asked_again_and_keeps_its_name(optimizer, tmp_path):
+    optimizer.study = optuna.create_study(study_name="its own")
+    for shift in (0, -1):
+        optimizer.study.optimize(lambda trial, shift=shift: trial.suggest_float("x", 0, 1) + shift, n_trials=2)
+        assert optimizer.get_best_value() == optimizer.study.best_value
+        assert optimizer.get_best_params() == optimizer.study.best_params
+    optimizer.save_results(tmp_path / "results")
+    for name in ("best_params.json", "study_stats.json"):
+        assert json.loads((tmp_path / "results" / name).read_text(encoding="utf-8"))["study_name"] == "its own"
+
+
 @pytest.mark.parametrize("study", [{"direction": "minimize"}, {"directions": ["maximize", "maximize"]}])
 def test_a_study_that_goes_another_way_is_refused_before_any_training(optimizer, study):
     with pytest.raises(SpecError, match="optuna.create_study\\(direction='maximize'\\)"):
@@ -100,6 +111,15 @@ def test_the_best_of_phases_is_what_was_confirmed():
     result = StudyResult(name="s", spec=spec, runs=[lucky, *confirmed], chosen={"learning_rate": 0.2})
     best = result.best_configuration()
     assert best.value == pytest.approx(0.55) and result.tuned(best.first) == {"learning_rate": 0.2}
+
+
+def test_the_best_of_stages_is_no_run_of_a_later_stage_that_keeps_its_values():
+    spec = from_config(sweep_dict(read_optuna_text(SPACE)))
+    first = [run_with(0, {"learning_rate": 0.1}, 0.4), run_with(1, {"learning_rate": 0.2}, 0.6)]
+    later = [run_with(2, {"learning_rate": 0.2, "warmup_ratio": 0.1}, 0.3)]
+    result = StudyResult(name="s", spec=spec, runs=[*first, *later], chosen={"learning_rate": 0.2})
+    best = result.best_configuration()
+    assert (best.value, best.first.number) == (0.6, 1)
 
 
 def run_with(number, params, value):

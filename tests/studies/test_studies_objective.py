@@ -14,10 +14,12 @@ from waiting import killed_after
 import sweepkit
 from sweepkit.cli import app
 from sweepkit.errors import ConflictError, SweepKitError
+from sweepkit.model.records import SweepState
 from sweepkit.paths import CODE_DIR
 from sweepkit.search.objective_trial import ObjectiveTrial
 from sweepkit.store.mirror import load_study
-from sweepkit.studies.objective import load_objective
+from sweepkit.store.open import open_store
+from sweepkit.studies.objective import _recorded_settings, load_objective
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +167,46 @@ def test_the_command(tmp_path):
     study = load_study(f"sqlite:///{tmp_path / 'out' / 'optuna.db'}", "tune_objective")
     assert len(study.trials) == 4 and study.best_value == max(trial.params["x"] for trial in study.trials)
     assert (tmp_path / "out" / "tune_objective" / "best_params.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_recorded_study_is_gone_on_with_and_worked_along_on_by_its_name(tmp_path):
+    def asked(*words):
+        return in_this_process(app.main, [*words, "--output-dir", "out"], tmp_path)
+
+    (tmp_path / "tune.py").write_text(
+        "import os\n\n\ndef objective(trial):\n    x = trial.suggest_float('x', 0, 1)\n"
+        f"    assert os.path.exists({str(tmp_path / 'mended')!r}), 'typo'\n    return x\n"
+    )
+    begun = asked("optimize", "tune.py:objective", "--n-trials", "2", "--sampler", "random")
+    assert begun.returncode in (1, 3), begun.stderr
+    (tmp_path / "mended").touch()
+    assert json.loads(asked("retry", "tune_objective", "--dry-run", "--json").stdout)["runs"] == 2
+    done = asked("retry", "tune_objective", "--json")
+    assert done.returncode == 0, done.stderr
+    sweep = sweepkit.open("tune_objective", output_dir=tmp_path / "out")
+    assert list(sweep.runs()["state"]) == ["finished"] * 2
+    assert asked("agent", "tune_objective").returncode == 2  # it has ended
+    with open_store(tmp_path / "out" / "sweepkit.db") as store:
+        recorded = store.sweep("tune_objective")
+        assert recorded.meta["study"]["sampler"] == "random"
+        text = recorded.text.replace('"run_cap": 2', '"run_cap": 3')
+        store.update_sweep(recorded.sweep_id, text=text, state=SweepState.RUNNING)
+    along = asked("agent", "tune_objective", "--json")
+    assert along.returncode == 0, along.stderr
+    assert list(sweep.runs()["state"]) == ["finished"] * 3
+    for words in (("confirm", "tune_objective"), ("init", "--from", "tune_objective")):
+        refused = asked(*words)
+        assert refused.returncode == 2 and "objective" in refused.stderr
+    assert "sweepkit confirm" not in asked("analyze", "tune_objective").stdout
+
+
+def test_a_study_that_searches_by_an_object_of_a_script_is_gone_on_with_by_that_script(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        sweep, _ = store.create_sweep("s", text="", seed=0, metric=None, goal=None)
+        sweep = store.update_sweep(sweep.sweep_id, meta={"study": {"sampler": None, "pruner": "none"}})
+    with pytest.raises(SweepKitError, match="sampler"):
+        _recorded_settings(sweep)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import math
 
-from sweepkit.confirm.plan import Entrant, Setup, confirmation_name
+from sweepkit.confirm.plan import Setup, confirmation_name
+from sweepkit.model.ranked import RankedConfiguration
 from sweepkit.model.records import Report
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -53,19 +54,58 @@ def record_sweep(folder, *, name=NAME, ended=12, failed=2, running=2, text=YAML,
         return sweep.sweep_id
 
 
+SEVERAL = """\
+name: several
+program: train.py
+method: custom
+scheduler: {engine: optuna}
+metrics:
+- {name: quality, goal: maximize}
+- {name: latency_ms, goal: minimize}
+parameters:
+  lr: {distribution: log_uniform_values, min: 1.0e-6, max: 1.0e-2}
+  layers: {min: 2, max: 12}
+"""
+
+
+def record_several(folder, *, runs=8):
+    """Write a sweep of two metrics: run n has n + 2 layers, quality and latency grow with them, the last one goes on.
+
+    Runs 1 and 5 are beaten by others of the same latency or less.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = [{"name": "quality", "goal": "maximize"}, {"name": "latency_ms", "goal": "minimize"}]
+    with open_store(folder / "sweepkit.db") as store:
+        sweep, _ = store.create_sweep(
+            "several", text=SEVERAL, seed=1, metric=None, goal=None, meta={"program": "train.py", "metrics": metrics}
+        )
+        for number in range(runs):
+            params = {"lr": 10.0 ** -(2 + number % 4), "layers": number + 2}
+            attempt = store.add_and_claim(sweep.sweep_id, number, params, agent_id="a|b|c|1", host="h", lease_s=3600)
+            store.started(attempt, pid=1, device="gpu 0")
+            last = {"quality": 0.1 if number in (1, 5) else 0.2 + 0.01 * number, "latency_ms": 10.0 * (number + 2)}
+            values = [{**last, "quality": last["quality"] * (at + 1) / 4, "loss": 2.0 - at / 4} for at in range(4)]
+            reports = [Report(seq=at, values=value, step=100 * at, time=1e9 + at) for at, value in enumerate(values)]
+            store.report(attempt, reports, metric=None, goal=None)
+            if number < runs - 1:
+                outcome = {"duration_s": 5.0, "objectives": last}
+                store.finish(attempt, RunState.FINISHED, reason="exit code 0", outcome=outcome)
+        return sweep.sweep_id
+
+
 def record_race(folder, *, done=3):
     """Write the beginning of a race of `--confirm` beside the sweep: `done` runs of four have ended, one goes on."""
     with open_store(folder / "sweepkit.db") as store:
         sweep = store.sweep(NAME)
-        entrants = tuple(
-            Entrant(
+        candidates = tuple(
+            RankedConfiguration(
                 run_id=run.run_id,
                 number=run.number,
                 params={"lr": run.params["lr"], "model": run.params["model"]},
-                rank=rank,
+                sweep_rank=rank,
                 by_model=False,
                 scores=(0.3,),
-                value=0.3,
+                sweep_score=0.3,
             )
             for rank, run in enumerate(store.runs(sweep.sweep_id)[:2], 1)
         )
@@ -73,7 +113,7 @@ def record_race(folder, *, done=3):
             sweep=NAME,
             metric="eval/rougeL",
             goal="maximize",
-            entrants=entrants,
+            candidates=candidates,
             everyone=((0.3,), (0.3,), (0.2,)),
             configurations=3,
             budget=4,
@@ -90,7 +130,7 @@ def record_race(folder, *, done=3):
             meta={"confirmation": setup.plain()},
         )
         for number, (candidate, repeat) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)][: done + 1]):
-            params = {**entrants[candidate].params, "seed": setup.seeds[repeat]}
+            params = {**candidates[candidate].params, "seed": setup.seeds[repeat]}
             pair = {"candidate": candidate, "repeat": repeat}
             attempt = store.add_and_claim(
                 race.sweep_id,

@@ -21,10 +21,11 @@ import sqlalchemy as sa
 class PostgresServer:
     """A running server; every call of `new_database` gives the URL of an empty UTF-8 database."""
 
-    def __init__(self, folder: Path, bin_dir: Path, user: str | None) -> None:
+    def __init__(self, folder: Path, bin_dir: Path, user: str | None, listen: str = "127.0.0.1") -> None:
         self.folder = folder
         self.bin_dir = bin_dir
         self.user = user
+        self.listen = listen
         self.port = _free_port()
 
     def command(self, program: str, *args: str) -> None:
@@ -38,11 +39,14 @@ class PostgresServer:
     def make(self) -> None:
         data = str(self.folder / "data")
         self.command("initdb", "-D", data, "-U", "sweepkit", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        if self.listen == "*":
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
 
     def start(self) -> None:
         data = str(self.folder / "data")
         options = (
-            f"-c listen_addresses=127.0.0.1 -p {self.port} -c unix_socket_directories={self.folder} "
+            f"-c listen_addresses={self.listen} -p {self.port} -c unix_socket_directories={self.folder} "
             "-c fsync=off -c max_connections=200"
         )
         log = str(self.folder / "server.log")
@@ -112,7 +116,7 @@ def postgres():
 
 
 @contextlib.contextmanager
-def running_server():
+def running_server(listen="127.0.0.1"):
     """Make and start a `PostgresServer`, and remove it; skips where there are no server programs."""
     bin_dir = _bin_dir()
     if bin_dir is None:
@@ -121,7 +125,7 @@ def running_server():
     user = _server_user()
     if user is not None:
         shutil.chown(folder, user)
-    server = PostgresServer(folder, bin_dir, user)
+    server = PostgresServer(folder, bin_dir, user, listen)
     try:
         try:
             server.make()

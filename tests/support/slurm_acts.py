@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
+import waiting
 
 TIMEOUT_S = 100
+wait_until = partial(waiting.wait_until, timeout_s=TIMEOUT_S, every_s=0.1)
 
 
 class Sweep:
@@ -116,14 +119,6 @@ class Sweep:
             except psutil.Error:
                 continue
         return ""
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {TIMEOUT_S} s for {what}")
-        time.sleep(0.1)
 
 
 def main():

@@ -8,12 +8,12 @@ import time
 WAIT_S = 60  # how long a condition may take on a machine that is busy with other things
 
 
-def wait_until(condition, what, timeout_s=WAIT_S):
+def wait_until(condition, what, timeout_s=WAIT_S, every_s=0.005):
     """Return when `condition()` holds; fail with `what` was waited for when it does not."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for: {what}"
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def heard(process, text):

@@ -31,13 +31,15 @@ def refused(sampler, head=HEAD):
 
 
 def good_value(option):
-    if option.kind == "choice":
+    if option.choices:
         return option.choices[-1]
-    return {"boolean": True, "integer": max(2, option.at_least), "number": 0.25}[option.kind]
+    return {"boolean": True, "integer": max(2, option.at_least or 0), "number": 0.25}[option.kind]
 
 
 def bad_value(option):
-    return {"boolean": '"no"', "integer": option.at_least - 1, "number": -0.5, "choice": "other"}[option.kind]
+    if option.choices:
+        return "other"
+    return {"boolean": '"no"', "integer": (option.at_least or 0) - 1, "number": -0.5}[option.kind]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -1,5 +1,6 @@
 """The schema for editors and the reader agree: on every YAML of the repository, on W&B's forms, on mistakes."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -10,12 +11,16 @@ import pytest
 from bad_sweeps import BAD_SWEEPS
 
 from sweepkit.errors import SpecError
+from sweepkit.model.metric import Metric
 from sweepkit.paths import ROOT_DIR
 from sweepkit.sweep_config.parameters import DISTRIBUTION_KEYS
 from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.schema import argument_texts, sweep_schema
-from sweepkit.sweep_config.sections import EXTENSION_KEYS
-from sweepkit.sweep_config.sweep import Extensions
+from sweepkit.sweep_config.sections import EXTENSIONS, METRIC, SCHEDULER
+from sweepkit.sweep_config.seeds_section import SEEDS
+from sweepkit.sweep_config.stopping_section import STOPPING_KEYS
+from sweepkit.sweep_config.sweep import EarlyTerminate, Extensions, Scheduler, Seeds, WandbNaming
+from sweepkit.sweep_config.wandb_section import WANDB_NAMING
 from sweepkit.text.yaml import parse
 
 SCHEMA = sweep_schema()
@@ -129,9 +134,27 @@ def test_most_mistakes_are_seen_while_one_types():
     assert len(seen) / len(readable) >= LEAST_SEEN, sorted(name for name, found in readable if not found)
 
 
+@pytest.mark.parametrize(
+    ("section", "kind", "elsewhere"),
+    [
+        (METRIC, Metric, {"value"}),
+        (SCHEDULER, Scheduler, set()),
+        (EXTENSIONS, Extensions, set()),
+        (WANDB_NAMING, WandbNaming, set()),
+        (SEEDS, Seeds, set()),
+        *((fields, EarlyTerminate, None) for fields in STOPPING_KEYS.values()),
+    ],
+)
+def test_a_section_declares_what_its_value_has(section, kind, elsewhere):
+    known = {item.name for item in dataclasses.fields(kind)}
+    assert set(section) - {"conditions"} <= known
+    if elsewhere is not None:
+        assert known - set(section) == elsewhere
+
+
 def test_every_key_of_ours_has_a_schema_and_a_meaning():
     properties = SCHEMA["properties"]["sweepkit"]["properties"]
-    assert set(properties) == set(EXTENSION_KEYS)
+    assert set(properties) == set(EXTENSIONS)
     assert [key for key, schema in properties.items() if set(schema) <= {"description"}] == []
     meanings = argument_texts(Extensions)
-    assert {key for key in EXTENSION_KEYS if key != "conditions"} == set(meanings)
+    assert {key for key in EXTENSIONS if key != "conditions"} == set(meanings)

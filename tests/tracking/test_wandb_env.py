@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.errors import TrackingError
+from sweepkit.tracking.run_card import RunCard
 from sweepkit.tracking.wandb_env import (
     FOREIGN_VARIABLES,
-    RunCard,
     hook_environment,
     parameters_text,
     wandb_environment,

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweepkit import paths
+from sweepkit.tracking.run_card import RecordedRunCard
 from sweepkit.tracking.wandb_file import WandbTail
 from sweepkit.tracking.wandb_log import (
     ConfigChange,
@@ -20,7 +21,6 @@ from sweepkit.tracking.wandb_log import (
     LoggedRow,
     MetricDefined,
     Preempting,
-    RunInfo,
     Summary,
     decode,
 )
@@ -136,7 +136,7 @@ def test_records_are_decoded_as_wandb_nests_them():
     summary = sub(3, sub(1, item(["loss", "max"], 2)) + sub(2, item(["old"], None)))
     assert decode(summary) == Summary(update={"loss": {"max": 2}}, remove=("old",))
     run = sub(1, b"r1") + sub(3, b"p") + sub(6, "스윕".encode()) + sub(4, sub(1, item(["lr"], 0.1)))
-    assert decode(sub(17, run)) == RunInfo(run_id="r1", project="p", group="스윕", config={"lr": 0.1})
+    assert decode(sub(17, run)) == RecordedRunCard(run_id="r1", project="p", group="스윕", config={"lr": 0.1})
     assert decode(sub(18, b"")) == Exit(exit_code=0)
     assert decode(sub(18, varint(8) + varint(-9))) == Exit(exit_code=-9)
     assert decode(sub(5, sub(1, item(["_wandb"], {})) + sub(1, item(["x"], 1)))) == ConfigChange(update={"x": 1})
@@ -389,7 +389,7 @@ wandb.finish(5)
 JUDGE = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
-from sweepkit.tracking.wandb_log import LogDecoder, decode, LoggedRow, Summary, RunInfo, Exit, ConfigChange
+from sweepkit.tracking.wandb_log import LogDecoder, decode, LoggedRow, Summary, Exit, ConfigChange
 from wandb.proto import wandb_internal_pb2 as pb
 
 def tree(items):

@@ -153,7 +153,7 @@ def test_all_problems_of_a_command_are_told_at_once():
         ("learning_rate", 0, "must be above 0"),
         ("learning_rate", float("nan"), "must be a finite number"),
         ("learning_rate", True, "must be a number"),
-        ("learning_rate", "1e-4", "remove the quotes"),
+        ("learning_rate", "1e-4", "write 1e-4 without quotes"),
         ("per_device_train_batch_size", 0, "must be at least 1"),
         ("per_device_train_batch_size", 1.5, "must be a whole number"),
         ("per_device_train_batch_size", True, "must be a whole number"),
@@ -167,8 +167,8 @@ def test_all_problems_of_a_command_are_told_at_once():
         ("max_steps", 0, "must be -1 (use epochs) or at least 1"),
         ("rouge_tokenizer", "mecap", "did you mean mecab?"),
         ("prompt", "요약: ", "must have {dialogue} in it"),
-        ("speaker_tags", ["#A#", 1], "must be a list of texts"),
-        ("speaker_tags", "#A#", "must be a list of texts"),
+        ("speaker_tags", ["#A#", 1], "must be a string, got 1"),
+        ("speaker_tags", "#A#", "must be a list of strings"),
         ("optim", "adamw_apex_fused", "use adamw_torch_fused"),
     ],
 )
@@ -219,7 +219,7 @@ def test_bad_files_tell_every_problem_with_file_line_and_key(tmp_path):
     )
     assert problems(read_training_config, path) == [
         f"{path}:2: model.nane: is not a field; did you mean model.name?",
-        f"{path}:4: training.learning_rate: must be a number, got '1e-5'; remove the quotes",
+        f"{path}:4: training.learning_rate: must be a number, got '1e-5'; write 1e-5 without quotes",
         f"{path}:5: training.seed: must be at least 0, got -1",
         f"{path}:6: learning_rate: is not a section; it belongs under training:",
         f"{path}:7: generations: is not a section; did you mean generation?",

@@ -107,7 +107,7 @@ ICONV = "convert it: iconv -f {} -t utf-8 a.csv > utf8_a.csv"
         (HEADER + 'a,"b\nb",c,d\ne,f, ,g\n', "a.csv:4: summary must not be empty; fill it or remove the row"),
         (
             HEADER + "a,,c,d\na,b,c,d\n,,,\n,,,\n",
-            "a.csv:2: dialogue must not be empty; fill it or remove the row (2 more rows are like it)",
+            "a.csv:2: dialogue must not be empty; fill it or remove the row (2 more rows are like it: 4, 5)",
         ),
         (
             HEADER + "a,b,,d\n\na,b,\t,d\n",

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from paged import NAME, record_sweep
+from paged import NAME, record_several, record_sweep
 
 from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.labels import change_tags
@@ -213,4 +213,45 @@ def test_every_control_has_a_name_for_a_screen_reader(browser, tmp_path):
         assert json.dumps(nameless) == "[]"
         tab.page.keyboard.press("Tab")
         assert tab.page.evaluate("document.activeElement.textContent") == "to the content"
+        tab.context.close()
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_several_metrics_and_sweeps_side_by_side(browser, tmp_path):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_MS)
+    record_several(tmp_path)
+    record_sweep(tmp_path, name="other")
+    with served(UiOptions(output_dir=tmp_path, port=0, sweep="several")) as shown:
+        tab = Tab(browser)
+        page = tab.page
+        tab.open(shown.url)
+        expect(page.locator(".tiles li").first).to_contain_text("on the front of quality, latency_ms")
+        runs = page.locator("section[aria-label=Runs]")
+        expect(runs.locator("thead")).to_contain_text("quality")
+        expect(runs.locator("tr.best")).to_have_count(5)
+        page.get_by_label("metric", exact=True).select_option("latency_ms")
+        expect(runs.locator("thead th").nth(4)).to_have_text("latency_ms")
+        expect(runs.locator("tbody tr").first.locator("td").nth(4)).to_have_text("20")
+        page.get_by_label("what stands for its reports").select_option("max")
+        expect(page.locator("section[aria-label='Learning curves'] canvas").first).to_be_visible()
+        tab.keep("several")
+        # By keyboard from point to point of the front, and into a run.
+        points = page.get_by_role("slider", name="points of Pareto front")
+        points.press("ArrowRight")
+        expect(points).to_have_attribute("aria-valuetext", re.compile("run 1 "))
+        points.press("Enter")
+        page.locator("h1", has_text="run 1").wait_for()
+        # Sweeps beside each other: each metric that one of them has, and what their YAML differs in.
+        base = page.url.partition("#")[0]
+        page.goto(f"{base}#/sweeps/{quote(chr(10).join(['several', 'other']), safe='')}")
+        expect(page.locator("section[aria-label='What differs in the YAML'] tbody")).to_contain_text("early_terminate")
+        page.get_by_label("metric", exact=True).select_option("eval/rougeL")
+        standing = page.locator("section[aria-label='Where they stand'] tbody tr")
+        expect(standing.nth(0)).to_contain_text("–")
+        expect(standing.nth(1)).to_contain_text("0.339")
+        tab.keep("side_by_side")
+        assert tab.errors == []
         tab.context.close()

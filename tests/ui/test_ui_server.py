@@ -10,14 +10,15 @@ import urllib.request
 from urllib.parse import quote
 
 import pytest
-from paged import FORMULA, NAME, SCRIPT, record_race, record_sweep, report
+from paged import FORMULA, NAME, SCRIPT, record_race, record_several, record_sweep, report
 from starlette.testclient import TestClient
 
 from sweepkit.agents.control import ASKED, STOP_ATTEMPTS
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.find import SweepPlace
 from sweepkit.housekeeping.labels import change_note, change_tags
-from sweepkit.model.records import SweepState
+from sweepkit.model.records import Attempt, SweepState
+from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
 from sweepkit.ui.answers import LOOK_EVERY_S, Answers, log_part, run_numbers
 from sweepkit.ui.guard import is_loopback
@@ -103,8 +104,6 @@ def test_rows_come_once_and_then_only_those_that_changed(client, place):
     with open_store(place / "sweepkit.db") as store:
         live = store.live_attempts(store.sweep(NAME).sweep_id)[0]
         run = next(run for run in store.runs(store.sweep(NAME).sweep_id) if run.run_id == live.run_id)
-        from sweepkit.model.records import Attempt
-
         attempt = Attempt(attempt_id=live.attempt_id, token=live.token, run=run, ordinal=1, lease_until=0.0)
         store.report(attempt, [report(run.number, 6)], metric="eval/rougeL", goal="maximize")
     while not (later := client.get(f"{AT}/-/rows?since={first['change']}").json()["rows"]):
@@ -367,3 +366,77 @@ def test_an_answer_that_is_not_ready_when_the_page_is_left_is_no_error(place, mo
 def test_a_database_that_is_not_there_is_told(tmp_path):
     with pytest.raises(SweepKitError, match="must be there"), served(UiOptions(output_dir=tmp_path / "none")):
         pass
+
+
+# -- several metrics ---------------------------------------------------------------------------------------------------
+
+SEVERAL_AT = "/api/sweeps/several"
+
+
+@pytest.fixture
+def several(place, client):
+    record_several(place)
+    return client
+
+
+def test_a_sweep_of_several_metrics_has_its_front_in_the_list_and_in_its_view(several):
+    line = next(line for line in several.get("/api/sweeps").json()["sweeps"] if line["name"] == "several")
+    assert line["metrics"] == ["quality", "latency_ms"] and line["front"] == 5
+    told = several.get(SEVERAL_AT).json()
+    assert [run["number"] for run in told["front"]] == [6, 4, 3, 2, 0]
+    assert "quality (maximized), latency_ms (minimized)" in told["verdict"] and told["chances"] == []
+    front = several.get(f"{SEVERAL_AT}/-/figures/pareto").json()
+    assert sorted(run for trace in front["data"] for run in trace.get("meta", {}).get("runs", [])) == list(range(7))
+
+
+@pytest.mark.parametrize(("metric", "best"), [("quality", 6), ("latency_ms", 0), ("loss", 0)])
+def test_every_panel_shows_the_metric_that_is_chosen(several, metric, best):
+    chosen = f"?metric={metric}"
+    curves = several.get(f"{SEVERAL_AT}/-/figures/curves{chosen}").json()
+    drawn = [trace["meta"] for trace in curves["data"] if "run" in trace["meta"]]
+    assert [meta["run"] for meta in drawn] == list(range(8)) and all(len(meta["y"]) == 4 for meta in drawn)
+    assert curves["layout"]["yaxis"]["title"]["text"] == metric and drawn[0]["step"] == [0, 100, 200, 300]
+    rows = several.get(f"{SEVERAL_AT}/-/rows{chosen}").json()
+    assert rows["metric"] == metric and rows["objectives"] == ["quality", "latency_ms"]
+    assert [row["number"] for row in rows["rows"] if row["front"]] == [0, 2, 3, 4, 6]
+    parallel = several.get(f"{SEVERAL_AT}/-/figures/parallel{chosen}").json()["data"][0]
+    assert parallel["dimensions"][-1]["label"] == metric and len(parallel["meta"]["runs"]) == 7
+    assert several.get(f"{SEVERAL_AT}/-/figures/history{chosen}").json()["data"]
+    run = several.get(f"{SEVERAL_AT}/-/runs/{rows['rows'][1]['id']}{chosen}").json()
+    assert (run["metric"], run["best"]) == (metric, best)
+
+
+def test_what_stands_for_a_runs_reports_is_the_same_in_table_figures_and_means(several):
+    def values(how):
+        asked = f"metric=quality&how={how}"
+        rows = several.get(f"{SEVERAL_AT}/-/rows?{asked}").json()["rows"]
+        axis = several.get(f"{SEVERAL_AT}/-/figures/parallel?{asked}").json()["data"][0]
+        of = dict(zip((runs[0] for runs in axis["meta"]["runs"]), axis["dimensions"][-1]["values"], strict=True))
+        means = several.get(f"{SEVERAL_AT}/-/pivot?rows=layers&{asked}").json()["rows"]
+        return rows[0]["value"], of[0], means[0][1]
+
+    told = several.get(f"{SEVERAL_AT}/-/rows?metric=quality&of=min:quality&of=max:loss").json()["rows"][0]
+    assert (told["value"], told["metrics"]["quality"], told["metrics"]["loss"]) == pytest.approx((0.05, 0.05, 2.0))
+    assert values("last") == (pytest.approx(0.2), pytest.approx(0.2), "0.2 (n 1)")
+    assert values("min") == (pytest.approx(0.05), pytest.approx(0.05), "0.05 (n 1)")
+
+
+def test_a_metric_that_nobody_reported_is_told(several):
+    answer = several.get(f"{SEVERAL_AT}/-/rows?metric=nothing")
+    assert answer.status_code == 422 and "quality, latency_ms, loss" in answer.json()["error"]
+
+
+def test_a_report_leaves_what_runs_that_ended_say_as_it_is(hub, place):
+    live = hub.sweep(NAME)
+    history, curves, ended = live.figure("history"), live.figure("curves"), live.ended
+    with open_store(place / "sweepkit.db") as store:
+        sweep = store.sweep(NAME)
+        at = store.live_attempts(sweep.sweep_id)[0]
+        run = next(run for run in store.runs(sweep.sweep_id) if run.run_id == at.run_id)
+        attempt = Attempt(attempt_id=at.attempt_id, token=at.token, run=run, ordinal=1, lease_until=0.0)
+        store.report(attempt, [report(run.number, 6)], metric="eval/rougeL", goal="maximize")
+        live.refresh()
+        assert live.ended == ended and live.figure("history") is history and live.figure("curves") is not curves
+        store.finish(attempt, RunState.FINISHED, reason="exit code 0", outcome={"duration_s": 5.0})
+    live.refresh()
+    assert live.ended != ended and live.figure("history") is not history

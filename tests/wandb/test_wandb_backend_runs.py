@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -246,3 +249,25 @@ def test_answers_that_cannot_be_read_for_good_end_it_once_nothing_runs_and_the_s
     server.faults.clear()
     led.finished(led.parallel(*options), timeout=300)
     assert led.losses() == [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]
+
+
+@pytest.mark.heavy
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 429}, {"drop": "before"}], ids=["500", "429", "reset"])
+@pytest.mark.parametrize("operation", ["Heartbeat", "UpsertBucket", "file_stream"])
+def test_an_operation_that_fails_for_good_ends_it_and_the_same_command_goes_on(led, server, operation, fault):
+    options = ["--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1"]
+    server.faults.add(Fault(path=operation, **fault))
+    told = led.finished(led.parallel(*options, "--wandb-wait", "3"), rc=1, timeout=300)
+    assert "the same command continues" in told and WORDS["nothing-more-is"] in told
+    assert len(server.runs) <= 1, "no further run was begun"
+    left = re.findall(r"wandb sync (\S+)", told)
+    assert len(left) == (operation == "file_stream")
+    server.faults.clear()
+    for folder in left:
+        subprocess.run([sys.executable, "-m", "wandb", "sync", folder], env=led.env, cwd=led.folder, check=True)
+    assert "s: complete" in led.finished(led.parallel(*options), timeout=500)
+    assert [loss for _, loss in led.losses()][-3:] == [0.2, 0.3, 0.4]
+    if operation != "UpsertBucket":  # there the program of the run itself failed
+        assert len(led.losses()) == 4

@@ -8,7 +8,8 @@ import sys
 import pytest
 from wandb_backend import ENTITY, PROJECT, WandbBackend
 
-from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, RunCard, wandb_environment, write_parameters
+from sweepkit.tracking.run_card import RunCard
+from sweepkit.tracking.wandb_env import FOREIGN_VARIABLES, wandb_environment, write_parameters
 from sweepkit.tracking.wandb_file import WandbTail
 
 WANDB = [sys.executable, "-m", "wandb"]

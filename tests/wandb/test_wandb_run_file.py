@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from wandb.proto import wandb_internal_pb2
 
 from sweepkit.model.records import Report
-from sweepkit.tracking.wandb_env import RunCard
-from sweepkit.tracking.wandb_log import Exit, LogDecoder, LoggedRow, RunInfo, Summary, decode
+from sweepkit.tracking.run_card import RecordedRunCard, RunCard
+from sweepkit.tracking.wandb_log import Exit, LogDecoder, LoggedRow, Summary, decode
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles
 from sweepkit.wandb.run_file import RunEnd, RunFile
@@ -72,7 +72,7 @@ def test_reports_become_rows_with_the_programs_step_as_a_column(tmp_path, attemp
     path = made(tmp_path, attempt(1, reports=[{"loss": 2, "_step": 10}, {"loss": math.nan, "_step": 10}]))
     assert rows(path)[0] == (0, {"loss": 2, "step": 10})
     assert rows(path)[1][0] == 1 and rows(path)[1][1]["loss"] == "NaN"  # W&B's own word for it
-    (first, last) = decoded(path, RunInfo)
+    (first, last) = decoded(path, RecordedRunCard)
     assert (first.run_id, first.project, first.group, first.config) == ("r1", "p", "그룹", PARAMS)
     assert (first.tags, last.tags, last.sweep_id) == (("t",), ("t", "stopped"), "")
     assert decoded(path, Exit) == [Exit(exit_code=255)]
@@ -83,7 +83,7 @@ def test_what_a_program_told_wandb_is_kept_and_what_ties_it_elsewhere_is_not(tmp
     logged = [w.history({"loss": 3}, step=0), w.history({"loss": 2, "text": "글"}, step=5)]
     path = made(tmp_path, attempt(1, wandb=logged, reports=[{"loss": 9}]))
     assert rows(path) == [(0, {"loss": 3}), (5, {"loss": 2, "text": "글"})]
-    first, last = decoded(path, RunInfo)
+    first, last = decoded(path, RecordedRunCard)
     assert (first.run_id, first.sweep_id, first.config) == ("r1", "", {"x": 1, "own": "말"})
     assert last.tags == ("mine", "t", "stopped")
     assert (path.parent / "files" / "model.txt").read_text() == "of 1"
@@ -163,7 +163,7 @@ def _folds_over(running):
 
 def test_a_run_that_logged_nothing_has_its_parameters_and_its_end(tmp_path, attempt):
     path = made(tmp_path, attempt(1))
-    assert rows(path) == [] and decoded(path, RunInfo)[0].config == PARAMS and decoded(path, Exit)
+    assert rows(path) == [] and decoded(path, RecordedRunCard)[0].config == PARAMS and decoded(path, Exit)
 
 
 def test_reports_that_wait_for_an_empty_wandb_file_are_told_at_the_end(tmp_path, attempt):
@@ -213,7 +213,7 @@ def test_what_has_no_utf8_form_is_sent_as_a_question_mark(tmp_path):
     card = RunCard(run_id="r1", tags=("\ud800",))
     file = RunFile(tmp_path / "push", card, params={"x\ud800": "\ud800"})
     file.end(RunEnd(exit_code=1, notes="\ud800"))
-    last = decoded(file.path, RunInfo)[-1]
+    last = decoded(file.path, RecordedRunCard)[-1]
     assert last.tags == ("?",) and last.config == {"x?": "?"}
 
 

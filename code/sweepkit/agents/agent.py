@@ -13,20 +13,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweepkit.agents.context import AgentContext
-from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS, STOPPED
+from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
 from sweepkit.agents.reclaim import Reclaimer
-from sweepkit.agents.run_cache import view_of
+from sweepkit.agents.run_cache import has_value, view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
 from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Notice, RunSeen
 from sweepkit.model.objectives import RUNTIME, objectives_of
-from sweepkit.model.records import Attempt, RunRecord, SweepRecord, SweepState
-from sweepkit.model.runs import Exhausted, Proposal, RunState, RunView, Wait
+from sweepkit.model.records import STOPPED, Attempt, RunRecord, SweepRecord, SweepState
+from sweepkit.model.runs import OPEN, Exhausted, Proposal, RunState, RunView, Wait, count_of
 from sweepkit.scheduling.outcome import AttemptOutcome, hopeless, misnamed
 from sweepkit.search.base import Engine
 from sweepkit.store.records import SET_ASIDE
@@ -119,7 +119,7 @@ class Agent:
         self._refresh()
         self._write_missing_results()
         counts = self._store.counts(self._sweep.sweep_id)
-        unfinished = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+        unfinished = count_of(counts, OPEN)
         limited = self._end is not None and not self._end.complete and not self._end.given_up
         if limited and self._all_made():
             self._end = Finish(complete=True, reason=f"all {len(self.context.runs)} runs of the sweep were made")
@@ -172,7 +172,7 @@ class Agent:
         if self._end is None or not self._end.complete:
             return True
         counts = self._store.counts(self._sweep.sweep_id)
-        return not counts.get(RunState.PENDING) and not counts.get(RunState.RUNNING)
+        return not count_of(counts, OPEN)
 
     def _take(self, slot: Slot) -> Attempt | None:
         """Claim a run that waits, or propose a new one. Called with the proposal lock held."""
@@ -228,7 +228,7 @@ class Agent:
 
     def _pending(self) -> list[RunView]:
         self._refresh()
-        return [view for view in self.context.runs.views() if view.state is RunState.PENDING]
+        return self.context.runs.pending()
 
     def _refresh(self) -> None:
         """Take in what changed in the record: for the engine, the target, and what other agents did for the view."""
@@ -338,15 +338,14 @@ class Agent:
     def _end_if_misnamed(self, run: RunRecord) -> None:
         """End the sweep when its first runs finished and none has a value of its metric, of which the engine learns."""
         objectives = [item for item in self._spec.objectives if item.name != RUNTIME]
-        if self._end is not None or not objectives:
+        if self._end is not None or not objectives or self.context.runs.any_valued():
             return
         views = [view for view in self.context.runs.views() if view.state is RunState.FINISHED]
         if all(view.number != run.number for view in views):
             views = [*views, view_of(run)]
-        valued = [bool(view.history or view.summary is not None or any(view.objectives)) for view in views]
         why = misnamed(
             [item.name for item in objectives],
-            valued,
+            [has_value(view) for view in views],
             sorted({*run.last_metrics, *run.best_metrics}),
             limit=self.context.settings.max_initial_failures,
             learns=self._spec.method in (Method.BAYES, Method.CUSTOM),

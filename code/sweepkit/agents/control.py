@@ -22,13 +22,12 @@ from typing import Any
 
 from sweepkit.agents.identity import host_name
 from sweepkit.errors import ConflictError, StoreError
-from sweepkit.model.records import SweepRecord, SweepState
+from sweepkit.model.records import STOPPED, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.store.base import Store
-from sweepkit.store.named import family_meant
+from sweepkit.store.named import newer_of, sweep_meant
 
 CONTROL_PERIOD_S = 0.5
-STOPPED = "stopped by --stop"
 CANCELLED = "cancelled by --cancel"
 ASKED = "asked"  # under this key of a sweep's meta stands what was asked of it: [{what, who, at}], the newest last
 STOP_ATTEMPTS = "stop_attempts"  # attempt id → why it shall end
@@ -60,27 +59,24 @@ _ALLOWED = {
 }
 
 
-def find_sweep_record(store: Store, name: str, *, newest: bool = True) -> SweepRecord:
-    """Return the sweep that a user means by `name`.
+def find_sweep_record(store: Store, name: str) -> SweepRecord:
+    """Return the sweep that a user means by `name`: the one of just that name, else the newest of that family.
 
     Where several projects have one of that name, that of the working directory's project is meant.
 
     Args:
         store: The record.
         name: What the user said.
-        newest: Of a family that `--fresh` made the newest is meant, by whoever steers; else the one of just that name,
-            by whoever asks what came of it.
 
     Raises:
         StoreError: There is none; the message names the nearest.
     """
-    meant = family_meant(store.sweeps(), name)
-    family = store.sweeps(family=meant)
-    of_that_name = store.sweep(meant) or store.sweep(name)
-    found = family[-1] if family and (newest or of_that_name is None) else of_that_name
+    sweeps = store.sweeps()
+    # A damaged one is in no list; asking for it by name says what is damaged.
+    found = sweep_meant(sweeps, name) or store.sweep(name)
     if found is not None:
         return found
-    known = [sweep.name for sweep in store.sweeps()]
+    known = [sweep.name for sweep in sweeps]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:10]) or 'none'}"
     raise StoreError(f"sweep {name!r}: must be in the record; {hint} (--output-dir or --storage name another record)")
@@ -103,9 +99,10 @@ def ask(store: Store, name: str | SweepRecord, command: SweepCommand, *, who: st
     if sweep.state not in _ALLOWED[command]:
         states = " or ".join(sorted(state.value for state in _ALLOWED[command]))
         why = f" ({sweep.reason})" if sweep.reason else ""
+        newer = newer_of(store.sweeps(), sweep)
+        hint = "start it again as it was begun to go on" if newer is None else f"the newest of its name is {newer.name}"
         raise ConflictError(
-            f"sweep {sweep.name}: --{command.value} needs one that is {states}, got {sweep.state.value}{why}; "
-            "start it again by its YAML to go on"
+            f"sweep {sweep.name}: --{command.value} needs one that is {states}, got {sweep.state.value}{why}; {hint}"
         )
     state, reason = _EFFECT[command]
     meta = _asked(store, sweep, command.value, who)

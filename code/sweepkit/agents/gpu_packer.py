@@ -37,7 +37,6 @@ _MIB = 2**20
 _CONTEXT_MB = 600.0  # of a CUDA context and its libraries, which an allocator does not count
 _ASK_EVERY_S = 0.2
 _LEAST_SHARE = 0.2  # of a run's reports or time with so many at once, for a pace of its own
-_LEARNS_FROM = (RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED)
 
 
 class _SweepNeeds:
@@ -107,7 +106,7 @@ def _memory_of(run: RunRecord) -> float | None:
     full = run.outcome.get("failed", {}).get("kind") == FailureKind.OUT_OF_MEMORY.value or facts.get("out_of_memory")
     if full:  # it would have taken more: what it had to itself is the least
         return None if noted.get("most_at_once", 1) > 1 else noted.get("total_mb")
-    if run.state not in _LEARNS_FROM:
+    if not run.state.done or run.state is RunState.FAILED:
         return None
     peaks = facts.get("peak_memory_bytes")
     reserved = peaks.get("gpu_reserved", 0) / _MIB if isinstance(peaks, Mapping) else 0.0

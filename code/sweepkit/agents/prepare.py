@@ -29,9 +29,9 @@ from sweepkit.paths import SweepPaths, python
 from sweepkit.store.base import Attempt, RunRecord
 from sweepkit.sweep_config.command import arguments_json, build_command, needs_json_file, optional_names
 from sweepkit.sweep_config.sweep import SweepSpec, WandbNaming
+from sweepkit.tracking.run_card import RunCard
 from sweepkit.tracking.wandb_env import (
     FOREIGN_VARIABLES,
-    RunCard,
     hook_environment,
     wandb_environment,
     write_parameters,

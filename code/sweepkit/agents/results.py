@@ -78,11 +78,16 @@ def carried_files(paths: SweepPaths, run: RunRecord, attempt_id: str) -> dict[st
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_LOG_BYTES))
             found[f"{LOG_FILE} {attempt_id}"] = file.read()
-    return {name: zlib.compress(data) for name, data in found.items()}
+    return {name: packed(data) for name, data in found.items()}
+
+
+def packed(data: bytes) -> bytes:
+    """Return a file as the record carries it."""
+    return zlib.compress(data)
 
 
 def unpacked(data: bytes) -> bytes:
-    """Return a file as it was before `carried_files` packed it."""
+    """Return a file as it was before `packed`."""
     return zlib.decompress(data)
 
 

@@ -34,6 +34,19 @@ def _finished_length(run: RunView) -> float | None:
     return len(run.history) if run.state is RunState.FINISHED else None
 
 
+def _ended_by_rule(run: RunView) -> float | None:
+    return 1.0 if run.state is RunState.STOPPED or AUDIT in run.info else None
+
+
+def _finished_with_value(run: RunView) -> float | None:
+    return 1.0 if run.state is RunState.FINISHED and has_value(run) else None
+
+
+def has_value(run: RunView) -> bool:
+    """Return whether a run has a value of its metric, or of one of its objectives, be it NaN."""
+    return bool(run.history or run.summary is not None or any(run.objectives))
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """What a run of ours has reported since it was claimed as its attempt number `attempts`."""
@@ -62,6 +75,7 @@ class RunCache:
         # By number of a run of ours. The record may be behind that (it was away) or ahead of it (the report that is
         # about to be judged is already written).
         self._own: dict[int, _Own] = {}
+        self._pending: set[int] = set()
         self._change = 0
 
     def refresh(self) -> list[RunView]:
@@ -70,9 +84,16 @@ class RunCache:
             changed = self._store.runs(self._sweep_id, since=self._change)
             views = [self._current(run) for run in changed]
             for run, view in zip(changed, views, strict=True):
-                self._views.put(view)
+                self._put(view)
                 self._change = max(self._change, run.change)
             return views
+
+    def _put(self, view: RunView) -> None:
+        self._views.put(view)
+        if view.state is RunState.PENDING:
+            self._pending.add(view.number)
+        else:
+            self._pending.discard(view.number)
 
     def _current(self, run: RunRecord) -> RunView:
         """Return the recorded run, while it is ours with our own history."""
@@ -92,8 +113,10 @@ class RunCache:
             if own is not None:
                 history, newer = own.history + values, own.instances + instances
                 self._own[number] = dataclasses.replace(own, history=history, instances=newer)
-            view = dataclasses.replace(view, history=view.history + values, instances=view.instances + instances)
-            self._views.put(view)
+            alike = own is not None and own.history is view.history  # then one copy is enough: a history may be long
+            history = self._own[number].history if alike else view.history + values
+            view = dataclasses.replace(view, history=history, instances=view.instances + instances)
+            self._put(view)
             return view
 
     def judge(self, rule: StoppingRule, view: RunView) -> Decision:
@@ -111,12 +134,22 @@ class RunCache:
         """Note of a run of ours, before the record's next refresh, that it is finished though a rule would stop it."""
         with self._lock:
             view = self._views.of_number(number)
-            self._views.put(dataclasses.replace(view, info={**view.info, AUDIT: said}))
+            self._put(dataclasses.replace(view, info={**view.info, AUDIT: said}))
 
     def stops(self) -> int:
         """Return how many runs a rule has ended, or would have but for the audit."""
         with self._lock:
-            return sum(view.state is RunState.STOPPED or AUDIT in view.info for view in self._views)
+            return len(self._views.column("runs that a rule ended", _ended_by_rule).values)
+
+    def any_valued(self) -> bool:
+        """Return whether any run that finished has a value."""
+        with self._lock:
+            return bool(self._views.column("finished runs with a value", _finished_with_value).values)
+
+    def pending(self) -> list[RunView]:
+        """Return the runs that wait to be claimed, by number."""
+        with self._lock:
+            return [self._views.of_number(number) for number in sorted(self._pending)]
 
     def all_failed(self, *, but: int) -> bool:
         """Return whether every run that is done has failed, the one of number `but` left out."""
@@ -134,7 +167,7 @@ class RunCache:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
             self._own[run.number] = _Own(run.attempts)
-            self._views.put(dataclasses.replace(view_of(run), state=RunState.RUNNING, history=()))
+            self._put(dataclasses.replace(view_of(run), state=RunState.RUNNING, history=()))
 
     def views(self) -> list[RunView]:
         """Return all views, by number."""

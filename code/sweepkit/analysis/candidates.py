@@ -17,6 +17,7 @@ import numpy as np
 from sweepkit.analysis.encoding import Floats, as_float32, encoded
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.configurations import Configuration
+from sweepkit.model.ranked import RankedConfiguration
 
 RAW, MODELLED = 3, 2
 NEAR = 0.05  # Gower distance under which two configurations count as one
@@ -26,25 +27,8 @@ _TREES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A configuration to confirm.
-
-    Args:
-        configuration: Its runs in the sweep.
-        rank: Its place by score in the sweep, from 1.
-        by_model: A model names it, not its score.
-        alike: Numbers of the runs of configurations that were left out as nearly the same.
-    """
-
-    configuration: Configuration[Row]
-    rank: int
-    by_model: bool
-    alike: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """Who races.
+class Selection:
+    """Which configurations of a sweep are worth confirming.
 
     Args:
         candidates: At most RAW + MODELLED, those by score first, each kind best first; () when no run has a value.
@@ -52,12 +36,12 @@ class Field:
         model: What the model was, in words, and how well it predicts; "" without one.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[RankedConfiguration, ...]
     configurations: tuple[Configuration[Row], ...]
     model: str
 
 
-def choose_candidates(table: RunTable, *, seed: int = 0) -> Field:
+def choose_candidates(table: RunTable, *, seed: int = 0) -> Selection:
     """Return the configurations to confirm.
 
     Args:
@@ -91,15 +75,19 @@ def choose_candidates(table: RunTable, *, seed: int = 0) -> Field:
     else:
         take(range(len(found)), RAW + MODELLED)
     candidates = tuple(
-        Candidate(
-            configuration=found[place],
-            rank=place + 1,
+        RankedConfiguration(
+            run_id=found[place].first.run_id,
+            number=found[place].first.number,
+            params={c.name: value for c in columns if (value := found[place].first.params.get(c.name)) is not None},
+            sweep_rank=place + 1,
             by_model=predicted is not None and index >= by_score,
+            scores=found[place].whole_scores,
+            sweep_score=found[place].value,
             alike=tuple(row.number for one in alike.get(place, ()) for row in found[one].members),
         )
         for index, place in enumerate(taken)
     )
-    return Field(candidates=candidates, configurations=tuple(found), model=model)
+    return Selection(candidates=candidates, configurations=tuple(found), model=model)
 
 
 def _predicted(

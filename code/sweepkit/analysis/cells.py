@@ -11,12 +11,13 @@ from typing import Any
 
 from sweepkit.analysis.table import is_number
 from sweepkit.errors import DataError
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import CUT_SHORT, RunState
 
 _EMPTY = ("", "nan", "na", "n/a", "#n/a", "-", "--", "—", "<na>", "nat")  # not "none": optimizers are called so
 _PERCENT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*%")
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")  # 0,45
 _DOTS_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")  # 1.234,5
+_DOTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.200 where the comma is a decimal one
 _COMMAS_DOT = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")  # 1,234.5
 _GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")  # 1,200: a group of thousands, or 1.2
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -26,12 +27,16 @@ _CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
 # Words of other tools for what we call otherwise.
 _STATES: Mapping[str, RunState] = {
     **dict.fromkeys(("complete", "completed", "success", "succeeded", "done", "ok", "terminated"), RunState.FINISHED),
-    **dict.fromkeys(("완료", "성공", "종료"), RunState.FINISHED),
-    **dict.fromkeys(("pruned", "early_stopped", "early stopped", "stopped early", "중단"), RunState.STOPPED),
+    **dict.fromkeys(("완료", "성공", "종료", "정상", "정상종료", "완료됨", "종료됨", "완료함"), RunState.FINISHED),
+    **dict.fromkeys(("pruned", "early_stopped", "early stopped", "stopped early", "중단", "중단됨"), RunState.STOPPED),
+    **dict.fromkeys(("중지", "중지됨", "조기종료", "조기중단", "가지치기"), RunState.STOPPED),
     **dict.fromkeys(("fail", "crashed", "crash", "error", "errored", "killed", "실패", "오류"), RunState.FAILED),
+    **dict.fromkeys(("실패함", "에러", "취소", "취소됨"), RunState.FAILED),
     **dict.fromkeys(("canceled", "cancelled", "aborted", "timeout", "oom"), RunState.FAILED),
-    **dict.fromkeys(("waiting", "preempted", "preempting", "queued", "scheduled", "paused", "대기"), RunState.PENDING),
-    **dict.fromkeys(("active", "in_progress", "in progress", "실행중", "실행 중"), RunState.RUNNING),
+    **dict.fromkeys(("waiting", "preempted", "preempting", "queued", "scheduled", "paused"), RunState.PENDING),
+    **dict.fromkeys(("대기", "대기중", "예정", "not started", "todo"), RunState.PENDING),
+    **dict.fromkeys(("active", "in_progress", "in progress", "ongoing"), RunState.RUNNING),
+    **dict.fromkeys(("실행중", "진행중", "학습중", "진행"), RunState.RUNNING),
 }
 
 
@@ -52,7 +57,7 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
         cells: As the file has them.
         delimiter: What stood between the cells of the file: in a file of semicolons a comma is a decimal one.
 
-    >>> column_values("score", ["41.2%", "39,5%", ""])
+    >>> column_values("score", ["41.2%", "39.5%", ""])
     ([0.412, 0.395, None], 'score: percent is read as a share, 41.2% as 0.412')
     """
     plain = [None if is_empty(cell) else _plain(cell) for cell in cells]
@@ -64,16 +69,24 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
     for reads in (_percent, _decimal_comma, _thousands):
         told = reads(name, texts, delimiter)
         if told is not None:
+            if reads is _percent and any(is_number(value) and value for value in plain):
+                return plain, ""  # 41.2% beside 39.5: nobody knows what the second is
             number, sentence = told
+            if reads is _decimal_comma:  # then a dot is none: 1.200 beside 1.234,5
+                plain = [cell.strip() if _is_grouped(cell) else value for cell, value in zip(cells, plain, strict=True)]
             read = [number(item) if isinstance(item, str) and not _says_failed(item) else item for item in plain]
             return read, sentence
     return plain, ""
 
 
+def _is_grouped(cell: Any) -> bool:
+    return isinstance(cell, str) and _DOTS.fullmatch(cell.strip()) is not None
+
+
 def _plain(cell: Any) -> Any:
     """Return a cell as the value that it stands for where that is beyond doubt; other text as it is."""
-    if hasattr(cell, "item") and not isinstance(cell, str | bytes):  # numpy's
-        cell = cell.item()
+    if hasattr(cell, "tolist"):  # numpy's
+        cell = cell.tolist()
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
@@ -155,10 +168,7 @@ def without_words(values: Sequence[Any]) -> list[Any]:
 def _says_failed(value: Any) -> bool:
     """Return whether a cell is a word for a run that ended badly or was ended."""
     word = value.strip().lower() if isinstance(value, str) else ""
-    return word in ("stopped", "diverged", "failed") or _STATES.get(word, RunState.FINISHED) not in _VALUED
-
-
-_VALUED = (RunState.FINISHED, RunState.PENDING, RunState.RUNNING)
+    return word in CUT_SHORT or _STATES.get(word, RunState.FINISHED).cut_short
 
 
 def require_numbers(name: str, values: Sequence[Any], where: str) -> None:
@@ -215,7 +225,7 @@ def state_of(word: Any, where: str = "") -> RunState:
         return RunState.FINISHED if word else RunState.RUNNING
     text = str(word).strip().lower().rpartition(".")[2]  # Optuna's enum prints as TrialState.COMPLETE
     try:
-        return _STATES.get(text) or RunState(text)
+        return _STATES.get(text) or _STATES.get("".join(text.split())) or RunState(text)  # Korean spaces are free
     except ValueError:
         known = ", ".join([state.value for state in RunState] + ["complete", "pruned", "crashed"])
         raise DataError(f"{where}: must be a run's state ({known}, …), got {word!r}; rename it") from None
@@ -234,7 +244,7 @@ def state_column(headers: Sequence[str]) -> str | None:
     return next((lower[name] for name in _STATE_COLUMNS if name in lower), None)
 
 
-def row_state(word: Any, score: Any, where: str) -> RunState:
+def _row_state(word: Any, score: Any, where: str) -> RunState:
     """Return how a run ended: as its cell of states says, else by a word in the place of its score.
 
     Args:
@@ -248,3 +258,47 @@ def row_state(word: Any, score: Any, where: str) -> RunState:
     if is_empty(word):
         return RunState.FAILED if _says_failed(score) else RunState.FINISHED
     return state_of(word, f"{where}, its state")
+
+
+def run_states(columns: Mapping[str, Sequence[Any]], scores: Sequence[Any], where: str) -> tuple[list[RunState], str]:
+    """Return how each run of a table ended, and a sentence where that was inferred. The one rule of all readers.
+
+    Args:
+        columns: All of the table's.
+        scores: The cells of the metric, as the file has them.
+        where: For the message: the file.
+
+    Raises:
+        DataError: No tool known here has such a word.
+    """
+    at = state_column(list(columns))
+    words = [None] * len(scores) if at is None else [_plain(cell) for cell in columns[at]]
+    states = [
+        _row_state(word, score, f"{where}: row {row}")
+        for row, (word, score) in enumerate(zip(words, scores, strict=True), 1)
+    ]
+    steps = _ray_steps(columns)
+    cut = [row for row, state in enumerate(states) if steps and state is RunState.FINISHED and steps[row] < max(steps)]
+    for row in cut:
+        states[row] = RunState.STOPPED
+    told = f"{_STEPS}: {len(cut)} of {len(states)} runs ended before the {max(steps):g} of the longest" if cut else ""
+    return states, f"{told}; they are taken as stopped early, for Ray's table does not say it" if told else ""
+
+
+_STEPS = "training_iteration"
+
+
+def _ray_steps(columns: Mapping[str, Sequence[Any]]) -> list[float]:
+    """Return the length of each run of Ray's `get_dataframe`, whose `done` is true for a run that a scheduler ended.
+
+    () where it is no such table, or where a parameter is what sets the length.
+    """
+    if _STEPS not in columns or "done" not in columns:
+        return []
+    steps = [_plain(cell) for cell in columns[_STEPS]]
+    if not all(map(is_number, steps)):
+        return []
+    sets_it = any(
+        key.startswith("config/") and [_plain(cell) for cell in cells] == steps for key, cells in columns.items()
+    )
+    return [] if sets_it else steps

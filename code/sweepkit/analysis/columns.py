@@ -13,11 +13,13 @@ from sweepkit.model.metric import Goal
 _PREFIX = re.compile(r"^(?:(?:params?|config|hparams?|parameters?|hyperparameters?)[._/]|Param )", re.IGNORECASE)
 # What a tool writes of a run beside its parameters and results.
 _BOOKKEEPING = re.compile(
-    r"^(number|state|status|trial_status|상태|비고|메모|created|created_at|start|end|datetime_.*|timestamp|_timestamp|user|username|tags?|notes?|"
+    r"^(|number|state|status|trial_status|상태|비고|메모|created|created_at|start|end|datetime_.*|timestamp|_timestamp|user|username|tags?|notes?|"
     r"sweep|group|host|hostname|reason|attempts|rank|(user|system)_attrs?_.*|userattribute .*|"
     r"intermediate_values|github|git.*|agent|updated|end[ _]time|start[ _]time|description|commit|job_?type|job type|"
     r"unnamed: \d+|index|run_?id|run id|id|trial_?id|name|run|run_?name|trial|source type|source name|version|models|"
     r"experiment_?id|experiment_?tag|artifact_uri|tags\..*|logdir|node_ip|pid|date|done|trainable|checkpoint.*|"
+    r"no\.?|#|comments?|remarks?|elapsed.*|wall_?time|time|author|owner|작성자|담당자?|이름|번호|순번|"
+    r"실험(명| ?이름| ?번호)?|날짜|일시|설명|(소요|걸린|학습|실행) ?시간.*|시작.*|종료.*|"
     r"duration|duration_s|_?runtime|time_total_s|time_this_iter_s|iterations?|iterations_since_restore|"
     r"training_iteration|timesteps.*|time_since_restore|warmup_time|url|path|project|entity|output_dir|seed_order)$",
     re.IGNORECASE,
@@ -31,20 +33,26 @@ _RESULT_PREFIX = re.compile(
 _RESULTS = frozenset(
     "loss losses acc accuracy auc auroc roc f1 precision recall rouge rouge1 rouge2 rougel rougelsum bleu chrf meteor "
     "bertscore perplexity ppl wer cer mse mae rmse mape r2 score scores map ndcg mrr iou dice em psnr ssim fid elbo "
-    "likelihood nll reward return runtime throughput samples second step epoch flos memory latency norm".split()
+    "likelihood nll reward return error runtime throughput samples second step epoch flos memory latency norm".split()
 )
 _ALONE = frozenset("step epoch second samples memory norm return map em error runtime".split())  # results alone only
-_WITH = frozenset("global grad per samples steps second total peak max_memory test val valid eval train dev".split())
+_WITH = frozenset(
+    "global grad per samples steps second total peak max_memory test val valid eval train dev "
+    "mean median squared absolute root neg negative".split()
+)
 _SETTING = frozenset(
     "type fn function name weight weights coef coefficient lambda smoothing scale scaling alpha beta gamma size steps "
     "epochs warmup batch num max min lr rate decay strategy threshold margin target clip clipping ratio split file "
     "data path interval freq frequency every beams seed".split()
 )
 _MEASURED = ("val", "valid", "validation", "eval")  # the first word of what was measured on held-out data
-_KOREAN = ("손실", "정확도", "점수", "오차", "성능")
-_KOREAN_LOWER = ("손실", "오차")
+_KOREAN = ("손실", "정확도", "점수", "오차", "성능", "오류율", "재현율", "정밀도")
+_KOREAN_LOWER = ("손실", "오차", "오류율")
 _LOWER = frozenset("loss losses perplexity ppl error err wer cer mse mae rmse mape nll fid latency runtime".split())
 _LOWER_NAMES = ("repetition_rate",)
+_NEGATIVE = ("neg", "negative", "minus")  # before the name of a loss: neg_mean_squared_error, as scikit-learn scores
+_UNSIGNED = frozenset("std stdev variance gap drop diff difference delta change".split())  # of a metric, none itself
+_RATES = frozenset("error success hit win failure repetition match".split())  # measured, unlike a learning rate
 _HIGHER = frozenset(
     "acc accuracy auc auroc f1 precision recall rouge rouge1 rouge2 rougel rougelsum bleu chrf meteor bertscore r2 "
     "score ndcg mrr iou dice psnr ssim reward likelihood throughput coverage".split()
@@ -87,7 +95,7 @@ def column_of(headers: Sequence[str], name: str) -> str | None:
     """Return the column that a name on a command line means, None when it is none or more than one.
 
     That is: the one that is called so; the metric of that name behind a tool's prefix; the parameter of that name
-    behind one; then the same without regard to capitals.
+    behind one; the one that is called so but for its unit, `score (%)`; then the same without regard to capitals.
 
     >>> headers = ["Param lr", "Value", "metrics.loss"]
     >>> [column_of(headers, name) for name in ("lr", "value", "loss", "gpu")]
@@ -98,9 +106,14 @@ def column_of(headers: Sequence[str], name: str) -> str | None:
         for meant in (wanted, *(f"{prefix}{wanted}" for prefix in _METRIC_PREFIXES)):
             if found := [head for head in headers if same(head) == meant]:
                 return found[0] if len(found) == 1 else None
-        if found := [head for head in headers if same(bare(head)) == wanted]:
-            return found[0] if len(found) == 1 else None
+        for short in (bare, _without_unit):
+            if found := [head for head in headers if same(short(head)) == wanted]:
+                return found[0] if len(found) == 1 else None
     return None
+
+
+def _without_unit(name: str) -> str:
+    return re.sub(r"\s*(\([^()]*\)|\[[^\[\]]*\])$", "", name)
 
 
 def is_bookkeeping(name: str) -> bool:
@@ -117,6 +130,8 @@ def is_result(name: str) -> bool:
     if _RESULT_PREFIX.match(name):
         return True
     words = _tokens(name)
+    if words[-1:] == ["rate"] and set(words) & _RATES:
+        return True
     if set(words) & _SETTING and not {"per"} & set(words):
         return False
     if words[:1] and words[0] in _MEASURED and len(words) > 1 or any(word in name for word in _KOREAN):
@@ -130,8 +145,20 @@ def direction_of(name: str) -> Goal | None:
 
     >>> direction_of("eval/loss"), direction_of("rougeL"), direction_of("value"), direction_of("word_error_rate")
     (<Goal.MINIMIZE: 'minimize'>, <Goal.MAXIMIZE: 'maximize'>, None, <Goal.MINIMIZE: 'minimize'>)
+    >>> direction_of("neg_mean_squared_error"), direction_of("negative_log_likelihood"), direction_of("accuracy_drop")
+    (<Goal.MAXIMIZE: 'maximize'>, <Goal.MINIMIZE: 'minimize'>, None)
     """
     words = _tokens(name)
+    if set(words) & _UNSIGNED:
+        return None
+    at = next((place for place, word in enumerate(words) if word in _NEGATIVE), None)
+    if at is None:
+        return _plain_direction(name, words)
+    plain = _plain_direction("_".join(words[at + 1 :]), words[at + 1 :])
+    return None if plain is None else Goal.MINIMIZE if plain is Goal.MAXIMIZE else Goal.MAXIMIZE
+
+
+def _plain_direction(name: str, words: Sequence[str]) -> Goal | None:
     if set(words) & _LOWER or name.endswith(_LOWER_NAMES) or any(word in name for word in _KOREAN_LOWER):
         return Goal.MINIMIZE
     if any(word in _HIGHER or word.startswith("rouge") for word in words) or any(word in name for word in _KOREAN):

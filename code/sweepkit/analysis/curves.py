@@ -20,6 +20,8 @@ def curve_rows(table: RunTable, most: int) -> list[Row]:
         200
     """
     rows = [row for row in table.best_first() if any(value == value for value in row.history)]
+    if not rows and table.metric is not None:  # of several metrics the record keeps no history: the newest values tell
+        rows = [row for row in table.best_first() if table.metric.name in row.metrics]
     running = [row for row in rows if row.state is RunState.RUNNING]
     others = [row for row in rows if row.state is not RunState.RUNNING]
     room = max(0, most - len(running))

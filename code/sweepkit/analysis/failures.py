@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
-from sweepkit.model.runs import RunState
+from sweepkit.model.runs import ENDED_BADLY, RunState
+from sweepkit.stats.shares import clopper_pearson
 
 _Bools = NDArray[np.bool_]
 _MOST_CUTS = 8  # thresholds of one number
@@ -51,7 +52,7 @@ class FailurePlace:
 def failure_places(table: RunTable) -> list[FailurePlace]:
     """Return where runs failed and where they diverged, at most one place each."""
     done = [row for row in table.rows if row.state.done]
-    found = [_place(table, done, state) for state in (RunState.FAILED, RunState.DIVERGED)]
+    found = [_place(table, done, state) for state in ENDED_BADLY]
     return [place for place in found if place is not None]
 
 
@@ -121,12 +122,3 @@ def _conditions(column: Column, rows: Sequence[Row]) -> list[tuple[str, _Bools]]
         above = [(f"{column.name} >= {distinct[at]:.4g}", numbers >= distinct[at]) for at in picked]
         below = [(f"{column.name} <= {distinct[at - 1]:.4g}", numbers <= distinct[at - 1]) for at in picked]
     return [*above, *below]
-
-
-def clopper_pearson(hits: int, runs: int, alpha: float) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a share."""
-    from scipy.stats import beta
-
-    low = 0.0 if hits == 0 else float(beta.ppf(alpha / 2, hits, runs - hits + 1))
-    high = 1.0 if hits == runs else float(beta.ppf(1 - alpha / 2, hits + 1, runs - hits))
-    return low, high

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.cells import (
     column_values,
+    is_empty,
     require_numbers,
-    row_state,
+    run_states,
     seconds,
-    state_column,
     without_words,
 )
 from sweepkit.analysis.columns import assign, bare, column_of, direction_of, is_bookkeeping, is_result
@@ -24,6 +24,10 @@ from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, lev
 from sweepkit.errors import DataError
 from sweepkit.model.distributions import content_key
 from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.runs import RunState
+from sweepkit.model.seeds import is_seed
+from sweepkit.text.nested_tables import unnested
+from sweepkit.text.table_files import DELIMITER, READ_AS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 _DURATIONS = ("duration_s", "runtime", "duration", "_runtime", "time_total_s")
 _IDS = ("run_id", "run id", "id", "trial_id", "name", "run_name", "run", "number")
 _NAMES = frozenset(_IDS) - {"number"}  # texts whatever they look like: a run's id may read as a number, 1e5 or 0010
+_STAMPS = (("datetime_start", "datetime_complete"), ("start_time", "end_time"))
+_OF_A_STUDY = "custom"  # as a study is read from its storage: nobody knows what sampled it
 _LEAST_RELATED = 10  # runs before a relation says anything
 
 
@@ -50,6 +56,7 @@ def from_frame(
     name: str = "",
     notes: list[str] | None = None,
     ask_goal: bool = True,
+    seed_parameter: str | None = None,
 ) -> RunTable:
     """Return the table of a frame with one run a row: our own, Optuna's `trials_dataframe()`, any other.
 
@@ -65,6 +72,7 @@ def from_frame(
         name: What to call the table; "" takes the name of `RunTable.to_frame`.
         notes: Takes a sentence for everything that was inferred: roles of columns, direction, formats of numbers.
         ask_goal: With notes: refuse a metric whose direction its name does not say.
+        seed_parameter: The parameter that holds seeds; None takes those that are called so.
 
     Raises:
         DataError: There is no row, no such metric, a named parameter is missing, no parameter is left, a score is no
@@ -81,16 +89,19 @@ def from_frame(
     where = name or "table"
     if frame.empty:
         raise DataError(f"{where}: must hold at least one run, got none")
-    told: list[str] = []
-    plain = _cells(frame, told)
+    told: list[str] = list(frame.attrs.get(READ_AS, ()))
+    plain = _cells(_plain_columns(frame), told)
     headers = list(plain[0])
     asked = metric or own.get("metric")
     ours = asked == own.get("metric")  # its values stand in `value`, but for several metrics
     value_at = _metric_column(headers, None if ours and "value" in headers else asked, where)
-    require_numbers(value_at, without_words([row[value_at] for row in plain]), where)
+    scores = [row[value_at] for row in plain]
+    require_numbers(value_at, without_words(scores), where)
     chosen = _parameters(plain, value_at, parameters, where, told)
-    columns = [(key, _column(short, [row[key] for row in plain])) for key, short in chosen]
-    rows = [_row(index, row, value_at, columns, where) for index, row in enumerate(plain)]
+    columns = [(key, _column(short, [row[key] for row in plain], seed_parameter)) for key, short in chosen]
+    states, sentence = run_states({key: [row[key] for row in plain] for key in headers}, scores, where)
+    told += [sentence] if sentence else []
+    rows = [_row(index, row, value_at, columns, states[index]) for index, row in enumerate(plain)]
     if len({row.number for row in rows}) < len(rows):  # two sweeps in one file
         rows = [replace(row, number=index) for index, row in enumerate(rows)]
     known = Goal(own["goal"]) if ours and "goal" in own else None
@@ -102,7 +113,7 @@ def from_frame(
         metrics=(Metric(name=asked or value_at, goal=direction),),
         columns=tuple(column for _, column in columns),
         rows=tuple(rows),
-        method=own.get("method", ""),
+        method=own.get("method", _OF_A_STUDY if _is_study(headers) else ""),
     )
 
 
@@ -116,10 +127,18 @@ def _direction(metric: str, where: str, told: list[str], *, must: bool) -> Goal:
     return found or Goal.MAXIMIZE
 
 
+def _plain_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a frame with one name a column: levels of names are joined, mappings spread."""
+    if frame.columns.nlevels > 1:
+        names = ["_".join(str(part) for part in key if str(part)) for key in frame.columns]
+        frame = frame.set_axis(names, axis=1)
+    return unnested(frame)
+
+
 def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
     """Return the rows as plain values, None where one is missing; of columns of one name the last counts."""
     plain: dict[str, list[Any]] = {}
-    delimiter = frame.attrs.get("sweepkit:delimiter", "")
+    delimiter = frame.attrs.get(DELIMITER, "")
     for place, key in enumerate(frame.columns):
         cells = frame.iloc[:, place]
         if cells.dtype.kind == "m":
@@ -191,15 +210,16 @@ def _related(plain: Sequence[Mapping[str, Any]], value_at: str) -> dict[str, flo
     return found
 
 
-def _column(name: str, cells: Sequence[Any]) -> Column:
+def _column(name: str, cells: Sequence[Any], seed_parameter: str | None) -> Column:
     values = [value for value in cells if value is not None]
-    missing = len(values) < len(cells)
-    if values and all(is_number(value) for value in values):
-        return numbers_column(name, values, missing=missing)
-    return levels_column(name, values, missing=missing)
+    numeric = bool(values) and all(is_number(value) for value in values)
+    made = (numbers_column if numeric else levels_column)(name, values, missing=len(values) < len(cells))
+    return replace(made, seed=is_seed(name, seed_parameter))
 
 
-def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]], where: str) -> Row:
+def _row(
+    index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]], state: RunState
+) -> Row:
     lower = {key.lower(): value for key, value in row.items()}
     raw = row.get(value_at)
     value = float(raw) if is_number(raw) else None
@@ -207,19 +227,18 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
     for key, column in columns:
         if (item := row.get(key)) is not None:
             params[column.name] = item if column.numeric else text_of(item)
-    number, state_at = lower.get("number"), state_column(list(row))
-    duration = next((took for key in _DURATIONS if (took := seconds(lower.get(key))) is not None), None)
+    number = lower.get("number")
     run_id = next((lower[key] for key in _IDS if lower.get(key) is not None), index)
     seed = lower.get("seed")
     return Row(
         number=number if isinstance(number, int) else index,
         run_id=text_of(run_id),
-        state=row_state(None if state_at is None else row[state_at], raw, f"{where}: row {index + 1}"),
+        state=state,
         params=params,
         value=value,
         objectives=None if value is None else (value,),
         metrics={key[5:]: float(item) for key, item in row.items() if key.startswith("best.") and is_number(item)},
-        duration_s=duration,
+        duration_s=_duration(lower),
         attempts=int(lower["attempts"]) if is_number(lower.get("attempts")) else 1,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
         reason=text_of(lower["reason"]) if lower.get("reason") is not None else "",
@@ -231,3 +250,28 @@ def _row(index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tu
         ),
         name=text_of(lower.get("name") or ""),
     )
+
+
+def _duration(row: Mapping[str, Any]) -> float | None:
+    """Return how long a run took, in seconds: from start to end where both are said, for a workbook has days.
+
+    >>> _duration({"start_time": "2026-01-02 10:00:00", "end_time": "2026-01-02 10:01:30"})
+    90.0
+    """
+    import pandas as pd
+
+    for start, end in _STAMPS:
+        if is_empty(row.get(end)) or is_number(row[end]):
+            continue
+        with contextlib.suppress(ValueError, TypeError):
+            took = (pd.Timestamp(row[end]) - pd.Timestamp(row.get(start))).total_seconds()
+            if is_number(took):
+                return took
+    return next((took for key in _DURATIONS if (took := seconds(row.get(key))) is not None), None)
+
+
+def _is_study(headers: Sequence[str]) -> bool:
+    """Return whether a table is Optuna's `trials_dataframe`, or optuna-dashboard's export."""
+    names = set(headers)
+    optunas = {"number", "state", "datetime_start"} <= names and any(name.startswith("params_") for name in names)
+    return optunas or ({"Number", "State"} <= names and any(name.startswith("Param ") for name in names))

@@ -2,7 +2,9 @@
 
 A lead is only ever called *beyond* the noise when configurations were run with several seeds, by the plain two-sided
 t test of the two with the spread pooled over all: that best and second were picked out of many makes their distance by
-luck smaller, not larger, so no correction is due (`stats.top_two`). What the choice does flatter is the best's *score*.
+luck smaller, not larger, so no correction is due (`stats.top_two`). The pooled spread holds where all scatter alike;
+where the two by their own spreads do not show the lead, that is said. What the choice does flatter is the best's
+*score*.
 With one seed each the lead is unconfirmed, whatever its size; said is how much noise would explain it.
 
 Source: Gutmann and Maymin 1987, "Is the selected population the best?", Annals of Statistics 15:456–461; measured in
@@ -19,6 +21,8 @@ from sweepkit.analysis.history import seed_sd
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
+
+_ALPHA = 0.05
 
 
 class Sureness(StrEnum):
@@ -43,7 +47,9 @@ class Lead:
         differs: Parameter → the values of the first and of the second; None where one does not have it.
         sd: The pooled standard deviation between runs of one configuration, and its degrees of freedom; None when no
             configuration finished twice.
-        luck: A larger lead than this seeds alone make in 1 of 20 sweeps at most; None without noise to go by.
+        luck: A larger lead than this seeds alone make in 1 of 20 sweeps at most, where all configurations scatter
+            alike; None without noise to go by.
+        alone: Whether the two by their own spreads show it too (`student.cautious_welch`), however unequal these are.
         sureness: What may be said.
     """
 
@@ -55,6 +61,7 @@ class Lead:
     differs: Mapping[str, tuple[float | str | None, float | str | None]]
     sd: tuple[float, int] | None = None
     luck: float | None = None
+    alone: bool = False
     sureness: Sureness = Sureness.ALONE
 
 
@@ -82,8 +89,17 @@ def lead(table: RunTable) -> Lead | None:
         differs=_differs(table, first, second),
         sd=noise,
         luck=luck,
+        alone=sureness is Sureness.BEYOND and _alone(first, second),
         sureness=sureness,
     )
+
+
+def _alone(first: Configuration[Row], second: Configuration[Row]) -> bool:
+    """Return whether the two are told apart by their own spreads."""
+    from sweepkit.stats.student import cautious_welch
+
+    found = cautious_welch(first.whole_scores, second.whole_scores)
+    return found is not None and found.p < _ALPHA
 
 
 def _differs(

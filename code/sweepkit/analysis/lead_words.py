@@ -7,6 +7,7 @@ from sweepkit.analysis.table import Row
 from sweepkit.model.configurations import Configuration
 
 _LISTED = 6  # parameters in which two configurations differ, spelled out
+_IF_ALIKE = ", if all configurations scatter alike"
 
 
 def lead_sentences(found: Lead, *, confirmed: bool = False) -> list[str]:
@@ -28,11 +29,12 @@ def verdict(found: Lead) -> str:
     """Return the conclusion in a few words."""
     if found.second is not None and found.difference == 0:
         return "a tie"
+    alike = "" if found.alone else _IF_ALIKE
     return {
         Sureness.ALONE: "nothing to compare with",
         Sureness.UNCONFIRMED: "unconfirmed",
         Sureness.WITHIN: "no conclusion: the lead is within what seeds alone explain",
-        Sureness.BEYOND: "better than the second beyond what seeds explain; how much better is not confirmed",
+        Sureness.BEYOND: f"better than the second beyond what seeds explain{alike}; how much better is not confirmed",
     }[found.sureness]
 
 
@@ -104,12 +106,17 @@ def _how_sure(found: Lead) -> Sequence[str]:
     ]
     if found.sureness is Sureness.BEYOND:
         sentences.append(
-            "The lead is larger: the best is better than the second beyond what seeds explain. Its score is still the "
-            "largest of many and flatters it, until fresh seeds confirm it."
+            f"The lead is larger: the best is better than the second beyond what seeds explain{_alike(found)}. Its "
+            "score is still the largest of many and flatters it, until fresh seeds confirm it."
         )
     else:
         sentences.append("The lead is no larger: no conclusion, two equal configurations can differ as much by seeds.")
     return sentences
+
+
+def _alike(found: Lead) -> str:
+    """Return the condition under which a lead is beyond the noise."""
+    return "" if found.alone else f"{_IF_ALIKE} (by their own spreads these two do not show it)"
 
 
 def _unconfirmed(found: Lead) -> list[str]:

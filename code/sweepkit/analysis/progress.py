@@ -5,11 +5,10 @@ histories only when they change.
 """
 
 import math
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweepkit.analysis.ranking import front_of
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
@@ -17,9 +16,10 @@ from sweepkit.model.metric import BEST, Goal, Metric
 from sweepkit.model.numbers import mean
 from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
-from sweepkit.model.records import RunRecord, SweepRecord, SweepState, packing_of
-from sweepkit.model.runs import ENDED_WELL, Decision, RunState
-from sweepkit.model.watched import LiveRun
+from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, packing_of
+from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
+from sweepkit.model.watched import EndedRuns, LiveRun, PollResult
+from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
 SILENT_S = 300.0  # … and not before so many seconds
@@ -28,8 +28,7 @@ IDLE_S = 60.0  # a sweep with work left and no attempt is left alone after so ma
 _SAYS_SO_WITHIN_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedRun:
+class WatchedRun(NamedTuple):
     """One run in short.
 
     Args:
@@ -106,7 +105,7 @@ class Snapshot:
         metric: What is optimized, or None.
         now: Seconds since the epoch, by the record's clock.
         elapsed_s: From the sweep's making to now, or to its last run's end once it has ended.
-        total: Runs that it will have, None when nobody knows.
+        total: Runs that it will have, or has had when it ended by itself; None when nobody knows.
         counts: Runs by state; absent: none.
         best: The best run that finished or was stopped, or None.
         mean: Mean value of those runs, None without one; `valued` is their number.
@@ -157,9 +156,31 @@ class Snapshot:
         return min(better, key=lambda pair: metric.goal.sign * pair[0])[1] if better else None
 
     @property
+    def standing(self) -> str:
+        """Return where it stands in a word: its state as recorded, or that nobody works on it."""
+        return "stalled" if self.stalled else "idle" if self.idle else self.state.value
+
+    @property
     def done(self) -> int:
         """Return how many runs are done."""
         return sum(number for state, number in self.counts.items() if state.done)
+
+    @property
+    def failed(self) -> int:
+        """Return how many runs ended and have no value that counts: failed and diverged ones."""
+        return sum(number for state, number in self.counts.items() if state.ended_badly)
+
+    @property
+    def first(self) -> WatchedRun | None:
+        """Return the best; of several objectives the one of the front that is best on the first of them."""
+        if self.best is not None or not self.front:
+            return self.best
+        return self.front[0]._replace(value=self.front[0].values[0])
+
+    @property
+    def ranked_by(self) -> Metric | None:
+        """Return the metric of `first`."""
+        return next(iter(self.metrics), None) if self.metric is None else self.metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +210,41 @@ class Watched:
     metrics: tuple[Metric, ...] = ()
 
 
+def total_of(spec: SweepSpec) -> int | None:
+    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
+    total = None
+    if spec.method is Method.GRID:
+        from sweepkit.search.grid import GridEngine
+
+        seeds = spec.extensions.seeds_per_run
+        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
+    limits = [limit for limit in (total, spec.run_cap) if limit is not None]
+    return min(limits) if limits else None
+
+
+def snapshot_of(poll: PollResult, spec: SweepSpec) -> Snapshot:
+    """Return where a sweep stands by one reading of all its runs.
+
+    Args:
+        poll: The reading.
+        spec: Its YAML, read.
+    """
+    metric, metrics = metric_of(poll.sweep), metrics_of(poll.sweep)
+    seed, total = spec.extensions.seed_parameter, poll.sweep.meta.get("total")
+    return snapshot(
+        Watched(
+            sweep=poll.sweep,
+            metric=metric,
+            metrics=metrics,
+            total=total_of(spec) if total is None else total,
+            rows=[row_of(run, metric, metrics, seed_parameter=seed) for run in poll.changed],
+            live=poll.live,
+            now=poll.now,
+            idle_since=poll.idle_since,
+        )
+    )
+
+
 def metric_of(sweep: SweepRecord) -> Metric | None:
     """Return the metric that a record names; its target and imputations stand in the YAML only."""
     rule = str(sweep.meta.get("value") or BEST)
@@ -204,13 +260,7 @@ def row_of(
     run: RunRecord, metric: Metric | None, metrics: Sequence[Metric] = (), *, seed_parameter: str | None = None
 ) -> WatchedRun:
     """Return a run in short."""
-    duration_s = None
-    if run.state.done:
-        measured = run.outcome.get("duration_s")
-        if isinstance(measured, int | float):
-            duration_s = float(measured)
-        elif run.started_at is not None and run.ended_at is not None:
-            duration_s = max(0.0, run.ended_at - run.started_at)
+    duration_s = _duration_s(run.outcome, run.started_at, run.ended_at) if run.state.done else None
     reports = run.outcome.get("reports") if run.state.done else None
     return WatchedRun(
         number=run.number,
@@ -221,7 +271,7 @@ def row_of(
         attempts=run.attempts,
         failures=run.failures,
         value=value_of(run, metric),
-        newest=_newest(run, metric),
+        newest=_newest(run, metric or (metrics[0] if metrics else None)),
         begun_at=run.created_at if run.started_at is None else run.started_at,
         ended_at=run.ended_at,
         duration_s=duration_s,
@@ -229,6 +279,39 @@ def row_of(
         values=(values_of(run, metrics) or ()) if metrics else (),
         configuration=configuration_key(run, seed_parameter),
     )
+
+
+def rows_in_short(ended: EndedRuns, goal: Goal) -> list[WatchedRun]:
+    """Return runs in short as `row_of` does where the best value counts, without their configurations."""
+    best = min if goal is Goal.MINIMIZE else max
+    values = [
+        best(history) if summary is None and math.isfinite(sum(history)) else _best_finite(history, summary, goal)
+        for history, summary in zip(ended.history, ended.summary, strict=True)
+    ]
+    newest = [history[-1] for history in ended.history]
+    times = zip(ended.outcome, ended.started_at, ended.ended_at, strict=True)
+    counts = zip(ended.outcome, ended.history, strict=True)
+    columns = (
+        *(ended.number, ended.run_id, ended.params, ended.state, ended.reason, ended.attempts, ended.failures),
+        *(values, newest, ended.started_at, ended.ended_at),
+        [_duration_s(outcome, started, end) for outcome, started, end in times],
+        [reports if isinstance(reports := outcome.get("reports"), int) else len(rows) for outcome, rows in counts],
+    )
+    return [WatchedRun(*cells) for cells in zip(*columns, strict=True)]
+
+
+def _best_finite(history: Sequence[float], summary: float | None, goal: Goal) -> float | None:
+    values = history if summary is None else (*history, summary)
+    finite = [value for value in values if math.isfinite(value)]
+    return goal.best(finite) if finite else None
+
+
+def _duration_s(outcome: Mapping[str, Any], started_at: float | None, ended_at: float | None) -> float | None:
+    """Return how long the last attempt of a run that is done took, in seconds, None when nobody knows."""
+    measured = outcome.get("duration_s")
+    if isinstance(measured, int | float):
+        return float(measured)
+    return None if started_at is None or ended_at is None else max(0.0, ended_at - started_at)
 
 
 def _newest(run: RunRecord, metric: Metric | None) -> float | None:
@@ -240,7 +323,7 @@ def _newest(run: RunRecord, metric: Metric | None) -> float | None:
 def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     """Return where a sweep stands; the last `failures` failed runs are named."""
     sweep, rows = watched.sweep, watched.rows
-    counts = Counter(row.state for row in rows)
+    counts = _counts(rows)
     valued = _valued(rows)
     values = [row.value for row in valued if row.value is not None]
     ended = _ended(watched, counts)
@@ -255,8 +338,8 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
         metric=watched.metric,
         now=watched.now,
         elapsed_s=max(0.0, until - sweep.created_at),
-        total=watched.total,
-        counts=dict(counts),
+        total=_total(watched, ended),
+        counts=counts,
         best=_best(found, watched.metric),
         mean=mean(values) if values else None,
         valued=len(values),
@@ -274,6 +357,21 @@ def snapshot(watched: Watched, *, failures: int = 20) -> Snapshot:
     )
 
 
+def _total(watched: Watched, ended: bool) -> int | None:
+    """Return how many runs it will have: of one that ended as it should, those that it has."""
+    by_itself = watched.sweep.state is SweepState.FINISHED and watched.sweep.reason != STOPPED
+    return len(watched.rows) if ended and by_itself else watched.total
+
+
+def _counts(rows: Iterable[WatchedRun]) -> dict[RunState, int]:
+    states = [row.state for row in rows]
+    return {state: number for state in RunState if (number := states.count(state))}
+
+
+def _done(rows: Iterable[WatchedRun]) -> int:
+    return sum(number for state, number in _counts(rows).items() if state.done)
+
+
 def _front(rows: Iterable[WatchedRun], metrics: Sequence[Metric]) -> tuple[WatchedRun, ...]:
     """Return the configurations that no other one beats on several objectives, each as the run that stands for it."""
     if not metrics:
@@ -285,7 +383,7 @@ def _front(rows: Iterable[WatchedRun], metrics: Sequence[Metric]) -> tuple[Watch
         values=lambda row: row.values or None,
     )
     members = front_of(found, metrics, _number)
-    return tuple(replace(item.first, values=item.values, seeds=len(item.runs)) for item in members)
+    return tuple(item.first._replace(values=item.values, seeds=len(item.runs)) for item in members)
 
 
 def _number(row: WatchedRun) -> int:
@@ -298,7 +396,7 @@ def _ended(watched: Watched, counts: Mapping[RunState, int]) -> bool:
     if watched.sweep.state is not SweepState.RUNNING:
         return True
     # Its runner was killed after the last run, before it could say so; or W&B's server, which does not say so at once.
-    open_runs = counts.get(RunState.PENDING, 0) + counts.get(RunState.RUNNING, 0)
+    open_runs = count_of(counts, OPEN)
     made = watched.total is not None and not open_runs and len(watched.rows) >= max(1, watched.total)
     last = max((row.ended_at for row in watched.rows if row.ended_at is not None), default=-math.inf)
     return made and watched.now - last >= _SAYS_SO_WITHIN_S
@@ -323,7 +421,7 @@ def _configurations(valued: Sequence[WatchedRun], metric: Metric | None) -> list
         return []
     place = {row.number: done for done, row in enumerate(valued, 1)}
     found = configurations(
-        sorted(valued, key=_number),
+        sorted(_contenders(valued, metric), key=_number),
         key=lambda row: row.configuration,
         state=lambda row: row.state,
         values=lambda row: None if row.value is None else (row.value,),
@@ -332,12 +430,26 @@ def _configurations(valued: Sequence[WatchedRun], metric: Metric | None) -> list
     return sorted(ended, key=lambda pair: pair[0])
 
 
+def _contenders(valued: Iterable[WatchedRun], metric: Metric) -> Iterator[WatchedRun]:
+    """Yield the runs without those that are a configuration of their own and worse than such a one that ended before.
+
+    They neither are the best nor ever were.
+    """
+    sign, best = metric.goal.sign, math.inf
+    for row in valued:
+        if row.configuration is not None or row.value is None:
+            yield row
+        elif (signed := sign * row.value) <= best:
+            best = signed
+            yield row
+
+
 def _best(found: Sequence[tuple[int, Configuration[WatchedRun]]], metric: Metric | None) -> WatchedRun | None:
     if metric is None or not found:
         return None
     best = best_first([item for _, item in found], [metric], _number)[0]
     ended_at = max(best.runs, key=_end).ended_at
-    return replace(best.first, value=best.value, ended_at=ended_at, seeds=len(best.runs))
+    return best.first._replace(value=best.value, ended_at=ended_at, seeds=len(best.runs))
 
 
 def _curve(found: Sequence[tuple[int, Configuration[WatchedRun]]], metric: Metric | None) -> tuple[Improvement, ...]:
@@ -385,7 +497,7 @@ def _eta_s(watched: Watched, workers: int) -> float | None:
     if watched.total is None or not workers or not durations:
         return None
     mean_s = fmean(durations)
-    done = sum(row.state.done for row in watched.rows)
+    done = _done(watched.rows)
     running = [run for run in _running(watched) if not run.live.expired]
     waiting = max(0, watched.total - done - len(running))
     left_s = sum(max(0.0, mean_s - run.duration_s) for run in running)
@@ -445,7 +557,7 @@ def _idle(watched: Watched) -> str:
 
 def _left(watched: Watched) -> int | None:
     """Return how many runs are left, None when nobody knows."""
-    done = sum(row.state.done for row in watched.rows)
+    done = _done(watched.rows)
     return None if watched.total is None else max(watched.total, len(watched.rows)) - done
 
 
@@ -506,7 +618,7 @@ def _failed(item: Snapshot) -> str:
 def _in_vain(item: Snapshot) -> str:
     if item.state is SweepState.CANCELLED:
         return f"{item.name}: cancelled{': ' + item.reason if item.reason else ''}"
-    good = sum(item.counts.get(state, 0) for state in ENDED_WELL)
+    good = count_of(item.counts, ENDED_WELL)
     if item.done and not good:
         return f"{item.name}: none of its {item.done} runs finished well"
     if item.done and ((item.metric is not None and not item.valued) or (item.metrics and not item.front)):

@@ -8,11 +8,11 @@ Source of the interval: Clopper and Pearson 1934, Biometrika 26:404–413.
 
 from dataclasses import dataclass
 
-from sweepkit.analysis.failures import clopper_pearson
 from sweepkit.analysis.stopping_replay import Replayed, replay
 from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.audit import AUDIT
 from sweepkit.model.runs import RunState
+from sweepkit.stats.shares import clopper_pearson
 from sweepkit.sweep_config.stopping_section import STOPPING_KEYS
 from sweepkit.sweep_config.sweep import EarlyTerminate
 

@@ -158,9 +158,15 @@ def replayed_or_told(table: RunTable) -> list[Replayed]:
     """
     if found := replay(table):
         return found
-    reason = "one metric and two finished runs with reports of it"
+    name = table.name or "the sweep"
+    if len(table.metrics) != 1:
+        got = ", ".join(metric.name for metric in table.metrics) or "none"
+        raise SweepKitError(
+            f"{name}: a replay needs one metric, which the rules judge by, got {got}; a sweep of several has no rule "
+            "that ends runs early"
+        )
     finished = sum(row.state is RunState.FINISHED and bool(row.history) for row in table.rows)
     raise SweepKitError(
-        f"{table.name or 'the sweep'}: a replay needs {reason}, got {len(table.metrics)} and {finished}; "
-        "give the sweep finished runs, or name one that has them"
+        f"{name}: a replay needs two finished runs with reports of {table.metrics[0].name}, got {finished}; give the "
+        "sweep finished runs, or name one that has them"
     )

@@ -157,6 +157,22 @@ class RunTable:
                 return column
         raise KeyError(name)
 
+    def by(self, name: str) -> "RunTable":
+        """Return the table as that of one of its metrics: `Row.value` is each run's value of it.
+
+        Args:
+            name: A metric of the table.
+
+        Raises:
+            KeyError: It has none of that name.
+        """
+        place = next((at for at, metric in enumerate(self.metrics) if metric.name == name), None)
+        if place is None:
+            raise KeyError(name)
+        if len(self.metrics) == 1:
+            return self
+        return replace(self, metrics=(self.metrics[place],), rows=tuple(_by(row, place, name) for row in self.rows))
+
     def configurations(self) -> list[Configuration[Row]]:
         """Return the configurations that ended with a value, best first (`model.configurations.best_first`)."""
         return list(self._configurations)
@@ -246,6 +262,13 @@ class RunTable:
         return found or list(self.columns)
 
 
+def _by(row: Row, place: int, name: str) -> Row:
+    """Return the run as one of a sweep of that metric alone; what it reported of it must be read again."""
+    value, last = row.objective(place), row.metrics.get(name)
+    objectives = None if value is None else (value,)
+    return replace(row, value=value, objectives=objectives, last=last, at=None, history=(), steps=(), times=())
+
+
 def _number(row: Row) -> int:
     return row.number
 
@@ -290,15 +313,20 @@ def from_runs(spec: SweepSpec, runs: Sequence[RunRecord], *, kept: KeptRows | No
             params = {c.name: _cell(named[c.name], c) for c in columns if c.name in named}
             before = kept[run.number] = (run, by, _row(run, params, metrics, seed_parameter))
         rows.append(before[2])
-    sampler = spec.extensions.sampler
     return RunTable(
         name=spec.name,
         metrics=tuple(metrics),
         columns=tuple(columns),
         rows=tuple(sorted(rows, key=lambda row: row.number)),
-        method=spec.method.value if sampler is None else sampler.name,
+        method=proposed_by(spec),
         stopping=spec.early_terminate or spec.extensions.early_terminate,
     )
+
+
+def proposed_by(spec: SweepSpec) -> str:
+    """Return how a sweep's configurations are proposed, as `RunTable.method` says it."""
+    sampler = spec.extensions.sampler
+    return spec.method.value if sampler is None else sampler.name
 
 
 def _flatten(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A sweep in Python: make it, run it, look at what it came to."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,17 +182,18 @@ class Sweep:
         return SweepPaths(self._asked.folder(), self.name).root
 
     def stop(self) -> None:
-        """Let no further run start, wherever it runs; those under way go on to their end.
+        """Let no further run start, wherever it runs; those under way go on to their end. One that has ended stays so.
 
         Raises:
-            SweepKitError: It does not run.
+            SweepKitError: It was never run.
         """
         from sweepkit.agents.control import SweepCommand, ask
         from sweepkit.runner.plan import open_recorded, storage_of
 
         self._must_be_recorded()
         with open_recorded(storage_of(options_of(self._asked))) as store:
-            ask(store, self.name, SweepCommand.STOP)
+            with contextlib.suppress(ConflictError):  # it has ended
+                ask(store, self.name, SweepCommand.STOP)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the report, one HTML file that needs no network; return it.
@@ -235,17 +237,18 @@ class Sweep:
         return SweepPlace(output_dir=self._asked.folder(), storage=self._asked.places()[1])
 
     def _find(self) -> "Recorded | None":
-        """Return the sweep as it is recorded now; None when it is not. Of a family the newest one."""
+        """Return the sweep as recorded now, by its configuration the newest of its family; None when it is not."""
         from sweepkit.errors import StoreError
         from sweepkit.housekeeping.find import opened, recorded
+        from sweepkit.store.named import sweep_meant
 
         try:
             with opened(self._place()) as (watch, output_dir, _):
-                sweeps = [item for item in watch.sweeps() if self.name in (item.name, item.family)]
-                exact = [item for item in sweeps if item.name == self.name] if self._recorded else sweeps
-                if not exact:
-                    return None
-                return recorded(watch, max(exact, key=lambda item: item.generation), output_dir)
+                if self._recorded:
+                    found = watch.sweep(self.name)
+                else:
+                    found = sweep_meant(watch.sweeps(), self.name, newest=True)
+                return None if found is None else recorded(watch, found, output_dir)
         except StoreError:
             return None
 

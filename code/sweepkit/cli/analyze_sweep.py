@@ -29,7 +29,7 @@ examples:
   {call} first_sweep --json | jq .best.params
   {call} first_sweep --replay-stopping
   {call} 'optuna:sqlite:///study.db#mine'
-  {call} wandb_export.csv --metric eval/rougeL --parameters lr batch_size
+  {call} wandb_export.csv --metric eval/rougeL --parameters lr
 
 Writes report.html into the sweep's folder: one file without network, with figures, importance, a table to sort and
 filter, what was stopped, failures and methods. --no-report leaves it out; the answer then comes seconds sooner.
@@ -156,4 +156,8 @@ COMMAND = CommandLine(
     add=_add,
     act=lambda _, given: _analyze(_options(given)),
     epilog=_EPILOG,
+    common=(
+        *("--output-dir", "--storage", "--metric", "--goal", "--parameters", "--limit", "--json"),
+        *("--replay-stopping", "--no-report"),
+    ),
 )

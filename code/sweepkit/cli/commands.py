@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sweepkit.cli import analyze_sweep, db, monitor_sweep, parameter_importance, report, trainer, ui
 from sweepkit.cli.parsing import CommandLine
-from sweepkit.cli.record_commands import ARCHIVE, CLEAN, EXPORT, LIST, NOTE, RENAME, RM, SHOW, TAG
+from sweepkit.cli.record_commands import ARCHIVE, CLEAN, EXPORT, FETCH, LIST, NOTE, RENAME, RM, SHOW, TAG
 from sweepkit.cli.run_commands import (
     AGENT,
     CANCEL,
@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, CommandLine] = {
     for command in (
         *(RUN, PARALLEL, LAUNCH, AGENT, RETRY, OPTIMIZE, trainer.COMMAND),
         *(PAUSE, RESUME, STOP, CANCEL),
-        *(monitor_sweep.COMMAND, ui.COMMAND, LIST, SHOW),
+        *(monitor_sweep.COMMAND, ui.COMMAND, LIST, SHOW, FETCH),
         *(analyze_sweep.COMMAND, parameter_importance.COMMAND, report.COMMAND, CONFIRMATION, COMPARISON, T_TEST),
         *(TAG, NOTE, ARCHIVE, RENAME, EXPORT, PUSH, CLEAN, RM, db.COMMAND),
         *(INIT, DOCTOR, SCHEMA, completion(lambda: COMMANDS.values())),

@@ -9,12 +9,10 @@ from pathlib import Path
 from sweepkit.cli.options import (
     add_end,
     add_places,
-    gpu_names,
+    add_slots,
     margin,
     natural,
-    positive,
     run_options,
-    sharing,
     slot_options,
 )
 from sweepkit.cli.overview import SUMMARIES
@@ -25,9 +23,10 @@ from sweepkit.runner.options import RunOptions, SlotOptions
 COMPARE_EPILOG = """\
 examples:
   {call} --models kobart kogpt2 t5 --seeds 42 123 456
-  {call} --models tiny_bart tiny_t5 tiny_gpt2 --seeds 1 2 3 --num-workers 2    no download, minutes
+  {call} --models tiny_bart tiny_t5 --seeds 1 2 3    no download, minutes
   {call} --models mine.yaml tiny_bart --seeds 1 2 3 --preset quick --set num_train_epochs=1
   {call} --analyze-only                       what <output dir>/*_seed* holds
+{more}
   {call} --analyze-only 'runs/*_seed*' --metric rouge1_f1 --rope 0.01
   {call} --analyze-only table.csv --metric score    a table with a column of models
 
@@ -156,16 +155,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--set", metavar="NAME=VALUE", action="append", default=[], help="set one field of all of them; repeatable")
     add("--train-data", metavar="FILE", help="in place of data.train_file")
     add("--val-data", metavar="FILE", help="in place of data.val_file")
-    add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
-    add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only (default: all visible)")
-    add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: 1)")
-    add(
-        "--runs-per-gpu",
-        type=sharing,
-        metavar="N|auto",
-        help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
-    )
-    add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
+    add_slots(add, gpus_by_default="1")
     add("--name", metavar="NAME", help="of the comparison (default: compare-<models>)")
     add("--fresh", action="store_true", help="train all of it anew under a new name; what there is stays")
     add("--retry-failed", action="store_true", help="run the failed runs again, too")

@@ -17,14 +17,18 @@ _INTERVAL_S = 2.0
 EPILOG = """\
 examples:
   {call} first_sweep                    watch it until it ends
-  {call} ../outputs/sweep_first_sweep   the same, by its folder
   {call} --all --storage postgresql://user@host/sweeps
   {call} first_sweep --until done --until stalled --json > progress.jsonl
   {call} first_sweep --web              the live page, too (sweepkit ui is that alone)
+
+The database is only read: watching from any host changes nothing.
+exit codes: 0 done; 1 not yet (--once); 2 wrong input; 3 failed; 4 stalled.
+{more}
+
+more examples:
+  {call} ../outputs/sweep_first_sweep   by its folder
   {call} first_sweep --optuna-dashboard  optuna-dashboard on a mirror of the sweep
   {call} --wandb entity/project/id      a sweep on a W&B server
-
-The database is only read: watching from any host, any number of times, changes nothing.
 
 exit codes:
   0    the sweep is done; the one snapshot of --once; Ctrl-C without --until

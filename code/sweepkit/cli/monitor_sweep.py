@@ -47,4 +47,5 @@ def _terminate(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)  # so that what we started ends with us
 
 
-COMMAND = CommandLine(name="watch", add=add_watch, act=_watch, epilog=EPILOG)
+_COMMON = ("--all", "--once", "--json", "--until", "--refresh-interval", "--web", "--output-dir", "--storage")
+COMMAND = CommandLine(name="watch", add=add_watch, act=_watch, epilog=EPILOG, common=_COMMON)

@@ -14,17 +14,20 @@ EPILOG = """\
 examples:
   {call}                          50 trials of the embedded model
   {call} --experiment tiny_t5 --n_trials 20 --n-jobs 2
-  {call} --config my_optuna.yaml  a space, pruning, phases of your own
+  {call} --config my_optuna.yaml  a space of your own
   {call} my_file.py:objective --direction minimize --n-trials 30
+
+The same command continues; a greater --n-trials adds trials.
+exit codes: 0 there is a value of the metric; 3 none; 1 given up; 2 bad input.
+{more}
 
 Without --config fifteen parameters are searched: lora_r, lora_alpha, lora_dropout, learning_rate,
 batch_size, num_epochs, warmup_ratio, weight_decay, scheduler_type, temperature, top_p, num_beams,
 length_penalty, hidden_dropout, attention_dropout. Each trial reports after every epoch, a poor one ends there.
 
-The same command continues where it was stopped or killed; a greater --n-trials
-adds trials. Started twice, both work on one study. Ctrl-C waits for the running
-trials, again terminates them, again kills them. exit codes: 0 there is a value
-of the metric; 3 none; 1 given up, paused or cancelled; 2 wrong input; 130 Ctrl-C.
+Started twice, both work on one study. Ctrl-C waits for the running trials, again
+terminates them, again kills them. 1 is also the code of a study that was paused or
+cancelled; 130 Ctrl-C.
 """
 
 
@@ -81,7 +84,9 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     )
     add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
     add("--sampler", choices=SAMPLERS, help="default: tpe")
-    add("--pruner", choices=sorted(PRUNERS), help="what ends poor trials early (default: median)")
+    pruners = sorted(PRUNERS)
+    told = f"what ends poor trials early (default: median): {', '.join(pruners)}"
+    add("--pruner", choices=pruners, metavar="NAME", help=told)
     add("--seed", type=natural, metavar="S", help="seed of the search (default: 42)")
     add("--wandb", action="store_true", help="record each trial with W&B, too (offline)")
     begin = parser.add_mutually_exclusive_group()

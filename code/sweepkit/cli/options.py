@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,13 @@ failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or what --preempted-
 # The same for the sub-commands, whose help is to fit a screen.
 ENDS = """\
 
-Ctrl-C waits for the running runs, again terminates them, again kills them; SIGTERM terminates them. The same command
-continues. docs/stopping.md: sweepkit.early_terminate. exit codes: 0 there is a value of the metric; 3 there is none;
-1 given up, paused by a failure or cancelled; 2 wrong input; 130 Ctrl-C; SIGTERM 0, or --preempted-exit-code.
+Ctrl-C waits for running runs, again terminates them; the same call continues.
+exit codes: 0 there is a value of the metric; 3 none; 1 given up; 2 bad input.
+{more}
+
+A third Ctrl-C kills the running runs; SIGTERM terminates them. docs/stopping.md: sweepkit.early_terminate.
+1 is also the code of a sweep that was paused by a failure or cancelled; 130 Ctrl-C; SIGTERM 0, or what
+--preempted-exit-code says.
 """
 _EPILOG = """\
 examples:
@@ -121,7 +125,7 @@ def positive(text: str) -> int:
     return number
 
 
-def sharing(text: str) -> int | str:
+def _sharing(text: str) -> int | str:
     """Return how many runs share a GPU as the command line says it: a positive whole number, or auto."""
     return text if text == "auto" else positive(text)
 
@@ -235,20 +239,30 @@ def runner_command(parser: argparse.ArgumentParser, given: argparse.Namespace) -
     )
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add what runs may occupy, and the pace of the workers."""
-    add = parser.add_argument_group("workers").add_argument
+def add_slots(add: Callable[..., Any], *, gpus_by_default: str) -> None:
+    """Add what the runs of a command may occupy.
+
+    Args:
+        add: `add_argument` of a group.
+        gpus_by_default: How many GPUs a run has unless told otherwise, in words.
+    """
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
-    add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")
-    add("--gpus-per-run", type=natural, metavar="N", help="GPUs of each run (default: the YAML's, else 1; 0 uses none)")
+    add("--gpus-per-run", type=natural, metavar="N", help=f"GPUs of each run (default: {gpus_by_default})")
     add(
         "--runs-per-gpu",
-        type=sharing,
+        type=_sharing,
         metavar="N|auto",
         help="runs that share a GPU (default: 1); auto: as many as fit by what they take, and pay",
     )
     add("--cpus-per-run", type=positive, metavar="N", help="cores, and so threads, of each run (default: even shares)")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add what runs may occupy, and the pace of the workers."""
+    add = parser.add_argument_group("workers").add_argument
+    add_slots(add, gpus_by_default="the YAML's, else 1; 0 uses none")
+    add("--runs-per-worker", type=positive, metavar="N", help="each worker makes at most N runs in this call")
     add("--stagger", type=seconds, default=0.0, metavar="SECONDS", help="let workers start their first runs one by one")
     add("--delay", type=seconds, default=0.0, metavar="SECONDS", help="let each worker rest between two runs")
 

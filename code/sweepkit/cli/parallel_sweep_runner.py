@@ -37,12 +37,29 @@ def run_parallel(command: RunnerCommand) -> int:
             command.run, command.confirm, slots_for=lambda plan: slots_of(command.slots, [plan]), uploads=Online
         )
     plans = _plans(command)
+    if plans[0].spec.suggests_itself:
+        return _run_objective(command, plans[0])
     slots, notes = slots_of(command.slots, plans)
     if command.run.dry_run:
         return max(show_dry_run(command.run, plan, slots, runs_per_worker=command.runs_per_worker) for plan in plans)
     schedule = StartSchedule(stagger_s=command.stagger, delay_s=command.delay, runs_per_worker=command.runs_per_worker)
     with Call(command.run, plans, slots=slots, schedule=schedule, notes=notes, uploads=Online) as call:
         return call.run()
+
+
+def _run_objective(command: RunnerCommand, plan: "Plan") -> int:
+    """Work along on a recorded study of an objective, or go on with it; return the exit code."""
+    from sweepkit.agents.worker_pool import StartSchedule
+    from sweepkit.cli.sweep_runner import print_dry_run
+    from sweepkit.studies.objective import dry_run_of_recorded, run_recorded_objective
+    from sweepkit.studies.run import conclude_objective
+    from sweepkit.wandb.upload_client import Online
+
+    if command.run.dry_run:
+        return print_dry_run(dry_run_of_recorded(plan, command.slots), json_lines=command.run.json)
+    schedule = StartSchedule(stagger_s=command.stagger, delay_s=command.delay, runs_per_worker=command.runs_per_worker)
+    ended = run_recorded_objective(plan, command.run, command.slots, schedule=schedule, uploads=Online)
+    return conclude_objective(ended, command.run)
 
 
 def _plans(command: RunnerCommand) -> "list[Plan]":

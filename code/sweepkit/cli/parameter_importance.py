@@ -23,6 +23,8 @@ examples:
   {call} wandb:team/summaries/ab12cd34
 
 Writes importance.json, param_importances.html and its .csv into the sweep's folder (--output names another).
+exit codes: 0 done, also when nothing can be told apart; 2 wrong input
+{more}
 
 estimators:
   auto         the forest where runs can be exchanged (grid, random) and it predicts them, else anova
@@ -32,8 +34,6 @@ estimators:
   mdi          the forest's impurity; credits parameters with many values, whatever they do
   fanova, ped_anova   Optuna's
   eps_squared  rank statistic without a model; what is shown when there are too few runs
-
-exit codes: 0 done, also when nothing can be told apart; 2 wrong input
 """
 
 
@@ -118,4 +118,5 @@ COMMAND = CommandLine(
     add=_add,
     act=_show,
     epilog=_EPILOG,
+    common=("--output-dir", "--storage", "--metric", "--goal", "--parameters", "--estimator", "--output", "--json"),
 )

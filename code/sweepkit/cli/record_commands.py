@@ -65,6 +65,33 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     return 0
 
 
+def _add_fetch(parser: Parser, output_dir: Path | None) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, SWEEP:NUMBER, or a sweep: its best run")
+    parser.add_argument(
+        "--files", action="append", default=[], metavar="PATTERN", help="only these of its folder; repeatable"
+    )
+    parser.add_argument(
+        "--wait", type=natural, default=600, metavar="S", help="for how long its node may be silent (default: 600)"
+    )
+    add_places(parser, output_dir)
+    _add_json(parser)
+
+
+def _fetch(_: Parser, given: argparse.Namespace) -> int:
+    from sweepkit.housekeeping.fetch import fetch
+    from sweepkit.reports.files import relative
+    from sweepkit.text.json_text import json_text
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    got = fetch(_place(given), given.run, patterns=given.files, wait_s=given.wait, say=say)
+    plain = {"event": "fetched", "run_id": got.run_id, "host": got.host, "folder": str(got.folder), "files": got.files}
+    came = f"{got.files} files of run {got.run_id} came" if got.files else f"the files of run {got.run_id} are here"
+    print(json_text(plain) if given.json else f"{came}: {relative(got.folder)}")
+    return 0
+
+
 def _add_target(parser: Parser) -> None:
     parser.add_argument("target", metavar="SWEEP|RUN", help="a sweep; or a run: its id, or SWEEP:NUMBER")
 
@@ -247,6 +274,19 @@ examples:
   {call} ab12cd34       a run, by its id
   {call} my:3           run 3 of the sweep my
   {call} my             the best run of the sweep my
+""",
+)
+FETCH = CommandLine(
+    name="fetch",
+    add=_add_fetch,
+    act=_fetch,
+    epilog="""\
+examples:
+  {call} my                              the folder of the best run, from the node where it ran
+  {call} my:3 --files 'best_model/*'     that part of run 3's
+
+For sweeps launched with --no-shared-folder. An agent of that node sends it; after the sweep's end the cluster's engine
+is asked to start the sender there.
 """,
 )
 TAG = CommandLine(

@@ -255,43 +255,58 @@ def _optimize(_: Parser, given: argparse.Namespace) -> int:
     return optimize(StudyOptions(**vars(given)))
 
 
+_SEARCH = ("--sampler", "--seed", "--count", "--fresh", "--retry-failed", "--dry-run")
+_WHERE = ("--output-dir", "--storage", "--json")
+_WORKERS = ("--num-workers", "--gpus", "--gpus-per-run")
+
 RUN = CommandLine(
     name="run",
     add=_add_run,
     act=_run,
+    common=(*_SEARCH, *_WHERE, "--wandb", "--notify"),
     epilog="""\
 examples:
   {call}                                  ./sweep.yaml; the same command continues it
   {call} my.yaml --dry-run                what would be run
   {call} my.yaml --count 10 --sampler tpe
-  {call} my.yaml --storage postgresql://user@host/sweeps
-  {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
   {call} train.py                         it calls wandb.sweep and wandb.agent itself
 """
-    + ENDS,
+    + ENDS
+    + """
+more examples:
+  {call} my.yaml --storage postgresql://user@host/sweeps
+  {call} my.yaml --backend wandb          W&B's server leads, a W&B agent runs it
+""",
 )
 PARALLEL = CommandLine(
     name="parallel",
     add=_add_parallel,
     act=_parallel,
+    common=(*_SEARCH, *_WHERE, *_WORKERS, "--runs-per-worker", "--runs-per-gpu"),
     epilog="""\
 examples:
   {call} my.yaml --num-workers 4 --runs-per-worker 5
   {call} my.yaml --gpus 0,1,2,3 --gpus-per-run 2
-  {call} a.yaml b.yaml c.yaml        three sweeps share the workers fairly
-  {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+  {call} a.yaml b.yaml c.yaml        three sweeps share the workers
 """
-    + ENDS,
+    + ENDS
+    + """
+more examples:
+  {call} my.yaml --backend wandb     W&B's server leads, a W&B agent on every GPU
+""",
 )
 LAUNCH = CommandLine(
     name="launch",
     add=_add_launch,
     act=_launch,
+    common=(
+        *("--launcher", "--agents", "--gpus-per-agent", "--cpus-per-agent", "--nodes-per-agent", "--time"),
+        *("--partition", "--no-shared-folder", "--detach", "--output-dir", "--storage"),
+    ),
     epilog="""\
 examples:
-  {call} my.yaml --launcher slurm --agents 4 --gpus-per-agent 2 --time 4:00:00 --partition gpu
-  {call} my.yaml --launcher ray --agents 4 --gpus-per-agent 1
-  {call} my.yaml --launcher local --detach         an agent of this host that outlives the terminal
+  {call} my.yaml --launcher slurm --agents 4 --gpus-per-agent 2
+  {call} my.yaml --launcher local --detach   outlives the terminal
 
 The options of sweepkit parallel hold here too, for each agent. docs/cluster.md says what survives what.
 """
@@ -301,6 +316,7 @@ AGENT = CommandLine(
     name="agent",
     add=_add_agent,
     act=_agent,
+    common=("--count", *_WHERE, *_WORKERS, "--runs-per-worker", "--runs-per-gpu"),
     epilog="""\
 examples:
   {call} my --storage postgresql://user@host/sweeps     its YAML comes from the database
@@ -311,6 +327,7 @@ RETRY = CommandLine(
     name="retry",
     add=_add_retry,
     act=_retry,
+    common=("--count", *_WHERE, *_WORKERS, "--runs-per-worker", "--runs-per-gpu", "--dry-run"),
     epilog="""\
 examples:
   {call} my.yaml                  the program is mended: its failed runs again
@@ -321,15 +338,54 @@ CONFIRMATION = CommandLine(
     name="confirm",
     add=_add_confirm,
     act=_confirm,
+    common=(
+        *("--budget", "--seeds-from", "--rope", "--holdout", "--no-holdout", "--again"),
+        *("--fresh", "--retry-failed", "--dry-run", *_WHERE, *_WORKERS),
+    ),
     epilog="""\
 examples:
   {call} my                       a race of 15 runs between its five best configurations
   {call} my --budget 30 --rope 0.002
 """,
 )
-OPTIMIZE = CommandLine(name="optimize", add=add_optimize, act=_optimize, epilog=EPILOG)
-COMPARISON = CommandLine(name="compare", add=add_compare, act=_compare, epilog=COMPARE_EPILOG)
-T_TEST = CommandLine(name="ttest", add=add_ttest, act=_ttest, epilog=TTEST_EPILOG)
+OPTIMIZE = CommandLine(
+    name="optimize",
+    add=add_optimize,
+    act=_optimize,
+    epilog=EPILOG,
+    common=(
+        *("--experiment", "--config", "--study-name", "--n-trials", "--timeout", "--direction", "--sampler"),
+        *("--pruner", "--n-jobs", "--fresh", "--retry-failed", "--dry-run", "--output-dir", "--storage"),
+    ),
+)
+COMPARISON = CommandLine(
+    name="compare",
+    add=add_compare,
+    act=_compare,
+    epilog=COMPARE_EPILOG,
+    common=(
+        *("--models", "--seeds", "--analyze-only", "--metric", "--goal", "--rope", "--paired", "--preset", "--set"),
+        *("--num-workers", "--gpus", "--name", "--dry-run", "--output-dir", "--storage"),
+    ),
+)
+T_TEST = CommandLine(
+    name="ttest",
+    add=add_ttest,
+    act=_ttest,
+    epilog=TTEST_EPILOG,
+    common=(
+        "--sweep",
+        "--results",
+        "--csv",
+        "--by",
+        "--seed-column",
+        "--metric",
+        "--goal",
+        "--rope",
+        "--save",
+        "--json",
+    ),
+)
 PAUSE = _control("pause")
 RESUME = _control("resume")
 STOP = _control("stop")

@@ -12,6 +12,7 @@ from sweepkit.runner.options import RunOptions
 
 if TYPE_CHECKING:
     from sweepkit.agents.slots import Slot
+    from sweepkit.runner.dry_run import DryRun
     from sweepkit.runner.plan import Plan
 
 
@@ -102,13 +103,20 @@ def show_dry_run(
     options: RunOptions, plan: "Plan", slots: "tuple[Slot, ...]", *, runs_per_worker: int | None = None
 ) -> int:
     """Print what would be run; return the exit code."""
-    from sweepkit.runner.dry_run import dry_run, dry_run_text
+    from sweepkit.runner.dry_run import dry_run
 
     limits = [(options.count, f"--count {options.count}")] if options.count else []
     if runs_per_worker is not None:
         limits.append((runs_per_worker * len(slots), f"--runs-per-worker {runs_per_worker}"))
     report = dry_run(plan, slots=slots, options=options, most=min(limits, default=None))
-    if options.json:
+    return print_dry_run(report, json_lines=options.json)
+
+
+def print_dry_run(report: "DryRun", *, json_lines: bool) -> int:
+    """Print what would be run, as text or as one JSON object; return the exit code."""
+    from sweepkit.runner.dry_run import dry_run_text
+
+    if json_lines:
         sys.stdout.write(json.dumps(report.plain(), ensure_ascii=False) + "\n")
     else:
         print(dry_run_text(report))

@@ -1,6 +1,10 @@
 """The files of runs, brought from nodes that share no folder: the record carries them, here they are laid down."""
 
-from sweepkit.agents.results import LOG_FILE, RESULT_FILE, unpacked
+import hashlib
+import json
+from pathlib import Path
+
+from sweepkit.agents.results import LOG_FILE, RESULT_FILE, packed, unpacked
 from sweepkit.files import write_atomically
 from sweepkit.paths import SweepPaths
 from sweepkit.store.base import Store
@@ -18,7 +22,7 @@ class RunFiles:
     def __init__(self, store: Store, sweep_id: str, paths: SweepPaths) -> None:
         self._store, self._sweep_id, self._paths = store, sweep_id, paths
         self._change = 0
-        self._awaited: set[str] = set()  # runs that are done, whose files have not come
+        self._awaited: dict[str, int] = {}  # runs that are done, whose files have not come, and their attempts
 
     def bring(self) -> int:
         """Write what is not here yet; return how many runs brought some.
@@ -30,20 +34,35 @@ class RunFiles:
         for run in self._store.runs(self._sweep_id, since=self._change):
             self._change = max(self._change, run.change)
             if run.state.done:
-                self._awaited.add(run.run_id)
-        return sum(map(self._bring, sorted(self._awaited)))
+                self._awaited[run.run_id] = run.attempts
+        return sum(self._bring(run_id, attempts) for run_id, attempts in sorted(self._awaited.items()))
 
-    def _bring(self, run_id: str) -> bool:
+    def _bring(self, run_id: str, attempts: int) -> bool:
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         names = self._store.kept_files(run_id)
         brought = False
         for name in sorted(names):  # the log before the result, by which a run counts as brought
             kind, _, attempt = name.partition(" ")
             target = {RESULT_FILE: self._paths.result(run_id), LOG_FILE: self._paths.log(attempt)}.get(kind)
-            data = None if target is None or target.exists() else self._store.kept_file(run_id, name)
-            if target is not None and data is not None:
+            if target is None or _made_of(target) == names[name]:
+                continue
+            data = self._store.kept_file(run_id, name)
+            if data is not None:
                 write_atomically(target, unpacked(data))
                 brought |= kind == RESULT_FILE
-        if RESULT_FILE in names:  # they are kept after the end is recorded: looked for again until then
-            self._awaited.discard(run_id)
+        if _attempts_of(self._paths.result(run_id)) >= attempts:  # they are kept after the end is recorded
+            del self._awaited[run_id]
         return brought
+
+
+def _made_of(file: Path) -> str:
+    """Return the SHA-256 that the record has of a file as this one is; "" when there is none here."""
+    return hashlib.sha256(packed(file.read_bytes())).hexdigest() if file.exists() else ""
+
+
+def _attempts_of(result: Path) -> int:
+    """Return how many attempts a run had by its result file; 0 without one. A run tried again has a newer file."""
+    try:
+        return int(json.loads(result.read_bytes())["attempts"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0

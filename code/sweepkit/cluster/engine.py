@@ -38,6 +38,7 @@ class AgentJob:
         log: The file that takes what it prints.
         gpus: GPUs of each of its nodes, >= 0.
         cpus: Cores of each of its nodes, >= 1; None for the engine's own default.
+        node: The host that it must be on; "" for any.
         nodes: Nodes of its allocation, >= 1: several of them are one slot.
         time_limit_s: Seconds until the engine ends it, None for the engine's own limit.
         extra: Words that the engine's own command takes, as they are.
@@ -50,6 +51,7 @@ class AgentJob:
     log: Path = Path("agent.log")
     gpus: int = 0
     cpus: int | None = None
+    node: str = ""
     nodes: int = 1
     time_limit_s: int | None = None
     extra: tuple[str, ...] = ()

@@ -12,27 +12,29 @@ and SIGUSR1 are passed on as SIGTERM: the agent releases its runs, which go on e
 """
 
 import ctypes
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 
 from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, project_here, tell_differences
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
-from sweepkit.model.records import SweepState
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
 # Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
 # much, since the second signal makes an agent kill its runs.
 TOLD_ALL_ENV = "SWEEPKIT_TOLD_ALL"
-_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
 _SOON_S = 30.0  # an agent that lived for less has failed to start
 _LONGEST_WAIT_S = 60.0
+_BETWEEN_S = 30.0  # who waits for a checkpoint waits a while; a thousand keepers ask at once
 _PATIENCE_S = 5.0  # then it is passed on all the same
 _PR_SET_PDEATHSIG = 1
 
@@ -46,16 +48,26 @@ class _Keeper:
         command: The agent's command.
         give_up_after: So many agents in a row may end within half a minute, >= 1.
         told_all: SIGTERM reaches the agent by itself.
+        between: Called every half a minute while an agent lives, in a thread.
     """
 
     def __init__(
-        self, sweep: str, storage: str, command: Sequence[str], *, give_up_after: int = 5, told_all: bool = False
+        self,
+        sweep: str,
+        storage: str,
+        command: Sequence[str],
+        *,
+        give_up_after: int = 5,
+        told_all: bool = False,
+        between: Callable[[], None] | None = None,
     ) -> None:
         self.sweep = sweep
         self.storage = storage
         self.command = list(command)
         self.give_up_after = give_up_after
         self.told_all = told_all
+        self.between = between
+        self.over = threading.Event()
         self.asked_to_end = False
         self.pass_on_at: float | None = None  # monotonic seconds
 
@@ -63,11 +75,18 @@ class _Keeper:
         """Keep an agent; return the exit code."""
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
         previous = {number: signal.signal(number, self._on_signal) for number in numbers}
+        if self.between is not None:
+            threading.Thread(target=self._between, args=(self.between,), daemon=True).start()
         try:
             return self._run()
         finally:
+            self.over.set()
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _between(self, call: Callable[[], None]) -> None:
+        while not self.over.wait(_BETWEEN_S):
+            call()
 
     def _run(self) -> int:
         failed = 0
@@ -114,7 +133,7 @@ class _Keeper:
 
         try:
             with open_store(self.storage) as store:
-                return find_sweep_record(store, self.sweep, newest=False).state in _OVER
+                return find_sweep_record(store, self.sweep).state.over
         except StoreError as error:
             _say(f"the database cannot be asked: {error}")
             return False
@@ -137,28 +156,44 @@ def main() -> int:
         os.environ.setdefault("MASTER_ADDR", socket.gethostname())
     told_all = bool(os.environ.pop(TOLD_ALL_ENV, ""))
     storage = os.environ[STORAGE_ENV]
+    between = None
     if digest := os.environ.pop(CODE_ENV, ""):
         try:
-            command = _prepared(sweep, storage, digest, command)
+            sweep_id, results = _prepare(sweep, storage, digest)
         except SweepKitError as error:
             _say(str(error))
             return MOVED
-    return _Keeper(sweep, storage, command, told_all=told_all).run()
+        command = [str(results) if word == OUTPUT_WORD else word for word in command]
+        between = functools.partial(_send, sweep, sweep_id, storage, results)
+    return _Keeper(sweep, storage, command, told_all=told_all, between=between).run()
 
 
-def _prepared(sweep: str, storage: str, digest: str, command: Sequence[str]) -> list[str]:
-    """Bring the project to this node and go there; return the agent's command with the node's folder of results."""
+def _prepare(sweep: str, storage: str, digest: str) -> tuple[str, Path]:
+    """Bring the project to this node and go there; return the sweep's id and the node's folder of results."""
     from sweepkit.agents.control import find_sweep_record
     from sweepkit.store.open import open_store
 
     with open_store(storage) as store:
-        sweep_id = find_sweep_record(store, sweep, newest=False).sweep_id
+        sweep_id = find_sweep_record(store, sweep).sweep_id
         project, results = project_here(store, sweep_id, digest)
         for line in tell_differences(store, sweep_id):
             _say(f"this node differs from the launching host: {line}")
     os.environ[CARRY_FILES_ENV] = "1"
     os.chdir(project)  # a recorded sweep is found where its project lies now
-    return [str(results) if word == OUTPUT_WORD else word for word in command]
+    return sweep_id, results
+
+
+def _send(sweep: str, sweep_id: str, storage: str, results: Path) -> None:
+    """Send what is wanted of this node's runs; what does not succeed is tried again the next time."""
+    from sweepkit.cluster.run_folders import send_wanted
+    from sweepkit.store.open import open_store
+
+    try:
+        with open_store(storage) as store:
+            for run_id in send_wanted(store, sweep_id, sweep, results):
+                _say(f"sent the folder of run {run_id}")
+    except (StoreError, OSError) as error:
+        _say(f"the folders of runs cannot be sent now: {error}")
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ class RayEngine:
             max_restarts=-1,
             max_concurrency=2,
         )
+        if job.node:
+            made = made.options(scheduling_strategy=self._on(job.node))
         with contextlib.suppress(ValueError):  # that name is taken: it is there
             made.remote(job.argv, dict(job.env), str(job.cwd), str(job.log), job.gpus)
 
@@ -119,6 +121,16 @@ class RayEngine:
         ready, _ = self._ray.wait([asked], timeout=_ANSWER_S)
         if not ready:
             self._ray.kill(handle, no_restart=True)
+
+    def _on(self, host: str) -> Any:
+        """Return the strategy that places an actor on a host, by any of its names. Raises EngineError without it."""
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        for node in nodes:
+            if host in (node["NodeManagerHostname"], node["NodeManagerAddress"]):
+                return strategies.NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+        there = ", ".join(sorted(node["NodeManagerHostname"] for node in nodes))
+        raise EngineError(f"Ray: {host} must be a node of the cluster, got {there or 'none'}")
 
     def _handle(self, name: str) -> Any:
         """Return an actor, None when there is none of that name."""

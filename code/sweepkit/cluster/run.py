@@ -1,5 +1,6 @@
 """Run a sweep by agents on a cluster: record it, place them, and watch until it is over, or leave."""
 
+import json
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from sweepkit.cluster.postgres import ProjectPostgres
 from sweepkit.environ import CARRIED_FROM_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError
 from sweepkit.model.events import Notice
-from sweepkit.model.records import SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, INSTALLED, STORE_NAME, slug
 from sweepkit.project import project_root
@@ -37,7 +37,7 @@ from sweepkit.store.open import open_store
 
 _LOOK_EVERY_S = 2.0
 _TELL_EVERY_S = 60.0  # although nothing changed
-_OVER = (SweepState.FINISHED, SweepState.CANCELLED)
+_LAUNCH = "launch"  # a file of the sweep: what placed its agents
 
 
 def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> int:
@@ -58,7 +58,7 @@ def run_on_cluster(options: RunOptions, plan: Plan, asked: ClusterOptions) -> in
     with open_store(storage) as store:
         opened = SweepOpener(options, settled(replace(plan, storage=storage), store), store, slots=()).open()
         opened.write_inputs()
-        code = "" if asked.shares_folder else _carry_project(opened, store)
+        code = "" if asked.shares_folder else _carry_project(opened, store, asked)
         call = _ClusterCall(opened, store, asked, engine, code)
         return call.run((said, *opened.notes) if said else opened.notes)
 
@@ -88,23 +88,55 @@ def _reachable(plan: Plan, asked: ClusterOptions) -> tuple[str, str]:
     return url, said + f"claimed or ended; {typed('db', 'stop')} ends it; elsewhere, --storage '{url}' shows the sweep"
 
 
-def _carry_project(opened: OpenSweep, store: Store) -> str:
-    """Put the project's code into the record; return its digest. Raises CodeArchiveError, StoreError."""
+def _carry_project(opened: OpenSweep, store: Store, asked: ClusterOptions) -> str:
+    """Put the project's code into the record, and what places the agents; return the code's digest.
+
+    Raises:
+        CodeArchiveError: It cannot be packed.
+        StoreError: The record refuses.
+    """
     plan = opened.plan
     digest, data = pack(project_root(plan.folder), without=[plan.output_dir])
     keep_project(store, opened.sweep.sweep_id, digest, data)
+    placed = {"launcher": asked.launcher, "address": asked.address}
+    store.keep_file(opened.sweep.sweep_id, _LAUNCH, json.dumps(placed).encode())
     return digest
+
+
+def placing_engine(store: Store, sweep_id: str, output_dir: Path) -> ClusterEngine | None:
+    """Return the engine that placed the agents of a sweep that shares no folder; None of any other sweep.
+
+    Args:
+        store: The record.
+        sweep_id: The sweep.
+        output_dir: The folder of results on this host.
+
+    Raises:
+        EngineError: It is not there.
+    """
+    kept = store.kept_file(sweep_id, _LAUNCH)
+    return None if kept is None else _make_engine(ClusterOptions(**json.loads(kept)), output_dir)
+
+
+def record_environ(storage: str, output_dir: Path) -> dict[str, str]:
+    """Return how a process on a node without a shared folder knows the record: its password too, where no file says it.
+
+    Args:
+        storage: The record's URL or path on this host.
+        output_dir: The folder of results on this host.
+    """
+    server = ProjectPostgres(output_dir / "postgres")
+    if server.running() and storage == server.url():
+        return {STORAGE_ENV: server.url(names_passfile=False), "PGPASSWORD": server.password()}
+    return {STORAGE_ENV: storage}
 
 
 def _environ(plan: Plan, code: str) -> dict[str, str]:
     """Return what agents know by their environment: the record, its password where no file says it, the code."""
     if not code:
         return {STORAGE_ENV: plan.storage}
-    server = ProjectPostgres(plan.output_dir / "postgres")
-    found = {STORAGE_ENV: plan.storage, CODE_ENV: code, CARRIED_FROM_ENV: str(project_root(plan.folder))}
-    if server.running() and plan.storage == server.url():
-        found |= {STORAGE_ENV: server.url(names_passfile=False), "PGPASSWORD": server.password()}
-    return found
+    carried = {CODE_ENV: code, CARRIED_FROM_ENV: str(project_root(plan.folder))}
+    return {**record_environ(plan.storage, plan.output_dir), **carried}
 
 
 def _make_engine(asked: ClusterOptions, output_dir: Path) -> ClusterEngine:
@@ -236,7 +268,7 @@ class _ClusterCall:
         running = counts.get(RunState.RUNNING, 0)
         failed = counts.get(RunState.FAILED, 0)
         words = f"{done} run{'s' if done != 1 else ''} done{f' ({failed} failed)' if failed else ''}, {running} running"
-        return sweep is not None and sweep.state in _OVER, words
+        return sweep is not None and sweep.state.over, words
 
     def _show(self, view: FleetView, words: str) -> None:
         text, now = f"{view.text()}; {words}", time.monotonic()
@@ -267,10 +299,10 @@ def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJ
         logs = Path(tempfile.gettempdir()) / f"sweepkit-{sweep.sweep_id}"
     logs.parent.mkdir(parents=True, exist_ok=True)
     output_dir = str(opened.plan.output_dir) if asked.shares_folder else OUTPUT_WORD
-    words = [*_python("sweepkit.cli.app"), "agent", sweep.name, "--output-dir", output_dir]
+    words = [*our_command("sweepkit.cli.app"), "agent", sweep.name, "--output-dir", output_dir]
     if asked.nodes_per_agent > 1:
         words += ["--num-workers", "1"]
-    command = [*_python("sweepkit.cluster.keeper"), sweep.name, *words, *asked.agent_words]
+    command = [*our_command("sweepkit.cluster.keeper"), sweep.name, *words, *asked.agent_words]
     return [
         AgentJob(
             name=f"sweepkit-{slug(sweep.name)}-{sweep.sweep_id}-{number}",
@@ -288,7 +320,7 @@ def _jobs_of(opened: OpenSweep, asked: ClusterOptions, code: str) -> list[AgentJ
     ]
 
 
-def _python(module: str) -> list[str]:
+def our_command(module: str) -> list[str]:
     """Return the command that runs `main` of a module of ours on a node.
 
     There, too, a checkout stands at this path; PYTHONPATH would lead the runs' own interpreters astray.

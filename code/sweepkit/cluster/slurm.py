@@ -133,6 +133,8 @@ def _options(job: AgentJob) -> list[str]:
         f"--signal=B:USR1@{_MARGIN_S}",
         "--export=ALL",
     ]
+    if job.node:
+        options.append(f"--nodelist={job.node}")
     if job.gpus:
         options.append(f"--gres=gpu:{job.gpus}")
     if job.cpus is not None:

@@ -1,10 +1,11 @@
 """The best configurations of a sweep predict together, against the single best, on the hold-out set.
 
-Each is trained once more as `trainer.py` trains it, its results beside the sweep's; the same command continues where
-it was interrupted, for what is trained already is not trained again.
+Each is trained once more as `trainer.py` trains it, its results beside the sweep's, in a folder that is named by its
+configuration; the same command continues where it was interrupted, for what is trained already is not trained again.
 """
 
 import csv
+import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def ensemble(options: RunOptions, sweep: str, *, top: int) -> Ensemble:
         SweepKitError: There is no such sweep of our trainer, it has fewer configurations, or a training failed.
     """
     with open_recorded(storage_of(options)) as store:
-        record = find_sweep_record(store, sweep, newest=False)
+        record = find_sweep_record(store, sweep)
         spec = read_sweep_text(record.text, source=record.name, default_name=record.family)
         confirmed = store.sweep(f"{record.name}{_CONFIRMED}")
         chosen = _best(store, confirmed or record, spec, top)
@@ -93,10 +94,8 @@ def ensemble(options: RunOptions, sweep: str, *, top: int) -> Ensemble:
     folder.mkdir(parents=True, exist_ok=True)
     base = folder / "base_config.yaml"
     write_atomically(base, record.meta["base_config_text"])
-    results = [
-        _trained(folder / f"member_{rank}", base, _with_holdout(params, holdout, base))
-        for rank, params in enumerate(chosen)
-    ]
+    laid = [_with_holdout(params, holdout, base) for params in chosen]
+    results = [_trained(folder / _member(params, record.meta["base_config_text"]), base, params) for params in laid]
     metric, members, together, rows = _together(results)
     found = Ensemble(
         sweep=record.name,
@@ -131,6 +130,11 @@ def _with_holdout(params: Mapping[str, Any], holdout: Mapping[str, Any], base: P
     kind = type(read_training_config(base))
     replaced = {route(name, kind) for name in holdout}
     return {**{name: value for name, value in params.items() if route(name, kind) not in replaced}, **holdout}
+
+
+def _member(params: Mapping[str, Any], base: str) -> str:
+    """Return the name of a training's folder: the sweep may go on, and another configuration be the best then."""
+    return f"member_{hashlib.sha256(json_text([base, sorted(params.items())]).encode()).hexdigest()[:8]}"
 
 
 def _trained(folder: Path, base: Path, params: Mapping[str, Any]) -> Path:

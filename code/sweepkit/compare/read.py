@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweepkit.analysis.cells import column_values, is_empty, require_numbers, row_state, state_column, without_words
+from sweepkit.analysis.cells import column_values, is_empty, require_numbers, run_states, state_column, without_words
 from sweepkit.analysis.columns import bare, column_of, direction_of
 from sweepkit.analysis.table import is_number
 from sweepkit.analysis.trained import Examples, Trained, short_name
@@ -24,7 +24,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
 from sweepkit.runner.find_sweep import metric_beside
-from sweepkit.text.table_files import DELIMITER, is_table, read_table
+from sweepkit.text.table_files import DELIMITER, READ_AS, is_table, read_table
 
 RESULT = "training_results.json"
 _FOLDER = re.compile(r"(?P<model>.+?)[-_]seed[-_]?(?P<seed>\d+)")
@@ -228,19 +228,21 @@ def csv_groups(
     group, score, told = _column(file, heads, by), _column(file, heads, metric), notes if notes is not None else []
     asked = _column(file, heads, seed_column) if seed_column else next((h for h in heads if bare(h) == "seed"), None)
     scores, sentence = column_values(score, list(table[score]), table.attrs.get(DELIMITER, ""))
-    scores = without_words(scores)
+    scores = without_words(scores)  # such a score counts as not finite
     require_numbers(score, scores, str(file))
-    at_state = state_column(heads)
-    told += [sentence] if sentence else []
-    told.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state or 'none'}")
+    states, inferred = run_states({name: list(table[name]) for name in heads}, scores, str(file))
+    told += filter(None, [*table.attrs.get(READ_AS, ()), sentence, inferred])
+    at_state = state_column(heads) or "none"
+    told.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state}")
     counts: Counter[tuple[str, str]] = Counter()
     trained = []
-    for row, (label, value) in enumerate(zip(table[group], scores, strict=True), 1):
-        name = "(empty)" if is_empty(label) else short(label)
+    for row, (label, value) in enumerate(zip(_labels(list(table[group])), scores, strict=True), 1):
+        if not label and not states[row - 1].done:
+            continue  # a trial that was only asked for, or waits: it belongs to no group yet
+        name = label or "(empty)"
         seed = "" if asked is None or is_empty(table[asked].iloc[row - 1]) else str(table[asked].iloc[row - 1])
         counts[name, seed] += 1
         again = str(counts[name, seed]) if not seed else seed if seed_column else f"{seed} #{counts[name, seed]}"
-        word = table[at_state].iloc[row - 1] if at_state else "finished"  # without a score it counts as not finite
         one = {short_name(metric): math.nan if value is None else float(value)}
         trained.append(
             Trained(
@@ -249,16 +251,22 @@ def csv_groups(
                 where=f"line {row + 1}",
                 best=one,
                 last=one,
-                state=_state_in(word, scores[row - 1], f"{file}: row {row}"),
+                state="stopped early" if states[row - 1] is RunState.STOPPED else states[row - 1].value,
             )
         )
     return trained
 
 
-def _state_in(word: Any, score: Any, where: str) -> str:
-    """Return a row's state by the rule of all tables; a run that a rule ended is no finished one."""
-    state = row_state(word, score, where)
-    return "stopped early" if state is RunState.STOPPED else state.value
+def _labels(cells: Sequence[Any]) -> list[str]:
+    """Return the names of groups, "" where a cell is empty; whole numbers are written as such, 8.0 as 8.
+
+    >>> _labels(["8.0", "16.0", ""]), _labels(["t5", "1.0"])
+    (['8', '16', ''], ['t5', '1.0'])
+    """
+    names = ["" if is_empty(cell) else short(cell) for cell in cells]
+    if all(re.fullmatch(r"-?\d+(\.0+)?", name) for name in names if name):  # a column with gaps is one of floats
+        return [name.partition(".")[0] for name in names]
+    return names
 
 
 def _column(file: Path, heads: Sequence[str], name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.analysis.budget import Budget, budget_sentences
-from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, latex
+from sweepkit.reports.cells import Cells, as_latex, as_markdown, as_text, folded, latex, latex_packages
 from sweepkit.stats.comparison import Comparison, DecidingTest, Pair
 from sweepkit.stats.groups import ScoreSummary
 from sweepkit.stats.sentences import closing_sentences, digits_of, pair_sentence
@@ -196,11 +196,7 @@ def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
 
 def _folded(text: str, width: int) -> str:
     """Return a paragraph of words in lines of `width` cells; tables, which have line breaks already, as they are."""
-    import textwrap
-
-    if "\n" in text or len(text) <= width:
-        return text
-    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return text if "\n" in text else "\n".join(folded(text, width, then="  "))
 
 
 def comparison_markdown(report: ComparisonReport) -> str:
@@ -221,7 +217,7 @@ def comparison_markdown(report: ComparisonReport) -> str:
 
 
 def comparison_latex(report: ComparisonReport) -> str:
-    """Return the tables as LaTeX (booktabs), the sentences as text below them."""
+    """Return the tables as LaTeX, the sentences as text below them; its first line says what it must be loaded with."""
     parts = [as_latex(_model_table(report))]
     if report.comparison.pairs:
         parts.append(as_latex(_pair_table(report)))
@@ -229,7 +225,8 @@ def comparison_latex(report: ComparisonReport) -> str:
         parts.append(as_latex(_budget_table(report.budgets)))
     lines = [_headline(report), *report.warnings, *_sentences(report), *report.notes, *report.comparison.notes]
     parts.append("\n\n".join(latex(line) for line in [*lines, *budget_sentences(report.budgets)]))
-    return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts)
+    return f"{latex_packages(text)}\n{text}\n"
 
 
 def comparison_json(report: ComparisonReport) -> str:

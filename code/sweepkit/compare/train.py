@@ -78,7 +78,7 @@ def _model_file(name: str) -> Path | None:
 
 
 def _choice(name: str, options: ComparisonOptions) -> Choice:
-    from sweepkit.sweep_config.checker import suggestion
+    from sweepkit.sweep_config.fields import suggestion
     from sweepkit.training.config.files import preset_file
     from sweepkit.training.config.training import apply, apply_preset, read_training_config
 

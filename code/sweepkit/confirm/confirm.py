@@ -28,7 +28,7 @@ from sweepkit.confirm.plan import (
     used_seeds,
 )
 from sweepkit.confirm.plan import fresh_seeds as fresh
-from sweepkit.confirm.result import describe, score_of, scores_of, seen_of, standing_of
+from sweepkit.confirm.result import describe, holdout_result, score_of, scores_of, standing_of
 from sweepkit.errors import ConflictError
 from sweepkit.model.objectives import has_result
 from sweepkit.model.records import SweepRecord
@@ -36,7 +36,7 @@ from sweepkit.model.runs import RunView, none_worked
 from sweepkit.model.seeds import RUN_SEED
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.confirmation import (
-    Seen,
+    HoldoutResult,
     confirmation_text,
     write_confirmation,
 )
@@ -76,7 +76,7 @@ def confirm(
         SweepKitError: There is no such sweep, or nothing to confirm; another budget than recorded.
     """
     with open_recorded(storage_of(options)) as store:
-        parent = find_sweep_record(store, asked.sweep, newest=False)
+        parent = find_sweep_record(store, asked.sweep)
         own = plan_of_parent(options, parent)
         record = _recorded(store, confirmation_name(parent.name), parent, options)
         setup = new_setup(asked, store, parent, own) if record is None else _agreed(record, asked)
@@ -87,7 +87,7 @@ def confirm(
     keep_base_config(own, parent)
     run = partial(_run, slots_for=slots_for, uploads=uploads, notes=_changed(own, parent))
     code, record, end = run(options, plan)
-    look: Seen | str = "the race is not over" if end is None else _holdout_reason(asked, holdout)
+    look: HoldoutResult | str = "the race is not over" if end is None else _holdout_reason(asked, holdout)
     if end is not None and not look:
         code, look = _look(options, own, record, run, holdout, again=asked.again)
     _conclude(options, own, parent, record, look)
@@ -204,11 +204,11 @@ def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[st
         sys.stdout.write(json_text(told) + "\n")
         return 0
     print(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
-    for place, item in enumerate(setup.entrants, 1):
+    for place, item in enumerate(setup.candidates, 1):
         values = "  ".join(f"{name}={short(value)}" for name, value in dotted(item.params).items())
         why = f"by {setup.model.split(',')[0]}" if item.by_model else "by score"
         mean, over = ("mean ", f" over {len(item.scores)} seeds") if len(item.scores) > 1 else ("", "")
-        worth = f"{mean}{setup.metric} = {item.value:.5g}{over}"
+        worth = f"{mean}{setup.metric} = {item.sweep_score:.5g}{over}"
         print(f"  {place}. run {item.number} ({item.run_id}), {worth}, {why}: {values}")
     chosen = ", ".join(f"{name}={short(value)}" for name, value in holdout.items())
     print(f"then one look at the hold-out set: {chosen}" if chosen else "no hold-out set is named (sweepkit.holdout)")
@@ -227,7 +227,7 @@ def _holdout_reason(asked: ConfirmOptions, holdout: Mapping[str, Any]) -> str:
 
 def _look(
     options: RunOptions, own: Plan, record: SweepRecord, run: _Run, holdout: Mapping[str, Any], *, again: bool
-) -> tuple[int, Seen | str]:
+) -> tuple[int, HoldoutResult | str]:
     """Score the finalists on the hold-out set, once; return the exit code and what was seen, or why nothing was.
 
     The look is a sweep in the record, made before its first run: that it was opened is known whatever comes then.
@@ -253,7 +253,7 @@ def _look(
     code, seen, _ = run(replace(options, fresh=again and bool(family), count=None, retry_failed=False), plan)
     with open_store(own.storage) as store:
         opened = len(store.sweeps(family=plan.spec.name))
-        return code, seen_of(store, seen, record, plan, opened)
+        return code, holdout_result(store, seen, record, plan, opened)
 
 
 def _unfinished(store: "Store", record: SweepRecord) -> bool:
@@ -267,10 +267,10 @@ def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, ho
     """Return the look at the hold-out set: leader and runner-up, a few fresh seeds each."""
     standing = standing_of(store, record, setup, own.spec.metric)
     leaders = [place.candidate for place in standing.places if place.fresh][:_FINALISTS]
-    used = used_seeds(store, find_sweep_record(store, setup.sweep, newest=False), (), own)
+    used = used_seeds(store, find_sweep_record(store, setup.sweep), (), own)
     return replace(
         setup,
-        entrants=tuple(setup.entrants[candidate] for candidate in leaders),
+        candidates=tuple(setup.candidates[candidate] for candidate in leaders),
         rounds=((len(leaders), _FINALISTS),),
         seeds=fresh(used | set(setup.seeds), _FINALISTS, first=setup.seeds[0]),
         fixed=dict(holdout),
@@ -281,7 +281,9 @@ def _look_setup(store: "Store", own: Plan, record: SweepRecord, setup: Setup, ho
 # -- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _conclude(options: RunOptions, own: Plan, parent: SweepRecord, record: SweepRecord, look: Seen | str) -> None:
+def _conclude(
+    options: RunOptions, own: Plan, parent: SweepRecord, record: SweepRecord, look: HoldoutResult | str
+) -> None:
     """Write what came of the race into the sweep's folder, and print it."""
     paths = SweepPaths(own.output_dir, parent.name)
     paths.root.mkdir(parents=True, exist_ok=True)

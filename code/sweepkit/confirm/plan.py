@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.confirm.options import ConfirmOptions
 from sweepkit.confirm.sweep_text import confirming_text, own_seed_path, passes, passes_all
 from sweepkit.errors import ConflictError, SweepKitError
-from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.ranked import RankedConfiguration
+from sweepkit.model.records import CONFIRMATION_KEY, RunRecord, SweepRecord
 from sweepkit.model.seeds import is_seed, parameter_path, seed_of_run, with_value, without_value
 from sweepkit.model.space import Path
 from sweepkit.paths import SweepPaths
@@ -26,37 +27,11 @@ from sweepkit.sweep_config.read import read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
 
 if TYPE_CHECKING:
-    from sweepkit.analysis.candidates import Candidate
     from sweepkit.stats.race import Race
     from sweepkit.store.base import Store
 
-_KEY = "confirmation"  # of a sweep's meta
 _FIRST_SEED = 1001
 _BUDGET = 15  # runs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrant:
-    """A configuration of the sweep that is run again.
-
-    Args:
-        run_id, number: Its best run in the sweep.
-        params: Of that run, nested, without its seed.
-        rank: Its place by score in the sweep, from 1.
-        by_model: A model named it, not its score.
-        scores: Its scores at full budget in the sweep.
-        value: What the sweep told of it: the mean of `scores`, or what it had when it was stopped.
-        alike: Numbers of runs of nearly the same configurations, which do not race.
-    """
-
-    run_id: str
-    number: int
-    params: Mapping[str, Any]
-    rank: int
-    by_model: bool
-    scores: tuple[float, ...]
-    value: float
-    alike: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +41,7 @@ class Setup:
     Args:
         sweep: Name of the sweep.
         metric, goal: What is compared.
-        entrants: Who races.
+        candidates: Who races.
         everyone: The scores at full budget of each of the sweep's configurations.
         configurations: How many the sweep tried that have a value.
         budget: Runs at most.
@@ -82,7 +57,7 @@ class Setup:
     sweep: str
     metric: str
     goal: str
-    entrants: tuple[Entrant, ...]
+    candidates: tuple[RankedConfiguration, ...]
     everyone: tuple[tuple[float, ...], ...]
     configurations: int
     budget: int
@@ -108,7 +83,7 @@ class Setup:
         from sweepkit.stats.race import Race, Round
 
         return Race(
-            sweep=tuple(tuple(self.sign * score for score in item.scores) for item in self.entrants),
+            sweep=tuple(tuple(self.sign * score for score in item.scores) for item in self.candidates),
             rounds=tuple(Round(keep=keep, each=each) for keep, each in self.rounds),
             everyone=tuple(tuple(self.sign * score for score in scores) for scores in self.everyone),
             rope=self.rope,
@@ -121,31 +96,61 @@ class Setup:
 
     def params(self, spec: SweepSpec, candidate: int, repeat: int) -> dict[str, Any]:
         """Return the parameters of a run."""
-        params = dict(self.entrants[candidate].params)
+        params = dict(self.candidates[candidate].params)
         for name, value in self.fixed.items():
             params = with_value(params, parameter_path(name, spec.space), value)
         return with_value(params, self.seed_path, self.seeds[repeat]) if self.seed_path else params
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it; `setup_of` reads it back."""
-        return dataclasses.asdict(self)
+        found = dataclasses.asdict(self)
+        del found["candidates"]
+        return {**found, "entrants": [_entry(item) for item in self.candidates]}
 
 
 def setup_of(record: SweepRecord) -> Setup | None:
     """Return the race that a sweep's record holds; None when it holds none."""
-    told = record.meta.get(_KEY)
+    told = record.meta.get(CONFIRMATION_KEY)
     if not isinstance(told, Mapping):
         return None
-    entrants = [{**item, "scores": tuple(item["scores"]), "alike": tuple(item["alike"])} for item in told["entrants"]]
+    kept = {name: value for name, value in told.items() if name != "entrants"}
     return Setup(
         **{
-            **told,
-            "entrants": tuple(Entrant(**item) for item in entrants),
+            **kept,
+            "candidates": tuple(map(_candidate, told["entrants"])),
             "everyone": tuple(tuple(scores) for scores in told["everyone"]),
             "rounds": tuple((keep, each) for keep, each in told["rounds"]),
             "seeds": tuple(told["seeds"]),
             "seed_path": tuple(told["seed_path"]),
         }
+    )
+
+
+def _entry(item: RankedConfiguration) -> dict[str, Any]:
+    """Return a candidate as the record and `--dry-run --json` have it."""
+    return {
+        "run_id": item.run_id,
+        "number": item.number,
+        "params": dict(item.params),
+        "rank": item.sweep_rank,
+        "by_model": item.by_model,
+        "scores": item.scores,
+        "value": item.sweep_score,
+        "alike": item.alike,
+    }
+
+
+def _candidate(entry: Mapping[str, Any]) -> RankedConfiguration:
+    """Return the candidate that `_entry` wrote."""
+    return RankedConfiguration(
+        run_id=entry["run_id"],
+        number=entry["number"],
+        params=entry["params"],
+        sweep_rank=entry["rank"],
+        by_model=entry["by_model"],
+        scores=tuple(entry["scores"]),
+        sweep_score=entry["value"],
+        alike=tuple(entry["alike"]),
     )
 
 
@@ -157,7 +162,7 @@ class RacePlan(Plan):
 
     def meta(self, sampler: str | None) -> dict[str, Any]:
         """Return what the record keeps."""
-        return {**Plan.meta(self, sampler), _KEY: self.setup.plain()}
+        return {**Plan.meta(self, sampler), CONFIRMATION_KEY: self.setup.plain()}
 
 
 # -- a new race -------------------------------------------------------------------------------------------------------
@@ -189,51 +194,40 @@ def new_setup(asked: ConfirmOptions, store: "Store", parent: SweepRecord, plan: 
     named_path = None if named is None else parameter_path(named, spec.space)
     alike = [item.path for item in spec.space.parameters if is_seed(item.name)]
     own = own_seed_path(spec.space, named_path, alike)
-    field_ = choose_candidates(from_runs(spec, runs), seed=parent.seed)
-    if not field_.candidates:
+    selection = choose_candidates(from_runs(spec, runs), seed=parent.seed)
+    if not selection.candidates:
         raise SweepKitError(
             f"--confirm {parent.name}: needs runs that ended with a value of {spec.metric.name}, got none of "
             f"{len(runs)}; run the sweep first"
         )
-    rounds = plan_rounds(len(field_.candidates), budget)
-    chosen = field_.candidates[: rounds[0].keep]
+    rounds = plan_rounds(len(selection.candidates), budget)
+    chosen = selection.candidates[: rounds[0].keep]
     used = used_seeds(store, parent, runs, plan)
     return Setup(
         sweep=parent.name,
         metric=spec.metric.name,
         goal=spec.metric.goal.value,
-        entrants=_entrants(chosen, {run.number: run for run in runs}, own),
-        everyone=tuple(item.scores for item in field_.configurations if not item.stopped),
-        configurations=len(field_.configurations),
+        candidates=_as_run(chosen, {run.number: run for run in runs}, own),
+        everyone=tuple(item.scores for item in selection.configurations if not item.stopped),
+        configurations=len(selection.configurations),
         budget=budget,
         rounds=tuple((item.keep, item.each) for item in rounds),
         seeds=fresh_seeds(used, sum(item.each for item in rounds), first=asked.seeds_from),
         seed_path=own or _seed_path(plan, named_path),
         rope=asked.rope,
-        model=field_.model,
+        model=selection.model,
     )
 
 
-def _entrants(
-    chosen: "Sequence[Candidate]", runs: Mapping[int, RunRecord], seed_path: Path | None
-) -> tuple[Entrant, ...]:
-    """Return the candidates with the parameters of their best runs, without the seed."""
-    found = []
-    for item in chosen:
-        run = runs[item.configuration.first.number]
-        found.append(
-            Entrant(
-                run_id=run.run_id,
-                number=run.number,
-                params=dict(run.params) if seed_path is None else without_value(run.params, seed_path),
-                rank=item.rank,
-                by_model=item.by_model,
-                scores=item.configuration.whole_scores,
-                value=item.configuration.value,
-                alike=item.alike,
-            )
-        )
-    return tuple(found)
+def _as_run(
+    chosen: Sequence[RankedConfiguration], runs: Mapping[int, RunRecord], seed_path: Path | None
+) -> tuple[RankedConfiguration, ...]:
+    """Return the candidates with the parameters of their best runs as the program gets them, without the seed."""
+
+    def params(run: RunRecord) -> dict[str, Any]:
+        return dict(run.params) if seed_path is None else without_value(run.params, seed_path)
+
+    return tuple(dataclasses.replace(item, params=params(runs[item.number])) for item in chosen)
 
 
 def _seed_path(plan: Plan, named: Path | None) -> Path:
@@ -296,7 +290,13 @@ def plan_of_parent(options: RunOptions, parent: SweepRecord) -> Plan:
     """Return how the runs of a recorded sweep are made on this host, with the base configuration that they had."""
     if setup_of(parent) is not None:
         raise ConflictError(f"--confirm {parent.name}: is itself a confirmation; name the sweep that it confirms")
-    return dataclasses.replace(make_join_plan(options, parent), joins=None)
+    plan = dataclasses.replace(make_join_plan(options, parent), joins=None)
+    if plan.spec.suggests_itself:
+        raise SweepKitError(
+            f"--confirm {parent.name}: needs a sweep that gives its runs their parameters, got a study, whose "
+            "objective suggests them itself; give its best values to a sweep of a program with a seed, and confirm that"
+        )
+    return plan
 
 
 def race_plan(plan: Plan, setup: Setup, *, text: str | None = None) -> RacePlan:

@@ -2,15 +2,16 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sweepkit.confirm.plan import Entrant, RacePlan, Setup, setup_of
+from sweepkit.confirm.plan import RacePlan, Setup, setup_of
 from sweepkit.model.metric import Metric
+from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.model.seeds import seed_of_run
-from sweepkit.reports.confirmation import Confirmation, Fresh, HoldoutLook, Member, Seen
+from sweepkit.reports.confirmation import Confirmation, HoldoutResult, HoldoutScore
 from sweepkit.search.race import Pair, pair_of
 from sweepkit.sweep_config.sweep import SweepSpec
 
@@ -36,7 +37,9 @@ def scores_of(runs: Sequence[RunRecord], metric: Metric | None, setup: Setup) ->
     }
 
 
-def seen_of(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int) -> Seen:
+def holdout_result(
+    store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePlan, opened: int
+) -> HoldoutResult:
     """Return what the look showed.
 
     A run's hold-out score is that of the report at which the fresh runs were best on the sweep's own data, by their
@@ -48,17 +51,17 @@ def seen_of(store: "Store", seen: SweepRecord, record: SweepRecord, plan: RacePl
     confirmed = setup_of(record)
     assert confirmed is not None and goal is not None
     looks = []
-    for index, entrant in enumerate(plan.setup.entrants):
-        place = next(at for at, item in enumerate(confirmed.entrants) if item.run_id == entrant.run_id)
+    for index, candidate in enumerate(plan.setup.candidates):
+        place = next(at for at, item in enumerate(confirmed.candidates) if item.run_id == candidate.run_id)
         mine = [run for run in fresh_runs if (pair := pair_of(run.proposal)) and pair[0] == place]
         best = [run.history.index(goal.best(run.history)) for run in mine if run.history]
         report = statistics.median_low(best) if best else 0
         runs = [run for run in store.runs(seen.sweep_id) if (pair := pair_of(run.proposal)) and pair[0] == index]
         scores = tuple(value for run in runs if (value := _value_at(run, report)) is not None)
         looks.append(
-            HoldoutLook(run_id=entrant.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs))
+            HoldoutScore(run_id=candidate.run_id, scores=scores, report=report + 1 if best else None, runs=len(runs))
         )
-    return Seen(
+    return HoldoutResult(
         parameters=dict(plan.setup.fixed), opened_at=seen.created_at, opened=opened, looks=tuple(looks), sweep=seen.name
     )
 
@@ -78,7 +81,7 @@ def standing_of(store: "Store", record: SweepRecord, setup: Setup, metric: Metri
     return setup.race(record.seed).standing(scores_of(store.runs(record.sweep_id), metric, setup))
 
 
-def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Seen | str) -> Confirmation:
+def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: HoldoutResult | str) -> Confirmation:
     """Return a confirmation as it stands in the record.
 
     Args:
@@ -93,9 +96,8 @@ def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Seen | 
     standing = standing_of(store, record, setup, spec.metric)
     members = []
     for place in standing.places:
-        entrant = setup.entrants[place.candidate]
         mine = [run for run in runs if (pair := pair_of(run.proposal)) and pair[0] == place.candidate]
-        members.append(_member(setup, place, entrant, mine, spec))
+        members.append(_raced(setup, place, setup.candidates[place.candidate], mine, spec))
     return Confirmation(
         sweep=setup.sweep,
         confirmation=record.name,
@@ -114,32 +116,30 @@ def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Seen | 
         df=standing.spread.df if standing.spread else None,
         fallback=standing.fallback,
         end=standing.end.reason if standing.end else None,
-        equal=tuple(setup.entrants[c].run_id for c in standing.end.equal) if standing.end else (),
-        holdout=look if isinstance(look, Seen) else None,
-        no_holdout="" if isinstance(look, Seen) else look,
+        equal=tuple(setup.candidates[c].run_id for c in standing.end.equal) if standing.end else (),
+        holdout=look if isinstance(look, HoldoutResult) else None,
+        no_holdout="" if isinstance(look, HoldoutResult) else look,
     )
 
 
-def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRecord], spec: SweepSpec) -> Member:
+def _raced(
+    setup: Setup, place: "Place", candidate: RankedConfiguration, runs: Sequence[RunRecord], spec: SweepSpec
+) -> RankedConfiguration:
     """Return where a configuration stands, in the metric's own direction."""
     sign = setup.sign
     low, high = (place.low, place.high) if sign > 0 else (place.high, place.low)
-    seconds = [told for run in runs if isinstance(told := run.outcome.get("duration_s"), int | float)]
+    seconds = [took for run in runs if isinstance(took := run.outcome.get("duration_s"), int | float)]
 
     def own_way(value: float | None) -> float | None:
         return None if value is None else sign * value
 
     name = spec.extensions.seed_parameter
-    return Member(
-        run_id=entrant.run_id,
-        number=entrant.number,
-        params=entrant.params,
-        sweep_rank=entrant.rank,
-        by_model=entrant.by_model,
-        sweep_score=entrant.value,
-        stopped=not entrant.scores,
+    return replace(
+        candidate,
         fresh=tuple(
-            Fresh(run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, spec.metric, sign)))
+            ConfirmationRun(
+                run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, spec.metric, sign))
+            )
             for run in runs
             if run.state.done
         ),
@@ -153,7 +153,6 @@ def _member(setup: Setup, place: "Place", entrant: Entrant, runs: Sequence[RunRe
         lost=place.lost,
         rounds=place.rounds,
         duration_s=statistics.median(seconds) if seconds else None,
-        alike=entrant.alike,
     )
 
 
@@ -162,12 +161,12 @@ class RaceWatch:
     """A race that may be under way.
 
     Args:
-        told: How it stands.
+        confirmation: How it stands.
         state: The state of the sweep that makes its runs.
         next: What it does next, in words.
     """
 
-    told: Confirmation
+    confirmation: Confirmation
     state: str
     next: tuple[str, ...]
 
@@ -193,6 +192,8 @@ def watched(store: "Store", spec: SweepSpec, record: SweepRecord) -> RaceWatch:
         running = {pair_of(run.proposal) for run in runs if run.state is RunState.RUNNING}
         for candidate, repeat in step.runs:
             what = "runs now" if (candidate, repeat) in running else "waits"
-            words.append(f"run {setup.entrants[candidate].number} with seed {setup.seeds[repeat]} {what}")
-    told = describe(store, spec, record, "the race is not over" if words else "it is told at the end of --confirm")
-    return RaceWatch(told=told, state=record.state.value, next=tuple(words))
+            words.append(f"run {setup.candidates[candidate].number} with seed {setup.seeds[repeat]} {what}")
+    confirmation = describe(
+        store, spec, record, "the race is not over" if words else "it is told at the end of --confirm"
+    )
+    return RaceWatch(confirmation=confirmation, state=record.state.value, next=tuple(words))

@@ -10,7 +10,6 @@ from typing import Any
 
 from sweepkit.housekeeping.find import Recorded, SweepPlace, find_sweep, opened, recorded
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
-from sweepkit.model.runs import RunState
 
 # The usual names of weights and of training state. Arrays and pickles may be results, so they stay.
 _FILES = (
@@ -18,7 +17,6 @@ _FILES = (
     *("*.pdparams", "*.pdopt", "*.params", "pytorch_model*.bin", "model*.bin", "adapter_model.bin"),
 )
 _FOLDERS = ("checkpoint*", "ckpt*", "preempted")
-_OPEN = (RunState.PENDING, RunState.RUNNING)  # these go on from what they left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,7 @@ def plan_cleaning(place: SweepPlace, named: Sequence[str], *, keep: int) -> list
 
 
 def _plan(found: Recorded, keep: int) -> Cleaning:
-    kept = _best_ids(found, keep) | {run.run_id for run in found.runs if run.state in _OPEN}
+    kept = _best_ids(found, keep) | {run.run_id for run in found.runs if not run.state.done}  # they go on from it
     others = [found.paths.run_dir(run.run_id) for run in found.runs if run.run_id not in kept]
     by_run = [paths for folder in others if (paths := list(_checkpoints(folder)))]
     gone = [path for paths in by_run for path in paths]

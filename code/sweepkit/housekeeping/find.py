@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import SweepPaths
 from sweepkit.runner.find_sweep import choose, locate
-from sweepkit.store.named import family_meant
+from sweepkit.store.named import sweep_meant
 
 if TYPE_CHECKING:
     from sweepkit.model.records import RunRecord, SweepRecord
@@ -115,14 +115,10 @@ def find_run(watch: "Watch", output_dir: Path, named: str) -> "tuple[Recorded, R
     """
     sweeps = watch.sweeps()
     name, colon, number = named.rpartition(":")
-    if (family := family_meant(sweeps, name if colon else named)) != (name if colon else named):
-        newest = next(sweep.name for sweep in reversed(sweeps) if sweep.family == family)
-        name, named = newest, named if colon else newest
-    for sweep in sweeps:
-        if colon and number.isdecimal() and sweep.name == name:
-            return _numbered(recorded(watch, sweep, output_dir), int(number))
-        if sweep.name == named:
-            return _best(recorded(watch, sweep, output_dir))
+    if (sweep := sweep_meant(sweeps, named)) is not None:
+        return _best(recorded(watch, sweep, output_dir))
+    if colon and number.isdecimal() and (sweep := sweep_meant(sweeps, name)) is not None:
+        return _numbered(recorded(watch, sweep, output_dir), int(number))
     found = [recorded(watch, sweep, output_dir) for sweep in sweeps]
     meant = [(item, run) for item in found for run in item.runs if run.run_id.startswith(named)]
     if len(meant) == 1:
@@ -148,8 +144,12 @@ def best_run(found: Recorded) -> "RunRecord | None":
     """Return the first run of the best configuration; None before there is one. Of several metrics the first counts."""
     from sweepkit.analysis.ranking import best_configuration
 
-    metric = found.spec.metric or next(iter(found.spec.metrics), None)
-    best = best_configuration(found.runs, metric, seed_parameter=found.spec.extensions.seed_parameter)
+    if found.spec.metrics:
+        from sweepkit.analysis.table import from_runs
+
+        ranked = from_runs(found.spec, found.runs).by(found.spec.metrics[0].name).ranked()
+        return next((run for run in found.runs if ranked and run.run_id == ranked[0].run_id), None)
+    best = best_configuration(found.runs, found.spec.metric, seed_parameter=found.spec.extensions.seed_parameter)
     return None if best is None else best.first
 
 

@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from sweepkit.agents.control import noted
-from sweepkit.housekeeping.find import Recorded, SweepPlace, best_run, opened, recorded
+from sweepkit.analysis.progress import snapshot_of
+from sweepkit.housekeeping.find import Recorded, SweepPlace, opened, recorded
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.housekeeping.sizes import folder_bytes, in_words
 from sweepkit.model.identity import identity_in
-from sweepkit.model.objectives import value_of
-from sweepkit.model.records import SweepState
 from sweepkit.reports.cells import Cells, as_text
 
 _HEADS = ("sweep", "state", "runs", "running", "failed", "metric", "best", "run", "began")
@@ -38,27 +37,28 @@ def listed(
 
 
 def _plain(found: Recorded, sizes: bool) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for run in found.runs:
-        counts[run.state.value] = counts.get(run.state.value, 0) + 1
-    best = best_run(found)
-    metric = found.spec.metric or next(iter(found.spec.metrics), None)
+    item = snapshot_of(found.poll, found.spec)
+    best, metric = item.first, item.ranked_by
     shown = None
     if best is not None:
-        shown = {"run_id": best.run_id, "value": value_of(best, metric), "params": dict(best.params)}
+        shown = {"run_id": best.run_id, "value": best.value, "seeds": best.seeds, "params": dict(best.params)}
     return {
         "name": found.sweep.name,
         "project": identity.folder if (identity := identity_in(found.sweep)) is not None else "",
         "state": found.sweep.state.value,
-        "idle": bool(found.sweep.reason) and not found.running and found.sweep.state is SweepState.RUNNING,
+        "standing": item.standing,
+        "idle": bool(item.idle),
         "reason": found.sweep.reason,
         "tags": tags_of(found),
         "note": note_of(found),
         "archived": bool(noted(found.sweep, "archived")),
         "created_at": found.sweep.created_at,
         "runs": len(found.runs),
-        "running": found.running,
-        "counts": counts,
+        "done": item.done,
+        "total": item.total,
+        "running": item.workers,
+        "failed": item.failed,
+        "counts": {state.value: number for state, number in item.counts.items()},
         "metric": None if metric is None else metric.name,
         "goal": None if metric is None else metric.goal.value,
         "best": shown,
@@ -76,10 +76,10 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     cells = [
         (
             row["name"],
-            ("idle" if row["idle"] else row["state"]) + (", archived" if row["archived"] else ""),
-            str(row["runs"]),
+            row["standing"] + (", archived" if row["archived"] else ""),
+            str(row["runs"]) if row["total"] in (None, row["runs"]) else f"{row['runs']} of {row['total']}",
             str(row["running"] or ""),
-            str(row["counts"].get("failed", "")),
+            str(row["failed"] or ""),
             row["metric"] or "",
             "" if row["best"] is None or row["best"]["value"] is None else f"{row['best']['value']:.5g}",
             "" if row["best"] is None else row["best"]["run_id"],

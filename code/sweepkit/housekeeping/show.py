@@ -10,16 +10,16 @@ from sweepkit.analysis.program_versions import VERSION
 from sweepkit.housekeeping.find import SweepPlace, best_run, find_run, opened
 from sweepkit.housekeeping.labels import note_of, tags_of
 from sweepkit.model.identity import versions_in
-from sweepkit.model.objectives import value_of
+from sweepkit.model.objectives import metrics_in, values_of
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.reports.files import relative
 from sweepkit.reports.table import dotted, short
+from sweepkit.store.watch import Watch
 from sweepkit.text.canvas import Line, plotted
 from sweepkit.text.shown import bar, printable
 
 if TYPE_CHECKING:
     from sweepkit.model.metric import Metric
-    from sweepkit.model.records import RunRecord
 
 _COLUMNS = 60
 _LINES = 8  # of a curve
@@ -41,8 +41,13 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
     with opened(place) as (watch, output_dir, _):
         found, run = find_run(watch, output_dir, named)
         attempts = watch.attempts(run.run_id)
-    metric = found.spec.metric or next(iter(found.spec.metrics), None)
-    best = best_run(found)
+        metrics = metrics_in(found.spec.objectives)
+        metric = metrics[0] if metrics else None
+        best = best_run(found)
+        best = None if best is None or best.run_id == run.run_id else best
+        history = _history(watch, run, metric)
+        behind = [] if best is None else _history(watch, best, metric)
+    values = values_of(run, metrics)
     log = found.paths.log(attempts[-1].attempt_id) if attempts else None
     return {
         "sweep": found.sweep.name,
@@ -55,9 +60,10 @@ def shown(place: SweepPlace, named: str, *, lines: int) -> dict[str, Any]:
         "note": note_of(found, run),
         "metric": None if metric is None else metric.name,
         "goal": None if metric is None else metric.goal.value,
-        "value": value_of(run, metric),
-        "history": list(run.history),
-        "best": None if best is None or best.run_id == run.run_id else _beside(best, metric),
+        "value": values[0] if values else None,
+        **({"values": _named(metrics, values)} if len(metrics) > 1 else {}),
+        "history": history,
+        "best": None if best is None else _beside(best, metrics, behind),
         "best_metrics": dict(run.best_metrics),
         "last_metrics": dict(run.last_metrics),
         "started_at": run.started_at,
@@ -91,8 +97,24 @@ def _program(sweep: SweepRecord, run: RunRecord) -> dict[str, Any] | None:
     return {"version": digest, "changed": versions[-1].changed(mine)}
 
 
-def _beside(best: "RunRecord", metric: "Metric | None") -> dict[str, Any]:
-    return {"run_id": best.run_id, "value": value_of(best, metric), "history": list(best.history)}
+def _history(watch: Watch, run: RunRecord, metric: "Metric | None") -> list[float]:
+    """Return what a run reported of a metric; of several the record keeps no history beside the reports themselves."""
+    if run.history or metric is None:
+        return list(run.history)
+    return [float(report.values[metric.name]) for report in watch.reports(run.run_id) if metric.name in report.values]
+
+
+def _named(metrics: "Sequence[Metric]", values: Sequence[float] | None) -> list[dict[str, Any]]:
+    held: Sequence[float | None] = values or [None] * len(metrics)
+    return [
+        {"metric": metric.name, "goal": metric.goal.value, "value": value}
+        for metric, value in zip(metrics, held, strict=True)
+    ]
+
+
+def _beside(best: RunRecord, metrics: "Sequence[Metric]", history: Sequence[float]) -> dict[str, Any]:
+    values = values_of(best, metrics)
+    return {"run_id": best.run_id, "value": values[0] if values else None, "history": list(history)}
 
 
 def _lasted(began: float, ended: float | None) -> float | None:
@@ -128,10 +150,11 @@ def shown_text(run: dict[str, Any]) -> str:
     lines += ["", "configuration"]
     lines += [f"  {name}: {_exactly(value)}" for name, value in dotted(run["params"]).items()]
     if run["metric"] is not None:
-        value = "none" if run["value"] is None else f"{run['value']:.6g}"
-        lines += ["", f"{run['metric']} ({run['goal']}): {value}"]
+        one = {"metric": run["metric"], "goal": run["goal"], "value": run["value"]}
+        lines += ["", *(_valued(item) for item in run.get("values", [one]))]
         lines += _curve_lines(run["history"], run.get("best"))
-    others = {name: value for name, value in run["last_metrics"].items() if name != run["metric"]}
+    shown_names = {run["metric"], *(item["metric"] for item in run.get("values", ()))}
+    others = {name: value for name, value in run["last_metrics"].items() if name not in shown_names}
     lines += ["", "last values"] if others else []
     lines += [f"  {name}: {short(float(value))}" for name, value in others.items()]
     lines += ["", "attempts"]
@@ -139,6 +162,11 @@ def shown_text(run: dict[str, Any]) -> str:
     if run["log"] is not None:
         lines += ["", f"log: {relative(Path(run['log']))}", *(f"  {line}" for line in run["log_tail"])]
     return printable("\n".join(lines))
+
+
+def _valued(item: Mapping[str, Any]) -> str:
+    value = "none" if item["value"] is None else f"{item['value']:.6g}"
+    return f"{item['metric']} ({item['goal']}): {value}"
 
 
 def _exactly(value: Any) -> str:

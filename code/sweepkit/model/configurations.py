@@ -41,10 +41,16 @@ def configuration_key(run: RunRecord | RunView, seed_parameter: str | None = Non
     number = configuration_of(run)
     if number is not None:
         return number
-    alone = not run.params or CONFIGURATION in _noted(run)
-    if alone:
+    if CONFIGURATION in _noted(run):
         return None
-    content = content_key(without_seeds(run.params, seed_parameter))
+    return parameters_key(run.params, seed_parameter)
+
+
+def parameters_key(params: Mapping[str, Any], seed_parameter: str | None = None) -> bytes | None:
+    """Return the key of a configuration that the engine has not numbered, as `configuration_key` has it."""
+    if not params:
+        return None
+    content = content_key(without_seeds(params, seed_parameter))
     return blake2b(repr(content).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sweepkit.model.records import SweepRecord
 
+RENAMED_KEY = "renamed"  # of a sweep's meta: what it was called before `sweepkit rename`
 _KEY = "identity"
 _VERSION_KEY = "program "  # each version of the program has a key of its own in a sweep's meta: writers do not collide
 

@@ -17,6 +17,11 @@ class SweepState(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
 
+    @property
+    def over(self) -> bool:
+        """Return whether no further run of it is begun unless it is taken up again."""
+        return self in (SweepState.FINISHED, SweepState.CANCELLED)
+
 
 class AttemptState(StrEnum):
     """Where an attempt stands."""
@@ -25,6 +30,10 @@ class AttemptState(StrEnum):
     DONE = "done"  # its outcome is recorded
     LOST = "lost"  # its lease ran out or its process vanished; fenced
     RELEASED = "released"  # unharmed (Ctrl-C); does not count against the retries
+
+
+STOPPED = "stopped by --stop"  # why a sweep is FINISHED that somebody stopped before its end
+CONFIRMATION_KEY = "confirmation"  # of the meta of a sweep that runs the best of another again: its race
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,11 @@ class SweepRecord:
     metric: str | None
     goal: str | None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def confirms(self) -> bool:
+        """Return whether it runs the best of another sweep again."""
+        return CONFIRMATION_KEY in self.meta
 
 
 _PACKING = "packing"

@@ -19,7 +19,7 @@ class RunState(StrEnum):
     @property
     def done(self) -> bool:
         """Return whether no further attempt will be made by itself."""
-        return self not in (RunState.PENDING, RunState.RUNNING)
+        return self not in OPEN
 
     @property
     def ended_well(self) -> bool:
@@ -31,9 +31,30 @@ class RunState(StrEnum):
         """Return whether it ended and its value does not count."""
         return self in ENDED_BADLY
 
+    @property
+    def cut_short(self) -> bool:
+        """Return whether it ended before its program was through."""
+        return self in CUT_SHORT
 
+
+# The groups of states that rules ask for; nobody writes one again.
+OPEN = (RunState.PENDING, RunState.RUNNING)
 ENDED_WELL = (RunState.FINISHED, RunState.STOPPED)
 ENDED_BADLY = (RunState.FAILED, RunState.DIVERGED)
+CUT_SHORT = (RunState.STOPPED, RunState.DIVERGED, RunState.FAILED)
+
+
+def count_of(counts: Mapping[RunState, int], group: Iterable[RunState]) -> int:
+    """Return how many runs are in a group of states.
+
+    Args:
+        counts: Runs by state; absent: none.
+        group: OPEN, ENDED_WELL, ENDED_BADLY or CUT_SHORT.
+
+    >>> count_of({RunState.RUNNING: 2, RunState.FINISHED: 3}, OPEN)
+    2
+    """
+    return sum(counts.get(state, 0) for state in group)
 
 
 def none_worked(states: Iterable[RunState]) -> bool:

@@ -1,9 +1,11 @@
 """What a monitor is given of a sweep, as values: by our own record or by W&B's server alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sweepkit.model.records import RunRecord, SweepRecord
+from sweepkit.model.runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,37 @@ class LiveRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRuns:
+    """Runs that ended well, with a history each, and whose value needs nothing but these columns: what most runs are.
+
+    Args:
+        number, run_id, params, state, reason, attempts, failures, history, summary, outcome: As of `RunRecord`.
+        started_at: When each was last started, seconds since the epoch.
+        ended_at: When each ended, or None.
+    """
+
+    number: Sequence[int]
+    run_id: Sequence[str]
+    params: Sequence[Mapping[str, Any]]
+    state: Sequence[RunState]
+    reason: Sequence[str]
+    attempts: Sequence[int]
+    failures: Sequence[int]
+    history: Sequence[tuple[float, ...]]
+    summary: Sequence[float | None]
+    started_at: Sequence[float]
+    ended_at: Sequence[float | None]
+    outcome: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PollResult:
     """What a reader of a sweep found, all of it from one state of the database.
 
     Args:
         sweep: As it is now.
         changed: The runs that changed since the poll before (the first one: all), by number.
+        ended: Of these such as can be had in short, where that was asked for; they are not among `changed`.
         live: Its live attempts.
         now: The record's clock, seconds since the epoch.
         idle_since: When its last attempt ended, None while one is live or when none was ever made.
@@ -58,6 +85,7 @@ class PollResult:
     now: float
     idle_since: float | None
     change: int
+    ended: EndedRuns | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

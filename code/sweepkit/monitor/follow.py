@@ -1,30 +1,46 @@
 """Follow one sweep from snapshot to snapshot: what changed is read, the rest is remembered."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.analysis.progress import Snapshot, Watched, WatchedRun, metric_of, metrics_of, row_of, snapshot
+from sweepkit.analysis.progress import (
+    Snapshot,
+    Watched,
+    WatchedRun,
+    metric_of,
+    metrics_of,
+    row_of,
+    rows_in_short,
+    snapshot,
+    total_of,
+)
 from sweepkit.errors import SweepKitError
 from sweepkit.model.columns import RunViews
-from sweepkit.model.metric import Metric
+from sweepkit.model.configurations import parameters_key
+from sweepkit.model.metric import BEST, Metric
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Decision, RunState
+from sweepkit.model.seeds import is_seed
 from sweepkit.model.watched import LiveRun, PollResult
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
 from sweepkit.sweep_config.read import read_sweep_text
-from sweepkit.sweep_config.sweep import Method, SweepSpec
+from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.canvas import Line
 
 
 class SweepReader(Protocol):
     """Where a sweep is read from: a database, or W&B's server."""
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
-        """Return what changed after the change counter `since`; None when there is no such sweep."""
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
+        """Return what changed after the change counter `since`; None when there is no such sweep.
+
+        Runs that ended may come as `PollResult.ended` where they are wanted in short.
+        """
         ...
 
 
@@ -34,9 +50,10 @@ class Follower:
     Args:
         source: Where it is read from.
         sweep_id: Which sweep.
+        in_short: Its learning curves are not asked for: where nothing else needs whole runs, they are read in short.
     """
 
-    def __init__(self, source: SweepReader, sweep_id: str) -> None:
+    def __init__(self, source: SweepReader, sweep_id: str, *, in_short: bool = False) -> None:
         self._source = source
         self._sweep_id = sweep_id
         self._since = 0
@@ -48,6 +65,9 @@ class Follower:
         self._total: int | None = None
         self._rows: dict[int, WatchedRun] = {}
         self._views = RunViews()
+        self._in_short = in_short
+        self._first_alike: dict[int, int] = {}
+        self._unkeyed: set[int] = set()  # rows in short that have no key of their configuration yet
         self.live: Sequence[LiveRun] = ()
         self._sweep: SweepRecord | None = None
         self._last: Snapshot | None = None
@@ -58,16 +78,33 @@ class Follower:
         Raises:
             SweepKitError: The sweep is gone, or the source cannot be read now.
         """
-        found = self._source.poll(self._sweep_id, self._since)
+        found = self._poll()
         if found is None:
             raise SweepKitError(f"sweep {self._sweep_id}: must be in the database, got no such id; it was deleted")
-        if self._last is not None and self._last.ended and found.sweep == self._sweep and not found.changed:
+        if (
+            self._last is not None
+            and self._last.ended
+            and found.sweep == self._sweep
+            and not (found.changed or found.ended)
+        ):
             return dataclasses.replace(self._last, now=found.now)  # of all sweeps of a record most have ended
         self._read_spec(found.sweep)
         seed = None if self.spec is None else self.spec.extensions.seed_parameter
         for run in found.changed:
             self._rows[run.number] = row_of(run, self._metric, self._metrics, seed_parameter=seed)
-            self._views.put(view_of(run))
+            if self._in_short:
+                self._unkeyed.discard(run.number)
+                self._find_alike(run.number, seed)
+            else:
+                self._views.put(view_of(run))
+        if found.ended and self._metric is not None:
+            for row in rows_in_short(found.ended, self._metric.goal):
+                again = row.number in self._rows  # others may have got their key because of it
+                self._rows[row.number] = row
+                self._unkeyed.add(row.number)
+                self._find_alike(row.number, seed)
+                if again:
+                    self._give_key(row.number, seed)
         self._since = found.change
         self.live, self._sweep = found.live, found.sweep
         self._last = snapshot(
@@ -84,6 +121,41 @@ class Follower:
             )
         )
         return self._last
+
+    def _poll(self) -> PollResult | None:
+        """Return what changed: in short while that is all that a snapshot needs."""
+        found = self._source.poll(self._sweep_id, self._since, in_short=self._in_short)
+        if found is None or not self._in_short:
+            return found
+        self._read_spec(found.sweep)
+        best_counts = self._metric is not None and not self._metrics and self._metric.value == BEST
+        if best_counts and not (self._rule is not None and found.live):  # a rule compares whole runs
+            return found
+        self._in_short, self._since = False, 0
+        self._rows.clear()
+        return self._source.poll(self._sweep_id)
+
+    def _find_alike(self, number: int, seed_parameter: str | None) -> None:
+        """Give a run the key of its configuration, if another one may be of the same: few are, and a key costs most.
+
+        Runs of one configuration have the same parameters but for seeds, so the same hash of them.
+        """
+        row = self._rows[number]
+        try:
+            alike = hash(frozenset(row.params.items()))
+        except TypeError:  # nested ones, lists
+            alike = 0
+        first = self._first_alike.setdefault(alike, number)
+        if first == number and alike and not _may_differ(tuple(row.params), seed_parameter):
+            return
+        for place in {first, number}:
+            self._give_key(place, seed_parameter)
+
+    def _give_key(self, number: int, seed_parameter: str | None) -> None:
+        if number in self._unkeyed:  # a whole one without a key is a configuration of its own
+            self._unkeyed.discard(number)
+            row = self._rows[number]
+            self._rows[number] = row._replace(configuration=parameters_key(row.params, seed_parameter))
 
     def curves(self, best: int | None, most: int = 60) -> list[Line]:
         """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.
@@ -130,13 +202,7 @@ class Follower:
         }
 
 
-def total_of(spec: SweepSpec) -> int | None:
-    """Return how many runs a sweep will have: the grid's points with each seed, at most `run_cap`; None: unbounded."""
-    total = None
-    if spec.method is Method.GRID:
-        from sweepkit.search.grid import GridEngine
-
-        seeds = spec.extensions.seeds_per_run
-        total = GridEngine(spec.space).total() * (1 if seeds is None else len(seeds.seeds))
-    limits = [limit for limit in (total, spec.run_cap) if limit is not None]
-    return min(limits) if limits else None
+@functools.lru_cache(maxsize=4096)
+def _may_differ(names: tuple[str, ...], seed_parameter: str | None) -> bool:
+    """Return whether two runs with parameters of these names may differ and be of one configuration."""
+    return not names or any(is_seed(name, seed_parameter) for name in names)

@@ -143,17 +143,12 @@ def _best_lines(item: Snapshot, width: int) -> "list[RenderableType]":
     return [_line(line, "bold green") for line in lines]
 
 
-def _state(item: Snapshot) -> str:
-    """Return a sweep's state in a word: as recorded, but for one that nobody works on."""
-    return "stalled" if item.stalled else "idle" if item.idle else item.state.value
-
-
 def _title(item: Snapshot) -> "Text":
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(_printable(item.name), "bold")
-    text.append(f"  {_state(item)}", "yellow" if item.idle else "cyan" if not item.ended else "green")
+    text.append(f"  {item.standing}", "yellow" if item.idle else "cyan" if not item.ended else "green")
     text.append(f"  {item.done}/{'?' if item.total is None else item.total} done  {clock(item.elapsed_s)}")
     if item.eta_s is not None:
         text.append(f"  {clock(item.eta_s)} left")
@@ -397,11 +392,11 @@ def _several(picture: Picture, width: int, height: int | None) -> "list[Renderab
     shown = order if height is None else order[: max(1, height // 2)]
     columns = [
         _Column("sweep", [item.name for item in shown], 0, right=False),
-        _Column("state", [_state(item) for item in shown], 3, right=False),
+        _Column("state", [item.standing for item in shown], 3, right=False),
         _Column("done", [f"{item.done}/{'?' if item.total is None else item.total}" for item in shown], 1),
-        _Column("running", [str(len(item.running)) for item in shown], 4),
-        _Column("failed", [str(item.counts.get(RunState.FAILED, 0)) for item in shown], 5),
-        _Column("best", ["-" if item.best is None else f"{item.best.value:.5g}" for item in shown], 2),
+        _Column("running", [str(item.workers) for item in shown], 4),
+        _Column("failed", [str(item.failed) for item in shown], 5),
+        _Column("best", ["-" if item.first is None else f"{item.first.value:.5g}" for item in shown], 2),
         _Column("mean", ["-" if item.mean is None else f"{item.mean:.5g}" for item in shown], 7),
         _Column("left", ["-" if item.eta_s is None else clock(item.eta_s) for item in shown], 6),
         _Column("", [_remark(item) for item in shown], 10, right=False),
@@ -444,7 +439,7 @@ def headline(item: Snapshot) -> str:
     if item.best is not None:
         parts.append(f"best {item.best.value:.5g} ({_of(item.best)})")
     if item.stalled or item.idle:
-        parts.append(_state(item))
+        parts.append(item.standing)
     return f"{item.name}: {item.state.value}, {', '.join(parts)}"
 
 

@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from sweepkit.monitor.render import Picture, as_rich, as_text, at_clock, headline, plain
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.text.json_text import json_text
 from sweepkit.text.shown import printable
 
@@ -71,10 +71,8 @@ class _Terminal:
     """A terminal: the picture is redrawn in place, the last one stays."""
 
     def __init__(self) -> None:
-        from rich.live import Live
-
         self._console = make_console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="ellipsis")
+        self._live = make_live(self._console, auto_refresh=False, vertical_overflow="ellipsis")
 
     def __enter__(self) -> "_Terminal":
         self._live.start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.metric import Goal
+from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.table import dotted, short
 from sweepkit.stats.words import chance_text, difference_text, digits_for, several
@@ -25,65 +26,7 @@ _HEADS = ("rank", "run", "sweep", "fresh", "95 % interval", "seeds", "optimism",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
-    """One run with a fresh seed; `value` is None when it has none."""
-
-    run_id: str
-    seed: int | None
-    value: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A configuration that raced, in the metric's own direction.
-
-    Args:
-        run_id, number: Its best run in the sweep.
-        params: Nested, without the seed.
-        sweep_rank: Its place by score in the sweep, from 1.
-        by_model: A model named it.
-        sweep_score: What the sweep told of it.
-        stopped: That is of a run that was stopped early, and not compared.
-        fresh: Its runs with fresh seeds that are done.
-        mean, low, high: Of their values with 95 % interval; None where they are not known.
-        optimism: How much better the sweep made it look: negative when it made it look worse.
-        estimate: The best guess from all of its runs, drawn towards the sweep's mean.
-        chance: To be the best of those that raced.
-        tied: It cannot be told apart from the first.
-        lost: Fresh runs without a value.
-        rounds: It took part in so many.
-        duration_s: Median of its fresh runs.
-        alike: Numbers of runs of nearly the same configurations that did not race.
-    """
-
-    run_id: str
-    number: int
-    params: Mapping[str, Any]
-    sweep_rank: int
-    by_model: bool
-    sweep_score: float
-    stopped: bool
-    fresh: tuple[Fresh, ...]
-    mean: float | None
-    low: float | None
-    high: float | None
-    optimism: float | None
-    estimate: float | None
-    chance: float | None
-    tied: bool
-    lost: int
-    rounds: int
-    duration_s: float | None
-    alike: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Return how it is called."""
-        return f"run {self.number} ({self.run_id})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldoutLook:
+class HoldoutScore:
     """A configuration on the hold-out set.
 
     Args:
@@ -105,13 +48,13 @@ class HoldoutLook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class HoldoutResult:
     """The look at the hold-out set: which, when it was opened (UTC, seconds), how often so far, what it showed."""
 
     parameters: Mapping[str, Any]
     opened_at: float
     opened: int
-    looks: tuple[HoldoutLook, ...]
+    looks: tuple[HoldoutScore, ...]
     sweep: str
 
 
@@ -150,13 +93,13 @@ class Confirmation:
     rope: float | None
     model: str
     runs: int
-    members: tuple[Member, ...]
+    members: tuple[RankedConfiguration, ...]
     spread: float | None
     df: int | None
     fallback: bool
     end: str | None
     equal: tuple[str, ...]
-    holdout: Seen | None
+    holdout: HoldoutResult | None
     no_holdout: str
 
     @property
@@ -178,9 +121,11 @@ class Confirmation:
         tied = [item for item in self.members if item.tied]
         cheap = _cheapest(tied)
         found = asdict(self)
+        for member, item in zip(found["members"], self.members, strict=True):
+            member["stopped"] = item.stopped
         if self.holdout is not None:
-            for told, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
-                told["mean"] = look.mean
+            for entry, look in zip(found["holdout"]["looks"], self.holdout.looks, strict=True):
+                entry["mean"] = look.mean
         return {
             **found,
             "finished": self.finished,
@@ -191,7 +136,7 @@ class Confirmation:
         }
 
 
-def _cheapest(members: Sequence[Member]) -> Member | None:
+def _cheapest(members: Sequence[RankedConfiguration]) -> RankedConfiguration | None:
     """Return the one whose runs take the least time; None when no time is known."""
     timed = [item for item in members if item.duration_s is not None and item.duration_s >= _LEAST_S]
     return min(timed, key=lambda item: item.duration_s or 0.0) if timed else None
@@ -233,7 +178,7 @@ def _unseeded(told: Confirmation) -> list[str]:
     ]
 
 
-def _optimism_lines(winner: Member, digits: int) -> list[str]:
+def _optimism_lines(winner: RankedConfiguration, digits: int) -> list[str]:
     """Return what fresh seeds say beside the sweep's score."""
     if winner.optimism is None or winner.mean is None:
         return []
@@ -244,11 +189,11 @@ def _optimism_lines(winner: Member, digits: int) -> list[str]:
     )
     if f"{abs(winner.optimism):.{digits}f}" == f"{0:.{digits}f}":
         return [f"{head}: the same"]
-    how = "flattered it" if winner.optimism > 0 else "undersold it"
+    how = "flattered it" if winner.optimism > 0 else "underestimated it"
     return [f"{head}: the sweep {how} by {difference_text(abs(winner.optimism), digits, sign=False)}"]
 
 
-def _take(told: Confirmation, winner: Member) -> str:
+def _take(told: Confirmation, winner: RankedConfiguration) -> str:
     chance = (
         ""
         if winner.chance is None
@@ -264,7 +209,7 @@ def _take(told: Confirmation, winner: Member) -> str:
     return f"{word} {winner.name}{chance}"
 
 
-def _cheaper(tied: Sequence[Member], winner: Member) -> str:
+def _cheaper(tied: Sequence[RankedConfiguration], winner: RankedConfiguration) -> str:
     """Return which of the tied configurations trains faster than the winner, when it is worth a word."""
     found = _cheapest(tied)
     if found is None or found is winner or not found.duration_s or winner.duration_s is None:
@@ -305,7 +250,7 @@ def _contradiction(told: Confirmation, names: Mapping[str, str], digits: int) ->
     ]
 
 
-def _half(told: Confirmation, look: HoldoutLook, digits: int) -> str:
+def _half(told: Confirmation, look: HoldoutScore, digits: int) -> str:
     """Return half the 95 % interval of a hold-out mean, by the spread between seeds that the race measured."""
     from sweepkit.stats.student import quantile
 
@@ -330,7 +275,7 @@ def _cautions(told: Confirmation) -> list[str]:
     return lines
 
 
-def _interval(item: Member, digits: int) -> str:
+def _interval(item: RankedConfiguration, digits: int) -> str:
     if item.low is None or item.high is None:
         return ""
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
@@ -442,20 +387,26 @@ def section_of(folder: Path) -> "Section | None":
     return Section(anchor=CONFIRMATION, title="Confirmation with fresh seeds", body=body)
 
 
+def _member(found: Mapping[str, Any]) -> RankedConfiguration:
+    """Return a configuration as `Confirmation.plain` has it."""
+    kept = {name: value for name, value in found.items() if name != "stopped"}
+    # Files of older versions have no scores, only whether there were any.
+    scores = found.get("scores", () if found["stopped"] else (found["sweep_score"],))
+    fresh = tuple(ConfirmationRun(**run) for run in found["fresh"])
+    return RankedConfiguration(**{**kept, "scores": tuple(scores), "fresh": fresh, "alike": tuple(found["alike"])})
+
+
 def from_plain(found: Mapping[str, Any]) -> Confirmation:
     """Return the confirmation that `Confirmation.plain` told."""
     names = Confirmation.__dataclass_fields__
     kept = {name: value for name, value in found.items() if name in names}
-    members = tuple(
-        Member(**{**item, "fresh": tuple(Fresh(**run) for run in item["fresh"]), "alike": tuple(item["alike"])})
-        for item in found["members"]
-    )
+    members = tuple(map(_member, found["members"]))
     holdout = None
     if found["holdout"] is not None:
         looks = tuple(
-            HoldoutLook(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
+            HoldoutScore(run_id=item["run_id"], scores=tuple(item["scores"]), report=item["report"], runs=item["runs"])
             for item in found["holdout"]["looks"]
         )
-        holdout = Seen(**{**found["holdout"], "looks": looks})
+        holdout = HoldoutResult(**{**found["holdout"], "looks": looks})
     tuples = {"rounds": tuple(tuple(item) for item in found["rounds"]), "seeds": tuple(found["seeds"])}
     return Confirmation(**{**kept, **tuples, "equal": tuple(found["equal"]), "members": members, "holdout": holdout})

@@ -15,7 +15,7 @@ from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.reports.table import dotted, short, values_row, values_text
-from sweepkit.reports.terminal import make_console
+from sweepkit.reports.terminal import make_console, make_live
 from sweepkit.sweep_config.sweep import SweepSpec
 from sweepkit.text.json_text import json_text
 from sweepkit.text.shown import printable
@@ -306,11 +306,9 @@ class Screen:
     """The foot of the terminal, which the views of several sweeps share. Shown while one of them is open."""
 
     def __init__(self) -> None:
-        from rich.live import Live
-
         self.console = make_console()
         self.views: list[RichView] = []
-        self.live = Live(console=self.console, get_renderable=self.render, refresh_per_second=8)
+        self.live = make_live(self.console, get_renderable=self.render, refresh_per_second=8)
 
     def show(self, view: "RichView") -> None:
         """Add a sweep."""

@@ -82,8 +82,8 @@ def _conclusion(source: Source, found: Lead | None) -> list[str]:
         *looks_sentences(source.table),
         *confirmed,
     ]
-    one = len(source.table.metrics) <= 1  # of several, a confirmation would not know which
-    if source.sweep is not None and found.second is not None and not confirmed and one:
+    asks = source.spec is not None and source.spec.confirmable
+    if source.sweep is not None and not source.sweep.confirms and found.second is not None and not confirmed and asks:
         command = typed("confirm", source.table.name, *place_words(source.folder.parent))
         lines.append(f"Fresh seeds decide it: {command}")
     return [*lines, ""]

@@ -1,5 +1,6 @@
 """The terminal that tables and pictures are drawn on: text in them cannot steer it."""
 
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from sweepkit.text.shown import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.table import Table
 
 
@@ -17,6 +19,14 @@ def make_console(**settings: Any) -> "Console":
     from rich.segment import Segment
 
     class TerminalConsole(Console):
+        def __init__(self, **given: Any) -> None:
+            self.whole = threading.RLock()
+            super().__init__(**given)
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with self.whole:
+                super().print(*objects, **options)
+
         def render(self, *arguments: Any, **options: Any) -> "Iterable[Segment]":
             for segment in super().render(*arguments, **options):
                 shown = segment.text if segment.control else printable(segment.text)
@@ -25,6 +35,19 @@ def make_console(**settings: Any) -> "Console":
 
     # In a notebook rich would make an output of its own of every line.
     return TerminalConsole(**{"force_jupyter": False, **settings})
+
+
+def make_live(console: "Console", **settings: Any) -> "Live":
+    """Return a display of rich at the foot of a console of `make_console`, above which any thread may print.
+
+    Rich erases as many lines as it drew last, and asks for their number before it draws what is printed: a refresh in
+    between changes it, and lines above the display were lost. Here one of both waits for the other.
+    """
+    from rich.live import Live
+
+    live = Live(console=console, **settings)
+    live._lock = console.whole  # type: ignore[attr-defined]  # one lock, which its thread takes, too, before it draws
+    return live
 
 
 # What is looked at last: where a table is too wide, these stand behind the parameters, in this order.

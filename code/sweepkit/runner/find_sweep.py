@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from sweepkit.called import typed
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import STORE_NAME, SweepPaths, database
-from sweepkit.store.named import family_meant
+from sweepkit.store.named import sweep_meant
 
 if TYPE_CHECKING:
     from sweepkit.model.metric import Metric
     from sweepkit.model.records import SweepRecord
+    from sweepkit.sweep_config.sweep import SweepSpec
 
 _LONGEST_LIST = 20
 
@@ -68,13 +69,12 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
         raise SweepKitError(f"{label}: without a name there must be one sweep, got {got}; {what}")
     is_file = wanted.endswith((".yaml", ".yml"))
     stem = Path(wanted).stem if is_file else wanted
-    family = family_meant(sweeps, stem, Path(wanted).absolute().parent if is_file else None)
-    if family != stem:
-        return next(sweep for sweep in reversed(sweeps) if sweep.family == family)
-    for name in (wanted, stem):
-        for sweep in sweeps:
-            if name in (sweep.name, SweepPaths(output_dir, sweep.name).root.name):
-                return sweep
+    for sweep in sweeps:
+        if wanted == SweepPaths(output_dir, sweep.name).root.name:
+            return sweep
+    beside = Path(wanted).absolute().parent if is_file else None  # a file goes on with the newest of its family
+    if (found := sweep_meant(sweeps, stem, beside, newest=is_file)) is not None:
+        return found
     by_file = [sweep for sweep in sweeps if Path(str(sweep.meta.get("source") or "")).stem == stem]
     if by_file:  # its YAML's name; the newest of several
         return by_file[-1]
@@ -85,14 +85,18 @@ def choose(sweeps: "Sequence[SweepRecord]", wanted: str | None, *, output_dir: P
     )
 
 
-def metric_beside(file: Path) -> "Metric | None":
-    """Return the metric of a runs.csv of ours, from the sweep.yaml beside it; None where there is none or several."""
+def sweep_beside(file: Path) -> "SweepSpec | None":
+    """Return the sweep of a runs.csv of ours, from the sweep.yaml beside it; None where there is none."""
     from sweepkit.sweep_config.read import read_sweep
 
     beside = file.with_name("sweep.yaml")
-    if file.name != "runs.csv" or not beside.is_file():
-        return None
-    with contextlib.suppress(SweepKitError):
-        spec = read_sweep(beside)
-        return None if spec.metrics else spec.metric
+    if file.name == "runs.csv" and beside.is_file():
+        with contextlib.suppress(SweepKitError):
+            return read_sweep(beside)
     return None
+
+
+def metric_beside(file: Path) -> "Metric | None":
+    """Return the metric of a runs.csv of ours; None where there is none or several."""
+    spec = sweep_beside(file)
+    return None if spec is None or spec.metrics else spec.metric

@@ -24,6 +24,7 @@ from sweepkit.runner.own_sweep import is_ours
 from sweepkit.runner.plan import Plan
 from sweepkit.runner.program_version import version_of
 from sweepkit.store.base import Store
+from sweepkit.store.named import newer_of
 from sweepkit.sweep_config.change import ChangeKind, compare
 from sweepkit.sweep_config.read import read_sweep_text
 
@@ -107,11 +108,12 @@ class SweepOpener:
         """
         if self.plan.joins is not None:
             return self._join(self.plan.joins)
-        family = self.store.sweeps(family=self.spec.name)
+        known = self._known()
         notes = list(self.spec.warnings)
-        if family and not self.options.fresh:
-            sweep = self._continue(family[-1], notes)
+        if known is not None:
+            sweep = self._continue(known, notes)
         else:
+            family = self.store.sweeps(family=self.spec.name)
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
@@ -124,8 +126,16 @@ class SweepOpener:
         self._tell_of_change(sweep, version, notes)
         seen = version.meta() if version.digest else {}
         meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
+        if self.plan.continues == sweep.sweep_id:
+            del meta["source"]  # its YAML's file stays known, by which `analyze my.yaml` finds it
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
+
+    def _known(self) -> SweepRecord | None:
+        """Return the recorded sweep that this call goes on with; None where it makes one."""
+        family = [] if self.options.fresh else self.store.sweeps(family=self.spec.name)
+        very = [sweep for sweep in family if sweep.sweep_id == self.plan.continues]
+        return next(iter(very or family[-1:]), None)
 
     def _tell_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
         """Tell when the program is another one than that of runs which the sweep has."""
@@ -178,10 +188,12 @@ class SweepOpener:
     def _join(self, sweep: SweepRecord) -> OpenSweep:
         """Work along: nothing of the record is changed."""
         self._check_leader(sweep)
-        if sweep.state in (SweepState.FINISHED, SweepState.CANCELLED):
+        if sweep.state.over:
+            newer = newer_of(self.store.sweeps(), sweep)
+            hint = "start it again as it was begun" if newer is None else f"the newest of its name is {newer.name}"
             raise ConflictError(
                 f"--join {sweep.name}: needs a sweep that runs or is paused, got one that is {sweep.state.value} "
-                f"({sweep.reason}); start it again by its YAML"
+                f"({sweep.reason}); {hint}"
             )
         asked = {
             "--fresh": self.options.fresh,
@@ -232,18 +244,18 @@ class SweepOpener:
         """
         if self.plan.joins is not None:
             return
-        family = self.store.sweeps(family=self.spec.name)
-        if not family or self.options.fresh:
+        known = self._known()
+        if known is None:
             return
         ways = self._ways()
-        for other in self._runners(family[-1].meta):
+        for other in self._runners(known.meta):
             differences = _differences(other["ways"], ways)
             if differences:
                 pid = other["agent"].split("|")[3]
                 raise ConflictError(
-                    f"sweep {family[-1].name}: process {pid} runs it on this host with other options:\n  "
+                    f"sweep {known.name}: process {pid} runs it on this host with other options:\n  "
                     + "\n  ".join(differences)
-                    + f"\nuse the same ones, or work along: {typed('agent', family[-1].name, *self._place())}"
+                    + f"\nuse the same ones, or work along: {typed('agent', known.name, *self._place())}"
                 )
 
     def _check_leader(self, sweep: SweepRecord) -> None:
@@ -345,11 +357,10 @@ class SweepOpener:
         Raises:
             ConflictError: It is recorded with another configuration.
         """
-        family = self.store.sweeps(family=self.spec.name)
-        if not family or self.options.fresh:
-            return None
-        self._compared(family[-1])
-        return family[-1]
+        known = self._known()
+        if known is not None:
+            self._compared(known)
+        return known
 
     def _compared(self, sweep: SweepRecord) -> tuple[ChangeKind, list[str]]:
         """Return how the YAML differs from that of a recorded sweep, which may only be extended."""

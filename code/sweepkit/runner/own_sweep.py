@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sweepkit.model.identity import MoveEvidence, SweepIdentity, identity_in, is_same, versions_in
+from sweepkit.model.identity import RENAMED_KEY, MoveEvidence, SweepIdentity, identity_in, is_same, versions_in
 from sweepkit.model.records import SweepRecord
 from sweepkit.paths import slug
 from sweepkit.project import project_root
@@ -30,12 +30,12 @@ def settled(plan: Plan, store: Store) -> Plan:
         if mine.name not in (family, known.name if known is not None else family):
             continue
         if known is None or _is_ours(sweep, known, plan):
-            return _named(plan, family, others)
+            return _named(plan, family, _why(plan.spec.name, sweep, others))
         others.append(known)
     if mine.name not in newest:
         return plan
     taken = {slug(name) for sweep in newest.values() for name in (sweep.family, sweep.name)}
-    return _named(plan, _free(mine, taken), others)
+    return _named(plan, _free(mine, taken), _why(plan.spec.name, None, others))
 
 
 def changed_files(plan: Plan, sweep: SweepRecord) -> list[str]:
@@ -69,12 +69,27 @@ def sweeps_of(store: Store, name: str, folder: Path) -> list[SweepRecord]:
     return found
 
 
-def _named(plan: Plan, name: str, others: list[SweepIdentity]) -> Plan:
+def _named(plan: Plan, name: str, why: str) -> Plan:
     if name == plan.spec.name:
         return plan
-    whose = others[0].yaml or others[0].folder if others else ""
-    told = f"recorded as {name}: {plan.spec.name} is " + (f"the sweep of {whose}" if whose else "another sweep")
+    told = f"recorded as {name}: {why}"
     return replace(plan, spec=replace(plan.spec, name=name, warnings=(*plan.spec.warnings, told)))
+
+
+def _why(name: str, sweep: SweepRecord | None, others: list[SweepIdentity]) -> str:
+    """Return why a sweep is not recorded by the name that its YAML says.
+
+    Args:
+        name: What the YAML says.
+        sweep: The sweep as recorded; None when it is new.
+        others: Who has the name.
+    """
+    if sweep is not None and RENAMED_KEY in sweep.meta:
+        return f"{name} was renamed so"
+    if not others:
+        return f"another sweep was called {name} when it began"
+    whose = others[0].yaml or others[0].folder
+    return f"{name} is " + (f"the sweep of {whose}" if whose else "another sweep")
 
 
 def _free(mine: SweepIdentity, taken: set[str]) -> str:

@@ -4,9 +4,10 @@ import difflib
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweepkit.agents.identity import host_name
 from sweepkit.agents.prepare import resolve_program
@@ -23,13 +24,16 @@ from sweepkit.runner.options import RunOptions
 from sweepkit.runner.program_source import ProgramSource, child_path, files_of_program, module_file, read_program
 from sweepkit.runner.relocation import relocated
 from sweepkit.sweep_config.command import command_for, names_module, starts_no_program
-from sweepkit.sweep_config.read import find_sweep, read_sweep, read_sweep_text
+from sweepkit.sweep_config.read import find_sweep, from_config, read_sweep, read_sweep_text
 from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.text.yaml import parse, read_text
 from sweepkit.training.config.files import find_training_config
 
 if TYPE_CHECKING:
     from sweepkit.search.define_by_run import SpaceFunction
     from sweepkit.store.sql import SqlStore
+
+_T = TypeVar("_T")
 
 TRAINER = PROGRAM_DIR / "trainer.py"
 
@@ -47,6 +51,7 @@ class Plan:
         storage: URL or path of the record.
         cwd: Working directory of the attempts.
         joins: The recorded sweep that is worked along on; None for one that this call makes or continues.
+        continues: The id of the recorded sweep that is gone on with; None for the newest of its family.
         function: The search space function of a sweep that names one (`sweepkit.search_space`).
         identity: Whose sweep it is; None where its name alone says so, for that comes from the record.
     """
@@ -59,6 +64,7 @@ class Plan:
     storage: str
     cwd: Path
     joins: SweepRecord | None = None
+    continues: str | None = None
     function: "SpaceFunction | None" = None
     identity: SweepIdentity | None = None
 
@@ -133,8 +139,38 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
     cwd = Path.cwd()
     file = find_sweep(sweep, cwd=cwd, config_dir=CONFIG_DIR)
     shown = os.path.relpath(file) if file.is_relative_to(cwd) else str(file)
-    plan = plan_of(options, read_sweep(file, shown_as=shown), searches=searches)
+    try:
+        spec = read_sweep(file, shown_as=shown)
+    except SpecError as error:
+        problems = [*error.problems, *_of_the_program(file, shown, cwd)]
+        raise SpecError(sorted(problems, key=lambda item: item.line or 0)) from None
+    plan = plan_of(options, spec, searches=searches)
     return _with_metric_notes(plan) if plan.trains else plan
+
+
+def _of_the_program(file: Path, shown: str, cwd: Path) -> list[Problem]:
+    """Return what is wrong with the program of a YAML that is wrong elsewhere too, so that all is told at once."""
+    problems: list[Problem] = []
+    try:
+        text = read_text(file, where=shown)
+        keys = {key: value for key, value in parse(text).data.items() if key in ("program", "command")}
+        alone = {"method": "random", "parameters": {"x": {"value": 0}}, **keys}
+        spec = replace(from_config(alone, source=shown, directory=str(file.absolute().parent)), text=text)
+    except SpecError:  # which is told already
+        return []
+    if keys:
+        _kept(problems, lambda: _check_command(spec), None)
+        _kept(problems, lambda: _program(spec, cwd), "")
+    return problems
+
+
+def _kept(problems: list[Problem], check: Callable[[], _T], instead: _T) -> _T:
+    """Return what a check returns; `instead` where it refuses, which is noted."""
+    try:
+        return check()
+    except SpecError as error:
+        problems += error.problems
+        return instead
 
 
 def _with_metric_notes(plan: Plan) -> Plan:
@@ -159,15 +195,19 @@ def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> P
     from sweepkit.search.make import make_engine
 
     cwd = Path.cwd()
-    _check_command(spec)
+    problems: list[Problem] = []
+    _kept(problems, lambda: _check_command(spec), None)
     spec = _with_trainer(options, spec)
-    program = _program(spec, cwd)
+    program = _kept(problems, lambda: _program(spec, cwd), "")
     trains = bool(program) and os.path.realpath(program) == os.path.realpath(TRAINER)
     base_config = _base_config(options, spec)
     if trains:
         needed("train")
-        spec = replace(spec, warnings=(*spec.warnings, *_check_training(spec, base_config)))
-    function = load_space_function(spec, cwd=cwd) if searches else None
+        notes = _kept(problems, lambda: _check_training(spec, base_config), list[str]())
+        spec = replace(spec, warnings=(*spec.warnings, *notes))
+    function = _kept(problems, lambda: load_space_function(spec, cwd=cwd), None) if searches else None
+    if problems:
+        raise SpecError(problems)
     if searches:
         engine = make_engine(spec, seed=0, sampler=options.sampler, function=function)  # refuses what no engine can do
         if function is not None:
@@ -210,7 +250,8 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
 
     A program of the other host's checkout is looked for in this one's, that of a project that was moved in the project
     of the working directory; a base configuration that is not here, or is
-    another one, is written from the record beside the sweep's files when the sweep is run.
+    another one, is written from the record beside the sweep's files when the sweep is run. One whose runs suggest their
+    parameters themselves has no engine by this plan alone, see `studies.objective`.
 
     Raises:
         SpecError: The program is not there.
@@ -237,6 +278,9 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
     if trains and not _holds(base_config, meta["base_config_text"]):
         base_config = SweepPaths(output_dir, record.name).root / "base_config.yaml"
     cwd = Path(meta.get("cwd") or ".")
+    if spec.suggests_itself:
+        spec = replace(spec, warnings=())  # they are about a key that nobody wrote
+    function = None if spec.suggests_itself else load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd())
     return Plan(
         spec=spec,
         program=program,
@@ -246,7 +290,8 @@ def make_join_plan(options: RunOptions, record: SweepRecord) -> Plan:
         storage=storage_of(options),
         cwd=cwd if cwd.is_dir() else Path.cwd(),
         joins=record,
-        function=load_space_function(spec, cwd=cwd if cwd.is_dir() else Path.cwd()),
+        continues=record.sweep_id,
+        function=function,
     )
 
 

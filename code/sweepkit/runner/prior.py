@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.analysis.cells import column_values, require_numbers, row_state, state_column, without_words
+from sweepkit.analysis.cells import column_values, require_numbers, run_states, without_words
 from sweepkit.analysis.columns import bare, column_of
 from sweepkit.errors import DataError, Problem, SpecError
 from sweepkit.model.objectives import OUTCOME
@@ -94,7 +94,7 @@ def _from_table(plan: Plan, file: Path) -> Iterator[RunView]:
     known = {parameter.name: parameter for parameter in plan.spec.space.parameters}
     places = {bare(name): name for name in columns if bare(name) in known}
     scores = [_score_column(columns, item.name, several=bool(plan.spec.metrics)) for item in plan.spec.objectives]
-    state_at = state_column(list(columns))
+    states, _ = run_states(columns, columns[scores[0]], str(file))
     values_of = {name: without_words(columns[name]) for name in scores}
     for name, found in values_of.items():
         require_numbers(name, found, str(file))
@@ -102,9 +102,8 @@ def _from_table(plan: Plan, file: Path) -> Iterator[RunView]:
         flat = {name: value for name, at in places.items() if (value := columns[at][row]) is not None}
         params = plan.spec.space.nest({known[name].path: value for name, value in flat.items()})
         values = [None if values_of[name][row] is None else float(values_of[name][row]) for name in scores]
-        word = columns[state_at][row] if state_at else None
-        state = row_state(word, columns[scores[0]][row], f"{file}: row {row + 1}")
-        yield _view(str(columns.get("run_id", columns.get("number", range(len(frame))))[row]), params, state, values)
+        name = str(columns.get("run_id", columns.get("number", range(len(frame))))[row])
+        yield _view(name, params, states[row], values)
 
 
 def _score_column(columns: Mapping[str, Any], metric: str, *, several: bool) -> str:

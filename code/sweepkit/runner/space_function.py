@@ -15,8 +15,6 @@ from sweepkit.paths import PROGRAM_DIR
 from sweepkit.search.define_by_run import SpaceFunction
 from sweepkit.sweep_config.sweep import SweepSpec
 
-OBJECTIVES = "objective"  # what stands for the module where a run's own objective suggests its parameters
-
 
 def load_space_function(spec: SweepSpec, *, cwd: Path) -> SpaceFunction | None:
     """Return the function of a sweep, loaded anew; None when the sweep names none.
@@ -30,7 +28,7 @@ def load_space_function(spec: SweepSpec, *, cwd: Path) -> SpaceFunction | None:
     if named is None:
         return None
     module_name, _, name = named.partition(":")
-    if module_name == OBJECTIVES:
+    if spec.suggests_itself:
         hint = "start it once more by `sweepkit optimize` or sweepkit.optimize(), which works along"
         raise _refused(spec, "an objective suggests its parameters while it runs, asked of its own study", named, hint)
     file = _find(spec, module_name, cwd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sweepkit.errors import SweepKitError
 from sweepkit.paths import SweepPaths, slug
 from sweepkit.reports.source import Source
-from sweepkit.runner.find_sweep import choose, locate, metric_beside
+from sweepkit.runner.find_sweep import choose, locate, sweep_beside
 from sweepkit.sources.options import SourceOptions
 from sweepkit.sources.optuna_source import is_study, study_of
 from sweepkit.text.table_files import is_table, read_table
@@ -47,11 +47,13 @@ def load(options: SourceOptions, *, ask_goal: bool = True) -> Source:
 
 def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source:
     from sweepkit.analysis.foreign import from_frame
+    from sweepkit.analysis.table import proposed_by
     from sweepkit.model.metric import Goal
 
     frame = read_table(file)
     notes: list[str] = []
-    own = None if options.metric or options.goal else metric_beside(file)
+    beside = sweep_beside(file)  # of a runs.csv of ours
+    own = None if beside is None or beside.metrics or options.metric or options.goal else beside.metric
     table = from_frame(
         frame,
         metric=options.metric,
@@ -60,9 +62,12 @@ def _from_table(options: SourceOptions, file: Path, *, ask_goal: bool) -> Source
         name=file.stem if file.stem != "runs" else file.resolve().parent.name,
         notes=notes,
         ask_goal=ask_goal,
+        seed_parameter=None if beside is None else beside.extensions.seed_parameter,
     )
     if own is not None:
         table = replace(table, metrics=(own,))
+    if beside is not None:
+        table = replace(table, method=proposed_by(beside))
     return Source(table=table, folder=_folder(options, table.name), notes=tuple(notes))
 
 

@@ -97,7 +97,7 @@ def _runs_of(name: str, options: TTestOptions) -> tuple[SweepRecord, Sequence[Ru
         found = read_wandb(name)
         return found.sweep.record, found.runs
     with open_recorded(storage_of(RunOptions(output_dir=options.output_dir, storage=options.storage))) as store:
-        sweep = find_sweep_record(store, name, newest=False)
+        sweep = find_sweep_record(store, name)
         return sweep, store.runs(sweep.sweep_id)
 
 

@@ -1,8 +1,9 @@
 """Which model is better, and how sure that is: every pair of models, one error rate for all pairs together.
 
 Which test: with the scores of every example the two-way test over seeds and examples; else, with equally many seeds
-each, t with the standard deviation pooled over all models; else Welch's. Paired by seed only when asked: the same
-number means nothing to two architectures. Simulated false positive rates and power: benchmarks/results/comparison.md.
+each, t with the standard deviation pooled over all models; else Welch's, cautiously. Paired by seed only when asked:
+the same number means nothing to two architectures. Simulated false positive rates and power:
+benchmarks/results/comparison.md.
 """
 
 from collections.abc import Sequence
@@ -74,8 +75,8 @@ class Pair:
         p_equal: Of the two one-sided tests that the models differ by the margin or more, corrected for all pairs.
         level: Of the interval: all pairs' intervals together hold the truth in 95 % (Bonferroni).
         welch: By Welch's test.
-        guarded: The same with the df of the smaller side where that has two values (`student.cautious_welch`), and
-            `welch_holm` its p, corrected for all pairs: what a firm "better" needs.
+        guarded: The same with df that hold its level (`student.cautious_welch`): the estimate itself where the numbers
+            of seeds differ, else what a firm "better" needs; `welch_holm` is its p, corrected for all pairs.
         if_alike: By Student's test of these two alone.
         effect: Hedges' g.
         detectable: The smallest true difference that this many seeds see with the chance `power`.
@@ -245,8 +246,9 @@ def _pair(one: ModelScores, two: ModelScores, method: DecidingTest, shared: Pool
         effect=None if spread is None else hedges_g(_gap(a, b), spread.sd, spread.df, (len(a), len(b))),
     )
     if method is DecidingTest.WELCH and pair.welch is not None:  # g and its test scatter alike
+        assert pair.guarded is not None
         even = pair.welch.error / (1 / len(a) + 1 / len(b)) ** 0.5
-        pair = replace(pair, effect=hedges_g(_gap(a, b), even, pair.welch.df, (len(a), len(b))))
+        pair = replace(pair, effect=hedges_g(_gap(a, b), even, pair.guarded.df, (len(a), len(b))))
     over_seeds, noise = _over_seeds(one, two, method, shared)
     pair = replace(pair, seeds_only=over_seeds, estimate=over_seeds, noise=noise)
     if method is DecidingTest.TWO_WAY:
@@ -284,7 +286,7 @@ def _over_seeds(
         estimate = pooled(first, second, shared)
         models = shared.df // max(1, len(first) - 1)
         return estimate, Noise(per_seed=2 * shared.sd**2, df_per_seed=models) if estimate is not None else None
-    estimate = welch(first, second)
+    estimate = cautious_welch(first, second)
     if estimate is None:
         return None, None
     return estimate, Noise(per_seed=sd(first) ** 2 + sd(second) ** 2, df_per_seed=2)
@@ -299,14 +301,14 @@ def _decide(pairs: Sequence[Pair], settings: ComparisonSettings, method: Decidin
     """Return the pairs with what is concluded of them."""
     corrected = holm([None if pair.estimate is None else pair.estimate.p for pair in pairs])
     by_welch = holm([None if pair.guarded is None else pair.guarded.p for pair in pairs])
-    alike = holm([None if pair.if_alike is None else pair.if_alike.p for pair in pairs])
+    bold = holm([_bold(pair) for pair in pairs])
     apart = holm([None if pair.estimate is None else pair.estimate.outside(settings.margin) for pair in pairs])
     tests = sum(p is not None for p in corrected)
     level, decided = 1 - settings.alpha / max(1, tests), []
     for index, pair in enumerate(pairs):
         pair = replace(pair, p_holm=corrected[index], welch_holm=by_welch[index], p_equal=apart[index], level=level)
         if pair.estimate is not None:
-            kind = _kind(pair, settings, method, alike[index])
+            kind = _kind(pair, settings, method, bold[index])
             alpha = settings.alpha / tests
             seen = detectable(pair.estimate.error, pair.estimate.df, alpha=alpha, wanted=settings.power)
             least, most = _seeds_range(pair, settings, alpha)
@@ -316,18 +318,27 @@ def _decide(pairs: Sequence[Pair], settings: ComparisonSettings, method: Decidin
     return decided
 
 
-def _kind(pair: Pair, settings: ComparisonSettings, method: DecidingTest, p_alike: float | None) -> Conclusion:
-    """Return the conclusion of a tested pair; `p_alike` is that of `if_alike`, corrected for all pairs."""
+def _bold(pair: Pair) -> float | None:
+    """Return the larger p of Student's and Welch's own test of two models, neither of which holds in every case."""
+    if pair.if_alike is None or pair.welch is None:
+        return None
+    return max(pair.if_alike.p, pair.welch.p)
+
+
+def _kind(pair: Pair, settings: ComparisonSettings, method: DecidingTest, p_bold: float | None) -> Conclusion:
+    """Return the conclusion of a tested pair; `p_bold` is that of `_bold`, corrected for all pairs."""
     if pair.estimate is None or pair.p_holm is None:
         return Conclusion.UNTESTED
     close = settings.margin > 0 and pair.p_equal is not None and pair.p_equal < settings.alpha
     if pair.p_holm >= settings.alpha:
-        return Conclusion.EQUAL if close else Conclusion.OPEN
+        if close:
+            return Conclusion.EQUAL
+        bold = method is DecidingTest.WELCH and _below(p_bold, settings.alpha)
+        return Conclusion.BETTER_IF_EQUAL_SD if bold else Conclusion.OPEN
     if close:
         return Conclusion.NEGLIGIBLE
-    if method in (DecidingTest.POOLED, DecidingTest.WELCH) and not _below(pair.welch_holm, settings.alpha):
-        alike = method is DecidingTest.POOLED or _below(p_alike, settings.alpha)
-        return Conclusion.BETTER_IF_EQUAL_SD if alike else Conclusion.OPEN
+    if method is DecidingTest.POOLED and not _below(pair.welch_holm, settings.alpha):
+        return Conclusion.BETTER_IF_EQUAL_SD
     return Conclusion.BETTER
 
 

@@ -5,9 +5,9 @@ the sweep has not seen: 5 configurations once, the best 3 twice more, the best 2
 15 runs. The sweep's own score counts when the winner is picked, not when his score is told.
 
 The chance to be the best is that of a normal model: the scores of a configuration scatter around its mean by one
-standard deviation that all share, and the means of all the sweep's configurations scatter around theirs (empirical
-Bayes). The second part makes the chances honest though the candidates were selected: of the winners told .9, .9 are
-the best of the candidates (`benchmarks/confirm.py`); without it the sweep's luckiest run would count in full.
+standard deviation that all share, and the means of the better half of the sweep's configurations scatter around the
+median (empirical Bayes). The second part keeps the chances near what holds though the candidates were selected; without
+it the sweep's luckiest run would count in full. How near: `benchmarks/confirm.py`, `benchmarks/truth.py`.
 
 Everything here is oriented: a larger score is better. Arrays in, values out; the draws come from `Race.seed`.
 
@@ -297,19 +297,35 @@ class Race:
             return found, False
         return pool([[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]), True
 
-    def _field(self, spread: Pool) -> tuple[float, float] | None:
-        """Return mean and variance of the true scores of all the sweep's configurations; None when it had few."""
-        scores = [mean(item) for item in self.everyone if item]
+    def _field(self) -> tuple[float, float, int, float] | None:
+        """Return how the scores of all the sweep's configurations lie near the best; None when there were few.
+
+        Median, mean square of the better half about it and its degrees of freedom, and the part of a run's variance
+        that is in a score. The better half alone: a tail of bad configurations makes all of them look wide, and then
+        the luckiest of many that are nearly as good is believed.
+        """
+        scores = [(mean(item), 1 / len(item)) for item in self.everyone if item]
         if len(scores) < _FEWEST:
             return None
-        noise = spread.sd**2 * mean([1 / len(item) for item in self.everyone if item])
-        return mean(scores), max(float(np.var(scores, ddof=1)) - noise, 1e-3 * float(np.var(scores, ddof=1)))
+        every = np.array([score for score, _ in scores])
+        centre = float(np.median(every))
+        upper = every[every >= centre] - centre
+        return centre, float(upper @ upper) / len(upper), len(upper) - 1, mean([part for _, part in scores])
 
     def _posterior(self, values: Sequence[Sequence[float]], spread: Pool) -> Floats:
-        """Return draws of every candidate's true score, shape (draws, candidates); NaN for one without any score."""
+        """Return draws of every candidate's true score, shape (draws, candidates); NaN for one without any score.
+
+        Drawn with them are the noise of seeds and the width of the field, neither of which is known well; where the
+        noise explains all of the width, all are equal.
+        """
         rng = np.random.default_rng([self.seed, sum(map(len, values))])
         variance = (spread.sd**2 * spread.df / rng.chisquare(spread.df, _DRAWS))[:, None]
-        centre, scale = self._weighted(values, variance, self._field(spread))
+        whole, wide = self._field(), None
+        if whole is not None:
+            _, square, df, part = whole
+            total = (square * df / rng.chisquare(df, _DRAWS))[:, None]
+            wide = np.maximum(total - part * variance, 0.0)
+        centre, scale = self._weighted(values, variance, wide)
         drawn: Floats = centre + scale * rng.standard_normal((_DRAWS, len(self.sweep)))
         return drawn
 
@@ -318,23 +334,23 @@ class Race:
         every = [[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]
         if spread is None:
             return [mean(item) if item else None for item in every]
-        variance = np.array([[spread.sd**2]])
-        centre, _ = self._weighted(values, variance, self._field(spread))
+        variance, whole = np.array([[spread.sd**2]]), self._field()
+        wide = None if whole is None else np.maximum(whole[1] - whole[3] * variance, 1e-3 * whole[1])
+        centre, _ = self._weighted(values, variance, wide)
         return [float(found) if item else None for found, item in zip(centre[0], every, strict=True)]
 
     def _weighted(
-        self, values: Sequence[Sequence[float]], variance: Floats, whole: tuple[float, float] | None
+        self, values: Sequence[Sequence[float]], variance: Floats, wide: Floats | None
     ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation of the posterior given the variance, shape (draws, candidates) each."""
+        """Return mean and standard deviation of the posterior given both variances, shape (draws, candidates) each."""
         every = [[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]
         counts = np.array([len(item) or np.nan for item in every])
         means = np.array([mean(item) if item else np.nan for item in every])
-        own = variance / counts
-        if whole is None or whole[1] <= 0:
+        own, whole = variance / counts, self._field()
+        if whole is None or wide is None or whole[1] <= 0 or not variance.any():
             return np.broadcast_to(means, own.shape), np.sqrt(own)
-        centre, wide = whole
         share = wide / (wide + own)
-        return share * means + (1 - share) * centre, np.sqrt(share * own)
+        return share * means + (1 - share) * whole[0], np.sqrt(share * own)
 
     def _reached(self, scores: Scores) -> list[int]:
         """Return how many rounds each candidate takes part in, as far as the race is."""

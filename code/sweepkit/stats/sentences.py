@@ -30,15 +30,7 @@ def pair_sentence(pair: Pair, comparison: Comparison) -> str:
         "equal": f"{names} are equal within {margin}: {by[3:]}",
         "open": f"{names}: no conclusion, they differ {by}",
     }[pair.kind.value]
-    return sentence + _few(pair, comparison) + _more(pair, comparison)
-
-
-def _few(pair: Pair, comparison: Comparison) -> str:
-    """Return why a small p decides nothing: of two seeds Welch's test is too bold."""
-    small = pair.p_holm is not None and pair.p_holm < comparison.settings.alpha
-    if pair.kind.value != "open" or not small or pair.welch_holm is None:
-        return ""
-    return f"; of two seeds that p is too small, counted cautiously it is {p_said(pair.welch_holm).removeprefix('p ')}"
+    return sentence + _more(pair, comparison)
 
 
 def _oriented(pair: Pair) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from math import isfinite
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import compared, finite, share, values_at
+from sweepkit.stopping.histories import finite, judged, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -31,7 +31,7 @@ class Asha:
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         check_bands(rule)
         self._rule = rule
-        self._sign = goal.sign
+        self._goal = goal
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
@@ -42,16 +42,9 @@ class Asha:
             following = next_band(self._rule, reports)
             end = "no rung is left" if following is None else f"the next rung is at {following}"
             return Decision(stop=False, reason=f"asha: {reports} reports, {end}")
-        value = self._sign * history[-1]
-        values = values_at(runs, reports, self._sign).values or [value]
+        sign = self._goal.sign
+        values = values_at(runs, reports, sign).values or [sign * history[-1]]
         kept = max(1, int(len(values) / self._rule.eta))
-        limit = values[kept - 1]
-        stop = value > limit
-        verdict = "is worse than" if stop else "is no worse than"
-        shown, least = compared(history[-1], self._sign * limit)
-        return Decision(
-            stop=stop,
-            reason=f"asha: {shown} at rung {reports} {verdict} {least}, "
-            f"{share(self._rule.eta)} of {len(values)} runs that reached it",
-            margin=limit - value,
-        )
+        of = f"{share(self._rule.eta)} of {len(values)} runs that reached it"
+        limit = sign * values[kept - 1]
+        return judged("asha", history[-1], limit, self._goal, where=f" at rung {reports}", of=of)

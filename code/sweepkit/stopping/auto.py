@@ -10,7 +10,7 @@ from math import ceil
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import compared, finite
+from sweepkit.stopping.histories import finite, judged
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -50,15 +50,9 @@ class Auto:
         kept = max(1, ceil(share * len(values)))
         if kept >= len(values):
             return Decision(stop=False, reason=f"auto: {len(values)} runs at report {look}, of which {kept} go on")
-        limit, value = values[kept - 1], self._sign * self._goal.best(tuple(history))
-        stop = value > limit
-        shown, least = compared(self._sign * value, self._sign * limit)
-        return Decision(
-            stop=stop,
-            reason=f"auto: {shown}, its best, {'is worse than' if stop else 'is no worse than'} {least}, "
-            f"the best {kept} of {len(values)} runs by report {look}",
-            margin=limit - value,
-        )
+        of = f"the best {kept} of {len(values)} runs by report {look}"
+        limit, best = self._sign * values[kept - 1], self._goal.best(tuple(history))
+        return judged("auto", best, limit, self._goal, where=", its best,", of=of)
 
     def _best_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:
         """Return the best by a report of every run that got so far, or has ended."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from math import isfinite
 
 from sweepkit.model.columns import RunColumn, column_of
+from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import told_apart
-from sweepkit.model.runs import RunView
+from sweepkit.model.runs import Decision, RunView
 
 _DIGITS = 4
 
@@ -40,6 +41,28 @@ def compared(value: float, other: float) -> tuple[str, str]:
     """Return two values as a reason that compares them prints them: with the digits in which they differ."""
     one, two = told_apart([value, other], digits=_DIGITS)
     return one, two
+
+
+def judged(rule: str, value: float, limit: float, goal: Goal, *, where: str, of: str) -> Decision:
+    """Return the verdict on a run whose value may be no worse than a limit.
+
+    Args:
+        rule: What the rule is called.
+        value: Of the run, as reported.
+        limit: The worst that goes on, as reported.
+        goal: The metric's direction.
+        where: What follows the value: whose it is, or of which report.
+        of: What the limit is of.
+
+    >>> judged("median", 3.0, 2.0, Goal.MINIMIZE, where=" at report 1", of="the median of 5 runs").reason
+    'median: 3 at report 1 is worse than 2, the median of 5 runs'
+    """
+    stop = goal.better(limit, value)
+    verdict = "is worse than" if stop else "is no worse than"
+    shown, least = compared(value, limit)
+    return Decision(
+        stop=stop, reason=f"{rule}: {shown}{where} {verdict} {least}, {of}", margin=goal.sign * (limit - value)
+    )
 
 
 def share(eta: float) -> str:

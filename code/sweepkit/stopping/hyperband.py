@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import compared, finite, share, values_at
+from sweepkit.stopping.histories import finite, judged, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -46,17 +46,8 @@ class Hyperband:
         values = values_at(runs, band, self._sign).values
         if not values:  # only when the caller left `run` out of `runs`
             return Decision(stop=False, reason=f"hyperband: no run to compare with at report {band}")
-        threshold = values[int(1.0 / self._rule.eta * len(values))]
-        value = self._sign * (history[band - 1] if self._rule.strict else self._goal.best(tuple(history)))
-        return self._decision(value, threshold, band, len(values))
-
-    def _decision(self, value: float, threshold: float, band: int, count: int) -> Decision:
-        stop = value > threshold
-        shown, least = compared(self._sign * value, self._sign * threshold)
-        where = f"at report {band}" if self._rule.strict else f"as its best, judged at report {band},"
-        verdict = "is worse than" if stop else "is no worse than"
-        return Decision(
-            stop=stop,
-            reason=f"hyperband: {shown} {where} {verdict} {least}, {share(self._rule.eta)} of {count} runs",
-            margin=threshold - value,
-        )
+        threshold = self._sign * values[int(1.0 / self._rule.eta * len(values))]
+        value = history[band - 1] if self._rule.strict else self._goal.best(tuple(history))
+        where = f" at report {band}" if self._rule.strict else f" as its best, judged at report {band},"
+        of = f"{share(self._rule.eta)} of {len(values)} runs"
+        return judged("hyperband", value, threshold, self._goal, where=where, of=of)

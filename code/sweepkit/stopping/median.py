@@ -10,7 +10,7 @@ from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
-from sweepkit.stopping.histories import compared, finite
+from sweepkit.stopping.histories import finite, judged
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -50,15 +50,8 @@ class Median:
             few = f"{len(averages)} ended runs have {reports} reports, {self._rule.n_min_runs} are needed"
             return Decision(stop=False, reason=f"median: {few}")
         best, middle = self._goal.best(tuple(history)), _middle(averages)
-        stop = self._goal.better(middle, best)
-        verdict = "is worse than" if stop else "is no worse than"
-        shown, least = compared(best, middle)
-        return Decision(
-            stop=stop,
-            reason=f"median: {shown}, the best by report {reports}, {verdict} {least}, "
-            f"the median of the averages of {len(averages)} runs",
-            margin=self._goal.sign * (middle - best),
-        )
+        of = f"the median of the averages of {len(averages)} runs"
+        return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
 
 
 def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> Sequence[float]:

@@ -11,7 +11,7 @@ from math import isnan
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.histories import compared
+from sweepkit.stopping.histories import judged
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -53,15 +53,8 @@ class Percentile:
         if isnan(limit):
             return self._goes_on(f"no finished run has a number at report {reports}")
         best = self._goal.best(tuple(own))
-        stop = self._goal.better(limit, best)
-        verdict = "is worse than" if stop else "is no worse than"
-        shown, least = compared(best, limit)
-        return Decision(
-            stop=stop,
-            reason=f"{self._name}: {shown}, the best by report {reports}, {verdict} {least}, "
-            f"the best {rule.percentile:g} % of {reached} runs at that report",
-            margin=limit - best if minimizes else best - limit,
-        )
+        of = f"the best {rule.percentile:g} % of {reached} runs at that report"
+        return judged(self._name, best, limit, self._goal, where=f", the best by report {reports},", of=of)
 
     def _goes_on(self, why: str) -> Decision:
         return Decision(stop=False, reason=f"{self._name}: {why}")

@@ -13,7 +13,7 @@ from math import isnan
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunState, RunView
-from sweepkit.stopping.histories import compared, number, share
+from sweepkit.stopping.histories import judged, number, share
 from sweepkit.stopping.steps import longest, not_a_number
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -50,6 +50,7 @@ class SuccessiveHalving:
     """
 
     def __init__(self, rule: EarlyTerminate, goal: Goal, name: str = "successive_halving") -> None:
+        self._goal = goal
         self._rule = rule
         self._factor = rule.reduction_factor or _FACTOR
         self._sign = goal.sign
@@ -101,16 +102,9 @@ class SuccessiveHalving:
         if len(values) <= self._rule.bootstrap_count:
             why = f"the first {self._rule.bootstrap_count} runs there are ended"
             return Decision(stop=True, reason=f"{self._name}: {shown} {where} is ended, {why}")
-        limit = values[max(len(values) // self._factor, 1) - 1]
-        stop = not value <= limit
-        verdict = "is worse than" if stop else "is no worse than"
-        shown, least = compared(self._sign * value, self._sign * limit)
-        return Decision(
-            stop=stop,
-            reason=f"{self._name}: {shown} {where} {verdict} {least}, "
-            f"{share(self._factor)} of {len(values)} runs that reached it",
-            margin=limit - value,
-        )
+        limit = self._sign * values[max(len(values) // self._factor, 1) - 1]
+        whose = f"{share(self._factor)} of {len(values)} runs that reached it"
+        return judged(self._name, run.history[step], limit, self._goal, where=f" {where}", of=whose)
 
     def _goes_on(self, why: str) -> Decision:
         return Decision(stop=False, reason=f"{self._name}: {why}")

@@ -247,6 +247,10 @@ class Store(Protocol):
         """Return a kept file, None when there is none."""
         ...
 
+    def forget_file(self, owner: str, name: str) -> None:
+        """Take a kept file out of the record; one that is not there is fine."""
+        ...
+
     def kept_files(self, owner: str) -> dict[str, str]:
         """Return the SHA-256 of each kept file of an owner, by its name."""
         ...

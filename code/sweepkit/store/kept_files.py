@@ -48,6 +48,12 @@ def listed(connection: sa.Connection, owner: str) -> dict[str, str]:
     return {row.name: row.sha256 for row in rows.all()}
 
 
+def drop(connection: sa.Connection, owner: str, name: str) -> None:
+    """Forget a file; one that is not there is fine."""
+    if _is_there(connection):
+        connection.execute(sa.delete(_FILES).where(*_key(owner, name)))
+
+
 def drop_of_sweep(connection: sa.Connection, sweep_id: str) -> None:
     """Forget all files of a sweep and of its runs."""
     if _is_there(connection):

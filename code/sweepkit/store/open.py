@@ -20,10 +20,20 @@ from sweepkit.store.sql import SqlStore
 from sweepkit.store.url import FORMS, parse_url, postgresql_url, shown_url, url_secrets
 
 BUSY_TIMEOUT_S = 30.0
-CONNECT_TIMEOUT_S = 10
+_CONNECT_TIMEOUT_S = 10
 # A process that is frozen inside a transaction (SIGSTOP, a lost node) holds its sweep's row lock; the server ends its
-# session after this long, so that the others go on.
-IDLE_IN_TRANSACTION_S = 60
+# session after this long, half a lease, so that the others go on.
+_IDLE_IN_TRANSACTION_S = 30
+# A cut network is silence: without these, whoever waits for an answer waits for ever, and the server keeps the locks of
+# a client that it cannot hear (Linux's own keepalive begins after two hours). Either side knows within 25 s.
+_SILENCE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+_SERVER_SIDE = {
+    "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # milliseconds; PostgreSQL 12 and newer
+}
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _SQLITE_HEAD = b"SQLite format 3\0"
 _NO_DATABASE = "file is not a database"  # in SQLite's words
@@ -66,7 +76,7 @@ def make_database(server: str, name: str) -> None:
         StoreError: The server does not take a connection, or refuses.
     """
     url = postgresql_url(parse_url(server)).set(database="postgres")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args=connection_arguments(url, "sweepkit"))
     try:
         with engine.connect() as connection:
             known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
@@ -202,10 +212,10 @@ def _open_postgresql(url: sa.URL) -> SqlStore:
         pool_pre_ping=True,  # a server that was restarted, or a session it ended, costs no call
         pool_size=4,
         max_overflow=28,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit"},
+        connect_args=connection_arguments(url, "sweepkit"),
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _set_session)
+    event.listen(engine, "connect", set_session)
     session = StoreSession(engine, label=label, secrets=url_secrets(url))
     encoding = session.read(lambda connection: connection.exec_driver_sql("SHOW server_encoding").scalar_one())
     if encoding != "UTF8":
@@ -217,9 +227,25 @@ def _open_postgresql(url: sa.URL) -> SqlStore:
     return _migrated(session)
 
 
-def _set_session(connection: Any, _: Any) -> None:
+def connection_arguments(url: sa.URL, application: str) -> dict[str, Any]:
+    """Return what a connection to PostgreSQL is made with; what the URL says itself is left to it.
+
+    Args:
+        url: The database's.
+        application: What the server shows of who is connected.
+    """
+    usual = {"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": application, **_SILENCE}
+    return {name: value for name, value in usual.items() if name not in url.query}
+
+
+def set_session(connection: Any, _: Any = None) -> None:
+    """Tell the server when to give up a session that is silent: a listener of an engine's `connect`."""
+    rows = ", ".join(["(%s, %s)"] * len(_SERVER_SIDE))
+    known = (
+        f"SELECT set_config(s.name, v.value, false) FROM pg_settings s JOIN (VALUES {rows}) v(name, value) USING (name)"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+        cursor.execute(known, [word for pair in _SERVER_SIDE.items() for word in pair])
     connection.commit()
 
 

@@ -501,6 +501,10 @@ class SqlStore:
         """Return a kept file, None when there is none."""
         return self._session.read(lambda connection: kept_files.get(connection, owner, name))
 
+    def forget_file(self, owner: str, name: str) -> None:
+        """Take a kept file out of the record; see `Store.forget_file`."""
+        self._session.write(lambda connection: kept_files.drop(connection, owner, name))
+
     def kept_files(self, owner: str) -> dict[str, str]:
         """Return the SHA-256 of each kept file of an owner, by its name."""
         return self._session.read(lambda connection: kept_files.listed(connection, owner))

@@ -8,6 +8,8 @@ writer that comes later is seen at the next poll.
 """
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +19,18 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from sweepkit.errors import StoreError
-from sweepkit.model.watched import LiveRun, PollResult
+from sweepkit.model.records import VALUE_FACT
+from sweepkit.model.runs import ENDED_WELL
+from sweepkit.model.seeds import CONFIGURATION
+from sweepkit.model.watched import EndedRuns, LiveRun, PollResult
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
+from sweepkit.store.cells import mappings, summary_value, tails
 from sweepkit.store.open import (
     BUSY_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
-    IDLE_IN_TRANSACTION_S,
+    connection_arguments,
+    set_session,
 )
 from sweepkit.store.schema import ATTEMPTS, REPORTS, RUNS, SWEEPS, db_now
 from sweepkit.store.session import StoreSession
@@ -54,14 +60,37 @@ _LIVE = (
 )
 _IDLE_SINCE = sa.select(sa.func.max(ATTEMPTS.c.ended_at)).where(ATTEMPTS.c.sweep_id == sa.bindparam("b_sweep"))
 
+# Runs that need no look at anything but these columns: neither do they say themselves what their value is, nor is their
+# configuration one that the engine numbered, nor is a part of their history elsewhere.
+_in_short = sa.and_(
+    RUNS.c.state.in_(ENDED_WELL),
+    RUNS.c.n_chunks == 0,
+    RUNS.c.history != "",
+    RUNS.c.started_at.is_not(None),
+    RUNS.c.params.not_like("%NaN%"),  # which no two runs share, as Python compares it
+    RUNS.c.outcome.not_like(f'%"{VALUE_FACT}"%'),
+    RUNS.c.proposal.not_like(f'%"{CONFIGURATION}"%'),
+)
+_SHORT = tuple(field.name for field in fields(EndedRuns))
+_WELL = {state.value: state for state in ENDED_WELL}
+_ENDED = sa.select(*(RUNS.c[name] for name in _SHORT)).where(
+    RUNS.c.sweep_id == sa.bindparam("b_sweep"), RUNS.c.change > sa.bindparam("b_since"), _in_short
+)
+_OTHERS = q.RUNS_SINCE.where(sa.not_(_in_short))
+
 
 class Watch(SqlStore):
     """A record opened for reading: `runs`, `sweeps`, … as in `Store`; every write raises StoreError."""
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
         """Return what a monitor needs of a sweep; None when there is no such sweep.
 
         The cost is that of the runs changed after `since` and of the live attempts, not of the whole sweep.
+
+        Args:
+            sweep_id: Which sweep.
+            since: The change counter of the poll before.
+            in_short: Return most runs that ended well as `PollResult.ended`, in a tenth of the time.
         """
         key = {"b_sweep": sweep_id}
 
@@ -69,7 +98,18 @@ class Watch(SqlStore):
             row = connection.execute(_SWEEP, key).first()
             if row is None:
                 return None
-            changed = connection.execute(q.RUNS_SINCE, {**key, "b_since": since}).all()
+            ended, others = None, _OTHERS if in_short else q.RUNS_SINCE
+            if in_short and (rows := connection.execute(_ENDED, {**key, "b_since": since}).all()):
+                try:
+                    ended = _in_columns(rows)
+                except (
+                    ValueError,
+                    TypeError,
+                    OverflowError,
+                    RecursionError,
+                ):  # a cell is damaged: which, is told below
+                    others = q.RUNS_SINCE
+            changed = connection.execute(others, {**key, "b_since": since}).all()
             live = connection.execute(_LIVE, key).all()
             return PollResult(
                 sweep=records.sweep_record(row),
@@ -80,9 +120,25 @@ class Watch(SqlStore):
                 now=float(row.now),
                 idle_since=None if live else connection.scalar(_IDLE_SINCE, key),
                 change=max(since, row.change),
+                ended=ended,
             )
 
         return self._session.read(work)
+
+
+def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
+    """Return runs in short, each column decoded in one go. Raises ValueError and others when a cell is damaged."""
+    columns = dict(zip(_SHORT, zip(*rows, strict=True), strict=True))
+    return EndedRuns(
+        **{name: columns[name] for name in ("number", "run_id", "reason", "attempts", "failures")},
+        params=mappings(columns["params"]),
+        state=[_WELL[text] for text in columns["state"]],
+        history=tails(columns["history"]),
+        summary=[text and summary_value(text) for text in columns["summary"]],
+        started_at=columns["started_at"],
+        ended_at=columns["ended_at"],
+        outcome=mappings(columns["outcome"]),
+    )
 
 
 def _live_run(row: sa.Row[Any]) -> LiveRun:
@@ -172,7 +228,7 @@ def _postgresql(url: sa.URL) -> StoreSession:
         isolation_level="REPEATABLE READ",  # all statements of a poll see one state
         pool_pre_ping=True,
         pool_size=2,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "sweepkit monitor"},
+        connect_args=connection_arguments(url, "sweepkit monitor"),
         hide_parameters=True,
     )
     event.listen(engine, "connect", _set_read_only)
@@ -183,8 +239,8 @@ def _postgresql(url: sa.URL) -> StoreSession:
 def _set_read_only(connection: Any, _: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
     connection.commit()
+    set_session(connection)
 
 
 def _checked(session: StoreSession) -> Watch:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from sweepkit.model.distributions import Distribution, Kind, content_key
-from sweepkit.model.space import Parameter, Path, Space
+from sweepkit.model.space import Clause, Condition, Parameter, Path, Space
+from sweepkit.sweep_config.conditions import can_hold
 
 _LOG = (Kind.LOG_UNIFORM_VALUES, Kind.Q_LOG_UNIFORM_VALUES, Kind.INV_LOG_UNIFORM_VALUES)
 _RANGES = (Kind.UNIFORM, Kind.Q_UNIFORM, Kind.INT_UNIFORM, *_LOG)
@@ -26,7 +27,7 @@ def narrowed(space: Space, best: Sequence[Flat], *, margin: float = 0.1) -> Spac
     A range is cut to the least and the greatest value among them, widened at both ends by `margin` of the whole range
     on its own scale (logarithmic ones in orders of magnitude), and never beyond the range. Choices are cut to those
     that occur. What they agree on entirely becomes a constant. Distributions without ends stay as they are, and so does
-    a parameter that none of them has.
+    a parameter that none of them has, unless what is left of its parents never makes it active: it goes, too.
 
     Args:
         space: The space that they were drawn from.
@@ -46,7 +47,49 @@ def narrowed(space: Space, best: Sequence[Flat], *, margin: float = 0.1) -> Spac
         values = [value for value in drawn if parameter.distribution.contains(value)]
         changed = _narrowed(parameter.distribution, values, margin) if values else parameter.distribution
         parameters.append(replace(parameter, distribution=changed))
-    return replace(space, parameters=tuple(parameters))
+    return with_distributions(space, parameters)
+
+
+def with_distributions(space: Space, parameters: Sequence[Parameter]) -> Space:
+    """Return a space with other distributions of its parameters, and its conditions as far as they still ask something.
+
+    A clause that always holds now is left out, a parameter that is never active any more goes.
+
+    Args:
+        space: The space.
+        parameters: Each of its parameters, with what it is drawn from now.
+    """
+    drawn = {parameter.path: parameter.distribution for parameter in parameters}
+    gone: set[Path] = set()
+    conditions: list[Condition] = []
+    for condition in space.conditions:
+        clauses = [_left_of(clause, drawn[clause.path]) for clause in condition.clauses if clause.path not in gone]
+        if len(clauses) < len(condition.clauses) or None in clauses:
+            gone.add(condition.path)
+            continue
+        waiting = {item.path for item in conditions}
+        asked = [clause for clause in clauses if clause and (clause.path in waiting or not _always(clause, drawn))]
+        if asked:
+            conditions.append(Condition(path=condition.path, clauses=tuple(asked)))
+    kept = tuple(parameter for parameter in parameters if parameter.path not in gone)
+    return replace(space, parameters=kept, conditions=tuple(conditions))
+
+
+def _left_of(clause: Clause, distribution: Distribution) -> Clause | None:
+    """Return a clause with the choices that its parent can still draw; None when it never holds any more."""
+    if not clause.choices:
+        return clause if can_hold(distribution, clause) else None
+    choices = tuple(choice for choice in clause.choices if distribution.contains(choice))
+    return replace(clause, choices=choices) if choices else None
+
+
+def _always(clause: Clause, drawn: Mapping[Path, Distribution]) -> bool:
+    """Return whether a clause holds for all that its parent, one that is always active, can draw."""
+    distribution = drawn[clause.path]
+    if distribution.values:
+        return all(clause.holds(value) for value in distribution.values)
+    bounds = None if clause.choices else distribution.bounds()
+    return bounds is not None and all(map(clause.holds, bounds))
 
 
 def stage_space(space: Space, names: Sequence[str], best: Flat) -> Space:
@@ -93,6 +136,22 @@ def space_tree(space: Space) -> dict[str, Any]:
             node = node.setdefault(key, {"parameters": {}})["parameters"]
         node[parameter.path[-1]] = _distribution_tree(parameter.distribution)
     return tree
+
+
+def conditions_tree(space: Space) -> dict[str, Any]:
+    """Return the conditions of a space as `sweepkit.conditions` writes them; {} without any."""
+    names = {parameter.path: parameter.name for parameter in space.parameters}
+    return {
+        names[condition.path]: {"when": {names[clause.path]: _clause_tree(clause) for clause in condition.clauses}}
+        for condition in space.conditions
+    }
+
+
+def _clause_tree(clause: Clause) -> Any:
+    if clause.choices:
+        single = len(clause.choices) == 1 and not isinstance(clause.choices[0], list | dict)
+        return clause.choices[0] if single else list(clause.choices)
+    return {key: bound for key, bound in (("min", clause.low), ("max", clause.high)) if bound is not None}
 
 
 def _distribution_tree(distribution: Distribution) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.run_cache import view_of
+from sweepkit.agents.worker_pool import StartSchedule
 from sweepkit.environ import TRIALS_ENV
 from sweepkit.errors import SweepKitError
 from sweepkit.functions.arguments import Handing
 from sweepkit.functions.objective import INTERMEDIATE
-from sweepkit.functions.packing import pack
+from sweepkit.functions.packing import PICKLE, pack
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunView
 from sweepkit.runner.call import Call, MakeUploads, slots_of
@@ -25,7 +26,6 @@ from sweepkit.runner.dry_run import DryRun
 from sweepkit.runner.leader import Leader
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.plan import Plan, plan_of
-from sweepkit.runner.space_function import OBJECTIVES
 from sweepkit.search.kept_study import PastTrial, StudySettings, until_a_study_runs
 from sweepkit.search.objective_engine import ObjectiveEngine
 from sweepkit.store.open import open_store
@@ -33,11 +33,13 @@ from sweepkit.studies.options import StudyOptions
 from sweepkit.studies.results import StudyResult
 from sweepkit.studies.trial_server import TrialServer
 from sweepkit.sweep_config.read import from_config
+from sweepkit.sweep_config.sweep import OBJECTIVES
 
 if TYPE_CHECKING:
     from sweepkit.store.base import Store
 
 _TRIALS = 50  # of a command that does not say it
+_SETTINGS = "study"  # of a sweep's meta
 _VALUE = "value"  # what an objective's value is called, as in Optuna's tables
 
 
@@ -185,11 +187,14 @@ def plan_of_objective(asked: ObjectiveStudy, options: RunOptions) -> Plan:
 def dry_run_of(asked: ObjectiveStudy, options: RunOptions, slots: SlotOptions) -> DryRun:
     """Return what a study would run. Nothing is left behind."""
     with tempfile.TemporaryDirectory() as folder:
-        plan = plan_of_objective(asked, replace(options, output_dir=Path(folder)))
-        places, _ = slots_of(slots, [plan])
+        return _ahead(plan_of_objective(asked, replace(options, output_dir=Path(folder))), slots)
+
+
+def _ahead(plan: Plan, slots: SlotOptions) -> DryRun:
+    places, _ = slots_of(slots, [plan])
     return DryRun(
-        name=asked.name,
-        runs=asked.n_trials,
+        name=plan.spec.name,
+        runs=plan.spec.run_cap,
         first=(),
         commands=(),
         slots=places,
@@ -217,13 +222,66 @@ def run_objective(
     Raises:
         SweepKitError: What is wrong with it; it is recorded as another one.
     """
-    plan = plan_of_objective(asked, options)
+    return _run(plan_of_objective(asked, options), asked.settings, options, slots, uploads=uploads)
+
+
+def run_recorded_objective(
+    plan: Plan,
+    options: RunOptions,
+    slots: SlotOptions,
+    *,
+    schedule: StartSchedule | None = None,
+    uploads: MakeUploads | None = None,
+) -> EndedStudy:
+    """Work along on a recorded study, or go on with it, by the objective that it was begun with.
+
+    Args:
+        plan: As `runner.plan.make_join_plan` makes it; without `joins` to go on with it.
+        options: How.
+        slots: What trials may occupy.
+        schedule: When workers may begin.
+        uploads: As `runner.call.Call` takes it.
+
+    Raises:
+        SweepKitError: Its objective is not on this host, or it searches by an object of the script that began it.
+    """
+    _check_packed(plan)
+    return _run(plan, None, options, slots, schedule=schedule, uploads=uploads)
+
+
+def dry_run_of_recorded(plan: Plan, slots: SlotOptions) -> DryRun:
+    """Return what `run_recorded_objective` would run."""
+    _check_packed(plan)
+    return _ahead(plan, slots)
+
+
+def _check_packed(plan: Plan) -> None:
+    """Refuse a study whose trials are no calls of a packed objective: only the script that began it has its space."""
+    if Path(plan.program).with_name(PICKLE).is_file():
+        return
+    raise SweepKitError(
+        f"sweep {plan.spec.name}: must be a study of an objective to go on by its name, got one whose search space is "
+        "a method of an optimizer; start its script once more, which works along"
+    )
+
+
+def _run(
+    plan: Plan,
+    settings: StudySettings | None,
+    options: RunOptions,
+    slots: SlotOptions,
+    *,
+    schedule: StartSchedule | None = None,
+    uploads: MakeUploads | None = None,
+) -> EndedStudy:
     places, notes = slots_of(slots, [plan])
     with open_store(plan.storage) as store:
-        kept = _KeptStudy(store, replace(asked.settings, parallel=len(places) > 1), plan)
+        kept = _KeptStudy(store, settings, plan, parallel=len(places) > 1)
         with TrialServer(lambda: kept.engine, kept.view) as server:
             leader = Leader(make_engine=kept.begin, env={TRIALS_ENV: server.address})
-            with Call(options, [plan], slots=places, leader=leader, uploads=uploads, notes=notes) as call:
+            with Call(
+                options, [plan], slots=places, schedule=schedule, leader=leader, uploads=uploads, notes=notes
+            ) as call:
                 code = call.run()
                 session = call.sessions[0]
         runs = kept.tell_all()
@@ -235,6 +293,31 @@ def run_objective(
         )
 
 
+def _plain(settings: StudySettings) -> dict[str, Any]:
+    """Return how a study searches as its record keeps it; None for what is an object of a script."""
+    named = {key: getattr(settings, key) for key in ("sampler", "pruner")}
+    told = {key: value if isinstance(value, str) else None for key, value in named.items()}
+    return {**told, "first_points": [dict(point) for point in settings.first_points]}
+
+
+def _recorded_settings(sweep: SweepRecord) -> StudySettings:
+    """Return how a recorded study searches.
+
+    Raises:
+        SweepKitError: By a sampler or pruner that is an object of the script that began it.
+    """
+    told = sweep.meta.get(_SETTINGS)
+    if told is None:  # of an earlier version
+        return StudySettings()
+    for key in ("sampler", "pruner"):
+        if told[key] is None:
+            raise SweepKitError(
+                f"sweep {sweep.name}: its {key} must have a name to go on by the record alone, got an object of the "
+                "script that began it; start that script once more, which works along"
+            )
+    return StudySettings(sampler=told["sampler"], pruner=told["pruner"], first_points=tuple(told["first_points"]))
+
+
 class _KeptStudy:
     """The study of a call and what the record has of its runs, looked at when it is asked for.
 
@@ -244,8 +327,9 @@ class _KeptStudy:
 
     engine: ObjectiveEngine
 
-    def __init__(self, store: "Store", settings: StudySettings, plan: Plan) -> None:
+    def __init__(self, store: "Store", settings: StudySettings | None, plan: Plan, *, parallel: bool) -> None:
         self._store, self._settings, self._metrics = store, settings, plan.spec.objectives
+        self._parallel = parallel
         self._sweep = ""
         self._lock = threading.Lock()
         self._runs: dict[str, RunRecord] = {}
@@ -254,7 +338,13 @@ class _KeptStudy:
     def begin(self, sweep: SweepRecord) -> ObjectiveEngine:
         """Return the engine of a sweep, told its runs."""
         self._sweep = sweep.sweep_id
-        self.engine = ObjectiveEngine(self._settings, self._metrics, seed=sweep.seed, past=self.trial)
+        if self._settings is None:
+            settings = _recorded_settings(sweep)
+        else:
+            settings = self._settings
+            self._store.update_sweep(sweep.sweep_id, meta={_SETTINGS: _plain(settings)})
+        settings = replace(settings, parallel=self._parallel)
+        self.engine = ObjectiveEngine(settings, self._metrics, seed=sweep.seed, past=self.trial)
         self.tell_all()
         return self.engine
 

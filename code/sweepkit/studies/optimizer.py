@@ -23,7 +23,6 @@ from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.seeds import CONFIGURATION
 from sweepkit.paths import default_output_dir
 from sweepkit.runner.leader import Leader
-from sweepkit.runner.space_function import OBJECTIVES
 from sweepkit.search.kept_study import StudySettings, random_trials
 from sweepkit.search.pruner_rule import PrunerRule
 from sweepkit.search.trial_engine import TrialEngine
@@ -36,7 +35,7 @@ from sweepkit.studies.results import StudyResult, folder_of, write_results
 from sweepkit.studies.yaml.guide_space import guide_parameters, metric_of, space_of
 from sweepkit.studies.yaml.study_sweep import PRUNERS, Study, study_sweep
 from sweepkit.sweep_config.read import from_config
-from sweepkit.sweep_config.sweep import SweepSpec
+from sweepkit.sweep_config.sweep import OBJECTIVES, SweepSpec
 from sweepkit.training.config.training import AnyConfig, apply, flatten, route, to_yaml, unknown_parameters
 
 # Where transformers' arguments have another name than our section `training`.
@@ -347,7 +346,7 @@ class OptunaOptimizer:
 
     def _refresh(self) -> None:
         """Take the best trial of a study of the user's own, which may have gone on since it was last asked."""
-        if self._result is not None or self.study is None or self.best_params is not None:
+        if self._result is not None or self.study is None:
             return
         result = self._results()
         best = result.best_configuration()
@@ -368,7 +367,7 @@ class OptunaOptimizer:
             raise NoResultError(f"study {self.study.study_name!r}: needs trials, got none; call its optimize()")
         alone = {CONFIGURATION: None}  # Optuna's best trial is the best single one, whatever others repeat
         runs = [replace(run, params=self._nested(run.params), proposal={**run.proposal, **alone}) for run in runs]
-        return StudyResult(name=self.study_name, spec=spec, runs=sorted(runs, key=lambda run: run.number))
+        return StudyResult(name=self.study.study_name, spec=spec, runs=sorted(runs, key=lambda run: run.number))
 
     def _spec_of(self, metrics: Sequence[Metric]) -> SweepSpec:
         """Return what a study of one's own searches: its directions are its own, a name that it has not is ours."""

@@ -30,7 +30,7 @@ from sweepkit.runner.exit_codes import NO_RESULT
 from sweepkit.runner.options import RunOptions, SlotOptions
 from sweepkit.runner.own_sweep import settled, sweeps_of
 from sweepkit.runner.plan import Plan, make_plan, storage_of
-from sweepkit.studies.narrowing import changes, narrowed, stage_space, with_constants
+from sweepkit.studies.narrowing import changes, conditions_tree, narrowed, stage_space, with_constants
 from sweepkit.studies.phase_results import (
     WORDS,
     ConfirmedConfiguration,
@@ -203,6 +203,7 @@ class _Search:
         more: dict[str, Any] = {}
         if phase.kind is PhaseKind.FOCUS:  # what the phase before has seen inside the ranges teaches the sampler
             more["prior_runs"] = list(before[-1].sweeps)
+            more["conditions"] = conditions_tree(space) or None  # what is left of them in the narrowed space
         sampler = phase.sampler or self.config.sampler
         if sampler["name"] == "grid":
             more["early_terminate"] = None
@@ -421,7 +422,7 @@ class _Search:
 
 def _ended(record: SweepRecord) -> bool:
     """Return whether a sweep has made all its runs; not one that somebody stopped."""
-    from sweepkit.agents.control import STOPPED
+    from sweepkit.model.records import STOPPED
 
     return record.state is SweepState.FINISHED and record.reason != STOPPED
 

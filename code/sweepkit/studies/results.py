@@ -14,6 +14,7 @@ from sweepkit.model.configurations import Configuration
 from sweepkit.model.metric import Metric
 from sweepkit.model.objectives import values_of
 from sweepkit.model.records import RunRecord
+from sweepkit.model.seeds import is_seed
 from sweepkit.paths import slug
 from sweepkit.reports.table import dotted
 from sweepkit.store.mirror import outcome
@@ -60,9 +61,9 @@ class StudyResult:
         seed = self.spec.extensions.seed_parameter
         if self.chosen is None:
             return best_configuration(self.runs, self.spec.metric, seed_parameter=seed)
-        wanted = self.chosen.items()
-        runs = [run for run in self.runs if wanted <= run.params.items()]
-        confirmed = [run for run in runs if len(run.params) > len(wanted)] or runs  # with a seed of their own
+        wanted = _seedless(self.chosen, seed)  # a run of a later stage has these values, and others beside them
+        runs = [run for run in self.runs if _seedless(run.params, seed) == wanted]
+        confirmed = [run for run in runs if len(dotted(run.params)) > len(dotted(self.chosen))] or runs  # with a seed
         return best_configuration(confirmed, self.spec.metric, seed_parameter=seed or "seed")
 
     def values(self, run: RunRecord) -> tuple[float, ...] | None:
@@ -81,6 +82,10 @@ class StudyResult:
         if not self.spec.metrics:
             return []
         return front_runs(self.runs, self.spec.metrics, seed_parameter=self.spec.extensions.seed_parameter)
+
+
+def _seedless(params: Mapping[str, Any], seed_parameter: str | None) -> dict[str, Any]:
+    return {name: value for name, value in dotted(params).items() if not is_seed(name, seed_parameter)}
 
 
 def folder_of(output_dir: Path, name: str) -> Path:

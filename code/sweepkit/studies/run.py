@@ -170,8 +170,9 @@ def show_outcome(ended: StudyOutcome, options: RunOptions) -> None:
     counts = ", ".join(f"{stats[key]} {word}" for key, word in _COUNTS if stats[key] or key == "n_completed")
     print(f"study {ended.result.name}: {stats['n_trials']} trials: {counts}")
     print(f"results: {relative(ended.folder)}/")
-    print(f"study: optuna.load_study(study_name={ended.result.name!r},")
-    print(f"                         storage={_shown(options.optuna_storage or '')!r})")
+    if options.optuna_storage is not None:
+        print(f"study: optuna.load_study(study_name={ended.result.name!r},")
+        print(f"                         storage={_shown(options.optuna_storage)!r})")
     if ended.config is not None:
         print(f"train it: {typed('train', '--config', relative(ended.config))}")
 

@@ -5,13 +5,12 @@ after noting what is wrong with it. Nothing is raised before the whole document 
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import Problem
-from sweepkit.model.numbers import fits_float, is_number
+from sweepkit.model.numbers import is_number
+from sweepkit.sweep_config.fields import MAPPING, TEXT, TRUTH, Field, chosen, nearest
 from sweepkit.text.yaml import Document, KeyPath, dotted
 from sweepkit.text.yaml11 import NoValue
 
@@ -30,31 +29,6 @@ def shown(value: Any) -> str:
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean X?` for the nearest known word, "" when none is near."""
-    lowered = {name.lower(): name for name in known}
-    wanted = word.lower().replace("-", "_")
-    matches = get_close_matches(wanted, list(lowered), n=1, cutoff=0.6)
-    matches = matches or [name for name in lowered if len(wanted) > 2 and name.startswith(wanted)]
-    return f"did you mean {lowered[matches[0]]}?" if matches else ""
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return `did you mean X?` for the nearest known word, or the list of known ones."""
-    return suggestion(word, known) or "known: " + ", ".join(known)
-
-
-def reads_as_number(value: Any) -> bool:
-    """Return whether a value is a string that a person would take for a number ("1e-4", "10", not "nan")."""
-    if not isinstance(value, str) or not any(character.isdigit() for character in value):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def described(value: Any) -> str:
@@ -134,46 +108,65 @@ class Checker:
             if key not in known:
                 self.refuse((*path, key), f"{key} is not a key of {owner}", got=node[key], hint=nearest(key, known))
 
-    def mapping(self, node: Mapping[str, Any], path: KeyPath, key: str) -> dict[str, Any] | None:
-        """Return `node[key]` when it is a mapping; None when absent or refused."""
+    def section(
+        self,
+        node: Mapping[str, Any],
+        path: KeyPath,
+        fields: Mapping[str, Field],
+        owner: str,
+        *,
+        null_is_default: bool = False,
+    ) -> dict[str, Any]:
+        """Return what a section gives, by key; unknown keys are refused, and values that do not fit their field.
+
+        Args:
+            node: The section.
+            path: Where it stands.
+            fields: What its keys may hold.
+            owner: What has these keys, in words.
+            null_is_default: A null leaves a key unset; else it is a value as any other.
+        """
+        self.known_keys(node, path, tuple(fields), owner)
+        found = {}
+        for key, field in fields.items():
+            if key in node and not (null_is_default and node[key] is None):
+                value = self.value(node, path, key, field)
+                if value is not None:
+                    found[key] = value
+        return found
+
+    def value(self, node: Mapping[str, Any], path: KeyPath, key: str, field: Field) -> Any:
+        """Return `node[key]` in its field's type; None when absent or refused. Of a list, the items that fit."""
         value = node.get(key, _MISSING)
         if value is _MISSING:
             return None
-        if isinstance(value, dict):
-            return value
-        self.refuse((*path, key), "must be a mapping of keys to values", got=value)
-        return None
+        here = (*path, key)
+        if field.kind == "string" and not field.choices and not isinstance(value, str):
+            value = self.at_wandb(here, value, str)
+        misfits = field.misfits(value)
+        for misfit in misfits:
+            self.refuse((*here, *misfit.at), misfit.rule, got=misfit.got, hint=misfit.hint)
+        return None if any(not misfit.at for misfit in misfits) else field.fitted(value)
+
+    def mapping(self, node: Mapping[str, Any], path: KeyPath, key: str) -> dict[str, Any] | None:
+        """Return `node[key]` when it is a mapping; None when absent or refused."""
+        found: dict[str, Any] | None = self.value(node, path, key, MAPPING)
+        return found
 
     def string(self, node: Mapping[str, Any], path: KeyPath, key: str) -> str | None:
         """Return `node[key]` when it is a string; None when absent or refused."""
-        value = node.get(key, _MISSING)
-        if not isinstance(value, str):
-            value = self.at_wandb((*path, key), value, str)
-        if value is _MISSING or isinstance(value, str):
-            return None if value is _MISSING else value
-        hint = "remove the key to leave it unset" if value is None else f'write "{value}"' if is_number(value) else ""
-        self.refuse((*path, key), "must be a string", got=value, hint=hint)
-        return None
+        found: str | None = self.value(node, path, key, TEXT)
+        return found
 
     def choice(self, node: Mapping[str, Any], path: KeyPath, key: str, choices: Sequence[str]) -> str | None:
         """Return `node[key]` when it is one of `choices`; None when absent or refused."""
-        value = node.get(key, _MISSING)
-        if value is _MISSING:
-            return None
-        if isinstance(value, str) and value in choices:
-            return value
-        hint = suggestion(value, choices) if isinstance(value, str) else ""
-        self.refuse((*path, key), f"must be one of {', '.join(choices)}", got=value, hint=hint)
-        return None
+        found: str | None = self.value(node, path, key, chosen(choices))
+        return found
 
     def boolean(self, node: Mapping[str, Any], path: KeyPath, key: str) -> bool | None:
         """Return `node[key]` when it is true or false; None when absent or refused."""
-        value = node.get(key, _MISSING)
-        if value is _MISSING or isinstance(value, bool):
-            return None if value is _MISSING else value
-        hint = "YAML 1.2 writes true and false only" if isinstance(value, str) else ""
-        self.refuse((*path, key), "must be true or false", got=value, hint=hint)
-        return None
+        found: bool | None = self.value(node, path, key, TRUTH)
+        return found
 
     def number(
         self,
@@ -181,51 +174,9 @@ class Checker:
         path: KeyPath,
         key: str,
         *,
-        at_least: float = -math.inf,
-        above: float = -math.inf,
+        at_least: float | None = None,
+        above: float | None = None,
     ) -> float | int | None:
         """Return `node[key]` when it is a number in range; None when absent or refused."""
-        value = node.get(key, _MISSING)
-        if value is _MISSING:
-            return None
-        if not is_number(value):
-            hint = f"write {value} without quotes" if reads_as_number(value) else ""
-            self.refuse((*path, key), "must be a number", got=value, hint=hint)
-            return None
-        if not fits_float(value):
-            self.refuse((*path, key), "must be a finite number that fits a float", got=value)
-            return None
-        if value < at_least or value <= above:
-            bound = f"at least {at_least:g}" if value < at_least else f"above {above:g}"
-            self.refuse((*path, key), f"must be {bound}", got=value)
-            return None
-        result: float | int = value
-        return result
-
-    def integer(self, node: Mapping[str, Any], path: KeyPath, key: str, *, at_least: float = -math.inf) -> int | None:
-        """Return `node[key]` when it is a whole number in range (2.0 is one); None when absent or refused."""
-        value = node.get(key, _MISSING)
-        if value is _MISSING:
-            return None
-        if not is_number(value) or not fits_float(value) or int(value) != value:
-            hint = f"write {value} without quotes" if reads_as_number(value) else ""
-            self.refuse((*path, key), "must be a whole number", got=value, hint=hint)
-            return None
-        if value < at_least:
-            self.refuse((*path, key), f"must be at least {at_least:g}", got=value)
-            return None
-        return int(value)
-
-    def strings(self, node: Mapping[str, Any], path: KeyPath, key: str) -> tuple[str, ...]:
-        """Return `node[key]` when it is a list of strings; () when absent or refused."""
-        value = node.get(key, _MISSING)
-        if value is _MISSING:
-            return ()
-        if not isinstance(value, list):
-            hint = f"write [{value}]" if isinstance(value, str) else ""
-            self.refuse((*path, key), "must be a list of strings", got=value, hint=hint)
-            return ()
-        for index, item in enumerate(value):
-            if not isinstance(item, str):
-                self.refuse((*path, key, index), "must be a string", got=item)
-        return tuple(item for item in value if isinstance(item, str))
+        found: float | int | None = self.value(node, path, key, Field(kind="number", at_least=at_least, above=above))
+        return found

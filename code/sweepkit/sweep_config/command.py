@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sweepkit.model.space import Space
-from sweepkit.sweep_config.checker import nearest
+from sweepkit.sweep_config.fields import nearest
 
 _ENV_VAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MACRO = re.compile(r"\$\{([^{}]*)\}")

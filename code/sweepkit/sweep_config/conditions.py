@@ -9,14 +9,15 @@ All clauses of a `when` must hold. A parameter whose parent is inactive is inact
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sweepkit.model.distributions import Distribution, Kind
 from sweepkit.model.numbers import is_number
 from sweepkit.model.space import Clause, Condition, Parameter, Path, Space
-from sweepkit.sweep_config.checker import Checker, nearest, shown
+from sweepkit.sweep_config.checker import Checker, shown
+from sweepkit.sweep_config.fields import nearest
 from sweepkit.text.yaml import KeyPath
 
 _WANDB_NOTE = (
@@ -33,7 +34,7 @@ class _Found:
     condition: Condition
 
 
-def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, grid: bool, complete: bool) -> Space:
+def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, grid: bool, tree: Any) -> Space:
     """Return the space with the conditions of `node`, parents first.
 
     Args:
@@ -42,7 +43,7 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, g
         path: Where it stands in the document.
         space: The parameters.
         grid: The method is grid, whose points of a q_uniform are counted from its min.
-        complete: No parameter was refused; else a name that is not known is let pass, its problem is told already.
+        tree: The parameters as written; one that is not in the space was refused, and what is wrong with it is told.
     """
     if node is None:
         return space
@@ -51,7 +52,7 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, g
         return space
     before = check.count
     drawn = [_as_in_grid(item) for item in space.parameters] if grid else space.parameters
-    names = _Names(drawn, complete)
+    names = _Names(drawn, set(_written(tree)))
     found = [item for name, entry in node.items() if (item := _read_one(check, (*path, name), entry, names))]
     if check.count > before:
         return space
@@ -74,11 +75,20 @@ def _as_in_grid(parameter: Parameter) -> Parameter:
     return replace(parameter, distribution=Distribution(kind=Kind.CATEGORICAL, values=values))
 
 
-class _Names:
-    """Finds parameters by their dotted names."""
+def _written(tree: Any, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the dotted name of every parameter and group of them that a tree has, right or wrong."""
+    for key, node in tree.items() if isinstance(tree, dict) else ():
+        path = (*above, str(key))
+        yield ".".join(path)
+        if isinstance(node, dict):
+            yield from _written(node.get("parameters"), path)
 
-    def __init__(self, parameters: Sequence[Parameter], complete: bool) -> None:
-        self._complete = complete
+
+class _Names:
+    """Finds parameters by their dotted names; `written` are those that the YAML has."""
+
+    def __init__(self, parameters: Sequence[Parameter], written: Collection[str]) -> None:
+        self._written = written
         self._by_name: dict[str, list[Parameter]] = {}
         for parameter in parameters:
             self._by_name.setdefault(parameter.name, []).append(parameter)
@@ -94,8 +104,9 @@ class _Names:
             check.refuse(place, f"{len(found)} parameters have the dotted name {name}", hint=hint)
         elif below:
             check.refuse(place, f"{name} is no parameter but a group of them", hint=f"name {' or '.join(below)}")
-        elif self._complete:
-            check.refuse(place, f"{name} is not a parameter of this sweep", hint=nearest(name, list(self._by_name)))
+        elif name not in self._written:
+            known = [*self._by_name, *self._written]
+            check.refuse(place, f"{name} is not a parameter of this sweep", hint=nearest(name, known))
         return None
 
 

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweepkit.model.space import Path, Space
-from sweepkit.sweep_config.checker import Checker, nearest
+from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import nearest
 from sweepkit.sweep_config.sweep import Extensions
 from sweepkit.text.yaml import KeyPath
 
 _PLACE: KeyPath = ("sweepkit", "first_points")
 
 
-def read_first_points(check: Checker, node: Any) -> tuple[Mapping[str, Any], ...] | None:
+def read_first_points(check: Checker, node: Any, path: KeyPath) -> tuple[Mapping[str, Any], ...] | None:
     """Read the list; None after refusing it."""
     if not isinstance(node, list) or not all(isinstance(item, dict) and item for item in node):
         hint = "write [{lr: 0.001, batch: 32}]; what a point leaves out is searched"
-        check.refuse(_PLACE, "must be a list of mappings of parameters to values", got=node, hint=hint)
+        check.refuse(path, "must be a list of mappings of parameters to values", got=node, hint=hint)
         return None
     return tuple(dict(item) for item in node)
 

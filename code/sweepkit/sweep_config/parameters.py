@@ -12,7 +12,8 @@ from typing import Any
 from sweepkit.model.distributions import Distribution, Kind
 from sweepkit.model.numbers import is_number
 from sweepkit.model.space import Parameter, Space
-from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown
+from sweepkit.sweep_config.checker import Checker, shown
+from sweepkit.sweep_config.fields import nearest, reads_as_number
 from sweepkit.text.yaml import KeyPath
 
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

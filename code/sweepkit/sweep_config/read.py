@@ -19,6 +19,7 @@ from sweepkit.sweep_config import sections
 from sweepkit.sweep_config.checker import Checker, described
 from sweepkit.sweep_config.command import MACROS, command_warnings, conditional_warnings
 from sweepkit.sweep_config.conditions import read_conditions
+from sweepkit.sweep_config.fields import ELSEWHERE, TEXT, Field, chosen, whole
 from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.run_length import warn_of_length
@@ -38,20 +39,19 @@ from sweepkit.text.yaml import MAX_DEPTH, Document, KeyPath, dotted, parse, read
 _MOST_BITS = 14_000  # Python writes no int of more than 4300 digits
 _SUFFIXES = (".yaml", ".yml")
 TEXT_KEYS = ("name", "description", "program", "entity", "project", "apiVersion", "job", "image_uri")
-_KEYS = (
-    "method",
-    "parameters",
-    "metric",
-    "metrics",
-    "early_terminate",
-    "run_cap",
-    "command",
-    "controller",
-    "scheduler",
-    "kind",
-    "sweepkit",
-    *TEXT_KEYS,
-)
+SWEEP: Mapping[str, Field] = {
+    **dict.fromkeys(TEXT_KEYS, TEXT),
+    "kind": chosen(("sweep",)),
+    "method": Field(choices=tuple(Method), meaning="How configurations are chosen."),
+    "run_cap": whole(1, "At most this many runs, over all agents."),
+    **dict.fromkeys(
+        (
+            *("parameters", "metric", "metrics", "early_terminate", "command", "controller", "scheduler"),
+            "sweepkit",
+        ),
+        ELSEWHERE,
+    ),
+}
 _METHODS_OF_ENGINE: Mapping[str, tuple[Method, ...]] = {
     "wandb": (Method.GRID, Method.RANDOM, Method.BAYES),
     "optuna": (Method.CUSTOM,),
@@ -205,12 +205,8 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     check = Checker(document, where=origin.source)
     data = document.data
     _refuse_macros_as_keys(check, data)
-    others = {key: value for key, value in data.items() if key in _KEYS or key not in MACROS}
-    check.known_keys(others, (), _KEYS, "a sweep")
-    texts: dict[str, Any] = {key: check.string(data, (), key) for key in TEXT_KEYS}
-    check.choice(data, (), "kind", ("sweep",))
-    method = _method(check, data)
-    run_cap = check.integer(data, (), "run_cap", at_least=1)
+    found = check.section({key: data[key] for key in data if key in SWEEP or key not in MACROS}, (), SWEEP, "a sweep")
+    method = _method(check, data, found)
     metric = sections.read_metric(check, data["metric"], ("metric",)) if "metric" in data else None
     metrics = sections.read_metrics(check, data["metrics"], ("metrics",)) if "metrics" in data else ()
     scheduler = sections.read_scheduler(check, data["scheduler"], ("scheduler",)) if "scheduler" in data else None
@@ -230,15 +226,15 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     if method is None:
         raise AssertionError("a missing method is a problem")
     return SweepSpec(
-        name=texts["name"] or origin.default_name,
+        name=found.get("name") or origin.default_name,
         method=method,
         space=space,
-        **{key: texts[key] for key in ("program", "description", "entity", "project")},
+        **{key: found.get(key) for key in ("program", "description", "entity", "project")},
         command=command,
         metric=None if metric is None else replace(metric, value=extensions.value or BEST),
         metrics=metrics,
         early_terminate=early_terminate,
-        run_cap=run_cap,
+        run_cap=found.get("run_cap"),
         controller=controller,
         scheduler=scheduler,
         extensions=extensions,
@@ -295,7 +291,7 @@ def _reader_note(check: Checker) -> str:
 def _refuse_macros_as_keys(check: Checker, data: Mapping[str, Any]) -> None:
     """Refuse `args_no_hyphens: true` and its like, and say where the macro belongs."""
     for key in data:
-        if key in MACROS and key not in _KEYS:
+        if key in MACROS and key not in SWEEP:
             items = [
                 f"${{{key}}}" if item == "${args}" and key.startswith("args") else item for item in DEFAULT_COMMAND
             ]
@@ -319,17 +315,15 @@ def _mend_metric(metric: Any) -> Any:
     return metric
 
 
-def _method(check: Checker, data: Mapping[str, Any]) -> Method | None:
+def _method(check: Checker, data: Mapping[str, Any], found: Mapping[str, Any]) -> Method | None:
     if "method" not in data:
         check.refuse((), "a sweep needs a method", hint=f"add method: {', '.join(Method)}")
         return None
-    method = check.choice(data, (), "method", tuple(Method))
-    return None if method is None else Method(method)
+    return Method(found["method"]) if "method" in found else None
 
 
 def _space(check: Checker, data: Mapping[str, Any], method: Method | None, extensions: Extensions) -> Space:
     """Read the parameters, which only a search space that is a program can stand in for, and their conditions."""
-    before = check.count
     tree = check.mapping(data, (), "parameters")
     scheduler, own = data.get("scheduler"), data.get("sweepkit")
     has_search_space = isinstance(scheduler, dict) and bool(scheduler.get("search_space"))
@@ -344,8 +338,7 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
         rule = "conditions and search_space cannot both be given"
         check.refuse(place, rule, hint="the function itself decides what it suggests")
         return space
-    complete = check.count == before
-    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, complete=complete)
+    space = read_conditions(check, conditions, place, space, grid=method is Method.GRID, tree=tree)
     _check_conditional(check, method, space, extensions)
     return space
 

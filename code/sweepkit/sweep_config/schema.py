@@ -5,35 +5,24 @@ several values at once (min below max, probabilities that sum to 1) only the rea
 """
 
 import inspect
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sweepkit.model.distributions import Kind
-from sweepkit.model.metric import Goal, Impute
 from sweepkit.model.seeds import MOST_SEED
+from sweepkit.sweep_config.fields import Field, holds
 from sweepkit.sweep_config.parameters import DISTRIBUTION_KEYS, PARAMETER_NAME
-from sweepkit.sweep_config.read import TEXT_KEYS
-from sweepkit.sweep_config.sampler import OPTIONS, Option
-from sweepkit.sweep_config.sections import EXTENSION_KEYS, SCHEDULER_ENGINES
-from sweepkit.sweep_config.stopping_section import (
-    AUTO,
-    NUMBERS,
-    STOPPING_KEYS,
-    STOPPING_TYPES,
-    WHOLE,
-    WHOLE_OF_TYPE,
-)
-from sweepkit.sweep_config.sweep import Extensions, FailureAction, Method, WandbNaming
-from sweepkit.sweep_config.wandb_section import MODES
+from sweepkit.sweep_config.read import SWEEP
+from sweepkit.sweep_config.sampler import OPTIONS
+from sweepkit.sweep_config.sections import CONTROLLER, EXTENSIONS, FAILURE_RULE, METRIC, SCHEDULER
+from sweepkit.sweep_config.seeds_section import SEEDS
+from sweepkit.sweep_config.stopping_section import STOPPING_KEYS, STOPPING_TYPES
+from sweepkit.sweep_config.sweep import Extensions, WandbNaming
+from sweepkit.sweep_config.wandb_section import WANDB_NAMING
 
 Schema = dict[str, Any]
 
-_TEXT: Schema = {"type": "string"}
-_TEXTS: Schema = {"type": "array", "items": _TEXT}
-_TRUTH: Schema = {"type": "boolean"}
 _NUMBER: Schema = {"type": "number"}
 _POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
 _SEED: Schema = {"type": "integer", "minimum": 0, "maximum": MOST_SEED}
@@ -46,21 +35,14 @@ def sweep_schema() -> Schema:
         "title": "A W&B sweep with the extensions of sweepkit",
         **_mapping(
             {
-                **dict.fromkeys(TEXT_KEYS, _TEXT),
-                "method": _one_of(tuple(Method), "How configurations are chosen."),
+                **_section(SWEEP),
                 "metric": {"$ref": "#/definitions/metric"},
                 "metrics": {"type": "array", "minItems": 2, "items": {"$ref": "#/definitions/metric"}},
                 "parameters": {"$ref": "#/definitions/parameters"},
                 "early_terminate": _stopping(("hyperband",)),
-                "run_cap": _whole(1, "At most this many runs, over all agents."),
                 "command": {"type": "array", "description": "The words of the command; ${args} are the parameters."},
-                "controller": {
-                    "type": "object",
-                    "required": ["type"],
-                    "properties": {"type": _one_of(("local", "cloud"))},
-                },
+                "controller": {"type": "object", "required": ["type"], "properties": _section(CONTROLLER)},
                 "scheduler": _scheduler(),
-                "kind": _one_of(("sweep",)),
                 "sweepkit": _or_null(_extensions()),
             },
             required=("method",),
@@ -85,16 +67,44 @@ def _mapping(properties: Mapping[str, Schema], *, required: Sequence[str] = (), 
     }
 
 
+_TYPES: Mapping[str, Schema] = {
+    "string": {"type": "string"},
+    "strings": {"type": "array", "items": {"type": "string"}},
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "number": {"type": "number"},
+    "float": {"type": "number"},
+    "mapping": {"type": "object"},
+    "any": {},
+}
+
+
+def _section(section: Mapping[str, Field]) -> dict[str, Schema]:
+    """Return the schema of each key of a section, as its field declares it."""
+    return {key: _of_field(field) for key, field in section.items()}
+
+
+def _of_field(field: Field) -> Schema:
+    """Return the schema of what a field may hold; rules in words (`fault`) are not in it."""
+    said: Schema = {"description": field.meaning} if field.meaning else {}
+    if field.choices:
+        return {**said, "enum": [*map(_plain, field.choices)]}
+    bounds = {
+        "minimum": field.at_least,
+        "exclusiveMinimum": field.above,
+        "maximum": field.at_most,
+        "exclusiveMaximum": field.below,
+    }
+    schema = {**said, **_TYPES[field.kind], **{name: bound for name, bound in bounds.items() if holds(bound)}}
+    return _any(schema, {"enum": list(field.words)}) if field.words else schema
+
+
 def _one_of(words: Sequence[str | int], description: str = "") -> Schema:
     return {**({"description": description} if description else {}), "enum": [*map(_plain, words)]}
 
 
 def _plain(word: str | int) -> str | int:
     return str(word) if isinstance(word, str) else word
-
-
-def _whole(least: float, description: str = "") -> Schema:
-    return {**({"description": description} if description else {}), "type": "integer", "minimum": int(least)}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -116,23 +126,13 @@ def _typed(types: Sequence[str]) -> Schema:
 
 
 def _metric() -> Schema:
-    impute = [item.value for item in Impute]
-    return _mapping(
-        {
-            "name": {**_TEXT, "description": "The name that the program logs."},
-            "goal": _one_of(tuple(Goal), "The direction; minimize by default."),
-            "target": _NUMBER,
-            "impute": _one_of(impute, "What a run without a value counts as."),
-            "impute_while_running": _one_of([*impute, "false", False]),
-        },
-        required=("name",),
-    )
+    running = _one_of([*METRIC["impute_while_running"].choices, False])  # people write the boolean
+    return _mapping({**_section(METRIC), "impute_while_running": running}, required=("name",))
 
 
 def _scheduler() -> Schema:
-    texts = dict.fromkeys(("source", "optimizer", "search_space"), _TEXT)
     return {
-        **_mapping({"engine": _one_of(SCHEDULER_ENGINES), **texts}, required=("engine",)),
+        **_mapping(_section(SCHEDULER), required=("engine",)),
         "dependencies": {"optimizer": ["source"], "search_space": ["source"]},
     }
 
@@ -214,40 +214,19 @@ def _stopping(types: Sequence[str]) -> Schema:
 
 
 def _setting(kind: str, key: str) -> Schema:
-    if key in WHOLE:
-        whole = _whole(WHOLE_OF_TYPE.get((kind, key), WHOLE[key]))
-        return _any(whole, {"const": "auto"}) if key in AUTO else whole
-    if key in NUMBERS:
-        least, most = NUMBERS[key]
-        bounds = {"minimum": least, "maximum": most}
-        return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
-    special: Mapping[str, Schema] = {
-        "eta": {"type": "number", "exclusiveMinimum": 1},
-        "strict": _TRUTH,
-        "rule": _any({"const": "auto"}, {"$ref": "#/definitions/stopping"}),
-    }
-    return special.get(key, _TEXT)
+    if key == "rule":
+        return _any({"const": "auto"}, {"$ref": "#/definitions/stopping"})
+    return _of_field(STOPPING_KEYS[kind][key])
 
 
 # --- our own key -------------------------------------------------------------------------------------------------
 def _extensions() -> Schema:
     meanings = argument_texts(Extensions)
-    whole = {"seed": 0, "retries": 0, "gpus_per_run": 0, "cpus_per_run": 1}
     known: dict[str, Schema] = {
-        **{key: {"type": "integer", "minimum": least} for key, least in whole.items()},
+        **_section(EXTENSIONS),
         "sampler": _sampler(),
-        "timeout_s": _POSITIVE,
-        "time_budget_s": _POSITIVE,
-        "kill_delay_s": {"type": "number", "minimum": 0},
-        "runs_per_gpu": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
-        "min_free_gpu_memory_gb": {"type": "number", "minimum": 0},
-        "preload": _TEXTS,
-        "prior_runs": _TEXTS,
         "first_points": {"type": "array", "items": {"type": "object", "minProperties": 1}},
         "early_terminate": _any({"const": "auto"}, {"$ref": "#/definitions/stopping"}),
-        "audit_stopped": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-        "base_config": _TEXT,
-        "search_space": _TEXT,
         "seed_parameter": {"type": "string", "minLength": 1},
         "holdout": {"type": "object", "minProperties": 1},
         "value": {"type": "string", "pattern": "^(best|last|mean_of_last [1-9][0-9]*)$"},
@@ -256,8 +235,7 @@ def _extensions() -> Schema:
         "seeds_per_run": _seeds(),
         "conditions": _conditions(),
     }
-    # A key that has no entry above is taken with any value; a test finds it.
-    return _mapping({key: _described(known.get(key, {}), meanings.get(key, "")) for key in EXTENSION_KEYS})
+    return _mapping({key: _described(schema, meanings.get(key, "")) for key, schema in known.items()})
 
 
 def _described(schema: Schema, text: str) -> Schema:
@@ -281,7 +259,10 @@ def _sampler() -> Schema:
     names = {"enum": list(OPTIONS)}
     forms = [
         _mapping(
-            {"name": {"const": name}, **{key: _or_null(_option(option)) for key, option in options.items()}},
+            {
+                "name": {"const": name},
+                **{key: _or_null(schema) for key, schema in _section(options).items()},
+            },
             required=("name",),
         )
         for name, options in OPTIONS.items()
@@ -289,43 +270,21 @@ def _sampler() -> Schema:
     return _any(names, *forms)
 
 
-def _option(option: Option) -> Schema:
-    said: Schema = {"description": option.meaning} if option.meaning else {}
-    if option.kind == "choice":
-        return {**said, "enum": list(option.choices)}
-    if option.kind == "boolean":
-        return {**said, **_TRUTH}
-    bounds = {"minimum": option.at_least, "maximum": option.at_most, "exclusiveMinimum": option.above}
-    return {**said, "type": option.kind, **{name: bound for name, bound in bounds.items() if _is_bound(bound)}}
-
-
-def _is_bound(bound: float | None) -> bool:
-    return bound is not None and math.isfinite(bound)
-
-
 def _failure_rule() -> Schema:
-    return _mapping(
-        {
-            "match": {**_TEXT, "format": "regex", "description": "A regular expression for the reason or the log."},
-            "do": _one_of(tuple(FailureAction)),
-            "times": _whole(1),
-        },
-        required=("match", "do"),
-    )
+    known = _section(FAILURE_RULE)
+    return _mapping({**known, "match": {**known["match"], "format": "regex"}}, required=("match", "do"))
 
 
 def _naming() -> Schema:
     meanings = argument_texts(WandbNaming)
-    known = {"tags": _TEXTS, "mode": _one_of(MODES), "sweep_id": _TRUTH}
-    names = [item.name for item in fields(WandbNaming)]
-    return _mapping({name: {"description": meanings.get(name, ""), **known.get(name, _TEXT)} for name in names})
+    known = _section(WANDB_NAMING)
+    return _mapping({name: {"description": meanings.get(name, ""), **schema} for name, schema in known.items()})
 
 
 def _seeds() -> Schema:
     number = {"type": "integer", "minimum": 2}
     listed = {"type": "array", "minItems": 2, "items": _SEED, "uniqueItems": True}
-    settings = {"seeds": _any(number, listed), "stop_worse": _TRUTH, "min_seeds": _whole(1)}
-    return _any(number, listed, _mapping(settings, required=("seeds",)))
+    return _any(number, listed, _mapping({**_section(SEEDS), "seeds": _any(number, listed)}, required=("seeds",)))
 
 
 def _conditions() -> Schema:

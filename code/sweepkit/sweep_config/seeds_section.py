@@ -1,17 +1,17 @@
 """The keys of seeds and of the hold-out set in a sweep's `sweepkit:` section, and the rules between them."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from sweepkit.model.numbers import fits_float, is_number
 from sweepkit.model.seeds import MOST_SEED, parameter_path
 from sweepkit.model.space import Space
 from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import ELSEWHERE, TRUTH, Field, whole
 from sweepkit.sweep_config.sweep import Extensions, Seeds
 from sweepkit.text.yaml import KeyPath
 
-_KEYS = tuple(item.name for item in fields(Seeds))
+SEEDS: Mapping[str, Field] = {"seeds": ELSEWHERE, "stop_worse": TRUTH, "min_seeds": whole(1)}
 _MOST_SEEDS = 1000  # of one configuration; more is a slip of the pen
 _HINT = "write a number from 2, a list as [1, 2, 3], or {seeds: 3, stop_worse: true, min_seeds: 2}"
 
@@ -21,19 +21,17 @@ def read_seeds_per_run(check: Checker, node: Any, path: KeyPath) -> Seeds | None
     if not isinstance(node, dict):
         seeds = _read_seeds(check, node, path)
         return None if seeds is None else Seeds(seeds=seeds)
-    check.known_keys(node, path, _KEYS, "sweepkit.seeds_per_run")
+    found = check.section(node, path, SEEDS, "sweepkit.seeds_per_run")
     if "seeds" not in node:
         check.refuse(path, "seeds_per_run needs seeds", got=node, hint="write {seeds: 3}")
         return None
     seeds = _read_seeds(check, node["seeds"], (*path, "seeds"))
-    stop_worse = check.boolean(node, path, "stop_worse")
-    least = check.integer(node, path, "min_seeds", at_least=1)
     if seeds is None:
         return None
+    least = found.get("min_seeds")
     if least is not None and least > len(seeds):
         check.refuse((*path, "min_seeds"), f"must be at most the number of seeds, {len(seeds)}", got=least)
-    settings: dict[str, Any] = {"stop_worse": stop_worse, "min_seeds": least}
-    return Seeds(seeds=seeds, **{key: value for key, value in settings.items() if value is not None})
+    return Seeds(**{**found, "seeds": seeds})
 
 
 def _read_seeds(check: Checker, node: Any, path: KeyPath) -> tuple[int, ...] | None:

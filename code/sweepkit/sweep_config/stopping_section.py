@@ -1,58 +1,45 @@
 """The `early_terminate` section of a sweep: which settings each type of stopping rule has, and their bounds."""
 
 from collections.abc import Mapping
-from math import inf
 from typing import Any
 
-from sweepkit.sweep_config.checker import Checker, suggestion
+from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import ELSEWHERE, TEXT, TRUTH, Field, suggestion, whole
 from sweepkit.sweep_config.sweep import EarlyTerminate
 from sweepkit.text.yaml import KeyPath
 
-_BANDS = ("min_iter", "max_iter", "s", "eta")
-_HALVING = ("min_resource", "reduction_factor", "bootstrap_count")
-_COMPARED = ("n_startup_runs", "n_warmup_reports", "interval_reports", "n_min_runs")
-STOPPING_KEYS: Mapping[str, tuple[str, ...]] = {
-    "hyperband": (*_BANDS, "strict"),
+_AUTO = "auto"  # of a resource: None, which the rule works out
+_ETA = Field(kind="number", above=1)
+_BANDS: Mapping[str, Field] = {"min_iter": whole(1), "max_iter": whole(1), "s": whole(1), "eta": _ETA}
+_RUNG = Field(kind="integer", at_least=1, words=(_AUTO,))
+_HALVING: Mapping[str, Field] = {"min_resource": _RUNG, "reduction_factor": whole(2), "bootstrap_count": whole(0)}
+_COMPARED: Mapping[str, Field] = {
+    "n_startup_runs": whole(0),
+    "n_warmup_reports": whole(0),
+    "interval_reports": whole(1),
+    "n_min_runs": whole(1),
+}
+_IMPROVED = Field(kind="float", at_least=0)
+_BOUND = Field(kind="float")
+STOPPING_KEYS: Mapping[str, Mapping[str, Field]] = {
+    "hyperband": {**_BANDS, "strict": TRUTH},
     "asha": _BANDS,
-    "median": _COMPARED,
-    "patience": ("patience", "min_delta", "n_warmup_reports"),
-    "percentile": ("percentile", *_COMPARED, "called"),
-    "successive_halving": (*_HALVING, "min_early_stopping_rate"),
-    "optuna_hyperband": (*_HALVING, "max_resource"),
-    "patient": ("rule", "patience", "min_delta"),
-    "threshold": ("lower", "upper", "n_warmup_reports", "interval_reports"),
-    "wilcoxon": ("p_threshold", "n_startup_steps", "instances"),
-    "auto": (),
-    "none": (),
+    "median": {**_COMPARED, "n_startup_runs": whole(1)},
+    "patience": {"patience": whole(1), "min_delta": _IMPROVED, "n_warmup_reports": whole(0)},
+    "percentile": {"percentile": Field(kind="float", at_least=0, at_most=100), **_COMPARED, "called": TEXT},
+    "successive_halving": {**_HALVING, "min_early_stopping_rate": whole(0)},
+    "optuna_hyperband": {**_HALVING, "max_resource": _RUNG},
+    "patient": {"rule": ELSEWHERE, "patience": whole(0), "min_delta": _IMPROVED},
+    "threshold": {"lower": _BOUND, "upper": _BOUND, "n_warmup_reports": whole(0), "interval_reports": whole(1)},
+    "wilcoxon": {
+        "p_threshold": Field(kind="float", at_least=0, at_most=1),
+        "n_startup_steps": whole(0),
+        "instances": TEXT,
+    },
+    "auto": {},
+    "none": {},
 }
 STOPPING_TYPES = tuple(STOPPING_KEYS)
-# The least value of each whole number; of some the type decides.
-WHOLE = {
-    "min_iter": 1,
-    "max_iter": 1,
-    "s": 1,
-    "n_startup_runs": 0,
-    "n_warmup_reports": 0,
-    "interval_reports": 1,
-    "n_min_runs": 1,
-    "patience": 0,
-    "min_resource": 1,
-    "max_resource": 1,
-    "reduction_factor": 2,
-    "min_early_stopping_rate": 0,
-    "bootstrap_count": 0,
-    "n_startup_steps": 0,
-}
-WHOLE_OF_TYPE = {("median", "n_startup_runs"): 1, ("patience", "patience"): 1}
-# Least and largest value of each other number.
-NUMBERS = {
-    "min_delta": (0.0, inf),
-    "percentile": (0.0, 100.0),
-    "lower": (-inf, inf),
-    "upper": (-inf, inf),
-    "p_threshold": (0.0, 1.0),
-}
-AUTO = ("min_resource", "max_resource")  # may be "auto", which is None
 
 
 def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[str, ...]) -> EarlyTerminate | None:
@@ -74,37 +61,15 @@ def read_early_terminate(check: Checker, node: Any, path: KeyPath, types: tuple[
         check.refuse((*path, "type"), f"must be one of {', '.join(types)}", got=kind, hint=hint)
         return None
     known = STOPPING_KEYS[kind]
-    settings_given = {key: value for key, value in node.items() if key != "type"}
-    check.known_keys(settings_given, path, known, f"early_terminate {kind}")
-    settings = {key: _setting(check, node, path, key) for key in known if key in node}
-    rule = EarlyTerminate(type=kind, **{key: value for key, value in settings.items() if value is not None})
-    _check_together(
-        check, node, path, rule, sound=all(settings[key] is not None or node[key] == "auto" for key in settings)
-    )
+    given = {key: value for key, value in node.items() if key != "type"}
+    settings = check.section(given, path, known, f"early_terminate {kind}")
+    if "rule" in settings:
+        settings["rule"] = read_early_terminate(check, settings["rule"], (*path, "rule"), STOPPING_TYPES)
+    sound = all(settings.get(key) is not None for key in given if key in known)
+    given = {key: value for key, value in settings.items() if value is not None and value not in known[key].words}
+    rule = EarlyTerminate(type=kind, **given)
+    _check_together(check, node, path, rule, sound=sound)
     return rule
-
-
-def _setting(check: Checker, node: Mapping[str, Any], path: KeyPath, key: str) -> Any:
-    """Return one setting; None when it is refused, or `auto`."""
-    if key in WHOLE:
-        if key in AUTO and node[key] == "auto":
-            return None
-        least = WHOLE_OF_TYPE.get((node["type"], key), WHOLE[key])
-        return check.integer(node, path, key, at_least=least)
-    if key in NUMBERS:
-        least_number, most = NUMBERS[key]
-        value = check.number(node, path, key, at_least=least_number)
-        if value is not None and value > most:
-            check.refuse((*path, key), f"must be at most {most:g}", got=value)
-            return None
-        return None if value is None else float(value)
-    if key == "eta":
-        return check.number(node, path, key, above=1)
-    if key == "strict":
-        return check.boolean(node, path, key)
-    if key == "rule":
-        return read_early_terminate(check, node[key], (*path, key), STOPPING_TYPES)
-    return check.string(node, path, key)
 
 
 def _check_together(check: Checker, node: Mapping[str, Any], path: KeyPath, rule: EarlyTerminate, sound: bool) -> None:
@@ -134,15 +99,12 @@ def conflict(rule: EarlyTerminate) -> str:
 
 def bounds_kept(rule: EarlyTerminate) -> str:
     """Return which setting of a rule made in Python is out of its bounds, in words; "" when none is."""
-    for key in STOPPING_KEYS[rule.type]:
+    for key, field in STOPPING_KEYS[rule.type].items():
         value = getattr(rule, key)
-        if value is None or key in ("rule", "instances", "called", "strict", "eta", "min_iter", "max_iter", "s"):
+        if value is None or field.kind not in ("integer", "float") or key in _BANDS:
             continue
-        least, most = NUMBERS.get(key, (WHOLE_OF_TYPE.get((rule.type, key), WHOLE.get(key, 0)), inf))
-        if value < least:
-            return f"{key}: must be at least {least:g}, got {value}"
-        if value > most:
-            return f"{key}: must be at most {most:g}, got {value}"
+        if fault := field.out_of_range(value):
+            return f"{key}: {fault}, got {value}"
     return ""
 
 

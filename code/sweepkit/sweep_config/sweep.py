@@ -258,6 +258,7 @@ class Extensions:
     value: str | None = None
 
 
+OBJECTIVES = "objective"  # stands for the module of `search_space` where runs suggest their parameters themselves
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 
@@ -317,6 +318,16 @@ class SweepSpec:
             return None
         name = rule.instance_metric(self.metric.name)
         return None if name is None else (self.metric.name, name)
+
+    @property
+    def suggests_itself(self) -> bool:
+        """Return whether a run suggests its parameters while it runs: an Optuna objective, or an optimizer's space."""
+        return (self.extensions.search_space or "").partition(":")[0] == OBJECTIVES
+
+    @property
+    def confirmable(self) -> bool:
+        """Return whether its best can be run again with fresh seeds: one metric, and parameters given from outside."""
+        return self.metric is not None and not self.suggests_itself
 
     @property
     def objectives(self) -> tuple[Metric, ...]:

@@ -1,18 +1,40 @@
 """The `sweepkit.wandb` section: how each run of a sweep appears in W&B."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any
 
 from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import TRUTH, Field, chosen
 from sweepkit.sweep_config.sweep import WandbNaming
 from sweepkit.text.yaml import KeyPath
 
-_KEYS = tuple(item.name for item in fields(WandbNaming))
-MODES = ("online", "offline", "disabled")
-_FIELDS = {"name": ("number", "run_id", "sweep"), "group": ("sweep",)}
 _LONGEST = 128  # characters; W&B refuses longer groups, names and job types
+
+
+def _named(*known: str) -> Field:
+    """Return the field of a text that W&B takes, in which these names may stand in braces."""
+
+    def fault(text: str) -> str:
+        if not text.strip() or len(text) > _LONGEST:
+            return f"must have 1 to {_LONGEST} characters"
+        return _template_fault(text, known) if known else ""
+
+    return Field(fault=fault)
+
+
+def _tag_fault(tag: str) -> str:
+    return "a tag must not be empty or hold a comma" if "," in tag or not tag.strip() else ""
+
+
+WANDB_NAMING: Mapping[str, Field] = {
+    "group": _named("sweep"),
+    "name": _named("number", "run_id", "sweep"),
+    "job_type": _named(),
+    "tags": Field(kind="strings", fault=_tag_fault),
+    "mode": chosen(("online", "offline", "disabled")),
+    "sweep_id": TRUTH,
+}
 
 
 def read_wandb_naming(check: Checker, node: Any, path: KeyPath) -> WandbNaming | None:
@@ -20,23 +42,7 @@ def read_wandb_naming(check: Checker, node: Any, path: KeyPath) -> WandbNaming |
     if not isinstance(node, dict):
         check.refuse(path, "must be a mapping", got=node, hint='write {group: optuna_search, name: "trial_{number}"}')
         return None
-    check.known_keys(node, path, _KEYS, "sweepkit.wandb")
-    texts = {key: check.string(node, path, key) for key in ("group", "name", "job_type")}
-    for key, text in texts.items():
-        if text is None:
-            continue
-        fault = _template_fault(text, _FIELDS[key]) if key in _FIELDS else ""
-        if not text.strip() or len(text) > _LONGEST:
-            fault = f"must have 1 to {_LONGEST} characters"
-        if fault:
-            check.refuse((*path, key), fault, got=text)
-            texts[key] = None
-    tags = check.strings(node, path, "tags")
-    for index, tag in enumerate(tags):
-        if "," in tag or not tag.strip():
-            check.refuse((*path, "tags", index), "a tag must not be empty or hold a comma", got=tag)
-    mode, sweep_id = check.choice(node, path, "mode", MODES), check.boolean(node, path, "sweep_id")
-    return WandbNaming(**texts, tags=tags, mode=mode, sweep_id=sweep_id)
+    return WandbNaming(**check.section(node, path, WANDB_NAMING, "sweepkit.wandb"))
 
 
 def _template_fault(text: str, known: Sequence[str]) -> str:

@@ -8,11 +8,12 @@ import csv
 import io
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweepkit.errors import DataError
 from sweepkit.extras import needed
 from sweepkit.text.csv_text import unquoted
+from sweepkit.text.nested_tables import flat, joined_header, unnested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ _PARQUET = (".parquet", ".pq")
 _EXCEL = (".xlsx", ".xlsm")
 _TABLES = (*_TEXT, *_JSON, *_PARQUET, *_EXCEL)
 DELIMITER = "sweepkit:delimiter"  # in a table's attrs: what stood between its cells; "" in other formats
+READ_AS = "sweepkit:read_as"  # likewise: sentences on what was chosen while it was read
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -39,8 +41,9 @@ def read_table(file: Path) -> "pd.DataFrame":
     """Return a table of runs, one a row.
 
     CSV, TSV and text: UTF-8 with or without a byte order mark, any line ends, `,` `;` tab or `|` between the cells
-    (found out from the header), every cell as text and "" where it is empty. Excel (.xlsx): the first sheet. Parquet
-    and JSON lines: as they are; objects in JSON become columns by dotted names.
+    (found out from the header), every cell as text and "" where it is empty. Excel (.xlsx): the first sheet that holds
+    a table. Parquet and JSON lines: as they are. Objects, and mappings written as text in a column such as `config`,
+    become columns by dotted names; the two rows of a header of two levels become one.
 
     Args:
         file: Its suffix decides the format.
@@ -53,9 +56,10 @@ def read_table(file: Path) -> "pd.DataFrame":
         if suffix in _JSON:
             return _marked(_from_json(file))
         if suffix in _PARQUET:
-            return _marked(_from_parquet(file))
+            return _marked(unnested(_from_parquet(file)))
         if suffix in _EXCEL:
-            return _marked(_from_excel(file))
+            table, told = _from_excel(file)
+            return _marked(unnested(table), told=told)
         return _from_text(file)
     except OSError as error:
         raise DataError(
@@ -63,9 +67,10 @@ def read_table(file: Path) -> "pd.DataFrame":
         ) from None
 
 
-def _marked(table: "pd.DataFrame", delimiter: str = "") -> "pd.DataFrame":
+def _marked(table: "pd.DataFrame", delimiter: str = "", told: str = "") -> "pd.DataFrame":
     table.columns = [str(name).strip() for name in table.columns]
     table.attrs[DELIMITER] = delimiter
+    table.attrs[READ_AS] = [told] if told else []
     return table
 
 
@@ -81,13 +86,29 @@ def _from_text(file: Path) -> "pd.DataFrame":
         raise DataError(f"{file}: must be a CSV file, got: {error}; is a quote not closed?") from None
     if not rows:
         return _marked(pd.DataFrame(), mark)
-    header = [unquoted(name) for name in rows[0]]
+    header = [unquoted(name).strip() for name in rows[0]]
+    if len(rows) > 1 and (joined := joined_header(header, rows[1])):
+        header, rows = joined, rows[1:]
     for number, row in enumerate(rows[1:], 1):
         if any(row[len(header) :]):
             hint = "a decimal comma in a file of commas needs quotes" if mark == "," else "put such texts in quotes"
             raise DataError(f"{file}: row {number} must have {len(header)} cells, got {len(row)}; {hint}")
     cells = [[unquoted(cell) for cell in row[: len(header)]] + [""] * (len(header) - len(row)) for row in rows[1:]]
-    return _marked(pd.DataFrame(cells, columns=header, dtype=object), mark)
+    table = pd.DataFrame(cells, columns=header, dtype=object)
+    return _marked(unnested(_each_once(table, file)), mark)
+
+
+def _each_once(table: "pd.DataFrame", file: Path) -> "pd.DataFrame":
+    """Return a table with each column once. Raises DataError when two of one name have different cells."""
+    kept: dict[str, int] = {}
+    for place, name in enumerate(table.columns):
+        cells = list(table.iloc[:, place])
+        if not name and not any(cells):
+            continue  # what a delimiter at the end of every row makes
+        if name in kept and list(table.iloc[:, kept[name]]) != cells:
+            raise DataError(f"{file}: the column {name!r} must stand once, got two with different cells; rename one")
+        kept.setdefault(name, place)
+    return table.iloc[:, list(kept.values())]
 
 
 def _decoded(file: Path) -> str:
@@ -133,21 +154,7 @@ def _from_json(file: Path) -> "pd.DataFrame":
         raise DataError(f"{file}: must be JSON, one object a line, got: {error}") from None
     if not all(isinstance(row, dict) for row in found):
         raise DataError(f"{file}: must be JSON, one object a line, got other values")
-    return pd.DataFrame([_flat(row) for row in found], dtype=object)
-
-
-def _objects(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+    return pd.DataFrame([flat(row) for row in found], dtype=object)
 
 
 def _from_parquet(file: Path) -> "pd.DataFrame":
@@ -160,11 +167,16 @@ def _from_parquet(file: Path) -> "pd.DataFrame":
     return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
 
 
-def _from_excel(file: Path) -> "pd.DataFrame":
+def _from_excel(file: Path) -> tuple["pd.DataFrame", str]:
+    """Return the first sheet with rows of several columns, and a sentence where another has such, too."""
     import pandas as pd
 
     needed("excel", f"{file}, a workbook")
     try:
-        return pd.read_excel(file, dtype=object, engine="openpyxl")
+        sheets = pd.read_excel(file, sheet_name=None, dtype=object, engine="openpyxl")
     except (ValueError, KeyError) as error:
         raise DataError(f"{file}: must be an Excel workbook, got: {str(error).splitlines()[0]}") from None
+    name, *others = [key for key, table in sheets.items() if len(table) and len(table.columns) > 1] or list(sheets)
+    shown = ", ".join(repr(other) for other in others)
+    told = f"{file.name}: the sheet {name!r} is read, not {shown}; keep another in a file of its own" if others else ""
+    return sheets[name], told

@@ -13,13 +13,13 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweepkit.environ import ASKED_ENV
 from sweepkit.errors import TrackingError
 from sweepkit.files import write_atomically
+from sweepkit.tracking.run_card import RunCard
 from sweepkit.tracking.wandb_hook import NOTES_ENV
 
 # What must not reach a run from the environment of the agent: each ties the run to another run, sweep or service.
@@ -38,38 +38,6 @@ FOREIGN_VARIABLES = frozenset(
 )
 _STARTUP = os.fspath(Path(__file__).with_name("startup"))
 FLUSH_INTERVAL_S = 0.1  # W&B's own is 15 s: too late to stop a run by; 0.1 s costs one small write per logged row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCard:
-    """How a run appears in W&B: what its environment and a server say of it. "" for the program's word.
-
-    Args:
-        run_id: The run's id, which becomes W&B's.
-        group: The group of the sweep's runs, usually its name.
-        project: W&B project. With one, a script's own `project`, `entity` and `id` are ignored with a warning, as at
-            W&B: two runs of one id would be one on the server.
-        entity: W&B entity; "" for the user's default.
-        name: Display name; "" for W&B's choice.
-        sweep_id: What `wandb.run.sweep_id` answers; "" for None. With one, too, a script's own `project` and so on are
-            ignored.
-        job_type: W&B's job type.
-        tags: W&B's tags, without commas; on a server they stand beside the program's own.
-    """
-
-    run_id: str
-    group: str = ""
-    project: str = ""
-    entity: str = ""
-    name: str = ""
-    sweep_id: str = ""
-    job_type: str = ""
-    tags: tuple[str, ...] = ()
-
-    @property
-    def only_id(self) -> str | None:
-        """Return the id that the program's run has whatever the program asks for; None where it may choose one."""
-        return self.run_id if self.sweep_id or self.project else None
 
 
 def wandb_environment(

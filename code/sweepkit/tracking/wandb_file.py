@@ -22,6 +22,7 @@ from typing import Any
 
 from sweepkit.model.records import Report
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
+from sweepkit.tracking.run_card import RecordedRunCard
 from sweepkit.tracking.wandb_files import FileFinder, WandbFile
 from sweepkit.tracking.wandb_log import (
     ConfigChange,
@@ -30,7 +31,6 @@ from sweepkit.tracking.wandb_log import (
     MetricDefined,
     Preempting,
     Record,
-    RunInfo,
     Summary,
     decode,
 )
@@ -78,7 +78,7 @@ class WandbTail:
         self.summary: dict[str, float] = {}
         self.exit_code: int | None = None
         self.preempting = False
-        self.run: RunInfo | None = None
+        self.run: RecordedRunCard | None = None
         self.histories = 0
         self.shared = False
         self.problems: list[str] = []
@@ -150,14 +150,14 @@ class WandbTail:
             except ValueError as error:
                 self._note(file, f"a record was skipped: {error}")
                 continue
-            if isinstance(record, RunInfo) and not file.begun:
+            if isinstance(record, RecordedRunCard) and not file.begun:
                 self._begin(file, record, reports)
             elif isinstance(record, Exit):
                 file.exited = True
             if file not in self._aside:
                 self._apply(record, reports)
 
-    def _begin(self, file: WandbFile, run: RunInfo, reports: list[Report]) -> None:
+    def _begin(self, file: WandbFile, run: RecordedRunCard, reports: list[Report]) -> None:
         """Let the run that begins in a file count, or set it aside."""
         file.begun = True
         current = self._current
@@ -185,7 +185,7 @@ class WandbTail:
                     self.summary.pop(name, None)
             case MetricDefined():
                 self.defined[record.name or record.pattern] = record
-            case RunInfo():  # a change of its name is no new run
+            case RecordedRunCard():  # a change of its name is no new run
                 self.run, self.exit_code = record, None
             case Preempting():
                 self.preempting = True

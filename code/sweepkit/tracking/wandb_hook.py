@@ -227,8 +227,8 @@ def _keep(file: str | None) -> tuple[int, str] | None:
 
 
 def _copy_all(held: list[tuple[int, str]]) -> None:
-    for descriptor, kept in held:
-        _copy(descriptor, kept)
+    for one in held:
+        _copy(*one)
 
 
 def _copy(descriptor: int, kept: str) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweepkit.tracking.run_card import RecordedRunCard
+
 MAGIC = b":W&B\xe1\xbe"
 SUPPORTED_VERSION = 0
 _HEADER_BYTES = 7
@@ -42,21 +44,6 @@ class Summary:
 
     update: dict[str, Any] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunInfo:
-    """What `wandb.init` recorded of the run; "" for what it left out. `config` is nested, W&B's own keys left out."""
-
-    run_id: str
-    project: str = ""
-    group: str = ""
-    job_type: str = ""
-    sweep_id: str = ""
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    notes: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +82,7 @@ class MetricDefined:
     goal: str = ""
 
 
-Record = LoggedRow | Summary | RunInfo | ConfigChange | Exit | Preempting | MetricDefined
+Record = LoggedRow | Summary | RecordedRunCard | ConfigChange | Exit | Preempting | MetricDefined
 
 
 class LogDecoder:
@@ -286,7 +273,7 @@ def _row(data: bytes) -> LoggedRow:
 _RUN_TEXTS = {1: "run_id", 3: "project", 6: "group", 7: "job_type", 8: "name", 9: "notes", 12: "sweep_id"}
 
 
-def _run(data: bytes) -> RunInfo:
+def _run(data: bytes) -> RecordedRunCard:
     texts = {"run_id": ""}
     tags: list[str] = []
     config: dict[str, Any] = {}
@@ -298,7 +285,7 @@ def _run(data: bytes) -> RunInfo:
         elif number == 10:
             tags.append(_text(raw))
     config.pop("_wandb", None)
-    return RunInfo(**texts, tags=tuple(tags), config=config)
+    return RecordedRunCard(**texts, tags=tuple(tags), config=config)
 
 
 def decode(payload: bytes) -> Record | None:

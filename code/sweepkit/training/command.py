@@ -148,7 +148,7 @@ def _is_text(name: str) -> bool:
     """Return whether a parameter is a text, which may begin with a brace as a prompt does."""
     schemas = [schema_of(kind) for kind in TASKS.values()]
     fields = [schema.known[path] for schema in schemas if (path := schema.route(name)) is not None]
-    return any(field.kind is str for field in fields)
+    return any(field.kind == "string" for field in fields)
 
 
 def _once(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
 
     Raises:
         DataError: Not of its format, a column is missing, a value is no text or empty, or there is no row. That texts
-            are empty is told at the end, with how many are; so is every other row that is wrong, each with its place.
+            are empty is told at the end, with the places; so is every other row that is wrong, each with its place.
     """
     names = (columns.dialogue, *columns.references)
     empty: dict[str, list[str]] = {}
@@ -112,5 +112,8 @@ def _empty_texts(path: Path, name: str, places: list[str], count: int) -> str:
     if len(places) == count > 1:
         hint = "fill them, or name another column in the configuration's data section"
         return f"{path}: {name} must not be empty, got {count} rows without a text in it; {hint}"
-    more = {1: "", 2: " (1 more row is like it)"}.get(len(places), f" ({len(places) - 1} more rows are like it)")
+    others = [where[len(str(path)) :].lstrip(":").strip() for where in places[1:]]  # the place within the file
+    shown = ", ".join(others[:_MOST_TOLD]) + (", …" if len(others) > _MOST_TOLD else "")
+    rows_are = "row is" if len(others) == 1 else "rows are"
+    more = f" ({len(others)} more {rows_are} like it: {shown})" if others else ""
     return f"{places[0]}: {name} must not be empty; fill it or remove the row{more}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sweepkit.model.metric import Goal, Metric
-from sweepkit.sweep_config.checker import suggestion
+from sweepkit.sweep_config.fields import suggestion
 
 _UP, _DOWN = Goal.MAXIMIZE, Goal.MINIMIZE
 _ROUGE = ("rougeL_f1", "rouge_combined_f1", "rouge1_f1", "rouge2_f1", "composite_score", "coverage")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepkit.errors import DataError
-from sweepkit.sweep_config.checker import suggestion
+from sweepkit.sweep_config.fields import suggestion
 
 # Where it stands, for messages; the values of the wanted columns in the order asked for, or what is wrong with the row.
 Row = tuple[str, list[Any] | str]

@@ -4,7 +4,7 @@ import base64
 import json
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from starlette.responses import Response, StreamingResponse
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.export import as_text, write
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import ENDED_WELL
 from sweepkit.paths import python
-from sweepkit.reports.cells import Cells, as_latex
+from sweepkit.reports.cells import Cells, as_latex, latex_packages
 from sweepkit.reports.figures.page import finite, plot_of
 from sweepkit.reports.table import dotted, short
 from sweepkit.sweep_config.command import build_command
@@ -68,7 +69,9 @@ class Answers:
     async def rows(self, request: Request) -> Response:
         """Return a sweep's runs as rows, those changed after `since`."""
         since = int(request.query_params.get("since", 0) or 0)
-        return await self._of(request, lambda live: live.rows(since, request.query_params.get("how", "best")))
+        how = request.query_params.get("how", "best")
+        of = _aggregations(request.query_params.getlist("of"))
+        return await self._of(request, lambda live: live.rows(since, how, _metric_of(request), of))
 
     async def figure(self, request: Request) -> Response:
         """Return a figure: of all runs, or of those whose numbers stand in `runs` (as `run_numbers` reads them)."""
@@ -77,6 +80,7 @@ class Answers:
         runs: frozenset[int] | None = None
         if named := request.query_params.get("runs"):
             runs = run_numbers(named)
+        wanted |= {"metric": _metric_of(request), "how": request.query_params.get("how", "best")}
         if "parameter" in request.query_params:
             wanted["parameter"] = request.query_params["parameter"]
         if "x" in request.query_params and "y" in request.query_params:
@@ -95,9 +99,9 @@ class Answers:
 
     async def run(self, request: Request) -> Response:
         """Return a run: its configuration, attempts, files, environment, the command that repeats it."""
-        return await self._of(request, lambda live: self._run(live, request.path_params["run"]))
+        return await self._of(request, lambda live: self._run(live, request.path_params["run"], _metric_of(request)))
 
-    def _run(self, live: LiveSweep, run_id: str) -> dict[str, Any]:
+    def _run(self, live: LiveSweep, run_id: str, metric: str | None) -> dict[str, Any]:
         run = live.run(run_id)
         folder = live.paths.run_dir(run_id)
         result = live.paths.result(run_id)
@@ -122,7 +126,9 @@ class Answers:
             "files": _files(folder),
             "folder": str(folder),
             "command": self._command(live, run),
-            "best": _best_number(live, run_id),
+            "best": None if (best := live.best_number(metric)) == run.number else best,
+            "metric": None if (chosen := live.view(metric).metric) is None else chosen.name,
+            "known": live.metrics(),
         }
 
     def _command(self, live: LiveSweep, run: RunRecord) -> str:
@@ -215,8 +221,19 @@ class Answers:
             return json.dumps(lines, ensure_ascii=False)
         live = self._hub.sweep(name)
         item = live.snapshot
-        told = {"change": live.change, "state": item.state.value, "workers": item.workers}
+        told = {"change": live.change, "ended": live.ended[:2], "state": item.state.value, "workers": item.workers}
         return json.dumps({**told, "race": live.race_change()})
+
+
+def _metric_of(request: Request) -> str | None:
+    """Return which of several metrics is asked for, None for the first."""
+    return request.query_params.get("metric") or None
+
+
+def _aggregations(given: Sequence[str]) -> dict[str, str]:
+    """Return what stands for the reports of each metric that is named so: "min:train/loss"."""
+    found = (item.partition(":") for item in given)
+    return {name: how for how, _, name in found if name}
 
 
 def run_numbers(text: str) -> frozenset[int]:
@@ -263,18 +280,15 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
     Raises:
         SweepKitError: A parameter or the metric is not the sweep's.
     """
-    told = live.rows(0, how)
+    told = live.rows(0, how, metric or None)
     known = [item["name"] for item in told["params"]]
     for name in filter(None, (down or "?", across)):
         if name not in known:
             raise SweepKitError(f"table: must be by parameters of the sweep, got {name!r}; it has {', '.join(known)}")
-    if metric and metric not in told["metrics"]:
-        raise SweepKitError(f"table: the metric must be one of {', '.join(told['metrics'])}, got {metric!r}")
-    own = not metric or metric == told["metric"]
     held: dict[tuple[str, str], list[float]] = {}
     for row in told["rows"]:
-        value = row["value"] if own and how == "best" else row["metrics"].get(metric or told["metric"])
-        if row["state"] in ("finished", "stopped") and value is not None and down in row["params"]:
+        value = row["value"]
+        if row["state"] in ENDED_WELL and value is not None and down in row["params"]:
             key = (short(row["params"][down]), short(row["params"].get(across, "")) if across else "")
             held.setdefault(key, []).append(float(value))
     ups = _ordered({up for up, _ in held})
@@ -289,7 +303,9 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
         left=(0,),
     )
     table = [dict(zip(heads, line, strict=True)) for line in cells.rows]
-    return {"heads": heads, "rows": cells.rows, "latex": as_latex(cells), "csv": as_text(table, "csv")}
+    text = as_latex(cells)
+    shown = f"{latex_packages(text)}\n{text}"
+    return {"heads": heads, "rows": cells.rows, "latex": shown, "csv": as_text(table, "csv")}
 
 
 def _mean_text(values: list[float]) -> str:
@@ -316,11 +332,6 @@ def _files(folder: Path, most: int = 200) -> list[dict[str, Any]]:
             at = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat(timespec="seconds")
             found.append({"name": str(file.relative_to(folder)), "bytes": stat.st_size, "at": at})
     return found
-
-
-def _best_number(live: LiveSweep, run_id: str) -> int | None:
-    best = live.snapshot.best
-    return None if best is None or best.run_id == run_id else best.number
 
 
 def _as_file(table: list[dict[str, Any]], form: str) -> bytes:

@@ -1,5 +1,7 @@
 """One sweep as the page shows it: read again where it changed, everything derived kept until the next change."""
 
+import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.agents.control import ASKED, noted
+from sweepkit.analysis.columns import direction_of
 from sweepkit.analysis.curves import curve_rows, with_reports
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.lead_words import called, verdict
 from sweepkit.analysis.summary import reasons
-from sweepkit.analysis.table import KeptRows, RunTable, from_runs
+from sweepkit.analysis.table import KeptRows, Row, RunTable, from_runs
 from sweepkit.errors import SweepKitError
 from sweepkit.housekeeping.labels import run_note, run_tags, sweep_note, sweep_tags
+from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import Report, RunRecord, SweepRecord
 from sweepkit.model.runs import ENDED_BADLY, RunState
 from sweepkit.model.watched import PollResult
@@ -26,13 +30,16 @@ from sweepkit.paths import SweepPaths
 from sweepkit.reports.figures.base import Drawn
 from sweepkit.reports.figures.curves import CurveLook
 from sweepkit.reports.figures.library import figure
+from sweepkit.reports.table import dotted
 from sweepkit.store.watch import Watch
+from sweepkit.text.yaml import parse
 
 if TYPE_CHECKING:
     from sweepkit.analysis.importance_result import Importance
     from sweepkit.analysis.progress import Snapshot
-    from sweepkit.reports.confirmation import Fresh
+    from sweepkit.model.ranked import ConfirmationRun
 
+_AGGREGATIONS = ("best", "last", "min", "max")  # what may stand for the reports of a metric
 _FIRST_FIGURES = ("curves", "history", "parallel")
 _MOST_CURVES = 150
 _POINTS = 50
@@ -50,8 +57,8 @@ class _Tee:
         self.found: PollResult | None = None
         self._ahead: PollResult | None = None
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult | None:
-        """Return what changed after a change counter."""
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
+        """Return what changed after a change counter, never in short: runs are remembered whole."""
         if self._ahead is not None:
             ahead, self._ahead = self._ahead, None
             return ahead
@@ -90,11 +97,11 @@ class LiveSweep:
         self._tee = _Tee(watch)
         self._follower = Follower(self._tee, sweep_id)
         self._processes, self._gpus = ProcessUsage(), GpuUsage()
-        self._derived: dict[Any, tuple[int, Any]] = {}
+        self._derived: dict[Any, tuple[Any, Any]] = {}
         self._rows: KeptRows = {}
         self._raced: tuple[list[Any], dict[str, Any] | None] | None = None
         self._reports: dict[str, tuple[int, Sequence[Report]]] = {}
-        self._importance: tuple[int, Importance | None] = (-1, None)
+        self._importance: dict[tuple[str | None, str], tuple[int, Importance | None]] = {}
         self.snapshot: Snapshot = self._follower.snapshot()
 
     def refresh(self) -> int:
@@ -142,9 +149,21 @@ class LiveSweep:
             raise SweepKitError(f"sweep {self.name}: the run must be one of it, got {run_id!r}")
         return found
 
-    def _kept(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was made of the sweep as it is now, made now where it changed."""
-        change = self.change
+    @property
+    def ended(self) -> tuple[int, int, str]:
+        """Return what tells whether a run ended or began again, or the YAML changed: most reports do neither."""
+        done = [run.change for run in self._tee.runs.values() if run.state.done]
+        return len(done), max(done, default=0), self.found.sweep.text
+
+    def _kept(self, key: Any, make: Callable[[], Any], *, by_ended: bool = False) -> Any:
+        """Return what was made of the sweep as it is now, made now where it changed.
+
+        Args:
+            key: What it is.
+            make: Makes it.
+            by_ended: It depends on runs that ended alone.
+        """
+        change = self.ended if by_ended else self.change
         held = self._derived.get(key)
         if held is None or held[0] != change:
             held = (change, make())
@@ -163,6 +182,71 @@ class LiveSweep:
             raise SweepKitError(f"sweep {self.name}: its YAML must be one that this sweepkit reads, got another one")
         return from_runs(spec, self.runs, kept=self._rows)
 
+    def view(self, metric: str | None = None, how: str = "best") -> RunTable:
+        """Return its runs as a table of one metric: what every panel of the page shows.
+
+        Args:
+            metric: The one that was chosen: an objective, or whatever else runs reported; None for the first objective.
+            how: What stands for its reports: "best" (by the sweep's own rule; of another metric at the report at which
+                the sweep's was best), "last", "min" or "max".
+
+        Raises:
+            SweepKitError: No run reported that metric, `how` is none of these, or the YAML cannot be read.
+        """
+        if how not in _AGGREGATIONS:
+            raise SweepKitError(f"rows: how must be best, last, min or max, got {how!r}")
+        with self.lock:
+            chosen = metric or (self.table.metric.name if self.table.metric else None)
+            if chosen is None:
+                return self.table
+            return self._kept(("view", chosen, how), lambda: self._view(chosen, how))  # type: ignore[no-any-return]
+
+    def _view(self, name: str, how: str) -> RunTable:
+        table = self.table
+        objective = next((item for item in table.metrics if item.name == name), None)
+        own = objective is not None and len(table.metrics) == 1
+        if objective is not None and how == "best":
+            return table.by(name)
+        if objective is None and name not in self.metrics():
+            raise SweepKitError(f"metric: must be one of {', '.join(self.metrics())}, got {name!r}")
+        taken = objective or Metric(name=name, goal=direction_of(name) or Goal.MAXIMIZE)
+        rows = []
+        for row in table.rows:
+            value = self._aggregated(row, name, how, own=own)
+            objectives = None if value is None else (value,)
+            row = row if own else replace(row, history=(), at=None, last=row.metrics.get(name))
+            rows.append(replace(row, value=value, objectives=objectives))
+        return replace(table, metrics=(taken,), rows=tuple(rows), stopping=table.stopping if own else None)
+
+    def _aggregated(self, row: Row, name: str, how: str, *, own: bool) -> float | None:
+        """Return what stands for a run's reports of a metric; None of a run that did not end well, or without one."""
+        if not row.state.ended_well:
+            return None
+        if own and row.history:
+            finite = [value for value in row.history if math.isfinite(value)]
+            pick = {"min": min, "max": max}.get(how)
+            return None if not finite else finite[-1] if pick is None else pick(finite)
+        value = self._metrics(self._tee.runs[row.number], how).get(name)
+        return value if value is not None and math.isfinite(value) else None
+
+    def metrics(self) -> list[str]:
+        """Return the names of what runs reported, those that are optimized first."""
+        with self.lock:
+            return self._kept("metrics", self._metric_names)  # type: ignore[no-any-return]
+
+    def _metric_names(self) -> list[str]:
+        reported = dict.fromkeys(name for run in self.runs for name in run.last_metrics)
+        first = [metric.name for metric in self.table.metrics]
+        return [*(name for name in first if name in reported), *(name for name in reported if name not in first)]
+
+    def best_number(self, metric: str | None = None) -> int | None:
+        """Return the number of the best run by a metric of the sweep, None before there is one."""
+        best = self.snapshot.best
+        if best is not None or not self.snapshot.metrics:
+            return None if best is None else best.number
+        ranked = self.view(metric).ranked()
+        return ranked[0].number if ranked else None
+
     # -- what the page asks for ---------------------------------------------------------------------------------------
 
     def line(self) -> dict[str, Any]:
@@ -173,15 +257,20 @@ class LiveSweep:
             "family": sweep.family,
             "state": item.state.value,
             "reason": item.reason,
+            "standing": item.standing,
             "stalled": item.stalled,
+            "idle": item.idle,
             "created_at": sweep.created_at,
             "now": item.now,
             "total": item.total,
             "done": item.done,
+            "failed": item.failed,
             "counts": {state.value: count for state, count in item.counts.items()},
-            "metric": None if item.metric is None else item.metric.name,
-            "goal": None if item.metric is None else item.metric.goal.value,
-            "best": None if item.best is None else item.best.value,
+            "metric": None if item.ranked_by is None else item.ranked_by.name,
+            "goal": None if item.ranked_by is None else item.ranked_by.goal.value,
+            "best": None if item.first is None else item.first.value,
+            "metrics": [metric.name for metric in item.metrics],
+            "front": len(item.front),
             "spark": _spark(item),
             "tags": sweep_tags(sweep, self._follower.spec),
             "note": sweep_note(sweep, self._follower.spec),
@@ -202,10 +291,10 @@ class LiveSweep:
             uses = self._processes.of(self.found.live)
             shown = plain(Picture(sweeps=(self.snapshot,), uses=uses, gpus=tuple(self._gpus.read())))
             told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
-            told |= {key: shown["sweeps"][0][key] for key in ("best", "metric")}
+            told |= {key: shown["sweeps"][0].get(key) for key in ("best", "metric", "metrics", "front")}
             told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
-            judged: dict[str, Any] = self._kept("overview", self._judged)
-            return {**told, **judged, "confirmation": self.confirmation()}
+            judged: dict[str, Any] = self._kept("overview", self._judged, by_ended=True)
+            return {**told, **self._as_asked(), **judged, "confirmation": self.confirmation()}
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
@@ -218,18 +307,29 @@ class LiveSweep:
         took = [float(run.outcome["duration_s"]) for run in self.runs if _lasted(run)]
         return median(took[-200:]) if took else None
 
-    def _judged(self) -> dict[str, Any]:
+    def _as_asked(self) -> dict[str, Any]:
         sweep = self.found.sweep
-        told: dict[str, Any] = {"yaml": sweep.text, "asked": list(sweep.meta.get(ASKED, []))[-50:], "verdict": ""}
-        told |= {"chances": [], "failures": [], "columns": [], "generation": sweep.generation}
-        told["program"] = str(sweep.meta.get("program") or "")
+        return {
+            "yaml": sweep.text,
+            "settings": _settings(sweep.text),
+            "ended": self.ended[:2],
+            "asked": list(sweep.meta.get(ASKED, []))[-50:],
+            "generation": sweep.generation,
+            "program": str(sweep.meta.get("program") or ""),
+        }
+
+    def _judged(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"verdict": "", "chances": [], "failures": []}
         try:
             table = self.table
         except SweepKitError as error:
             return {**told, "verdict": str(error)}
-        if (found := lead(table)) is not None:
+        if len(table.metrics) > 1:
+            names = ", ".join(f"{metric.name} ({metric.goal.value}d)" for metric in table.metrics)
+            told["verdict"] = f"{len(self.snapshot.front)} runs that none beats in everything: the front of {names}"
+        elif (found := lead(table)) is not None:
             told["verdict"] = verdict(found)
-        if any(len(item.runs) > 1 for item in table.configurations()):
+        if len(table.metrics) < 2 and any(len(item.runs) > 1 for item in table.configurations()):
             from sweepkit.analysis.chances import chances  # scipy: only where there is something to compute
 
             told["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
@@ -283,7 +383,7 @@ class LiveSweep:
             told, state, following = from_plain(kept), "finished", tuple[str, ...]()
         elif race is not None and spec is not None:
             live = watched(self._watch, spec, race)
-            told, state, following = live.told, live.state, live.next
+            told, state, following = live.confirmation, live.state, live.next
         else:
             return None
         table = cells_of(told)
@@ -302,23 +402,27 @@ class LiveSweep:
             ],
         }
 
-    def rows(self, since: int = 0, how: str = "best") -> dict[str, Any]:
+    def rows(
+        self, since: int = 0, how: str = "best", metric: str | None = None, of: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return runs changed after a change counter as rows of columns.
 
         Args:
             since: 0 for all.
             how: What stands for a metric's reports: "best" (of the report at which the sweep's metric was best),
                 "last", "min" or "max".
+            metric: As for `view`.
+            of: By metric what stands for its reports, where that is not `how`.
 
         Raises:
-            SweepKitError: `how` is none of these.
+            SweepKitError: `how` is none of these, or no run reported such a metric.
         """
-        if how not in ("best", "last", "min", "max"):
-            raise SweepKitError(f"rows: how must be best, last, min or max, got {how!r}")
+        of = of or {}
         with self.lock:
-            table = self.table
+            first = None if self.table.metric is None else self.table.metric.name
+            table = self.view(metric, of.get(metric or first or "", how))
+            front = {row.number for row in self.snapshot.front}
             changed = {run.number: run for run in self.runs if run.change > since}
-            metrics = list(dict.fromkeys(name for run in self.runs for name in run.last_metrics))
             return {
                 "change": self.change,
                 "total": len(table.rows),
@@ -329,16 +433,18 @@ class LiveSweep:
                     for c in table.columns
                 ],
                 "varying": [column.name for column in table.varying()],
-                "metrics": metrics,
+                "metrics": self.metrics(),
+                "objectives": [item.name for item in self.snapshot.metrics],
                 "rows": [
                     {
                         "number": row.number,
                         "id": row.run_id,
                         "name": row.name,
                         "state": row.state.value,
-                        "value": row.value if row.value is not None else _newest(row.history),
+                        "value": row.value if row.value is not None else _newest(row),
+                        **({"front": row.number in front} if self.snapshot.metrics else {}),
                         "params": dict(row.params),
-                        "metrics": self._metrics(changed[row.number], how),
+                        "metrics": self._metrics(changed[row.number], how, of),
                         "duration_s": row.duration_s,
                         "attempts": row.attempts,
                         "reports": row.reports,
@@ -359,7 +465,14 @@ class LiveSweep:
         note, tags = run_note(self.found.sweep, run), run_tags(self.found.sweep, run)
         return {"note": {"note": note, "tags": tags}} if note or tags else {}
 
-    def _metrics(self, run: RunRecord, how: str) -> dict[str, float]:
+    def _metrics(self, run: RunRecord, how: str, of: Mapping[str, str] | None = None) -> dict[str, float]:
+        found = self._all_metrics(run, how)
+        for other in {*(of or {}).values()} - {how}:
+            values = self._all_metrics(run, other)
+            found |= {name: values[name] for name, wanted in (of or {}).items() if wanted == other and name in values}
+        return found
+
+    def _all_metrics(self, run: RunRecord, how: str) -> dict[str, float]:
         if how in ("best", "last"):
             return dict(run.best_metrics if how == "best" and run.best_metrics else run.last_metrics)
         pick = min if how == "min" else max
@@ -380,40 +493,45 @@ class LiveSweep:
             self._reports[run.run_id] = held
         return held[1]
 
-    def figure(self, kind: str, *, runs: frozenset[int] | None = None, **wanted: Any) -> Drawn:
-        """Return a figure of all runs, or of those with these numbers.
+    def figure(
+        self,
+        kind: str,
+        *,
+        runs: frozenset[int] | None = None,
+        metric: str | None = None,
+        how: str = "best",
+        **wanted: Any,
+    ) -> Drawn:
+        """Return a figure of all runs, or of those with these numbers, by a metric as `view` takes it.
 
         Raises:
-            SweepKitError: There is no such figure.
+            SweepKitError: There is no such figure, or no such metric.
         """
         if kind == "importance":  # takes its time, and others go on meanwhile
-            return figure(kind, self.table, importance=self.importance())
+            return figure(kind, self.view(metric, how), importance=self.importance(metric, how))
         with self.lock:
+            whole = self.table if kind == "pareto" else self.view(metric, how)
             if runs is None and not wanted:
-                return self._kept(("figure", kind), lambda: self._figure(kind, None, {}))  # type: ignore[no-any-return]
-            return self._figure(kind, runs, wanted)
+                key = ("figure", kind, whole.metrics, how)
+                of_ended = kind != "curves"
+                return self._kept(key, lambda: self._figure(kind, whole, None, {}), by_ended=of_ended)  # type: ignore[no-any-return]
+            return self._figure(kind, whole, runs, wanted)
 
-    def _figure(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
-        return replace(self._drawn(kind, runs, wanted), rows=())  # the rows of the CSV beside it: no page has one
+    def _figure(self, kind: str, whole: RunTable, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
+        return replace(self._drawn(kind, whole, runs, wanted), rows=())  # the CSV beside it: no page has one
 
-    def _drawn(self, kind: str, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
-        table = self._chosen(runs)
+    def _drawn(self, kind: str, whole: RunTable, runs: frozenset[int] | None, wanted: Mapping[str, Any]) -> Drawn:
+        table = _chosen(whole, runs)
         if kind == "curves":
             rows = curve_rows(table, _MOST_CURVES)
             by_number = {run.number: run for run in self.runs}
             # All runs stay in the table: the stopping rule's line is that of the sweep, whatever is brushed.
-            told = with_reports(self.table, {row.run_id: self.reports(by_number[row.number]) for row in rows})
+            told = with_reports(whole, {row.run_id: self.reports(by_number[row.number]) for row in rows})
             look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
             return figure(kind, told, look=look)
         return figure(kind, table, **wanted)
 
-    def _chosen(self, runs: frozenset[int] | None) -> RunTable:
-        table = self.table
-        if runs is None:
-            return table
-        return replace(table, rows=tuple(row for row in table.rows if row.number in runs))
-
-    def importance(self) -> "Importance":
+    def importance(self, metric: str | None = None, how: str = "best") -> "Importance":
         """Return what mattered; reckoned again when a tenth more runs have finished.
 
         A process of its own does it and ends: a forest's libraries are three times as large as this server.
@@ -422,17 +540,25 @@ class LiveSweep:
             SweepKitError: Too few runs have finished.
         """
         with self._forest:
-            table = self.table
+            table = self.view(metric, how)
             finished = len(table.finished())
-            at, found = self._importance
+            key = (None if table.metric is None else table.metric.name, how)
+            at, found = self._importance.get(key, (-1, None))
             if finished < _FEWEST_FOR_IMPORTANCE:
                 raise SweepKitError(f"importance: needs {_FEWEST_FOR_IMPORTANCE} finished runs, got {finished}")
             if found is None or finished >= 1.1 * at:
                 slim = replace(table, rows=tuple(replace(row, history=(), facts={}) for row in table.rows))
                 with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
                     found = pool.submit(_importance_of, slim).result()
-                self._importance = (finished, found)
+                self._importance[key] = (finished, found)
             return found
+
+
+def _chosen(table: RunTable, runs: frozenset[int] | None) -> RunTable:
+    """Return the table of those of its runs."""
+    if runs is None:
+        return table
+    return replace(table, rows=tuple(row for row in table.rows if row.number in runs))
 
 
 def _importance_of(table: RunTable) -> "Importance":
@@ -441,11 +567,23 @@ def _importance_of(table: RunTable) -> "Importance":
     return importances(table)
 
 
-def _newest(history: Sequence[float]) -> float | None:
-    return history[-1] if history and history[-1] == history[-1] else None
+def _settings(text: str) -> dict[str, str]:
+    """Return what a sweep's YAML says by dotted key, values as JSON; {} of one that cannot be read."""
+    try:
+        found = parse(text).data
+    except SweepKitError:
+        return {}
+    values = dotted(found) if isinstance(found, Mapping) else {}
+    return {key: json.dumps(value, ensure_ascii=False, default=str) for key, value in values.items()}
 
 
-def _seed(run: "Fresh") -> str:
+def _newest(row: Row) -> float | None:
+    """Return the newest value of a run that has none that counts."""
+    newest = row.history[-1] if row.history else row.last
+    return newest if newest is not None and newest == newest else None
+
+
+def _seed(run: "ConfirmationRun") -> str:
     value = "no value" if run.value is None else f"{run.value:.5g}"
     return f"seed {run.seed}: {value}"
 

@@ -102,7 +102,7 @@ async def _colours(_: Request) -> Response:
 
 
 async def _figures(_: Request) -> Response:
-    return Response(figures_js(), media_type="text/javascript", headers={"cache-control": "no-cache"})
+    return Response(figures_js(live=True), media_type="text/javascript", headers={"cache-control": "no-cache"})
 
 
 async def _plotly(request: Request) -> Response:

@@ -80,8 +80,12 @@ class Command:
 
         An agent writes `config-<run>.yaml` before it starts a run, and never removes it.
         """
-        folder = self.wandb_dir(place_of(slot)) / "wandb" / f"sweep-{self.sweep.rpartition('/')[2]}"
-        return frozenset(file.stem.removeprefix("config-") for file in folder.glob("config-*.yaml"))
+        return frozenset(map(run_of, self.begun(place_of(slot))))
+
+    def begun(self, place: str) -> list[Path]:
+        """Return the file that an agent of a place wrote before each run that it started, in no order."""
+        folder = self.wandb_dir(place) / "wandb" / f"sweep-{self.sweep.rpartition('/')[2]}"
+        return list(folder.glob("config-*.yaml"))
 
     def placements(self, slots: Sequence[Slot]) -> dict[str, Slot]:
         """Return the slot of every run that agents of these slots have begun."""
@@ -169,6 +173,11 @@ class PlacedProcess:
         """Kill everything of the place, at once."""
         for pid in self.pids():
             send(pid, signal.SIGKILL)
+
+
+def run_of(begun: Path) -> str:
+    """Return the run of a file of `Command.begun`."""
+    return begun.stem.removeprefix("config-")
 
 
 def place_of(slot: Slot) -> str:

@@ -163,6 +163,14 @@ class WandbAgents:
         """Start no further run; those that run go on to their end."""
         self._no_more = self._no_more or reason
 
+    def drain(self, reason: str) -> None:
+        """Start no further run, and have the agents that go on ask for none: W&B's own end after their run."""
+        self.end(reason)
+        for agent in self.agent_slots:
+            if agent.process.runs and not agent.signals:
+                agent.signals, agent.signalled_at = 1, time.monotonic()
+                send(agent.process.pid, signal.SIGINT)
+
     def kill(self) -> None:
         """Kill everything of every slot, at once."""
         for agent in self.agent_slots:
@@ -222,7 +230,7 @@ class WandbAgents:
         text = agent.process.log_tail()
         if code:
             agent.lingering = True
-            if self.interrupt_level:
+            if self.interrupt_level or self._no_more:
                 return
             agent.died, agent.asked = True, 0.0
             agent.deaths = 1 if made > 1 else agent.deaths + 1

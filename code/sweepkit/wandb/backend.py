@@ -6,6 +6,8 @@ read it as any other. Nothing of the search is decided here.
 """
 
 import os
+import shlex
+import signal
 import sys
 import threading
 import time
@@ -31,7 +33,8 @@ from sweepkit.runner.session import Session
 from sweepkit.search.grid import GridEngine
 from sweepkit.store.open import open_store
 from sweepkit.sweep_config.sweep import Method
-from sweepkit.wandb.agent_process import Command
+from sweepkit.wandb.agent_process import Command, send
+from sweepkit.wandb.agent_silence import SilenceWatch, unsent_folder
 from sweepkit.wandb.agents import INTERRUPTED, Limits, WandbAgents
 from sweepkit.wandb.backend_plan import (
     agent_environment,
@@ -226,6 +229,9 @@ class _WandbLedSweep:
         self.agents = WandbAgents(
             command, session.slots, limits=limits, order=self.collector.order, emit=session.on_event
         )
+        processes = [agent.process for agent in self.agents.agent_slots]
+        self.silence = SilenceWatch(command, processes, patience_s=session.options.wandb_wait)
+        self._stuck: set[str] = set()
         leads = session.sweep.meta["wandb"].get("scheduler", False)
         self.scheduler = SchedulerProcess(command, session.on_event) if leads else None
 
@@ -261,7 +267,8 @@ class _WandbLedSweep:
 
     def _supervise(self) -> None:
         """Let agents and scheduler run to their end."""
-        over = self.importer.state in (SweepState.FINISHED, SweepState.CANCELLED)
+        state = self.importer.state
+        over = state is not None and state.over
         self.agents.adopt()
         if over:
             self.agents.end("W&B has ended the sweep")
@@ -301,8 +308,28 @@ class _WandbLedSweep:
     def _give_up_a_silent_server(self) -> None:
         """End, where nothing runs that waiting would keep, when what W&B answers could not be read for too long."""
         if not self.agents.busy and (fault := self.collector.fault(self.session.options.wandb_wait)):
-            self.unanswered = fault
-            self.agents.end(f"W&B must say what it wants: {fault}")
+            self._end_unanswered(f"W&B must say what it wants: {fault}")
+        elif not self.agents.interrupt_level and self.silence.look(work_wanted=self._wants_work()):
+            for run in self.silence.stuck:
+                self._end_unanswered(f"W&B must take what runs log: {run.fault}")
+                again = run.run_id in self._stuck
+                self._stuck.add(run.run_id)
+                for pid in run.pids:  # its program has ended, and what it logged is in its folder
+                    send(pid, signal.SIGKILL if again else signal.SIGTERM)
+            if self.silence.start_fault:
+                self._end_unanswered(f"W&B must take new runs: {self.silence.start_fault}")
+            if self.silence.idle_fault:
+                self._end_unanswered(f"W&B must answer its agents: {self.silence.idle_fault}")
+                self.agents.kill()
+
+    def _wants_work(self) -> bool:
+        return self.scheduler is None and self.importer.state is SweepState.RUNNING
+
+    def _end_unanswered(self, reason: str) -> None:
+        if not self.unanswered:
+            self.unanswered = reason
+            self.session.on_event(Notice(text=f"{reason}; nothing more is started", warning=True))
+        self.agents.drain(reason)
 
     def _settle(self) -> bool:
         """Poll until W&B counts no run of this host as running; return whether it came to that."""
@@ -331,6 +358,7 @@ class _WandbLedSweep:
         else:
             reason = "; ".join(reasons) or "no agent is left"
         if not settled:
+            self._tell_what_is_not_there()
             reason += "; W&B still counts runs as running: the same command later collects them"
         self.session.store.update_sweep(
             self.session.sweep.sweep_id, state=state, reason=reason if state.value != "running" else ""
@@ -338,6 +366,15 @@ class _WandbLedSweep:
         failed = bool(self.unanswered or (self.scheduler and self.scheduler.failed))
         given_up = self.agents.given_up or failed or state is SweepState.CANCELLED
         return Finish(complete=state is SweepState.FINISHED, reason=reason, given_up=given_up)
+
+    def _tell_what_is_not_there(self) -> None:
+        """Name the folders of runs that have ended here and not at W&B, which W&B's own command can send."""
+        found = [unsent_folder(self.command, run_id) for run_id in self.importer.running()]
+        folders = [str(folder) for folder in found if folder is not None]
+        if folders and not self.agents.interrupt_level:
+            runs = f"{len(folders)} run" + ("s" if len(folders) > 1 else "")
+            text = f"W&B does not have the end of {runs}; send what they logged: wandb sync {shlex.join(folders)}"
+            self.session.on_event(Notice(text=text, warning=True))
 
 
 def control_at_wandb(sweep: SweepRecord, command: str) -> None:

@@ -172,8 +172,8 @@ class WandbWatch:
         """Return how many runs have rows that the budget of the polls so far did not reach."""
         return len(self._left)
 
-    def poll(self, sweep_id: str, since: int = 0) -> PollResult:
-        """Return what changed after the change counter `since`.
+    def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult:
+        """Return what changed after the change counter `since`, never in short: W&B sends whole runs.
 
         Raises:
             TrackingError: There is no such sweep any more, or the server cannot be read.

@@ -25,7 +25,7 @@ from typing import Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.records import Report
-from sweepkit.tracking.wandb_env import RunCard
+from sweepkit.tracking.run_card import RunCard
 from sweepkit.wandb import log_writer as w
 from sweepkit.wandb.attempt_reader import AttemptFiles, AttemptReader
 from sweepkit.wandb.log_writer import pb

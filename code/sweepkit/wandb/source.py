@@ -140,7 +140,7 @@ def check_metric(sweep: "FetchedSweep", metric: str) -> None:
     """
     known = sorted({name for run in sweep.runs for name in run.last_metrics})
     if known and metric not in known:
-        from sweepkit.sweep_config.checker import suggestion
+        from sweepkit.sweep_config.fields import suggestion
 
         more = ", …" if len(known) > _SHOWN else ""
         hint = suggestion(metric, known) or f"they logged {', '.join(known[:_SHOWN])}{more}"

@@ -8,6 +8,7 @@ light and dark.
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,19 @@ def clipped(text: str, longest: int = LONGEST) -> str:
         return text
     head = (longest - 1 + 1) // 2
     return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
+
+
+def bin_names(edges: Sequence[float]) -> list[str]:
+    """Return names of the bins between rising edges, with as many digits as tell the edges apart.
+
+    >>> bin_names([0.00071, 0.00093, 0.0012]), bin_names([0.9101, 0.9104, 0.9112])
+    (['0.00071–0.00093', '0.00093–0.0012'], ['0.9101–0.9104', '0.9104–0.9112'])
+    """
+    for digits in range(2, 18):
+        shown = [f"{edge:.{digits}g}" for edge in edges]
+        if len(set(shown)) == len(edges):
+            break
+    return [f"{low}–{high}" for low, high in pairwise(shown)]
 
 
 def number(value: float | None) -> str:

@@ -69,6 +69,7 @@ def learning_curves(table: RunTable, look: CurveLook | None = None) -> Drawn:
     if look.x not in _AXES:
         raise SweepKitError(f"learning curves: x must be one of {', '.join(_AXES)}, got {look.x!r}")
     rows = curve_rows(table, look.most) if look.runs is None else [r for r in table.rows if r.number in look.runs]
+    rows = [row for row in rows if row.history]
     if table.metric is None or not rows:
         return nothing(_NAME, _TITLE, "No run has reported the metric yet.")
     colours = _colours(table, rows)
@@ -118,7 +119,7 @@ def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], 
         if values:
             meta[name] = [_rounded(values[at]) for at in kept]
     meta["colours"] = {name: listed[place] for name, listed in colours.items()}
-    stopped = row.state in (RunState.STOPPED, RunState.DIVERGED, RunState.FAILED)
+    stopped = row.state.cut_short
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(kept) == 1 else "lines",

@@ -10,17 +10,25 @@ const sweepkit = (() => {
     return node;
   };
 
-  // Plotly is 5 MB: a page may show what needs none before it has come.
-  const plotly = () => new Promise((done) => {
-    const script = document.getElementById("plotly-js");
-    if (window.Plotly || !script) done();
-    else script.addEventListener("load", done, { once: true });
-  });
+  // Plotly is 5 MB, half a second of a browser: the live page asks for it when it shows the first figure that needs it.
+  let asked = null;
+  const plotly = () => (asked ??= new Promise((done, failed) => {
+    const source = document.documentElement.dataset.plotly;
+    if (window.Plotly || !source) return done();
+    document.head.append(Object.assign(document.createElement("script"), { src: source, onload: done, onerror: failed }));
+  }));
 
   const draw = async (place, spec, more = {}) => {
     const css = getComputedStyle(document.documentElement);
     const kind = spec.data.length ? spec.data[0].type : "";
     if (kind === "parcoords") return (place.parallel ??= new ParallelPlot(place)).show(spec.data[0]);
+    if (typeof XYPlot !== "undefined" && XYPlot.takes(spec)) {
+      if (!place.xy?.canvas.isConnected) {
+        if (place.classList.contains("js-plotly-plot")) Plotly.purge(place);
+        place.xy = new XYPlot(place);
+      }
+      return place.xy.show({ ...spec, layout: { ...spec.layout, ...more } }, place.closest("section")?.getAttribute("aria-label") || "");
+    }
     if (!window.Plotly) await plotly();
     const buttons = kind === "scatter3d" ? ["toImage", "resetCameraDefault3d"] : ["toImage", "zoom2d", "resetScale2d"];
     const options = { responsive: true, displaylogo: false, modeBarButtons: [buttons],

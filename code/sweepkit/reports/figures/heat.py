@@ -1,7 +1,6 @@
 """Two parameters against the metric: the median of the finished runs in each cell."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -11,7 +10,7 @@ from sweepkit.analysis.encoding import causes
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
-from sweepkit.reports.figures.base import Drawn, axis, clipped, layout, nothing, safe
+from sweepkit.reports.figures.base import Drawn, axis, bin_names, clipped, layout, nothing, safe
 from sweepkit.reports.figures.curves import RAMP
 from sweepkit.reports.table import short
 
@@ -92,7 +91,7 @@ def _cells(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
         return [distinct.index(value) for value in numbers], [short(value) for value in distinct]
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)))
     at = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
-    return [int(place) for place in at], [f"{a:.2g}–{b:.2g}" for a, b in pairwise(edges.tolist())]
+    return [int(place) for place in at], bin_names(edges.tolist())
 
 
 def _csv_rows(

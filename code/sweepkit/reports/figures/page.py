@@ -63,10 +63,15 @@ def plotly_file() -> Path:
 
 
 @cache
-def figures_js() -> str:
-    """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike."""
+def figures_js(*, live: bool = False) -> str:
+    """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike.
+
+    Args:
+        live: With what draws lines and marks without plotly, for a page that is drawn again and again.
+    """
+    files = ("parallel.js", *(("xyplot.js",) if live else ()), "figures.js")
     folder = importlib.resources.files(__package__)
-    return "\n".join((folder / file).read_text(encoding="utf-8") for file in ("parallel.js", "figures.js"))
+    return "\n".join((folder / file).read_text(encoding="utf-8") for file in files)
 
 
 @cache

@@ -7,7 +7,6 @@ of the usual fonts is installed; characters that no font at hand has are written
 import functools
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from sweepkit.analysis.history import best_so_far, in_time, seed_sd
 from sweepkit.analysis.importance_result import Gate, Importance, Verdict
 from sweepkit.analysis.table import Column, Row, RunTable
 from sweepkit.model.runs import RunState
-from sweepkit.reports.figures.base import clipped, log_sensible, number
+from sweepkit.reports.figures.base import bin_names, clipped, log_sensible, number
 from sweepkit.reports.figures.curves import stopping_limits
 from sweepkit.reports.figures.page import write_csv
 from sweepkit.reports.figures.parallel import picked, scaled
@@ -256,7 +255,7 @@ def curves_picture(table: RunTable, path: Path) -> Path:
 
 def _curves(figure: "Figure", table: RunTable) -> list[dict[str, Any]]:
     axes = figure.subplots()
-    rows = curve_rows(table, _CURVES)
+    rows = [row for row in curve_rows(table, _CURVES) if row.history]
     if table.metric is None or not rows:
         axes.set_title("no run has reported the metric")
         return []
@@ -423,7 +422,7 @@ def _binned(column: Column, rows: Sequence[Row]) -> tuple[list[int], list[str]]:
     if len(distinct) <= _CELLS:
         return [distinct.index(value) for value in numbers], [short(value) for value in distinct]
     at, edges = pd.qcut(numbers, _BINS, labels=False, retbins=True, duplicates="drop")
-    return at.tolist(), [f"{a:.2g}-{b:.2g}" for a, b in pairwise(edges)]
+    return at.tolist(), bin_names(edges.tolist())
 
 
 def _distribution(axes: "Axes", table: RunTable) -> list[dict[str, Any]]:

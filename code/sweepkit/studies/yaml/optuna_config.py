@@ -25,7 +25,8 @@ from sweepkit.studies.yaml.optuna_phases import read_phases
 from sweepkit.studies.yaml.optuna_space import read_search_space, refuse_value
 from sweepkit.studies.yaml.optuna_sweep import sweep_dict
 from sweepkit.studies.yaml.optuna_values import Objective, OptunaConfig, SearchParameter
-from sweepkit.sweep_config.checker import Checker, suggestion
+from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import suggestion
 from sweepkit.sweep_config.read import from_config
 from sweepkit.text.yaml import Document, KeyPath, dotted, parse, read_text
 from sweepkit.training.config.files import find_training_config

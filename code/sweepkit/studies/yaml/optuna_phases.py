@@ -6,17 +6,25 @@ from typing import Any
 
 from sweepkit.studies.yaml.optuna_sections import read_sampler
 from sweepkit.studies.yaml.optuna_values import DEFAULT_TRIALS, Phase, PhaseKind
-from sweepkit.sweep_config.checker import Checker, nearest
+from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import ELSEWHERE, TEXTS, TRUTH, Field, nearest, whole
 from sweepkit.text.yaml import KeyPath
 
 _REST = "rest"  # a stage of all parameters that no stage before has searched
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_COMMON = ("name", "kind")
-_KEYS: Mapping[PhaseKind, tuple[str, ...]] = {
-    PhaseKind.EXPLORE: (*_COMMON, "n_trials", "sampler"),
-    PhaseKind.FOCUS: (*_COMMON, "n_trials", "sampler", "top", "margin"),
-    PhaseKind.STAGE: (*_COMMON, "n_trials", "sampler", "parameters"),
-    PhaseKind.CONFIRM: (*_COMMON, "top", "seeds", "full"),
+_NAMED: Mapping[str, Field] = {"name": ELSEWHERE, "kind": ELSEWHERE}
+_SEARCH: Mapping[str, Field] = {**_NAMED, "n_trials": whole(1), "sampler": ELSEWHERE}
+_SECTIONS: Mapping[PhaseKind, Mapping[str, Field]] = {
+    PhaseKind.EXPLORE: _SEARCH,
+    PhaseKind.FOCUS: {
+        **_SEARCH,
+        "top": whole(1),
+        "margin": Field(
+            kind="number", at_least=0, fault=lambda share: "must be at most 1, the whole range" if share > 1 else ""
+        ),
+    },
+    PhaseKind.STAGE: {**_SEARCH, "parameters": ELSEWHERE},
+    PhaseKind.CONFIRM: {**_NAMED, "top": whole(1), "seeds": ELSEWHERE, "full": TRUTH},
 }
 
 
@@ -75,19 +83,13 @@ def _phase(check: Checker, node: Any, path: KeyPath, around: tuple[Sequence[str]
         check.refuse((*path, "name"), "letters, digits, _ and - make the name of a phase", got=name)
     if name is None or kind is None or check.count > before:
         return None
-    check.known_keys(node, path, _KEYS[kind], f"a phase to {kind}")
-    given = {key: value for key, value in node.items() if value is not None and key in _KEYS[kind]}
-    margin = check.number(given, path, "margin", at_least=0)
-    if margin is not None and margin > 1:
-        check.refuse((*path, "margin"), "must be at most 1, the whole range", got=margin)
+    found = check.section(node, path, _SECTIONS[kind], f"a phase to {kind}", null_is_default=True)
     settings: dict[str, Any] = {
-        "n_trials": check.integer(given, path, "n_trials", at_least=1) or share,
-        "top": check.integer(given, path, "top", at_least=1),
-        "margin": margin,
-        "full": check.boolean(given, path, "full"),
-        "sampler": read_sampler(check, given, path, "sampler"),
-        "parameters": _parameters(check, given, path, names, rest) if kind is PhaseKind.STAGE else None,
-        **_seeds(check, given, path),
+        "n_trials": found.get("n_trials", share),
+        **{key: found.get(key) for key in ("top", "margin", "full")},
+        "sampler": read_sampler(check, found, path, "sampler"),
+        "parameters": _parameters(check, found, path, names, rest) if kind is PhaseKind.STAGE else None,
+        **_seeds(check, found, path),
     }
     phase = Phase(name=name, kind=kind, **{key: value for key, value in settings.items() if value is not None})
     return phase if check.count == before else None
@@ -117,7 +119,7 @@ def _parameters(
         if not rest:
             check.refuse(here, "no parameter is left: the stages before search them all", got=_REST)
         return tuple(rest)
-    listed = check.strings(node, path, "parameters")
+    listed: tuple[str, ...] = check.value(node, path, "parameters", TEXTS) or ()
     if not listed and isinstance(node.get("parameters", []), list):
         check.refuse(here, "a stage searches at least one parameter", got=[], hint=f"or write parameters: {_REST}")
     for index, name in enumerate(listed):
@@ -132,7 +134,7 @@ def _seeds(check: Checker, node: Mapping[str, Any], path: KeyPath) -> dict[str, 
     """Read `seeds`: how many, or which."""
     given = node.get("seeds")
     if not isinstance(given, list):
-        return {"n_seeds": check.integer(node, path, "seeds", at_least=1)}
+        return {"n_seeds": check.value(node, path, "seeds", whole(1))}
     here = (*path, "seeds")
     if not given:
         check.refuse(here, "at least one seed is needed", got=given)

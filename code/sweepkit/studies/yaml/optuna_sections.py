@@ -6,14 +6,27 @@ from typing import Any
 from sweepkit.model.metric import Goal
 from sweepkit.model.objectives import RUNTIME
 from sweepkit.studies.yaml.optuna_values import Objective
-from sweepkit.sweep_config.checker import Checker, nearest
+from sweepkit.sweep_config.checker import Checker
+from sweepkit.sweep_config.fields import ELSEWHERE, TEXT, TEXTS, TRUTH, Field, chosen, whole
 from sweepkit.text.yaml import KeyPath
 from sweepkit.training.metric_names import REPORTED, against_nature, likely
 
-_STUDY_KEYS = (
-    *("enabled", "n_trials", "timeout", "study_name", "direction", "directions", "metric", "metrics"),
-    *("sampler", "seed", "storage", "n_jobs", "load_if_exists"),
-)
+_STUDY: Mapping[str, Field] = {
+    "enabled": TRUTH,
+    "n_trials": whole(1),
+    "timeout": Field(kind="float", above=0),
+    "study_name": Field(fault=lambda name: "" if name.strip() else "must not be empty"),
+    "direction": chosen(Goal),
+    "directions": ELSEWHERE,
+    "metric": TEXT,
+    "metrics": TEXTS,
+    "sampler": ELSEWHERE,
+    "seed": whole(0),
+    "storage": TEXT,
+    "n_jobs": Field(kind="integer", at_least=-1, fault=lambda n: "" if n else _NO_JOBS),
+    "load_if_exists": TRUTH,
+}
+_NO_JOBS = "must be at least 1, or -1 for as many as fit"
 _SAMPLERS_OF_OLD: Mapping[str, str] = {
     "TPESampler": "tpe",
     "GPSampler": "gp",
@@ -49,7 +62,15 @@ _RULE_KEYS: Mapping[str, str] = {
 }
 OLD_RULE_KEYS: Mapping[str, str] = {now: old for old, now in _RULE_KEYS.items()}
 _OWN_PATIENCE = ("patience", "patient")  # types whose `patience` is their own; with any other they wait for it
-_QUICK_KEYS = ("enabled", "epochs", "folds", "batch_size_override", "max_train_samples", "max_val_samples", "max_steps")
+_QUICK: Mapping[str, Field] = {
+    "enabled": TRUTH,
+    "epochs": Field(kind="number", above=0),
+    "folds": whole(1),
+    "batch_size_override": whole(1),
+    "max_train_samples": whole(1),
+    "max_val_samples": whole(1),
+    "max_steps": whole(1),
+}
 # The trainer's own fields for them. Images have a section of the same name, which goes before the fields it replaces.
 _QUICK_FIELDS: Mapping[str, Mapping[str, str]] = {
     "summarization": {
@@ -79,46 +100,34 @@ def read_study(check: Checker, data: Mapping[str, Any], task: str | None) -> dic
     """Read the section `optuna` and the sampler: fields of an OptunaConfig, None for what is not given."""
     path: KeyPath = ("optuna",)
     node = (check.mapping(data, (), "optuna") or {}) if data.get("optuna") is not None else {}
-    check.known_keys(node, path, _STUDY_KEYS, "optuna")
-    if check.boolean(node, path, "enabled") is False:
-        hint = "set it to true; or train once: trainer.py --config …"
-        check.refuse((*path, "enabled"), "must be true, the search is switched off", got=False, hint=hint)
-    if check.boolean(node, path, "load_if_exists") is False:
-        hint = "leave it out, and start anew with --fresh"
-        check.refuse((*path, "load_if_exists"), "a study that exists is always continued", got=False, hint=hint)
     # A null stands for the default, as in the guides.
     given = {key: value for key, value in node.items() if value is not None}
-    n_jobs = check.integer(given, path, "n_jobs", at_least=-1)
-    if n_jobs == 0:
-        check.refuse((*path, "n_jobs"), "must be at least 1, or -1 for as many as fit", got=0)
-    timeout = check.number(given, path, "timeout", above=0)
-    # As in Optuna, no number of trials is no limit where there is one of time.
-    unlimited = "n_trials" in node and node["n_trials"] is None and timeout is not None
-    return {
-        "unlimited": unlimited,
-        "n_trials": check.integer(given, path, "n_trials", at_least=1),
-        "timeout_s": None if timeout is None else float(timeout),
-        "study_name": _name(check, given, path),
-        "objectives": _objectives(check, given, path, task),
-        "sampler": _sampler(check, data, given),
-        "seed": check.integer(given, path, "seed", at_least=0),
-        "storage": check.string(given, path, "storage"),
-        "n_jobs": n_jobs,
-    }
-
-
-def _name(check: Checker, node: Mapping[str, Any], path: KeyPath) -> str | None:
-    name = check.string(node, path, "study_name")
+    found = check.section(node, path, _STUDY, "optuna", null_is_default=True)
+    if found.get("enabled") is False:
+        hint = "set it to true; or train once: trainer.py --config …"
+        check.refuse((*path, "enabled"), "must be true, the search is switched off", got=False, hint=hint)
+    if found.get("load_if_exists") is False:
+        hint = "leave it out, and start anew with --fresh"
+        check.refuse((*path, "load_if_exists"), "a study that exists is always continued", got=False, hint=hint)
+    name = found.get("study_name")
     if name is not None and ("$(" in name or "${" in name):
         hint = 'write --study-name "…$(date +%Y%m%d)" on the command line, or --fresh'
         check.warn((*path, "study_name"), f"a YAML runs no command: the study is called {name}; {hint}")
-    if name is not None and not name.strip():
-        check.refuse((*path, "study_name"), "must not be empty", got=name)
-    return name
+    timeout = found.get("timeout")
+    return {
+        # As in Optuna, no number of trials is no limit where there is one of time.
+        "unlimited": "n_trials" in node and node["n_trials"] is None and timeout is not None,
+        "timeout_s": timeout,
+        "objectives": _objectives(check, given, path, task, found),
+        "sampler": _sampler(check, data, given),
+        **{key: found.get(key) for key in ("n_trials", "study_name", "seed", "storage", "n_jobs")},
+    }
 
 
-def _objectives(check: Checker, node: Mapping[str, Any], path: KeyPath, task: str | None) -> tuple[Objective, ...]:
-    """Read metric(s) and direction(s); () after refusing them."""
+def _objectives(
+    check: Checker, node: Mapping[str, Any], path: KeyPath, task: str | None, found: Mapping[str, Any]
+) -> tuple[Objective, ...]:
+    """Return the objectives of metric(s) and direction(s), as written and as read; () after refusing them."""
     several = "metrics" in node or "directions" in node
     for one, many in (("metric", "metrics"), ("direction", "directions"), ("direction", "metrics")):
         if one in node and many in node:
@@ -126,11 +135,10 @@ def _objectives(check: Checker, node: Mapping[str, Any], path: KeyPath, task: st
             check.refuse((*path, one), f"{one} and {many} cannot both be given", got=node[one], hint=hint)
     known = REPORTED.get(task or "", {})
     if not several:
-        metric = check.string(node, path, "metric")
-        goal = _goal(check, node, path, "direction")
-        name = next(iter(known), "eval/loss") if metric is None else metric
+        goal = Goal(found["direction"]) if "direction" in found else None
+        name = found.get("metric", next(iter(known), "eval/loss"))
         return _objective(check, name, goal, (*path, "metric"), known)
-    metrics, directions = check.strings(node, path, "metrics"), node.get("directions")
+    metrics, directions = found.get("metrics", ()), node.get("directions")
     if "metrics" not in node:
         check.refuse((*path, "directions"), "directions need metrics", got=directions, hint="write metrics: [a, b]")
         return ()
@@ -138,21 +146,16 @@ def _objectives(check: Checker, node: Mapping[str, Any], path: KeyPath, task: st
         rule = f"directions must be a list as long as metrics ({len(metrics)})"
         check.refuse((*path, "directions" if "directions" in node else "metrics"), rule, got=directions)
         return ()
-    found: tuple[Objective, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     for index, name in enumerate(metrics):
         here = (*path, "directions")
         if directions[index] not in tuple(Goal):
             check.refuse((*here, index), f"must be one of {', '.join(Goal)}", got=directions[index])
             continue
-        found += _objective(check, name, Goal(directions[index]), (*path, "metrics", index), known)
-    if len({item.metric for item in found}) < len(found):
+        objectives += _objective(check, name, Goal(directions[index]), (*path, "metrics", index), known)
+    if len({item.metric for item in objectives}) < len(objectives):
         check.refuse((*path, "metrics"), "each metric stands once", got=list(metrics))
-    return found
-
-
-def _goal(check: Checker, node: Mapping[str, Any], path: KeyPath, key: str) -> Goal | None:
-    word = check.choice(node, path, key, tuple(Goal))
-    return None if word is None else Goal(word)
+    return objectives
 
 
 def _objective(
@@ -255,32 +258,29 @@ def read_quick_validation(check: Checker, data: Mapping[str, Any], task: str) ->
         return {}
     path: KeyPath = ("quick_validation",)
     fields = _QUICK_FIELDS.get(task, _QUICK_FIELDS["images"])
-    for key, value in node.items():
-        if key not in _QUICK_KEYS:
-            check.refuse(
-                (*path, key), f"{key} is not a key of quick_validation", got=value, hint=nearest(key, _QUICK_KEYS)
-            )
-    if check.boolean(node, path, "enabled") is False:
+    read = check.section(node, path, _QUICK, "quick_validation", null_is_default=True)
+    if read.pop("enabled", None) is False:
         return {}
-    read: dict[str, Any] = {"epochs": check.number(_given(node), path, "epochs", above=0)}
-    for key in _QUICK_KEYS[2:]:
-        read[key] = check.integer(_given(node), path, key, at_least=1)
-    if task == "summarization" and read["folds"] == 1:
-        read["folds"] = None  # it is validated once, as asked
+    if task == "summarization" and read.get("folds") == 1:
+        del read["folds"]  # it is validated once, as asked
     for key, value in read.items():
-        if value is not None and key not in fields:
+        if key not in fields:
             check.refuse(
                 (*path, key), f"training for {task} has no {key}", got=value, hint=f"it has {', '.join(fields)}"
             )
-    quick = {fields[key]: value for key, value in read.items() if value is not None and key in fields}
+    quick = {fields[key]: value for key, value in read.items() if key in fields}
     return quick if task == "summarization" else {"quick_validation.enabled": True, **quick}
 
 
-def _given(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if value is not None}
-
-
-_WANDB_KEYS = ("enabled", "project", "group", "name", "mode", "tags", "job_type")
+_WANDB: Mapping[str, Field] = {
+    "enabled": TRUTH,
+    "project": TEXT,
+    "group": TEXT,
+    "name": TEXT,
+    "mode": chosen(("offline", "disabled")),
+    "tags": TEXTS,
+    "job_type": TEXT,
+}
 
 
 def read_wandb(check: Checker, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,14 +290,11 @@ def read_wandb(check: Checker, data: Mapping[str, Any]) -> dict[str, Any]:
     if node is None:
         return off
     path: KeyPath = ("wandb",)
-    check.known_keys(node, path, _WANDB_KEYS, "wandb")
-    given = _given(node)
-    project = check.string(given, path, "project")
-    mode = check.choice(given, path, "mode", ("offline", "disabled"))
-    texts = {key: check.string(given, path, key) for key in ("group", "name", "job_type")}
-    tags = check.strings(given, path, "tags")
-    if check.boolean(given, path, "enabled") is not True or mode == "disabled":
+    found = check.section(node, path, _WANDB, "wandb", null_is_default=True)
+    if found.get("enabled") is not True or found.get("mode") == "disabled":
         return off
-    naming = {"group": "optuna_search", "name": "trial_{number}", **{k: v for k, v in texts.items() if v is not None}}
+    project, tags = found.get("project"), found.get("tags", ())
+    texts = {key: found[key] for key in ("group", "name", "job_type") if key in found}
+    naming = {"group": "optuna_search", "name": "trial_{number}", **texts}
     tracked = {"wandb.enabled": True, **({} if project is None else {"wandb.project": project})}
     return {"wandb": {**naming, **({"tags": list(tags)} if tags else {})}, "project": project, "tracked": tracked}

@@ -10,7 +10,8 @@ from typing import Any
 from sweepkit.model.distributions import content_key
 from sweepkit.model.numbers import is_number
 from sweepkit.studies.yaml.optuna_values import ParameterKind, SearchParameter
-from sweepkit.sweep_config.checker import Checker, nearest, reads_as_number, shown, suggestion
+from sweepkit.sweep_config.checker import Checker, shown
+from sweepkit.sweep_config.fields import Field, nearest, reads_as_number, suggestion, whole
 from sweepkit.text.yaml import KeyPath
 from sweepkit.training.config.training_schema import Schema
 
@@ -219,12 +220,11 @@ def _range(
     for key in ("low", "high"):
         if key not in node:
             check.refuse(path, f"type {kind} needs {key}", got=dict(node))
-    read = check.integer if kind == "int" else check.number
-    low, high = read(node, path, "low"), read(node, path, "high")
+    bound = Field(kind="integer" if kind == "int" else "number")
+    low, high = check.value(node, path, "low", bound), check.value(node, path, "high", bound)
     step: float | int | None = None
     if node.get("step") is not None:
-        whole = kind == "int"
-        step = check.integer(node, path, "step", at_least=1) if whole else check.number(node, path, "step", above=0)
+        step = check.value(node, path, "step", whole(1) if kind == "int" else Field(kind="number", above=0))
     elif kind == "discrete_uniform":
         check.refuse(path, "type discrete_uniform needs step", got=dict(node), hint="or use uniform")
     asked = check.boolean(node, path, "log")
@@ -275,10 +275,10 @@ def _fits_trainer(check: Checker, parameter: SearchParameter, path: KeyPath, sch
         for index, choice in enumerate(parameter.choices):
             refuse_value(check, choice, (*path, "choices", index), schema, route)
         return check.count == before
-    if known.kind not in (int, float):
+    if known.kind not in ("integer", "float"):
         check.refuse((*path, "type"), f"{route} is no number", got=parameter.kind, hint="use type: categorical")
         return False
-    if known.kind is int and parameter.kind == "float" and parameter.step != int(parameter.step or 0):
+    if known.kind == "integer" and parameter.kind == "float" and parameter.step != int(parameter.step or 0):
         check.refuse((*path, "type"), f"{route} is a whole number", got=parameter.kind, hint="use type: int")
         return False
     for key in ("low", "high"):

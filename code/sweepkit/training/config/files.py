@@ -6,7 +6,7 @@ from pathlib import Path
 from sweepkit.environ import BASE_CONFIG_ENV
 from sweepkit.errors import Problem, SpecError
 from sweepkit.paths import BASE_CONFIG, CONFIG_DIR, find_config
-from sweepkit.sweep_config.checker import suggestion
+from sweepkit.sweep_config.fields import suggestion
 from sweepkit.training.config.spellings import config_names
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sweepkit.errors import Problem, SpecError
-from sweepkit.sweep_config.checker import suggestion
+from sweepkit.sweep_config.fields import suggestion
 from sweepkit.text.yaml import Document, KeyPath, decode, parse
 from sweepkit.text.yaml_text import scalar
 from sweepkit.training.config.image_sections import ImageConfig, PerceiverConfig

@@ -2,49 +2,32 @@
 
 import dataclasses
 import json
-import math
-import operator
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweepkit.errors import Problem
-from sweepkit.sweep_config.checker import suggestion
+from sweepkit.sweep_config.fields import Field, FieldKind, suggestion
 from sweepkit.training.config.spellings import GOVERNED
 
 # A sweep parameter of these sections is named with its section: the field's name says too little alone.
 _NEVER_BARE = ("wandb", "output", "reproduces", "quick_validation")
 _PREFIXED = {"lora": "lora_"}
 _WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None, "null": None, "~": None}
-_CHECKS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
-    ("least", "at least", operator.ge),
-    ("above", "above", operator.gt),
-    ("most", "at most", operator.le),
-    ("below", "below", operator.lt),
-)
+_KINDS: Mapping[type, FieldKind] = {bool: "boolean", int: "integer", float: "float", str: "string", tuple: "strings"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """One field of a configuration: its dotted path, its type without None, whether None is allowed, its range."""
-
-    path: str
-    kind: type
-    optional: bool
-    bounds: Mapping[str, Any]
-
-
-def _fields(config_type: type) -> Iterator[_Known]:
-    """Yield every field of every section, in order."""
+def _fields(config_type: type) -> Iterator[tuple[str, Field]]:
+    """Yield the dotted path of every field of every section, in order, and what it may hold."""
     for section, section_type in section_types(config_type).items():
         hints = typing.get_type_hints(section_type)
         for item in dataclasses.fields(section_type):
             hint = hints[item.name]
             optional = isinstance(hint, types.UnionType)
             kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
-            yield _Known(f"{section}.{item.name}", typing.get_origin(kind) or kind, optional, item.metadata)
+            known = _KINDS[typing.get_origin(kind) or kind]
+            yield f"{section}.{item.name}", Field(kind=known, optional=optional, **item.metadata)
 
 
 def section_types(config_type: type) -> dict[str, type]:
@@ -67,7 +50,7 @@ class Schema:
 
     def __init__(self, config_type: Any) -> None:
         self.config_type = config_type
-        self.known: Mapping[str, _Known] = {known.path: known for known in _fields(config_type)}
+        self.known: Mapping[str, Field] = dict(_fields(config_type))
         self.sections = tuple(section_types(config_type))
         bare = {self._bare(path): path for path in self.known if not self._never_bare(path)}
         self.bare: Mapping[str, str] = {**config_type.aliases, **bare}
@@ -118,15 +101,16 @@ class Schema:
             value: What was given.
             from_text: It comes from a command line, where everything is text.
         """
-        known = self.known[path]
-        try:
-            converted = _coerce(known, value, from_text)
-            rule = _range_rule(known, converted)
-        except TypeError as error:
-            converted, rule = value, str(error)
-        if rule:
-            return None, Problem(key=path, rule=rule, got=repr(value), hint=_hint(known, value, from_text))
-        return converted, None
+        field = self.known[path]
+        meant = _from_text(field, value) if from_text and isinstance(value, str) else value
+        misfits = field.misfits(meant)
+        if not misfits:
+            return field.fitted(meant), None
+        first = misfits[0]
+        hint = first.hint if field.choices or not from_text else ""  # a command line has no quotes
+        if path == "training.optim" and isinstance(value, str) and value in _DROPPED:
+            hint = f"transformers 5 dropped {value}, use {_DROPPED[value]}"
+        return None, Problem(key=path, rule=first.rule, got=repr(first.got if first.at else value), hint=hint)
 
 
 _SCHEMAS: dict[type, Schema] = {}
@@ -149,58 +133,22 @@ def _number(text: str) -> Any:
     return text
 
 
-def _texts(value: Any, from_text: bool) -> Any:
-    """Return a list of texts as a tuple, from a command line also a JSON list or words between commas; else `value`."""
-    if from_text and isinstance(value, str):
-        try:
-            value = json.loads(value) if value.startswith("[") else [word.strip() for word in value.split(",")]
-        except ValueError:
-            return value
-        value = [word for word in value if word != ""]
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    return value
-
-
-def _coerce(known: _Known, value: Any, from_text: bool) -> Any:
-    """Return the value in the type of its field.
-
-    Raises:
-        TypeError: It has another type; the message is the rule that it breaks.
-    """
-    if from_text and isinstance(value, str) and (known.kind not in (str, tuple) or known.optional):
-        value = _WORDS.get(value.lower(), value)
-        if isinstance(value, str) and known.kind in (int, float):
-            value = _number(value)
-    if value is None and known.optional:
-        return None
-    if known.kind is tuple:
-        value = _texts(value, from_text)
-    if known.kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if known.kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)  # a q_uniform of a sweep gives 8.0
-    if isinstance(value, known.kind) and not (known.kind is int and isinstance(value, bool)):
-        return value
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
-    raise TypeError(f"must be {words[known.kind]}{' or null' if known.optional else ''}")
-
-
-def _range_rule(known: _Known, value: Any) -> str:
-    """Return the rule that a value of the right type breaks, or ""."""
-    bounds = known.bounds
-    if not bounds or value is None:
-        return ""
-    if bounds["choices"] and value not in bounds["choices"]:
-        return f"must be one of {', '.join(bounds['choices'])}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
-    broken = [
-        f"{words} {bounds[name]}"
-        for name, words, holds in _CHECKS
-        if bounds[name] is not None and not holds(value, bounds[name])
-    ]
-    return f"must be {' and '.join(broken)}" if broken else ""
+def _from_text(field: Field, text: str) -> Any:
+    """Return what a text of a command line means to a field: a number, a word for none, a list (JSON, or a,b)."""
+    meant: Any = text
+    if field.kind not in ("string", "strings") or field.optional:
+        meant = _WORDS.get(text.lower(), text)
+    if not isinstance(meant, str):
+        return meant
+    if field.kind in ("integer", "float"):
+        return _number(meant)
+    if field.kind != "strings":
+        return meant
+    try:
+        items = json.loads(meant) if meant.startswith("[") else [word.strip() for word in meant.split(",")]
+    except ValueError:
+        return meant
+    return [word for word in items if word != ""]
 
 
 # Optimizers that transformers 5 dropped, and the same arithmetic under another name.
@@ -211,12 +159,3 @@ _DROPPED = {
     "adamw": "adamw_torch",
     "adam": "adamw_torch with weight_decay: 0",
 }
-
-
-def _hint(known: _Known, value: Any, from_text: bool) -> str:
-    """Return what to do about a refused value, where there is something better to say than the rule."""
-    if known.path == "training.optim" and isinstance(value, str) and value in _DROPPED:
-        return f"transformers 5 dropped {value}, use {_DROPPED[value]}"
-    if isinstance(value, str) and isinstance(_number(value), int | float) and known.kind in (int, float):
-        return "" if from_text else "remove the quotes"
-    return suggestion(value, known.bounds.get("choices", ())) if isinstance(value, str) else ""

@@ -78,9 +78,9 @@ def bounded(
     below: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
-    """Return a dataclass field that knows the range of its value."""
-    bounds = {"least": least, "above": above, "most": most, "below": below, "choices": tuple(choices)}
-    return field(default=default, metadata=bounds)
+    """Return a dataclass field that knows the range of its value, as `sweep_config.fields.Field` takes it."""
+    limits = {"at_least": least, "above": above, "at_most": most, "below": below, "choices": tuple(choices)}
+    return field(default=default, metadata=limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@
     }
     return svg;
   };
+  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;"); // as a figure takes its texts
   const ago = (at, now) => (at ? `${span(Math.max(0, now - at))} ago` : "");
   // Colours and cursor movements of a terminal are no text; of a progress bar the last state counts.
   const plainText = (text) => text.replace(/\u001b\[[0-9;?]*[ -\/]*[@-~]/g, "").replace(/[^\n]*\r(?!\n)/g, "");
@@ -136,7 +137,19 @@
     };
     const run = () => { if (timer === null) timer = setTimeout(go, Math.max(0, last + ms - Date.now())); };
     run.stop = () => clearTimeout(timer);
+    run.now = () => { last = 0; run.stop(); timer = null; run(); };
     return run;
+  };
+  // Work for a panel that waits until somebody comes near it.
+  const lazily = (made, work, ms) => {
+    let near = false, due = false;
+    const run = calm(async () => { due = false; await work(); }, ms);
+    const want = () => { due = true; if (near) run(); };
+    const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
+    seen.observe(made.section);
+    want.stop = () => { seen.disconnect(); run.stop(); };
+    want.now = () => { due = true; if (near) run.now(); };
+    return want;
   };
   const crumbs = (...parts) => document.getElementById("crumbs").replaceChildren(...parts.map(([text, href]) => href ? h("a", { href }, text) : h("span", { "aria-current": "page" }, text)));
 
@@ -179,9 +192,9 @@
         return h("tr", {}, h("td", {}, pick),
           h("td", { class: "wrap" }, h("a", { href: path("sweep", sweep.name) }, sweep.name), " ", (sweep.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]),
             sweep.note && h("div", { class: "muted" }, sweep.note)),
-          h("td", {}, pill(sweep.stalled ? "stalled" : sweep.state, sweep.stalled || sweep.reason || "")),
-          h("td", {}, wide), h("td", { class: "right" }, counts.running || ""), h("td", { class: "right" }, (counts.failed || 0) + (counts.diverged || 0) || ""),
-          h("td", {}, h("b", {}, number(sweep.best)), " ", h("span", { class: "muted" }, sweep.metric || "")),
+          h("td", {}, pill(sweep.standing || sweep.state, sweep.stalled || sweep.idle || sweep.reason || "")),
+          h("td", {}, wide), h("td", { class: "right" }, sweep.workers || ""), h("td", { class: "right" }, sweep.failed || ""),
+          h("td", { class: "wrap" }, sweep.metrics?.length ? h("b", {}, `front of ${sweep.front}`) : h("b", {}, number(sweep.best)), " ", h("span", { class: "muted" }, sweep.metrics?.length ? sweep.metrics.join(", ") : sweep.metric || "")),
           h("td", { class: "hide-small" }, spark(sweep.spark || [])),
           h("td", { class: "muted hide-small" }, ago(sweep.created_at, sweep.now)),
           h("td", {}, h("button", { type: "button", class: "quiet", title: sweep.archived ? "take it from the archive" : "put it into the archive",
@@ -204,30 +217,72 @@
     leave = () => load.stop();
   };
 
-  // Best so far of several sweeps, one over the other.
+  // Sweeps side by side: the best so far of each over the other, where they stand, what differs in their YAML.
+  const COLOURS = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
   const showFamily = async (names) => {
     document.title = "compare sweeps – sweepkit";
     crumbs(["compare sweeps"]);
-    const told = (await get("/api/sweeps")).sweeps.filter((sweep) => names.includes(sweep.name));
-    const place = h("div");
-    place.style.height = "420px";
-    const specs = await Promise.all(told.map((sweep) => get(api(sweep.name, "rows"))));
-    const ramp = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
-    const data = specs.map((rows, at) => {
-      const ended = rows.rows.filter((row) => row.value !== null && ["finished", "stopped"].includes(row.state)).sort((a, b) => a.ended_at - b.ended_at);
+    const metric = h("select", { "aria-label": "metric" }), axis = h("select", { "aria-label": "x" }, new Option("runs that ended", "runs"), new Option("hours since it began", "hours"));
+    const curves = panel("Best so far", "", h("span", { class: "tools" }, h("label", {}, "metric ", metric), h("label", {}, "x ", axis)));
+    const standing = panel("Where they stand", ""), differ = panel("What differs in the YAML", "");
+    main.replaceChildren(h("div", { class: "head" }, h("h1", { class: "grow" }, `${names.length} sweeps`)), h("div", { class: "grid" }, curves.section, standing.section, differ.section));
+    const place = plotIn(curves, 420);
+    let told = [], rows = [];
+    const load = async () => {
+      const chosen = metric.value ? `?metric=${encodeURIComponent(metric.value)}` : "";
+      const one = (name) => get(api(name, `rows${chosen}`)).catch((error) => ({ rows: [], metrics: [], missing: error.message })); // a sweep may not know that metric
+      [told, rows] = await Promise.all([Promise.all(names.map((name) => get(api(name)))), Promise.all(names.map(one))]);
+      const known = [...new Set(rows.flatMap((item) => item.metrics))];
+      if (metric.options.length < known.length) { metric.replaceChildren(...known.map((text) => new Option(text, text))); metric.value = rows[0].metric || known[0]; }
+      draw();
+    };
+    // The runs of a sweep that were better than all before them, in the order in which they ended.
+    const better = (item, at) => {
+      const ended = item.rows.filter((row) => row.value !== null && ["finished", "stopped"].includes(row.state)).sort((a, b) => a.ended_at - b.ended_at);
       let best = null;
-      const y = ended.map((row) => (best = best === null ? row.value : rows.goal === "maximize" ? Math.max(best, row.value) : Math.min(best, row.value)));
-      return { type: "scatter", mode: "lines", name: told[at].name, x: y.map((_, n) => n + 1), y, line: { color: ramp[at % ramp.length], width: 2, shape: "hv" } };
-    });
-    const layout = plotLayout("runs that ended", told[0]?.metric || "");
-    main.replaceChildren(h("div", { class: "head" }, h("h1", { class: "grow" }, `${told.length} sweeps`)),
-      h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Best so far")), place), h("br"),
-      h("div", { class: "scroll flat" }, h("table", {}, h("thead", {}, h("tr", {}, ["sweep", "state", "runs", "best", "time"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, told.map((sweep, at) => h("tr", {}, h("td", { class: "wrap" }, swatch(ramp[at % ramp.length]), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)),
-          h("td", {}, sweep.done), h("td", {}, h("b", {}, number(sweep.best))), h("td", {}, ago(sweep.created_at, sweep.now))))))));
-    sweepkit.draw(place, { data, layout: { ...layout, showlegend: told.length < 8 } });
-    follow("", () => {});
-    leave = () => {};
+      const steps = ended.flatMap((row, place) => {
+        if (best !== null && !(item.goal === "maximize" ? row.value > best : row.value < best)) return [];
+        best = row.value;
+        return [{ row, value: best, x: axis.value === "runs" ? place + 1 : (row.ended_at - told[at].created_at) / 3600 }];
+      });
+      const last = ended.at(-1);
+      return { steps, ended, end: last ? (axis.value === "runs" ? ended.length : (last.ended_at - told[at].created_at) / 3600) : 0 };
+    };
+    const draw = () => {
+      const found = rows.map(better), colour = (at) => COLOURS[at % COLOURS.length];
+      const data = found.flatMap(({ steps, end }, at) => {
+        if (!steps.length) return [];
+        const runs = steps.map(({ row }) => row.id);
+        const more = { type: "scatter", text: steps.map(({ row }) => `${escaped(names[at])}<br>run ${row.number} ${escaped(row.name)}`), hovertemplate: "%{text}<br>%{y:.6~g}", line: { color: colour(at), width: 2, shape: "hv" } };
+        return [{ ...more, mode: "lines", hoverinfo: "skip", x: [...steps.map((step) => step.x), end], y: [...steps.map((step) => step.value), steps.at(-1).value] },
+          { ...more, mode: "markers", marker: { color: colour(at), size: 6 }, x: steps.map((step) => step.x), y: steps.map((step) => step.value), meta: { sweep: names[at], ids: runs } }];
+      });
+      if (!data.length) curves.caption.textContent = "no run has ended with a value yet";
+      else {
+        curves.caption.textContent = rows.map((item, at) => (item.missing ? `${names[at]}: ${item.missing}` : "")).filter(Boolean).join(" ");
+        sweepkit.draw(place, { data, layout: plotLayout(axis.selectedOptions[0].text, metric.value) });
+        place.xy.onpick = (trace, at) => { if (trace.meta) location.hash = path("sweep", trace.meta.sweep, "run", trace.meta.ids[at]); };
+      }
+      const means = told.some((sweep) => sweep.best?.seeds > 1 && sweep.metric.name === metric.value);
+      const heads = ["sweep", "state", "runs", "failed", `best run's ${metric.value}`, ...(means ? ["best mean of seeds"] : []), "run", "found after", "median", "took"];
+      const median = (list) => { const sorted = [...list].sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
+      const standings = told.map((sweep, at) => {
+        const { steps, ended } = found[at], best = steps.at(-1);
+        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
+          h("td", {}, (sweep.counts.failed || 0) + (sweep.counts.diverged || 0)), h("td", {}, h("b", {}, best ? number(best.value) : "–")), means && h("td", {}, sweep.best?.seeds > 1 ? `${number(sweep.best.value)} (${sweep.best.seeds})` : "–"), h("td", {}, best && h("a", { href: path("sweep", sweep.name, "run", best.row.id) }, `${best.row.number} ${best.row.name}`)),
+          h("td", {}, best ? `${ended.indexOf(best.row) + 1} runs` : "–"), h("td", {}, number(median(ended.map((row) => row.value)))), h("td", {}, span(sweep.elapsed_s)));
+      });
+      standing.body.replaceChildren(h("div", { class: "scroll flat", tabIndex: 0, role: "region", "aria-label": "where they stand" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, standings))));
+      const keys = [...new Set(told.flatMap((sweep) => Object.keys(sweep.settings)))].filter((key) => new Set(told.map((sweep) => sweep.settings[key])).size > 1);
+      differ.body.replaceChildren(keys.length ? h("div", { class: "scroll flat", tabIndex: 0, role: "region", "aria-label": "what differs" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, ""), told.map((sweep, at) => h("th", { scope: "col" }, swatch(colour(at)), sweep.name)))),
+        h("tbody", {}, keys.map((key) => h("tr", {}, h("th", { scope: "row" }, key), told.map((sweep) => h("td", { class: "wrap" }, sweep.settings[key] ?? "–"))))))) : h("p", { class: "empty" }, "nothing but their names and runs"));
+    };
+    for (const select of [metric, axis]) select.addEventListener("change", () => load().catch((error) => toast(error.message)));
+    await load();
+    const again = calm(load, 2000);
+    follow("", again);
+    redraw = draw;
+    leave = () => again.stop();
   };
   const swatch = (colour) => {
     const made = h("span", { class: "swatch", "aria-hidden": "true" });
@@ -260,17 +315,26 @@
   const showSweep = async (name) => {
     document.title = `${name} – sweepkit`;
     crumbs([name]);
-    const state = { rows: new Map(), meta: null, change: 0, how: "best", sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
+    const state = { rows: new Map(), meta: null, change: 0, sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
     const look = {};
     let told = await get(api(name));
 
     const title = h("div", { class: "head" });
     const tiles = h("ul", { class: "tiles" });
     const progress = h("div", { class: "progress" });
+    const metric = h("select", { "aria-label": "metric" });
+    const how = h("select", { "aria-label": "what stands for its reports" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
+    const choice = h("div", { class: "tools choice" }, h("label", {}, "metric ", metric), h("label", {}, "its value ", how), h("span", {}, "in every panel, the table and what is exported"));
+    const hows = new Map(); // metric → what stands for its reports, "best" where none was chosen
+    const howOf = (name) => hows.get(name || state.meta?.metric) || "best";
+    const which = () => (metric.value ? `&metric=${encodeURIComponent(metric.value)}` : "");
+    const by = () => `how=${howOf(metric.value)}${which()}`;
     const brushed = h("span", { class: "brushed", role: "status" });
     const top = h("select", { "aria-label": "which curves" }, ["best and a spread", "10 best", "30 best", "100 best"].map((text, at) => new Option(text, ["", 10, 30, 100][at])));
     const curves = panel("Learning curves", "w8", top);
     const history = panel("History", "w4");
+    const front = panel("Pareto front", "w6");
+    front.section.hidden = !told.metrics?.length;
     const unbrush = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => parallel.place?.parallel.clear() }, "clear the brush");
     const parallel = panel("Parallel coordinates", "", brushed, unbrush);
     const workers = panel("Running now", "w7");
@@ -283,11 +347,11 @@
     const slice = panel("One parameter", "w6", single);
     const race = panel("Best configurations", "w6");
     const confirmed = panel("Confirmation with fresh seeds", "");
-    const builder = panel("Table of means", "");
+    const builder = panel("Table of means", "w6");
     const yaml = panel("Configuration", "w7");
     const record = panel("What was asked", "w5");
     const table = runTable();
-    main.replaceChildren(title, tiles, progress, h("div", { class: "grid" }, curves.section, history.section, parallel.section,
+    main.replaceChildren(title, tiles, progress, choice, h("div", { class: "grid" }, curves.section, history.section, front.section, parallel.section,
       workers.section, failures.section, confirmed.section, table.section, importance.section, heat.section, slice.section, race.section, builder.section, yaml.section, record.section));
 
     // Head: what the sweep is and what can be done with it.
@@ -297,7 +361,7 @@
       const button = (text, action, question, extra = {}) => h("button", { type: "button", class: extra.danger ? "danger" : "",
         onclick: async () => { if (await ask(`${text} ${name}?`, question, { yes: text, danger: extra.danger })) await act(name, action, {}, `${text}: asked`); } }, text);
       title.replaceChildren(
-        h("div", { class: "grow" }, h("h1", {}, name, " ", pill(told.stalled ? "stalled" : told.state, told.stalled || told.reason)),
+        h("div", { class: "grow" }, h("h1", {}, name, " ", pill(told.standing, told.stalled || told.idle || told.reason)),
           h("div", {}, (told.tags || []).flatMap((tag) => [h("span", { class: "tag" }, tag), " "]), h("span", { class: "muted" }, [told.note, told.stalled, told.reason].filter(Boolean).join(" · ")))),
         h("div", { class: "actions" },
           told.state === "running" && button("Pause", "pause", "No further run starts, wherever it runs, until it is resumed. Running runs go on."),
@@ -305,7 +369,12 @@
           !ended && button("Stop", "stop", "No further run starts; runners end when the running runs have ended.", { danger: true }),
           !ended && button("Cancel", "cancel", "Running runs are terminated, too, and released: they are run again if the sweep is started again.", { danger: true }),
           failed && button("Retry failed", "retry_failed", `${told.counts.failed} failed runs become pending again: running agents take them, or the next that comes (sweepkit agent ${name}).`),
-          h("button", { type: "button", onclick: editNote }, "Note, tags")));
+          h("button", { type: "button", title: "beside the other sweeps of its family", onclick: compareFamily }, "Compare sweeps"), h("button", { type: "button", onclick: editNote }, "Note, tags")));
+    };
+    const compareFamily = async () => {
+      const family = (await get("/api/sweeps")).sweeps.filter((sweep) => sweep.family === told.family && sweep.state !== "unreadable").map((sweep) => sweep.name);
+      if (family.length > 1) location.hash = path("sweeps", family.join("\n"));
+      else toast(`${told.family} has no other sweep; the list of sweeps compares any`);
     };
     const editNote = async () => {
       const given = await ask(`Note and tags of ${name}`, "They stand in the record, for everybody.", { yes: "Keep", fields: [{ name: "note", label: "note", value: told.note || "", long: true }, { name: "tags", label: "tags, with commas", value: (told.tags || []).join(", ") }] });
@@ -314,11 +383,13 @@
     const tile = (label, value, title = "") => h("li", { title }, h("b", { class: /^[\p{L} ]{6,}$/u.test(value) ? "words" : "" }, value), h("span", {}, label));
     const numbers = () => {
       const chance = told.chances?.[0];
+      const several = told.metrics?.length && [tile(`on the front of ${told.metrics.map((item) => item.name).join(", ")}`, told.front.length, told.verdict),
+        ...told.metrics.map((item) => { const of = told.front.map((run) => run.values[item.name]); return tile(`best ${item.name}`, of.length ? number(item.goal === "maximize" ? Math.max(...of) : Math.min(...of)) : "–", `${item.goal}d; of the runs on the front`); })];
       tiles.replaceChildren(
-        tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
-        tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck"),
+        ...several || [tile(`best ${told.metric?.name || ""}${told.best ? (told.best.seeds > 1 ? ` · mean of ${told.best.seeds} seeds` : ` · run ${told.best.number}`) : ""}`, told.best ? number(told.best.value) : "–", told.verdict),
+        tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck")],
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
-        tile("failed", (told.counts.failed || 0) + (told.counts.diverged || 0)),
+        tile("failed", told.failed),
         tile(told.ended ? "took" : "left, about", told.ended ? span(told.elapsed_s) : span(told.eta_s)), tile("since it began", span(told.elapsed_s)));
       progress.replaceChildren(bar(told.counts, told.total), h("div", { class: "legend" },
         STATES.filter((name) => told.counts[name]).map((name) => h("span", { class: name }, `${told.counts[name]} ${name}`)), h("span", { class: "muted" }, told.verdict)));
@@ -326,18 +397,19 @@
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
       const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${Math.round(gpu.percent)} % · ${memory(gpu.memory_mb)}` : ""; };
-      const heads = ["slot", "run", told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
+      const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
       workers.section.hidden = !told.running.length;
       workers.body.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, told.running.map((item) => h("tr", {},
           h("td", { title: `${item.host || ""} pid ${item.pid ?? ""}` }, item.lease_over ? h("span", { class: "failed" }, "its lease is over") : item.device || "starting"),
           h("td", {}, h("a", { href: path("sweep", name, "run", item.run_id) }, `${item.number} ${item.run_id}`)),
-          h("td", {}, h("b", {}, number(item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
+          h("td", {}, h("b", {}, number(told.metrics?.length || metric.value ? state.rows.get(item.number)?.value : item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
           h("td", { title: item.verdict, class: item.margin < 0 ? "failed" : "" }, item.margin === null ? "–" : number(item.margin, 3)),
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
           h("td", {}, h("button", { type: "button", class: "quiet danger", onclick: () => stopRun(name, item) }, "stop"))))))));
-      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${told.workers} workers; about ${span(told.eta_s)} left for the sweep at this pace.` : `${told.workers} workers.`;
+      const many = told.workers === 1 ? "1 worker" : `${told.workers} workers`;
+      workers.caption.textContent = told.eta_s !== null && told.eta_s !== undefined ? `${many}; about ${span(told.eta_s)} left for the sweep at this pace.` : `${many}.`;
       if (told.packing) workers.caption.textContent += ` ${told.packing.join("; ")}.`;
     };
     const failing = () => {
@@ -374,6 +446,7 @@
       yaml.body.replaceChildren(h("pre", {}, told.yaml));
       yaml.caption.textContent = told.program;
       record.section.hidden = !told.asked.length;
+      yaml.section.classList.toggle("w7", told.asked.length > 0);
       record.body.replaceChildren(h("table", {}, h("tbody", {}, [...told.asked].reverse().map((item) => h("tr", {}, h("td", { class: "wrap" }, item.what), h("td", {}, item.who), h("td", { class: "muted" }, new Date(1000 * item.at).toLocaleString()))))));
     };
 
@@ -381,7 +454,6 @@
     function runTable() {
       const search = h("input", { type: "search", placeholder: "filter: lr < 1e-3 and state == finished, or words", "aria-label": "filter runs by an expression" });
       search.style.flex = "1 1 260px";
-      const how = h("select", { "aria-label": "which value of each metric" }, ["best", "last", "min", "max"].map((text) => new Option(text, text)));
       const menu = h("details", { class: "menu" }, h("summary", { class: "button" }, "columns"), h("div", {}));
       const count = h("span", { class: "muted num", role: "status" });
       const compare = h("button", { type: "button", disabled: true, onclick: () => { location.hash = path("sweep", name, "compare", [...state.picked].join(",")); } }, "compare");
@@ -390,7 +462,7 @@
       const thead = h("thead"), tbody = h("tbody");
       const grid = h("table", { class: "even" }, thead, tbody);
       const scroll = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "runs", onscroll: () => drawRows(false) }, grid);
-      made.body.replaceChildren(h("div", { class: "tools" }, search, h("label", {}, "metrics: ", how), menu, compare, save("csv"), save("parquet")), h("br"),
+      made.body.replaceChildren(h("div", { class: "tools" }, search, menu, compare, save("csv"), save("parquet")), h("br"),
         scroll);
       search.addEventListener("input", () => {
         state.expr = search.value;
@@ -398,7 +470,6 @@
         catch (error) { search.classList.add("bad"); search.title = error.message; return; }
         filtered();
       });
-      how.addEventListener("change", async () => { state.how = how.value; state.change = 0; await loadRows(); });
       return { ...made, grid, scroll, thead, tbody, menu, count, compare };
     }
     const read = (row, column) => {
@@ -410,7 +481,7 @@
     };
     const words = (row) => (row.words ??= [row.number, row.id, row.name, row.state, row.reason, row.host, ...Object.values(row.params), row.note?.note || "", ...(row.note?.tags || [])].join(" ").toLowerCase());
     const visible = () => [...state.rows.values()].filter((row) => (!state.brush || state.brush.has(row.number)) && state.filter(row));
-    const columns = () => state.columns || ["number", "name", "state", "value", ...state.meta.varying.slice(0, 8), ...state.meta.metrics.filter((metric) => metric !== state.meta.metric && !state.meta.params.some((item) => item.name === metric)).slice(0, 3).map((metric) => `m:${metric}`), "duration_s", "reason"];
+    const columns = () => state.columns || ["number", "name", "state", "value", ...(state.meta.objectives.length ? ["front"] : []), ...state.meta.varying.slice(0, 8), ...state.meta.metrics.filter((metric) => metric !== state.meta.metric && !state.meta.params.some((item) => item.name === metric)).slice(0, Math.max(3, state.meta.objectives.length)).map((metric) => `m:${metric}`), "duration_s", "reason"];
     const headOf = (column) => ({ number: "#", value: state.meta.metric || "value", duration_s: "time" }[column] || column.replace(/^m:/, ""));
     const sorted = (rows) => {
       const [column, way] = state.sort;
@@ -447,9 +518,10 @@
     const rowOf = (row, names, place) => {
       const pick = h("input", { type: "checkbox", checked: state.picked.has(row.id), "aria-label": `compare run ${row.number}` });
       pick.addEventListener("change", () => { state.picked[pick.checked ? "add" : "delete"](row.id); table.compare.disabled = state.picked.size < 2; });
-      return h("tr", { class: told.best && row.number === told.best.number ? "best" : "", "aria-rowindex": place }, h("td", {}, pick), names.map((column) => {
+      return h("tr", { class: row.front || (told.best && row.number === told.best.number) ? "best" : "", "aria-rowindex": place }, h("td", {}, pick), names.map((column) => {
         const value = read(row, column);
         if (column === "number" || column === "name") return h("td", {}, h("a", { href: path("sweep", name, "run", row.id), title: row.id }, String(value)), column === "name" && row.note?.tags?.map((tag) => [" ", h("span", { class: "tag" }, tag)]));
+        if (column === "front") return h("td", {}, value ? "yes" : "");
         if (column === "state") return h("td", {}, h("span", { class: value }, value));
         if (column === "duration_s") return h("td", {}, span(value));
         if (column === "value") return h("td", {}, h("b", {}, number(value)));
@@ -459,7 +531,7 @@
       }));
     };
     const drawMenu = () => {
-      const all = ["number", "name", "id", "state", "value", ...state.meta.params.map((item) => item.name), ...state.meta.metrics.map((metric) => `m:${metric}`), "duration_s", "reports", "attempts", "seed", "host", "started_at", "ended_at", "reason"];
+      const all = ["number", "name", "id", "state", "value", ...(state.meta.objectives.length ? ["front"] : []), ...state.meta.params.map((item) => item.name), ...state.meta.metrics.map((metric) => `m:${metric}`), "duration_s", "reports", "attempts", "seed", "host", "started_at", "ended_at", "reason"];
       table.menu.lastChild.replaceChildren(...all.map((column) => {
         const box = h("input", { type: "checkbox", checked: columns().includes(column) });
         box.addEventListener("change", () => { const now = new Set(columns()); now[box.checked ? "add" : "delete"](column); state.columns = all.filter((item) => now.has(item)); drawTable(); });
@@ -477,7 +549,8 @@
       } catch (error) { toast(error.message); }
     };
     const loadRows = async () => {
-      const fresh = await get(api(name, `rows?since=${state.change}&how=${state.how}`));
+      const fresh = await get(api(name, `rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`));
+      drawMetrics(fresh);
       const first = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
       if (state.change === 0) state.rows.clear();
       for (const row of fresh.rows) state.rows.set(row.number, row);
@@ -487,6 +560,25 @@
       drawTable();
     };
 
+    // What every panel shows: of several metrics, or of whatever runs reported, the one that is chosen.
+    const drawMetrics = (fresh) => {
+      if (metric.options.length === fresh.metrics.length) return;
+      const before = metric.value || fresh.metric || "";
+      metric.replaceChildren(...fresh.metrics.map((text) => new Option(text, text)));
+      metric.value = fresh.metrics.includes(before) ? before : "";
+      choice.hidden = !fresh.metrics.length;
+    };
+    const rechoose = async () => {
+      state.change = 0;
+      curves.place = null;
+      await loadRows();
+      drawChoices();
+      for (const work of [loadSoon.curves, loadSoon.history, loadSoon.front, loadSoon.parallel, loadSoon.heat, loadSoon.slice, loadSoon.importance]) work.now();
+    };
+    const chose = () => rechoose().catch((error) => toast(error.message));
+    metric.addEventListener("change", () => { how.value = howOf(metric.value); chose(); });
+    how.addEventListener("change", () => { hows.set(metric.value || state.meta.metric, how.value); chose(); });
+
     // Figures: drawn again when the sweep changed, filtered at once where the brush or the filter did.
     const held = {};
     const chosen = () => (state.brush || state.expr ? new Set(visible().map((row) => row.number)) : null);
@@ -495,8 +587,17 @@
       for (const number of numbers) bits[number >> 3] |= 1 << (number & 7);
       return `runs=~${btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_")}`;
     };
-    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query}`));
+    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query ? `${query}&` : "?"}${by()}`));
     const none = (made, text) => { made.body.replaceChildren(h("p", { class: "empty" }, text)); made.caption.textContent = ""; };
+    const openRun = (trace, at) => {
+      const row = state.rows.get(trace.customdata?.[at] ?? trace.meta.runs?.[at]);
+      if (row) location.hash = path("sweep", name, "run", row.id);
+    };
+    // A figure of marks with those of the brush and the filter lit.
+    const lit = (spec) => {
+      const runs = chosen();
+      return { layout: { ...spec.layout, showlegend: false }, data: spec.data.map((trace) => (runs && trace.meta?.runs ? { ...trace, selectedpoints: trace.meta.runs.map((run, at) => (runs.has(run) ? at : -1)).filter((at) => at >= 0) } : trace)) };
+    };
     const drawCurves = async () => {
       const spec = held.curves;
       if (!spec?.data.length) return none(curves, spec?.caption || "no report yet");
@@ -513,11 +614,7 @@
       await sweepkit.draw(place, sweepkit.curves(spec, curves.look, chosen()), { uirevision: "kept" });
       if (!place.clicked) {
         place.clicked = true;
-        place.on("plotly_click", (event) => {
-          const point = event.points[0], number = point.customdata ?? point.data.meta.runs?.[point.pointIndex];
-          const row = state.rows.get(number);
-          if (row) location.hash = path("sweep", name, "run", row.id);
-        });
+        place.xy.onpick = openRun;
       }
     };
     const loadCurves = async () => {
@@ -528,18 +625,26 @@
       const asked = (curves.asked = {});
       const fresh = await fetchFigure("curves", query);
       if (curves.asked !== asked) return; // others were asked for meanwhile
-      if (held.curves?.data.length && JSON.stringify(fresh.layout.meta) !== JSON.stringify(held.curves.layout.meta)) curves.place = null;
+      if (held.curves?.data.length && JSON.stringify(fresh.layout?.meta) !== JSON.stringify(held.curves.layout?.meta)) curves.place = null;
       held.curves = fresh;
       await drawCurves();
     };
     const drawHistory = async () => {
       const spec = held.history;
       if (!spec?.data.length) return none(history, spec?.caption || "");
-      history.place ??= plotIn(history, 400);
-      const runs = chosen();
-      const data = spec.data.map((trace) => (runs && trace.meta?.runs ? { ...trace, selectedpoints: trace.meta.runs.map((run, at) => (runs.has(run) ? at : -1)).filter((at) => at >= 0), unselected: { marker: { opacity: 0.06 } } } : trace));
+      if (!history.place?.isConnected) history.place = plotIn(history, 400);
       history.caption.textContent = spec.caption;
-      await sweepkit.draw(history.place, { data, layout: { ...spec.layout, showlegend: false } }, { uirevision: "kept" });
+      await sweepkit.draw(history.place, lit(spec));
+      if (history.place.xy) history.place.xy.onpick = openRun;
+    };
+    const drawFront = async () => {
+      const spec = held.front;
+      if (!spec) return;
+      if (!spec.data.length) return none(front, spec.caption);
+      if (!front.place?.isConnected) front.place = plotIn(front, 360);
+      front.caption.textContent = spec.caption;
+      await sweepkit.draw(front.place, lit(spec));
+      if (front.place.xy) front.place.xy.onpick = openRun;
     };
     const drawParallel = () => {
       const spec = held.parallel;
@@ -559,8 +664,9 @@
       unbrush.hidden = !runs;
       loadSoon.filtered();
     };
-    const filtered = () => { drawTable(); drawCurves(); drawHistory(); loadSoon.chosen(); };
+    const filtered = () => { drawTable(); drawCurves(); drawHistory(); drawFront(); loadSoon.chosen(); };
     const loadFigure = async (made, kind, query, height) => {
+      if (!made.place?.isConnected) made.body.replaceChildren(h("p", { class: "empty" }, "being worked out …"));
       try {
         const spec = await fetchFigure(kind, query);
         if (!spec.data.length) return none(made, spec.caption);
@@ -585,12 +691,13 @@
     const builderControls = () => {
       const names = state.meta.params.map((item) => item.name);
       const choose = (label, options, empty) => h("select", { "aria-label": label }, empty !== undefined && new Option(empty, ""), options.map((text) => new Option(text, text)));
-      const rows = choose("rows of the table", state.meta.varying), across = choose("columns of the table", names, "(one column)"), metric = choose("metric of the table", state.meta.metrics, "(the sweep's metric)");
+      const rows = choose("rows of the table", state.meta.varying), across = choose("columns of the table", names, "(one column)"), metric = choose("metric of the table", state.meta.metrics);
+      metric.value = state.meta.metric || "";
       const place = h("div");
       const make = async () => {
         if (!rows.value) return;
         try {
-          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${state.how}`));
+          const made = await get(api(name, `pivot?rows=${encodeURIComponent(rows.value)}&columns=${encodeURIComponent(across.value)}&metric=${encodeURIComponent(metric.value)}&how=${howOf(metric.value)}`));
           const copy = (text, what) => h("button", { type: "button", class: "quiet", onclick: async () => { await navigator.clipboard.writeText(text); toast(`${what} is copied`); } }, `copy ${what}`);
           place.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, made.heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, made.rows.map((line) => h("tr", {}, line.map((text) => h("td", {}, text))))))),
             copy(made.latex, "LaTeX"), copy(made.csv, "CSV"));
@@ -601,36 +708,44 @@
       builder.body.replaceChildren(h("div", { class: "tools" }, h("label", {}, "rows ", rows), h("label", {}, "columns ", across), h("label", {}, "metric ", metric), button), place);
       builder.caption.textContent = "Each cell is the mean ± standard deviation over the runs (seeds) in it.";
     };
-    const rest = async () => {
-      importance.section.hidden = (told.counts.finished || 0) < 20;
-      if (!heat.section.hidden) await loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
-      if (!slice.section.hidden) await loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
-      if (!importance.section.hidden) await loadFigure(importance, "importance", "", 300); // the slowest last
-    };
-    for (const select of [pairX, pairY, single]) select.addEventListener("change", () => loadSoon.rest());
+    const drawHeat = () => loadFigure(heat, "heat_map", `?x=${encodeURIComponent(pairX.value)}&y=${encodeURIComponent(pairY.value)}${picks()}`, 340);
+    const drawSlice = () => loadFigure(slice, "slice", `?parameter=${encodeURIComponent(single.value)}${picks()}`, 300);
+    for (const select of [pairX, pairY]) select.addEventListener("change", () => loadSoon.heat());
+    single.addEventListener("change", () => loadSoon.slice());
     top.addEventListener("change", () => loadSoon.curves());
     const loadSoon = {
       overview: calm(async () => { told = await get(api(name)); overview(); await loadRows(); }, 300),
       curves: calm(loadCurves, 1000),
-      filtered: calm(filtered, 120),
-      chosen: calm(async () => { await loadCurves(); if (!heat.section.hidden) await rest(); }, 400),
-      history: calm(async () => { held.history = await fetchFigure("history"); drawHistory(); }, 2500),
-      parallel: calm(async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
-      rest: calm(rest, 10000),
+      filtered: calm(filtered, 30),
+      chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
+      history: calm(async () => { held.history = await fetchFigure("history"); await drawHistory(); }, 2500),
+      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500),
+      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
+      heat: lazily(heat, drawHeat, 2500),
+      slice: lazily(slice, drawSlice, 2500),
+      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000), // the slowest
     };
-    const overview = () => { head(); numbers(); running(); failing(); racing(); asked(); };
-    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place?.parallel?.layOut(); loadSoon.rest(); };
+    loadSoon.rest = () => { loadSoon.front(); loadSoon.heat(); loadSoon.slice(); };
+    loadSoon.rest.stop = () => {};
+    const overview = () => {
+      importance.section.hidden = (told.counts.finished || 0) < 20;
+      head(); numbers(); running(); failing(); racing(); asked();
+    };
+    const refigure = () => { curves.place = null; drawCurves(); history.place && drawHistory(); parallel.place?.parallel?.layOut(); drawFront(); loadSoon.rest(); loadSoon.importance(); };
     overview();
-    const began = loadRows();
-    await Promise.all([began, fetchFigure("curves").then((spec) => { held.curves = spec; return drawCurves(); }),
-      fetchFigure("history").then((spec) => { held.history = spec; return drawHistory(); }), fetchFigure("parallel").then((spec) => { held.parallel = spec; drawParallel(); })].map((work) => work.catch((error) => toast(error.message))));
+    await Promise.all([loadRows(), fetchFigure("curves").then((spec) => { held.curves = spec; return drawCurves(); }),
+      fetchFigure("history").then((spec) => { held.history = spec; return drawHistory(); })].map((work) => work.catch((error) => toast(error.message))));
     document.documentElement.dataset.ready = name;
+    loadSoon.parallel();
     loadSoon.rest();
-    let seen = told.change;
+    loadSoon.importance();
+    let seen = told.change, ended = String(told.ended);
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); loadSoon.history(); loadSoon.parallel(); loadSoon.rest(); }
+      if (now.change !== seen) { seen = now.change; loadSoon.curves(); }
+      if (String(now.ended) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      ended = String(now.ended); // most reports end nothing: then only curves are new
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
@@ -646,10 +761,12 @@
 
   const showRun = async (name, id) => {
     document.title = `${id} – ${name} – sweepkit`;
+    const metric = h("select", { "aria-label": "metric" });
+    const by = () => (metric.value ? `metric=${encodeURIComponent(metric.value)}` : "");
     let run = await get(api(name, `runs/${id}`));
     crumbs([name, path("sweep", name)], [`run ${run.number} ${run.name}`]);
     const title = h("div", { class: "head" });
-    const curves = panel("Curve, the best run behind it", "w8"), config = panel("Parameters", "w4"), metrics = panel("Metrics", "w4"), attempts = panel("Attempts", "w8");
+    const curves = panel("Curve, the best run behind it", "w8", metric), config = panel("Parameters", "w4"), metrics = panel("Metrics", "w4"), attempts = panel("Attempts", "w8");
     const log = panel("Log", ""), files = panel("Files", "w6"), environment = panel("Environment, and the command that repeats it", "w6");
     main.replaceChildren(title, h("div", { class: "grid" }, curves.section, config.section, log.section, attempts.section, metrics.section, environment.section, files.section));
     const tail = h("pre", { class: "log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": "log" });
@@ -691,10 +808,14 @@
       const given = await ask(`Note and tags of run ${run.number}`, "They stand in the record.", { yes: "Keep", fields: [{ name: "note", label: "note", value: row?.note?.note || "", long: true }, { name: "tags", label: "tags, with commas", value: (row?.note?.tags || []).join(", ") }] });
       if (given) await act(name, "annotate", { run: id, note: given.note, tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean) }, "kept");
     };
+    metric.replaceChildren(...(run.known || []).map((text) => new Option(text, text)));
+    metric.value = run.metric || "";
+    metric.hidden = metric.length < 2;
+    metric.addEventListener("change", () => { place = null; load(); });
     let look = null, place = null, spec = null;
     const paint = () => { if (place) sweepkit.draw(place, sweepkit.curves(spec, look), { uirevision: "kept", showlegend: false }); };
     const drawCurve = calm(async () => {
-      spec = await get(api(name, `figures/curves?runs=${[run.number, run.best].filter((item) => item !== null).join(",")}`));
+      spec = await get(api(name, `figures/curves?${by()}&runs=${[run.number, run.best].filter((item) => item !== null).join(",")}`));
       if (!spec.data.length) { curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption)); place = null; return; }
       for (const trace of spec.data) if (trace.meta.run !== undefined) { trace.meta.colours.state = trace.meta.run === run.number ? "--best" : "--muted"; trace.line.width = trace.meta.run === run.number ? 2.4 : 1.4; trace.opacity = 1; }
       if (!place) { const made = sweepkit.controls(spec, paint); look = made.look; place = plotIn(curves, 340); curves.body.prepend(made.bar); }
@@ -702,7 +823,7 @@
       curves.caption.textContent = run.best === null ? "This is the best run." : `Red: this run. Grey: the best one, run ${run.best}. Dashed: what the stopping rule asks for.`;
     }, 900);
     draw(); drawCurve(); readLog();
-    const load = calm(async () => { run = await get(api(name, `runs/${id}`)); draw(); drawCurve(); readLog(); }, 500);
+    const load = calm(async () => { run = await get(api(name, `runs/${id}?${by()}`)); draw(); drawCurve(); readLog(); }, 500);
     follow(`?sweep=${encodeURIComponent(name)}`, load);
     const beat = setInterval(() => { if (run.state === "running") readLog(); }, 1000);
     redraw = paint;
@@ -712,12 +833,15 @@
   const showCompare = async (name, list) => {
     document.title = `compare – ${name} – sweepkit`;
     crumbs([name, path("sweep", name)], ["compare"]);
+    const metric = h("select", { "aria-label": "metric" });
     const told = await get(api(name, "rows"));
     const byId = new Map(told.rows.flatMap((row) => [[row.id, row], [`#${row.number}`, row]]));
     const rows = list.split(",").map((id) => byId.get(id)).filter(Boolean);
-    const colours = ["--finished", "--best", "--running", "--diverged", "--stopped", "--rampf", "--muted"];
-    const spec = await get(api(name, `figures/curves?runs=${rows.map((row) => row.number).join(",")}`));
-    const curves = panel("Curves", "");
+    const colours = COLOURS;
+    metric.replaceChildren(...told.metrics.map((text) => new Option(text, text)));
+    metric.value = told.metric || "";
+    metric.hidden = metric.length < 2;
+    const curves = panel("Curves", "", metric);
     const differ = panel("What differs", "");
     main.replaceChildren(h("div", { class: "head" }, h("h1", {}, `${rows.length} runs of ${name}`)), h("div", { class: "grid" }, curves.section, differ.section));
     const params = told.params.map((item) => item.name), metrics = told.metrics;
@@ -728,17 +852,18 @@
     const lines = [...params.map((key) => line(key, rows.map((row) => row.params[key]))), ...metrics.map((key) => line(key, rows.map((row) => row.metrics[key]), number)), line("state", rows.map((row) => row.state)), line("time", rows.map((row) => row.duration_s), span)];
     differ.body.replaceChildren(h("div", { class: "scroll flat" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, ""), rows.map((row, at) => h("th", { scope: "col" }, swatch(colours[at % colours.length]), h("a", { href: path("sweep", name, "run", row.id) }, `run ${row.number} ${row.name}`))))),
       h("tbody", {}, lines.filter((item) => !item.same).map((item) => item.row), lines.filter((item) => item.same).map((item) => item.row)))));
-    if (!spec.data.length) curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption));
-    else {
+    const load = async () => {
+      const spec = await get(api(name, `figures/curves?metric=${encodeURIComponent(metric.value)}&runs=${rows.map((row) => row.number).join(",")}`));
+      if (!spec.data.length) return curves.body.replaceChildren(h("p", { class: "empty" }, spec.caption));
       for (const trace of spec.data) if (trace.meta.run !== undefined) { const at = rows.findIndex((row) => row.number === trace.meta.run); trace.meta.colours.state = colours[at % colours.length]; trace.opacity = 1; trace.line.width = 2; }
-      let place = null;
       const made = sweepkit.controls(spec, () => paint());
-      const paint = () => sweepkit.draw(place, sweepkit.curves(spec, made.look));
-      place = plotIn(curves, 380);
+      const place = plotIn(curves, 380), paint = () => sweepkit.draw(place, sweepkit.curves(spec, made.look));
       curves.body.prepend(made.bar);
-      paint();
       redraw = paint;
-    }
+      return paint();
+    };
+    metric.addEventListener("change", () => load().catch((error) => toast(error.message)));
+    await load();
     follow(`?sweep=${encodeURIComponent(name)}`, () => {});
     leave = () => {};
   };
