@@ -440,6 +440,10 @@ class _ForkServer:
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
                 self.untold = True
+            elif "worked_out" in message:
+                self.programs_own.update(message["worked_out"])
+                self.shelf.work_out(message["worked_out"])
+                gc.freeze()
             elif "lesson" in message:
                 self._take_lesson(message["lesson"])
                 self.untold = True
@@ -612,6 +616,9 @@ class _ForkServer:
         pid = os.getpid()
         for start in range(0, len(names), _NAMES_AT_ONCE):
             self._report({"loaded": names[start : start + _NAMES_AT_ONCE], "pid": pid})
+        worked_out, self.shelf.worked_out = self.shelf.worked_out, []
+        for start in range(0, len(worked_out), _NAMES_AT_ONCE):
+            self._report({"worked_out": worked_out[start : start + _NAMES_AT_ONCE]})
 
     def _is_for_all(self, name: str, module: Any) -> bool:
         """Return whether a module that a fork loaded is an installed one, which others could share."""

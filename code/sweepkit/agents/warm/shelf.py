@@ -94,6 +94,7 @@ class Shelf:
         self._forked = False
         self.wanted: list[str] = []  # what a fork imports and is not here, in the order in which it asks for it
         self.asked: Callable[[str], None] = self.wanted.append
+        self.worked_out: list[str] = []  # imports whose groups a fork had to work out
         self.broken = False  # compiled modules remain of an import that failed: they cannot be loaded again
         sys.meta_path.insert(0, self)
 
@@ -170,6 +171,12 @@ class Shelf:
                 del sys.path_importer_cache[entry]
         self._groups = {name: self._make_group(name) for name in names if name in self.modules}
 
+    def work_out(self, names: Iterable[str]) -> None:
+        """Work the groups of further imports out, which forks had to."""
+        for name in names:
+            if name in self.modules and name not in self._groups:
+                self._groups[name] = self._make_group(name)
+
     def says(self, module: str, kind: str) -> str:
         """Return the words for why a module cannot be shared."""
         return f"{module} {_SAYS.get(kind, 'needs such a module')} when it is imported"
@@ -243,7 +250,10 @@ class Shelf:
 
     def _hand_over(self, name: str) -> None:
         """Put a module's companions into `sys.modules` and do here what their imports did; its loader puts itself."""
-        group = self._groups.get(name) or self._make_group(name)
+        group = self._groups.get(name)
+        if group is None:
+            self.worked_out.append(name)
+            group = self._make_group(name)
         if self._forked and (wrong := next(self.failures(name, here()), None)) is not None:
             self._refuse(wrong)
         loaded = sys.modules
