@@ -109,7 +109,7 @@ def world(cell: str, seed: int) -> World:
 def judge(cell: str, procedure: str, seed: int) -> Picked:
     """Return what one procedure makes of one sweep."""
     made = world(cell, seed)
-    pick, told, runs, more = _PICK[procedure](made, seed)
+    pick, said, runs, more = _PICK[procedure](made, seed)
     stated, field = more
     best = float(made.truth[:TRIED].max())
     return Picked(
@@ -117,7 +117,7 @@ def judge(cell: str, procedure: str, seed: int) -> Picked:
         procedure=procedure,
         right=pick < TRIED and made.truth[pick] == best,
         regret=best - float(made.truth[pick]),
-        bias=told - float(made.truth[pick]),
+        bias=said - float(made.truth[pick]),
         hold_out=made.hold_out(pick) - float(made.truth[pick]),
         runs=runs,
         stated=stated,
@@ -231,8 +231,8 @@ def calibration(judged: Sequence[Picked]) -> list[list[str]]:
     for low, high in zip(bounds, bounds[1:], strict=False):
         here = [item for item in stated if low <= (item.stated or 0.0) < high]
         if here:
-            told, held = fmean(item.stated or 0.0 for item in here), fmean(item.held for item in here)
-            found.append([f"{low:.2f} to {min(high, 1.0):.2f}", str(len(here)), f"{told:.2f}", f"{held:.2f}"])
+            said, held = fmean(item.stated or 0.0 for item in here), fmean(item.held for item in here)
+            found.append([f"{low:.2f} to {min(high, 1.0):.2f}", str(len(here)), f"{said:.2f}", f"{held:.2f}"])
     return found
 
 

@@ -159,8 +159,8 @@ class Tab:
 
     def cpu_s(self) -> float:
         """Return the seconds that the main thread has worked so far."""
-        told = self._tools.send("Performance.getMetrics")["metrics"]
-        return float(next(item["value"] for item in told if item["name"] == "TaskDuration"))
+        said = self._tools.send("Performance.getMetrics")["metrics"]
+        return float(next(item["value"] for item in said if item["name"] == "TaskDuration"))
 
     def took(self, work: Callable[[], Any]) -> tuple[float, float]:
         """Return the seconds, and those of CPU, until `work` is done and painted."""

@@ -11,7 +11,7 @@ promise are figures beside a claim: how often what is there is seen. Truths are 
 importance   sweeps of the product's own TPE; A learning rate and batch size, B one bad scheduler too, D an interaction,
              C a conditional parameter, F a column that goes with the learning rate (r .9), N noise alone
 matrix       the same sweeps: parameters or metrics that chance links are not shown as beyond it
-lead         best against second with several seeds, and the noise that is told with one
+lead         best against second with several seeds, and the noise that is said with one
 looks        a metric that is noise, runs of 2 to 40 reports
 failures     failures at random, and all of one corner
 audit        the interval of a stopping rule's false stops, by the exact binomial
@@ -227,7 +227,7 @@ def _law(name: str, rng: np.random.Generator) -> Callable[[int], np.ndarray]:
 
 
 def leads(quick: bool) -> Iterator[Held]:
-    """Yield how often a lead is called beyond the noise, and the lead that luck makes with the noise that is told."""
+    """Yield how often a lead is called beyond the noise, and the lead that luck makes with the noise that is said."""
     times = 150 if quick else 600
     for index, (name, (means, sds, law)) in enumerate(_LEADS.items()):
         draw = _law(law, np.random.default_rng([1, index]))
@@ -411,21 +411,21 @@ def confirmation(quick: bool) -> Iterator[Held]:
     """Yield the chance that is told on this validation set and how often it held, and what regret is left."""
     times = 60 if quick else 250
     for index, (name, draw) in enumerate(_FIELDS.items()):
-        told, held, left, before, inside = [], [], [], [], []
+        line, held, left, before, inside = [], [], [], [], []
         for seed in range(times):
             rng = np.random.default_rng([9, index, seed])
             truth = draw(rng)
             first = truth + 0.003 * rng.normal(size=len(truth))
             chance, pick, field, covers = _raced(truth, first, rng, seed)
             inside.append(covers)
-            told.append(chance)
+            line.append(chance)
             held.append(truth[pick] == truth[field].max())
             left.append(truth.max() - truth[pick])
             before.append(truth.max() - truth[int(np.argmax(first))])
         for low, high in ((0.0, 0.5), (0.5, 0.8), (0.8, 1.01)):
-            here = [at for at, chance in enumerate(told) if low <= chance < high]
+            here = [at for at, chance in enumerate(line) if low <= chance < high]
             if len(here) >= _FEWEST:
-                said = fmean(told[at] for at in here)
+                said = fmean(line[at] for at in here)
                 yield counted(f"best of 5 here, told {said:.2f}", name, len(truth), [held[at] for at in here])
         yield counted("the pick's 95 % interval holds its mean", name, len(truth), inside)
         if name != "all equal":
@@ -512,9 +512,9 @@ def main() -> int:
 def _earlier(options: argparse.Namespace) -> dict[str, list[Held]]:
     """Return what the file has of the sections that are not measured now."""
     file = options.output / "truth.json"
-    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    line = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {
-        name: [Held(**item) for item in told.get("sections", {}).get(name, [])]
+        name: [Held(**item) for item in line.get("sections", {}).get(name, [])]
         for name in SECTIONS
         if name not in options.only
     }

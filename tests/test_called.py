@@ -28,9 +28,9 @@ def in_root(monkeypatch):
 
 def test_a_script_of_ours_is_told_as_it_was_typed_and_names_are_quoted(typed_as, in_root):
     typed_as("code/sweep_runner.py", "--sweep-config", "my sweep.yaml", interpreter=".venv/bin/python")
-    told = again("--retry-failed")
-    assert told == ".venv/bin/python code/sweep_runner.py --sweep-config 'my sweep.yaml' --retry-failed"
-    assert shlex.split(told)[3] == "my sweep.yaml"
+    said = again("--retry-failed")
+    assert said == ".venv/bin/python code/sweep_runner.py --sweep-config 'my sweep.yaml' --retry-failed"
+    assert shlex.split(said)[3] == "my sweep.yaml"
 
 
 @pytest.mark.parametrize("fresh", ["--fresh", "--fre"])

@@ -37,9 +37,9 @@ def asked(words):
 
 
 def test_the_table_has_every_exit_code():
-    told = {row.split("|")[1].strip() for row in TEXT.splitlines() if re.match(r"\| \d+ \|", row)}
+    said = {row.split("|")[1].strip() for row in TEXT.splitlines() if re.match(r"\| \d+ \|", row)}
     ours = {0, 2, exit_codes.GIVEN_UP, exit_codes.NO_RESULT, exit_codes.INTERRUPTED}
-    assert told == {str(code) for code in ours}
+    assert said == {str(code) for code in ours}
 
 
 def test_there_is_a_file_for_each():

@@ -79,7 +79,7 @@ def test_the_projects_of_a_repository_share_what_its_root_sets(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "where", "told"),
+    ("name", "text", "where", "stated"),
     [
         ("pyproject.toml", "[tool.sweepkit]\n\noutptu-dir = 'x'\n", (3, "tool.sweepkit.outptu-dir"), "'output_dir'"),
         ("sweepkit.toml", "zzz = 'x'\n", (1, "zzz"), "output_dir, storage"),
@@ -88,9 +88,9 @@ def test_the_projects_of_a_repository_share_what_its_root_sets(tmp_path):
         ("pyproject.toml", "[tool]\nsweepkit = 'yes'\n", (None, "tool.sweepkit"), "table"),
     ],
 )
-def test_what_a_project_file_cannot_mean_is_told_with_its_place(tmp_path, name, text, where, told):
+def test_what_a_project_file_cannot_mean_is_told_with_its_place(tmp_path, name, text, where, stated):
     (tmp_path / name).write_text(text)
-    with pytest.raises(SpecError, match=told) as error:
+    with pytest.raises(SpecError, match=stated) as error:
         project_settings(tmp_path)
     (problem,) = error.value.problems
     assert (problem.where, problem.line, problem.key) == (str(tmp_path / name), *where)

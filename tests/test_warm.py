@@ -28,17 +28,17 @@ def seen(popen, script, folder):
     piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     command = [sys.executable, str(script), "--a", "나"]
     with popen(command, cwd=folder, env=env, start_new_session=True, **piped) as process:
-        told = json.loads(process.communicate("input")[0])
+        said = json.loads(process.communicate("input")[0])
     assert process.returncode == 0
-    return told
+    return said
 
 
 def test_a_script_sees_the_same_warm_and_cold(tmp_path):
     script = tmp_path / "look.py"
     script.write_text(LOOK, encoding="utf-8")
     warm, cold = (seen(popen, script, tmp_path) for popen in (WarmPopen, subprocess.Popen))
-    for told in (warm, cold):
-        told.pop("filters")  # what is imported adds its own
+    for said in (warm, cold):
+        said.pop("filters")  # what is imported adds its own
     assert warm == cold
 
 

@@ -117,8 +117,8 @@ def test_the_folders_and_files_that_it_names_are_there(place):
     workplace = place()
     attempt = prepare(workplace, ATTEMPT, SLOT)
     assert Path(attempt.env["WANDB_DIR"]).is_dir() and Path(attempt.env["SWEEPKIT_RUN_DIR"]).is_dir()
-    told = yaml.safe_load(Path(attempt.env["WANDB_SWEEP_PARAM_PATH"]).read_text(encoding="utf-8"))
-    assert told == {"wandb_version": 1, "lr": {"value": 1e-05}, "opt": {"value": {"name": "아담"}}}
+    said = yaml.safe_load(Path(attempt.env["WANDB_SWEEP_PARAM_PATH"]).read_text(encoding="utf-8"))
+    assert said == {"wandb_version": 1, "lr": {"value": 1e-05}, "opt": {"value": {"name": "아담"}}}
     assert attempt.log == workplace.paths.log("abc-2")
     assert attempt.exit_file == workplace.paths.exit_file("abc-2")
 

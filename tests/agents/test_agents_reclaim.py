@@ -17,7 +17,7 @@ def abandoned(tmp_path):
     with open_store(tmp_path / "record.db") as store:
         sweep, _ = store.create_sweep("s", text="", seed=0, metric=None, goal=None)
         store.add_and_claim(sweep.sweep_id, 0, {}, agent_id=dead, host=host_name(), lease_s=60)
-        told = []
+        said = []
         yield SimpleNamespace(
             store=store,
             sweep=sweep,
@@ -26,8 +26,8 @@ def abandoned(tmp_path):
             held={},
             settings=SimpleNamespace(lease_s=0.0),  # looks every time
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
-            emit=told.append,
-            told=told,
+            emit=said.append,
+            said=said,
         )
 
 
@@ -41,7 +41,7 @@ def test_a_run_is_not_begun_again_beside_a_process_that_does_not_go(abandoned, m
     monkeypatch.setattr(descent, "kill_family", lambda *_, **__: (1, [99]))
     for _ in range(3):
         reclaimer.reclaim()
-    assert (state(abandoned), abandoned.told) == (RunState.RUNNING, [])
+    assert (state(abandoned), abandoned.said) == (RunState.RUNNING, [])
     monkeypatch.setattr(descent, "kill_family", lambda *_, **__: (0, []))
     reclaimer.reclaim()
     assert state(abandoned) is RunState.PENDING
@@ -52,4 +52,4 @@ def test_a_process_that_is_stuck_for_good_does_not_hold_its_run_up_for_ever(aban
     monkeypatch.setattr(descent, "kill_family", lambda *_, **__: (1, [99]))
     reclaim.Reclaimer(abandoned, recover=lambda attempt, ended: None).reclaim()
     assert state(abandoned) is RunState.PENDING
-    assert abandoned.told[0].warning and "99" in abandoned.told[0].text
+    assert abandoned.said[0].warning and "99" in abandoned.said[0].text

@@ -42,17 +42,17 @@ def slot(*gpus, index=0, shares=1):
 
 
 def test_a_full_gpu_is_waited_for_and_told_once():
-    machine, told = Machine(a=80, b=30), []
+    machine, said = Machine(a=80, b=30), []
     gate = machine.gate()
-    assert gate.admits(slot("a"), told.append) and not told
+    assert gate.admits(slot("a"), said.append) and not said
     full = slot("a", "b", index=1)
     for _ in range(5):
-        assert not gate.admits(full, told.append)
+        assert not gate.admits(full, said.append)
         machine.now += 1.0
-    assert [event.text for event in told] == [WORDS["waits-gpu-b"]]
+    assert [event.text for event in said] == [WORDS["waits-gpu-b"]]
     machine.free["b"] = 64
-    assert gate.admits(full, told.append)
-    assert told[1].text == "slot 1 (gpu a,b) has room now" and not told[1].warning
+    assert gate.admits(full, said.append)
+    assert said[1].text == "slot 1 (gpu a,b) has room now" and not said[1].warning
 
 
 def test_a_slot_that_waits_asks_the_driver_once_a_second():
@@ -73,19 +73,19 @@ def test_the_threshold_is_the_sweeps_else_four_fifths_of_the_share(free, shares,
 
 
 def test_what_runs_were_seen_to_take_and_a_tenth_more_is_asked_for():
-    machine, told = Machine(a=80), []
+    machine, said = Machine(a=80), []
     gate = machine.gate()
-    assert gate.admits(slot("a"), told.append)
+    assert gate.admits(slot("a"), said.append)
     for free in (75, 60, 70):
         machine.now += 1.0
         machine.free["a"] = free
         gate.sample(slot("a"))
     assert gate.taken_mb(slot("a")) == 20 * 1024
     machine.free["a"] = 23
-    assert gate.admits(slot("a"), told.append)
+    assert gate.admits(slot("a"), said.append)
     machine.free["a"] = 21
-    assert not gate.admits(slot("a"), told.append)
-    assert "a run needs 22.0" in told[0].text
+    assert not gate.admits(slot("a"), said.append)
+    assert "a run needs 22.0" in said[0].text
 
 
 def test_nothing_is_measured_where_runs_share_a_gpu():

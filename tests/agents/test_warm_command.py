@@ -173,5 +173,5 @@ def test_another_name_in_the_same_folder_is_the_same_interpreter(tmp_path):
     )
     asked = [folder / "python", folder / "python3", folder / "odd", sys.executable]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    told = subprocess.run([folder / "python3", "-c", code, *asked], env=env, capture_output=True, text=True, check=True)
-    assert told.stdout == "[True, True, False, False]\n"
+    said = subprocess.run([folder / "python3", "-c", code, *asked], env=env, capture_output=True, text=True, check=True)
+    assert said.stdout == "[True, True, False, False]\n"

@@ -96,7 +96,7 @@ def test_too_few_runs_get_no_model_and_no_verdict():
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "stated"),
     [
         ([{"params.a": 1, "value": None, "state": "failed"}], "No run finished"),
         ([{"params.a": 1, "value": 1.0}], "Only 1 configuration"),
@@ -104,9 +104,9 @@ def test_too_few_runs_get_no_model_and_no_verdict():
         ([{"params.a": 1, "value": float(i)} for i in range(30)], "Only"),
     ],
 )
-def test_what_cannot_be_explained_gets_a_sentence(rows, told):
+def test_what_cannot_be_explained_gets_a_sentence(rows, stated):
     result = importances(from_rows(rows))
-    assert result.gate is Gate.NOTHING and result.shares == () and told in result.sentences[0]
+    assert result.gate is Gate.NOTHING and result.shares == () and stated in result.sentences[0]
 
 
 def test_runs_that_cannot_be_compared_are_left_out_and_counted():
@@ -285,5 +285,5 @@ def test_a_bar_holds_its_share():
 def test_a_parameter_is_not_called_the_same_where_hardly_a_run_has_a_value(count, said):
     rows = [{"params.lr": 0.1 * place, "value": 1.0 if place < count else None} for place in range(12)]
     table = from_rows([{**row, "state": "failed" if row["value"] is None else "finished"} for row in rows])
-    told = " ".join(importances(table, effort=QUICK).dropped.values())
-    assert said in told and "the same in every run" not in told
+    stated = " ".join(importances(table, effort=QUICK).dropped.values())
+    assert said in stated and "the same in every run" not in stated

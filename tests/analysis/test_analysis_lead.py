@@ -39,8 +39,8 @@ def test_one_seed_each_is_unconfirmed_whatever_the_lead():
         assert found is not None and found.second is not None
         assert found.sureness is Sureness.UNCONFIRMED and verdict(found) == "unconfirmed" and found.luck is None
         assert found.first.runs[0].number == 1 and found.second.runs[0].number == 0
-        told = " ".join(lead_sentences(found))
-        assert WORDS["no-configuration-finished"] in told and "all 3 equal" in told
+        said = " ".join(lead_sentences(found))
+        assert WORDS["no-configuration-finished"] in said and "all 3 equal" in said
 
 
 def test_where_fresh_seeds_have_told_more_the_sweeps_own_doubts_are_left_out():
@@ -120,8 +120,8 @@ def test_a_large_lead_is_seen():
 
 
 def test_long_lists_of_differences_are_cut():
-    told = differences_text({f"p{index}": (1, None) for index in range(9)})
-    assert told.startswith("p0 (1 against none)") and told.endswith(" and 3 more")
+    said = differences_text({f"p{index}": (1, None) for index in range(9)})
+    assert said.startswith("p0 (1 against none)") and said.endswith(" and 3 more")
 
 
 @settings(max_examples=60, deadline=None)

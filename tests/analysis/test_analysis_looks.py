@@ -46,8 +46,8 @@ def test_more_looks_are_told_and_not_called_an_effect():
         assert (found.fewest, found.most) == (2, 40)
         best = table.configurations()[0].first
         assert best.reports > best.at or best.value == best.last
-        told = looks_sentences(table)
-        assert len(told) == 1 and told[0] in summary(table)
+        said = looks_sentences(table)
+        assert len(said) == 1 and said[0] in summary(table)
         result = importances(table, effort=quick)
         clear += sum(share.verdict is Verdict.CLEAR for share in result.shares)
         assert "2 to 40 reports" in result.sentences[-1]

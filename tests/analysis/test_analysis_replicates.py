@@ -14,7 +14,7 @@ from sweepkit.analysis.ranking import best_configuration, front_runs, ranked, re
 from sweepkit.analysis.replicates import seed_notice, seed_runs, worse_configurations
 from sweepkit.analysis.summary import summary
 from sweepkit.analysis.table import from_runs
-from sweepkit.model.events import RunSeen
+from sweepkit.model.events import RunChanged
 from sweepkit.model.metric import Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState, RunView
@@ -84,7 +84,7 @@ def test_everything_that_names_the_best_names_the_same():
             number=item.number, run_id=item.run_id, params=item.params, state=item.state, history=item.history,
             info=item.proposal,
         )  # fmt: skip
-        tally.take(RunSeen(view=view))
+        tally.take(RunChanged(view=view))
     assert tally.best.value == pytest.approx(1.1) and "best 1.1 (mean of configuration 0)" in tally.words()
     rows = [row_of(item, SPEC.metric) for item in RUNS]
     shot = snapshot(Watched(sweep=SWEEP, metric=SPEC.metric, total=12, rows=rows, live=(), now=20.0))

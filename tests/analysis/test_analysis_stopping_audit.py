@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sweepkit.analysis.stopping_audit import audit_of, audit_sentences, rule_words
-from sweepkit.analysis.stopping_replay import candidates, replay, replayed_or_told
+from sweepkit.analysis.stopping_replay import candidates, replay, replayed_or_refused
 from sweepkit.analysis.summary import saved
 from sweepkit.analysis.table import from_runs
 from sweepkit.errors import SweepKitError
@@ -119,7 +119,7 @@ def fields(run):
 
 def test_what_cannot_be_replayed_is_refused():
     with pytest.raises(SweepKitError):
-        replayed_or_told(table(record(0, [1.0, 2.0])))
+        replayed_or_refused(table(record(0, [1.0, 2.0])))
     assert replay(table()) == []
 
 
@@ -127,5 +127,5 @@ def test_a_replay_of_several_metrics_is_told_that_it_needs_one_and_which_there_a
     one = table(record(0, [1.0, 2.0]), record(1, [1.0, 3.0]))
     several = dataclasses.replace(one, metrics=(*one.metrics, Metric(name="size", goal=Goal.MINIMIZE)))
     with pytest.raises(SweepKitError, match="needs one metric.*size") as refused:
-        replayed_or_told(several)
+        replayed_or_refused(several)
     assert "finished" not in str(refused.value)

@@ -161,7 +161,7 @@ def test_text_that_reads_as_a_number_stays_a_category_in_a_frame():
 
 
 @pytest.mark.parametrize(
-    ("rows", "options", "told"),
+    ("rows", "options", "said"),
     [
         ([], {}, "at least one run"),
         ([{"x": 1}], {}, "metric 'value'"),
@@ -169,8 +169,8 @@ def test_text_that_reads_as_a_number_stays_a_category_in_a_frame():
         ([{"value": 1}], {}, "columns of parameters"),
     ],
 )
-def test_a_table_that_is_none_says_what_to_do(rows, options, told):
-    with pytest.raises(DataError, match=told):
+def test_a_table_that_is_none_says_what_to_do(rows, options, said):
+    with pytest.raises(DataError, match=said):
         from_rows(rows, **options)
 
 

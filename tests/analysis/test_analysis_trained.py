@@ -60,8 +60,8 @@ def test_budgets_are_told_where_they_differ():
         ("a", (10,), 1.0, 2.0),
         ("b", (20,), None, 5.0),
     ]
-    told = budget_sentences(found)
-    assert told[1:] == [
+    said = budget_sentences(found)
+    assert said[1:] == [
         WORDS["the-models-were"],
         WORDS["a-run-of"],
     ]
@@ -69,13 +69,13 @@ def test_budgets_are_told_where_they_differ():
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "told"),
+    ("sweeps", "said"),
     [
         ({"s": 8, "t": 8}, "Tuning: equal (a best of 8 runs of sweep s, b best of 8 runs of sweep t)."),
         ({"s": 8, "t": 9}, "Tuning: not equal (a best of 8 runs of sweep s, b best of 9 runs of sweep t)."),
         ({"s": 8}, "but not every record is at hand"),
     ],
 )
-def test_tuning_is_equal_when_the_sweeps_had_as_many_runs(sweeps, told):
+def test_tuning_is_equal_when_the_sweeps_had_as_many_runs(sweeps, said):
     runs = [trained(m, "1", config={"reproduces": {"sweep": s}}) for m, s in (("a", "s"), ("b", "t"))]
-    assert told in budget_sentences(budgets(runs, sweeps))[0]
+    assert said in budget_sentences(budgets(runs, sweeps))[0]

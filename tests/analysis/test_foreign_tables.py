@@ -160,9 +160,9 @@ def test_a_direction_that_the_name_does_not_say_is_asked_for():
     ],
 )
 def test_numbers_are_read_in_the_format_of_their_column(texts, mark, values):
-    found, told = column_values("x", texts, mark)
+    found, said = column_values("x", texts, mark)
     assert found == values
-    assert bool(told) == any("%" in text or "," in text for text in texts if found != texts)
+    assert bool(said) == any("%" in text or "," in text for text in texts if found != texts)
 
 
 def test_a_score_that_is_no_number_is_named_with_its_row():

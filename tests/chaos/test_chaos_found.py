@@ -117,7 +117,7 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
             for number in (0, 1)
         ]
         known, unheard = claims
-        told = []
+        said = []
         context = SimpleNamespace(
             store=store,
             sweep=sweep,
@@ -126,14 +126,14 @@ def test_a_claim_whose_answer_was_lost_is_taken_up_by_the_same_agent(tmp_path):
             held={known.attempt_id: known},
             settings=SimpleNamespace(lease_s=60.0),
             place=SimpleNamespace(paths=SimpleNamespace(exit_file=lambda attempt: tmp_path / attempt)),
-            emit=told.append,
+            emit=said.append,
         )
         Reclaimer(context, recover=lambda attempt, ended: None).reclaim()
         assert [(run.number, run.state) for run in store.runs(sweep.sweep_id)] == [
             (0, RunState.RUNNING),
             (1, RunState.PENDING),
         ]
-    assert WORDS["the-database's-answer"] in told[0].text
+    assert WORDS["the-database's-answer"] in said[0].text
 
 
 def test_a_run_that_fails_on_a_full_disk_is_not_given_up_for_want_of_a_log(sweeper, disk):

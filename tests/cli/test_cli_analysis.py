@@ -28,8 +28,8 @@ def trials(tmp_path):
 
 def test_importance_of_a_table(trials, tmp_path, capsys):
     assert parameter_importance.main([str(trials), "--output", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr().out
-    assert "clear" in told and "noise floor" in told
+    said = capsys.readouterr().out
+    assert "clear" in said and "noise floor" in said
     result = json.loads((tmp_path / "out" / "importance.json").read_text(encoding="utf-8"))
     assert result["shares"][0]["name"] == "lr" and result["n"] == 40
     assert (tmp_path / "out" / "param_importances.html").exists()
@@ -39,8 +39,8 @@ def test_figures_of_a_table(trials, tmp_path, capsys):
     lines = trials.read_text(encoding="utf-8").splitlines()
     trials.write_text("\n".join(lines[:16]) + "\n", encoding="utf-8")  # too few for a forest, which another test grows
     assert advanced_analysis.main([str(trials), "--output-dir", str(tmp_path), "--goal", "maximize"]) == 0
-    told = capsys.readouterr().out
-    assert "1. run" in told and "5. run" in told and told.count("unconfirmed") == 5 and "Too few runs: 15" in told
+    said = capsys.readouterr().out
+    assert "1. run" in said and "5. run" in said and said.count("unconfirmed") == 5 and "Too few runs: 15" in said
     names = {path.name for path in (tmp_path / "analysis_trials" / "analysis").iterdir()}
     assert {"sweep_analysis.png", "correlation_matrix.png", "report.html", "slice.html"} <= names
     assert {"advanced_sweep_analysis.png", "parameter_correlations.png"} <= names  # the guides' names

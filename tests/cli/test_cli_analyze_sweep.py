@@ -31,12 +31,12 @@ def swept(tmp_path_factory):
     """A sweep of six runs, three of which fail, and the last line of its --json."""
     sweeper = Sweeper(tmp_path_factory.mktemp("swept"))
     sweeper.write(SWEEP)
-    return SimpleNamespace(folder=sweeper.folder / "out", told=sweeper.summary("--cold", "--seed", "7"))
+    return SimpleNamespace(folder=sweeper.folder / "out", said=sweeper.summary("--cold", "--seed", "7"))
 
 
 def test_a_sweep_ends_with_its_report(swept):
     report = swept.folder / "sweep_첫-스윕" / "report.html"
-    assert swept.told["report"] == str(report)
+    assert swept.said["report"] == str(report)
     text = re.sub(r"<script>.*?</script>", "", report.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert "<h1>Sweep: 첫 스윕</h1>" in text and "실패: x=3.0" in text
     for sentence in (
@@ -66,11 +66,11 @@ def test_the_table_beside_a_record_is_judged_as_the_record(swept):
 def test_the_best_against_the_second_in_words_and_json(swept, tmp_path, capsys):
     asked = ["첫 스윕", "--output-dir", str(swept.folder)]
     assert analyze_sweep.main([*asked, "--no-report", "--limit", "2"]) == 0
-    told = capsys.readouterr().out
-    assert "best configuration: run" in told and "loss = 0.81" in told and "and 4 more; --limit 0" in told
-    assert WORDS["best-against-second"] in told and "x (1 against 2) alone" in told
-    assert "--confirm '첫 스윕'" in told and WORDS["without-a-value"] in told
-    assert "report:" not in told
+    said = capsys.readouterr().out
+    assert "best configuration: run" in said and "loss = 0.81" in said and "and 4 more; --limit 0" in said
+    assert WORDS["best-against-second"] in said and "x (1 against 2) alone" in said
+    assert "--confirm '첫 스윕'" in said and WORDS["without-a-value"] in said
+    assert "report:" not in said
     assert analyze_sweep.main([*asked, "--json", "--output", str(tmp_path / "here")]) == 0
     plain = json.loads(capsys.readouterr().out)
     assert plain["best"]["params"] == {"mode": "good", "x": 1} and plain["second"]["params"]["x"] == 2
@@ -95,9 +95,9 @@ def test_a_report_that_fails_is_a_warning(tmp_path, capsys, monkeypatch):
     paths = SweepPaths(tmp_path, "s")
     run = SimpleNamespace(number=0)
     assert sweep_report.report_at_end(paths, None, SimpleNamespace(name="s"), [run]) is None
-    told = capsys.readouterr()
-    assert told.err.startswith(WORDS["html-could-not"]) and told.out == ""
-    assert WORDS["py-s-tries"] in told.err and not list(tmp_path.iterdir())
+    said = capsys.readouterr()
+    assert said.err.startswith(WORDS["html-could-not"]) and said.out == ""
+    assert WORDS["py-s-tries"] in said.err and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("finished", "each_s", "cheap"), [(19, 0.01, True), (40, 0.01, False), (40, 60.0, True)])

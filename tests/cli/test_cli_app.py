@@ -43,8 +43,8 @@ def test_the_overview_names_every_command_on_one_screen(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert app.main([]) == 0
     shown = capsys.readouterr().out
-    told = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
-    assert told == set(NAMES)
+    said = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
+    assert said == set(NAMES)
     assert len(shown.splitlines()) <= 50 and max(map(len, shown.splitlines())) <= 80
     for same in (["--help"], ["-h"], ["help"]):
         app.main(same)
@@ -96,17 +96,17 @@ def completed(name):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [
         (["run", "--replay-stopping", "s"], "sweepkit analyze"),
         (["list", "--figures"], "sweepkit report"),
         (["run", "--cuont", "3"], "--count"),
     ],
 )
-def test_an_option_of_another_command_is_told_where_it_is(words, told, capsys):
+def test_an_option_of_another_command_is_told_where_it_is(words, said, capsys):
     with pytest.raises(SystemExit) as stop:
         app.main(words)
-    assert stop.value.code == 2 and told in capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -256,8 +256,8 @@ def test_what_an_extra_lacks_is_one_line(monkeypatch, capsys):
         raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")  # what the import system raises
 
     assert main([]) == 2
-    told = capsys.readouterr().err
-    assert "pip install 'sweepkit[train]'" in told and len(told.splitlines()) == 1
+    said = capsys.readouterr().err
+    assert "pip install 'sweepkit[train]'" in said and len(said.splitlines()) == 1
 
 
 def test_what_is_no_extra_of_ours_keeps_its_traceback():

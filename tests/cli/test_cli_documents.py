@@ -87,11 +87,11 @@ SHOWN = [
 
 def test_there_are_commands_to_look_at():
     assert len(SHOWN) > 80 and {"README.md", "running.md", "analysis.md"} <= {
-        told.partition(":")[0] for told, _ in SHOWN
+        stated.partition(":")[0] for stated, _ in SHOWN
     }
 
 
-@pytest.mark.parametrize("words", [words for _, words in SHOWN], ids=[told for told, _ in SHOWN])
+@pytest.mark.parametrize("words", [words for _, words in SHOWN], ids=[stated for stated, _ in SHOWN])
 def test_each_command_of_the_documents_is_taken_by_its_program(words, monkeypatch, tmp_path):
     (tmp_path / "sweep.yaml").write_text("")
     monkeypatch.chdir(tmp_path)

@@ -78,7 +78,7 @@ def test_a_confirmation():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [
         (["--sweep-config", "s", "--seeds-from", "0"], "--seeds-from: needs --confirm NAME"),
         (["--sweep-config", "s", "--no-holdout"], "--no-holdout: needs --confirm NAME"),
@@ -89,10 +89,10 @@ def test_a_confirmation():
         (["--wandb-sweep", "a/b/c", "--backend", "local"], "--backend must be wandb, got local"),
     ],
 )
-def test_options_that_do_not_go_together(words, told, capsys):
+def test_options_that_do_not_go_together(words, said, capsys):
     with pytest.raises(SystemExit) as stop:
         parse(words, output_dir=OUT)
-    assert stop.value.code == 2 and told in capsys.readouterr().err
+    assert stop.value.code == 2 and said in capsys.readouterr().err
 
 
 def test_who_leads():

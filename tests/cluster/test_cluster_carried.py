@@ -18,8 +18,8 @@ from sweepkit.cluster.node import (
     differing_nodes,
     environment,
     keep_project,
+    package_differences,
     project_here,
-    tell_differences,
 )
 from sweepkit.cluster.run_folders import FetchError, arrived, lay_down, send_wanted, want
 from sweepkit.model.records import SweepRecord, SweepState
@@ -154,11 +154,11 @@ def test_a_node_gets_the_project_once_and_tells_what_differs(project, store, tmp
     folder, results = project_here(store, sweep, digest)
     (folder / "made.txt").write_text("by a run")
     assert project_here(store, sweep, digest) == (folder, results) and (folder / "made.txt").exists()
-    assert tell_differences(store, sweep) == [] and differing_nodes(store, sweep) == {}
+    assert package_differences(store, sweep) == [] and differing_nodes(store, sweep) == {}
     older = environment() | {"numpy": "0.1"}
     store.keep_file(sweep, "environment", json.dumps(older).encode())
-    (told,) = tell_differences(store, sweep)
-    assert told.startswith("numpy 0.1, here ") and list(differing_nodes(store, sweep).values()) == [told]
+    (said,) = package_differences(store, sweep)
+    assert said.startswith("numpy 0.1, here ") and list(differing_nodes(store, sweep).values()) == [said]
     store.keep_file(CODE_OWNER, "f" * 64, b"other")
     with pytest.raises(CodeArchiveError):
         project_here(store, sweep, "f" * 64)
@@ -215,9 +215,9 @@ def test_a_sweep_whose_project_is_not_on_its_node(project, tmp_path):
     for _ in range(2):  # the second time there is nothing to be sent but the same
         done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
+        said = json.loads(done.stdout)
         folder = paths.run_dir(runs[1].run_id)
-        assert told == {**told, "run_id": runs[1].run_id, "files": 1, "folder": str(folder)}
+        assert said == {**said, "run_id": runs[1].run_id, "files": 1, "folder": str(folder)}
         assert (folder / "best_model" / "가중치.bin").read_bytes() == b"0.2" * 1000
     command[command.index("best_model/*")] = "*.ckpt"
     done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=100, check=False)
@@ -259,8 +259,8 @@ def test_a_folder_comes_as_it_is(tmp_path_factory, files, part_bytes):
             (paths.run_dir(run) / name / "data").write_bytes(data)
         assert send_wanted(store, sweep, "s", folder / "results") == [run]
         assert send_wanted(store, sweep, "s", folder / "results") == []  # once
-        told = arrived(store, run)
-        assert told.whole and bool(told.refused) == (not files)
+        said = arrived(store, run)
+        assert said.whole and bool(said.refused) == (not files)
         if files:
             assert lay_down(store, run, here) == len(files)
             assert {path.parent.name: path.read_bytes() for path in here.rglob("data")} == files

@@ -85,8 +85,8 @@ def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP):
     return json.loads(done.stdout.splitlines()[-1]), lines, logs
 
 
-def check_once(told, lines, storage, logs, *, code=0):
-    assert told["status"] == code and told["keepers"] == [], logs
+def check_once(said, lines, storage, logs, *, code=0):
+    assert said["status"] == code and said["keepers"] == [], logs
     assert [line for line in lines if line[0] == "overlap"] == [], logs
     with open_store(storage) as store:
         runs = store.runs(store.sweep("s").sweep_id)
@@ -106,8 +106,8 @@ def storage(postgres):
 @pytest.mark.slow
 @pytest.mark.timeout(260)
 def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, storage):
-    told, lines, logs = run(tmp_path, storage, ["driver_killed", "requeued"])
-    runs, ends = check_once(told, lines, storage, logs)
+    said, lines, logs = run(tmp_path, storage, ["driver_killed", "requeued"])
+    runs, ends = check_once(said, lines, storage, logs)
     assert max(ends.values()) == 1, logs
     assert {run.outcome["device"] for run in runs} <= {"gpu 0", "gpu 1"}
 
@@ -116,8 +116,8 @@ def test_a_sweep_on_slurm_survives_its_call_and_a_requeue(slurm, tmp_path, stora
 @pytest.mark.timeout(260)
 @pytest.mark.parametrize("act", ["controller_killed", "node_killed", "daemon_killed", "node_frozen"])
 def test_a_sweep_on_slurm_survives_its_parts(slurm, tmp_path, storage, act):
-    told, lines, logs = run(tmp_path, storage, [act], duration="4")
-    check_once(told, lines, storage, logs)
+    said, lines, logs = run(tmp_path, storage, [act], duration="4")
+    check_once(said, lines, storage, logs)
 
 
 @pytest.mark.heavy
@@ -139,11 +139,11 @@ def test_a_sweep_on_slurm_survives_its_database(slurm, tmp_path, storage, postgr
     thread = threading.Thread(target=restart)
     thread.start()
     try:
-        told, lines, logs = run(tmp_path, storage, [], duration="2")
+        said, lines, logs = run(tmp_path, storage, [], duration="2")
     finally:
         over.set()
         thread.join()
-    _, ends = check_once(told, lines, storage, logs)
+    _, ends = check_once(said, lines, storage, logs)
     assert max(ends.values()) == 1, logs
 
 
@@ -184,8 +184,8 @@ parameters: {number: {values: [0, 1, 2]}}
 @pytest.mark.timeout(260)
 def test_a_run_spreads_over_the_nodes_of_its_agent(slurm, tmp_path, storage):
     (tmp_path / "ranks.py").write_text(RANKS)
-    told, _, logs = run(tmp_path, storage, [], "--agents", "1", "--nodes-per-agent", "2", sweep=SPREAD)
-    assert told["status"] == 0 and told["keepers"] == [], logs
+    said, _, logs = run(tmp_path, storage, [], "--agents", "1", "--nodes-per-agent", "2", sweep=SPREAD)
+    assert said["status"] == 0 and said["keepers"] == [], logs
     with open_store(storage) as store:
         runs = store.runs(store.sweep("s").sweep_id)
     assert [run.state for run in runs] == [RunState.FINISHED] * 3, logs
@@ -195,8 +195,8 @@ def test_a_run_spreads_over_the_nodes_of_its_agent(slurm, tmp_path, storage):
 @pytest.mark.heavy
 @pytest.mark.timeout(260)
 def test_a_sweep_on_slurm_without_a_shared_folder(slurm, tmp_path, storage):
-    told, lines, logs = run(tmp_path, storage, ["requeued"], "--no-shared-folder")
-    runs, _ = check_once(told, lines, storage, logs)
+    said, lines, logs = run(tmp_path, storage, ["requeued"], "--no-shared-folder")
+    runs, _ = check_once(said, lines, storage, logs)
     folder = tmp_path / "out" / "sweep_s"
     assert {json.loads(file.read_text())["run_id"] for file in folder.glob("run_*_result.json")} == {
         run.run_id for run in runs

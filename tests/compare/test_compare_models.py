@@ -61,8 +61,8 @@ def there(tmp_path, monkeypatch):
 
 def analyzed(capsys, *options, rc=0):
     assert compare_models.main(["--output-dir", "out", "--analyze-only", *options]) == rc
-    told = capsys.readouterr()
-    return told.err if rc else told.out
+    said = capsys.readouterr()
+    return said.err if rc else said.out
 
 
 # -- results that are there --------------------------------------------------------------------------------------------
@@ -84,21 +84,21 @@ def test_the_table_the_pairs_and_the_sentences(there, capsys):
 
 
 def test_one_json_object_with_every_number(there, capsys):
-    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
-    (pair,) = told["pairs"]
+    said = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    (pair,) = said["pairs"]
     assert {"difference", "p", "p_holm", "ci95", "hedges_g", "welch", "detectable", "seeds_to_decide"} <= set(pair)
     assert sum(pair["chances_above_within_below_rope"]) == pytest.approx(1)
-    assert {"scipy", "numpy", "python", "sweepkit"} <= set(told["versions"])
-    assert len(told["runs"]) == 6
+    assert {"scipy", "numpy", "python", "sweepkit"} <= set(said["versions"])
+    assert len(said["runs"]) == 6
 
 
 def test_metric_evaluation_models_and_seeds_choose(there, capsys):
-    told = json.loads(analyzed(capsys, "--json", "--metric", "eval/loss").splitlines()[-1])
-    assert not told["settings"]["higher_is_better"] and told["models"][0]["name"] == "kobart"
-    told = json.loads(analyzed(capsys, "--json", "--evaluation", "last", "--seeds", "42", "123").splitlines()[-1])
-    assert told["models"][0]["n"] == 2 and told["models"][0]["max"] == pytest.approx(0.474)
-    told = json.loads(analyzed(capsys, "--json", "--models", "kobart").splitlines()[-1])
-    assert told["pairs"] == [] and any("only kobart" in note for note in told["notes"])
+    said = json.loads(analyzed(capsys, "--json", "--metric", "eval/loss").splitlines()[-1])
+    assert not said["settings"]["higher_is_better"] and said["models"][0]["name"] == "kobart"
+    said = json.loads(analyzed(capsys, "--json", "--evaluation", "last", "--seeds", "42", "123").splitlines()[-1])
+    assert said["models"][0]["n"] == 2 and said["models"][0]["max"] == pytest.approx(0.474)
+    said = json.loads(analyzed(capsys, "--json", "--models", "kobart").splitlines()[-1])
+    assert said["pairs"] == [] and any("only kobart" in note for note in said["notes"])
 
 
 def test_examples_make_it_a_two_way_test_only_where_they_fit(tmp_path, monkeypatch, capsys):
@@ -107,17 +107,17 @@ def test_examples_make_it_a_two_way_test_only_where_they_fit(tmp_path, monkeypat
         for model, gap in (("a", 0.0), ("b", 0.1)):
             examples = [0.3 + gap, 0.5 + 0.02 * seed + gap, 0.9 - gap, 0.4 + 2 * gap]
             result(tmp_path / "out", model, seed, sum(examples) / 4, examples=examples)
-    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
-    assert (told["method"]["test"], told["examples"]) == ("two-way", 4)
-    assert told["pairs"][0]["example_error"] > 0
+    said = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert (said["method"]["test"], said["examples"]) == ("two-way", 4)
+    assert said["pairs"][0]["example_error"] > 0
     file = tmp_path / "out" / "b_seed2" / "results" / "examples.jsonl"
     file.write_text(file.read_text(encoding="utf-8").replace("요약 3", "다른 것"), encoding="utf-8")
-    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
-    assert told["method"]["test"] == "pooled"
-    assert any("validation examples are not the same" in note for note in told["notes"])
+    said = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert said["method"]["test"] == "pooled"
+    assert any("validation examples are not the same" in note for note in said["notes"])
     file.unlink()
-    told = json.loads(analyzed(capsys, "--json").splitlines()[-1])
-    assert any("b seed 2 has no scores of single examples" in note for note in told["notes"])
+    said = json.loads(analyzed(capsys, "--json").splitlines()[-1])
+    assert any("b seed 2 has no scores of single examples" in note for note in said["notes"])
 
 
 def test_scores_of_other_data_are_not_compared(tmp_path, monkeypatch, capsys):
@@ -154,7 +154,7 @@ def test_tuning_budgets_are_counted(there, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["nowhere*"], "nowhere*: must be folders with results/training_results.json in them"),
         (["--metric", "bleu"], "--metric: must be one of loss, rouge_combined_f1, got 'bleu'"),
@@ -165,18 +165,18 @@ def test_tuning_budgets_are_counted(there, capsys):
         (["list.json"], "list.json: must hold an object with best_metrics"),
     ],
 )
-def test_wrong_input_is_one_message(there, capsys, tmp_path, options, told):
+def test_wrong_input_is_one_message(there, capsys, tmp_path, options, said):
     result(tmp_path / "out2", "kobart", 42, 0.4)
     (tmp_path / "bad.json").write_text("{", encoding="utf-8")
     (tmp_path / "list.json").write_text("[]", encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
     err = analyzed(capsys, *options, rc=2)
-    assert told in err and "Traceback" not in err
+    assert said in err and "Traceback" not in err
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         ([], "--models names what is trained"),
         (["--models", "a", "--seeds", "1", "1"], "--seeds: each must be given once"),
@@ -184,10 +184,10 @@ def test_wrong_input_is_one_message(there, capsys, tmp_path, options, told):
         (["--models", "a", "--rope", "-1"], "must be a number of at least 0"),
     ],
 )
-def test_wrong_options(options, told, capsys):
+def test_wrong_options(options, said, capsys):
     with pytest.raises(SystemExit) as stop:
         compare_models.main(options)
-    assert stop.value.code == 2 and told in capsys.readouterr().err
+    assert stop.value.code == 2 and said in capsys.readouterr().err
 
 
 # -- what is to be trained ---------------------------------------------------------------------------------------------
@@ -196,15 +196,15 @@ def test_wrong_options(options, told, capsys):
 def test_names_mean_the_files_of_config_models(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert compare_models.main(["--models", "kobart", "tiny_t5", "--seeds", "1", "2", "--dry-run", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["runs"] == 4
-    assert told["first"][0] == {"config": "models/optimal_kobart", "seed": 1}
-    assert told["commands"][0][-3:] == [str(CODE_DIR / "trainer.py"), "--config=models/optimal_kobart", "--seed=1"]
+    said = json.loads(capsys.readouterr().out)
+    assert said["runs"] == 4
+    assert said["first"][0] == {"config": "models/optimal_kobart", "seed": 1}
+    assert said["commands"][0][-3:] == [str(CODE_DIR / "trainer.py"), "--config=models/optimal_kobart", "--seed=1"]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["kobrat"], "--models: must be one of convnext_small"),
         (["tiny_t5", "models/tiny_t5"], "each must have a file name of its own, got 'tiny_t5' twice"),
@@ -214,11 +214,11 @@ def test_names_mean_the_files_of_config_models(tmp_path, monkeypatch, capsys):
         (["tiny_t5", "--preset", "qick"], "did you mean quick?"),
     ],
 )
-def test_wrong_models_are_one_message(options, told, tmp_path, monkeypatch, capsys):
+def test_wrong_models_are_one_message(options, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert compare_models.main(["--output-dir", "out", "--models", *options]) == 2
     err = capsys.readouterr().err
-    assert told in err and "Traceback" not in err
+    assert said in err and "Traceback" not in err
     assert not (tmp_path / "out").exists()
 
 
@@ -271,8 +271,8 @@ def test_a_killed_comparison_goes_on_and_comes_to_the_end(tmp_path):
     again = subprocess.run(
         [*command, "--seeds", "1", "2", "--json"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100
     )
-    told = json.loads(again.stdout.splitlines()[-1])
-    assert again.returncode == 0 and told["models"] == written["models"]
+    said = json.loads(again.stdout.splitlines()[-1])
+    assert again.returncode == 0 and said["models"] == written["models"]
 
 
 # -- seed_ttest.py -----------------------------------------------------------------------------------------------------
@@ -280,20 +280,20 @@ def test_a_killed_comparison_goes_on_and_comes_to_the_end(tmp_path):
 
 def t_tests(capsys, *options, rc=0):
     assert seed_ttest.main([*options]) == rc
-    told = capsys.readouterr()
-    return told.err if rc else told.out
+    said = capsys.readouterr()
+    return said.err if rc else said.out
 
 
 def test_groups_of_a_csv(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = ["params.lr,seed,score"] + [f"{lr},{s},{0.5 + lr + s / 1000}" for lr in (0.1, 0.2) for s in (1, 2, 3)]
     (tmp_path / "runs.csv").write_text("\ufeff" + "\n".join([*rows, "0.2,4,crashed"]), encoding="utf-8")
-    told = json.loads(t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--json"))
-    assert [(model["name"], model["n"], model["left_out"]) for model in told["models"]] == [
+    said = json.loads(t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--json"))
+    assert [(model["name"], model["n"], model["left_out"]) for model in said["models"]] == [
         ("0.2", 3, 1),
         ("0.1", 3, 0),
     ]
-    assert told["pairs"][0]["conclusion"] == "better" and told["pairs"][0]["difference"] == pytest.approx(0.1)
+    assert said["pairs"][0]["conclusion"] == "better" and said["pairs"][0]["difference"] == pytest.approx(0.1)
     out = t_tests(capsys, "--csv", "runs.csv", "--by", "lr", "--metric", "score", "--save", "t/ttest")
     assert "lr   n" in out and WORDS["not-finite-left"] in out
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["ttest.json", "ttest.md", "ttest.tex"]
@@ -378,19 +378,19 @@ def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
     done = subprocess.run(runner, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     options = ["--sweep", "s", "--output-dir", "out", "--by"]
-    told = json.loads(t_tests(capsys, *options, "lr", "--json"))
-    assert [(m["name"], m["n"], m["seeds"]) for m in told["models"]] == [
+    said = json.loads(t_tests(capsys, *options, "lr", "--json"))
+    assert [(m["name"], m["n"], m["seeds"]) for m in said["models"]] == [
         ("0.1", 3, ["1", "2", "3"]),
         ("0.5", 3, ["1", "2", "3"]),
     ]
-    assert told["pairs"][0]["conclusion"] == "better" and not told["settings"]["higher_is_better"]
-    told = json.loads(t_tests(capsys, *options, "seed", "--json"))
-    assert any("inside the groups lr vary, too" in note for note in told["notes"])
+    assert said["pairs"][0]["conclusion"] == "better" and not said["settings"]["higher_is_better"]
+    said = json.loads(t_tests(capsys, *options, "seed", "--json"))
+    assert any("inside the groups lr vary, too" in note for note in said["notes"])
     assert WORDS["by-must-be"] in t_tests(capsys, *options, "x", rc=2)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["--csv", "no.csv", "--by", "a", "--metric", "b"], "no.csv: must be a readable CSV"),
         (["--csv", "empty.csv", "--by", "a", "--metric", "b"], "must have a header and at least one row"),
@@ -402,11 +402,11 @@ def test_groups_of_a_recorded_sweep(tmp_path, monkeypatch, capsys):
         (["--sweep", "x", "--by", "a", "--output-dir", "out"], "must be the record of a sweep"),
     ],
 )
-def test_wrong_sources_are_one_message(options, told, tmp_path, monkeypatch, capsys):
+def test_wrong_sources_are_one_message(options, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.csv").write_text("a,b\n")
     (tmp_path / "t.csv").write_text("a,c\n1,2\n1,3\n")
-    assert told in t_tests(capsys, *options, rc=2)
+    assert said in t_tests(capsys, *options, rc=2)
 
 
 def test_the_analysis_script_answers_and_refuses():

@@ -50,7 +50,7 @@ def as_columns(rows, tool, number, draw):
     return columns, score
 
 
-def told(main, *options):
+def line(main, *options):
     """Return what a script answers with --json."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -76,10 +76,10 @@ def test_models_are_compared_as_on_the_clean_table(tmp_path_factory, goal, seed,
     file = as_file(folder, columns, draw, mark=mark, bom=bom, crlf=crlf)
     said = goal or ("maximize" if score.lower() == "value" else "")  # the other names say it
     asked = ["--goal", said] if said else []
-    wanted = verdict(told(seed_ttest.main, "--csv", clean, "--by", "model", "--metric", "score", *asked))
-    assert verdict(told(seed_ttest.main, "--csv", file, "--by", "model", "--metric", score, *asked)) == wanted
+    wanted = verdict(line(seed_ttest.main, "--csv", clean, "--by", "model", "--metric", "score", *asked))
+    assert verdict(line(seed_ttest.main, "--csv", file, "--by", "model", "--metric", score, *asked)) == wanted
     models = ("--analyze-only", file, "--metric", score, "--output-dir", folder)
-    assert verdict(told(compare_models.main, *models, *asked)) == wanted
+    assert verdict(line(compare_models.main, *models, *asked)) == wanted
 
 
 @settings(max_examples=25, deadline=None)

@@ -127,8 +127,8 @@ def test_latex_says_what_a_document_must_load():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex (texlive-latex-base, texlive-lang-korean)")
 def test_latex_compiles_and_fits_a_page(tmp_path):
     scores = {name: [0.5 + 0.1 * place, 0.501 + 0.1 * place] for place, name in enumerate(filter(str.strip, NASTY))}
-    told = comparison_latex(report_of(scores, warnings=("a_b: 3 ≥ 2 & 4 | 5 %",)))
-    for number, text in enumerate([told, *map(as_latex, nasty_tables())]):
+    said = comparison_latex(report_of(scores, warnings=("a_b: 3 ≥ 2 & 4 | 5 %",)))
+    for number, text in enumerate([said, *map(as_latex, nasty_tables())]):
         document = "\\documentclass{article}\n" + latex_packages(text)[2:]
         file = tmp_path / f"d{number}.tex"
         file.write_text(document + "\n\\begin{document}\n" + text + "\n\\end{document}\n", encoding="utf-8")
@@ -159,6 +159,6 @@ def test_nothing_to_compare_is_a_report_too():
 
 def test_json_keeps_full_precision():
     scores = {"a": [1 / 3, 0.35, 0.36], "b": [0.1, 0.2, 0.3]}
-    told = json.loads(comparison_json(report_of(scores)))
-    assert told["models"][0]["min"] == 1 / 3
-    assert told["pairs"][0]["p"] == compare(groups_of(scores)).pairs[0].estimate.p
+    said = json.loads(comparison_json(report_of(scores)))
+    assert said["models"][0]["min"] == 1 / 3
+    assert said["pairs"][0]["p"] == compare(groups_of(scores)).pairs[0].estimate.p

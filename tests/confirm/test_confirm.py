@@ -42,7 +42,7 @@ class Confirmer(Sweeper):
         assert done.returncode == rc, done.stdout + done.stderr
         return done.stdout if rc == 0 else done.stderr
 
-    def told(self, *options):
+    def said(self, *options):
         lines = [json.loads(line) for line in self.confirm("--json", *options).splitlines()]
         return next(line for line in lines if line["event"] == "confirmation")
 
@@ -73,28 +73,28 @@ def swept(original, tmp_path):
 def test_it_races_looks_once_and_tells(swept):
     before = swept.lines()
     shown = swept.confirm()
-    told = json.loads((swept.root / "confirmation.json").read_text(encoding="utf-8"))
-    assert told["winner"] == told["members"][0]["run_id"] and told["finished"]
-    assert told["members"][0]["params"] == {"x": 3} and "take run 3" in shown
+    said = json.loads((swept.root / "confirmation.json").read_text(encoding="utf-8"))
+    assert said["winner"] == said["members"][0]["run_id"] and said["finished"]
+    assert said["members"][0]["params"] == {"x": 3} and "take run 3" in shown
     made = [line.split() for line in swept.lines()[len(before) :]]
     raced = [(x, seed) for x, seed, split in made if split == "dev"]
     looked = [(x, seed) for x, seed, split in made if split == "test"]
-    assert len(set(raced)) == len(raced) == told["runs"] <= 15
-    assert {int(seed) for _, seed in raced} <= set(told["seeds"]) and min(told["seeds"]) == 1001
+    assert len(set(raced)) == len(raced) == said["runs"] <= 15
+    assert {int(seed) for _, seed in raced} <= set(said["seeds"]) and min(said["seeds"]) == 1001
     assert len(looked) == 4 and not {seed for _, seed in looked} & {seed for _, seed in raced}
-    leader = told["holdout"]["looks"][0]
-    assert leader["run_id"] == told["winner"] and leader["report"] == 3 and 0.85 < leader["mean"] < 0.95
-    member = told["members"][0]
+    leader = said["holdout"]["looks"][0]
+    assert leader["run_id"] == said["winner"] and leader["report"] == 3 and 0.85 < leader["mean"] < 0.95
+    member = said["members"][0]
     values = [run["value"] for run in member["fresh"]]
     assert member["mean"] == pytest.approx(sum(values) / len(values))
     assert member["optimism"] == pytest.approx(member["sweep_score"] - member["mean"])
     assert (swept.root / "confirmed_config.yaml").read_text().splitlines()[1:] == ["x: 3"]
     # what else shows it
-    assert labels_of(swept.root)[told["winner"]].startswith("confirmed ")
+    assert labels_of(swept.root)[said["winner"]].startswith("confirmed ")
     assert "hold-out" in section_of(swept.root).body
     report = (swept.root / "report.html").read_text(encoding="utf-8")
     assert report.index('id="confirmation"') < report.index('id="runs"') and "Unconfirmed" not in report
-    assert f"confirmed {labels_of(swept.root)[told['winner']].split()[1]}" in report
+    assert f"confirmed {labels_of(swept.root)[said['winner']].split()[1]}" in report
     # the same command again runs nothing and tells the same
     count = len(swept.lines())
     again = swept.confirm()
@@ -102,16 +102,16 @@ def test_it_races_looks_once_and_tells(swept):
 
 
 def test_another_budget_is_refused_and_a_second_look_too(swept):
-    first = swept.told("--budget", "5")
+    first = swept.said("--budget", "5")
     error = swept.confirm("--budget", "6", rc=2)
     assert "--budget: 5 → 6" in error and "--fresh" in error
     count = len(swept.lines())
-    anew = swept.told("--budget", "5", "--fresh", "--seeds-from", "7")
+    anew = swept.said("--budget", "5", "--fresh", "--seeds-from", "7")
     assert anew["confirmation"] == "noisy-confirm-2" and anew["holdout"] is None
     assert "was opened on" in anew["no_holdout"] and "--again" in anew["no_holdout"]
     made = [line.split() for line in swept.lines()[count:]]
     assert len(made) == 5 and {seed for _, seed, _ in made} == {"7"}
-    again = swept.told("--again")
+    again = swept.said("--again")
     assert again["holdout"]["opened"] == 2 and len(again["holdout"]["looks"]) == 2
     assert "opened 2 times" in " ".join(again["verdict"]) and first["holdout"]["opened"] == 1
 
@@ -126,7 +126,7 @@ def test_a_dry_run_writes_nothing(swept):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["--budget", "3"], "--budget: needs --confirm"),
         (["--confirm", "noisy", "--sampler", "tpe"], "leave --sampler out"),
@@ -135,9 +135,9 @@ def test_a_dry_run_writes_nothing(swept):
         (["--confirm", "noisy", "--rope", "-1"], "must be a number of at least 0"),
     ],
 )
-def test_wrong_input_is_told(swept, options, told):
+def test_wrong_input_is_told(swept, options, said):
     done = swept.asked(*options)
-    assert done.returncode == 2 and told in done.stderr
+    assert done.returncode == 2 and said in done.stderr
 
 
 def test_a_confirmation_is_not_confirmed(swept):
@@ -154,12 +154,12 @@ def test_failing_seeds_a_minimized_metric_and_several_workers(tmp_path):
     sweeper.write(text.replace("sweepkit: {", "sweepkit: {retries: 0, "))
     sweeper.env["SEED"] = "2"
     assert sweeper.call().returncode == 0
-    told = sweeper.told("--num-workers", "2", "--no-holdout")
-    members = {item["params"]["x"]: item for item in told["members"]}
-    assert members[8.5]["lost"] >= 1 and members[8.5]["chance"] == 0.0 and told["members"][-1]["params"]["x"] == 8.5
-    assert told["members"][0]["params"]["x"] == 8 and told["no_holdout"] == "not opened (--no-holdout)"
-    best = told["members"][0]
-    assert best["low"] < best["mean"] < best["high"] and WORDS["without-a-value"] in " ".join(told["verdict"])
+    said = sweeper.said("--num-workers", "2", "--no-holdout")
+    members = {item["params"]["x"]: item for item in said["members"]}
+    assert members[8.5]["lost"] >= 1 and members[8.5]["chance"] == 0.0 and said["members"][-1]["params"]["x"] == 8.5
+    assert said["members"][0]["params"]["x"] == 8 and said["no_holdout"] == "not opened (--no-holdout)"
+    best = said["members"][0]
+    assert best["low"] < best["mean"] < best["high"] and WORDS["without-a-value"] in " ".join(said["verdict"])
 
 
 def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
@@ -176,10 +176,10 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
         .replace(", target: 2", "")
     )
     assert sweeper.call().returncode == 0
-    told = sweeper.told("--budget", "10")
-    assert told["seed_parameter"] is None and {run["seed"] for run in told["members"][0]["fresh"]} <= set(told["seeds"])
-    assert WORDS["every-seed-gave"] in " ".join(told["verdict"]) and told["runs"] == 8  # decided by then
-    assert "none is named" in told["no_holdout"]
+    said = sweeper.said("--budget", "10")
+    assert said["seed_parameter"] is None and {run["seed"] for run in said["members"][0]["fresh"]} <= set(said["seeds"])
+    assert WORDS["every-seed-gave"] in " ".join(said["verdict"]) and said["runs"] == 8  # decided by then
+    assert "none is named" in said["no_holdout"]
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_kills_repeat_nothing_and_change_nothing(tmp_path):
     shutil.copytree(calm.folder, tmp_path / "killed")
     killed = Confirmer(tmp_path / "killed")
     (killed.folder / "journal").unlink()
-    peaceful = calm.told("--seed", "5")
+    peaceful = calm.said("--seed", "5")
     dice, kills = random.Random(1), 0
     while kills < 8:
         with killed.start("--confirm", "noisy", "--seed", "5", stdout=subprocess.DEVNULL) as process:
@@ -205,14 +205,14 @@ def test_kills_repeat_nothing_and_change_nothing(tmp_path):
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 kills += 1
-    survived = killed.told("--seed", "5")
+    survived = killed.said("--seed", "5")
     assert kills > 0
 
-    def decided(told):
+    def decided(said):
         return [
             (item["number"], item["mean"], item["chance"], [(run["seed"], run["value"]) for run in item["fresh"]])
-            for item in told["members"]
-        ], [look["scores"] for look in told["holdout"]["looks"]]
+            for item in said["members"]
+        ], [look["scores"] for look in said["holdout"]["looks"]]
 
     assert decided(survived) == decided(peaceful)
     # A process that is killed between its last line and its recorded end is run again: never more than once a kill.

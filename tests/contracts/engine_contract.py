@@ -65,15 +65,15 @@ def run_of(number: int, params, state=RunState.FINISHED, **fields) -> RunView:
 
 def drive(engine: Engine, n: int, *, pending_every: int = 0) -> list[RunView]:
     """Ask and tell up to `n` times; every `pending_every`-th run stays pending. Return what was told."""
-    told = []
+    said = []
     for number in range(n):
         proposal = engine.ask(number)
         if isinstance(proposal, Exhausted):
             break
         state = RunState.PENDING if pending_every and number % pending_every == 0 else RunState.FINISHED
-        told.append(run_of(number, proposal.params, state, info=proposal.info))
-        engine.tell(told[-1])
-    return told
+        said.append(run_of(number, proposal.params, state, info=proposal.info))
+        engine.tell(said[-1])
+    return said
 
 
 def through_json(value):
@@ -115,13 +115,13 @@ class EngineContract:
     @pytest.mark.parametrize("before_the_end", [1, 9])
     def test_an_engine_rebuilt_half_way_goes_on_alike(self, before_the_end):
         space = space_of(**{f"p_{kind}": SAMPLES[kind] for kind in self.kinds[1::2]})
-        told = drive(self.engine(space), self.asks, pending_every=8)
-        cut = max(len(told) - before_the_end, 0)
+        said = drive(self.engine(space), self.asks, pending_every=8)
+        cut = max(len(said) - before_the_end, 0)
         rebuilt = self.engine(space)
-        for run in told[:cut]:
+        for run in said[:cut]:
             rebuilt.tell(run_of(run.number, run.params, RunState.RUNNING, info=run.info))
             rebuilt.tell(run)
-        assert key(rebuilt.ask(cut).params) == key(told[cut].params)
+        assert key(rebuilt.ask(cut).params) == key(said[cut].params)
 
     def test_a_record_in_json_changes_nothing(self):
         straight, through = self.engine(self.finite), self.engine(self.finite)
@@ -132,25 +132,25 @@ class EngineContract:
     @pytest.mark.parametrize("pending_every", [0, 1, 2])
     def test_a_finite_space_is_used_up_exactly_d27(self, pending_every):
         engine = self.engine(self.finite)
-        told = drive(engine, 100, pending_every=pending_every)
-        assert engine.total() == 15 == len(told)
-        assert len({key(run.params) for run in told}) == 15
+        said = drive(engine, 100, pending_every=pending_every)
+        assert engine.total() == 15 == len(said)
+        assert len({key(run.params) for run in said}) == 15
         end = engine.ask(15)
         assert isinstance(end, Exhausted) and "15" in end.reason
 
     def test_a_told_point_is_blocked_in_every_state(self):
         engine = self.engine(self.finite)
-        told = []
+        said = []
         for number, state in zip(count(), RunState):
-            told.append(key(engine.ask(number).params))
+            said.append(key(engine.ask(number).params))
             engine.tell(run_of(number, engine.ask(number).params, state))
-        assert len(set(told)) == len(RunState)
+        assert len(set(said)) == len(RunState)
 
     def test_constants_alone_are_one_run_d29(self):
         engine = self.engine(space_of(a=SAMPLES[Kind.CONSTANT]))
         assert engine.total() == 1
-        told = drive(engine, 5)
-        assert [run.params for run in told] == [{"a": None}]
+        said = drive(engine, 5)
+        assert [run.params for run in said] == [{"a": None}]
 
     def test_values_lie_in_the_support_and_are_native_d25(self):
         for kind in self.kinds:

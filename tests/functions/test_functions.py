@@ -150,7 +150,7 @@ def test_content_is_the_same_in_every_process():
         "def inner(): return S, A, O\ndef f(x): return inner()\nprint(content_digest(f))"
     )
     env = {**os.environ, "PYTHONPATH": str(CODE_DIR)}
-    told = {
+    said = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={**env, "PYTHONHASHSEED": seed},
@@ -160,7 +160,7 @@ def test_content_is_the_same_in_every_process():
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(told) == 1
+    assert len(said) == 1
 
 
 def test_what_cannot_be_handed_over(tmp_path):

@@ -71,17 +71,17 @@ def inputs(share):
         yield random.Random(f"{SEED}-{index}")
 
 
-def soon(work, told):
+def soon(work, said):
     """Do some work that must end soon, whether it succeeds or is refused."""
     began = time.process_time()
     try:
         work()
     except SweepKitError as error:
-        assert str(error).strip(), told
+        assert str(error).strip(), said
     except Exception as error:
-        raise AssertionError(f"{type(error).__name__}: {error}\nfor {told!r}"[:4000]) from error
+        raise AssertionError(f"{type(error).__name__}: {error}\nfor {said!r}"[:4000]) from error
     took = time.process_time() - began
-    assert took < LONGEST_CPU_S, f"{took:.1f} CPU s for {told!r}"[:4000]
+    assert took < LONGEST_CPU_S, f"{took:.1f} CPU s for {said!r}"[:4000]
 
 
 def test_mutated_sweeps(tmp_path, monkeypatch):

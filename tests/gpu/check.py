@@ -574,8 +574,8 @@ def main() -> int:
     for item in rows:
         result = check_row(item, no_cuda=no_cuda, deadline=deadline)
         results.append(result)
-        told = result.reason or ", ".join(f"{key} {value}" for key, value in result.facts.items())
-        print(f"{result.status:8} {result.seconds:6.1f} s  {item.name:48} {told}", flush=True)
+        stated = result.reason or ", ".join(f"{key} {value}" for key, value in result.facts.items())
+        print(f"{result.status:8} {result.seconds:6.1f} s  {item.name:48} {stated}", flush=True)
         given.output.write_text(json.dumps({"rows": [asdict(one) for one in results]}, indent=2) + "\n")
     counts = {status: sum(one.status == status for one in results) for status in ("passed", "failed", "skipped")}
     print(", ".join(f"{number} {status}" for status, number in counts.items()), f"; {given.output}", flush=True)

@@ -102,13 +102,13 @@ def test_a_flat_preset_is_a_configuration_and_a_preset(tmp_path, line):
     assert laid.model.name == "digit82/kobart-summarization"
 
 
-@pytest.mark.parametrize(("line", "told"), [(28, "training.save_steps"), (500, ""), (613, "")])
-def test_a_block_of_a_training_is_a_configuration(tmp_path, line, told):
+@pytest.mark.parametrize(("line", "said"), [(28, "training.save_steps"), (500, ""), (613, "")])
+def test_a_block_of_a_training_is_a_configuration(tmp_path, line, said):
     file = tmp_path / "config.yaml"
     file.write_text(text_of("sweeps", line), encoding="utf-8")
     notes = []
     read_training_config(file, notes)
-    assert [note for note in notes if told not in note] == [] and len(notes) == bool(told)
+    assert [note for note in notes if said not in note] == [] and len(notes) == bool(said)
 
 
 @pytest.mark.parametrize("model", ["kobart", "kogpt2", "t5"])

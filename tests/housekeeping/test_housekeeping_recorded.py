@@ -274,8 +274,8 @@ def test_clean_takes_the_checkpoints_of_all_but_the_best(swept):
     rows = runs_of(swept)
     folders = {x: swept.root / "runs" / row["run_id"] for x, row in rows.items()}
     before = sorted(path for path in swept.root.rglob("*") if path.is_file())
-    told = json.loads(swept("clean", "--keep-best", "1", "--dry-run", "--json"))
-    assert (told["bytes"], told["sweeps"][0]["runs"], told["sweeps"][0]["kept"]) == (3 * 6000, 3, 1)
+    said = json.loads(swept("clean", "--keep-best", "1", "--dry-run", "--json"))
+    assert (said["bytes"], said["sweeps"][0]["runs"], said["sweeps"][0]["kept"]) == (3 * 6000, 3, 1)
     assert sorted(path for path in swept.root.rglob("*") if path.is_file()) == before
     assert "18.0 kB" in swept("clean", "s", "--keep-best", "1", "--yes")
     gone = {*before} - {path for path in swept.root.rglob("*") if path.is_file()}
@@ -291,8 +291,8 @@ def test_clean_leaves_runs_that_are_not_over_and_what_links_lead_to(swept, tmp_p
     with open_store(tmp_path / "out" / "sweepkit.db") as store:
         sweep = store.sweep("s")
         store.retry(sweep.sweep_id, ["failed"])
-    told = json.loads(swept("clean", "--keep-best", "0", "--yes", "--json"))
-    assert (told["sweeps"][0]["kept"], told["bytes"]) == (1, 3 * 6000)
+    said = json.loads(swept("clean", "--keep-best", "0", "--yes", "--json"))
+    assert (said["sweeps"][0]["kept"], said["bytes"]) == (1, 3 * 6000)
     assert outside.exists() and (swept.root / "runs" / rows[4.0]["run_id"] / "last.PT").exists()
 
 
@@ -344,17 +344,17 @@ def test_a_function_and_what_wandb_was_told_go_with_their_sweep_and_others_stay(
                 (place / "function.py").write_text("")
             meta = {"program": str(places[name][-1] / "function.py")}
             store.create_sweep(name, text=SWEEP, seed=0, metric="loss", goal="minimize", meta=meta)
-    told = out / "wandb_sweeps" / "ab12cd34.json"
-    told.parent.mkdir()
-    told.write_text("{}")
+    said = out / "wandb_sweeps" / "ab12cd34.json"
+    said.parent.mkdir()
+    said.write_text("{}")
     (out / "f").mkdir()
     (out / "f" / "study_stats.json").write_text("{}")
     done = in_this_process(app.main, ["rm", "f", "--yes", "--output-dir", "out"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert not any(place.exists() for place in [*places["f"], out / "f"])
-    assert told.exists() and all(place.exists() for place in places["f-x"] + places["w-ab12cd34"])
+    assert said.exists() and all(place.exists() for place in places["f-x"] + places["w-ab12cd34"])
     done = in_this_process(app.main, ["rm", "w-ab12cd34", "--yes", "--output-dir", "out"], tmp_path)
-    assert done.returncode == 0 and not told.exists() and not places["w-ab12cd34"][0].exists()
+    assert done.returncode == 0 and not said.exists() and not places["w-ab12cd34"][0].exists()
     assert places["f-x"][0].exists()
 
 

@@ -243,10 +243,10 @@ def test_the_package_rouge_score_says_the_same_to_the_last_bit(pairs, tokenizer)
 def test_the_package_scores_english_by_its_own_words():
     from rouge_score.rouge_scorer import RougeScorer
 
-    told, wanted = "It's raining in Seoul, again.", "it is raining again at 3"
-    theirs = RougeScorer(["rouge1", "rouge2", "rougeL"]).score(wanted, told)
+    said, wanted = "It's raining in Seoul, again.", "it is raining again at 3"
+    theirs = RougeScorer(["rouge1", "rouge2", "rougeL"]).score(wanted, said)
     for engine in ROUGE_ENGINES:
-        found = Scorer([wanted], tokenizer="rouge_score", engine=engine).score([told]).rouge.as_dict()
+        found = Scorer([wanted], tokenizer="rouge_score", engine=engine).score([said]).rouge.as_dict()
         assert {name: found[f"{name}_f1"] for name in theirs} == {name: f.fmeasure for name, f in theirs.items()}
 
 

@@ -165,9 +165,9 @@ def test_a_missing_extra_says_what_to_install(name, module, fresh, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     package = {"kiwi": "kiwipiepy", "mecab": "python-mecab-ko"}[name]
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as said:
         tokenizer_named(name)("안녕")
-    assert str(told.value) == (
+    assert str(said.value) == (
         f"metrics.rouge_tokenizer: {name} needs the package {package}, got ModuleNotFoundError: No module named "
         f"'{module}'; pip install \"sweepkit[{name}]\", or take unicode or character, which need nothing"
     )
@@ -223,6 +223,6 @@ def test_other_texts_are_not_refused(text):
 
 
 def test_the_refusal_says_where_why_and_what_to_use():
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as said:
         refuse_hangul("rouge_score", "#Person1#은 온다. " * 10, "the reference of example 7")
-    assert str(told.value) == (WORDS["the-reference-of"])
+    assert str(said.value) == (WORDS["the-reference-of"])

@@ -126,8 +126,8 @@ def files(folder):
 
 
 def test_a_running_sweep_is_shown_with_its_run(monitor, endless):
-    told = monitor.look("s")
-    (sweep,) = told["sweeps"]
+    said = monitor.look("s")
+    (sweep,) = said["sweeps"]
     assert (sweep["name"], sweep["state"], sweep["total"], sweep["done"]) == ("s", "running", 3, 0)
     assert sweep["counts"]["running"] == 1 and sweep["stalled"] is None and not sweep["ended"]
     (run,) = sweep["running"]
@@ -179,13 +179,13 @@ def test_until_done_ends_with_the_sweep_and_shows_every_refresh(monitor):
         monitor.release(1, 2, 3)
         assert sweep.wait(60) == 0
     assert (watch.returncode, errors) == (0, "")
-    told = [json.loads(line) for line in [first, *out.splitlines()]]
-    counts = [item["sweeps"][0]["done"] for item in told]
+    said = [json.loads(line) for line in [first, *out.splitlines()]]
+    counts = [item["sweeps"][0]["done"] for item in said]
     assert counts == sorted(counts) and counts[-1] == 3
-    last = told[-1]["sweeps"][0]
+    last = said[-1]["sweeps"][0]
     assert last["state"] == "finished" and last["ended"] and last["running"] == []
     assert last["best"]["params"] == {"x": 1} and last["best"]["value"] == pytest.approx(0.81)
-    assert any(item["sweeps"][0]["running"] for item in told)
+    assert any(item["sweeps"][0]["running"] for item in said)
     assert monitor.watch("s").returncode == 0  # a sweep that has ended needs no Ctrl-C
 
 
@@ -276,8 +276,8 @@ def test_a_sweep_whose_runner_was_killed_is_stalled(monitor, endless):
 def test_all_shows_every_sweep(finished):
     finished.write(GRID.replace("[3, 1, 2]", "[7]"), "요약.yaml")
     assert finished.call(sweep="요약.yaml").returncode == 0
-    told = finished.look("--all")
-    assert {item["name"]: item["done"] for item in told["sweeps"]} == {"s": 3, "요약": 1}
+    said = finished.look("--all")
+    assert {item["name"]: item["done"] for item in said["sweeps"]} == {"s": 3, "요약": 1}
     assert finished.asked("--all", "--until", "done").returncode == 0
     (newest,) = finished.look()["sweeps"]  # without a name, as nothing runs
     assert newest["name"] == "요약"

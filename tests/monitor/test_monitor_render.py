@@ -186,9 +186,9 @@ def test_a_curve_is_as_long_as_it_may_be_and_ends_at_the_last_value(found, more,
 
 def test_json_has_the_documented_fields_and_is_json_with_nan_too():
     picture = busy()
-    told = plain(picture)
-    (sweep,) = told["sweeps"]
-    assert set(told) == {"time", "sweeps", "gpus", "notes"}
+    said = plain(picture)
+    (sweep,) = said["sweeps"]
+    assert set(said) == {"time", "sweeps", "gpus", "notes"}
     assert sweep["counts"] == {
         "pending": 0,
         "running": 3,

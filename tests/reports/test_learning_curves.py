@@ -11,7 +11,7 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.metric import Goal
 from sweepkit.model.records import Report, RunRecord
 from sweepkit.model.runs import RunState, RunView
-from sweepkit.reports.figures.curves import CurveLook, learning_curves, stopping_limits
+from sweepkit.reports.figures.curves import CurveStyle, learning_curves, stopping_limits
 from sweepkit.reports.figures.library import KINDS, figure, plotly_json
 from sweepkit.reports.figures.page import colours, plotly_js
 from sweepkit.reports.study_report import ReportContext, study_report
@@ -108,11 +108,11 @@ def test_a_rule_that_draws_no_line_draws_none():
 
 
 def test_curves_follow_steps_and_time_where_the_program_told_them():
-    told = {
+    said = {
         f"r{n}": [Report(seq=at, values={"loss": 1.0 - at / 10}, step=10 * at, time=5.0 + at) for at in range(4)]
         for n in range(12)
     }
-    drawn = learning_curves(with_reports(table(), told), CurveLook(x="time"))
+    drawn = learning_curves(with_reports(table(), said), CurveStyle(x="time"))
     first = traces(drawn, "run")[0]
     assert first["x"] == [0.0, 1.0, 2.0, 3.0] and first["meta"]["step"] == [0.0, 10.0, 20.0, 30.0]
     assert drawn.layout["meta"]["x"] == ["report", "step", "time"]
@@ -122,14 +122,14 @@ def test_curves_follow_steps_and_time_where_the_program_told_them():
 
 
 def test_curves_are_coloured_by_the_value_or_a_parameter():
-    by_value = [trace["line"]["color"] for trace in traces(learning_curves(table(), CurveLook(colour="value")), "run")]
+    by_value = [trace["line"]["color"] for trace in traces(learning_curves(table(), CurveStyle(colour="value")), "run")]
     ended = [colour for number, colour in enumerate(by_value) if number % 3 != 2]
     assert ended[0] == "--rampi" and ended == sorted(ended, reverse=True)
-    assert learning_curves(table(), CurveLook(colour="model")).data[0]["line"]["color"].startswith("--ramp")
+    assert learning_curves(table(), CurveStyle(colour="model")).data[0]["line"]["color"].startswith("--ramp")
     with pytest.raises(SweepKitError, match="colour must be one of"):
-        learning_curves(table(), CurveLook(colour="nothing"))
+        learning_curves(table(), CurveStyle(colour="nothing"))
     with pytest.raises(SweepKitError, match="x must be one of"):
-        learning_curves(table(), CurveLook(x="epoch"))
+        learning_curves(table(), CurveStyle(x="epoch"))
 
 
 def test_of_many_runs_the_best_and_a_spread_are_shown_and_all_that_run():

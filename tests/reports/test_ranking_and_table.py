@@ -82,8 +82,8 @@ def test_only_parameters_that_vary_are_shown():
 
 
 def full_memory(number, asked, size, peak):
-    told = {"from": asked, "per_device_train_batch_size": size, "gradient_checkpointing": False}
-    outcome = {"peak_memory_mb": peak, "facts": {"out_of_memory": told} if size < asked else {}}
+    said = {"from": asked, "per_device_train_batch_size": size, "gradient_checkpointing": False}
+    outcome = {"peak_memory_mb": peak, "facts": {"out_of_memory": said} if size < asked else {}}
     return run(number, (0.5 + number / 10,), params={"per_device_train_batch_size": asked}, outcome=outcome)
 
 
@@ -99,14 +99,14 @@ def test_the_answer_to_a_full_memory_and_every_peak_stand_in_table_csv_and_repor
     from sweepkit.reports.table import as_rich
 
     runs = [full_memory(0, 8, 8, 300.0), full_memory(1, 16, 8, 452.0)]
-    told = io.StringIO()
-    Console(file=told, width=160).print(as_rich(spec(), runs))
+    said = io.StringIO()
+    Console(file=said, width=160).print(as_rich(spec(), runs))
     cells = list(csv.DictReader(io.StringIO(as_csv(spec(), runs))))
     report = table_html(from_runs(spec(), runs))
-    for text in (told.getvalue(), cells[0]["memory"], report):
+    for text in (said.getvalue(), cells[0]["memory"], report):
         assert "16 → 2 × 8" in text
     assert [row["peak_memory_mb"] for row in cells] == ["452.0", "300.0"] and not cells[1]["memory"]
-    for text in (told.getvalue(), report):
+    for text in (said.getvalue(), report):
         assert "peak MiB" in text and "452" in text and "300" in text
     paths = SweepPaths(tmp_path, "s")
     paths.root.mkdir()

@@ -49,7 +49,7 @@ def member(number, mean, **changes):
     return RankedConfiguration(**{**fields, **changes})
 
 
-def told(**changes):
+def said(**changes):
     fields = {
         "sweep": "첫 번째",
         "confirmation": "첫 번째-confirm",
@@ -88,7 +88,7 @@ LOOK = HoldoutResult(
 
 
 @pytest.mark.parametrize(
-    "one", [told(), told(holdout=LOOK, no_holdout=""), told(members=(), end=None, spread=None, df=None)]
+    "one", [said(), said(holdout=LOOK, no_holdout=""), said(members=(), end=None, spread=None, df=None)]
 )
 def test_what_is_written_is_read_back(tmp_path, one):
     write_confirmation(tmp_path, one)
@@ -96,7 +96,7 @@ def test_what_is_written_is_read_back(tmp_path, one):
 
 
 def test_a_file_of_an_older_version_is_read(tmp_path):
-    one = told(members=(member(0, 0.47), member(1, 0.46, scores=())))
+    one = said(members=(member(0, 0.47), member(1, 0.46, scores=())))
     found = one.plain()
     for item in found["members"]:
         assert item["stopped"] is (item["number"] == 1)
@@ -105,7 +105,7 @@ def test_a_file_of_an_older_version_is_read(tmp_path):
 
 
 def test_the_words():
-    words = verdict(told(holdout=LOOK))
+    words = verdict(said(holdout=LOOK))
     assert words[0] == WORDS["with-a-chance"]
     assert words[1].startswith(WORDS["configurations-cannot-be"]) and "run 1 (run1) is 2.0 times cheaper" in words[1]
     assert words[2] == (WORDS["the-sweep's-score"])
@@ -113,18 +113,18 @@ def test_the_words():
         words[3].startswith("hold-out") and "run 0 (run0) 0.4500 ± " in words[3] and "run 1 (run1) no value" in words[3]
     )
     assert not any("part of the optimism stays" in line for line in words)
-    assert any("part of the optimism stays" in line for line in verdict(told()))
-    text = confirmation_text(told(holdout=dataclasses.replace(LOOK, opened=2)))
+    assert any("part of the optimism stays" in line for line in verdict(said()))
+    text = confirmation_text(said(holdout=dataclasses.replace(LOOK, opened=2)))
     assert WORDS["times-so-it"] in text and "첫 번째: 2 of 50 configurations" in text
 
 
 def test_of_equal_ones_the_cheapest_is_taken():
-    one = told(equal=("run0", "run1"), rope=0.02)
+    one = said(equal=("run0", "run1"), rope=0.02)
     assert one.winner == "run1" and verdict(one)[0].startswith("take run 1 (run1): 2 are equal within ±0.02")
 
 
 def test_a_minimized_score_that_looked_too_bad():
-    one = told(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
+    one = said(goal="minimize", members=(member(0, 0.47, optimism=-0.03),), rounds=((1, 2),))
     words = verdict(one)
     assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-had-it-low"])
 
@@ -132,16 +132,16 @@ def test_a_minimized_score_that_looked_too_bad():
 def test_what_cannot_be_said_is_not():
     alike = ConfirmationRun(run_id="f", seed=1001, value=0.4)
     same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)
-    words = " ".join(verdict(told(members=(same,), spread=0.0, fallback=True)))
+    words = " ".join(verdict(said(members=(same,), spread=0.0, fallback=True)))
     assert WORDS["every-seed-gave"] in words and WORDS["without-a-value"] in words
-    assert "too large" in words and "None" not in words + confirmation_text(told(members=(same,)))
+    assert "too large" in words and "None" not in words + confirmation_text(said(members=(same,)))
     none = dataclasses.replace(member(0, 0.4), mean=None, low=None, high=None, optimism=None, fresh=(), chance=None)
-    assert verdict(told(members=(none,)))[0].startswith("nothing is confirmed")
+    assert verdict(said(members=(none,)))[0].startswith("nothing is confirmed")
 
 
 def test_a_section_and_labels_of_a_folder(tmp_path):
     assert section_of(tmp_path) is None and labels_of(tmp_path) == {}
-    write_confirmation(tmp_path, told(holdout=LOOK))
+    write_confirmation(tmp_path, said(holdout=LOOK))
     section = section_of(tmp_path)
     assert section.anchor == "confirmation" and "run 0 (run0)" in section.body and "<b>큰" not in section.body
     assert labels_of(tmp_path) == {
@@ -157,6 +157,6 @@ def test_a_file_that_is_no_confirmation_counts_as_none(tmp_path, text):
 
 
 def test_the_file_says_who_won(tmp_path):
-    found = json.loads(write_confirmation(tmp_path, told(holdout=LOOK)).read_text(encoding="utf-8"))
+    found = json.loads(write_confirmation(tmp_path, said(holdout=LOOK)).read_text(encoding="utf-8"))
     assert (found["winner"], found["cheapest"], found["tied"]) == ("run0", "run1", ["run0", "run1"])
     assert found["holdout"]["looks"][0]["mean"] == pytest.approx(0.45)

@@ -72,8 +72,8 @@ def sweep(n, states=(RunState.FINISHED,), config=CONFIG):
                 state=state,
                 reason=f"{NASTY} at report {number}",
                 history=(float("nan"), value) if scored else (),
-                best_metrics=(told := {"f1": value, "time": float(rng.uniform()), "size": number} if scored else {}),
-                last_metrics=told,
+                best_metrics=(said := {"f1": value, "time": float(rng.uniform()), "size": number} if scored else {}),
+                last_metrics=said,
                 attempts=1,
                 ended_at=float(number),
                 outcome={"duration_s": 2.0 if state is RunState.FINISHED else 1.0},
@@ -132,8 +132,8 @@ def test_a_report_is_one_file_without_network_and_escapes_what_it_shows(name):
 
 def test_the_report_says_what_happened():
     page = study_report(SHAPES["mixed"], ReportContext(importance=importances(SHAPES["mixed"], effort=QUICK)))
-    for told in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration finished with two seeds"):
-        assert told in page
+    for said in ("Stopped early, and why", "Failures", "unconfirmed", "no configuration finished with two seeds"):
+        assert said in page
     assert "No run yet." in study_report(SHAPES["none"], ReportContext())
     assert "4 runs: 4 failed" in study_report(SHAPES["all_failed"], ReportContext())
 

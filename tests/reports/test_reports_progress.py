@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sweepkit.agents.run_cache import view_of
-from sweepkit.model.events import Notice, RunEnded, RunReported, RunSeen, RunStarted
+from sweepkit.model.events import Notice, RunChanged, RunEnded, RunReported, RunStarted
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.run_names import run_name
@@ -259,5 +259,5 @@ def test_runs_of_other_agents_count_for_the_pace_once():
     for number in range(1, 20):
         now[0] = 3.0 * number
         for _ in range(2):
-            tally.take(RunSeen(view=view_of(run(number, S.FINISHED, (0.5,)))))
+            tally.take(RunChanged(view=view_of(run(number, S.FINISHED, (0.5,)))))
     assert tally.eta_s() == pytest.approx((1000 - 20) * 3.0)

@@ -64,11 +64,11 @@ def test_nothing_that_is_printed_above_the_display_is_lost(columns):
             refreshing.join()
     finally:
         sys.setswitchinterval(before)
-    told = "".join(line for line in terminal.lines() if line != "foot").replace(" ", "")
-    assert told.count("가나다") == 25 * PRINTS * THREADS
+    said = "".join(line for line in terminal.lines() if line != "foot").replace(" ", "")
+    assert said.count("가나다") == 25 * PRINTS * THREADS
     for thread in range(THREADS):
         for at in range(PRINTS):
-            assert f"<{thread}.{at}" in told and f"{thread}.{at}>" in told
+            assert f"<{thread}.{at}" in said and f"{thread}.{at}>" in said
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -36,17 +36,17 @@ def ended(tmp_path, runs, *, metrics=(LOSS,), **fields):
 
 def test_the_object_names_the_best_and_counts_the_states(tmp_path):
     runs = [run(0, 2.0), run(1, 1.0), run(2, None, RunState.FAILED)]
-    told = ended(tmp_path, runs, report=tmp_path / "report.html").plain()
-    assert (told["sweep"], told["complete"], told["counts"]) == ("s-2", False, {"finished": 2, "failed": 1})
-    assert (told["best"]["run_id"], told["best"]["params"]) == ("r1", {"x": 1})
-    assert [row["run_id"] for row in told["runs"]] == ["r1", "r0", "r2"]
-    assert told["report"] == str(tmp_path / "report.html") and "front" not in told
+    said = ended(tmp_path, runs, report=tmp_path / "report.html").plain()
+    assert (said["sweep"], said["complete"], said["counts"]) == ("s-2", False, {"finished": 2, "failed": 1})
+    assert (said["best"]["run_id"], said["best"]["params"]) == ("r1", {"x": 1})
+    assert [row["run_id"] for row in said["runs"]] == ["r1", "r0", "r2"]
+    assert said["report"] == str(tmp_path / "report.html") and "front" not in said
 
 
 def test_without_a_value_there_is_no_best_and_several_objectives_have_a_front(tmp_path):
     assert ended(tmp_path, [run(0, None, RunState.FAILED)]).plain()["best"] is None
-    told = ended(tmp_path, [], metrics=(LOSS, SIZE)).plain()
-    assert (told["front"], told["hypervolume"], told["reference"]) == ([], None, None)
+    said = ended(tmp_path, [], metrics=(LOSS, SIZE)).plain()
+    assert (said["front"], said["hypervolume"], said["reference"]) == ([], None, None)
 
 
 def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
@@ -84,9 +84,9 @@ FAILED = RunState.FAILED
     ],
 )
 def test_each_next_step_is_a_command_that_takes_it(tmp_path, runs, fields, whole, steps):
-    told = ended(tmp_path, runs, command=SAME, **fields).plain()
-    assert told["complete"] is whole
-    assert [line.partition(": ")[2] for line in told["next"]] == steps
+    said = ended(tmp_path, runs, command=SAME, **fields).plain()
+    assert said["complete"] is whole
+    assert [line.partition(": ")[2] for line in said["next"]] == steps
 
 
 def test_without_a_command_to_paste_the_words_name_the_options(tmp_path):

@@ -46,5 +46,5 @@ def test_the_second_and_the_fifth_stop_are_audited_and_a_sweep_that_goes_on_reme
     replayed = json.loads(in_this_process(sweep_runner.main, asked, sweeper.folder).stdout)["rules"]
     own = next(item for item in replayed if item["own"])
     assert own["stops_winner"] and own["regret"] == 2.5
-    told = in_this_process(sweep_runner.main, asked[:-1], sweeper.folder)
-    assert told.returncode == 0 and len(told.stdout.splitlines()) > len(replayed)
+    said = in_this_process(sweep_runner.main, asked[:-1], sweeper.folder)
+    assert said.returncode == 0 and len(said.stdout.splitlines()) > len(replayed)

@@ -39,8 +39,8 @@ def test_every_sweep_dry_runs_by_its_own_commands(path, tmp_path, monkeypatch, c
         if "--confirm" in options:  # needs the recorded sweep
             assert options == ["--confirm", path.stem]
             continue
-        told = {"--dry-run", "--json"} - set(options)
-        assert main([*options, *told, "--output-dir", str(tmp_path / "out")]) == 0
+        said = {"--dry-run", "--json"} - set(options)
+        assert main([*options, *said, "--output-dir", str(tmp_path / "out")]) == 0
         plan = json.loads(capsys.readouterr().out)
         assert plan["runs"] == RUNS[path.stem]
         assert all(command[2] == str(CODE_DIR / "trainer.py") for command in plan["commands"])

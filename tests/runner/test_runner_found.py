@@ -12,7 +12,7 @@ from sweeping import PROGRAMS, Sweeper
 
 from sweepkit.agents.results import write_atomically
 from sweepkit.cli.guard import guarded
-from sweepkit.model.events import RunSeen
+from sweepkit.model.events import RunChanged
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.paths import CONFIG_DIR
 from sweepkit.reports.progress import Tally
@@ -86,9 +86,9 @@ def test_the_counts_hold_what_another_runner_does():
     spec = read_sweep_text(GRID, source="s.yaml", directory="", default_name="s")
     tally = Tally(spec, [], total=3, workers=1)
     theirs = RunView(number=0, run_id="theirs", params={"x": 3}, state=RunState.RUNNING, history=(2.0,))
-    tally.take(RunSeen(view=theirs))
+    tally.take(RunChanged(view=theirs))
     assert tally.words() == "0/3 done, 1 running"
-    tally.take(RunSeen(view=dataclasses.replace(theirs, state=RunState.FINISHED)))
+    tally.take(RunChanged(view=dataclasses.replace(theirs, state=RunState.FINISHED)))
     assert tally.words() == "1/3 done, best 2 (run theirs)"
 
 
@@ -96,8 +96,8 @@ def test_two_runners_together_count_the_whole_sweep(sweeper):
     sweeper.write(GRID.replace("[3, 1, 2]", "[1, 2, 3, 4, 5, 6]"))
     sweeper.env["PAUSE"] = "0.1"
     runners = [sweeper.start(stdout=subprocess.PIPE, text=True, encoding="utf-8") for _ in range(2)]
-    told = [runner.communicate(timeout=120)[0] for runner in runners]
-    ends = [line for text in told for line in text.splitlines() if line.startswith("run ")]
+    said = [runner.communicate(timeout=120)[0] for runner in runners]
+    ends = [line for text in said for line in text.splitlines() if line.startswith("run ")]
     assert len(ends) == 6
     # Whichever ended last proposed, and so looked, after at least four runs had ended, its own last one not counted.
     assert max(int(line.split("[")[1].split("/")[0]) for line in ends) >= 5
@@ -150,8 +150,8 @@ def test_parameters_that_the_trainer_does_not_know_are_told_with_their_lines(swe
           learning_rat: {values: [1e-3]}
           "num_beam": {value: 1}
         """)
-    told = sweeper.call("--dry-run").stderr
-    assert "s.yaml:5: learning_rat: " in told and "s.yaml:6: num_beam: " in told
+    said = sweeper.call("--dry-run").stderr
+    assert "s.yaml:5: learning_rat: " in said and "s.yaml:6: num_beam: " in said
 
 
 def test_a_run_that_is_tried_again_is_told_with_its_reason(sweeper):

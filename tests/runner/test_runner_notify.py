@@ -45,9 +45,9 @@ def test_a_sweep_that_ends_tells_a_hook_its_best_run_once(hook, tmp_path):
     sweeper.write(GRID)
     done = sweeper.call("--notify", address)
     assert (done.returncode, done.stderr) == (0, "")
-    (told,) = heard
-    assert (told["sweep"], told["complete"], told["counts"]) == ("s", True, {"finished": 2})
-    assert told["best"]["params"] == {"x": 1} and told["text"].startswith("s: complete, ")
+    (said,) = heard
+    assert (said["sweep"], said["complete"], said["counts"]) == ("s", True, {"finished": 2})
+    assert said["best"]["params"] == {"x": 1} and said["text"].startswith("s: complete, ")
 
 
 def test_a_hook_that_fails_or_is_not_there_is_a_warning_that_hides_its_secret(hook):

@@ -367,8 +367,8 @@ def test_a_run_that_is_stopped_by_hand_ends_alone_and_counts_as_stopped(sweeper)
     record = sweeper.folder / "out" / "sweepkit.db"
     with open_store(record) as store:
         first, second = (live.run_id for live in store.live_attempts(store.sweep("s").sweep_id))
-    told = in_this_process(app.main, ["stop", "s", "--run", first, "--output-dir", "out", "--json"], sweeper.folder)
-    assert (told.returncode, json.loads(told.stdout)["attempt"]) == (0, f"{first}-1"), told.stderr
+    said = in_this_process(app.main, ["stop", "s", "--run", first, "--output-dir", "out", "--json"], sweeper.folder)
+    assert (said.returncode, json.loads(said.stdout)["attempt"]) == (0, f"{first}-1"), said.stderr
     with open_store(record) as store:
         stop_run(store, "s", second, who="minji (page)")
     assert sweeper.ended(process)["s"]["counts"] == {"stopped": 2}
@@ -505,10 +505,10 @@ def test_two_runners_with_a_gpu_each_work_together(sweeper):
 def test_two_runners_with_other_options_than_their_gpus_are_still_refused(sweeper):
     sweeper.env["CUDA_VISIBLE_DEVICES"] = "0"
     process = started(sweeper, "--num-workers", "1")
-    for gpu, options, told in (("1", ["--cold"], "--cold"), ("0,1", [], "slots")):
+    for gpu, options, said in (("1", ["--cold"], "--cold"), ("0,1", [], "slots")):
         sweeper.env["CUDA_VISIBLE_DEVICES"] = gpu
         err = sweeper.finished(sweeper.parallel("--single-parallel", "s.yaml", *options), rc=2)
-        assert told in err, (gpu, err)
+        assert said in err, (gpu, err)
     process.kill()
     process.communicate()
 

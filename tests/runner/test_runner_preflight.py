@@ -54,8 +54,8 @@ def test_a_metric_that_is_never_logged_is_told_with_what_was(metric, fields, war
 def test_a_program_that_says_what_it_read_is_believed(tmp_path, read, unread):
     program = tmp_path / "p.py"
     program.write_text("lr, beta = 1, 2\n")
-    told = first_run_warnings(spec(), run(), {"_sweepkit_read": read}, lambda: read_program(program))
-    assert told == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
+    said = first_run_warnings(spec(), run(), {"_sweepkit_read": read}, lambda: read_program(program))
+    assert said == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_else_its_source_is_searched_for_the_names(tmp_path, text, unread):
     (tmp_path / "p.py").write_text(text + "\n")
     if "helper" in text:
         (tmp_path / "helper.py").write_text("lr = beta = '한글'\n", encoding="utf-8")
-    told = first_run_warnings(spec(), run(), {}, lambda: read_program(tmp_path / "p.py"))
-    assert told == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
+    said = first_run_warnings(spec(), run(), {}, lambda: read_program(tmp_path / "p.py"))
+    assert said == ([f"the program never read {unread}: every value of it gives the same run"] if unread else [])
 
 
 def test_programs_that_are_not_python_are_not_suspected(tmp_path):

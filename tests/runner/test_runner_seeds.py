@@ -83,9 +83,9 @@ def test_the_best_is_the_best_mean_and_what_is_clearly_worse_gets_no_further_see
 
 
 def test_the_dry_run_counts_the_runs_and_tells_of_the_seeds(sweeper):
-    told = sweeper.call("--dry-run").stdout
-    assert "sweep s: 12 runs\neach configuration with 3 seeds (7, 8, 9); after 2 only while" in told
-    assert "--x=0.02 --seed=7" in told and "--x=0.02 --seed=8" in told
+    said = sweeper.call("--dry-run").stdout
+    assert "sweep s: 12 runs\neach configuration with 3 seeds (7, 8, 9); after 2 only while" in said
+    assert "--x=0.02 --seed=7" in said and "--x=0.02 --seed=8" in said
 
 
 def test_run_cap_counts_runs_and_not_configurations(sweeper):

@@ -116,8 +116,8 @@ def test_every_kind_of_bad_sweep_is_refused_with_its_line_and_nothing_written_d1
 def test_a_bad_sweep_is_refused_by_the_real_script(sweeper, row):
     sweeper.write(row[1], "bad.yaml")
     before = sorted(sweeper.folder.rglob("*"))
-    done, told = sweeper.call(sweep="bad.yaml", cold=True), sweeper.asked(sweep="bad.yaml")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.stderr)
+    done, said = sweeper.call(sweep="bad.yaml", cold=True), sweeper.asked(sweep="bad.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said.stderr)
     assert sorted(sweeper.folder.rglob("*")) == before
 
 

@@ -81,7 +81,7 @@ def test_the_table(ending, state, reason, failure):
 
 
 @pytest.mark.parametrize(
-    ("log", "earlier", "retries", "state", "told"),
+    ("log", "earlier", "retries", "state", "said"),
     [
         (BUG, [], 0, RunState.FAILED, "ValueError: 3 is not 4 (exit code 1)"),
         (BUG, [], 1, RunState.PENDING, "retry 1 of 1"),
@@ -92,10 +92,10 @@ def test_the_table(ending, state, reason, failure):
         (BUG, [(-9, ""), (-9, "")], 1, RunState.PENDING, "retry 1 of 1"),
     ],
 )
-def test_a_program_error_is_tried_again_but_not_when_it_is_the_same_one(log, earlier, retries, state, told):
+def test_a_program_error_is_tried_again_but_not_when_it_is_the_same_one(log, earlier, retries, state, said):
     outcome = judge(Ending(status=1, log_tail=log), past=past(*earlier), retries=retries)
     assert outcome.state is state
-    assert told in outcome.reason
+    assert said in outcome.reason
     assert not outcome.quarantine and not outcome.pause_sweep and not outcome.elsewhere
 
 

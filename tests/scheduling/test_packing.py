@@ -102,8 +102,8 @@ def test_what_cannot_be_told_apart_is_measured_in_turn():
 
 
 def test_a_gpu_is_described():
-    told = describe(room(waiting(0, 21), waiting(1, 20)), paces(one=1.0, two=1.1), FOUR)
-    assert told.startswith("2 runs on gpu 0: 41 of 80 GiB, 1.8 × the runs per hour")
+    said = describe(room(waiting(0, 21), waiting(1, 20)), paces(one=1.0, two=1.1), FOUR)
+    assert said.startswith("2 runs on gpu 0: 41 of 80 GiB, 1.8 × the runs per hour")
 
 
 # -- on simulated GPUs ------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ def test_a_loss_is_better_when_lower():
 
 
 @pytest.mark.parametrize(
-    ("scores", "told"),
+    ("scores", "said"),
     [
         ({}, "no model has a finite score"),
         ({"a": []}, "no model has a finite score"),
@@ -240,9 +240,9 @@ def test_a_loss_is_better_when_lower():
         ({"a": [0.5, 0.6, NAN], "b": [0.5, 0.6, 0.7]}, "the numbers of seeds differ (b 3, a 2)"),
     ],
 )
-def test_degenerate_data_give_sentences(scores, told):
+def test_degenerate_data_give_sentences(scores, said):
     found = compare(groups_of(scores))
-    assert any(told in sentence for sentence in words(found))
+    assert any(said in sentence for sentence in words(found))
     assert all(0 < pair.estimate.p <= 1 for pair in found.pairs if pair.estimate is not None)
     if not any(pair.estimate for pair in found.pairs):
         assert found.method is DecidingTest.NONE and all(pair.kind is Conclusion.UNTESTED for pair in found.pairs)

@@ -117,8 +117,8 @@ def test_wandbs_own_rule_compares_report_by_report_and_says_so():
     wanted = "early_terminate: {type: hyperband, min_iter: 4, eta: 2}"
     short = [run(n, curve(0.5, 10), RunState.FINISHED, epochs=10) for n in range(3)]
     long = run(3, curve(0.1, 40)[:8], epochs=40)
-    told, plain = (make_rule(spec(wanted, names)).decide(long, [*short, long]) for names in (EPOCHS, EPOCHS[28:]))
-    assert told.stop and plain.stop and told.reason.startswith(plain.reason) and "epochs" in told.reason
+    said, plain = (make_rule(spec(wanted, names)).decide(long, [*short, long]) for names in (EPOCHS, EPOCHS[28:]))
+    assert said.stop and plain.stop and said.reason.startswith(plain.reason) and "epochs" in said.reason
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def theirs(settings_, strict, goal, runs):
         "parameters": {"a": {"value": 1}},
     }
     # Rows of other metrics do not count; a row between each pair makes sure of it.
-    told = [
+    said = [
         sweeps.SweepRun(
             name=str(number),
             state=str(state),
@@ -44,8 +44,8 @@ def theirs(settings_, strict, goal, runs):
         )
         for number, (state, history) in enumerate(runs)
     ]
-    stopped = {int(run.name) for run in hyperband_stop_runs(told, config)}
-    infos = [run.early_terminate_info for run in told if run.state == "running"]
+    stopped = {int(run.name) for run in hyperband_stop_runs(said, config)}
+    infos = [run.early_terminate_info for run in said if run.state == "running"]
     return stopped, infos
 
 

@@ -158,12 +158,12 @@ def test_a_hyperbands_run_is_compared_in_its_bracket():
     assert budgets == [9, 5, 3]
     brackets = [rule._bracket(number, budgets) for number in range(200)]
     assert set(brackets) == {0, 1, 2} and brackets.count(0) > brackets.count(1) > brackets.count(2)
-    mates = [number for number in range(200) if brackets[number] == 0][:3]
+    peers = [number for number in range(200) if brackets[number] == 0][:3]
     others = [view(number, [1.0, 1.0]) for number in range(200) if brackets[number] == 1]
-    run = view(mates[0], [5.0, 5.0])
+    run = view(peers[0], [5.0, 5.0])
     alone = rule.decide(run, [run, *others])
     assert not alone.stop and "bracket 0 of 3" in alone.reason and "of 1 runs" in alone.reason
-    assert rule.decide(run, [run, view(mates[1], [1.0, 1.0]), view(mates[2], [1.0, 1.0])]).stop
+    assert rule.decide(run, [run, view(peers[1], [1.0, 1.0]), view(peers[2], [1.0, 1.0])]).stop
     found = make_rule(spec(EarlyTerminate(type="optuna_hyperband", max_resource=9)), study="s_2")
     assert found._rules[1]._study == "s_2"
     short = OptunaHyperband(EarlyTerminate(type="optuna_hyperband", min_resource=5), MIN, "s")

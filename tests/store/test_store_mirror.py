@@ -84,13 +84,13 @@ def test_what_a_run_is_suggested_while_it_runs_comes_to_its_trial(store, url):
     attempt = store.add_and_claim(sweep, 0, {}, **AGENT)
     sync_mirror(store, sweep, url, Space(parameters=()))
     assert load("first", url)[0][0].params == {}
-    told = optuna.distributions.distribution_to_json
+    said = optuna.distributions.distribution_to_json
     distributions = {"x": optuna.distributions.FloatDistribution(0, 1), "k": optuna.distributions.IntDistribution(1, 3)}
     for values in ({"x": 0.5}, {"x": 0.5, "k": 2}):
         noted = {
             name: {
                 "value": value,
-                "distribution": json.loads(told(distributions[name])),
+                "distribution": json.loads(said(distributions[name])),
             }
             for name, value in values.items()
         }

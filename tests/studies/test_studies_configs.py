@@ -42,7 +42,7 @@ def test_a_configuration_is_valid_and_says_how_it_is_used(path):
     assert f"cd {CODE_DIR.name}\n" in head and f"python optimize.py --config {path.stem}" in head
     spec = read_sweep_text(yaml_text(sweep_dict(config)))
     # A searched number of epochs under a rule that compares runs report by report is told, and nothing else is.
-    assert [told for told in spec.warnings if "parameters.num_epochs: sets how long a run is" not in told] == []
+    assert [said for said in spec.warnings if "parameters.num_epochs: sets how long a run is" not in said] == []
 
 
 @pytest.mark.slow

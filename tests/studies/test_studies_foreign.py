@@ -162,11 +162,11 @@ def test_a_study_with_many_left_out_is_told_by_counts_and_trials_without_the_par
             study.tell(trial, state=TrialState.PRUNED if pruned else None, values=None if pruned else float(number))
         study.enqueue_trial({"model": "a"})
         study.ask()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         assert seed_ttest.main(["--sweep", f"optuna:{url}#s", "--by", "model", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert not [item for item in told if "categorical" in str(item.message)]
+    assert not [item for item in said if "categorical" in str(item.message)]
     assert {model["name"] for model in found["models"]} == {"a", "b"}
     assert sum(model["n"] for model in found["models"]) == 15
     assert len([note for note in found["notes"] if "left out" in note]) == 2

@@ -223,8 +223,8 @@ def test_the_dry_run_leaves_nothing(tmp_path):
     (tmp_path / "tune.py").write_text(FILE)
     options = ["--n-trials", "7", "--n-jobs", "2", "--dry-run", "--json", "--output-dir", "out"]
     done = in_this_process(app.main, ["optimize", "tune.py:objective", *options], tmp_path)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["runs"], len(told["slots"])) == (0, 7, 2), done.stderr
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["runs"], len(said["slots"])) == (0, 7, 2), done.stderr
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".pyc") in (
         ["tune.py"],
         ["__pycache__", "tune.py"],

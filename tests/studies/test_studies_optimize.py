@@ -143,9 +143,9 @@ def test_both_spellings_of_options():
 def test_a_dry_run_shows_the_fifteen_and_writes_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["--dry-run", "--json", "--output-dir", "out", "--n_trials", "5"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["runs"] == 5 and len(told["first"][0]) == 16  # and an evaluation after every epoch
-    assert told["first"][0]["eval_strategy"] == "epoch"
+    said = json.loads(capsys.readouterr().out)
+    assert said["runs"] == 5 and len(said["first"][0]) == 16  # and an evaluation after every epoch
+    assert said["first"][0]["eval_strategy"] == "epoch"
     assert not list(tmp_path.iterdir())
 
 

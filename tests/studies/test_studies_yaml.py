@@ -31,9 +31,9 @@ def test_the_table_of_bad_files_has_no_row_twice():
     assert len({row[0] for row in BAD_OPTUNA}) == len(BAD_OPTUNA) >= 40
 
 
-@pytest.mark.parametrize(("text", "told", "line"), [row[1:] for row in BAD_OPTUNA], ids=[row[0] for row in BAD_OPTUNA])
-def test_what_is_wrong_is_told_with_its_line(text, told, line):
-    found = [problem for problem in problems(text) if told in str(problem)]
+@pytest.mark.parametrize(("text", "said", "line"), [row[1:] for row in BAD_OPTUNA], ids=[row[0] for row in BAD_OPTUNA])
+def test_what_is_wrong_is_told_with_its_line(text, said, line):
+    found = [problem for problem in problems(text) if said in str(problem)]
     assert found, [str(problem) for problem in problems(text)]
     assert {problem.line for problem in found} == {line}
     assert all(str(problem).startswith(f"study.yaml:{line}: ") for problem in found)

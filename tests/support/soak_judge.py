@@ -110,28 +110,28 @@ def _judge_run(record: RunRecord, evidence: Evidence, *, mended: bool) -> None:
     starts = [pid for word, _, pid, _ in mine if word == "start"]
     ends = [pid for word, _, pid, _ in mine if word == "end"]
     finished = [made for made in attempts if made.outcome.get("exit_code") == 0]
-    told = (
+    said = (
         number,
         mine,
         record.history,
         [(made.attempt_id, made.state, made.pid, made.reason, made.outcome) for made in attempts],
     )
-    assert len(finished) == 1, told
+    assert len(finished) == 1, said
     (finishing,) = finished
-    assert finishing is attempts[-1] and finishing.state is AttemptState.DONE, told
+    assert finishing is attempts[-1] and finishing.state is AttemptState.DONE, said
     # Nothing of the run happened after its end, and that end is the process's that the record names.
-    assert mine[-1][0] == "end", told
-    assert finishing.pid in (None, mine[-1][2]), told
-    assert len(starts) <= len(attempts) == record.attempts, told
+    assert mine[-1][0] == "end", said
+    assert finishing.pid in (None, mine[-1][2]), said
+    assert len(starts) <= len(attempts) == record.attempts, said
     pids = {made.pid for made in attempts}
-    assert mended or pids >= set(starts) or None in pids, told
+    assert mended or pids >= set(starts) or None in pids, said
     # A process that was seen to end well is never repeated. One that was killed after its last line, before the fork
     # server had seen its end, is: nobody can know.
     for ordinal in range(1, record.attempts):
-        assert _exit_status(logs / f"{record.run_id}-{ordinal}.exit.json") != 0, told
-    assert len(set(ends)) == len(ends) and set(ends[:-1]).isdisjoint({finishing.pid}), told
-    assert record.history == tuple(number + 1 / (step + 1) for step in range(4)), told
-    assert record.best_metrics["loss"] == number + 0.25, told
+        assert _exit_status(logs / f"{record.run_id}-{ordinal}.exit.json") != 0, said
+    assert len(set(ends)) == len(ends) and set(ends[:-1]).isdisjoint({finishing.pid}), said
+    assert record.history == tuple(number + 1 / (step + 1) for step in range(4)), said
+    assert record.best_metrics["loss"] == number + 0.25, said
 
 
 def _exit_status(file: Path) -> int | None:

@@ -163,10 +163,10 @@ def _ask(request: bytes, files: list[int]) -> socket.socket:
         _server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True), ours
         theirs.close()
         atexit.register(_close)
-    told, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    said, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with answers:
         socket.send_fds(_server[1], [request], [answers.fileno(), *files])
-    return told
+    return said
 
 
 def _close() -> None:

@@ -4,7 +4,7 @@ from sweepkit.analysis.progress import Watched, row_of
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import LiveRun
+from sweepkit.model.watched import WatchedAttempt
 
 NOW = 1_800_000_000.0
 LOSS = Metric(name="loss", goal=Goal.MINIMIZE)
@@ -30,7 +30,7 @@ def attempt(of, **fields):
     defaults |= {"step": None, "first_report_at": None, "last_report_at": None}
     if "started_at" in fields and "claimed_at" not in fields:
         defaults["claimed_at"] = fields["started_at"]
-    return LiveRun(run_id=of.run_id, **{**defaults, **fields})
+    return WatchedAttempt(run_id=of.run_id, **{**defaults, **fields})
 
 
 def watched(runs, *, metric=LOSS, sweep=None, total=None, live=(), idle_since=None, verdicts=None):

@@ -94,8 +94,8 @@ def test_a_parameter_named_like_a_macro_does_not_hide_it():
 @pytest.mark.parametrize("item", ["${agrs}", "${args_dict}", "${}", "${envvar:home}", "${a} and ${b}"])
 def test_unknown_whole_items_are_dropped_and_told_d19_d20(item):
     assert _build(["a", item, "b"]) == ("a", "b")
-    told = command_warnings(["a", item, "b"], list(PARAMS))
-    assert told and all(index == 1 and "is dropped" in sentence for index, sentence in told)
+    said = command_warnings(["a", item, "b"], list(PARAMS))
+    assert said and all(index == 1 and "is dropped" in sentence for index, sentence in said)
 
 
 def test_warnings_name_the_nearest_and_stay_silent_when_all_is_well():

@@ -32,8 +32,8 @@ def test_all_that_is_wrong_is_refused_at_once_with_line_key_value_and_remedy():
     check = Checker(document, where="a.yaml")
     found = check.section(document.data["s"], ("s",), SECTION, "a section")
     assert found == {"kinds": ("a", "")}
-    told = {(p.line, p.key): (p.got, p.hint) for p in check.problems()}
-    assert told == {
+    said = {(p.line, p.key): (p.got, p.hint) for p in check.problems()}
+    assert said == {
         (2, "s.name"): ("3", 'write "3"'),
         (3, "s.kinds[1]"): ('""', ""),
         (3, "s.kinds[2]"): ("4", ""),

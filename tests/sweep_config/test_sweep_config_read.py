@@ -86,9 +86,9 @@ def test_bad_sweeps_are_many_and_distinct():
 )
 def test_bad_sweep_tells_place_key_and_rule(text, expected, line):
     problems = _problems(text)
-    told = [str(problem) for problem in problems]
-    assert any(item.startswith(f"config/sweep/bad.yaml:{line}: ") and expected in item for item in told), told
-    assert len(problems) == 1, told  # one mistake, one message: no follow-up errors
+    said = [str(problem) for problem in problems]
+    assert any(item.startswith(f"config/sweep/bad.yaml:{line}: ") and expected in item for item in said), said
+    assert len(problems) == 1, said  # one mistake, one message: no follow-up errors
 
 
 def test_all_problems_are_told_at_once_in_order_of_lines():

@@ -90,10 +90,10 @@ def test_each_type_takes_all_of_its_settings_and_makes_a_rule(kind):
 def test_wrong_settings_are_told_with_file_and_line(text, said):
     with pytest.raises(SpecError) as caught:
         read_sweep_text(HEAD + text, source="my.yaml")
-    told = [str(problem) for problem in caught.value.problems]
-    assert all(line.startswith("my.yaml:5: sweepkit.early_terminate") for line in told)
-    assert all(sentence in "".join(told) for sentence in said)
-    assert len(told) == (len(said) if "patience: -1" in text else 1)
+    stated = [str(problem) for problem in caught.value.problems]
+    assert all(line.startswith("my.yaml:5: sweepkit.early_terminate") for line in stated)
+    assert all(sentence in "".join(stated) for sentence in said)
+    assert len(stated) == (len(said) if "patience: -1" in text else 1)
 
 
 def test_auto_is_optunas_default():
@@ -142,15 +142,15 @@ def test_the_table_of_the_docs_has_every_type_setting_and_default():
     for kind in ("patience", "percentile", "patient", "wilcoxon"):
         for key in STOPPING_KEYS[kind]:
             default = getattr(EarlyTerminate(type=kind), key)
-            told = f"`{key}` {default:g}" if isinstance(default, int | float) else key
-            assert told in rows[kind] or told in rows["median"], told
+            stated = f"`{key}` {default:g}" if isinstance(default, int | float) else key
+            assert stated in rows[kind] or stated in rows["median"], stated
 
 
 def test_the_help_names_every_type_that_is_ours(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"], output_dir=Path())
-    told = capsys.readouterr().out.replace("\n", "")
-    assert all(f"{kind}" in told for kind in STOPPING_TYPES if kind != "hyperband")
+    stated = capsys.readouterr().out.replace("\n", "")
+    assert all(f"{kind}" in stated for kind in STOPPING_TYPES if kind != "hyperband")
 
 
 def warned(name, node, rule):

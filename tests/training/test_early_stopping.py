@@ -104,8 +104,8 @@ def test_a_training_ends_early_by_steps_and_by_epochs(tiny, tmp_path, strategy, 
     done = train(config_for(tiny("t5"), **STILL, **changes), tmp_path)
     assert [item.step for item in done.outcome.history] == evaluated
     assert done.outcome.steps == ends
-    told = done.outcome.facts["stopped_early"]
-    assert (told["step"], told["of_steps"], told["metric"], told["best_step"]) == (ends, 20, "loss", evaluated[0])
+    said = done.outcome.facts["stopped_early"]
+    assert (said["step"], said["of_steps"], said["metric"], said["best_step"]) == (ends, 20, "loss", evaluated[0])
     assert done.lines[-1].startswith(f"stopped early at step {ends}/20: loss did not better")
 
 

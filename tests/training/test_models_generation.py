@@ -143,8 +143,8 @@ def test_sampling_changes_no_bit_of_the_training(tiny, tmp_path, family):
     losses = [[item.metrics["loss"] for item in done.outcome.history] for done in (greedy, sampled)]
     assert len(losses[0]) == 3
     assert losses[0] == losses[1]
-    told = [[line.partition("eval/loss")[0] for line in done.lines] for done in (greedy, sampled)]
-    assert told[0] == told[1]
+    said = [[line.partition("eval/loss")[0] for line in done.lines] for done in (greedy, sampled)]
+    assert said[0] == said[1]
     same = zip(greedy.trainer.model.parameters(), sampled.trainer.model.parameters(), strict=True)
     assert all(one.equal(other) for one, other in same)
 

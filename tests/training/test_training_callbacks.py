@@ -24,7 +24,7 @@ class Tracker:
 
 
 @pytest.fixture
-def told(tmp_path):
+def said(tmp_path):
     read, lines = ["learning_rate"], []
     file = tmp_path / "reports.jsonl"
     telling = ReportingCallback(
@@ -36,8 +36,8 @@ def told(tmp_path):
     return SimpleNamespace(telling=telling, read=read, lines=lines, file=file)
 
 
-def reports(told):
-    return [json.loads(line) for line in told.file.read_text(encoding="utf-8").splitlines()]
+def reports(said):
+    return [json.loads(line) for line in said.file.read_text(encoding="utf-8").splitlines()]
 
 
 def evaluate(telling, step, **metrics):
@@ -47,52 +47,52 @@ def evaluate(telling, step, **metrics):
     return control
 
 
-def test_an_evaluation_is_reported_logged_and_said(told):
-    told.telling.on_log(ARGS, None, None, logs={"loss": 2.5, "learning_rate": 1e-3})
-    told.telling.on_log(ARGS, None, None, logs={"eval_loss": 1.5})
-    evaluate(told.telling, 5, loss=1.5, rouge1_f1=0.5, runtime=9.9)
-    message, row = reports(told)
+def test_an_evaluation_is_reported_logged_and_said(said):
+    said.telling.on_log(ARGS, None, None, logs={"loss": 2.5, "learning_rate": 1e-3})
+    said.telling.on_log(ARGS, None, None, logs={"eval_loss": 1.5})
+    evaluate(said.telling, 5, loss=1.5, rouge1_f1=0.5, runtime=9.9)
+    message, row = reports(said)
     assert message == {"_sweepkit_read": ["learning_rate"]}
     assert row.pop("_time") > 0
     expected = {"eval/loss": 1.5, "eval/rouge1_f1": 0.5, "train/loss": 2.5, "train/learning_rate": 1e-3, "epoch": 1.0}
     assert row == expected | {"_step": 5}
-    assert told.telling._tracker.rows == [(expected, 5)]
-    assert told.lines == ["step 5/10  train/loss 2.5000  eval/loss 1.5000  R1 0.5000"]
-    assert told.telling.history == [Evaluation(step=5, epoch=1.0, metrics={"loss": 1.5, "rouge1_f1": 0.5})]
+    assert said.telling._tracker.rows == [(expected, 5)]
+    assert said.lines == ["step 5/10  train/loss 2.5000  eval/loss 1.5000  R1 0.5000"]
+    assert said.telling.history == [Evaluation(step=5, epoch=1.0, metrics={"loss": 1.5, "rouge1_f1": 0.5})]
 
 
-def test_used_parameters_are_told_when_they_are_news(told):
-    evaluate(told.telling, 1, loss=1.0)
-    evaluate(told.telling, 2, loss=1.0)
-    told.read.append("num_beams")
-    evaluate(told.telling, 3, loss=1.0)
-    messages = [row["_sweepkit_read"] for row in reports(told) if "_sweepkit_read" in row]
+def test_used_parameters_are_told_when_they_are_news(said):
+    evaluate(said.telling, 1, loss=1.0)
+    evaluate(said.telling, 2, loss=1.0)
+    said.read.append("num_beams")
+    evaluate(said.telling, 3, loss=1.0)
+    messages = [row["_sweepkit_read"] for row in reports(said) if "_sweepkit_read" in row]
     assert messages == [["learning_rate"], ["learning_rate", "num_beams"]]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_makes_every_score_nan_and_ends_the_training(told, loss):
-    assert not evaluate(told.telling, 1, loss=1.0, rouge1_f1=0.2).should_training_stop
-    assert evaluate(told.telling, 2, loss=loss, rouge1_f1=0.2).should_training_stop
-    assert told.telling.diverged
-    assert math.isnan(reports(told)[-1]["eval/rouge1_f1"])
-    assert not math.isfinite(reports(told)[-1]["eval/loss"])
+def test_a_loss_that_is_not_finite_makes_every_score_nan_and_ends_the_training(said, loss):
+    assert not evaluate(said.telling, 1, loss=1.0, rouge1_f1=0.2).should_training_stop
+    assert evaluate(said.telling, 2, loss=loss, rouge1_f1=0.2).should_training_stop
+    assert said.telling.diverged
+    assert math.isnan(reports(said)[-1]["eval/rouge1_f1"])
+    assert not math.isfinite(reports(said)[-1]["eval/loss"])
 
 
-def test_the_first_step_is_told_once(told):
+def test_the_first_step_is_told_once(said):
     for _ in range(3):
-        told.telling.on_step_begin(ARGS, None, None)
-    (message,) = reports(told)
-    assert message == {"_sweepkit_first_step": told.telling.first_step_at}
+        said.telling.on_step_begin(ARGS, None, None)
+    (message,) = reports(said)
+    assert message == {"_sweepkit_first_step": said.telling.first_step_at}
 
 
 @pytest.mark.parametrize(
     ("strategy", "step", "due"), [("steps", 9, False), ("steps", 10, True), ("no", 10, True), ("epoch", 10, False)]
 )
-def test_the_last_step_is_evaluated_and_the_loss_logged_with_it(told, strategy, step, due):
+def test_the_last_step_is_evaluated_and_the_loss_logged_with_it(said, strategy, step, due):
     control = SimpleNamespace(should_evaluate=False, should_log=False)
     state = SimpleNamespace(global_step=step, max_steps=10)
-    told.telling.on_step_end(SimpleNamespace(eval_strategy=strategy), state, control)
+    said.telling.on_step_end(SimpleNamespace(eval_strategy=strategy), state, control)
     assert (control.should_evaluate, control.should_log) == (due, due)
 
 

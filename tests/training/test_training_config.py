@@ -139,8 +139,8 @@ def test_text_from_a_command_line_becomes_the_fields_type(name, text, expected):
 
 
 def test_all_problems_of_a_command_are_told_at_once():
-    told = problems(apply, TrainingConfig(), {"lerning_rate": "1", "num_beams": "x", "fp16": "maybe"}, from_text=True)
-    assert told == [
+    said = problems(apply, TrainingConfig(), {"lerning_rate": "1", "num_beams": "x", "fp16": "maybe"}, from_text=True)
+    assert said == [
         WORDS["rate-must-be"],
         WORDS["beams-must-be"],
         WORDS["must-be-true"],
@@ -173,37 +173,37 @@ def test_all_problems_of_a_command_are_told_at_once():
     ],
 )
 def test_wrong_values_are_refused_with_the_rule(name, value, rule):
-    (told,) = problems(apply, TrainingConfig(), {name: value})
-    assert rule in told
-    assert told.startswith(route(name))
+    (said,) = problems(apply, TrainingConfig(), {name: value})
+    assert rule in said
+    assert said.startswith(route(name))
 
 
 def test_names_that_transformers_gave_up_are_told_with_what_to_write(tmp_path):
-    told = problems(read_training_config, write(tmp_path, "training:\n  evaluation_strategy: epoch\n  no_cuda: true\n"))
-    assert [line.split("; ")[1] for line in told] == [
+    said = problems(read_training_config, write(tmp_path, "training:\n  evaluation_strategy: epoch\n  no_cuda: true\n"))
+    assert [line.split("; ")[1] for line in said] == [
         WORDS["gave-that-name"],
         WORDS["gave-that-name-up"],
     ]
-    (told,) = problems(apply, TrainingConfig(), {"no_cuda": True})
-    assert "write use_cpu" in told
+    (said,) = problems(apply, TrainingConfig(), {"no_cuda": True})
+    assert "write use_cpu" in said
 
 
 def test_an_unknown_task_is_told_with_the_nearest(tmp_path):
-    (told,) = problems(read_training_config, write(tmp_path, "model: {}\ntask: sumarization\n"))
+    (said,) = problems(read_training_config, write(tmp_path, "model: {}\ntask: sumarization\n"))
     rule = f"must be one of {', '.join(TASKS)}, got 'sumarization'; did you mean summarization?"
-    assert told.endswith(f"config.yaml:2: task: {rule}")
-    (told,) = problems(read_training_config, write(tmp_path, "task: [1]\n"))
-    assert WORDS["must-be-one"] in told
+    assert said.endswith(f"config.yaml:2: task: {rule}")
+    (said,) = problems(read_training_config, write(tmp_path, "task: [1]\n"))
+    assert WORDS["must-be-one"] in said
 
 
 def test_a_preset_lies_over_a_configuration(tmp_path):
     config = apply(TrainingConfig(), {"learning_rate": 1.0, "num_beams": 4})
     path = write(tmp_path, "training: {num_train_epochs: 5}\ngeneration: {num_beams: 2}\n")
     assert apply_preset(config, path) == apply(config, {"num_train_epochs": 5, "num_beams": 2})
-    (told,) = problems(apply_preset, config, write(tmp_path, "training:\n  num_train_epoch: 5\n"))
-    assert WORDS["epoch-is-not"] in told
-    (told,) = problems(apply_preset, apply(config, {"fp16": True}), write(tmp_path, "training:\n  bf16: true\n"))
-    assert WORDS["must-be-false"] in told
+    (said,) = problems(apply_preset, config, write(tmp_path, "training:\n  num_train_epoch: 5\n"))
+    assert WORDS["epoch-is-not"] in said
+    (said,) = problems(apply_preset, apply(config, {"fp16": True}), write(tmp_path, "training:\n  bf16: true\n"))
+    assert WORDS["must-be-false"] in said
 
 
 def test_values_that_contradict_each_other_are_refused():
@@ -237,14 +237,14 @@ def test_bad_files_tell_every_problem_with_file_line_and_key(tmp_path):
     ],
 )
 def test_what_is_no_configuration_is_refused(tmp_path, text, rule):
-    (told,) = problems(read_training_config, write(tmp_path, text))
-    assert rule in told
-    assert "config.yaml" in told
+    (said,) = problems(read_training_config, write(tmp_path, text))
+    assert rule in said
+    assert "config.yaml" in said
 
 
 def test_what_yaml_and_what_the_configuration_refuse_is_told_together(tmp_path):
     text = "a.b: 1\ntraining:\n  seed: .inf\n  num_epochs: 3\n  seed: 1\nwandb: {enabled: on}\n"
-    assert [told.split("config.yaml:")[1] for told in problems(read_training_config, write(tmp_path, text))] == [
+    assert [said.split("config.yaml:")[1] for said in problems(read_training_config, write(tmp_path, text))] == [
         WORDS["b-is-not"],
         WORDS["seed-a-number"],
         WORDS["seed-a-key"],

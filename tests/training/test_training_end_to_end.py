@@ -105,8 +105,8 @@ def test_the_console_is_one_line_an_evaluation_and_one_at_the_end(quick):
     lines = quick.done.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:-1]] == [["step", f"{step}/13"] for step in (4, 8, 12, 13)]
     assert lines[-1].startswith("trained in ")
-    told = [line.partition(":")[0] for line in quick.done.stderr.splitlines()]
-    assert told == ["generation.length_penalty", "training.warmup_ratio"]  # they change nothing here
+    said = [line.partition(":")[0] for line in quick.done.stderr.splitlines()]
+    assert said == ["generation.length_penalty", "training.warmup_ratio"]  # they change nothing here
 
 
 def test_every_evaluation_is_reported_and_so_is_what_was_used(quick):

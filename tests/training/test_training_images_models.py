@@ -155,12 +155,12 @@ def test_a_checkpoint_brings_its_own_scaling(tmp_path):
     assert checkpoint_scaling(str(tmp_path), 3) == scaling
     file.write_text(json.dumps({"image_mean": [0.5], "image_std": [0.25]}))
     assert checkpoint_scaling(str(tmp_path), 3) == Scaling((0.5,) * 3, (0.25,) * 3)
-    for told in (
+    for said in (
         {"image_mean": [0.5, 0.5], "image_std": [1, 1]},
         {"image_mean": [1], "image_std": [1], "do_normalize": False},
         {},
     ):
-        file.write_text(json.dumps(told))
+        file.write_text(json.dumps(said))
         assert checkpoint_scaling(str(tmp_path), 3) is None
 
 

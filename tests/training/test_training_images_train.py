@@ -272,8 +272,8 @@ def test_saved_models_are_checkpoints_that_score_the_same(tmp_path):
     assert not (tmp_path / "b" / "model").exists()
     go(tmp_path / "c", PerceiverConfig(), **{**SMALL, "folds": 2}, save_model=True)
     assert {path.name for path in (tmp_path / "c" / "model").iterdir()} == {"fold_1", "fold_2"}
-    told = json.loads((tmp_path / "c" / "model" / "fold_1" / "config.json").read_text(encoding="utf-8"))
-    assert told["model"]["latent_dim"] == 64 and len(told["mean"]) == 1
+    said = json.loads((tmp_path / "c" / "model" / "fold_1" / "config.json").read_text(encoding="utf-8"))
+    assert said["model"]["latent_dim"] == 64 and len(said["mean"]) == 1
 
 
 def test_a_vit_says_that_it_has_no_stochastic_depth(tmp_path):

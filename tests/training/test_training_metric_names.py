@@ -18,8 +18,8 @@ from sweepkit.training.metric_names import REPORTED, likely, metric_notes
 )
 def test_the_nearest_metric_is_the_one_that_begins_so(name, meant):
     assert likely(name, REPORTED["summarization"]) == f"did you mean {meant}?"
-    (told,) = metric_notes([Metric(name=name, goal=Goal.MAXIMIZE)], "summarization")
-    assert meant in told
+    (said,) = metric_notes([Metric(name=name, goal=Goal.MAXIMIZE)], "summarization")
+    assert meant in said
 
 
 @pytest.mark.parametrize("task", sorted(REPORTED))

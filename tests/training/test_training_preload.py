@@ -38,8 +38,8 @@ def history(folder):
 
 @pytest.mark.heavy
 def test_a_warm_process_imports_nothing_more_and_computes_the_same(tmp_path):
-    told = run("-c", WARM, json.dumps(CONFIGS), str(tmp_path), json.dumps(QUICK), tmp_path=tmp_path)
-    later = json.loads(told.splitlines()[-1])
+    said = run("-c", WARM, json.dumps(CONFIGS), str(tmp_path), json.dumps(QUICK), tmp_path=tmp_path)
+    later = json.loads(said.splitlines()[-1])
     assert len(later) <= 5, f"these would be imported once a run: {later}"
     cold = ["trainer.py", "--config", "models/tiny_gpt2_lora", "--output-dir", str(tmp_path / "cold"), *QUICK]
     run(*cold, tmp_path=tmp_path)

@@ -11,7 +11,7 @@ from sweepkit.training.data import Columns, read
 COLUMNS = Columns(dialogue="dialogue", references=("summary",))
 
 
-def told(path):
+def said(path):
     with pytest.raises(DataError) as refused:
         list(read(path, COLUMNS))
     return str(refused.value).splitlines()
@@ -20,7 +20,7 @@ def told(path):
 def test_every_wrong_row_of_a_csv_is_told(tmp_path):
     file = tmp_path / "d.csv"
     file.write_text("dialogue,summary\na,b\nc\nd,e,f\ng,h\n,i\nj,\n", encoding="utf-8")
-    lines = told(file)
+    lines = said(file)
     assert [line.split(": ")[0].rpartition(":")[2] for line in lines] == ["3", "4", "6", "7"]
 
 
@@ -28,13 +28,13 @@ def test_every_wrong_row_of_json_lines_is_told(tmp_path):
     file = tmp_path / "d.jsonl"
     rows = ['{"dialogue": "a", "summary": "b"}', "{", '{"dialogue": 3, "summary": "b"}', '{"dialogue": "a"}', "[1]"]
     file.write_text("\n".join(rows), encoding="utf-8")
-    assert [line.split(": ")[0].rpartition(":")[2] for line in told(file)] == ["2", "3", "4", "5"]
+    assert [line.split(": ")[0].rpartition(":")[2] for line in said(file)] == ["2", "3", "4", "5"]
 
 
 def test_very_many_wrong_rows_are_told_in_part(tmp_path):
     file = tmp_path / "d.csv"
     file.write_text("dialogue,summary\n" + "a,b,c\n" * 80, encoding="utf-8")
-    lines = told(file)
+    lines = said(file)
     assert len(lines) == 51 and "30 more" in lines[-1]
 
 

@@ -77,24 +77,24 @@ def test_the_list_has_every_sweep_with_its_progress_and_its_best(client, place):
 
 
 def test_a_sweep_tells_its_runs_its_failures_and_the_chance_of_its_best(client):
-    told = client.get(AT).json()
-    assert told["metric"] == {"name": "eval/rougeL", "goal": "maximize"} and told["best"]["seeds"] > 1
-    assert len(told["running"]) == 2 and told["running"][0]["device"] == "gpu 0" and told["running"][0]["eta_s"] >= 0
-    (group,) = told["failures"]
+    said = client.get(AT).json()
+    assert said["metric"] == {"name": "eval/rougeL", "goal": "maximize"} and said["best"]["seeds"] > 1
+    assert len(said["running"]) == 2 and said["running"][0]["device"] == "gpu 0" and said["running"][0]["eta_s"] >= 0
+    (group,) = said["failures"]
     assert group["count"] == 2 and SCRIPT in group["reason"]
-    assert sum(item["chance"] for item in told["chances"]) == pytest.approx(1.0, abs=0.01)
-    assert told["yaml"].startswith("name:")
+    assert sum(item["chance"] for item in said["chances"]) == pytest.approx(1.0, abs=0.01)
+    assert said["yaml"].startswith("name:")
 
 
 def test_a_race_is_told_while_it_goes_on(client, place):
     assert client.get(AT).json()["confirmation"] is None
     race = record_race(place)
-    told = client.get(AT).json()["confirmation"]
-    assert (told["sweep"], told["state"], told["done"], told["most"]) == (race.name, "running", 3, 4)
-    assert len(told["rows"]) == 2 and len(told["rows"][0]["cells"]) == len(told["heads"])
-    assert sum(row["chance"] for row in told["rows"]) == pytest.approx(1.0, abs=0.01)
-    assert sorted(len(row["seeds"]) for row in told["rows"]) == [1, 2]
-    assert len(told["next"]) == 2 and "1002" in told["next"][1] and "runs now" in told["next"][1]
+    said = client.get(AT).json()["confirmation"]
+    assert (said["sweep"], said["state"], said["done"], said["most"]) == (race.name, "running", 3, 4)
+    assert len(said["rows"]) == 2 and len(said["rows"][0]["cells"]) == len(said["heads"])
+    assert sum(row["chance"] for row in said["rows"]) == pytest.approx(1.0, abs=0.01)
+    assert sorted(len(row["seeds"]) for row in said["rows"]) == [1, 2]
+    assert len(said["next"]) == 2 and "1002" in said["next"][1] and "runs now" in said["next"][1]
 
 
 def test_rows_come_once_and_then_only_those_that_changed(client, place):
@@ -129,9 +129,9 @@ def test_every_figure_is_plotlys_json_of_all_runs_or_of_some(client, kind):
 
 
 def test_curves_know_steps_and_a_brush_leaves_its_runs(client):
-    told = client.get(f"{AT}/-/figures/curves?runs=0,5").json()
-    shown = [trace["meta"] for trace in told["data"] if "run" in trace["meta"]]
-    (limit,) = [trace for trace in told["data"] if trace["meta"].get("limit")]
+    said = client.get(f"{AT}/-/figures/curves?runs=0,5").json()
+    shown = [trace["meta"] for trace in said["data"] if "run" in trace["meta"]]
+    (limit,) = [trace for trace in said["data"] if trace["meta"].get("limit")]
     (whole,) = [trace for trace in client.get(f"{AT}/-/figures/curves").json()["data"] if trace["meta"].get("limit")]
     assert limit["y"] == whole["y"]  # the sweep's line, whatever is brushed
     assert [meta["run"] for meta in shown] == [0, 5] and shown[0]["step"] == [0, 100, 200, 300, 400, 500]
@@ -146,9 +146,9 @@ def test_too_few_runs_for_an_importance_are_told(client):
 
 def test_a_run_has_its_attempts_its_command_and_a_log_that_goes_on(client, hub, place):
     row = client.get(f"{AT}/-/rows").json()["rows"][0]
-    told = client.get(f"{AT}/-/runs/{row['id']}").json()
-    assert told["params"]["lr"] == 0.01 and told["command"].endswith("train.py --lr=0.01 --model=kobart --seed=1")
-    (attempt,) = told["attempts"]
+    said = client.get(f"{AT}/-/runs/{row['id']}").json()
+    assert said["params"]["lr"] == 0.01 and said["command"].endswith("train.py --lr=0.01 --model=kobart --seed=1")
+    (attempt,) = said["attempts"]
     log = hub.sweep(NAME).paths.log(attempt["attempt_id"])
     log.parent.mkdir(parents=True)
     log.write_text(f"first {SCRIPT}\n", encoding="utf-8")
@@ -181,10 +181,10 @@ def test_what_is_shown_is_exported_and_no_cell_is_a_formula(client):
 
 
 def test_a_table_of_means_is_cells_latex_and_csv(client):
-    told = client.get(f"{AT}/-/pivot?rows=model&columns=lr&metric=eval/rougeL").json()
-    assert told["heads"][0] == "model" and len(told["rows"]) == 4
-    assert "±" in json.dumps(told["rows"], ensure_ascii=False) and "(n 3)" in json.dumps(told["rows"])
-    assert r"\begin{tabular}" in told["latex"] and "'=HYPERLINK" in told["csv"]
+    said = client.get(f"{AT}/-/pivot?rows=model&columns=lr&metric=eval/rougeL").json()
+    assert said["heads"][0] == "model" and len(said["rows"]) == 4
+    assert "±" in json.dumps(said["rows"], ensure_ascii=False) and "(n 3)" in json.dumps(said["rows"])
+    assert r"\begin{tabular}" in said["latex"] and "'=HYPERLINK" in said["csv"]
     assert client.get(f"{AT}/-/pivot?rows=nothing").status_code == 422
 
 
@@ -268,8 +268,8 @@ def test_actions_are_those_of_the_command_line_and_stand_in_the_record(client, p
 
 def test_one_run_is_asked_to_end_by_its_attempt(client, place):
     running = client.get(AT).json()["running"]
-    told = act(client, "stop_run", run=running[0]["run_id"]).json()
-    assert list(recorded(place).meta[STOP_ATTEMPTS]) == [told["attempt"]]
+    said = act(client, "stop_run", run=running[0]["run_id"]).json()
+    assert list(recorded(place).meta[STOP_ATTEMPTS]) == [said["attempt"]]
     assert act(client, "stop_run", run="nothing").status_code == 409
 
 
@@ -382,9 +382,9 @@ def several(place, client):
 def test_a_sweep_of_several_metrics_has_its_front_in_the_list_and_in_its_view(several):
     line = next(line for line in several.get("/api/sweeps").json()["sweeps"] if line["name"] == "several")
     assert line["metrics"] == ["quality", "latency_ms"] and line["front"] == 5
-    told = several.get(SEVERAL_AT).json()
-    assert [run["number"] for run in told["front"]] == [6, 4, 3, 2, 0]
-    assert "quality (maximized), latency_ms (minimized)" in told["verdict"] and told["chances"] == []
+    said = several.get(SEVERAL_AT).json()
+    assert [run["number"] for run in said["front"]] == [6, 4, 3, 2, 0]
+    assert "quality (maximized), latency_ms (minimized)" in said["verdict"] and said["chances"] == []
     front = several.get(f"{SEVERAL_AT}/-/figures/pareto").json()
     assert sorted(run for trace in front["data"] for run in trace.get("meta", {}).get("runs", [])) == list(range(7))
 
@@ -415,8 +415,8 @@ def test_what_stands_for_a_runs_reports_is_the_same_in_table_figures_and_means(s
         means = several.get(f"{SEVERAL_AT}/-/pivot?rows=layers&{asked}").json()["rows"]
         return rows[0]["value"], of[0], means[0][1]
 
-    told = several.get(f"{SEVERAL_AT}/-/rows?metric=quality&of=min:quality&of=max:loss").json()["rows"][0]
-    assert (told["value"], told["metrics"]["quality"], told["metrics"]["loss"]) == pytest.approx((0.05, 0.05, 2.0))
+    said = several.get(f"{SEVERAL_AT}/-/rows?metric=quality&of=min:quality&of=max:loss").json()["rows"][0]
+    assert (said["value"], said["metrics"]["quality"], said["metrics"]["loss"]) == pytest.approx((0.05, 0.05, 2.0))
     assert values("last") == (pytest.approx(0.2), pytest.approx(0.2), "0.2 (n 1)")
     assert values("min") == (pytest.approx(0.05), pytest.approx(0.05), "0.05 (n 1)")
 

@@ -57,8 +57,8 @@ def facts(runs):
 
 def test_a_record_made_again_from_the_files_of_its_sweep_is_the_one_that_was(sweep, storage):
     before, url = sweep.runs(), storage()
-    told = rebuild(str(url), sweep.folder)
-    assert (told.faults, told.unknown) == ([], [])
+    said = rebuild(str(url), sweep.folder)
+    assert (said.faults, said.unknown) == ([], [])
     with open_store(url) as store:
         (made,) = store.sweeps()
         was = sweep.store.sweep("s")
@@ -104,8 +104,8 @@ def test_a_run_without_a_result_is_taken_from_its_last_attempt_or_made_again(swe
     sweep.paths.result(third.run_id).unlink()
     sweep.paths.exit_file(f"{third.run_id}-1").write_text(" " * 100)
     url = storage()
-    told = rebuild(str(url), sweep.folder)
-    assert len(told.unknown) == 1 and third.run_id in told.unknown[0]
+    said = rebuild(str(url), sweep.folder)
+    assert len(said.unknown) == 1 and third.run_id in said.unknown[0]
     with open_store(url) as store:
         runs = store.runs(store.sweep("s").sweep_id)
         assert [(run.number, run.run_id, run.params) for run in runs] == [
@@ -126,8 +126,8 @@ def test_a_run_whose_reports_are_gone_keeps_its_value_and_it_is_said(sweep, stor
     first, *_ = sweep.runs()
     sweep.paths.reports(f"{first.run_id}-1").unlink()
     url = storage()
-    told = rebuild(str(url), sweep.folder)
-    assert [first.run_id in text for text in told.unknown] == [True]
+    said = rebuild(str(url), sweep.folder)
+    assert [first.run_id in text for text in said.unknown] == [True]
     with open_store(url) as store:
         run, *_ = store.runs(store.sweep("s").sweep_id)
     assert (run.history, run.summary, run.best_metrics["loss"]) == ((), 1 / 3, 1 / 3)
@@ -151,8 +151,8 @@ def test_a_damaged_cell_is_named_its_run_set_aside_and_mended_from_its_files(swe
     damaged, *others = sweep.runs()
     assert damaged.state is RunState.FAILED and f"runs.{column} of {run_id}" in damaged.reason
     assert facts(others) == facts(before[1:])
-    told = check(str(sweep.storage))
-    assert len(told.faults) == 1 and f"runs.{column} of {run_id}" in told.faults[0]
+    said = check(str(sweep.storage))
+    assert len(said.faults) == 1 and f"runs.{column} of {run_id}" in said.faults[0]
     assert repair(str(sweep.storage), sweep.folder).faults == []
     assert facts(sweep.runs()) == facts(before)
     assert check(str(sweep.storage)).faults == []
@@ -229,8 +229,8 @@ def test_a_file_that_is_damaged_or_gone_is_mended(file_sweep, act, copied):
     if act in ("half", "first page"):
         with pytest.raises(StoreError, match=r"db\.py repair"):
             open_store(path)
-    told = repair(str(path), folder)
-    assert told.faults == []
+    said = repair(str(path), folder)
+    assert said.faults == []
     assert facts(runs_of(folder)) == facts(before)
     if act in ("half", "first page"):
         assert [file for file in folder.glob("sweepkit.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
@@ -297,8 +297,8 @@ def test_the_commands_say_what_they_did_and_exit_by_it(file_sweep):
     assert called("backup")[1]["done"] == [f"copied to {folder / 'sweepkit.db.backup'}"]
     with contextlib.closing(sqlite3.connect(folder / "sweepkit.db", isolation_level=None)) as connection:
         connection.execute("UPDATE runs SET params = 'x' WHERE number = 1")
-    code, told = called("check")
-    assert code == 1 and "runs.params" in told["faults"][0]
+    code, said = called("check")
+    assert code == 1 and "runs.params" in said["faults"][0]
     assert called("repair")[0] == 0 and called("check")[0] == 0
     assert called("rebuild")[0] == 2  # there is a record
     (folder / "sweepkit.db").unlink()

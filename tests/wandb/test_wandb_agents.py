@@ -76,7 +76,7 @@ class Office:
         script.write_text(STAND_IN)
         (folder / "plan").write_text("\n".join(plan))
         self.folder = folder
-        self.told = []
+        self.said = []
         self.asked = 0
         self.answer = order
         env = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
@@ -89,7 +89,7 @@ class Office:
         )
         self.slots = [Slot(index=index, gpus=(str(index),), cpus=3) for index in range(slots)]
         self.agents = WandbAgents(
-            self.command, self.slots, limits=Limits(**limits), order=self._order, emit=self.told.append
+            self.command, self.slots, limits=Limits(**limits), order=self._order, emit=self.said.append
         )
 
     def _order(self, since):
@@ -99,20 +99,20 @@ class Office:
     def run(self, until=lambda: False, limit_s=90.0):
         pause, deadline = threading.Event(), time.monotonic() + limit_s
         while (busy := self.agents.tick()) and not until():
-            assert time.monotonic() < deadline, self.told
+            assert time.monotonic() < deadline, self.said
             pause.wait(0.02)
         return busy
 
     def await_file(self, name):
         self.run(until=(self.folder / name).exists)
-        assert (self.folder / name).exists(), self.told
+        assert (self.folder / name).exists(), self.said
 
     def starts(self):
         file = self.folder / "starts"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     def words(self):
-        return " | ".join(notice.text for notice in self.told)
+        return " | ".join(notice.text for notice in self.said)
 
 
 @pytest.fixture

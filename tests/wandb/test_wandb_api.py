@@ -89,7 +89,7 @@ def test_a_path_of_another_form_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "line"),
     [
         ("giving up after 5 attempt(s) while retrying: HTTP 429: slow down", "must have requests left"),
         ("giving up after 5 attempt(s) while retrying: HTTP 500: oops", "check the network"),
@@ -100,8 +100,8 @@ def test_a_path_of_another_form_is_refused(text):
         ("", "got: RuntimeError"),
     ],
 )
-def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, told):
-    with pytest.raises(TrackingError, match=told) as caught, client_errors("a/b/c"):
+def test_what_the_client_raises_becomes_a_sentence_without_the_key(words, line):
+    with pytest.raises(TrackingError, match=line) as caught, client_errors("a/b/c"):
         raise RuntimeError(words)
     assert "wandb a/b/c: " in str(caught.value) and "k" * 40 not in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -169,9 +169,9 @@ with WandbBackend() as backend:
 
 @pytest.mark.slow
 def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_sample(tmp_path):
-    told, said = child(tmp_path, FETCH)
-    runs = told["runs"]
-    assert told["numbers"] == list(range(521)) and told["names"] == 521 and "foreign" not in runs
+    line, said = child(tmp_path, FETCH)
+    runs = line["runs"]
+    assert line["numbers"] == list(range(521)) and line["names"] == 521 and "foreign" not in runs
     params = {"x": 0, "opt": {"lr": 0.01}}  # not what the script put into its configuration beside them
     assert runs["early"] == [0, "finished", params | {"x": 10}, 1, 2.0, None]
     assert runs["z-first"] == [1, "finished", params, 2500, pytest.approx(1.0004), 0]
@@ -180,23 +180,23 @@ def test_a_sweep_is_read_whole_with_more_runs_than_a_page_and_more_rows_than_a_s
     assert runs["stopped"] == [4, "stopped", params | {"x": 3}, 1, 8.0, 255]
     states = {name: runs[name][1] for name in ("killed", "preempted", "running", "pending", "nan")}
     assert list(states.values()) == ["stopped", "pending", "running", "pending", "finished"]
-    assert told["best"] == {"손실/val": 0.25, "acc": 0.75} and told["nan"] == "(nan, 3.0, inf)"
+    assert line["best"] == {"손실/val": 0.25, "acc": 0.75} and line["nan"] == "(nan, 3.0, inf)"
     path = f"{ENTITY}/{PROJECT}/sweep000"
-    assert told["sweep"] == [path, "요약 탐색", "running", "손실/val", "minimize", None]
-    assert told["config"] == told["text"] and "settings" not in told["config"] and "controller" not in told["config"]
+    assert line["sweep"] == [path, "요약 탐색", "running", "손실/val", "minimize", None]
+    assert line["config"] == line["text"] and "settings" not in line["config"] and "controller" not in line["config"]
     # The table: no row has a value that it did not log.
-    assert told["rows"]["z-first"][:4] == [1, 0.25, {"x": 0, "opt.lr": 0.01}, 25000.0]
-    assert told["rows"]["failed"][:2] == [3, 9.0] and told["rows"]["early"][:2] == [0, 2.0]
-    assert told["rows"]["crashed"][1] is None and told["rows"]["crashed"][4] == {}
-    assert told["rows"]["more007"][1] is None and told["rows"]["more007"][4] == {"acc": 0.5}
-    assert told["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
+    assert line["rows"]["z-first"][:4] == [1, 0.25, {"x": 0, "opt.lr": 0.01}, 25000.0]
+    assert line["rows"]["failed"][:2] == [3, 9.0] and line["rows"]["early"][:2] == [0, 2.0]
+    assert line["rows"]["crashed"][1] is None and line["rows"]["crashed"][4] == {}
+    assert line["rows"]["more007"][1] is None and line["rows"]["more007"][4] == {"acc": 0.5}
+    assert line["columns"] == [["opt.lr", True, 1e-5, 0.1], ["x", True, 0.0, 999.0]]
     assert said.startswith("note: 512 of") and said.count("\n") == 1  # the client itself says nothing
-    assert told["ranked"] == "z-first" and WORDS["runs-that-ended"] in said
-    assert told["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in told["alone"]
+    assert line["ranked"] == "z-first" and WORDS["runs-that-ended"] in said
+    assert line["acc"] == ["acc", "maximize", [[-7.0, -8.0]]] and "give --goal" in line["alone"]
     # Six pages, five history pages of the long run, one of each other that has rows; nothing is left on disk.
-    assert told["once"]["Runs"] == 6 and told["once"]["HistoryPage"] == 5 + 7 and told["unknown"] == {}
-    assert not told["service"]  # what is started later has a service process of its own
-    assert not [folder for folder in told["left"] if ENTITY in folder]
+    assert line["once"]["Runs"] == 6 and line["once"]["HistoryPage"] == 5 + 7 and line["unknown"] == {}
+    assert not line["service"]  # what is started later has a service process of its own
+    assert not [folder for folder in line["left"] if ENTITY in folder]
 
 
 FAULTS = """
@@ -227,12 +227,12 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 def test_what_is_wrong_is_told_in_a_sentence_with_what_to_do(tmp_path):
-    told, _ = child(tmp_path, FAULTS, WANDB_X_GRAPHQL_RETRY_MAX="1")
-    assert WORDS["url-to-that"] in told["other host"]
-    assert f"{ENTITY}/{PROJECT}/nowhere" in told["none"] and "check the path" in told["none"]
-    assert WORDS["permission-denied-set"] in told["forbidden"]
-    assert "check the" in told["nonsense"]
-    assert "connection refused" in told["away"] and WORDS["check-the-network"] in told["away"]
+    line, _ = child(tmp_path, FAULTS, WANDB_X_GRAPHQL_RETRY_MAX="1")
+    assert WORDS["url-to-that"] in line["other host"]
+    assert f"{ENTITY}/{PROJECT}/nowhere" in line["none"] and "check the path" in line["none"]
+    assert WORDS["permission-denied-set"] in line["forbidden"]
+    assert "check the" in line["nonsense"]
+    assert "connection refused" in line["away"] and WORDS["check-the-network"] in line["away"]
 
 
 @pytest.mark.slow
@@ -244,8 +244,8 @@ try:
 except SweepKitError as error:
     print(json.dumps(str(error)))
 """
-    told, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert WORDS["needs-a-key"] in told and "run `wandb login` once" in told
+    line, _ = child(tmp_path, code, WANDB_BASE_URL="http://127.0.0.1:9")
+    assert WORDS["needs-a-key"] in line and "run `wandb login` once" in line
     assert not (tmp_path / "netrc").exists()
 
 
@@ -327,5 +327,5 @@ print(json.dumps({
 
 @pytest.mark.slow
 def test_how_a_run_ended_is_asked_in_the_words_that_the_client_asks_of_a_run_itself(tmp_path):
-    told, _ = child(tmp_path, SCHEMA)
-    assert told == {"of": "Run", "known": [True, True], "asked": [1, 1, 1]}
+    line, _ = child(tmp_path, SCHEMA)
+    assert line == {"of": "Run", "known": [True, True], "asked": [1, 1, 1]}

@@ -216,14 +216,14 @@ def test_runs_of_another_sweep_or_of_ours_are_never_overwritten(here):
 
 
 def test_the_collector_endures_a_server_that_is_away_and_says_so_once(here):
-    told = []
-    collector = Collector(Importer(here.server, here.target), told.append)
+    said = []
+    collector = Collector(Importer(here.server, here.target), said.append)
     here.server.fails = TrackingError("away")
     assert not collector.poll() and not collector.poll() and collector.order(0.0) is None
     here.server.fails = None
     here.server.runs = [run_of("a")]
     assert collector.poll()
-    assert [event.text for event in told if isinstance(event, Notice)] == ["away; trying again", "W&B answers again"]
+    assert [event.text for event in said if isinstance(event, Notice)] == ["away; trying again", "W&B answers again"]
     assert collector.order(0.0) is Order.WORK
     here.server.record = dataclasses.replace(here.server.record, state=SweepState.CANCELLED)
     collector.poll()

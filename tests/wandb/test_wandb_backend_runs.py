@@ -110,11 +110,11 @@ def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_res
     process = led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3")
     led.await_seen(2, process)
     (led.folder / "hold").unlink()
-    told = led.finished(process)
+    said = led.finished(process)
     (sweep,) = server.sweeps.values()
     assert "sweepkit" not in sweep.config and sweep.config["name"] == "s" and sweep.config["program"] == "p.py"
     assert sweep.config["parameters"]["lr"]["values"] == [0.1, 0.2, 0.3, 0.4]
-    assert WORDS["retries-does-not"] in told and WORDS["was-killed-by"] in told
+    assert WORDS["retries-does-not"] in said and WORDS["was-killed-by"] in said
     assert [(float(lr), threads) for lr, _, threads in led.seen()] == [(lr, "3") for lr in (0.1, 0.2, 0.3, 0.4)]
     assert {gpu for _, gpu, _ in led.seen()} == {"4", "7"}
     assert {run.state for run in server.runs.values()} == {"finished"} and len(server.runs) == 4
@@ -123,7 +123,7 @@ def test_two_slots_make_a_sweep_at_w_and_b_though_an_agent_is_killed_and_the_res
     assert {f"gpu {gpu}" for _, gpu, _ in led.seen()} == {result["device"] for result in by_lr.values()}
     folder = led.folder / "out" / "sweep_s"
     assert (folder / "runs.csv").read_text().splitlines()[1].count("0.1") and (folder / "best_config.yaml").exists()
-    assert "best: run" in told and "s: complete" in told
+    assert "best: run" in said and "s: complete" in said
 
     before = {file: file.read_bytes() for file in folder.glob("run_*_result.json")}
     again = led.finished(led.parallel("--single-parallel", "s.yaml", "--backend", "wandb", "--cpus-per-run", "3"))
@@ -259,10 +259,10 @@ def test_answers_that_cannot_be_read_for_good_end_it_once_nothing_runs_and_the_s
 def test_an_operation_that_fails_for_good_ends_it_and_the_same_command_goes_on(led, server, operation, fault):
     options = ["--single-parallel", "s.yaml", "--backend", "wandb", "--num-workers", "1"]
     server.faults.add(Fault(path=operation, **fault))
-    told = led.finished(led.parallel(*options, "--wandb-wait", "3"), rc=1, timeout=300)
-    assert "the same command continues" in told and WORDS["nothing-more-is"] in told
+    said = led.finished(led.parallel(*options, "--wandb-wait", "3"), rc=1, timeout=300)
+    assert "the same command continues" in said and WORDS["nothing-more-is"] in said
     assert len(server.runs) <= 1, "no further run was begun"
-    left = re.findall(r"wandb sync (\S+)", told)
+    left = re.findall(r"wandb sync (\S+)", said)
     assert len(left) == (operation == "file_stream")
     server.faults.clear()
     for folder in left:

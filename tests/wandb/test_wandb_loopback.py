@@ -46,12 +46,12 @@ def client(command, env, folder):
 def test_the_agent_function_of_the_real_client(tmp_path):
     with WandbBackend() as backend:
         done = client([sys.executable, "-c", FUNCTION], backend.environment(tmp_path), tmp_path)
-    told = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(done.stdout.splitlines()[-1])
     assert [run.config for run in backend.runs.values()] == [{"x": 1, "y": "a"}, {"x": 2, "y": "a"}]
-    assert told["runs"] == {name: [run.config, run.config["x"] * 0.25] for name, run in backend.runs.items()}
+    assert said["runs"] == {name: [run.config, run.config["x"] * 0.25] for name, run in backend.runs.items()}
     for run in backend.runs.values():
         assert [row["loss"] for row in run.history] == [run.config["x"] * 0.5, run.config["x"] * 0.25]
-        assert (run.state, run.exit_code, run.sweep, run.project) == ("finished", 0, told["id"], "other")
+        assert (run.state, run.exit_code, run.sweep, run.project) == ("finished", 0, said["id"], "other")
     assert backend.operations["Heartbeat"] >= 2 and backend.operations["CreateAgent"] == 1
     assert set(backend.unknown) <= {"ServerFeaturesQuery", "OrganizationCoreWeaveOrganizationID"}
 

@@ -49,16 +49,16 @@ def runs(tmp_path):
 
 @pytest.mark.slow
 def test_each_run_is_named_and_grouped_as_the_yaml_says(runs):
-    told, found = runs(NAMED)
+    said, found = runs(NAMED)
     assert [run.name for run in found] == ["trial_0", "trial_1", "trial_2"]
     assert {(run.group, run.job_type, run.tags) for run in found} == {("optuna_search", "search", ("안녕", "b"))}
     assert len({run.run_id for run in found}) == 3
-    assert '"tags": "안녕,b"' in told  # and stand in the table of the runs
-    assert "was never logged" not in told
+    assert '"tags": "안녕,b"' in said  # and stand in the table of the runs
+    assert "was never logged" not in said
 
 
 @pytest.mark.slow
 def test_a_disabled_wandb_records_nothing_and_says_that_no_metric_came(runs, tmp_path):
-    told, found = runs("\nsweepkit: {wandb: {mode: disabled}}\nrun_cap: 1\n", rc=3)
+    said, found = runs("\nsweepkit: {wandb: {mode: disabled}}\nrun_cap: 1\n", rc=3)
     assert found == [None] and not list(tmp_path.rglob("*.wandb"))
-    assert WORDS["loss'-was-never"] in told
+    assert WORDS["loss'-was-never"] in said

@@ -115,9 +115,9 @@ def lost(sweeper, backend, names=("loss", "acc")):
         if there is None:
             found[run.run_id] = ["everything"]
             continue
-        told = [[_number(row.get(name)) for name in names] for row in there.history]
+        said = [[_number(row.get(name)) for name in names] for row in there.history]
         kept = [[_number(row.get(name)) for name in names] for row in rows]
-        missing = [f"rows: {len(told)} of {len(kept)}"] if told != kept else []
+        missing = [f"rows: {len(said)} of {len(kept)}"] if said != kept else []
         missing += there.conflicts
         missing += [] if [row["_step"] for row in there.history] == list(range(len(rows))) else ["steps"]
         missing += [] if there.state == STATES[run.state] else [f"state {run.state} is {there.state}"]
@@ -164,8 +164,8 @@ def test_faults_that_pass_each_on_a_run_of_its_own(tmp_path):
         missing = lost(sweeper, backend)
         for run, rows in sweeper.record():
             there, fault = backend.runs[run.run_id], backend.faults.met[run.run_id]
-            told = f"{len(rows)} | {len(there.history)} | {there.resent} | {missing[run.run_id] or 'nothing'}"
-            print(f"| {words[id(fault)]} | {told} |")
+            said = f"{len(rows)} | {len(there.history)} | {there.resent} | {missing[run.run_id] or 'nothing'}"
+            print(f"| {words[id(fault)]} | {said} |")
             assert not fault.times, "the fault was met"
         assert not any(missing.values()), missing
         assert set(backend.faults.hits) == {"429", "500", "slow", "drop before", "drop after"}

@@ -18,12 +18,12 @@ from sweepkit.wandb.rows import (
     RawRun,
     SearchTarget,
     extend_history,
-    live_run,
     run_record,
     run_state,
     seconds,
     split_config,
     sweep_state,
+    watched_attempt,
 )
 
 BEGAN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -148,8 +148,8 @@ def test_a_history_read_in_two_parts_tells_what_it_tells_whole(rows, cut, maximi
 @given(st.lists(logged, max_size=6), logged, st.sampled_from(["finished", "failed", "killed", "running", "pending"]))
 @settings(max_examples=50)
 def test_a_metric_that_was_never_logged_is_missing_and_not_zero(rows, summary, state):
-    told = extend_history(with_steps(rows), LOSS)
-    run = run_record(RawRun(name="r", state=state, summary=summary), told, LOSS, number=0, sweep_id="e/p/s")
+    line = extend_history(with_steps(rows), LOSS)
+    run = run_record(RawRun(name="r", state=state, summary=summary), line, LOSS, number=0, sweep_id="e/p/s")
     metric = Metric(name="손실.val", goal=Goal.MINIMIZE)
     logged_values = [row["손실"]["val"] for row in [*rows, summary] if "val" in row.get("손실", {})]
     finite = [value for value in logged_values if not isinstance(value, str) and math.isfinite(value)]
@@ -188,8 +188,8 @@ def test_what_else_is_known_of_a_run_stands_in_its_outcome():
         "config": {"seed": 7, "epochs": 3},
     }
     assert (run.attempts, run.failures) == (1, 1)
-    assert live_run(run, raw, LoggedHistory(last_step=9)).step == 9
-    assert live_run(run, RawRun(name="r", state="running", summary={"_step": 4}), LoggedHistory()).step == 4
+    assert watched_attempt(run, raw, LoggedHistory(last_step=9)).step == 9
+    assert watched_attempt(run, RawRun(name="r", state="running", summary={"_step": 4}), LoggedHistory()).step == 4
 
 
 def test_the_table_of_a_sweep_at_wandb_is_that_of_the_same_sweep_here():

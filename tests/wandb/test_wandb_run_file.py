@@ -205,8 +205,8 @@ def test_what_is_framed_is_read_back(payloads):
 def test_wandbs_own_protobuf_reads_what_is_written(values):
     record = wandb_internal_pb2.Record.FromString(w.history(values, step=3).SerializeToString())
     found = {item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-    told = {k: "Infinity" if v == math.inf else "-Infinity" if v == -math.inf else v for k, v in values.items()}
-    assert found == {**told, "_step": 3} and record.history.step.num == 3
+    said = {k: "Infinity" if v == math.inf else "-Infinity" if v == -math.inf else v for k, v in values.items()}
+    assert found == {**said, "_step": 3} and record.history.step.num == 3
 
 
 def test_what_has_no_utf8_form_is_sent_as_a_question_mark(tmp_path):

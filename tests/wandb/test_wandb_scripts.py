@@ -145,8 +145,8 @@ def check(style, result, tail):
     about = {"rel": 1e-12, "abs": TOLERANCE.get(style, 0)}
     metric = yaml.safe_load((SCRIPTS / f"{style}.yaml").read_text(encoding="utf-8"))["metric"]
     reports = tail.read()
-    told = [report.values[metric["name"]] for report in reports if metric["name"] in report.values]
-    assert told == pytest.approx(history, **about)
+    said = [report.values[metric["name"]] for report in reports if metric["name"] in report.values]
+    assert said == pytest.approx(history, **about)
     assert (result["state"], result["reason"], result["attempts"]) == ("finished", "exit code 0", 1)
     assert result["reports"] == len(reports)
     best = min(history) if metric["goal"] == "minimize" else max(history)

@@ -169,8 +169,8 @@ def test_a_metric_that_no_run_logged_is_refused_with_the_nearest_name():
 def test_a_sweep_at_wandb_that_nobody_works_on_is_stalled_and_says_which_agent_to_start():
     sweep = fetched(CONFIG, expected=10)
     assert (sweep.record.sweep_id, sweep.record.meta["total"]) == ("e/p/s", 10)
-    told = stalled(Watched(sweep=sweep.record, metric=None, total=10, rows=[], live=[], now=1000.0))
-    assert told == WORDS["nothing-has-run"]
+    said = stalled(Watched(sweep=sweep.record, metric=None, total=10, rows=[], live=[], now=1000.0))
+    assert said == WORDS["nothing-has-run"]
 
 
 def test_several_metrics_of_a_sweep_are_its_objectives():

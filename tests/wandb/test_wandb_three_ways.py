@@ -37,9 +37,9 @@ def analysis(sweeper, *source):
     else:
         done = in_this_process(analyze_sweep.main, argv, sweeper.folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    best = told["best"]
-    return told["counts"], best["value"], best["params"], told["comparison"]["difference"]
+    said = json.loads(done.stdout)
+    best = said["best"]
+    return said["counts"], best["value"], best["params"], said["comparison"]["difference"]
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ class Ways:
     def rows(self, mode):
         return [(report.step, dict(report.values)) for report in self.tail(mode).read()]
 
-    def told(self, *words):
+    def said(self, *words):
         """Return state and the given entries of every result."""
         return {mode: tuple(result[word] for word in ("state", *words)) for mode, result in self.results.items()}
 
@@ -74,7 +74,7 @@ def ways(request, tmp_path_factory):
 
 def test_each_run_ends_in_the_state_that_it_has_at_wandb(ways):
     left = "exit code 1: 나갑니다"
-    assert ways.told("reason") == {
+    assert ways.said("reason") == {
         "log": ("finished", "exit code 0"),
         "summary": ("finished", "exit code 0"),
         "config": ("finished", "exit code 0"),

@@ -23,7 +23,7 @@ from sweepkit.agents.slots import Slot
 from sweepkit.agents.worker import Execution
 from sweepkit.called import place_words, typed
 from sweepkit.errors import RecordLostError, StoreError
-from sweepkit.model.events import Notice, RunSeen
+from sweepkit.model.events import Notice, RunChanged
 from sweepkit.model.objectives import RUNTIME, objectives_of
 from sweepkit.model.records import STOPPED, Attempt, RunRecord, SweepRecord, SweepState
 from sweepkit.model.runs import OPEN, Exhausted, Proposal, RunState, RunView, Wait, count_of
@@ -238,7 +238,7 @@ class Agent:
             for values in _values_of(view, self._spec):
                 self.check_target(values)  # a target that was reached, by whom and when ever, stays reached
             if view.run_id not in self._counted:
-                self.context.emit(RunSeen(view=view))
+                self.context.emit(RunChanged(view=view))
 
     def _all_made(self) -> bool:
         """Return whether there are as many runs as run_cap or the space allow."""

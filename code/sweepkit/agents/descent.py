@@ -4,7 +4,7 @@
 environment nothing. Session, group and parent are left by any daemon. A resource limit is not: it goes through fork,
 exec and setsid, and everybody may read /proc/PID/limits. So the mark is the soft limit of RLIMIT_LOCKS, which Linux has
 not enforced since 2.4.25 and which no program reads or sets. Where it cannot be set (a hard limit, another kernel), the
-environment tells as far as it goes: `EnvironmentBlock` makes a fork show its own.
+environment says as far as it goes: `EnvironmentBlock` makes a fork show its own.
 
 The fork server imports this: the standard library of Python 3.9 must do. Linux only.
 """

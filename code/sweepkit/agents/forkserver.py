@@ -4,13 +4,13 @@ It is the parent of all attempts of one agent and holds their life in its hand:
 
 * it imports what the program needs once; an attempt is a fork that runs the program as `__main__` (warm start);
 * each attempt leads a process group of its own, dies with this process (PR_SET_PDEATHSIG), and leaves no child behind:
-  this process is a subreaper and kills whatever an ended attempt left (`descent` tells whose it is);
+  this process is a subreaper and kills whatever an ended attempt left (`descent` says whose it is);
 * when its agent is gone, whatever killed it, the control socket closes and every attempt is killed;
 * when this process itself is killed, its parent, the undertaker, kills what it left;
 * when its agent is silent for longer than an attempt's lease, the attempt stands still until the lease is renewed:
   somebody else may have the run by then.
 
-The standard library's forkserver was tried first. It cannot tell whether what it preloaded is safe to fork, redirects
+The standard library's forkserver was tried first. It cannot say whether what it preloaded is safe to fork, redirects
 no output, starts no sessions, and leaves grandchildren alone, so this is a server of our own with the same idea.
 
 It knows nothing of sweeps, stores or metrics, and imports only the standard library, so that a cold agent costs little.
@@ -83,7 +83,7 @@ from sweepkit.tracking import wandb_hook
 
 _PR_SET_PDEATHSIG = 1
 _OUR_SIGNALS = frozenset({signal.SIGTERM, signal.SIGIO, signal.SIGCHLD})
-_TELLS_S = 0.5  # a run that teaches tells what it has loaded no more often than so
+_TEACHES_S = 0.5  # a run that teaches says what it has loaded no more often than so
 _TEACHERS = 2  # first runs may end before they import anything; after so many a program is taken as it is
 # What the interpreter, the loader and the C library read once, when a process begins.
 READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
@@ -118,7 +118,7 @@ def serve(
         return begun.with_traceback(None)
 
 
-# What an ended attempt left is killed at once; its end is told when that is gone, or after so long: stuck in a driver.
+# What an ended attempt left is killed at once; its end is said when that is gone, or after so long: stuck in a driver.
 _STRAYS_S = 30.0
 
 
@@ -133,7 +133,7 @@ class _Living:
         lease_end: Until when it may run, unless it is renewed; None for ever.
         halted: Its processes that stand still because that time is over, see `descent.halt_family`.
         facts: How it ended.
-        told_by: When its end must be told, whatever is left.
+        heard_by: When its end must be told, whatever is left.
     """
 
     attempt: str
@@ -142,7 +142,7 @@ class _Living:
     lease_end: float | None
     halted: dict[int, str] | None = None
     facts: dict[str, Any] | None = None
-    told_by: float = 0.0
+    heard_by: float = 0.0
 
 
 class _ForkServer:
@@ -158,9 +158,9 @@ class _ForkServer:
         self.cold_reason: str | None = None
         self.sources: dict[str, tuple[int, int]] = {}
         # Attempts open the pipe when they have something to tell: a program finds no descriptor that it has not opened.
-        self.told_read, self.told_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.told_by_attempts = f"/proc/{os.getpid()}/fd/{self.told_write}"
-        self.told = b""
+        self.heard_read, self.heard_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.heard_from = f"/proc/{os.getpid()}/fd/{self.heard_write}"
+        self.stated = b""
         self.wake_read, self.wake_write = socket.socketpair()
         for end in (self.wake_read, self.wake_write):
             end.setblocking(False)
@@ -175,7 +175,7 @@ class _ForkServer:
         self.teaching: set[int] = set()  # pids of such runs
         self.taught = 0  # how many of them have ended
         self.lessons: list[list[Any]] = []
-        self.untold = False  # such a run said something that was not handed on
+        self.unsent = False  # such a run said something that was not handed on
         self.folders: set[str] = set()  # of programs: what they hold goes before what is installed
         self.constants: set[str] = set()  # texts of the programs' sources
         self.compared: list[Lesson] = []
@@ -208,14 +208,14 @@ class _ForkServer:
         gc.collect()
         gc.freeze()  # what a fork collects at its end is its own
         poll = select.poll()  # select() refuses descriptors from 1024 on: an agent may hold many open files
-        for end in (self.control, self.wake_read, self.told_read):
+        for end in (self.control, self.wake_read, self.heard_read):
             poll.register(end, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._idle_ms())}
             if self.wake_read.fileno() in ready:
                 self._drain(self.wake_read)
             self.reap()
-            if self.told_read in ready:
+            if self.heard_read in ready:
                 self._hear()
             self._import_what_was_loaded()
             if self.passed_on and not self.attempts and not self.ended:
@@ -227,7 +227,7 @@ class _ForkServer:
 
     def _idle_ms(self) -> float | None:
         """Return how long nothing is to be done unless somebody asks; None for ever."""
-        times = [living.told_by for living in self.ended]
+        times = [living.heard_by for living in self.ended]
         times += [living.lease_end for living in self.attempts.values() if living.lease_end and living.halted is None]
         return max(0.0, (min(times) - time.monotonic()) * 1000 + 1) if times else None
 
@@ -434,21 +434,21 @@ class _ForkServer:
     def _hear(self) -> None:
         """Hear from an attempt: installed modules that it loaded beyond us, or what does not hold for it."""
         with contextlib.suppress(BlockingIOError):
-            self.told += os.read(self.told_read, 1 << 16)
-        *lines, self.told = self.told.split(b"\n")
+            self.stated += os.read(self.heard_read, 1 << 16)
+        *lines, self.stated = self.stated.split(b"\n")
         for message in map(loads, lines):
             if "loaded" in message:
                 self.loaded.append((message["pid"], message["loaded"]))
-                self.untold = True
+                self.unsent = True
             elif "worked_out" in message:
                 self.programs_own.update(message["worked_out"])
                 self.shelf.work_out(message["worked_out"])
                 gc.freeze()
             elif "lesson" in message:
                 self._take_lesson(message["lesson"])
-                self.untold = True
+                self.unsent = True
             elif "mismatch" in message and not self.passed_on:
-                self._learn(Mismatch(*message["mismatch"]))
+                self._take_mismatch(Mismatch(*message["mismatch"]))
 
     def _take_lesson(self, lesson: list[Any]) -> None:
         """Keep a lesson, in the place of the last one when it is that with more modules."""
@@ -458,7 +458,7 @@ class _ForkServer:
         self.lessons.append(lesson)
 
     def _import_what_was_loaded(self) -> None:
-        """Import for the next attempts what ended ones had loaded, once their ends are told: it may take seconds.
+        """Import for the next attempts what ended ones had loaded, once their ends are said: it may take seconds.
 
         What a first run teaches is for the next server.
         """
@@ -480,12 +480,12 @@ class _ForkServer:
         self.taught += len(ended)
         self.teaching -= ended
         over = bool(ended) and (bool(self.lessons) or self.taught >= _TEACHERS)
-        if over or self.untold:
-            self.passed_on, self.untold = over, False
+        if over or self.unsent:
+            self.passed_on, self.unsent = over, False
             extra = [name for _, names in self.loaded for name in names]
             self.send({"event": "taught", "lessons": self.lessons, "extra": extra, "over": over})
 
-    def _learn(self, wrong: Mismatch) -> None:
+    def _take_mismatch(self, wrong: Mismatch) -> None:
         """Have the next server import with the variable as the program sets it, or leave to the runs what needs it."""
         if wrong.kind == "env" and wrong.variable not in self.asked:
             self._pass_on({"avoid": [], "env": {wrong.variable: wrong.value}, "reason": wrong.reason})
@@ -584,29 +584,29 @@ class _ForkServer:
                 usage = resource.getrusage(resource.RUSAGE_SELF)
                 write_end(request["exit_file"], facts_of(status, usage, time.monotonic() - began))
 
-        told = self._teach() if teaches else self._say_what_was_loaded
-        begin(warm, request, self.shelf, self.generators, self.compiled, told, ended)
+        stated = self._teach() if teaches else self._say_what_was_loaded
+        begin(warm, request, self.shelf, self.generators, self.compiled, stated, ended)
 
     def _teach(self) -> Callable[[], None]:
-        """In a fork: tell what it imports in which circumstances; return what tells the rest at its end."""
+        """In a fork: say what it imports in which circumstances; return what tells the rest at its end."""
         learner = Learner(lambda lesson: self._report({"lesson": lesson}), self.asked)
 
-        leader, told_at = os.getpid(), monotonic()
+        leader, notified_at = os.getpid(), monotonic()
 
         def asked(name: str) -> None:
-            nonlocal told_at
+            nonlocal notified_at
             self.shelf.wanted.append(name)
             learner.asked(name)
-            if os.getpid() == leader and monotonic() - told_at > _TELLS_S:
-                told()
-                told_at = monotonic()
+            if os.getpid() == leader and monotonic() - notified_at > _TEACHES_S:
+                stated()
+                notified_at = monotonic()
 
-        def told() -> None:
+        def stated() -> None:
             learner.say()
             self._say_what_was_loaded()
 
         self.shelf.asked = asked
-        return told
+        return stated
 
     def _say_what_was_loaded(self) -> None:
         """Let the server know which installed modules this attempt loaded beyond it, as it asked for them; once."""
@@ -633,7 +633,7 @@ class _ForkServer:
         """Tell the server, unless a pipe does not take it in one piece: the next run will tell it then."""
         data = dumps(message).encode() + b"\n"
         with contextlib.suppress(OSError):
-            pipe = os.open(self.told_by_attempts, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            pipe = os.open(self.heard_from, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             if len(data) <= select.PIPE_BUF:
                 os.write(pipe, data)
             os.close(pipe)
@@ -661,8 +661,8 @@ class _ForkServer:
         self.control.close()
         self.wake_read.close()
         self.wake_write.close()
-        os.close(self.told_read)
-        os.close(self.told_write)
+        os.close(self.heard_read)
+        os.close(self.heard_write)
 
     def reap(self) -> None:
         """Report every ended attempt, once whatever it left behind is killed and gone."""
@@ -677,13 +677,13 @@ class _ForkServer:
                 continue  # an orphan of an attempt, handed to us as the subreaper
             self.offspring.ended(pid)
             living.facts = _write_exit(living, status, usage)
-            living.told_by = time.monotonic() + _STRAYS_S
+            living.heard_by = time.monotonic() + _STRAYS_S
             self.ended.append(living)
         for living in list(self.ended):
             strays = self.offspring.left_by(living.attempt)
             for pid in strays:
                 descent.send(pid, signal.SIGKILL)
-            if not strays or time.monotonic() >= living.told_by:
+            if not strays or time.monotonic() >= living.heard_by:
                 self.ended.remove(living)
                 self.send({"event": "exited", "id": living.attempt, **(living.facts or {})})
 

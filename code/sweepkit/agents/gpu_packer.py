@@ -156,7 +156,7 @@ class GpuPacker:
         self._watched: dict[str, _Watched] = {}
         self._there: tuple[float, list[GpuAttempt]] = (-1.0, [])
         self._refused: dict[tuple[str, ...], float] = {}
-        self._told: dict[str, str] = {}
+        self._recorded_rooms: dict[str, str] = {}
 
     # -- before a run -------------------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class GpuPacker:
             for watched in self._watched.values():  # before the next sample: a run may fail at once
                 if watched.slot.gpus == slot.gpus:
                     watched.most_at_once = max(watched.most_at_once, len(room.runs) + 1)
-            self._tell(store, sweep_id, slot)
+            self._record_room(store, sweep_id, slot)
             return True
 
     # -- while it runs ------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class GpuPacker:
             self._refused.clear()
             self._there = (-1.0, [])
             if watched is not None:
-                self._tell(store, attempt.run.sweep_id, watched.slot)
+                self._record_room(store, attempt.run.sweep_id, watched.slot)
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -333,16 +333,16 @@ class GpuPacker:
     def _at_once(self, needs: _SweepNeeds, slot: Slot) -> AtOnce:
         return most_at_once(needs.gains(self._kind(slot)), limit=slot.shares)
 
-    def _tell(self, store: Store, sweep_id: str, slot: Slot) -> None:
+    def _record_room(self, store: Store, sweep_id: str, slot: Slot) -> None:
         """Write how a GPU stands into the sweep's record, for monitor and page; a database that is away is not."""
         with contextlib.suppress(StoreError):
             needs = self._needs(store, sweep_id)
             room = self._room(store, sweep_id, slot)
-            told = describe(room, needs.gains(self._kind(slot)), self._at_once(needs, slot))
+            said = describe(room, needs.gains(self._kind(slot)), self._at_once(needs, slot))
             key = packing_key(self._host, slot.device)
-            if self._told.get(f"{sweep_id} {key}") != told:
-                store.update_sweep(sweep_id, meta={key: told})
-                self._told[f"{sweep_id} {key}"] = told
+            if self._recorded_rooms.get(f"{sweep_id} {key}") != said:
+                store.update_sweep(sweep_id, meta={key: said})
+                self._recorded_rooms[f"{sweep_id} {key}"] = said
 
 
 def _held_by(attempts: Sequence[str], held: Mapping[int, int]) -> int:

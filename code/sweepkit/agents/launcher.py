@@ -324,7 +324,7 @@ class LocalLauncher:
         self._started_by: dict[str, int] = {}  # the generation of its server
         self._pending: dict[str, AttemptSpec] = {}
         self._exit_files: dict[str, Path] = {}
-        self._told: set[str] = set()  # why commands need a fresh process
+        self._notified: set[str] = set()  # why commands need a fresh process
         self._generation = 0
         self._silent_ends = 0  # fork servers in a row that died before they said anything
         self._broken = ""
@@ -441,8 +441,8 @@ class LocalLauncher:
             if self._beside is None:
                 self._begin_beside(WarmProgram(script=message["script"], module=message["module"], args=()))
             return
-        if told := self._what_changed(message):
-            self._notify(told)
+        if stated := self._what_changed(message):
+            self._notify(stated)
         if message["event"] == "taught" and self._beside is not None:
             self._beside.send({"op": "taught", "lessons": message["lessons"], "extra": message["extra"]})
         if message["event"] == "taught" and not message["over"]:
@@ -543,14 +543,14 @@ class LocalLauncher:
                 self._first = spec
                 self._learned.guess(spec.warm, spec.cwd)
                 self._server = self._start_server()
-            self._tell_fresh(spec)
+            self._notify_fresh(spec)
             self._send_start(spec)
         return queue
 
-    def _tell_fresh(self, spec: AttemptSpec) -> None:
+    def _notify_fresh(self, spec: AttemptSpec) -> None:
         """Say once why a command is not forked, unless nothing is."""
-        if spec.fresh and not self._cold and spec.fresh not in self._told:
-            self._told.add(spec.fresh)
+        if spec.fresh and not self._cold and spec.fresh not in self._notified:
+            self._notified.add(spec.fresh)
             self._notify(f"starting every run in a fresh process: {spec.fresh}")
 
     def _send_start(self, spec: AttemptSpec) -> None:

@@ -24,8 +24,8 @@ def versions_of(modules: list[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             left.add(name)
     for package in metadata.distributions() if left else ():
-        told = (package.read_text("top_level.txt") or "").split()
-        brought = told or [str(file).split("/")[0] for file in package.files or ()]
+        said = (package.read_text("top_level.txt") or "").split()
+        brought = said or [str(file).split("/")[0] for file in package.files or ()]
         if left & {name[:-3] if name.endswith(".py") else name for name in brought}:
             found[str(package.metadata["Name"])] = package.version
     return found

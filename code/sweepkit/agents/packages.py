@@ -36,13 +36,13 @@ class PackageVersions:
             if interpreter in self._asked:
                 return
             answer = self._asked[interpreter] = Future()
-        threading.Thread(target=self._learn, args=(interpreter, answer), name="packages", daemon=True).start()
+        threading.Thread(target=self._refresh, args=(interpreter, answer), name="packages", daemon=True).start()
 
     def of(self, interpreter: str) -> Mapping[str, str]:
-        """Return package → version, "python" among them, of an interpreter that was asked; {} when it tells nothing."""
+        """Return package → version, "python" among them, of an interpreter that was asked; {} when it says nothing."""
         return self._asked[interpreter].result()
 
-    def _learn(self, interpreter: str, answer: "Future[Mapping[str, str]]") -> None:
+    def _refresh(self, interpreter: str, answer: "Future[Mapping[str, str]]") -> None:
         try:
             modules = sorted({*_USUAL, *self._imported()} - sys.stdlib_module_names)
             ours = is_this_python(interpreter)

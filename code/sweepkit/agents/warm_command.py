@@ -3,7 +3,7 @@
 A command that starts a Python interpreter on a script or a module can be forked: the interpreter by any of its names, a
 script whose first line names it (`./train.py`, and so `torchrun`, `accelerate`, `deepspeed`, which are such scripts).
 The interpreter may be another one than ours, of an environment of its own: a fork server needs nothing but its standard
-library. Everything else is executed as it stands, and the reason is told.
+library. Everything else is executed as it stands, and the reason is said.
 """
 
 import os
@@ -96,8 +96,8 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
     name = words[0]
     found = _executable(name, env=env, cwd=cwd)
     if found is None:
-        told = _why_missing(name, cwd)
-        return CommandStart(fresh=told, missing=told)
+        said = _why_missing(name, cwd)
+        return CommandStart(fresh=said, missing=said)
     if is_this_python(found):
         return replace(_of_python(words, cwd), interpreter=found)
     if _PYTHON.fullmatch(os.path.basename(name)):
@@ -109,8 +109,8 @@ def _of_program(words: list[str], env: Mapping[str, str], cwd: str) -> CommandSt
         return CommandStart(fresh=f"{name} is not a Python program")
     reached = _executable(interpreter[0], env=env, cwd=cwd)
     if reached is None:
-        told = f"the first line of {found} names {interpreter[0]}, which this host does not have"
-        return CommandStart(fresh=told, missing=told)
+        said = f"the first line of {found} names {interpreter[0]}, which this host does not have"
+        return CommandStart(fresh=said, missing=said)
     if not is_this_python(reached) and not _can_serve(reached):
         return CommandStart(fresh=f"{_shown(name, found)} runs with {reached}, {_NO_SERVER}", interpreter=reached)
     script = name if "/" in name else found
@@ -134,15 +134,15 @@ def _of_python(words: list[str], cwd: str, interpreter: str = "") -> CommandStar
         return CommandStart(fresh=f"python is given {first}, which only a fresh process can honour")
     file = os.path.join(cwd, first)
     if not os.path.exists(file):
-        told = f"python is given {first}, which is no file"
-        return CommandStart(fresh=told, missing=told)
+        said = f"python is given {first}, which is no file"
+        return CommandStart(fresh=said, missing=said)
     head = _head(file)
     if head is None or head.startswith(b"PK\x03\x04") or b"\0" in head:
         return CommandStart(fresh=f"{first} is a folder or an archive")
     shell = _shebang(file)
     if shell and not any("python" in word for word in shell) and "python" not in _second_line(head):
-        told = f"python is to run {first}, but its first line says that {shell[0]} shall"
-        return CommandStart(fresh=told, missing=told)
+        said = f"python is to run {first}, but its first line says that {shell[0]} shall"
+        return CommandStart(fresh=said, missing=said)
     return CommandStart(
         warm=WarmProgram(script=first, module=None, args=tuple(words[1:]), python=interpreter, argv=argv)
     )

@@ -87,11 +87,11 @@ class Execution:
         self.unsent: list[Report] = []
         self.suggested: dict[str, Any] = {}  # to an objective, by parameter: value and distribution
         self.heard = 0  # messages of the program that were looked through for them
-        self.untold_suggestions = False
+        self.unsent_suggestions = False
         self.count = 0
         self.newest: float | None = None
         self.audit: Mapping[str, Any] = attempt.run.proposal.get(AUDIT, {})  # what the rule said of a run that goes on
-        self.untold_audit = False
+        self.unsent_audit = False
         self.ended_well = False  # its process has ended with exit code 0
         self.verdict: Decision | None = None
         self.timed_out = False
@@ -101,7 +101,7 @@ class Execution:
         self.kill_at: float | None = None
         self.began = self.submitted = time.monotonic()
         self.process: Started | None = None
-        self.untold: Started | None = None  # the process, until the record knows it
+        self.unsent_start: Started | None = None  # the process, until the record knows it
         self.send_at = 0.0
         self.kept: KeptEnd | None = None
         self.program_version = ""
@@ -124,7 +124,7 @@ class Execution:
         if self.fenced:
             kill_leftovers(self.attempt.attempt_id)
             return
-        self._conclude(self._as_it_tells(ended))
+        self._conclude(self._by_its_words(ended))
 
     def _ask_environment(self, interpreter: str) -> None:
         """Have the interpreter that runs the attempt say what its environment has, while the attempt runs."""
@@ -155,7 +155,7 @@ class Execution:
             self._on_start(event)
 
     def _on_start(self, event: Started) -> None:
-        self.process = self.untold = event
+        self.process = self.unsent_start = event
         self.began = time.monotonic()
         self._send()
         if self.fenced:
@@ -215,9 +215,9 @@ class Execution:
 
         Whoever judges its end when this agent is gone finds there whether the process would hear it.
         """
-        told = _UNHEARD if self.unheard else ""
+        line = _UNHEARD if self.unheard else ""
         with contextlib.suppress(OSError):  # a full disk: nothing could be saved either
-            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(told)
+            self.context.place.paths.preempt_file(self.attempt.attempt_id).write_text(line)
 
     def _fence(self) -> None:
         """Another agent owns the run now: nothing of this attempt may go on."""
@@ -229,11 +229,11 @@ class Execution:
     def _read_reports(self, *, final: bool = False) -> None:
         """Take in what was newly reported, record it, and let the stopping rule judge it."""
         fresh = self._collect(final=final)
-        if (self.unsent or self.begins_anew or self.untold or self.untold_suggestions) and not self.fenced:
+        if (self.unsent or self.begins_anew or self.unsent_start or self.unsent_suggestions) and not self.fenced:
             self._send()
         for report in fresh:
             self._judge(report)
-        if self.untold_audit and not self.fenced:
+        if self.unsent_audit and not self.fenced:
             self._send()
 
     def _collect(self, *, final: bool) -> list[Report]:
@@ -243,7 +243,7 @@ class Execution:
         self._hear_suggestions()
         logged = self.wandb.read(final=final)
         if final:
-            self._tell_texts()
+            self._warn_of_texts()
         if final and self.wandb.shared:
             self.context.warn_once("several processes wrote one W&B run; only the first's, or rank 0's, counts")
         if not self.direct:  # a program that reports to us and logs to W&B as well says everything twice
@@ -266,9 +266,9 @@ class Execution:
         new, self.heard = self.tail.messages[self.heard :], len(self.tail.messages)
         for noted in [message["_sweepkit_suggested"] for message in new if "_sweepkit_suggested" in message]:
             self.suggested[noted["name"]] = {"value": noted["value"], "distribution": noted["distribution"]}
-            self.untold_suggestions = True
+            self.unsent_suggestions = True
 
-    def _tell_texts(self) -> None:
+    def _warn_of_texts(self) -> None:
         """Tell once of a metric of the sweep that comes as text: it looks logged, and no run has a value of it."""
         for objective in self.context.spec.objectives:
             if objective.name in self.tail.dropped | self.wandb.dropped:
@@ -310,16 +310,16 @@ class Execution:
     def _deliver(self) -> None:
         """Record what is unsent. Raises FencedError, StoreError."""
         store = self.context.store
-        if self.untold is not None:
-            store.started(self.attempt, pid=self.untold.pid, device=self.slot.device)
-            self.untold = None
-        if self.untold_suggestions or self.untold_audit:
+        if self.unsent_start is not None:
+            store.started(self.attempt, pid=self.unsent_start.pid, device=self.slot.device)
+            self.unsent_start = None
+        if self.unsent_suggestions or self.unsent_audit:
             suggested = {name: item["value"] for name, item in self.suggested.items()}
             noted = {"suggestions": self.suggested} if self.suggested else {}
             noted |= {AUDIT: dict(self.audit)} if self.audit else {}
             params = suggested if self.suggested else self.attempt.run.params
             store.suggested(self.attempt, params, {**self.attempt.run.proposal, **noted})
-            self.untold_suggestions = self.untold_audit = False
+            self.unsent_suggestions = self.unsent_audit = False
         if self.begins_anew:
             store.begin_anew(self.attempt)
             self.begins_anew = False
@@ -370,10 +370,10 @@ class Execution:
         if share is None or not is_audited(self.context.runs.stops(), share, seed):
             return False
         self.audit = {"report": len(view.history), "reason": decision.reason}
-        self.untold_audit = True
+        self.unsent_audit = True
         self.context.runs.note_audit(self.attempt.run.number, self.audit)
-        told = f"run {self.attempt.run.number} goes on to audit the stopping rule, which says: {decision.reason}"
-        self.context.emit(Notice(text=told))
+        line = f"run {self.attempt.run.number} goes on to audit the stopping rule, which says: {decision.reason}"
+        self.context.emit(Notice(text=line))
         return True
 
     def _view_of_objectives(self) -> RunView:
@@ -396,7 +396,7 @@ class Execution:
         self._resume()
         self._collect(final=True)
         self.kept = kept_end(self.context.place.paths.exit_file(self.attempt.attempt_id))
-        ended = self._as_it_tells(ended)
+        ended = self._by_its_words(ended)
         if self.kept is None and (ended.status is None or ended.status < 0):
             return False
         with contextlib.suppress(FileNotFoundError):
@@ -407,7 +407,7 @@ class Execution:
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
-    def _as_it_tells(self, ended: Exited) -> Exited:
+    def _by_its_words(self, ended: Exited) -> Exited:
         """Return how the attempt ended by its own words, where nobody saw its process end: W&B's last record, or ours.
 
         W&B's client writes the exit code when the run is finished, at the latest as the interpreter ends: after that
@@ -474,11 +474,11 @@ class Execution:
         outcome = self.kept.outcome if self.kept else self._judged(ended, past=())
         file = self.context.place.paths.exit_file(self.attempt.attempt_id)
         kept = KeptEnd(outcome=outcome, facts=self._place_facts())
-        told = f"run {self.attempt.run.run_id} has ended ({outcome.state.value}), and the database does not take it"
+        line = f"run {self.attempt.run.run_id} has ended ({outcome.state.value}), and the database does not take it"
         if write_end(file, {**ended.facts(), "outcome": kept.plain()}):
-            self.context.emit(Notice(text=f"{told}: it is kept in {file}, and recorded by the next call", warning=True))
+            self.context.emit(Notice(text=f"{line}: it is kept in {file}, and recorded by the next call", warning=True))
         else:
-            self.context.emit(Notice(text=f"{told}: it is NOT kept, {file} cannot be written: {error}", warning=True))
+            self.context.emit(Notice(text=f"{line}: it is NOT kept, {file} cannot be written: {error}", warning=True))
 
     def _clear_preemption(self, run: RunRecord) -> None:
         """Remove what only the attempt needed, and what only a further one would."""
@@ -581,13 +581,13 @@ class Execution:
             **({"summary_metrics": summary} if (summary := self._summary_metrics()) else {}),
             **self._vector(),
             **self._labels(),
-            **({"facts": facts} if (facts := self._told_facts()) else {}),
+            **({"facts": facts} if (facts := self._given_facts()) else {}),
         }
 
-    def _told_facts(self) -> Any:
-        """Return the facts that the program told; what it told W&B of its value goes after what it told us."""
-        told = self._messages().get("_sweepkit_facts", {})
-        return {**self._declared(), **told} if isinstance(told, dict) else told
+    def _given_facts(self) -> Any:
+        """Return the facts that the program told; what it said to W&B of its value goes after that."""
+        line = self._messages().get("_sweepkit_facts", {})
+        return {**self._declared(), **line} if isinstance(line, dict) else line
 
     def _declared(self) -> dict[str, str]:
         """Return what `define_metric` says that the run's value is, as a fact; {} where the YAML says it."""

@@ -175,11 +175,11 @@ def _totals(alpha: Floats, weights: Floats, spreads: Floats) -> Floats:
 
 def _evidence(kernels: Floats, y: Floats) -> Floats:
     """Return for each parameter the largest sum so far of what it gains in predicting the next runs."""
-    means, scales = _foretold(kernels, y)
+    means, scales = _foreseen(kernels, y)
     after = y[_START:]
     found = []
     for index in range(len(kernels)):
-        others, own = _foretold(np.delete(kernels, index, 0), y)
+        others, own = _foreseen(np.delete(kernels, index, 0), y)
         errors = after - others
         scale = np.maximum(scales, own)
         # An engine narrows down, and a model of few runs is too sure: the errors seen so far count as well.
@@ -195,7 +195,7 @@ def _log_t(errors: Floats, scale: Floats) -> Floats:
     return np.asarray(-(_FREEDOM + 1) / 2 * np.log1p((errors / scale) ** 2 / _FREEDOM))
 
 
-def _foretold(kernels: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _foreseen(kernels: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of each run from `_START` on, as the runs before it foretell it.
 
     One Cholesky factor L holds all of them: L⁻¹ y are the errors in standard deviations, its diagonal these.

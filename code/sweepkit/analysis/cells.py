@@ -1,6 +1,6 @@
 """What the cells of a foreign table mean: numbers in the formats of spreadsheets, and states of runs. Pure.
 
-A column is read by one format. What cannot be read is told with its row and column, and never taken for a run's state.
+A column is read by one format. What cannot be read is said with its row and column, and never taken for a run's state.
 """
 
 import json
@@ -46,14 +46,14 @@ def is_empty(value: Any) -> bool:
 
 
 def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple[list[Any], str]:
-    """Return the values of a column, None where a cell is empty, and how they were read where that must be told.
+    """Return the values of a column, None where a cell is empty, and how they were read where that must be said.
 
     Texts that all read as numbers in one format are numbers: plain ones, percent (41.2% is 0.412), a decimal comma, or
     groups of thousands. A column that has others among them stays as it is written, so that who needs numbers of it can
     name the cell.
 
     Args:
-        name: For what is told.
+        name: For what is said.
         cells: As the file has them.
         delimiter: What stood between the cells of the file: in a file of semicolons a comma is a decimal one.
 
@@ -67,11 +67,11 @@ def column_values(name: str, cells: Sequence[Any], delimiter: str = "") -> tuple
     if any(isinstance(value, bool) for value in plain):
         return plain, ""
     for reads in (_percent, _decimal_comma, _thousands):
-        told = reads(name, texts, delimiter)
-        if told is not None:
+        said = reads(name, texts, delimiter)
+        if said is not None:
             if reads is _percent and any(is_number(value) and value for value in plain):
                 return plain, ""  # 41.2% beside 39.5: nobody knows what the second is
-            number, sentence = told
+            number, sentence = said
             if reads is _decimal_comma:  # then a dot is none: 1.200 beside 1.234,5
                 plain = [cell.strip() if _is_grouped(cell) else value for cell, value in zip(cells, plain, strict=True)]
             read = [number(item) if isinstance(item, str) and not _says_failed(item) else item for item in plain]
@@ -125,9 +125,9 @@ def _number_reader(texts: Sequence[str], delimiter: str) -> Any:
     if all("," not in text for text in texts):
         return float
     for reads in (_decimal_comma, _thousands):
-        told = reads("", texts, delimiter)
-        if told is not None:
-            return told[0]
+        said = reads("", texts, delimiter)
+        if said is not None:
+            return said[0]
     return None
 
 
@@ -281,8 +281,8 @@ def run_states(columns: Mapping[str, Sequence[Any]], scores: Sequence[Any], wher
     cut = [row for row, state in enumerate(states) if steps and state is RunState.FINISHED and steps[row] < max(steps)]
     for row in cut:
         states[row] = RunState.STOPPED
-    told = f"{_STEPS}: {len(cut)} of {len(states)} runs ended before the {max(steps):g} of the longest" if cut else ""
-    return states, f"{told}; they are taken as stopped early, for Ray's table does not say it" if told else ""
+    said = f"{_STEPS}: {len(cut)} of {len(states)} runs ended before the {max(steps):g} of the longest" if cut else ""
+    return states, f"{said}; they are taken as stopped early, for Ray's table does not say it" if said else ""
 
 
 _STEPS = "training_iteration"

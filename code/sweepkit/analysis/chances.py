@@ -4,7 +4,7 @@ from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.configurations import Configuration
 from sweepkit.stats.race import Race, Round
 
-_MOST = 12  # configurations that are told apart; the others lie behind them
+_MOST = 12  # configurations that are distinguished; the others lie behind them
 
 
 def chances(table: RunTable) -> list[tuple[Configuration[Row], float]]:

@@ -43,11 +43,12 @@ def with_reports(table: RunTable, reports: Mapping[str, Sequence[Report]]) -> Ru
         return table
     name = table.metric.name
     return replace(
-        table, rows=tuple(_told(row, reports[row.run_id], name) if row.run_id in reports else row for row in table.rows)
+        table,
+        rows=tuple(_filled(row, reports[row.run_id], name) if row.run_id in reports else row for row in table.rows),
     )
 
 
-def _told(row: Row, reports: Sequence[Report], metric: str) -> Row:
+def _filled(row: Row, reports: Sequence[Report], metric: str) -> Row:
     """Return the run with the history, steps and times of the reports that hold the metric."""
     held = [report for report in reports if metric in report.values]
     if not held:

@@ -3,7 +3,7 @@
 Every place that one condition describes is looked at (a level; a number at most, or at least, a value between two that
 were tried), and every pair of two parameters' conditions. Told is the place with the smallest p of Fisher's exact test,
 where that holds for all places together (Bonferroni), with an interval of the share there that does, too. So where
-failures fall at random a place is told in at most 1 of 20 sweeps, as benchmarks/truth.py simulates. An engine that
+failures fall at random a place is said in at most 1 of 20 sweeps, as benchmarks/truth.py simulates. An engine that
 avoids failures makes places rarer, not failures commoner there.
 
 Sources: Fisher 1922, J. Royal Statistical Society 85:87–94; Clopper and Pearson 1934, Biometrika 26:404–413.

@@ -2,7 +2,7 @@
 
 What a column is, is read from its name (`analysis.columns`) and from what the caller says, what its cells mean from
 `analysis.cells`; everything else is told by its values: a column of numbers is numeric, positive numbers over two
-decades are logarithmic. What was inferred is told.
+decades are logarithmic. What was inferred is said.
 """
 
 import contextlib
@@ -89,25 +89,25 @@ def from_frame(
     where = name or "table"
     if frame.empty:
         raise DataError(f"{where}: must hold at least one run, got none")
-    told: list[str] = list(frame.attrs.get(READ_AS, ()))
-    plain = _cells(_plain_columns(frame), told)
+    said: list[str] = list(frame.attrs.get(READ_AS, ()))
+    plain = _cells(_plain_columns(frame), said)
     headers = list(plain[0])
     asked = metric or own.get("metric")
     ours = asked == own.get("metric")  # its values stand in `value`, but for several metrics
     value_at = _metric_column(headers, None if ours and "value" in headers else asked, where)
     scores = [row[value_at] for row in plain]
     require_numbers(value_at, without_words(scores), where)
-    chosen = _parameters(plain, value_at, parameters, where, told)
+    chosen = _parameters(plain, value_at, parameters, where, said)
     columns = [(key, _column(short, [row[key] for row in plain], seed_parameter)) for key, short in chosen]
     states, sentence = run_states({key: [row[key] for row in plain] for key in headers}, scores, where)
-    told += [sentence] if sentence else []
+    said += [sentence] if sentence else []
     rows = [_row(index, row, value_at, columns, states[index]) for index, row in enumerate(plain)]
     if len({row.number for row in rows}) < len(rows):  # two sweeps in one file
         rows = [replace(row, number=index) for index, row in enumerate(rows)]
     known = Goal(own["goal"]) if ours and "goal" in own else None
-    direction = goal or known or _direction(asked or value_at, where, told, must=ask_goal and notes is not None)
+    direction = goal or known or _direction(asked or value_at, where, said, must=ask_goal and notes is not None)
     if notes is not None:
-        notes += told
+        notes += said
     return RunTable(
         name=name,
         metrics=(Metric(name=asked or value_at, goal=direction),),
@@ -117,13 +117,13 @@ def from_frame(
     )
 
 
-def _direction(metric: str, where: str, told: list[str], *, must: bool) -> Goal:
+def _direction(metric: str, where: str, said: list[str], *, must: bool) -> Goal:
     """Return which way a metric is better, from its name; `must`: refuse a name that does not say."""
     found = direction_of(metric)
     if found is None and must:
         raise DataError(f"{where}: --goal must say whether {metric} is to maximize or to minimize, got none")
     if found is not None:
-        told.append(f"{metric} is to {found.value}, by its name; --goal says otherwise")
+        said.append(f"{metric} is to {found.value}, by its name; --goal says otherwise")
     return found or Goal.MAXIMIZE
 
 
@@ -135,7 +135,7 @@ def _plain_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
     return unnested(frame)
 
 
-def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
+def _cells(frame: "pd.DataFrame", said: list[str]) -> list[dict[str, Any]]:
     """Return the rows as plain values, None where one is missing; of columns of one name the last counts."""
     plain: dict[str, list[Any]] = {}
     delimiter = frame.attrs.get(DELIMITER, "")
@@ -148,7 +148,7 @@ def _cells(frame: "pd.DataFrame", told: list[str]) -> list[dict[str, Any]]:
             plain[str(key)] = list(held)
             continue
         plain[str(key)], sentence = column_values(str(key), list(held), delimiter)
-        told += [sentence] if sentence else []
+        said += [sentence] if sentence else []
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
 
 
@@ -162,7 +162,7 @@ def _metric_column(headers: Sequence[str], metric: str | None, where: str) -> st
 
 
 def _parameters(
-    plain: Sequence[Mapping[str, Any]], value_at: str, wanted: Sequence[str], where: str, told: list[str]
+    plain: Sequence[Mapping[str, Any]], value_at: str, wanted: Sequence[str], where: str, said: list[str]
 ) -> list[tuple[str, str]]:
     """Return (column, parameter name) of each parameter."""
     headers = list(plain[0])
@@ -184,7 +184,7 @@ def _parameters(
         raise DataError(
             f"{where}: must have columns of parameters, got none beside the metric; name them: --parameters"
         )
-    told.append(roles.sentence())
+    said.append(roles.sentence())
     return list(roles.parameters)
 
 

@@ -77,7 +77,7 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """Two parameters whose values went together, so that their shares cannot be told apart.
+    """Two parameters whose values went together, so that their shares cannot be distinguished.
 
     Args:
         a, b: The parameters.

@@ -95,7 +95,7 @@ def lead(table: RunTable) -> Lead | None:
 
 
 def _alone(first: Configuration[Row], second: Configuration[Row]) -> bool:
-    """Return whether the two are told apart by their own spreads."""
+    """Return whether the two are distinguished by their own spreads."""
     from sweepkit.stats.student import cautious_welch
 
     found = cautious_welch(first.whole_scores, second.whole_scores)

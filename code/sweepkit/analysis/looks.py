@@ -41,7 +41,7 @@ def looks_sentences(table: RunTable) -> list[str]:
     found = unequal_looks(table)
     if found is None or table.metric is None:
         return []
-    told = (
+    said = (
         f"A run's value is the best of its reports, and runs have {found.fewest} to {found.most} of them: more looks "
         "make a better value by luck alone."
     )
@@ -49,7 +49,7 @@ def looks_sentences(table: RunTable) -> list[str]:
     best, names = ranked[0], [row.run_id for row in ranked[0].members]
     same = table.configurations()[0].first.run_id in names
     which = "it is the best one there, too" if same else f"run {best.first.number} ({best.first.run_id}) is the best"
-    return [f"{told} At equal looks, by the last report of each, {which} with {best.value:.5g}."]
+    return [f"{said} At equal looks, by the last report of each, {which} with {best.value:.5g}."]
 
 
 def _at_last(row: Row) -> Row:

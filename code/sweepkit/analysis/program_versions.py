@@ -33,9 +33,9 @@ def versions_sentence(facts: _Facts, *, best: int | None = None) -> str:
     for number, outcome in sorted(facts, key=lambda item: item[0]):
         if VERSION in outcome:
             numbers.setdefault(outcome[VERSION], []).append(number)
-    told = [f"{_listed(found)} {{}} {digest}" for digest, found in numbers.items()]
-    first = told[0].format("is of its version" if len(next(iter(numbers.values()))) == 1 else "are of its version")
-    rest = [part.format("of") for part in told[1:]]
+    said = [f"{_listed(found)} {{}} {digest}" for digest, found in numbers.items()]
+    first = said[0].format("is of its version" if len(next(iter(numbers.values()))) == 1 else "are of its version")
+    rest = [part.format("of") for part in said[1:]]
     newest = max((number, outcome[VERSION]) for number, outcome in facts if VERSION in outcome)[1]
     old = any(number == best and outcome.get(VERSION, newest) != newest for number, outcome in facts)
     more = " The best run is of an earlier version than the newest run." if old else ""
@@ -54,5 +54,5 @@ def _listed(numbers: Sequence[int]) -> str:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    told = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
-    return f"run{'' if len(numbers) == 1 else 's'} {told}"
+    said = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+    return f"run{'' if len(numbers) == 1 else 's'} {said}"

@@ -18,7 +18,7 @@ from sweepkit.model.objectives import value_of, values_of
 from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import STOPPED, RunRecord, SweepRecord, SweepState, packing_of
 from sweepkit.model.runs import ENDED_WELL, OPEN, Decision, RunState, count_of
-from sweepkit.model.watched import EndedRuns, LiveRun, PollResult
+from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SILENT_INTERVALS = 10  # a run is silent after so many of its usual intervals between reports …
@@ -89,7 +89,7 @@ class RunningRun:
     """
 
     row: WatchedRun
-    live: LiveRun
+    live: WatchedAttempt
     duration_s: float
     age_s: float | None
     margin: float | None
@@ -203,7 +203,7 @@ class Watched:
     metric: Metric | None
     total: int | None
     rows: Sequence[WatchedRun]
-    live: Sequence[LiveRun]
+    live: Sequence[WatchedAttempt]
     now: float
     idle_since: float | None = None
     verdicts: Mapping[str, Decision] = field(default_factory=dict)
@@ -506,7 +506,7 @@ def _eta_s(watched: Watched, workers: int) -> float | None:
     return max((waiting * mean_s + left_s) / workers, waiting * spacing)
 
 
-def usual_interval_s(rows: Iterable[WatchedRun], live: Iterable[LiveRun]) -> float | None:
+def usual_interval_s(rows: Iterable[WatchedRun], live: Iterable[WatchedAttempt]) -> float | None:
     """Return the median over runs of the mean time between their reports, in seconds; None before anything is known.
 
     A done run that never reported counts with its whole duration: such programs are silent all the time.
@@ -541,7 +541,7 @@ def stalled(watched: Watched) -> str:
     return f"no running run has reported for {silent_s:.0f} s{usual}: look at their logs on {hosts}"
 
 
-def _sign_at(attempt: LiveRun) -> float:
+def _sign_at(attempt: WatchedAttempt) -> float:
     """Return when an attempt last gave a sign of progress: a report, its start, its claim."""
     times = (attempt.last_report_at, attempt.started_at, attempt.claimed_at)
     return max(at for at in times if at is not None)

@@ -150,7 +150,7 @@ def _best(history: Sequence[float], goal: Goal) -> float | None:
     return goal.best(finite) if finite else None
 
 
-def replayed_or_told(table: RunTable) -> list[Replayed]:
+def replayed_or_refused(table: RunTable) -> list[Replayed]:
     """Return the replay of a sweep.
 
     Raises:

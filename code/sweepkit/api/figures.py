@@ -71,7 +71,7 @@ def curves(source: "Source", history: "pd.DataFrame") -> Any:
     """
     from sweepkit.analysis.curves import with_reports
     from sweepkit.model.records import Report
-    from sweepkit.reports.figures.curves import CurveLook
+    from sweepkit.reports.figures.curves import CurveStyle
     from sweepkit.reports.figures.library import figure
     from sweepkit.reports.figures.shown import as_plotly
 
@@ -81,12 +81,12 @@ def curves(source: "Source", history: "pd.DataFrame") -> Any:
     name = table.metric.name
     mine = history[history["metric"] == name]
     stepped = len(mine) > 0 and bool(mine["step"].notna().all())
-    told = {
+    said = {
         run: [
             Report(seq=at, values={name: float(value)}, step=int(step) if stepped else None)
             for at, (step, value) in enumerate(zip(rows["step"], rows["value"], strict=True))
         ]
         for run, rows in mine.groupby("run_id")
     }
-    look = CurveLook(x="step" if stepped else "report", colour="value" if told else "state")
-    return as_plotly([figure("curves", with_reports(table, told), look=look)])
+    look = CurveStyle(x="step" if stepped else "report", colour="value" if said else "state")
+    return as_plotly([figure("curves", with_reports(table, said), look=look)])

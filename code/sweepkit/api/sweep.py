@@ -317,7 +317,7 @@ def open(name: str, *, output_dir: str | os.PathLike[str] | None = None, storage
         storage: The database; None for the one in `output_dir`.
 
     Raises:
-        SweepKitError: There is none; the nearest names are told.
+        SweepKitError: There is none; the nearest names are said.
     """
     from sweepkit.housekeeping.find import SweepPlace, find_sweep
 

@@ -68,7 +68,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sources.table_sources import load
 
     source = load(options.source)
-    source.tell()
+    source.print_notes()
     table = source.table
     importance = importances(table) if table.metrics else None
     print("\n".join(summary(table, confirmed=bool(labels_of(source.folder)))))

@@ -117,7 +117,7 @@ def _analyze(options: _AnalyzeOptions) -> int:
     from sweepkit.text.json_text import json_text
 
     source = load(options.source)
-    source.tell(json=options.json)
+    source.print_notes(json=options.json)
     if options.replay:
         return _show_replay(source.table, json=options.json)
     found = lead(source.table)
@@ -142,11 +142,11 @@ def replay_stopping(options: SourceOptions, *, json: bool) -> int:
 
 
 def _show_replay(table: "RunTable", *, json: bool) -> int:
-    from sweepkit.analysis.stopping_replay import replayed_or_told
+    from sweepkit.analysis.stopping_replay import replayed_or_refused
     from sweepkit.reports.stopping_replay import replay_plain, replay_text
     from sweepkit.text.json_text import json_text
 
-    shown = json_text({"sweep": table.name, "rules": replay_plain(replayed_or_told(table))}) if json else None
+    shown = json_text({"sweep": table.name, "rules": replay_plain(replayed_or_refused(table))}) if json else None
     print(shown or replay_text(table))
     return 0
 

@@ -20,8 +20,8 @@ def add_launcher(parser: argparse.ArgumentParser, *, shown: bool = False) -> Non
     def add(*words: str, **said: Any) -> None:
         group.add_argument(*words, **said | ({} if shown else {"help": argparse.SUPPRESS}))
 
-    told = "what places the agents" if shown else "by agents on a cluster: sweepkit launch --help"
-    group.add_argument("--launcher", choices=_LAUNCHERS, help=told)
+    line = "what places the agents" if shown else "by agents on a cluster: sweepkit launch --help"
+    group.add_argument("--launcher", choices=_LAUNCHERS, help=line)
     add("--agents", type=positive, metavar="N", help="so many agents (default: 1)")
     add("--gpus-per-agent", type=natural, metavar="N", help="GPUs of each agent's node (default: 0)")
     add("--cpus-per-agent", type=positive, metavar="N", help="cores of each agent's node (default: the cluster's)")

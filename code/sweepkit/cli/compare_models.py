@@ -39,10 +39,10 @@ def _train(command: ComparisonCommand) -> int:
     compared = train_models(options, command.run, command.slots)
     if not compared.finished:
         reasons = "; ".join(f"{item.model} seed {item.seed}: {item.reason}" for item in compared.trainings[:3])
-        told = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
-        print("\n".join([told, *compared.steps]), file=sys.stderr)
+        said = f"nothing to compare: no training has finished{': ' + reasons if reasons else ''}"
+        print("\n".join([said, *compared.steps]), file=sys.stderr)
         return compared.code if compared.code or compared.preempted else NO_RESULT
-    _tell(compared, command)
+    _show(compared, command)
     for step in () if command.run.json else compared.steps:
         print(step)
     return compared.code
@@ -79,11 +79,11 @@ def _analyze(command: ComparisonCommand, patterns: Sequence[str]) -> int:
     name = options.name or "-".join(dict.fromkeys(item.model for item in trainings))
     metric = metric_of(options.statistics, str(task))
     compared = Compared(code=0, name=name, metric=metric, trainings=trainings, notes=tuple(notes))
-    _tell(compared, replace(command, comparison=options))
+    _show(compared, replace(command, comparison=options))
     return 0
 
 
-def _tell(compared: "Compared", command: ComparisonCommand) -> None:
+def _show(compared: "Compared", command: ComparisonCommand) -> None:
     """Print the comparison and write its files."""
     from sweepkit.compare.report import show
     from sweepkit.compare.run import reported

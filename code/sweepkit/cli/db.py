@@ -60,15 +60,15 @@ def _act(parser: Parser, given: argparse.Namespace) -> int:
     if given.action == "backup":
         from sweepkit.store.backup import back_up
 
-        told = record.Upkeep(done=[f"copied to {back_up(storage, given.to)}"])
+        said = record.Upkeep(done=[f"copied to {back_up(storage, given.to)}"])
     elif given.action == "check":
-        told = record.check(storage)
+        said = record.check(storage)
     elif given.action == "repair":
-        told = record.repair(storage, given.output_dir.absolute())
+        said = record.repair(storage, given.output_dir.absolute())
     else:
-        told = record.rebuild(storage, given.output_dir.absolute())
-    _print(told, given.action, as_json=given.json)
-    return 1 if told.faults else 0
+        said = record.rebuild(storage, given.output_dir.absolute())
+    _print(said, given.action, as_json=given.json)
+    return 1 if said.faults else 0
 
 
 def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
@@ -93,14 +93,14 @@ def _serve(action: str, output_dir: Path, *, as_json: bool) -> int:
     return 0 if runs or action == "stop" else 1
 
 
-def _print(told: "Upkeep", action: str, *, as_json: bool) -> None:
+def _print(said: "Upkeep", action: str, *, as_json: bool) -> None:
     """Show what was found or done."""
     if as_json:
-        lines = {"action": action, "done": told.done, "faults": told.faults, "unknown": told.unknown}
+        lines = {"action": action, "done": said.done, "faults": said.faults, "unknown": said.unknown}
         print(json.dumps(lines, ensure_ascii=False))
         return
-    print("\n".join(told.done))
-    for title, sentences in (("damaged", told.faults), ("not known", told.unknown)):
+    print("\n".join(said.done))
+    for title, sentences in (("damaged", said.faults), ("not known", said.unknown)):
         if sentences:
             print(f"{title}:\n  " + "\n  ".join(sentences))
 

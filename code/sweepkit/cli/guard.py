@@ -64,8 +64,8 @@ def guarded(main: Main) -> Main:
             if error.errno not in _OF_THE_MACHINE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            told = f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}"
-            print(printable(told), file=sys.stderr)
+            said = f"error: {place}{_OF_THE_MACHINE[error.errno]}, got: {error.strerror}"
+            print(printable(said), file=sys.stderr)
             return 2
 
     return wrapper

@@ -63,8 +63,8 @@ def _show_phases(options: "RunOptions", config: "OptunaConfig", slots: "SlotOpti
         print(note)
     for number, ahead in enumerate(phases_ahead(options, config, slots=slots), 1):
         if options.json:
-            told = {"event": "phase", "phase": ahead.phase.name, "number": number, "runs": ahead.runs}
-            print(json.dumps({**told, "sweeps": [item.plain() for item in ahead.sweeps]}, ensure_ascii=False))
+            said = {"event": "phase", "phase": ahead.phase.name, "number": number, "runs": ahead.runs}
+            print(json.dumps({**said, "sweeps": [item.plain() for item in ahead.sweeps]}, ensure_ascii=False))
             continue
         words = f"phase {number} of {len(config.phases)}: {ahead.phase.name} ({WORDS[ahead.phase.kind]})"
         print(words if ahead.sweeps else f"{words}: {ahead.runs} runs, of what the phases before find")

@@ -85,8 +85,8 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add("--metric", metavar="NAME", help="another name that the trainer reports, e.g. eval/rouge1_f1")
     add("--sampler", choices=SAMPLERS, help="default: tpe")
     pruners = sorted(PRUNERS)
-    told = f"what ends poor trials early (default: median): {', '.join(pruners)}"
-    add("--pruner", choices=pruners, metavar="NAME", help=told)
+    said = f"what ends poor trials early (default: median): {', '.join(pruners)}"
+    add("--pruner", choices=pruners, metavar="NAME", help=said)
     add("--seed", type=natural, metavar="S", help="seed of the search (default: 42)")
     add("--wandb", action="store_true", help="record each trial with W&B, too (offline)")
     begin = parser.add_mutually_exclusive_group()

@@ -86,7 +86,7 @@ def _show(_: Parser, given: argparse.Namespace) -> int:
     from sweepkit.sources.table_sources import load
 
     source = load(options.source, ask_goal=False)  # what matters is the same either way
-    source.tell(json=options.json)
+    source.print_notes(json=options.json)
     if not source.table.metrics:
         raise DataError(
             f"{source.table.name}: must have a metric to explain, got none; name one under metric: in its YAML"

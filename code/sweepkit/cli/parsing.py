@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         """Return what --help shows."""
         if not self._rare:
             return super().format_help()
-        told, whole, formatter = [item.help for item in self._rare], self.epilog, self.formatter_class
+        said, whole, formatter = [item.help for item in self._rare], self.epilog, self.formatter_class
         try:
             self.formatter_class = _ShortFormatter
             for item in self._rare:
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
             return super().format_help()
         finally:
             self.epilog, self.formatter_class = whole, formatter
-            for item, text in zip(self._rare, told, strict=True):
+            for item, text in zip(self._rare, said, strict=True):
                 item.help = text
 
     def format_whole_help(self) -> str:

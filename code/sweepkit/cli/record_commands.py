@@ -255,8 +255,8 @@ def _clean(_: Parser, given: argparse.Namespace) -> int:
         for plan in plans:
             clean(plan)
     verb = "would be freed" if given.dry_run else "freed"
-    told = {"event": "cleaned", "dry_run": given.dry_run, "bytes": total, "sweeps": [plan.plain for plan in plans]}
-    print(json.dumps(told, ensure_ascii=False) if given.json else f"{in_words(total)} {verb}")
+    said = {"event": "cleaned", "dry_run": given.dry_run, "bytes": total, "sweeps": [plan.plain for plan in plans]}
+    print(json.dumps(said, ensure_ascii=False) if given.json else f"{in_words(total)} {verb}")
     return 0
 
 

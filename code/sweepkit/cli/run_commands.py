@@ -209,9 +209,9 @@ def _stop_run(given: argparse.Namespace) -> int:
 
     with open_recorded(storage_of(run_options(given))) as store:
         attempt = stop_run(store, given.sweep, given.run)
-    told = {"event": "stop_run", "run": given.run, "attempt": attempt}
+    said = {"event": "stop_run", "run": given.run, "attempt": attempt}
     words = f"run {given.run} is asked to end; what it reported counts, and it is not run again"
-    print(json.dumps(told) if given.json else words)
+    print(json.dumps(said) if given.json else words)
     return 0
 
 

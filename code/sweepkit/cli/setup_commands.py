@@ -74,8 +74,8 @@ def _doctor(_: Parser, given: argparse.Namespace) -> int:
     for item in findings(place, os.environ, asked=not is_default(given.output_dir)):
         wrong = wrong or item.health is Health.WRONG
         if given.json:
-            told = {"part": item.part, "health": item.health, "text": item.text, "remedy": item.remedy}
-            print(json.dumps(told, ensure_ascii=False), flush=True)
+            said = {"part": item.part, "health": item.health, "text": item.text, "remedy": item.remedy}
+            print(json.dumps(said, ensure_ascii=False), flush=True)
             continue
         print(f"{item.health:<5}  {item.part}: {item.text}", flush=True)
         if item.remedy:

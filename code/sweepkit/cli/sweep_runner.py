@@ -72,7 +72,7 @@ def run_at_wandb(command: RunnerCommand, *, slots_of: "Callable[[Plan], tuple[tu
 
 
 def _control(options: RunOptions, control: str, name: str) -> int:
-    """Ask something of a sweep that runs elsewhere; tell where it stands now."""
+    """Ask something of a sweep that runs elsewhere; say where it stands now."""
     from sweepkit.agents.control import SweepCommand, ask, find_sweep_record
     from sweepkit.runner.plan import open_recorded, storage_of
 
@@ -84,8 +84,8 @@ def _control(options: RunOptions, control: str, name: str) -> int:
         sweep = ask(store, name, SweepCommand(control))
         live = len(store.live_attempts(sweep.sweep_id))
     if options.json:
-        told = {"event": control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
-        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        said = {"event": control, "sweep": sweep.name, "state": sweep.state.value, "running": live}
+        sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
         return 0
     under_way = f"{live} run{'' if live == 1 else 's'} under way"
     resume = typed("resume", sweep.name, *place_words(options.output_dir, options.storage))

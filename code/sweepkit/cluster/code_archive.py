@@ -151,8 +151,8 @@ def _archive(project: Path, names: Sequence[str]) -> bytes:
 
 def _too_large(project: Path, sizes: dict[str, int]) -> CodeArchiveError:
     largest = sorted(sizes, key=lambda name: -sizes[name])[:_NAMED]
-    told = ", ".join(f"{name} ({sizes[name] / (1 << 20):.0f} MiB)" for name in largest)
+    said = ", ".join(f"{name} ({sizes[name] / (1 << 20):.0f} MiB)" for name in largest)
     return CodeArchiveError(
         f"{project}: code for nodes without a shared folder must be at most {_LARGEST_BYTES >> 20} MiB packed, got "
-        f"more: {told}; have git ignore what is no code (data lie on the nodes), or use a shared folder"
+        f"more: {said}; have git ignore what is no code (data lie on the nodes), or use a shared folder"
     )

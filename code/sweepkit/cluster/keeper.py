@@ -24,14 +24,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, project_here, tell_differences
+from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, package_differences, project_here
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
 # Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
 # much, since the second signal makes an agent kill its runs.
-TOLD_ALL_ENV = "SWEEPKIT_TOLD_ALL"
+NOTIFIED_ALL_ENV = "SWEEPKIT_NOTIFIED_ALL"
 _SOON_S = 30.0  # an agent that lived for less has failed to start
 _LONGEST_WAIT_S = 60.0
 _BETWEEN_S = 30.0  # who waits for a checkpoint waits a while; a thousand keepers ask at once
@@ -47,7 +47,7 @@ class _Keeper:
         storage: URL or path of the record.
         command: The agent's command.
         give_up_after: So many agents in a row may end within half a minute, >= 1.
-        told_all: SIGTERM reaches the agent by itself.
+        notified_all: SIGTERM reaches the agent by itself.
         between: Called every half a minute while an agent lives, in a thread.
     """
 
@@ -58,14 +58,14 @@ class _Keeper:
         command: Sequence[str],
         *,
         give_up_after: int = 5,
-        told_all: bool = False,
+        notified_all: bool = False,
         between: Callable[[], None] | None = None,
     ) -> None:
         self.sweep = sweep
         self.storage = storage
         self.command = list(command)
         self.give_up_after = give_up_after
-        self.told_all = told_all
+        self.notified_all = notified_all
         self.between = between
         self.over = threading.Event()
         self.asked_to_end = False
@@ -123,7 +123,7 @@ class _Keeper:
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self.asked_to_end:
-            waits = self.told_all and number == signal.SIGTERM
+            waits = self.notified_all and number == signal.SIGTERM
             self.asked_to_end, self.pass_on_at = True, time.monotonic() + (_PATIENCE_S if waits else 0.0)
 
     def _is_over(self) -> bool:
@@ -154,7 +154,7 @@ def main() -> int:
     sweep, *command = sys.argv[1:]
     if int(os.environ.get("SLURM_NNODES", "1")) > 1:  # a job's script runs on the first of its nodes
         os.environ.setdefault("MASTER_ADDR", socket.gethostname())
-    told_all = bool(os.environ.pop(TOLD_ALL_ENV, ""))
+    notified_all = bool(os.environ.pop(NOTIFIED_ALL_ENV, ""))
     storage = os.environ[STORAGE_ENV]
     between = None
     if digest := os.environ.pop(CODE_ENV, ""):
@@ -165,7 +165,7 @@ def main() -> int:
             return MOVED
         command = [str(results) if word == OUTPUT_WORD else word for word in command]
         between = functools.partial(_send, sweep, sweep_id, storage, results)
-    return _Keeper(sweep, storage, command, told_all=told_all, between=between).run()
+    return _Keeper(sweep, storage, command, notified_all=notified_all, between=between).run()
 
 
 def _prepare(sweep: str, storage: str, digest: str) -> tuple[str, Path]:
@@ -176,7 +176,7 @@ def _prepare(sweep: str, storage: str, digest: str) -> tuple[str, Path]:
     with open_store(storage) as store:
         sweep_id = find_sweep_record(store, sweep).sweep_id
         project, results = project_here(store, sweep_id, digest)
-        for line in tell_differences(store, sweep_id):
+        for line in package_differences(store, sweep_id):
             _say(f"this node differs from the launching host: {line}")
     os.environ[CARRY_FILES_ENV] = "1"
     os.chdir(project)  # a recorded sweep is found where its project lies now

@@ -21,7 +21,7 @@ OUTPUT_WORD = "${output_dir}"  # of an agent's command: the node's own folder of
 _ENVIRONMENT = "environment"
 _NODE = "node "
 _EQUAL = hashlib.sha256(b"[]").hexdigest()  # of what a node tells that differs in nothing
-_MOST_TOLD = 5
+_MOST_NAMED = 5
 
 
 def environment() -> dict[str, str]:
@@ -55,7 +55,7 @@ def project_here(store: Store, sweep_id: str, digest: str) -> tuple[Path, Path]:
     return known, results
 
 
-def tell_differences(store: Store, sweep_id: str) -> list[str]:
+def package_differences(store: Store, sweep_id: str) -> list[str]:
     """Return what differs here from the launching host, one line a package; it stands in the record too."""
     kept = store.kept_file(sweep_id, _ENVIRONMENT)
     lines = [] if kept is None else different(json.loads(kept), environment())
@@ -77,12 +77,12 @@ def different(there: dict[str, str], here: dict[str, str]) -> list[str]:
 
 def differing_nodes(store: Store, sweep_id: str, *, but: Collection[str] = ()) -> dict[str, str]:
     """Return of each node that differs from the launching host what does, in words; those in `but` are left out."""
-    told = {}
+    said = {}
     for name, digest in store.kept_files(sweep_id).items():
         node = name.removeprefix(_NODE)
         if node == name or node in but or digest == _EQUAL:
             continue
         lines = json.loads(store.kept_file(sweep_id, name) or b"[]")
-        more = f" and {len(lines) - _MOST_TOLD} more" if len(lines) > _MOST_TOLD else ""
-        told[node] = "; ".join(lines[:_MOST_TOLD]) + more
-    return told
+        more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
+        said[node] = "; ".join(lines[:_MOST_NAMED]) + more
+    return said

@@ -36,7 +36,7 @@ from sweepkit.store.base import Store
 from sweepkit.store.open import open_store
 
 _LOOK_EVERY_S = 2.0
-_TELL_EVERY_S = 60.0  # although nothing changed
+_NOTIFY_EVERY_S = 60.0  # although nothing changed
 _LAUNCH = "launch"  # a file of the sweep: what placed its agents
 
 
@@ -168,12 +168,12 @@ class _ClusterCall:
         self.session = Session(opened)
         self.fleet = Fleet(engine, _jobs_of(opened, asked, code))
         self.code = code
-        self.told_of: set[str] = set()  # nodes
+        self.noted_nodes: set[str] = set()  # nodes
         self.files = RunFiles(store, opened.sweep.sweep_id, opened.paths)
         self.interrupts = Interrupts()
         self.interrupt_level = 0
-        self.told = ""
-        self.told_at = 0.0
+        self.line = ""
+        self.notified_at = 0.0
 
     def run(self, notes: Sequence[str]) -> int:
         """Place the agents, and watch them if that is asked for; return the exit code.
@@ -182,19 +182,19 @@ class _ClusterCall:
             notes: What is said first.
         """
         for note in notes:
-            self._tell(note)
+            self._note(note)
         self.fleet.place()
         if strangers := self.fleet.strangers():
-            self._tell(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
+            self._note(f"{len(strangers)} agents of an earlier call are there, too: {', '.join(sorted(strangers))}")
         count = len(self.fleet.jobs)
         log = self.fleet.jobs[0].log
         logs = f"{log.with_stem(log.stem[:-1] + 'N')} of their nodes" if self.code else f"{relative(log.parent)}/"
-        self._tell(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}")
+        self._note(f"{count} agent{'s' if count > 1 else ''} asked of {self.engine.name}; their logs are in {logs}")
         if self.code:
-            self._tell(f"the project's code travels in the record ({self.code[:12]}), results and logs come back so")
+            self._note(f"the project's code travels in the record ({self.code[:12]}), results and logs come back so")
         name = self.opened.sweep.name
         if not self.asked.wait:
-            self._tell(f"watch them: {typed('watch', name)}; end them: {typed('cancel', name)}")
+            self._note(f"watch them: {typed('watch', name)}; end them: {typed('cancel', name)}")
             return 0
         with self.interrupts.passed_to(self):
             return self._watch()
@@ -213,7 +213,7 @@ class _ClusterCall:
             self._show(view, words)
             self._bring()
             if len(view.lost) == len(self.fleet.jobs):
-                self._tell(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
+                self._note(f"no agent stays alive; the end of a log in {self.fleet.jobs[0].log.parent} says why", True)
                 return self._conclude(Finish(complete=False, reason="its agents end", given_up=True))
             if over:
                 return self._over()
@@ -225,13 +225,13 @@ class _ClusterCall:
             return
         try:
             self.files.bring()
-            for node, words in differing_nodes(self.store, self.opened.sweep.sweep_id, but=self.told_of).items():
-                self.told_of.add(node)
-                self._tell(f"{node} differs from this host: {words}", warning=True)
+            for node, words in differing_nodes(self.store, self.opened.sweep.sweep_id, but=self.noted_nodes).items():
+                self.noted_nodes.add(node)
+                self._note(f"{node} differs from this host: {words}", warning=True)
         except StoreError:
             return  # said by `_stand`
         except OSError as error:
-            self._tell(f"the files of runs cannot be written, tried again: {error}", warning=True)
+            self._note(f"the files of runs cannot be written, tried again: {error}", warning=True)
 
     def _over(self) -> int:
         """The sweep is over: agents that still wait for room are not needed any more, others end by themselves."""
@@ -243,7 +243,7 @@ class _ClusterCall:
 
     def _end(self) -> int:
         """Ask the agents to end, and wait until they have released their runs; the next Ctrl-C does not wait."""
-        self._tell("ending the agents; their runs are released (again: do not wait for them)")
+        self._note("ending the agents; their runs are released (again: do not wait for them)")
         self.fleet.stop()
         came = 2 if self.interrupts.preempted else 1
         while self.interrupt_level <= came:
@@ -272,11 +272,11 @@ class _ClusterCall:
 
     def _show(self, view: FleetView, words: str) -> None:
         text, now = f"{view.text()}; {words}", time.monotonic()
-        if text != self.told or now - self.told_at > _TELL_EVERY_S:
-            self.told, self.told_at = text, now
-            self._tell(text)
+        if text != self.line or now - self.notified_at > _NOTIFY_EVERY_S:
+            self.line, self.notified_at = text, now
+            self._note(text)
 
-    def _tell(self, text: str, warning: bool = False) -> None:
+    def _note(self, text: str, warning: bool = False) -> None:
         self.session.on_event(Notice(text=text, warning=warning))
 
     def _pause(self, seconds: float) -> None:

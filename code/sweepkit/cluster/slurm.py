@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
 from sweepkit.cluster.engine import AgentJob, AgentPlace, AgentState, EngineError
-from sweepkit.cluster.keeper import MOVED, TOLD_ALL_ENV
+from sweepkit.cluster.keeper import MOVED, NOTIFIED_ALL_ENV
 
 _PATIENCE_S = 30.0  # of one command; a controller that is away takes its time to say so
 _WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -87,7 +87,7 @@ class SlurmEngine:
     def _sbatch(self, job: AgentJob, how: str) -> None:
         words = ["sbatch", how, *_options(job)]
         script = _SCRIPT.format(command=shlex.join(job.argv), moved=MOVED)
-        self._run(words, stdin=script, env={**job.env, TOLD_ALL_ENV: "1"})
+        self._run(words, stdin=script, env={**job.env, NOTIFIED_ALL_ENV: "1"})
 
     def _run(self, words: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
         """Run one of SLURM's commands; return what it printed. Raises EngineError when it fails."""

@@ -89,8 +89,8 @@ def read_training(file: Path, *, model: str | None = None, seed: str | None = No
         raise DataError(f"{file}: must be a readable JSON file, got: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("best_metrics") or {}, dict):
         raise DataError(f"{file}: must hold an object with best_metrics; is it a training's result?")
-    told = content.get("config")
-    config: dict[str, Any] = told if isinstance(told, dict) else {}
+    said = content.get("config")
+    config: dict[str, Any] = said if isinstance(said, dict) else {}
     folder = file.parent.parent if file.parent.name == "results" else file.parent
     named = _FOLDER.fullmatch(folder.name)
     own = content.get("seed")
@@ -130,8 +130,8 @@ def _read_examples(file: Path) -> Examples | None:
         for name, value in rows[0].items()
         if is_number(value) and name != "index" and all(is_number(row.get(name)) for row in rows)
     }
-    told = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
-    return Examples(key=hashlib.sha256(told.encode("utf-8", "replace")).hexdigest(), columns=columns)
+    said = json.dumps([row.get("references") for row in rows], ensure_ascii=False)
+    return Examples(key=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest(), columns=columns)
 
 
 # -- a recorded sweep -------------------------------------------------------------------------------------------------
@@ -225,15 +225,15 @@ def csv_groups(
     if table.empty:
         raise DataError(f"{file}: must have a header and at least one row, got none")
     heads = list(table.columns)
-    group, score, told = _column(file, heads, by), _column(file, heads, metric), notes if notes is not None else []
+    group, score, said = _column(file, heads, by), _column(file, heads, metric), notes if notes is not None else []
     asked = _column(file, heads, seed_column) if seed_column else next((h for h in heads if bare(h) == "seed"), None)
     scores, sentence = column_values(score, list(table[score]), table.attrs.get(DELIMITER, ""))
     scores = without_words(scores)  # such a score counts as not finite
     require_numbers(score, scores, str(file))
     states, inferred = run_states({name: list(table[name]) for name in heads}, scores, str(file))
-    told += filter(None, [*table.attrs.get(READ_AS, ()), sentence, inferred])
+    said += filter(None, [*table.attrs.get(READ_AS, ()), sentence, inferred])
     at_state = state_column(heads) or "none"
-    told.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state}")
+    said.append(f"columns: groups {group}, score {score}, seeds {asked or 'by row'}, states {at_state}")
     counts: Counter[tuple[str, str]] = Counter()
     trained = []
     for row, (label, value) in enumerate(zip(_labels(list(table[group])), scores, strict=True), 1):

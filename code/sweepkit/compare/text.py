@@ -185,8 +185,8 @@ def comparison_text(report: ComparisonReport, *, width: int = 100) -> str:
     if report.comparison.pairs:
         method = f"test: {_METHODS[report.comparison.method]}; Holm over {several(report.comparison.tested, 'pair')}"
         parts += ["", method, as_text(_pair_table(report), width=width)]
-    told = _sentences(report)
-    parts += ["", *told] if told else []
+    said = _sentences(report)
+    parts += ["", *said] if said else []
     notes = [*report.notes, *report.comparison.notes]
     parts += ["", *(f"note: {note}" for note in notes)] if notes else []
     if report.budgets:

@@ -144,8 +144,8 @@ def _race_engine(plan: RacePlan, seed: int) -> RaceEngine:
         if isinstance(step, End):
             return (), step.reason
         keep, each = setup.rounds[step.round]
-        told = f"round {step.round + 1} of {len(setup.rounds)}: {keep} configurations, {each} fresh seeds each"
-        return step.runs, told
+        said = f"round {step.round + 1} of {len(setup.rounds)}: {keep} configurations, {each} fresh seeds each"
+        return step.runs, said
 
     def notes(candidate: int, repeat: int) -> Mapping[str, Any]:
         return {RUN_SEED: setup.seeds[repeat]}
@@ -156,8 +156,8 @@ def _race_engine(plan: RacePlan, seed: int) -> RaceEngine:
 def _changed(own: Plan, parent: SweepRecord) -> list[str]:
     """Return what to say when the program is another one than the sweep's runs were made by."""
     files = changed_files(own, parent)
-    told = f"the program has changed since {parent.name} ran ({', '.join(files)}): the race runs it as it is now"
-    return [told] if files else []
+    said = f"the program has changed since {parent.name} ran ({', '.join(files)}): the race runs it as it is now"
+    return [said] if files else []
 
 
 def _run(
@@ -200,8 +200,8 @@ def _show(options: RunOptions, plan: RacePlan, setup: Setup, holdout: Mapping[st
 
     rounds = ", ".join(f"{keep} x {each}" for keep, each in setup.rounds)
     if options.json:
-        told = {"event": "plan", **setup.plain(), "holdout": dict(holdout)}
-        sys.stdout.write(json_text(told) + "\n")
+        said = {"event": "plan", **setup.plain(), "holdout": dict(holdout)}
+        sys.stdout.write(json_text(said) + "\n")
         return 0
     print(f"{plan.spec.name}: at most {setup.total()} runs ({rounds}), seeds {setup.seeds[0]} to {setup.seeds[-1]}")
     for place, item in enumerate(setup.candidates, 1):
@@ -288,12 +288,12 @@ def _conclude(
     paths = SweepPaths(own.output_dir, parent.name)
     paths.root.mkdir(parents=True, exist_ok=True)
     with open_store(own.storage) as store:
-        told = describe(store, own.spec, record, look)
+        said = describe(store, own.spec, record, look)
         runs = {run.run_id: run for run in store.runs(parent.sweep_id)}
-    write_confirmation(paths.root, told)
-    winner = runs.get(told.winner or "")
+    write_confirmation(paths.root, said)
+    winner = runs.get(said.winner or "")
     files = ["confirmation.json"]
-    if winner is not None and told.finished:
+    if winner is not None and said.finished:
         head = (
             f"# Confirmed best of sweep {parent.name}: run {winner.run_id}; confirmation.json says how sure that is.\n"
         )
@@ -302,9 +302,9 @@ def _conclude(
     if report_at_end(paths, own.spec, parent, list(runs.values())) is not None:
         files.append(REPORT_NAME)
     if options.json:
-        sys.stdout.write(json_text({"event": "confirmation", **told.plain()}) + "\n")
+        sys.stdout.write(json_text({"event": "confirmation", **said.plain()}) + "\n")
         return
-    print("\n" + confirmation_text(told))
+    print("\n" + confirmation_text(said))
     print(
         f"files: {relative(paths.root)}/ ({', '.join(files)}), runs in {relative(own.output_dir)}/sweep_{record.name}/"
     )

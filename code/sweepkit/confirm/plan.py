@@ -110,18 +110,18 @@ class Setup:
 
 def setup_of(record: SweepRecord) -> Setup | None:
     """Return the race that a sweep's record holds; None when it holds none."""
-    told = record.meta.get(CONFIRMATION_KEY)
-    if not isinstance(told, Mapping):
+    said = record.meta.get(CONFIRMATION_KEY)
+    if not isinstance(said, Mapping):
         return None
-    kept = {name: value for name, value in told.items() if name != "entrants"}
+    kept = {name: value for name, value in said.items() if name != "entrants"}
     return Setup(
         **{
             **kept,
-            "candidates": tuple(map(_candidate, told["entrants"])),
-            "everyone": tuple(tuple(scores) for scores in told["everyone"]),
-            "rounds": tuple((keep, each) for keep, each in told["rounds"]),
-            "seeds": tuple(told["seeds"]),
-            "seed_path": tuple(told["seed_path"]),
+            "candidates": tuple(map(_candidate, said["entrants"])),
+            "everyone": tuple(tuple(scores) for scores in said["everyone"]),
+            "rounds": tuple((keep, each) for keep, each in said["rounds"]),
+            "seeds": tuple(said["seeds"]),
+            "seed_path": tuple(said["seed_path"]),
         }
     )
 

@@ -133,7 +133,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _file_system(folder: Path) -> str:
-    """Return the kind of the file system that a folder is on, "" where it cannot be told."""
+    """Return the kind of the file system that a folder is on, "" where it cannot be said."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:
@@ -227,13 +227,13 @@ def _forks() -> Finding:
     from sweepkit.agents.launcher import AttemptSpec, Exited, LocalLauncher, NotStarted, Started
     from sweepkit.agents.warm_command import command_start
 
-    told: list[str] = []
+    said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sweepkit-doctor-") as name:
         folder = Path(name)
         program = folder / "program.py"
         program.write_text("print('ok')\n")
         argv = (python(), str(program))
-        launcher = LocalLauncher(log=folder / "server.log", notify=told.append)
+        launcher = LocalLauncher(log=folder / "server.log", notify=said.append)
         began = time.monotonic()
         warm, end = False, None
         try:
@@ -263,7 +263,7 @@ def _forks() -> Finding:
         got = end.reason if isinstance(end, NotStarted) else f"exit code {end.status}"
         return _wrong("starts", f"a program of one line did not run: {got}", "run it by hand with this interpreter")
     if not warm:
-        why = "; ".join(told) or "forking is not safe here"
+        why = "; ".join(said) or "forking is not safe here"
         return _note("starts", f"programs start in fresh processes: {why}", "runs work, each begins with its imports")
     return _good("starts", f"programs are forked from a warm process; the first took {took:.2f} s")
 

@@ -72,7 +72,7 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     if not rows:
         return "no sweeps"
     sized, tagged = "bytes" in rows[0], any(row["tags"] for row in rows)
-    projects = _told_apart([row["project"] for row in rows])
+    projects = _distinct_texts([row["project"] for row in rows])
     cells = [
         (
             row["name"],
@@ -95,10 +95,10 @@ def listed_text(rows: list[dict[str, Any]], *, width: int) -> str:
     return as_text(Cells(caption="sweeps", heads=heads, rows=tuple(cells), left=left), width=width)
 
 
-def _told_apart(folders: Sequence[str]) -> dict[str, str]:
+def _distinct_texts(folders: Sequence[str]) -> dict[str, str]:
     """Return what to call each of several projects: the least of its path's end that no other has; {} of a single one.
 
-    >>> _told_apart(["/home/a/exp", "/home/b/exp", "/home/b/exp"])
+    >>> _distinct_texts(["/home/a/exp", "/home/b/exp", "/home/b/exp"])
     {'/home/a/exp': 'a/exp', '/home/b/exp': 'b/exp'}
     """
     different = dict.fromkeys(folders)

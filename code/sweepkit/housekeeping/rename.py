@@ -109,11 +109,11 @@ def _write_again(store: "Store", sweep: SweepRecord, paths: SweepPaths, folder: 
         if file.is_file():
             first, newline, rest = file.read_text(encoding="utf-8").partition("\n")
             write_atomically(file, f"{first.replace(folder, paths.root.name, 1)}{newline}{rest}")
-    told = paths.root / CONFIRMATION_FILE
-    if told.is_file():
-        data = json.loads(told.read_text(encoding="utf-8"))
+    said = paths.root / CONFIRMATION_FILE
+    if said.is_file():
+        data = json.loads(said.read_text(encoding="utf-8"))
         data |= {"sweep": sweep.name, "confirmation": confirmation_name(sweep.name)}
-        write_atomically(told, json_text(data, indent=2) + "\n")
+        write_atomically(said, json_text(data, indent=2) + "\n")
     if (paths.root / REPORT_NAME).is_file():
 
         def reports(run_ids: Sequence[str]) -> "Mapping[str, Sequence[Report]]":

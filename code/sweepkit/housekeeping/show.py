@@ -178,14 +178,14 @@ def _curve_lines(history: Sequence[float], best: Mapping[str, Any] | None) -> li
     if not history:
         return []
     plural = "" if len(history) == 1 else "s"
-    told = [f"  {_sparkline(history)}  {history[0]:.5g} → {history[-1]:.5g} in {len(history)} report{plural}"]
+    said = [f"  {_sparkline(history)}  {history[0]:.5g} → {history[-1]:.5g} in {len(history)} report{plural}"]
     if len(history) < _FEWEST_TO_PLOT:
-        return told
+        return said
     behind = [Line(values=best["history"], style="behind")] if best else []
     drawn = plotted([*behind, Line(values=history, style="own")], width=_COLUMNS + 12, height=_LINES)
     dots = [[(_thin(text) if style == "behind" else text) for text, style in line] for line in drawn]
-    told += ["", *(f"  {''.join(line)}".rstrip() for line in dots)]
-    return told + ([f"  behind it, dotted: the best run, {best['run_id']}"] if best else [])
+    said += ["", *(f"  {''.join(line)}".rstrip() for line in dots)]
+    return said + ([f"  behind it, dotted: the best run, {best['run_id']}"] if best else [])
 
 
 def _thin(text: str) -> str:

@@ -198,7 +198,7 @@ def tokenizer_named(name: str | SupportsTokenize) -> Tokenize:
 def describe(name: str | SupportsTokenize) -> str:
     """Return name and version for the result file: texts with equal descriptions were cut alike.
 
-    Of an object that is its class, and as many may be told apart as their classes are.
+    Of an object that is its class, and as many may be distinguished as their classes are.
 
     >>> describe("unicode")
     'unicode 1'

@@ -43,7 +43,7 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSeen:
+class RunChanged:
     """A run that this call did not make is found changed in the record: another agent works on the sweep, or did."""
 
     view: RunView
@@ -57,4 +57,4 @@ class Notice:
     warning: bool = False
 
 
-Event = RunStarted | RunReported | RunEnded | RunSeen | Notice
+Event = RunStarted | RunReported | RunEnded | RunChanged | Notice

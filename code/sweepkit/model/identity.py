@@ -70,17 +70,17 @@ def identity_in(sweep: SweepRecord) -> SweepIdentity | None:
     """Return a recorded sweep's identity, of an older record as far as it tells; None when nothing tells it."""
     if known := sweep.meta.get(_KEY):
         return SweepIdentity(**known)
-    told = {key: str(sweep.meta.get(key) or "") for key in ("directory", "program", "source", "cwd", "code_dir")}
-    if "program" not in sweep.meta or not told["directory"]:
+    said = {key: str(sweep.meta.get(key) or "") for key in ("directory", "program", "source", "cwd", "code_dir")}
+    if "program" not in sweep.meta or not said["directory"]:
         return None
-    ours = told["code_dir"].rpartition("/")[0]
-    if ours and _within(told["directory"], f"{ours}/config"):
-        told["directory"] = ""
-    if ours and _within(told["program"], told["code_dir"]):
-        told["program"] = f"sweepkit:{told['program'].rpartition('/')[2]}"
-    relative = told["source"].endswith((".yaml", ".yml")) and not told["source"].startswith("/")
-    yaml = f"{told['cwd']}/{told['source']}" if relative else told["source"]
-    return SweepIdentity(name=sweep.family, folder=told["directory"], yaml=yaml, program=told["program"])
+    ours = said["code_dir"].rpartition("/")[0]
+    if ours and _within(said["directory"], f"{ours}/config"):
+        said["directory"] = ""
+    if ours and _within(said["program"], said["code_dir"]):
+        said["program"] = f"sweepkit:{said['program'].rpartition('/')[2]}"
+    relative = said["source"].endswith((".yaml", ".yml")) and not said["source"].startswith("/")
+    yaml = f"{said['cwd']}/{said['source']}" if relative else said["source"]
+    return SweepIdentity(name=sweep.family, folder=said["directory"], yaml=yaml, program=said["program"])
 
 
 def versions_in(sweep: SweepRecord) -> list[ProgramVersion]:

@@ -29,10 +29,10 @@ def mean(values: Sequence[float]) -> float:
         return min(max(scaled, min(values)), max(values))
 
 
-def told_apart(values: Sequence[float], *, digits: int = 5) -> list[str]:
+def distinct_texts(values: Sequence[float], *, digits: int = 5) -> list[str]:
     """Return numbers as texts of as many digits, `digits` at least, that different ones look different.
 
-    >>> told_apart([0.11123, 0.11118], digits=4), told_apart([0.5, 0.25])
+    >>> distinct_texts([0.11123, 0.11118], digits=4), distinct_texts([0.5, 0.25])
     (['0.11123', '0.11118'], ['0.5', '0.25'])
     """
     different = len(set(values))

@@ -9,7 +9,7 @@ from sweepkit.model.runs import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveRun:
+class WatchedAttempt:
     """A live attempt and what it reported.
 
     Args:
@@ -81,7 +81,7 @@ class PollResult:
 
     sweep: SweepRecord
     changed: Sequence[RunRecord]
-    live: Sequence[LiveRun]
+    live: Sequence[WatchedAttempt]
     now: float
     idle_since: float | None
     change: int

@@ -24,7 +24,7 @@ from sweepkit.model.metric import BEST, Metric
 from sweepkit.model.records import SweepRecord
 from sweepkit.model.runs import Decision, RunState
 from sweepkit.model.seeds import is_seed
-from sweepkit.model.watched import LiveRun, PollResult
+from sweepkit.model.watched import PollResult, WatchedAttempt
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.make import make_rule
@@ -68,7 +68,7 @@ class Follower:
         self._in_short = in_short
         self._first_alike: dict[int, int] = {}
         self._unkeyed: set[int] = set()  # rows in short that have no key of their configuration yet
-        self.live: Sequence[LiveRun] = ()
+        self.live: Sequence[WatchedAttempt] = ()
         self._sweep: SweepRecord | None = None
         self._last: Snapshot | None = None
 

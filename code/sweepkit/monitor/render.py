@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sweepkit.analysis.progress import Improvement, RunningRun, Snapshot, WatchedRun
-from sweepkit.model.numbers import told_apart
+from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import RunState
 from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration, whose
@@ -93,7 +93,7 @@ def _one(item: Snapshot, picture: Picture, width: int, height: int | None) -> "l
     lines += best
     if item.curve:
         lines.append(_curve_line(item, width))
-    lines += [_line(told, "cyan") for told in item.packing]
+    lines += [_line(said, "cyan") for said in item.packing]
     failures = _failure_lines(item)
     beside = (
         len(failures)
@@ -197,7 +197,7 @@ def _metric_line(item: Snapshot) -> "Text":
     words = f"{item.metric.name} ({item.metric.goal.value})"
     if item.best is None or item.best.value is None or item.mean is None:
         return _line(f"{words}: no run has ended with a value")
-    best, mean = told_apart([item.best.value, item.mean])
+    best, mean = distinct_texts([item.best.value, item.mean])
     return _line(f"{words}  best {best} ({_of(item.best, number=True)})  mean {mean} of {item.valued}")
 
 
@@ -206,7 +206,7 @@ def _leading_lines(item: Snapshot) -> "list[RenderableType]":
     run = item.leading
     if run is None or run.row.value is None or item.best is None or item.best.value is None:
         return []
-    shown, _ = told_apart([run.row.value, item.best.value])
+    shown, _ = distinct_texts([run.row.value, item.best.value])
     which = f"run {run.row.number} {run.row.run_id}"
     return [_line(f"still running and better: {shown} ({which}): {configuration(run.row.params)}", "bold cyan")]
 
@@ -293,7 +293,7 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
         _Column("try", [str(run.live.ordinal) for run in running], 7),
         _Column("reports", [str(run.live.reports) for run in running], 7),
         _Column("step", ["-" if run.live.step is None else str(run.live.step) for run in running], 4),
-        _Column("metric", _told_apart([run.row.newest for run in running]), 1),
+        _Column("metric", _distinct_texts([run.row.newest for run in running]), 1),
         _Column("age", ["-" if run.age_s is None else clock(run.age_s) for run in running], 3),
         _Column("margin", ["n/a" if run.margin is None else f"{run.margin:+.3g}" for run in running], 6),
         _Column("time", [clock(run.duration_s) for run in running], 5),
@@ -308,9 +308,9 @@ def _columns(running: Sequence[RunningRun], uses: Mapping[str, ProcessUse]) -> l
     return columns
 
 
-def _told_apart(values: Sequence[float | None]) -> list[str]:
+def _distinct_texts(values: Sequence[float | None]) -> list[str]:
     """Return values with the digits in which they differ, "-" for none."""
-    texts = iter(told_apart([value for value in values if value is not None], digits=_DIGITS))
+    texts = iter(distinct_texts([value for value in values if value is not None], digits=_DIGITS))
     return ["-" if value is None else next(texts) for value in values]
 
 

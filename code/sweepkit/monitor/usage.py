@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweepkit.agents.gpu_memory import open_nvml
 from sweepkit.agents.identity import agent_identity
-from sweepkit.model.watched import GpuUse, LiveRun, ProcessUse
+from sweepkit.model.watched import GpuUse, ProcessUse, WatchedAttempt
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -21,7 +21,7 @@ class ProcessUsage:
         self._before: dict[str, tuple[float, float]] = {}
         self._place = agent_identity().split("|")[:3]  # host, boot, pid namespace: a pid means nothing elsewhere
 
-    def of(self, live: Sequence[LiveRun]) -> dict[str, ProcessUse]:
+    def of(self, live: Sequence[WatchedAttempt]) -> dict[str, ProcessUse]:
         """Return the use of every attempt that runs on this host, by run id."""
         mine = [item for item in live if item.pid and item.agent_id.split("|")[:3] == self._place]
         if not mine:
@@ -36,7 +36,7 @@ class ProcessUsage:
                 found[item.run_id] = self._use(item, _tree(item.pid, children), table)
         return found
 
-    def _use(self, item: LiveRun, pids: list[int], table: "dict[int, _Process]") -> ProcessUse:
+    def _use(self, item: WatchedAttempt, pids: list[int], table: "dict[int, _Process]") -> ProcessUse:
         cpu_s = sum(table[pid][1] for pid in pids)
         at = time.monotonic()
         before = self._before.get(item.attempt_id)

@@ -145,33 +145,33 @@ def _cheapest(members: Sequence[RankedConfiguration]) -> RankedConfiguration | N
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def verdict(told: Confirmation) -> list[str]:
+def verdict(race: Confirmation) -> list[str]:
     """Return what is to be known, most important first."""
-    winner = next((item for item in told.members if item.run_id == told.winner), None)
+    winner = next((item for item in race.members if item.run_id == race.winner), None)
     if winner is None:
         return ["nothing is confirmed: no run with a fresh seed has a value; look at its logs"]
-    digits = digits_for(told.spread)
-    lines = [*_unseeded(told), _take(told, winner)]
-    tied = [item for item in told.members if item.tied]
+    digits = digits_for(race.spread)
+    lines = [*_unseeded(race), _take(race, winner)]
+    tied = [item for item in race.members if item.tied]
     if len(tied) > 1:
         names = ", ".join(item.name for item in tied)
         lines.append(f"{len(tied)} configurations cannot be told apart: {names}{_cheaper(tied, winner)}")
     lines += _optimism_lines(winner, digits)
-    lines += _holdout_lines(told, digits)
-    return lines + _cautions(told)
+    lines += _holdout_lines(race, digits)
+    return lines + _cautions(race)
 
 
-def _seed_ignored(told: Confirmation) -> bool:
+def _seed_ignored(race: Confirmation) -> bool:
     """Return whether every configuration gave one value whatever its seed."""
-    many = [[run.value for run in item.fresh if run.value is not None] for item in told.members]
+    many = [[run.value for run in item.fresh if run.value is not None] for item in race.members]
     return any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many if len(values) > 1)
 
 
-def _unseeded(told: Confirmation) -> list[str]:
+def _unseeded(race: Confirmation) -> list[str]:
     """Return what goes before everything else: a program that ignores its seed is confirmed in nothing."""
-    if not _seed_ignored(told):
+    if not _seed_ignored(race):
         return []
-    by = f"parameter {told.seed_parameter} and " if told.seed_parameter else ""
+    by = f"parameter {race.seed_parameter} and " if race.seed_parameter else ""
     return [
         "nothing is confirmed: every seed gave the same value, so the program does not use it (it gets it by "
         f"{by}the variable SEED)"
@@ -193,19 +193,19 @@ def _optimism_lines(winner: RankedConfiguration, digits: int) -> list[str]:
     return [f"{head}: the sweep {how} by {difference_text(abs(winner.optimism), digits, sign=False)}"]
 
 
-def _take(told: Confirmation, winner: RankedConfiguration) -> str:
+def _take(race: Confirmation, winner: RankedConfiguration) -> str:
     chance = (
         ""
         if winner.chance is None
-        else f", on this validation set the best of {len(told.members)} with a chance of {chance_text(winner.chance)}"
+        else f", on this validation set the best of {len(race.members)} with a chance of {chance_text(winner.chance)}"
     )
-    if len(told.members) == 1:
+    if len(race.members) == 1:
         chance = ", the only configuration"
-    if told.equal:
-        cheapest = _cheapest([item for item in told.members if item.run_id in told.equal])
+    if race.equal:
+        cheapest = _cheapest([item for item in race.members if item.run_id in race.equal])
         which = "it is the cheapest of them" if cheapest is winner else "it is the first of them"
-        return f"take {winner.name}: {len(told.equal)} are equal within ±{told.rope:g}, {which}"
-    word = "take" if told.finished else "so far"
+        return f"take {winner.name}: {len(race.equal)} are equal within ±{race.rope:g}, {which}"
+    word = "take" if race.finished else "so far"
     return f"{word} {winner.name}{chance}"
 
 
@@ -218,58 +218,58 @@ def _cheaper(tied: Sequence[RankedConfiguration], winner: RankedConfiguration) -
     return f"; {found.name} is {ratio:.1f} times cheaper to train" if ratio >= _CHEAPER else ""
 
 
-def _holdout_lines(told: Confirmation, digits: int) -> list[str]:
-    if told.holdout is None:
-        return [f"hold-out: {told.no_holdout}"] if told.no_holdout else []
-    names = {item.run_id: item.name for item in told.members}
+def _holdout_lines(race: Confirmation, digits: int) -> list[str]:
+    if race.holdout is None:
+        return [f"hold-out: {race.no_holdout}"] if race.no_holdout else []
+    names = {item.run_id: item.name for item in race.members}
     parts = []
-    for look in told.holdout.looks:
-        score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(told, look, digits)}"
+    for look in race.holdout.looks:
+        score = "no value" if look.mean is None else f"{look.mean:.{digits}f}{_half(race, look, digits)}"
         parts.append(f"{names.get(look.run_id, look.run_id)} {score} ({several(len(look.scores), 'seed')})")
-    opened = "" if told.holdout.opened == 1 else f"; opened {told.holdout.opened} times, so it is no longer unseen"
+    opened = "" if race.holdout.opened == 1 else f"; opened {race.holdout.opened} times, so it is no longer unseen"
     lines = [f"hold-out, the only figure without optimism: {'; '.join(parts)}{opened}"]
-    if told.spread is not None:
+    if race.spread is not None:
         lines.append("± is the luck of the seeds alone: what other examples than the hold-out's would say is not in it")
-    return lines + _contradiction(told, names, digits)
+    return lines + _contradiction(race, names, digits)
 
 
-def _contradiction(told: Confirmation, names: Mapping[str, str], digits: int) -> list[str]:
+def _contradiction(race: Confirmation, names: Mapping[str, str], digits: int) -> list[str]:
     """Return that the hold-out prefers another than the pick, [] when it does not."""
-    assert told.holdout is not None
-    means = {look.run_id: look.mean for look in told.holdout.looks if look.mean is not None}
-    if told.winner not in means or len(means) < 2:
+    assert race.holdout is not None
+    means = {look.run_id: look.mean for look in race.holdout.looks if look.mean is not None}
+    if race.winner not in means or len(means) < 2:
         return []
-    goal = Goal(told.goal)
+    goal = Goal(race.goal)
     best = next(run_id for run_id, score in means.items() if score == goal.best(list(means.values())))
-    if best == told.winner or means[best] == means[told.winner]:
+    if best == race.winner or means[best] == means[race.winner]:
         return []
-    gap = difference_text(abs(means[best] - means[told.winner]), digits, sign=False)
+    gap = difference_text(abs(means[best] - means[race.winner]), digits, sign=False)
     return [
         f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; where the validation "
         "set is small its word counts as much as the race's"
     ]
 
 
-def _half(told: Confirmation, look: HoldoutScore, digits: int) -> str:
+def _half(race: Confirmation, look: HoldoutScore, digits: int) -> str:
     """Return half the 95 % interval of a hold-out mean, by the spread between seeds that the race measured."""
     from sweepkit.stats.student import quantile
 
-    if told.spread is None or told.df is None:
+    if race.spread is None or race.df is None:
         return ""
-    half = quantile(0.975, told.df) * told.spread / math.sqrt(len(look.scores))
+    half = quantile(0.975, race.df) * race.spread / math.sqrt(len(look.scores))
     return f" ± {difference_text(half, digits, sign=False)}"
 
 
-def _cautions(told: Confirmation) -> list[str]:
+def _cautions(race: Confirmation) -> list[str]:
     lines = []
-    if told.holdout is None and told.finished:
+    if race.holdout is None and race.finished:
         lines.append(
             "fresh seeds take the luck of the seed out, not that of the data that the sweep chose by: "
             "that part of the optimism stays"
         )
-    if told.fallback and told.spread is not None:
+    if race.fallback and race.spread is not None:
         lines.append("no configuration had two fresh seeds: the spread is that between sweep and fresh runs, too large")
-    lost = [f"{item.name}: {item.lost}" for item in told.members if item.lost]
+    lost = [f"{item.name}: {item.lost}" for item in race.members if item.lost]
     if lost:
         lines.append(f"fresh runs without a value: {', '.join(lost)}; such a configuration ranks behind the others")
     return lines
@@ -281,23 +281,23 @@ def _interval(item: RankedConfiguration, digits: int) -> str:
     return f"[{item.low:.{digits}f}, {item.high:.{digits}f}]"
 
 
-def headline(told: Confirmation) -> str:
+def headline(race: Confirmation) -> str:
     """Return what was done in one line."""
-    rounds = ", ".join(f"{keep} x {each}" for keep, each in told.rounds)
-    ended = told.end or "not complete"
+    rounds = ", ".join(f"{keep} x {each}" for keep, each in race.rounds)
+    ended = race.end or "not complete"
     return (
-        f"{told.sweep}: {len(told.members)} of {told.configurations} configurations again with fresh seeds, "
-        f"{told.runs} of at most {sum(keep * each for keep, each in told.rounds)} runs ({rounds}); {ended}"
+        f"{race.sweep}: {len(race.members)} of {race.configurations} configurations again with fresh seeds, "
+        f"{race.runs} of at most {sum(keep * each for keep, each in race.rounds)} runs ({rounds}); {ended}"
     )
 
 
-def cells_of(told: Confirmation) -> Cells:
+def cells_of(race: Confirmation) -> Cells:
     """Return the table, best first."""
-    digits = digits_for(told.spread)
+    digits = digits_for(race.spread)
     rows = []
-    for rank, item in enumerate(told.members, 1):
+    for rank, item in enumerate(race.members, 1):
         marks = [
-            *(["tied"] if item.tied and sum(one.tied for one in told.members) > 1 else []),
+            *(["tied"] if item.tied and sum(one.tied for one in race.members) > 1 else []),
             *(["by model"] if item.by_model else []),
             *(["stopped early in the sweep"] if item.stopped else []),
         ]
@@ -315,14 +315,14 @@ def cells_of(told: Confirmation) -> Cells:
                 ", ".join(marks),
             )
         )
-    return Cells(caption=f"Confirmation of {told.sweep}", heads=_HEADS, rows=tuple(rows), left=(0, 1, 9))
+    return Cells(caption=f"Confirmation of {race.sweep}", heads=_HEADS, rows=tuple(rows), left=(0, 1, 9))
 
 
-def confirmation_text(told: Confirmation, *, width: int = 120) -> str:
+def confirmation_text(race: Confirmation, *, width: int = 120) -> str:
     """Return a confirmation for a terminal."""
-    lines = [headline(told), "", as_text(cells_of(told), width=width), ""]
-    winner = next((item for item in told.members if item.run_id == told.winner), None)
-    lines += verdict(told)
+    lines = [headline(race), "", as_text(cells_of(race), width=width), ""]
+    winner = next((item for item in race.members if item.run_id == race.winner), None)
+    lines += verdict(race)
     if winner is not None:
         lines.append("  " + "  ".join(f"{name}={short(value)}" for name, value in dotted(winner.params).items()))
     return "\n".join(lines)
@@ -331,10 +331,10 @@ def confirmation_text(told: Confirmation, *, width: int = 120) -> str:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def write_confirmation(folder: Path, told: Confirmation) -> Path:
+def write_confirmation(folder: Path, race: Confirmation) -> Path:
     """Write `confirmation.json` into a sweep's folder; return its path."""
     file = folder / FILE
-    write_atomically(file, json_text({"schema": 1, **told.plain()}, indent=2) + "\n")
+    write_atomically(file, json_text({"schema": 1, **race.plain()}, indent=2) + "\n")
     return file
 
 
@@ -375,14 +375,14 @@ def section_of(folder: Path) -> "Section | None":
     found = read_confirmation(folder)
     if found is None:
         return None
-    told = from_plain(found)
-    table = cells_of(told)
+    race = from_plain(found)
+    table = cells_of(race)
     heads = "".join(f"<th>{html.escape(item)}</th>" for item in table.heads)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    words = "".join(f"<p>{html.escape(line)}</p>" for line in verdict(told))
+    words = "".join(f"<p>{html.escape(line)}</p>" for line in verdict(race))
     body = (
         f'<div class="lead">{words}</div><div class="box"><table class="ranks"><tr>{heads}</tr>{rows}</table></div>'
-        f'<p class="note">{html.escape(headline(told))}</p>'
+        f'<p class="note">{html.escape(headline(race))}</p>'
     )
     return Section(anchor=CONFIRMATION, title="Confirmation with fresh seeds", body=body)
 

@@ -66,10 +66,10 @@ def _moment(run: RunRecord, spec: SweepSpec) -> str:
     at, reports = report_of(run, spec.metric), len(run.history)
     if at is None or reports < 2 or spec.metric is None:
         return ""
-    told = f"# Its {spec.metric.name} is that of report {at} of {reports}"
+    said = f"# Its {spec.metric.name} is that of report {at} of {reports}"
     if at == reports:
-        return f"{told}, the last.\n"
-    return f"{told}; the last was {run.history[-1]:.5g}, so keep the checkpoint of the best or train as long only.\n"
+        return f"{said}, the last.\n"
+    return f"{said}; the last was {run.history[-1]:.5g}, so keep the checkpoint of the best or train as long only.\n"
 
 
 def write_config(paths: SweepPaths, spec: SweepSpec, run: RunRecord, *, base_config: Path | None, head: str) -> None:
@@ -153,7 +153,7 @@ def _surroundings(paths: SweepPaths, run: RunRecord) -> Mapping[str, Any]:
 
 
 def _step_of(paths: SweepPaths, run: RunRecord, metric: str, value: float) -> int | None:
-    """Return the step of the first report in which a run's metric had its value; None when it cannot be told."""
+    """Return the step of the first report in which a run's metric had its value; None when it cannot be said."""
     try:
         lines = paths.reports(f"{run.run_id}-{run.attempts}").read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines if line.endswith("}")]

@@ -41,7 +41,7 @@ def methods(
         importance: How importance was measured, None when it was not.
         seed: Of the search, when it is known.
         points: Of the grid, None where there is none.
-        confirmed: Its best were run again with fresh seeds, and the report tells what came of it.
+        confirmed: Its best were run again with fresh seeds, and the report says what came of it.
         versions: Name → version of what it ran with; host, device and commit among them are passed over.
     """
     words = [_space(spec), _engine(spec, table, seed), _budget(spec, table, points), *_stopping(spec, table)]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sweepkit.analysis.ranking import AnyRun, BestSoFar
 from sweepkit.model.configurations import Configuration
-from sweepkit.model.events import Event, Notice, RunEnded, RunReported, RunSeen, RunStarted
+from sweepkit.model.events import Event, Notice, RunChanged, RunEnded, RunReported, RunStarted
 from sweepkit.model.objectives import values_of
 from sweepkit.model.pace import spacing_s, window
 from sweepkit.model.records import RunRecord
@@ -92,7 +92,7 @@ class Tally:
             if event.run.state.done:
                 self._note_duration(event.duration_s)
                 self._ends.append(self._clock())
-        elif isinstance(event, RunSeen):
+        elif isinstance(event, RunChanged):
             if event.view.state.done and not self._is_done(event.view.run_id):
                 self._ends.append(self._clock())
             self._note_state(event.view.run_id, event.view.state)
@@ -201,7 +201,7 @@ def configuration(params: Mapping[str, Any]) -> str:
 
 
 def _ending(event: RunEnded, spec: SweepSpec) -> str:
-    """Return the line that tells how a run ended."""
+    """Return the line that says how a run ended."""
     run = event.run
     text = values_text(values_of(run, spec.objectives), spec)
     shown = f"  {text}" if text else ""
@@ -274,7 +274,7 @@ class JsonView:
         """Print the event."""
         with self.lock:
             self.tally.take(event)
-            if isinstance(event, RunSeen):
+            if isinstance(event, RunChanged):
                 return  # whoever made that run tells of it
             _write_line(json_text({**self._plain(event), **self._more}))
 
@@ -336,7 +336,7 @@ class RichView:
         tally: The sweep's counts.
         title: Its name.
         screen: The terminal.
-        named: Lines above the display tell whose they are.
+        named: Lines above the display say whose they are.
     """
 
     def __init__(self, tally: Tally, title: str, screen: Screen, *, named: bool = False) -> None:

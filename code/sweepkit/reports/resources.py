@@ -12,8 +12,8 @@ def peak_memory_mb(outcome: Mapping[str, Any]) -> float | None:
     >>> peak_memory_mb({"facts": {"peak_memory_bytes": {"cpu": 4 << 20, "gpu": 8 << 20}}, "peak_memory_mb": 9.0})
     8.0
     """
-    told = (outcome.get("facts") or {}).get("peak_memory_bytes") or {}
-    held = told.get("gpu", told.get("cpu"))
+    said = (outcome.get("facts") or {}).get("peak_memory_bytes") or {}
+    held = said.get("gpu", said.get("cpu"))
     if isinstance(held, int | float) and not isinstance(held, bool):
         return round(held / _MIB, 1)
     mine = outcome.get("peak_memory_mb")
@@ -42,7 +42,7 @@ def cut_sentences(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what of the data no run saw, a sentence for each kind; equal ones once."""
     found: dict[str, None] = {}
     for outcome in outcomes:
-        told = (outcome.get("facts") or {}).get("cut")
-        for sentence in (told or {}).get("sentences", ()) if isinstance(told, Mapping) else ():
+        said = (outcome.get("facts") or {}).get("cut")
+        for sentence in (said or {}).get("sentences", ()) if isinstance(said, Mapping) else ():
             found[str(sentence)] = None
     return list(found)

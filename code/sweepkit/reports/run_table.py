@@ -154,7 +154,7 @@ def _line(row: Row, table: RunTable, names: list[str], *, changed: bool, memory:
     cells.append(_cell(str(row.attempts), row.attempts))
     if changed:
         cells.append(_cell(str(row.facts.get(VERSION, ""))))
-    # "exit code 0" tells nothing
+    # "exit code 0" says nothing
     reason = memory_words(row.facts) if row.state is RunState.FINISHED else row.reason
     escaped = html.escape(reason)
     cells.append(f'<td class="reason" title="{escaped}">{escaped}</td>' if reason else '<td class="reason"></td>')

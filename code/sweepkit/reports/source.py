@@ -38,7 +38,7 @@ class Source:
     reports: "ReadReports | None" = None
     notes: tuple[str, ...] = ()
 
-    def tell(self, *, json: bool = False) -> None:
+    def print_notes(self, *, json: bool = False) -> None:
         """Print the notes: on stderr where stdout is for machines."""
         for note in self.notes:
             (sys.stderr if json else sys.stdout).write(f"note: {note}\n")

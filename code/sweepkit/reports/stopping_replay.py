@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweepkit.analysis.stopping_audit import audit_sentences, rule_words
-from sweepkit.analysis.stopping_replay import Replayed, replayed_or_told
+from sweepkit.analysis.stopping_replay import Replayed, replayed_or_refused
 from sweepkit.analysis.table import RunTable
 
 _NOTE = (
@@ -22,7 +22,7 @@ def replay_text(table: RunTable) -> str:
     Raises:
         SweepKitError: The sweep cannot be replayed.
     """
-    found = replayed_or_told(table)
+    found = replayed_or_refused(table)
     rows = [("rule", "epochs used", "stopped", "best reached", "regret", "stops the winner"), *map(_cells, found)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

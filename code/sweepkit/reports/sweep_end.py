@@ -97,8 +97,8 @@ def show_end(end: SweepEnd) -> None:
     if notice := seed_notice(end.spec, end.runs):
         console.print(f"warning: {notice}", style="yellow", markup=False)
     best = end.best()
-    told = [(run.number, run.outcome) for run in end.runs]
-    if notice := versions_sentence(told, best=None if best is None else best.first.number):
+    said = [(run.number, run.outcome) for run in end.runs]
+    if notice := versions_sentence(said, best=None if best is None else best.first.number):
         console.print(f"warning: {notice}", style="yellow", markup=False)
     for line in _audit_lines(end):
         console.print(line, markup=False)

@@ -131,7 +131,7 @@ class Call:
         ]
         if self.uploads is not None:
             self.uploads.go({session.spec.name: session.sweep.name for session in self.sessions})
-        self._tell_notes()
+        self._notify_notes()
         first = self.sessions[0]
         self.launcher = HostLauncher(
             log=first.paths.logs / "forkserver.log",
@@ -201,7 +201,7 @@ class Call:
         except StoreError as error:
             self._warn(str(error))
 
-    def _tell_notes(self) -> None:
+    def _notify_notes(self) -> None:
         for note in self.notes:
             self.sessions[0].on_event(Notice(text=note))
         for session in self.sessions:

@@ -247,13 +247,13 @@ def _seeds(spec: SweepSpec) -> str:
     asked = spec.extensions.seeds_per_run
     if asked is None:
         return ""
-    told = f"each configuration with {len(asked.seeds)} seeds ({', '.join(map(str, asked.seeds[:10]))}"
-    told += ", …)" if len(asked.seeds) > 10 else ")"
+    said = f"each configuration with {len(asked.seeds)} seeds ({', '.join(map(str, asked.seeds[:10]))}"
+    said += ", …)" if len(asked.seeds) > 10 else ")"
     if asked.stop_worse and spec.metric is not None and asked.min_seeds < len(asked.seeds):
-        told += (
+        said += (
             f"; after {asked.min_seeds} only while it is not clearly worse than the best, so there may be fewer runs"
         )
-    return told
+    return said
 
 
 def _command(plan: Plan, params: Mapping[str, Any]) -> tuple[str, ...]:

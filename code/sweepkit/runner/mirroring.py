@@ -42,7 +42,7 @@ class Mirror:
         self._lock = lock
         self._emit = emit
         self._stop = threading.Event()
-        self._told = ""
+        self._warned = ""
         self._thread = threading.Thread(target=self._keep, name="mirror", daemon=True)
         self._thread.start()
 
@@ -55,8 +55,8 @@ class Mirror:
             with locked(self._lock):
                 sync_mirror(self._store, self._sweep_id, self._optuna_storage, self._space)
         except Exception as error:  # any fault of the other storage: told once, the sweep goes on
-            if str(error) != self._told:
-                self._told = str(error)
+            if str(error) != self._warned:
+                self._warned = str(error)
                 self._emit(Notice(text=f"the Optuna mirror is behind: {error}", warning=True))
 
     def stop(self) -> None:

@@ -14,21 +14,21 @@ _HOOK_S = 10.0
 _COMMAND_S = 60.0
 
 
-def notify(target: str, told: Mapping[str, Any]) -> str:
+def notify(target: str, event: Mapping[str, Any]) -> str:
     """Tell somebody how a sweep ended.
 
     Args:
         target: A web hook (http://…, https://…), which is posted `told` as JSON; else a command of the shell, which
             reads it from its stdin and finds the words in SWEEPKIT_TEXT.
-        told: What happened; `text` has it in words, as chats show it.
+        event: What happened; `text` has it in words, as chats show it.
 
     Returns:
         What went wrong, "" when nothing did. It names no path of a hook: that is often a secret.
     """
-    body = json_text(dict(told))
+    body = json_text(dict(event))
     if urlsplit(target).scheme in ("http", "https"):
         return _post(target, body)
-    return _call(target, body, str(told["text"]))
+    return _call(target, body, str(event["text"]))
 
 
 def _post(url: str, body: str) -> str:

@@ -123,7 +123,7 @@ class SweepOpener:
             notes.append(f"{len(again)} failed run{'s are' if len(again) != 1 else ' is'} tried again{why}")
         sampler = self._sampler(sweep)
         version = version_of(self.plan.files(), self.plan.folder)
-        self._tell_of_change(sweep, version, notes)
+        self._warn_of_change(sweep, version, notes)
         seen = version.meta() if version.digest else {}
         meta = {**self.plan.meta(sampler), **seen, self._runners_key(): self._runners(sweep.meta)}
         if self.plan.continues == sweep.sweep_id:
@@ -137,7 +137,7 @@ class SweepOpener:
         very = [sweep for sweep in family if sweep.sweep_id == self.plan.continues]
         return next(iter(very or family[-1:]), None)
 
-    def _tell_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
+    def _warn_of_change(self, sweep: SweepRecord, version: ProgramVersion, notes: list[str]) -> None:
         """Tell when the program is another one than that of runs which the sweep has."""
         known = versions_in(sweep)
         if not known or known[-1].digest == version.digest:

@@ -17,7 +17,7 @@ from sweepkit.store.base import Store
 def settled(plan: Plan, store: Store) -> Plan:
     """Return a plan by the name under which its sweep is recorded, or will be.
 
-    Never is that the name of a sweep of another project, of another folder or of another program; a warning tells when
+    Never is that the name of a sweep of another project, of another folder or of another program; a warning says when
     it is not the one that the YAML says.
     """
     mine = plan.identity
@@ -72,8 +72,8 @@ def sweeps_of(store: Store, name: str, folder: Path) -> list[SweepRecord]:
 def _named(plan: Plan, name: str, why: str) -> Plan:
     if name == plan.spec.name:
         return plan
-    told = f"recorded as {name}: {why}"
-    return replace(plan, spec=replace(plan.spec, name=name, warnings=(*plan.spec.warnings, told)))
+    said = f"recorded as {name}: {why}"
+    return replace(plan, spec=replace(plan.spec, name=name, warnings=(*plan.spec.warnings, said)))
 
 
 def _why(name: str, sweep: SweepRecord | None, others: list[SweepIdentity]) -> str:

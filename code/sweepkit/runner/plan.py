@@ -149,14 +149,14 @@ def make_plan(options: RunOptions, sweep: str, *, searches: bool = True) -> Plan
 
 
 def _of_the_program(file: Path, shown: str, cwd: Path) -> list[Problem]:
-    """Return what is wrong with the program of a YAML that is wrong elsewhere too, so that all is told at once."""
+    """Return what is wrong with the program of a YAML that is wrong elsewhere too, so that all is said at once."""
     problems: list[Problem] = []
     try:
         text = read_text(file, where=shown)
         keys = {key: value for key, value in parse(text).data.items() if key in ("program", "command")}
         alone = {"method": "random", "parameters": {"x": {"value": 0}}, **keys}
         spec = replace(from_config(alone, source=shown, directory=str(file.absolute().parent)), text=text)
-    except SpecError:  # which is told already
+    except SpecError:  # which is said already
         return []
     if keys:
         _kept(problems, lambda: _check_command(spec), None)
@@ -179,8 +179,8 @@ def _with_metric_notes(plan: Plan) -> Plan:
     from sweepkit.training.metric_names import metric_notes
 
     notes = metric_notes(plan.spec.objectives, read_training_config(plan.base_config).task)
-    told = [f"{plan.spec.source}: metric: {note}" for note in notes]
-    return replace(plan, spec=replace(plan.spec, warnings=(*plan.spec.warnings, *told)))
+    said = [f"{plan.spec.source}: metric: {note}" for note in notes]
+    return replace(plan, spec=replace(plan.spec, warnings=(*plan.spec.warnings, *said)))
 
 
 def plan_of(options: RunOptions, spec: SweepSpec, *, searches: bool = True) -> Plan:
@@ -393,8 +393,8 @@ def _line_of_key(key: str, text: str) -> int | None:
 
 def _arguments(spec: SweepSpec) -> str:
     """Return the items of the sweep's command that hand its parameters over, as YAML writes them in a list."""
-    told = [item for item in spec.command if item.startswith(("${args", "--"))]
-    return ", ".join(f'"{item}"' for item in told or ["${args}"])
+    said = [item for item in spec.command if item.startswith(("${args", "--"))]
+    return ", ".join(f'"{item}"' for item in said or ["${args}"])
 
 
 def _check_command(spec: SweepSpec) -> None:
@@ -458,11 +458,11 @@ def _check_training(spec: SweepSpec, base_config: Path) -> list[str]:
     notes += [str(item) for item in beyond if isinstance(item, CutLength)]
     problems = problems or [item for item in beyond if not isinstance(item, CutLength)]
     for parameter in spec.space.parameters:
-        told = governed([parameter.name], type(config))
-        if told and parameter.distribution.support_size() != 1:
+        said = governed([parameter.name], type(config))
+        if said and parameter.distribution.support_size() != 1:
             rule = "changes nothing here, so searching it is in vain"
-            problems.append(Problem(key=parameter.name, rule=rule, hint=told[0].partition("left out: ")[2]))
-        notes += told
+            problems.append(Problem(key=parameter.name, rule=rule, hint=said[0].partition("left out: ")[2]))
+        notes += said
     if problems:
         raise SpecError([replace(item, where=spec.source, line=_line_of(item.key, spec.text)) for item in problems])
     return notes

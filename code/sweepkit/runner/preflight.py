@@ -37,9 +37,9 @@ def first_run_warnings(
         ):
             continue
         near = difflib.get_close_matches(metric.name, names, n=1, cutoff=0.5)
-        told = f"it logged {', '.join(names)}" if names else "it logged nothing"
+        said = f"it logged {', '.join(names)}" if names else "it logged nothing"
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        warnings.append(f"metric {metric.name!r} was never logged by run {run.run_id}: {told}{hint}")
+        warnings.append(f"metric {metric.name!r} was never logged by run {run.run_id}: {said}{hint}")
     used, parameters = messages.get("_sweepkit_read"), dotted(run.params)
     if isinstance(used, list):
         left = [name for name in parameters if name not in used]

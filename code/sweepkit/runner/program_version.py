@@ -24,9 +24,9 @@ def version_of(files: Sequence[str], folder: Path) -> ProgramVersion:
     base = os.path.realpath(folder)
     project = os.path.join(os.path.realpath(project_root(folder)), "")
     digests = {os.path.relpath(file, base) if file.startswith(project) else file: _digest_of(file) for file in files}
-    told = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
+    said = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
     return ProgramVersion(
-        digest=hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:_DIGITS] if digests else "",
+        digest=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:_DIGITS] if digests else "",
         files=digests,
         used_at=time.time(),
     )

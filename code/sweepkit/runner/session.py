@@ -76,7 +76,7 @@ class Session:
         engine: What proposes its configurations; None where W&B's server does.
         total: How many configurations there are; None where there is no end of them.
         screen: The terminal's display, which sweeps share; None prints plain lines.
-        named: Several sweeps are shown: each line tells whose it is.
+        named: Several sweeps are shown: each line says whose it is.
 
     Attributes:
         sweep: Its record, as it stood when it was opened.
@@ -137,8 +137,8 @@ class Session:
         """Record a version of the program that was not there when the sweep was opened, and tell of it."""
         self._note_version(now)
         files = ", ".join(now.changed(before))
-        told = f"the program has changed ({files}): further runs are of its version {now.digest}"
-        self.on_event(Notice(text=told, warning=True))
+        said = f"the program has changed ({files}): further runs are of its version {now.digest}"
+        self.on_event(Notice(text=said, warning=True))
 
     def _note_version(self, version: ProgramVersion) -> None:
         """Record a version of the program, unless it is the one with which the sweep was opened."""
@@ -226,11 +226,11 @@ class Session:
         write_table(self.paths, self.spec, runs)
         if self.leader.ranks:
             self._conclude_best(finish, runs, hurried=hurried)
-        if self.options.notify is not None and (wrong := notify(self.options.notify, self._told(finish, runs))):
+        if self.options.notify is not None and (wrong := notify(self.options.notify, self._notification(finish, runs))):
             sys.stderr.write(f"warning: {wrong}\n")
         return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
 
-    def _told(self, finish: Finish, runs: list[RunRecord]) -> dict[str, Any]:
+    def _notification(self, finish: Finish, runs: list[RunRecord]) -> dict[str, Any]:
         """Return what `--notify` tells of the end."""
         best = best_configuration(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
         steps = self.next_steps(finish)

@@ -72,7 +72,7 @@ def _escapes(source: ProgramSource, params: Mapping[str, Any]) -> bool:
     """Return whether what holds the parameters is used in a way that may read any of them."""
     groups = {part for name in params for part in name.split(".")[:-1]}
     program = _Program(list(source.trees.values()), groups, source.installed)
-    program.settle()
+    program.finalize()
     return any(program.escapes(tree) for tree in program.trees)
 
 
@@ -95,7 +95,7 @@ class _Program:
                 made = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
                 self.functions.setdefault(node.name, []).extend(made)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Follow the parameters through assignments, calls and returns until nothing new is found."""
         size = -1
         while size != (size := len(self.names) + len(self.attributes) + len(self.returning)):

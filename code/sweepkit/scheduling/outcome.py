@@ -250,8 +250,8 @@ def misnamed(
     """
     if not metrics or not limit or len(valued) < limit or any(valued) or not (learns or reported):
         return ""
-    told = f"they report {', '.join(reported)}: name one under metric:" if reported else "they report nothing"
-    return f"the first {len(valued)} runs finished without a value of {', '.join(metrics)}; {told}"
+    said = f"they report {', '.join(reported)}: name one under metric:" if reported else "they report nothing"
+    return f"the first {len(valued)} runs finished without a value of {', '.join(metrics)}; {said}"
 
 
 def hopeless(ended: list[RunState], *, limit: int) -> bool:

@@ -5,7 +5,7 @@
 3. Of the runs that wait and fit the largest is taken: small ones fill what is left later.
 4. A run that more than `_PASSED_OVER` others overtook is waited for: nothing else is put beside until it fits.
 5. One run more at once is tried a few times; it stays where it gave at least `_WORTH` × the runs per hour of one fewer,
-   else it is undone. Where the two cannot be told apart yet, each is measured further, in turn.
+   else it is undone. Where the two cannot be distinguished yet, each is measured further, in turn.
 6. A run that found no memory beside others gets a GPU to itself, and so does everything while its memory is not known.
 
 Every answer carries its reason.
@@ -106,12 +106,12 @@ def most_at_once(gains: Gains, *, limit: int = MOST_AT_ONCE) -> AtOnce:
         if gains.counts.get(more, 0) < _TRIES:
             return AtOnce(most=more, reason=f"{more} at once are tried")
         ratio = gains.of[more] / gains.of[number]
-        told = f"{more} at once gave {gains.of[more]:.2f} × the runs per hour, {number} {gains.of[number]:.2f} ×"
+        said = f"{more} at once gave {gains.of[more]:.2f} × the runs per hour, {number} {gains.of[number]:.2f} ×"
         if _unclear(gains, number, ratio):
             turn = number if gains.counts[number] <= gains.counts[more] else more
-            return AtOnce(most=turn, reason=f"{told}: not told apart yet")
+            return AtOnce(most=turn, reason=f"{said}: not told apart yet")
         if ratio < _WORTH:
-            return AtOnce(most=number, reason=told)
+            return AtOnce(most=number, reason=said)
         number = more
     return AtOnce(most=limit, reason=f"{gains.of[limit]:.2f} × the runs per hour")
 
@@ -171,8 +171,8 @@ def choose(room: GpuRoom, waiting: Sequence[Waiting], at_once: AtOnce, *, newest
         return Placement(run_id=fitting[0].run_id, reason=f"{room.name} is empty")
     best = max(fitting, key=lambda run: (run.need.memory_mb or 0.0, -run.number))
     sum_mb = room.taken_mb + (best.need.memory_mb or 0.0)
-    told = f"{len(room.runs) + 1} runs on {room.name}: {sum_mb / 1024:.1f} of {room.total_mb / 1024:.1f} GiB are kept"
-    return Placement(run_id=best.run_id, reason=f"{told} ({best.need.reason}); {at_once.reason}")
+    said = f"{len(room.runs) + 1} runs on {room.name}: {sum_mb / 1024:.1f} of {room.total_mb / 1024:.1f} GiB are kept"
+    return Placement(run_id=best.run_id, reason=f"{said} ({best.need.reason}); {at_once.reason}")
 
 
 def describe(room: GpuRoom, gains: Gains, at_once: AtOnce) -> str:

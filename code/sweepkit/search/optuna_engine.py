@@ -50,7 +50,7 @@ _FEW_LEFT = 500  # configurations of a finite space that are all looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
+class _Snapshot:
     """Who proposes, and what it is shown: the runs as Optuna's samplers see them, and as the Gaussian process does."""
 
     kind: str
@@ -181,7 +181,7 @@ class OptunaEngine:
         if self._ledger is not None:
             self._ledger.tell(number, run, counts=self._codes[number] is not None)
 
-    def _look(self, number: int) -> "_Look":
+    def _look(self, number: int) -> "_Snapshot":
         """Return who proposes, and what it is shown."""
         if self._ledger is None:
             told, pending = self._observations()
@@ -189,19 +189,19 @@ class OptunaEngine:
             shown = None
             if kind == "gp":
                 shown = self._member().of_runs(told, pending, [metric.goal.sign for metric in self._metrics])
-            return _Look(kind=kind, told=told, pending=pending, observed=len(told), shown=shown)
+            return _Snapshot(kind=kind, told=told, pending=pending, observed=len(told), shown=shown)
         observed = self._ledger.told
         kind = self._kind(number, self._ledger.with_value)
         if kind in ("cmaes", "nsga"):
             told, pending = self._observations()
-            return _Look(kind=kind, told=told, pending=pending, observed=observed)
+            return _Snapshot(kind=kind, told=told, pending=pending, observed=observed)
         shown = None
         if kind in ("gp", "tpe") and self._sampler in STARTED_EVENLY:
             sign = self._metrics[0].goal.sign
             shown = self._member().of_ledger(self._ledger, self._codes, number, sign)
         told = [self._told_run(run) for run in self._ledger.shown()]
         pending = [self._told_run(run) for run in self._ledger.waiting()]
-        return _Look(kind=kind, told=told, pending=pending, observed=observed, shown=shown)
+        return _Snapshot(kind=kind, told=told, pending=pending, observed=observed, shown=shown)
 
     def _kind(self, number: int, observed: int) -> str:
         asked = sum(1 for codes in self._codes.values() if codes is not None)
@@ -217,7 +217,7 @@ class OptunaEngine:
         return self._gp
 
     def _candidates(
-        self, look: "_Look", number: int, generator: random.Random
+        self, look: "_Snapshot", number: int, generator: random.Random
     ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Yield who proposes, a configuration, and what its run must bring back, until one is taken."""
         in_turn = look.kind == "tpe" and look.shown is not None
@@ -241,7 +241,7 @@ class OptunaEngine:
         left = (self._points.params(self._seen.unseen(i)) for i in range(self._points.total - len(self._seen)))
         return [codes for params in left if (codes := self._encode(params)) is not None]
 
-    def _chance(self, look: "_Look", params: Mapping[str, Any]) -> float:
+    def _chance(self, look: "_Snapshot", params: Mapping[str, Any]) -> float:
         """Return the chance that a run ends with a value, as far as anybody learned it."""
         codes = None if look.shown is None else self._encode(params)
         return 1.0 if look.shown is None or codes is None else self._member().chance(look.shown, codes)

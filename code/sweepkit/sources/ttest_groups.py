@@ -58,20 +58,20 @@ def _warnings(by: str, runs: Sequence[RunRecord], *, led: bool) -> list[str]:
         runs: Of the sweep.
         led: An engine chose the runs by what it had seen.
     """
-    told = [f"p is corrected for the pairs of {by} alone: who tests many parameters finds one by luck"]
+    said = [f"p is corrected for the pairs of {by} alone: who tests many parameters finds one by luck"]
     if led:
-        told.insert(
+        said.insert(
             0,
             "no verdict holds here: the engine chose the runs by what it had seen, so lucky values were tried again "
             "and unlucky ones were not; `importance` has a verdict for such sweeps",
         )
     counts = {len(run.history) for run in runs if run.state is RunState.FINISHED and run.history}
     if len(counts) > 1:
-        told.append(
+        said.append(
             f"runs have {min(counts)} to {max(counts)} reports, and the best of more is better by luck alone: "
             "--evaluation last compares at equal looks"
         )
-    return told
+    return said
 
 
 def _recorded(name: str, options: TTestOptions) -> tuple[str, Metric | None, Sequence[RunRecord], bool]:

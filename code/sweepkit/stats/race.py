@@ -2,7 +2,7 @@
 
 The best of many single runs looks better than it is (the winner's curse), so the best few are run again with seeds that
 the sweep has not seen: 5 configurations once, the best 3 twice more, the best 2 twice more, with the default budget of
-15 runs. The sweep's own score counts when the winner is picked, not when his score is told.
+15 runs. The sweep's own score counts when the winner is picked, not when his score is said.
 
 The chance to be the best is that of a normal model: the scores of a configuration scatter around its mean by one
 standard deviation that all share, and the means of the better half of the sweep's configurations scatter around the
@@ -116,7 +116,7 @@ class Place:
         mean, low, high: Of the fresh scores with 95 % interval; None without one, or where no spread is known.
         estimate: The posterior mean of its score, sweep and fresh runs, drawn towards the sweep's mean.
         chance: To be the best of the candidates; None when no spread is known.
-        tied: It cannot be told apart from the leader, or is the leader.
+        tied: It cannot be distinguished from the leader, or is the leader.
         rounds: Rounds that it took part in.
     """
 
@@ -271,8 +271,8 @@ class Race:
         chances = _best_shares(drawn, able)
         leader = max(left, key=lambda c: (chances[c], -c))
         if chances[leader] > self.level:
-            told = chance_text(chances[leader])
-            return End(reason=f"decided: the first is the best with a chance of {told}", kind="chance")
+            said = chance_text(chances[leader])
+            return End(reason=f"decided: the first is the best with a chance of {said}", kind="chance")
         others = [c for c in left if c != leader]
         if self.rope is not None and all(_within(drawn, leader, c, self.rope) > self.level for c in others):
             equal = tuple(sorted(left, key=lambda c: (-chances[c], c)))

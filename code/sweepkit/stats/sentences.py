@@ -81,8 +81,8 @@ def _why_untested(pair: Pair, comparison: Comparison) -> str:
 
 def closing_sentences(comparison: Comparison) -> list[str]:
     """Return what these seeds can show, what more would, and what the test does not count."""
-    told = [_what_can_be_seen(comparison)] if comparison.tested else []
-    return [item for item in (*told, _what_is_counted(comparison)) if item]
+    said = [_what_can_be_seen(comparison)] if comparison.tested else []
+    return [item for item in (*said, _what_is_counted(comparison)) if item]
 
 
 def _what_can_be_seen(comparison: Comparison) -> str:

@@ -5,7 +5,7 @@ from math import isfinite
 
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
-from sweepkit.model.numbers import told_apart
+from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import Decision, RunView
 
 _DIGITS = 4
@@ -39,7 +39,7 @@ def number(value: float) -> str:
 
 def compared(value: float, other: float) -> tuple[str, str]:
     """Return two values as a reason that compares them prints them: with the digits in which they differ."""
-    one, two = told_apart([value, other], digits=_DIGITS)
+    one, two = distinct_texts([value, other], digits=_DIGITS)
     return one, two
 
 

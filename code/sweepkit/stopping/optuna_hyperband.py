@@ -48,7 +48,7 @@ class OptunaHyperband:
             why = f"no bracket, the longest run has {most} reports and the first rung is at step {self._least}"
             return Decision(stop=False, reason=f"optuna_hyperband: {why}")
         own = self._bracket(run.number, budgets)
-        mates = Among((own, *budgets), lambda number: self._bracket(number, budgets) == own)
+        peers = Among((own, *budgets), lambda number: self._bracket(number, budgets) == own)
         rule = replace(
             self._rule,
             min_resource=self._least,
@@ -56,7 +56,7 @@ class OptunaHyperband:
             min_early_stopping_rate=own,
         )
         name = f"optuna_hyperband: bracket {own} of {len(budgets)}"
-        return SuccessiveHalving(rule, self._goal, name).decide(run, runs, mates)
+        return SuccessiveHalving(rule, self._goal, name).decide(run, runs, peers)
 
     def _budgets(self, most: int) -> list[int]:
         """Return each bracket's share of the runs; [] when runs are shorter than the first rung."""

@@ -464,7 +464,7 @@ def _stepped(distribution: Distribution) -> "BaseDistribution | None":
 def _choices(values: Sequence[Any]) -> list[Any]:
     kept: list[Any] = []
     for value in map(as_choice, values):
-        # Optuna finds a choice by ==, so of 1, 1.0 and True only the first can be told apart.
+        # Optuna finds a choice by ==, so of 1, 1.0 and True only the first can be distinguished.
         if value not in kept:
             kept.append(value)
     return kept

@@ -237,8 +237,8 @@ def _set_aside(row: Any, older_history: str) -> tuple[dict[str, Any], str]:
         column: _NOTHING.get(column, {}) if column in unread else read(getattr(row, column))
         for column, read in RUN_CELLS.items()
     }
-    told = "; ".join(map(str, damaged))
-    return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {told}; `{typed('db', 'repair')}` mends what it can"
+    said = "; ".join(map(str, damaged))
+    return {**cells, "state": RunState.FAILED}, f"{SET_ASIDE}: {said}; `{typed('db', 'repair')}` mends what it can"
 
 
 def attempt_record(row: Any) -> AttemptRecord:

@@ -22,7 +22,7 @@ from sweepkit.errors import StoreError
 from sweepkit.model.records import VALUE_FACT
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.model.seeds import CONFIGURATION
-from sweepkit.model.watched import EndedRuns, LiveRun, PollResult
+from sweepkit.model.watched import EndedRuns, PollResult, WatchedAttempt
 from sweepkit.store import records, schema, writes
 from sweepkit.store import statements as q
 from sweepkit.store.base import AttemptState
@@ -116,7 +116,7 @@ class Watch(SqlStore):
                 changed=[
                     writes.with_history(connection, run) if run.n_chunks else records.run_record(run) for run in changed
                 ],
-                live=[_live_run(attempt) for attempt in live],
+                live=[_watched_attempt(attempt) for attempt in live],
                 now=float(row.now),
                 idle_since=None if live else connection.scalar(_IDLE_SINCE, key),
                 change=max(since, row.change),
@@ -141,8 +141,8 @@ def _in_columns(rows: Sequence[sa.Row[Any]]) -> EndedRuns:
     )
 
 
-def _live_run(row: sa.Row[Any]) -> LiveRun:
-    return LiveRun(
+def _watched_attempt(row: sa.Row[Any]) -> WatchedAttempt:
+    return WatchedAttempt(
         run_id=row.run_id,
         attempt_id=row.attempt_id,
         ordinal=row.ordinal,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sweepkit.studies.results import StudyResult
 
 _REPORT_NAME = "optuna_study_report.html"
-_TOLD = ("sweepkit", "optuna", "torch", "transformers")
+_VERSIONS_OF = ("sweepkit", "optuna", "torch", "transformers")
 
 
 def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
@@ -37,7 +37,7 @@ def write_figures(folder: Path, result: "StudyResult") -> list[Path]:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in _TOLD:
+    for name in _VERSIONS_OF:
         with contextlib.suppress(PackageNotFoundError):  # run from a checkout that is not installed
             found[name] = version(name)
     return found

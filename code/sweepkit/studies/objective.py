@@ -296,8 +296,8 @@ def _run(
 def _plain(settings: StudySettings) -> dict[str, Any]:
     """Return how a study searches as its record keeps it; None for what is an object of a script."""
     named = {key: getattr(settings, key) for key in ("sampler", "pruner")}
-    told = {key: value if isinstance(value, str) else None for key, value in named.items()}
-    return {**told, "first_points": [dict(point) for point in settings.first_points]}
+    said = {key: value if isinstance(value, str) else None for key, value in named.items()}
+    return {**said, "first_points": [dict(point) for point in settings.first_points]}
 
 
 def _recorded_settings(sweep: SweepRecord) -> StudySettings:
@@ -306,16 +306,16 @@ def _recorded_settings(sweep: SweepRecord) -> StudySettings:
     Raises:
         SweepKitError: By a sampler or pruner that is an object of the script that began it.
     """
-    told = sweep.meta.get(_SETTINGS)
-    if told is None:  # of an earlier version
+    said = sweep.meta.get(_SETTINGS)
+    if said is None:  # of an earlier version
         return StudySettings()
     for key in ("sampler", "pruner"):
-        if told[key] is None:
+        if said[key] is None:
             raise SweepKitError(
                 f"sweep {sweep.name}: its {key} must have a name to go on by the record alone, got an object of the "
                 "script that began it; start that script once more, which works along"
             )
-    return StudySettings(sampler=told["sampler"], pruner=told["pruner"], first_points=tuple(told["first_points"]))
+    return StudySettings(sampler=said["sampler"], pruner=said["pruner"], first_points=tuple(said["first_points"]))
 
 
 class _KeptStudy:

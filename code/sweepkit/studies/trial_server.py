@@ -69,8 +69,8 @@ class TrialServer:
                 else:
                     answer = self._answer(number, asked)
             except Exception as error:  # noqa: BLE001 - a sampler's or a pruner's own, which is the trial's to show
-                told = str(error) if isinstance(error, SweepKitError) else f"{type(error).__name__}: {error}"
-                answer = {"error": told}
+                said = str(error) if isinstance(error, SweepKitError) else f"{type(error).__name__}: {error}"
+                answer = {"error": said}
             line.write(json.dumps(answer).encode() + b"\n")
             line.flush()
 

@@ -67,7 +67,7 @@ class _Differences:
         self.breaking: list[str] = []
 
     def note(self, key: str, old: Any, new: Any, *, extends: bool = False, typed: bool = False) -> None:
-        """Note `key: old → new` unless the two are equal; `typed` tells 1 from 1.0."""
+        """Note `key: old → new` unless the two are equal; `typed` says 1 from 1.0."""
         if _canonical(old) == _canonical(new) and not (typed and type(old) is not type(new)):
             return
         line = f"{key}: {_text(old)} → {_text(new)}"

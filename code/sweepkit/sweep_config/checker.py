@@ -1,4 +1,4 @@
-"""Collects every problem of a document while its values are read, so that all are told at once.
+"""Collects every problem of a document while its values are read, so that all are said at once.
 
 The readers of this room walk a document with a `Checker`: each method returns the value in its proper type, or None
 after noting what is wrong with it. Nothing is raised before the whole document has been read.
@@ -99,8 +99,8 @@ class Checker:
         elif theirs is not None and is_number(value) and isinstance(theirs, str):
             self.numbers_here[path] = theirs
         elif theirs is not None:
-            told = f"{value} is {described(value)} here (YAML 1.2), W&B's reader takes it for {described(theirs)}"
-            self.warn(path, told)
+            said = f"{value} is {described(value)} here (YAML 1.2), W&B's reader takes it for {described(theirs)}"
+            self.warn(path, said)
 
     def known_keys(self, node: Mapping[str, Any], path: KeyPath, known: Sequence[str], owner: str) -> None:
         """Refuse every key of `node` that is not known; `owner` is what has no such key, in words."""

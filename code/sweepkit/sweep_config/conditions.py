@@ -43,7 +43,7 @@ def read_conditions(check: Checker, node: Any, path: KeyPath, space: Space, *, g
         path: Where it stands in the document.
         space: The parameters.
         grid: The method is grid, whose points of a q_uniform are counted from its min.
-        tree: The parameters as written; one that is not in the space was refused, and what is wrong with it is told.
+        tree: The parameters as written; one that is not in the space was refused, and what is wrong with it is said.
     """
     if node is None:
         return space

@@ -126,7 +126,7 @@ def find_sweep(name_or_path: str, *, cwd: Path, config_dir: Path) -> Path:
         config_dir: The folder whose folder `sweep` holds the sweeps.
 
     Raises:
-        SpecError: There is no such file; the nearest existing names are told.
+        SpecError: There is no such file; the nearest existing names are said.
     """
     given = cwd / name_or_path
     folder = config_dir / "sweep"
@@ -220,7 +220,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     check_seeds(check, data, space, extensions)
     check_first_points(check, space, extensions)
     warn_of_length(check, space, early_terminate, ours=extensions.early_terminate is not None)
-    _tell_of_readers(check)
+    _warn_of_readers(check)
     if problems := check.problems():
         raise SpecError(problems)
     if method is None:
@@ -247,7 +247,7 @@ def _read(document: Document, origin: _Origin) -> SweepSpec:
     )
 
 
-def _tell_of_readers(check: Checker) -> None:
+def _warn_of_readers(check: Checker) -> None:
     """Warn of every scalar that W&B's reader takes for something else, where its meaning was not taken."""
     for path in check.document.yaml11:
         if path[:1] != ("sweepkit",) and path not in check.taken and path not in check.warned:
@@ -344,7 +344,7 @@ def _space(check: Checker, data: Mapping[str, Any], method: Method | None, exten
 
 
 def _check_conditional(check: Checker, method: Method | None, space: Space, extensions: Extensions) -> None:
-    """Refuse what cannot search a space whose parameters are not in every run; tell what searches instead."""
+    """Refuse what cannot search a space whose parameters are not in every run; say what searches instead."""
     if extensions.search_space is not None:
         place: KeyPath = ("sweepkit", "search_space")
         for parameter in space.parameters:

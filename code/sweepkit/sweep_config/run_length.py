@@ -47,10 +47,10 @@ def warn_of_length(check: Checker, space: Space, rule: EarlyTerminate | None, *,
         return
     name = inner.called or inner.type
     if ours:
-        told = f"{name} compares runs at equal fractions of it, once one has finished"
+        said = f"{name} compares runs at equal fractions of it, once one has finished"
     else:
-        told = (
+        said = (
             f"{name} compares runs at the same report: longer runs have come less far there and may be ended for "
             "that; fix it, or write the rule under `sweepkit:`, where equal fractions are compared"
         )
-    check.warn(("parameters", *path), f"sets how long a run is, and {told}")
+    check.warn(("parameters", *path), f"sets how long a run is, and {said}")

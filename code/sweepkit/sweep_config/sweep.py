@@ -26,7 +26,7 @@ class Method(StrEnum):
 class EarlyTerminate:
     """A stopping rule and its settings. `hyperband` is W&B's; the other types are ours (`sweepkit.early_terminate`).
 
-    `docs/stopping.md` tells what each type does; percentile, successive_halving, optuna_hyperband, patient, threshold
+    `docs/stopping.md` says what each type does; percentile, successive_halving, optuna_hyperband, patient, threshold
     and wilcoxon are Optuna's.
 
     Args:
@@ -214,7 +214,7 @@ class Extensions:
             `agents.gpu_memory`; 0 never waits.
         early_terminate: A stopping rule of ours in place of W&B's key; auto is the one that measured best.
         audit_stopped: Share of the runs that the rule would stop which are finished all the same, in (0, 1], two at
-            least, by the sweep's seed: they tell how often it errs. None audits nothing.
+            least, by the sweep's seed: they say how often it errs. None audits nothing.
         prior_runs: Sweep names, result files (`run_*_result.json`) or `runs.csv` tables whose runs the engine
             is told first.
         first_points: Configurations that are run first, by parameters; what one leaves out is searched.

@@ -58,8 +58,8 @@ def read_table(file: Path) -> "pd.DataFrame":
         if suffix in _PARQUET:
             return _marked(unnested(_from_parquet(file)))
         if suffix in _EXCEL:
-            table, told = _from_excel(file)
-            return _marked(unnested(table), told=told)
+            table, said = _from_excel(file)
+            return _marked(unnested(table), said=said)
         return _from_text(file)
     except OSError as error:
         raise DataError(
@@ -67,10 +67,10 @@ def read_table(file: Path) -> "pd.DataFrame":
         ) from None
 
 
-def _marked(table: "pd.DataFrame", delimiter: str = "", told: str = "") -> "pd.DataFrame":
+def _marked(table: "pd.DataFrame", delimiter: str = "", said: str = "") -> "pd.DataFrame":
     table.columns = [str(name).strip() for name in table.columns]
     table.attrs[DELIMITER] = delimiter
-    table.attrs[READ_AS] = [told] if told else []
+    table.attrs[READ_AS] = [said] if said else []
     return table
 
 
@@ -178,5 +178,5 @@ def _from_excel(file: Path) -> tuple["pd.DataFrame", str]:
         raise DataError(f"{file}: must be an Excel workbook, got: {str(error).splitlines()[0]}") from None
     name, *others = [key for key, table in sheets.items() if len(table) and len(table.columns) > 1] or list(sheets)
     shown = ", ".join(repr(other) for other in others)
-    told = f"{file.name}: the sheet {name!r} is read, not {shown}; keep another in a file of its own" if others else ""
-    return sheets[name], told
+    said = f"{file.name}: the sheet {name!r} is read, not {shown}; keep another in a file of its own" if others else ""
+    return sheets[name], said

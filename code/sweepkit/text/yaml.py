@@ -120,7 +120,7 @@ def decode(data: bytes, *, where: str = "") -> str:
     """Return UTF-8 bytes as text; a byte order mark is dropped.
 
     Raises:
-        SpecError: The bytes are not UTF-8; the line of the first bad byte is told.
+        SpecError: The bytes are not UTF-8; the line of the first bad byte is said.
     """
     try:
         return data.decode("utf-8-sig")

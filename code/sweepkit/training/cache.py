@@ -109,7 +109,7 @@ def tokenized(
     if is_whole(folder):
         return folder
     for _ in read(file, recipe.columns, recipe.delimiter):
-        pass  # whatever is wrong in the file is told before the long work begins
+        pass  # whatever is wrong in the file is said before the long work begins
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with locked(cache_dir / f"{folder.name}.lock"):

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: reports to the agent, lines to the console, rows to W&B."""
+"""What a training says while it runs: reports to the agent, lines to the console, rows to W&B."""
 
 import math
 import time

@@ -26,7 +26,7 @@ VOCABULARY_KEY = "vocabulary.sha256"
 PROMPT_KEY = "prompt"
 _ADAPTERS_NAME = "adapter_config.json"
 # Classes that say no more than: see tokenizer.json. (Beside a Qwen2 model AutoTokenizer would still make another.)
-_AS_THE_FILE_TELLS = (None, "", "PreTrainedTokenizerFast", "TokenizersBackend")
+_AS_THE_FILE_SAYS = (None, "", "PreTrainedTokenizerFast", "TokenizersBackend")
 # What tokenizers call their special tokens, where they do not say which these are; the first in the vocabulary is it.
 _SPECIAL_TOKENS: Mapping[str, tuple[str, ...]] = {
     "eos_token": ("</s>", "<|endoftext|>", "<|im_end|>", "<eos>", "[EOS]", "[SEP]"),
@@ -152,7 +152,7 @@ def load_tokenizer(name: str) -> Any:
     if below is not None and not (Path(name) / "tokenizer.json").is_file():
         return load_tokenizer(below)
     tokenizer = None
-    if _load(get_tokenizer_config, name).get("tokenizer_class") in _AS_THE_FILE_TELLS:
+    if _load(get_tokenizer_config, name).get("tokenizer_class") in _AS_THE_FILE_SAYS:
         # Nothing says which class it is, and transformers would guess it from the model: skt/kogpt2-base-v2 becomes a
         # GPT-2 tokenizer, which loses syllables and adds <|endoftext|>. tokenizer.json tells all there is to tell.
         with contextlib.suppress(DataError):
@@ -167,7 +167,7 @@ def load_tokenizer(name: str) -> Any:
 def _define_special_tokens(tokenizer: Any, name: str) -> None:
     """Give a tokenizer the special tokens that it does not name but its vocabulary has.
 
-    The model's configuration tells their ids (for skt/kogpt2-base-v2 `</s>` is both the begin and the end), and where
+    The model's configuration says their ids (for skt/kogpt2-base-v2 `</s>` is both the begin and the end), and where
     it does not, their usual names do.
     """
     from transformers import PreTrainedConfig

@@ -1,4 +1,4 @@
-"""Reading dialogues and their summaries from a file. Everything wrong with a file is told with its row."""
+"""Reading dialogues and their summaries from a file. Everything wrong with a file is said with its row."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sweepkit.errors import DataError
 from sweepkit.paths import ROOT_DIR
 from sweepkit.training.readers import is_csv, rows
 
-_MOST_TOLD = 50  # rows that are wrong
+_MOST_NAMED = 50  # rows that are wrong
 _SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say half a pair; no tokenizer can take it
 
 
@@ -79,7 +79,7 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
         if isinstance(values, str):
             wrong.append(values)
             continue
-        found = [told for name, value in zip(names, values, strict=True) if (told := _check(where, name, value))]
+        found = [said for name, value in zip(names, values, strict=True) if (said := _check(where, name, value))]
         wrong += found
         for name, value in zip(names, values, strict=True):
             if not found and not value.strip():
@@ -91,8 +91,8 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
         raise DataError(f"{path}: {rule}, got none")
     wrong += [_empty_texts(path, name, places, count) for name, places in empty.items()]
     if wrong:
-        more = [f"… and {len(wrong) - _MOST_TOLD} more rows are wrong"] if len(wrong) > _MOST_TOLD else []
-        raise DataError("\n".join([*wrong[:_MOST_TOLD], *more]))
+        more = [f"… and {len(wrong) - _MOST_NAMED} more rows are wrong"] if len(wrong) > _MOST_NAMED else []
+        raise DataError("\n".join([*wrong[:_MOST_NAMED], *more]))
 
 
 def _check(where: str, name: str, value: Any) -> str:
@@ -113,7 +113,7 @@ def _empty_texts(path: Path, name: str, places: list[str], count: int) -> str:
         hint = "fill them, or name another column in the configuration's data section"
         return f"{path}: {name} must not be empty, got {count} rows without a text in it; {hint}"
     others = [where[len(str(path)) :].lstrip(":").strip() for where in places[1:]]  # the place within the file
-    shown = ", ".join(others[:_MOST_TOLD]) + (", …" if len(others) > _MOST_TOLD else "")
+    shown = ", ".join(others[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
     rows_are = "row is" if len(others) == 1 else "rows are"
     more = f" ({len(others)} more {rows_are} like it: {shown})" if others else ""
     return f"{places[0]}: {name} must not be empty; fill it or remove the row{more}"

@@ -69,7 +69,7 @@ def load(
             hint = "remove the folder, and it is made anew"
             raise DataError(f"{folder}: {rule}, got: {error.strerror or error}; {hint}") from None
 
-    # Validation first: it is the smaller file, and a row wrong in it is told sooner.
+    # Validation first: it is the smaller file, and a row wrong in it is said sooner.
     val, train = stored(val_file, data.reference_columns or wanted), stored(train_file, wanted)
     if data.val_file is None:
         train_rows, val_rows = _split(config, train, train_file)

@@ -56,8 +56,8 @@ def beyond_limits(space: Space, config: AnyConfig) -> list[Problem]:
     wanted = _Wanted(config, values, conditional=bool(space.conditions))
     problems = [*_of_the_model(wanted), *_of_the_data(wanted)]
     others = [replace(item, key=named[item.key].name if item.key in named else item.key) for item in problems]
-    told = {problem.key for problem in found}
-    return [*found, *(problem for problem in others if problem.key not in told)]
+    said = {problem.key for problem in found}
+    return [*found, *(problem for problem in others if problem.key not in said)]
 
 
 def _extremes(distribution: Distribution) -> tuple[Any, ...]:

@@ -49,5 +49,5 @@ def against_nature(name: str, goal: Goal, known: Mapping[str, Goal]) -> str:
 def metric_notes(metrics: Sequence[Metric], task: str) -> list[str]:
     """Return what is odd about metrics that a training of a task shall be searched for, a sentence each."""
     known = REPORTED.get(task, {})
-    told = (_unreported(item.name, known) or against_nature(item.name, item.goal, known) for item in metrics)
-    return [sentence for sentence in told if sentence]
+    said = (_unreported(item.name, known) or against_nature(item.name, item.goal, known) for item in metrics)
+    return [sentence for sentence in said if sentence]

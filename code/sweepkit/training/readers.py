@@ -46,7 +46,7 @@ def is_csv(path: Path) -> bool:
 def rows(path: Path, wanted: Sequence[str], delimiter: str | None = None) -> Iterator[Row]:
     """Yield the values of the wanted columns of each row; whatever type a JSON or Parquet file gives them.
 
-    A row that is wrong by itself is yielded as what is wrong with it, so that all of them can be told.
+    A row that is wrong by itself is yielded as what is wrong with it, so that all of them can be said.
 
     Args:
         path: The file; its name decides its format.

@@ -2,7 +2,7 @@
 
 A folder holds four ragged columns, each as its values in one file and the ends of its rows (64-bit) in another:
 `inputs` and `labels` (32-bit token ids), `sources` and `references` (UTF-8). `keys.bin` has a 64-bit hash of each
-dialogue, which tells equal dialogues without reading them, `lengths.bin` how
+dialogue, which says equal dialogues without reading them, `lengths.bin` how
 long each row was before it was cut. `content.json` comes last and says how long each file is.
 """
 

@@ -212,7 +212,7 @@ class Answers:
             await anyio.sleep(LOOK_EVERY_S)
 
     def _state(self, name: str | None) -> str:
-        """Return what tells whether anything changed."""
+        """Return what says whether anything changed."""
         if name is None:
             lines = [
                 {key: line.get(key) for key in ("name", "state", "done", "best", "archived", "workers", "counts")}
@@ -221,8 +221,8 @@ class Answers:
             return json.dumps(lines, ensure_ascii=False)
         live = self._hub.sweep(name)
         item = live.snapshot
-        told = {"change": live.change, "ended": live.ended[:2], "state": item.state.value, "workers": item.workers}
-        return json.dumps({**told, "race": live.race_change()})
+        said = {"change": live.change, "ended": live.ended[:2], "state": item.state.value, "workers": item.workers}
+        return json.dumps({**said, "race": live.race_change()})
 
 
 def _metric_of(request: Request) -> str | None:
@@ -280,13 +280,13 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
     Raises:
         SweepKitError: A parameter or the metric is not the sweep's.
     """
-    told = live.rows(0, how, metric or None)
-    known = [item["name"] for item in told["params"]]
+    said = live.rows(0, how, metric or None)
+    known = [item["name"] for item in said["params"]]
     for name in filter(None, (down or "?", across)):
         if name not in known:
             raise SweepKitError(f"table: must be by parameters of the sweep, got {name!r}; it has {', '.join(known)}")
     held: dict[tuple[str, str], list[float]] = {}
-    for row in told["rows"]:
+    for row in said["rows"]:
         value = row["value"]
         if row["state"] in ENDED_WELL and value is not None and down in row["params"]:
             key = (short(row["params"][down]), short(row["params"].get(across, "")) if across else "")
@@ -294,7 +294,7 @@ def _pivot(live: LiveSweep, down: str, across: str, metric: str, how: str = "bes
     ups = _ordered({up for up, _ in held})
     sides = _ordered({side for _, side in held})
     texts = [[_mean_text(held.get((up, side), [])) for side in sides] for up in ups]
-    name = metric or told["metric"] or ""
+    name = metric or said["metric"] or ""
     heads = (down, *((f"{across}={side}" if across else name) for side in sides))
     cells = Cells(
         caption=f"{name}: mean ± standard deviation over runs",

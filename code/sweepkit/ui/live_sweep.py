@@ -28,7 +28,7 @@ from sweepkit.monitor.render import Picture, plain
 from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.figures.base import Drawn
-from sweepkit.reports.figures.curves import CurveLook
+from sweepkit.reports.figures.curves import CurveStyle
 from sweepkit.reports.figures.library import figure
 from sweepkit.reports.table import dotted
 from sweepkit.store.watch import Watch
@@ -151,7 +151,7 @@ class LiveSweep:
 
     @property
     def ended(self) -> tuple[int, int, str]:
-        """Return what tells whether a run ended or began again, or the YAML changed: most reports do neither."""
+        """Return what says whether a run ended or began again, or the YAML changed: most reports do neither."""
         done = [run.change for run in self._tee.runs.values() if run.state.done]
         return len(done), max(done, default=0), self.found.sweep.text
 
@@ -290,11 +290,11 @@ class LiveSweep:
         with self.lock:
             uses = self._processes.of(self.found.live)
             shown = plain(Picture(sweeps=(self.snapshot,), uses=uses, gpus=tuple(self._gpus.read())))
-            told = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
-            told |= {key: shown["sweeps"][0].get(key) for key in ("best", "metric", "metrics", "front")}
-            told["running"] = [{**item, **self._rate(item)} for item in told["running"]]
+            said = {**shown["sweeps"][0], **self.line(), "gpus": shown["gpus"], "change": self.change}
+            said |= {key: shown["sweeps"][0].get(key) for key in ("best", "metric", "metrics", "front")}
+            said["running"] = [{**item, **self._rate(item)} for item in said["running"]]
             judged: dict[str, Any] = self._kept("overview", self._judged, by_ended=True)
-            return {**told, **self._as_asked(), **judged, "confirmation": self.confirmation()}
+            return {**said, **self._as_asked(), **judged, "confirmation": self.confirmation()}
 
     def _rate(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return when a running run will end, by how long the finished ones took; None where nobody can know."""
@@ -319,21 +319,21 @@ class LiveSweep:
         }
 
     def _judged(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"verdict": "", "chances": [], "failures": []}
+        said: dict[str, Any] = {"verdict": "", "chances": [], "failures": []}
         try:
             table = self.table
         except SweepKitError as error:
-            return {**told, "verdict": str(error)}
+            return {**said, "verdict": str(error)}
         if len(table.metrics) > 1:
             names = ", ".join(f"{metric.name} ({metric.goal.value}d)" for metric in table.metrics)
-            told["verdict"] = f"{len(self.snapshot.front)} runs that none beats in everything: the front of {names}"
+            said["verdict"] = f"{len(self.snapshot.front)} runs that none beats in everything: the front of {names}"
         elif (found := lead(table)) is not None:
-            told["verdict"] = verdict(found)
+            said["verdict"] = verdict(found)
         if len(table.metrics) < 2 and any(len(item.runs) > 1 for item in table.configurations()):
             from sweepkit.analysis.chances import chances  # scipy: only where there is something to compute
 
-            told["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
-        told["failures"] = [
+            said["chances"] = [{"of": called(item), "chance": chance} for item, chance in chances(table)]
+        said["failures"] = [
             {
                 "reason": group.reason,
                 "count": len(group.rows),
@@ -344,7 +344,7 @@ class LiveSweep:
             }
             for group in reasons(table, ENDED_BADLY)
         ]
-        return told
+        return said
 
     def _race(self) -> SweepRecord | None:
         """Return the newest sweep that confirms this one, None without one."""
@@ -354,7 +354,7 @@ class LiveSweep:
         return next((record for record in reversed(found) if setup_of(record) is not None), None)
 
     def race_change(self) -> list[Any]:
-        """Return what tells whether anything changed in the race of `--confirm`."""
+        """Return what says whether anything changed in the race of `--confirm`."""
         race = self._race()
         if race is None:
             return [self._file_of_race()]
@@ -380,25 +380,25 @@ class LiveSweep:
         race, spec = self._race(), self._follower.spec
         kept = read_confirmation(self.paths.root) if self.paths.confirmation.is_file() else None
         if kept is not None and (race is None or kept["confirmation"] == race.name):
-            told, state, following = from_plain(kept), "finished", tuple[str, ...]()
+            said, state, following = from_plain(kept), "finished", tuple[str, ...]()
         elif race is not None and spec is not None:
             live = watched(self._watch, spec, race)
-            told, state, following = live.confirmation, live.state, live.next
+            said, state, following = live.confirmation, live.state, live.next
         else:
             return None
-        table = cells_of(told)
+        table = cells_of(said)
         return {
             "sweep": None if race is None else race.name,
             "state": state,
-            "head": headline(told),
-            "verdict": verdict(told),
-            "done": told.runs,
-            "most": sum(keep * each for keep, each in told.rounds),
+            "head": headline(said),
+            "verdict": verdict(said),
+            "done": said.runs,
+            "most": sum(keep * each for keep, each in said.rounds),
             "next": list(following),
             "heads": table.heads,
             "rows": [
                 {"run": item.run_id, "cells": cells, "chance": item.chance, "seeds": [_seed(one) for one in item.fresh]}
-                for item, cells in zip(told.members, table.rows, strict=True)
+                for item, cells in zip(said.members, table.rows, strict=True)
             ],
         }
 
@@ -526,9 +526,9 @@ class LiveSweep:
             rows = curve_rows(table, _MOST_CURVES)
             by_number = {run.number: run for run in self.runs}
             # All runs stay in the table: the stopping rule's line is that of the sweep, whatever is brushed.
-            told = with_reports(whole, {row.run_id: self.reports(by_number[row.number]) for row in rows})
-            look = CurveLook(runs=frozenset(row.number for row in rows), points=_POINTS)
-            return figure(kind, told, look=look)
+            said = with_reports(whole, {row.run_id: self.reports(by_number[row.number]) for row in rows})
+            look = CurveStyle(runs=frozenset(row.number for row in rows), points=_POINTS)
+            return figure(kind, said, look=look)
         return figure(kind, table, **wanted)
 
     def importance(self, metric: str | None = None, how: str = "best") -> "Importance":

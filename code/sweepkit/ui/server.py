@@ -171,7 +171,7 @@ def served(options: UiOptions) -> Iterator[Page]:
             app, host=options.host, port=options.port or 0, log_level="warning", timeout_graceful_shutdown=3
         )
         server = uvicorn.Server(config)
-        # An answer that is not ready when the page is left is cancelled, which uvicorn tells as an error of ours.
+        # An answer that is not ready when the page is left is cancelled, which uvicorn says as an error of ours.
         quiet = logging.getLogger("uvicorn.error")
         quiet.addFilter(leaves := lambda _: not server.should_exit)
         thread = threading.Thread(target=server.run, name="page", daemon=True)
@@ -205,7 +205,7 @@ def _warm(hub: Hub, name: str | None) -> None:
 
 
 def serve(options: UiOptions, tell: Callable[[str], None]) -> int:
-    """Serve the page until Ctrl-C; tell its URL. Returns the exit code."""
+    """Serve the page until Ctrl-C; say its URL. Returns the exit code."""
     with served(options) as page:
         tell(page.url)
         if not is_loopback(options.host):

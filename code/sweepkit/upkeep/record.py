@@ -65,17 +65,17 @@ def rebuild(storage: str, output_dir: Path) -> Upkeep:
         StoreError: It cannot be written.
         SweepKitError: The folder holds no sweep.
     """
-    told, path = Upkeep(), sqlite_file(storage)
+    upkeep, path = Upkeep(), sqlite_file(storage)
     if path is not None and path.is_file() and damage_of(str(path)):
-        _set_aside(path, told)
+        _set_aside(path, upkeep)
     with open_store(storage) as store:
         if sweeps := store.sweeps():
             raise ConflictError(
                 f"{store.label}: must hold no sweep to be made anew, got {_counted(len(sweeps), 'sweep')}; "
                 f"`{typed('db', 'repair')}` adds what it lacks, --storage names a new one"
             )
-        _add(store, output_dir, told, needed=True)
-    return told
+        _add(store, output_dir, upkeep, needed=True)
+    return upkeep
 
 
 def repair(storage: str, output_dir: Path) -> Upkeep:
@@ -92,23 +92,23 @@ def repair(storage: str, output_dir: Path) -> Upkeep:
         ConflictError: Runners of this host work with it.
         StoreError: It cannot be read or written.
     """
-    told, path = Upkeep(), sqlite_file(storage)
+    upkeep, path = Upkeep(), sqlite_file(storage)
     if path is not None:
-        _mend_file(path, told)
+        _mend_file(path, upkeep)
     with open_store(storage) as store:
         _refuse_use(store)
-        _add(store, output_dir, told, needed=False)
-        told.faults += [str(cell) for cell in store.damaged_cells()]
-    if not told.done:
-        told.done.append("nothing had to be mended")
-    return told
+        _add(store, output_dir, upkeep, needed=False)
+        upkeep.faults += [str(cell) for cell in store.damaged_cells()]
+    if not upkeep.done:
+        upkeep.done.append("nothing had to be mended")
+    return upkeep
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _mend_file(path: Path, told: Upkeep) -> None:
+def _mend_file(path: Path, upkeep: Upkeep) -> None:
     """Put the newest whole copy in the place of a file that is damaged, gone, or without a sweep."""
     whole = path.is_file() and not damage_of(str(path))
     if whole and _sweeps_in(path):
@@ -116,11 +116,11 @@ def _mend_file(path: Path, told: Upkeep) -> None:
     copy = next((file for file in copies_of(path) if not damage_of(str(file)) and _sweeps_in(file)), None)
     if copy is None and whole:
         return
-    _set_aside(path, told)
+    _set_aside(path, upkeep)
     if copy is not None:
         back_up(copy, path)
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.stat().st_mtime))
-        told.done.append(f"{path}: put back from {copy.name}, of {when}")
+        upkeep.done.append(f"{path}: put back from {copy.name}, of {when}")
 
 
 def _sweeps_in(path: Path) -> int:
@@ -135,7 +135,7 @@ def _sweeps_in(path: Path) -> int:
         return 0
 
 
-def _set_aside(path: Path, told: Upkeep) -> None:
+def _set_aside(path: Path, upkeep: Upkeep) -> None:
     """Move a damaged file, and SQLite's files beside it, out of the way."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     for suffix in ("", "-wal", "-shm"):
@@ -144,7 +144,7 @@ def _set_aside(path: Path, told: Upkeep) -> None:
             kept = path.with_name(f"{path.name}.damaged-{stamp}{suffix}")
             os.replace(file, kept)
             if not suffix:
-                told.done.append(f"{path}: the damaged file is kept as {kept.name}")
+                upkeep.done.append(f"{path}: the damaged file is kept as {kept.name}")
 
 
 def _refuse_use(store: SqlStore) -> None:
@@ -158,7 +158,7 @@ def _refuse_use(store: SqlStore) -> None:
                 )
 
 
-def _add(store: SqlStore, output_dir: Path, told: Upkeep, *, needed: bool) -> None:
+def _add(store: SqlStore, output_dir: Path, upkeep: Upkeep, *, needed: bool) -> None:
     """Put into the record what the files of its sweeps have beyond it."""
     folders = sweep_folders(output_dir)
     if not folders and needed:
@@ -169,13 +169,13 @@ def _add(store: SqlStore, output_dir: Path, told: Upkeep, *, needed: bool) -> No
             known = {cell.row for cell in store.damaged_cells()}
             put = store.restore(found.sweep, found.runs)
         except (SpecError, StoreError) as error:
-            told.faults.append(f"{folder.name}: {error}")
+            upkeep.faults.append(f"{folder.name}: {error}")
             continue
-        told.unknown += _of_interest(found, {run.run_id for run in put}, needed=needed)
+        upkeep.unknown += _of_interest(found, {run.run_id for run in put}, needed=needed)
         if put:
-            told.done.append(f"{found.sweep.name}: {_counted(len(put), 'run')} recorded from its files")
+            upkeep.done.append(f"{found.sweep.name}: {_counted(len(put), 'run')} recorded from its files")
         mended = known & {run.run_id for run in put}
-        told.done += [f"run {run_id}: read from its files" for run_id in sorted(mended)]
+        upkeep.done += [f"run {run_id}: read from its files" for run_id in sorted(mended)]
 
 
 def _of_interest(found: FoundSweep, put: set[str], *, needed: bool) -> list[str]:

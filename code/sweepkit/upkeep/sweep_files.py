@@ -152,7 +152,7 @@ def _done(paths: SweepPaths, spec: SweepSpec, found: FoundSweep, result: Mapping
         created_at=result.get("started_at") or 0.0,
         started_at=result.get("started_at"),
         ended_at=result.get("ended_at"),
-        outcome={**_told(paths, result), **_outcome(result)},
+        outcome={**_known_of(paths, result), **_outcome(result)},
     )
     reports = _reports(paths, spec, found.sweep, run)
     if not reports and metric in best and summary is None:
@@ -174,17 +174,17 @@ def _logged(result: Mapping[str, Any], key: str) -> dict[str, float]:
     return found if names is None else {name: value for name, value in found.items() if name in names}
 
 
-def _told(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, Any]:
+def _known_of(paths: SweepPaths, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the name, the history's file and the packages that a result has of the attempt: others follow from it."""
     run_id, name, file = str(result["run_id"]), result.get("name"), result.get("history_file")
-    told: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     if name and name != run_name(run_id, int(result["number"])):
-        told["name"] = str(name)
+        said["name"] = str(name)
     if result.get("interpreter"):  # they are those of the run; what older results name are its agent's
-        told["package_versions"] = result.get("package_versions") or {}
+        said["package_versions"] = result.get("package_versions") or {}
     if file and paths.root / file != paths.reports(f"{run_id}-{int(result.get('attempts', 1))}"):
-        told["history_file"] = str(file)
-    return told
+        said["history_file"] = str(file)
+    return said
 
 
 def _numbers(metrics: Any) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What W&B's own processes wait for when nothing goes on: an agent that gets no answer, a run whose rows are refused.
 
 W&B's agent asks again for ever when its question fails, and a run's `wandb.finish()` sends again for hours. Neither
-tells its parent; what tells are their logs, one JSON object a line, and which processes there are.
+says its parent; what tells are their logs, one JSON object a line, and which processes there are.
 """
 
 import contextlib
@@ -155,9 +155,9 @@ def _start_fault(command: Command, place: str, *, for_s: float) -> str:
     folder = _current_folder(command, place)
     if folder is None:
         return ""
-    told = "\n".join(_tail(folder / "logs" / "debug.log"))
+    said = "\n".join(_tail(folder / "logs" / "debug.log"))
     fault, lasted_s = _newest_fault(_tail(folder / "logs" / "debug-internal.log"))
-    return fault if _STARTING in told and _STARTED not in told and lasted_s >= for_s else ""
+    return fault if _STARTING in said and _STARTED not in said and lasted_s >= for_s else ""
 
 
 def _current_folder(command: Command, place: str) -> Path | None:
@@ -191,11 +191,11 @@ def _unanswered(pid: int, env: Mapping[str, str], *, for_s: float) -> str:
 def _newest_fault(lines: Sequence[str]) -> tuple[str, float]:
     """Return the fault that the last lines of a log of W&B's helper tell of and for how long; "", 0 for none."""
     entries = [entry for line in lines if (entry := _entry(line))]
-    told = [entry for entry in entries if not str(entry.get("msg")).startswith("connection:")]
-    if not told or not (fault := _fault(told[-1])):
+    said = [entry for entry in entries if not str(entry.get("msg")).startswith("connection:")]
+    if not said or not (fault := _fault(said[-1])):
         return "", 0.0
-    newest = first = _seconds(told[-1])
-    for entry in reversed(told):
+    newest = first = _seconds(said[-1])
+    for entry in reversed(said):
         at = _seconds(entry)
         if not _fault(entry) or first - at > _LONGEST_GAP_S:
             break

@@ -20,7 +20,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.model.watched import PollResult
 from sweepkit.text.json_text import json_text
 from sweepkit.wandb.client import SweepClient, client_errors, connect, raw_run, rows_of
-from sweepkit.wandb.rows import LoggedHistory, SearchTarget, live_run, run_record, seconds, sweep_state
+from sweepkit.wandb.rows import LoggedHistory, SearchTarget, run_record, seconds, sweep_state, watched_attempt
 
 # What the client and the server put into a sweep's configuration for themselves.
 _ADDED = frozenset({"_wandb", "wandb_version", "settings"})
@@ -183,7 +183,7 @@ class WandbWatch:
             found = self._server.runs()
             self._take(sweep, found)
         live = [
-            live_run(self._runs[run.id], raw_run(run), self._histories.get(run.id, LoggedHistory()))
+            watched_attempt(self._runs[run.id], raw_run(run), self._histories.get(run.id, LoggedHistory()))
             for run in found
             if self._runs[run.id].state is RunState.RUNNING
         ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from sweepkit.model.records import RunRecord, SweepState
 from sweepkit.model.runs import RunState
-from sweepkit.model.watched import LiveRun
+from sweepkit.model.watched import WatchedAttempt
 from sweepkit.tracking.rows import as_number, as_step, as_time, numbers
 
 _STATES = {
@@ -244,11 +244,11 @@ def _outcome(raw: RawRun, others: Mapping[str, Any], duration_s: float | None) -
     return outcome
 
 
-def live_run(run: RunRecord, raw: RawRun, logged: LoggedHistory) -> LiveRun:
+def watched_attempt(run: RunRecord, raw: RawRun, logged: LoggedHistory) -> WatchedAttempt:
     """Return the attempt of a run that runs; W&B knows neither its host nor its process."""
     step = as_step(raw.summary.get("_step")) if logged.last_step < 0 else logged.last_step
     began = run.created_at if run.started_at is None else run.started_at
-    return LiveRun(
+    return WatchedAttempt(
         run_id=run.run_id,
         attempt_id=run.run_id,
         ordinal=1,

@@ -19,7 +19,7 @@ def report(value):
         file.write(json.dumps({"loss": value}) + "\n")
 
 
-def is_told():
+def is_reported():
     with closing(sqlite3.connect(f"file:{os.environ['RECORD']}?mode=ro", uri=True)) as record:
         asked = "SELECT proposal FROM runs WHERE run_id = ?"
         (proposal,) = record.execute(asked, [os.environ["WANDB_RUN_ID"]]).fetchone()
@@ -29,7 +29,7 @@ def is_told():
 report(x)
 if str(x) not in os.environ["FINISHING"].split(","):
     time.sleep(600)
-while str(x) in os.environ["AUDITED"].split(",") and not is_told():
+while str(x) in os.environ["AUDITED"].split(",") and not is_reported():
     time.sleep(0.02)
 for _ in range(5):
     report(x / 2 if str(x) == os.environ.get("LATE") else x)

@@ -39,7 +39,7 @@ def leave(
     status: int,
     shared: Collection[int],
     *,
-    told: Callable[[], None] = lambda: None,
+    on_exit: Callable[[], None] = lambda: None,
     ended: Callable[[int], None] = lambda _: None,
     by_signal: int = 0,
 ) -> NoReturn:
@@ -48,7 +48,7 @@ def leave(
     Args:
         status: Its exit code; 120 when standard output cannot be flushed.
         shared: `id`s of the modules that stay as they are.
-        told: Called when the exit handlers have run.
+        on_exit: Called when the exit handlers have run.
         ended: Called when nothing is left to do, with the exit code, or minus the signal's number.
         by_signal: End by this signal instead, as an interpreter does by SIGINT when nobody caught KeyboardInterrupt.
     """
@@ -56,7 +56,7 @@ def leave(
         sys.unraisablehook = _without_our_frames
     _quietly(threading._shutdown)  # type: ignore[attr-defined]  # joins threads that are no daemons
     _quietly(atexit._run_exitfuncs)
-    _quietly(told)
+    _quietly(on_exit)
     sys.is_finalizing = lambda: True
     sys.unraisablehook = _of_main_thread(sys.unraisablehook)
     threading.excepthook = lambda _: None  # a daemon thread that still runs: CPython would stop it here

@@ -3,7 +3,7 @@
 A program that changes its environment, `sys.path`, its working directory or `sys.modules` before it imports could be
 forked with modules that were imported in other circumstances. The fork would notice and begin again as a fresh process;
 but by then it may have written a line, which it would write twice. So the first run of such a program is forked from a
-server that has imported nothing: it is a fresh process in all but name, and tells in which circumstances it asks for
+server that has imported nothing: it is a fresh process in all but name, and says in which circumstances it asks for
 its modules. Meanwhile another fork server imports beside it, compares, and leaves to the runs what does not hold; it
 takes over when the first run has ended.
 """
@@ -89,15 +89,15 @@ class Lesson(NamedTuple):
 
 
 class Learner:
-    """In a fork that teaches: hears of each module that is asked for, and tells in which circumstances.
+    """In a fork that teaches: hears of each module that is asked for, and says in which circumstances.
 
     Args:
-        tell: Called with each `Lesson`.
+        hand_over: Called with each `Lesson`.
         asked: Variables with which a server imports because the program's source sets them somewhere.
     """
 
-    def __init__(self, tell: Callable[[Lesson], object], asked: Iterable[str] = ()) -> None:
-        self._tell, self._asked = tell, tuple(asked)
+    def __init__(self, hand_over: Callable[[Lesson], object], asked: Iterable[str] = ()) -> None:
+        self._hand_over, self._asked = hand_over, tuple(asked)
         self._env = dict(os.environ)
         self._acted = False
         sys.addaudithook(self._hear)
@@ -115,14 +115,14 @@ class Learner:
                 self.say()
             self._lesson = lesson
             lesson.modules.append(name)
-            self._tell(lesson)  # at once: the run may be killed, and who imports beside it wants to know
+            self._hand_over(lesson)  # at once: the run may be killed, and who imports beside it wants to know
         elif name not in last.modules:
             last.modules.append(name)
 
     def say(self) -> None:
         """Tell what was not told yet; that nothing was asked for, too."""
         if os.getpid() == self._pid:
-            self._tell(self._lesson or self._now())
+            self._hand_over(self._lesson or self._now())
 
     def _now(self) -> Lesson:
         env, began = os.environ, self._env

@@ -75,13 +75,13 @@ class Begun(BaseException):
         call: Callable[..., object],
         arguments: tuple[Any, ...],
         shared: set[int],
-        told: Callable[[], None],
+        on_exit: Callable[[], None],
         ended: Callable[[int], None],
     ) -> None:
         super().__init__()
         self.args = ()  # an exception keeps them: the program's namespace would never be freed
         self.call, self.arguments = call, arguments
-        self._shared, self._told, self._ended = shared, told, ended
+        self._shared, self._on_exit, self._ended = shared, on_exit, ended
         self._status = self._by_signal = 0
 
     def _flush(self) -> None:
@@ -109,7 +109,7 @@ class Begun(BaseException):
         if not self._status:
             self._flush()
         self.arguments = ()
-        leave(self._status, self._shared, told=self._told, ended=self._ended, by_signal=self._by_signal)
+        leave(self._status, self._shared, on_exit=self._on_exit, ended=self._ended, by_signal=self._by_signal)
 
 
 def begin(
@@ -118,7 +118,7 @@ def begin(
     shelf: Shelf,
     generators: Iterable[Any],
     compiled: Compiled,
-    told: Callable[[], None],
+    on_exit: Callable[[], None],
     ended: Callable[[int], None],
 ) -> NoReturn:
     """Raise `Begun` for a script or module that is to run as `__main__` in this fork.
@@ -130,7 +130,7 @@ def begin(
         shelf: What is ready to be imported.
         generators: Random generators that a fresh process would have seeded by the operating system.
         compiled: Scripts that need not be compiled again.
-        told: Called at the end of the program, when its exit handlers have run.
+        on_exit: Called at the end of the program, when its exit handlers have run.
         ended: Called as the last act of this process, and of any fork of it that ends so; see `leave`.
     """
     remember_builtins()
@@ -150,7 +150,7 @@ def begin(
             close_all_files()
             execute(request["argv"], request["env"])
     shelf.forked()
-    raise Begun(call, arguments, shelf.shared, told, ended)
+    raise Begun(call, arguments, shelf.shared, on_exit, ended)
 
 
 def _command_line(program: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def main_of(script: str | None, module: str | None, path: list[str]) -> dict[str
     """
     main = _new_main()
     if script:
-        _tell_file(os.path.join(os.getcwd(), script), main)
+        _set_file(os.path.join(os.getcwd(), script), main)
     elif module:
         parts = module.split(".")
         spec = inner_module(importlib.machinery.PathFinder.find_spec(parts[0], [os.getcwd(), *path]), parts[1:])
@@ -189,7 +189,7 @@ def _new_main() -> types.ModuleType:
     return main
 
 
-def _tell_file(file: str, main: types.ModuleType) -> None:
+def _set_file(file: str, main: types.ModuleType) -> None:
     loader = importlib.machinery.SourceFileLoader("__main__", file)
     main.__dict__.update({"__file__": file, "__cached__": None, "__loader__": loader})
 
@@ -224,7 +224,7 @@ class Compiled:
 def _code_of(script: str, main: types.ModuleType, compiled: Compiled) -> types.CodeType:
     """Return a script's code, after telling `main` whose it is."""
     file = os.path.join(os.getcwd(), script)
-    _tell_file(file, main)
+    _set_file(file, main)
     sys.path_importer_cache.setdefault(file, None)  # it was asked whether it is a folder
     with open(file, "rb") as opened:
         source = opened.read()

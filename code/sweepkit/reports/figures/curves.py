@@ -37,7 +37,7 @@ _FADED = 0.32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurveLook:
+class CurveStyle:
     """How curves are drawn at first; a page's controls change it.
 
     Args:
@@ -59,13 +59,13 @@ class CurveLook:
     points: int = _POINTS
 
 
-def learning_curves(table: RunTable, look: CurveLook | None = None) -> Drawn:
+def learning_curves(table: RunTable, look: CurveStyle | None = None) -> Drawn:
     """Return the curves of the first metric: stopped runs are faded and end in a diamond that says why.
 
     Raises:
         SweepKitError: `look` names an axis or a colour that there is not.
     """
-    look = look or CurveLook()
+    look = look or CurveStyle()
     if look.x not in _AXES:
         raise SweepKitError(f"learning curves: x must be one of {', '.join(_AXES)}, got {look.x!r}")
     rows = curve_rows(table, look.most) if look.runs is None else [r for r in table.rows if r.number in look.runs]
@@ -110,7 +110,7 @@ def _view(values: Sequence[float], log: bool) -> dict[str, Any]:
     return {"range": [max(least, low - spread) - 0.05 * spread, min(greatest, high + spread) + 0.05 * spread]}
 
 
-def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], look: CurveLook) -> dict[str, Any]:
+def _curve(row: Row, place: int, metric: Metric, colours: dict[str, list[str]], look: CurveStyle) -> dict[str, Any]:
     kept = _thinned(row.history, look.points)
     reports = [at + 1 for at in kept]
     meta: dict[str, Any] = {"run": row.number, "id": row.run_id, "state": row.state.value, "report": reports}
@@ -277,7 +277,7 @@ def _common_steps(rows: Sequence[Row]) -> dict[int, float]:
     return {at + 1: step for at, step in enumerate(longest)}
 
 
-def _ends(rows: Sequence[Row], look: CurveLook) -> dict[str, Any]:
+def _ends(rows: Sequence[Row], look: CurveStyle) -> dict[str, Any]:
     """Return the marks at which runs were stopped, each with its reason; {} without one."""
     ended = [row for row in rows if row.state is RunState.STOPPED]
     if not ended:
@@ -316,12 +316,12 @@ def _caption(table: RunTable, rows: Sequence[Row]) -> str:
     total = sum(bool(row.history) for row in table.rows)
     counted = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
     words = counted if len(rows) == total else f"{len(rows)} of {total} runs: the best and a spread of others"
-    told = [words + "; those that were stopped or failed are faded."]
+    said = [words + "; those that were stopped or failed are faded."]
     if table.stopping is not None and table.stopping.type != "none":
-        told.append(
+        said.append(
             f"Dashed: what {table.stopping.type} asks for at each of its bands now; a diamond says why it ended."
         )
-    return " ".join(told)
+    return " ".join(said)
 
 
 def _csv_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def _bars(result: Importance, shares: list[Share], names: list[str]) -> list[dic
                 "x": [shares[index].value for index in at],
                 "y": [names[index] for index in at],
                 "marker": {"color": [_colour(shares[index], result) for index in at]},
-                "text": [_told(shares[index]) for index in at],
+                "text": [_share_text(shares[index]) for index in at],
                 "textposition": "none",
                 "hoverinfo": "text",
                 "showlegend": verdict is not Verdict.UNJUDGED,
@@ -125,7 +125,7 @@ def _bars(result: Importance, shares: list[Share], names: list[str]) -> list[dic
     return found
 
 
-def _told(share: Share) -> str:
+def _share_text(share: Share) -> str:
     lines = [f"<b>{safe(share.name)}</b>", f"{share.value:.3f}, {share.verdict.value}"]
     if share.low is not None and share.high is not None:
         lines.append(f"± standard error {share.se:.3f}: {share.low:.3f} to {share.high:.3f}")

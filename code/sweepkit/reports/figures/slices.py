@@ -201,13 +201,13 @@ def _words(table: RunTable, column: Column, rows: Sequence[Row]) -> list[str]:
         return []
     value = best.params[column.name]
     which = "Best run" if best is ranked[0] else "Best run of those that have it"
-    told = [f"{which}: {value if isinstance(value, str) else number(value)}."]
+    said = [f"{which}: {value if isinstance(value, str) else number(value)}."]
     if warning := edge_warning(table, column):
-        told.append(warning)
+        said.append(warning)
     missing = len(table.rows) - len(rows)
     if missing:
-        told.append(f"{missing} runs do not have it.")
-    return told
+        said.append(f"{missing} runs do not have it.")
+    return said
 
 
 def edge_warning(table: RunTable, column: Column) -> str:

@@ -170,8 +170,8 @@ def _objective(
             check.refuse(path, "a metric of your own needs a direction", got=name, hint="add direction: minimize")
             return ()
     natural = known.get(name)
-    if goal is not None and (told := against_nature(name, goal, known)):
-        check.warn(path, told)
+    if goal is not None and (said := against_nature(name, goal, known)):
+        check.warn(path, said)
     return (Objective(metric=name, goal=goal or natural or Goal.MAXIMIZE),)
 
 

@@ -1,6 +1,6 @@
 """Other words for what a training configuration holds: short names of checkpoints, and fields that transformers has.
 
-A word whose meaning is certain is taken. One for which there is no field is left out, and what governs it is told.
+A word whose meaning is certain is taken. One for which there is no field is left out, and what governs it is said.
 """
 
 import re
@@ -21,7 +21,7 @@ _CONFIG_WORDS = ("baseline_", "optimal_")
 
 _SAVED = "the best evaluation counts; training.save_model: true keeps the model at the end"
 _DRAWN = "summaries are drawn when generation.temperature or generation.top_p is given, else the likeliest is taken"
-_TOLD = "every evaluation is reported"
+_REPORTED_ALWAYS = "every evaluation is reported"
 # Arguments of transformers without a field here, and what governs it.
 GOVERNED: Mapping[str, str] = {
     "save_steps": _SAVED,
@@ -32,10 +32,10 @@ GOVERNED: Mapping[str, str] = {
     "greater_is_better": "the metric knows: the sweep's goal, and for scores the higher",
     "do_sample": _DRAWN,
     "early_stopping": "a beam search ends by itself; training.early_stopping_patience ends a training",
-    "logging_steps": _TOLD,
-    "logging_strategy": _TOLD,
-    "logging_dir": _TOLD,
-    "logging_first_step": _TOLD,
+    "logging_steps": _REPORTED_ALWAYS,
+    "logging_strategy": _REPORTED_ALWAYS,
+    "logging_dir": _REPORTED_ALWAYS,
+    "logging_first_step": _REPORTED_ALWAYS,
     "report_to": "wandb.enabled: true records with W&B, too",
     "overwrite_output_dir": "results are written in one step over what there was",
     "dataloader_num_workers": "tokenized data are memory-mapped, so no workers are needed",

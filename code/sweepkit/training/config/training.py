@@ -211,18 +211,18 @@ def _read_values(
     """
     values: dict[str, Any] = {}
     found: list[Problem] = []
-    told: list[Problem] = []
+    skipped: list[Problem] = []
     schema = schema_of(kind)
     flat = not any(section in document.data for section in schema.sections)  # the guides' presets are
     for section, given in document.data.items():
         if section == _TASK_KEY:
             continue
         if flat and not isinstance(given, Mapping) and _meant(section, schema) is not None:
-            found += _take_field(section, given, values, schema, told)
+            found += _take_field(section, given, values, schema, skipped)
         else:
-            found += _take_section(str(section), given, values, schema, told)
+            found += _take_section(str(section), given, values, schema, skipped)
     if notes is not None:
-        notes += [str(note) for note in _placed(told, document, where)]
+        notes += [str(note) for note in _placed(skipped, document, where)]
     problems = [*document.problems, *_placed(found, document, where)]
     if problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -245,7 +245,7 @@ def _path(key: str, data: Mapping[str, Any]) -> KeyPath:
 
 
 def _take_section(
-    section: str, given: Any, values: dict[str, Any], schema: Schema, told: list[Problem]
+    section: str, given: Any, values: dict[str, Any], schema: Schema, skipped: list[Problem]
 ) -> list[Problem]:
     """Put the values of one section into `values`; return what is wrong with it."""
     if section in schema.sections and given is not None and not isinstance(given, Mapping):
@@ -255,11 +255,11 @@ def _take_section(
     given = dict(given or {})
     if _ARCHITECTURE in given and section == "model" and {"name", "checkpoint"} & given.keys():
         rule = "left out: the checkpoint says what it is"
-        told.append(Problem(key=f"{section}.{_ARCHITECTURE}", rule=rule, got=repr(given.pop(_ARCHITECTURE))))
+        skipped.append(Problem(key=f"{section}.{_ARCHITECTURE}", rule=rule, got=repr(given.pop(_ARCHITECTURE))))
     return [
         problem
         for name, value in given.items()
-        for problem in _take_field(f"{section}.{name}", value, values, schema, told)
+        for problem in _take_field(f"{section}.{name}", value, values, schema, skipped)
     ]
 
 
@@ -275,14 +275,16 @@ def _meant(written: str, schema: Schema) -> str | None:
     return path if path is not None else "" if schema.governed(bare) else None
 
 
-def _take_field(written: str, value: Any, values: dict[str, Any], schema: Schema, told: list[Problem]) -> list[Problem]:
+def _take_field(
+    written: str, value: Any, values: dict[str, Any], schema: Schema, skipped: list[Problem]
+) -> list[Problem]:
     """Put one value into `values`, in the field that its name means; return what is wrong with it."""
     path = _meant(written, schema)
     if path is None:
         hint = schema.instead(written) or suggestion(written, list(schema.known))
         return [Problem(key=written, rule="is not a field", hint=hint)]
     if not path:
-        told.append(Problem(key=written, rule=f"left out: {schema.governed(written.rpartition('.')[2])}"))
+        skipped.append(Problem(key=written, rule=f"left out: {schema.governed(written.rpartition('.')[2])}"))
         return []
     if path in values:
         return [Problem(key=written, rule=f"{path} must be given once", got=repr(value))]

@@ -114,7 +114,7 @@ def _from_arrays(stored: Arrays, pixels: Pixels) -> Images:
 
 
 def _stamp(path: Path) -> list[Any]:
-    """Return what tells whether a file is still the same, without reading it."""
+    """Return what says whether a file is still the same, without reading it."""
     status = path.stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 

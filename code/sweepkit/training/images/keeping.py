@@ -26,7 +26,7 @@ class FoldKeeper(TrainerCallback):
         self._steps = 0
 
     def restore(self) -> list[dict[str, Any]]:
-        """Return what `fold_done` was given for the folds done; their progress is told again."""
+        """Return what `fold_done` was given for the folds done; their progress is said again."""
         saved = None if self._preemption is None else self._preemption.find()
         if saved is None:
             return []

@@ -1,4 +1,4 @@
-"""What a validation tells while it runs: epochs and folds, to the agent, to the console, to W&B."""
+"""What a validation says while it runs: epochs and folds, to the agent, to the console, to W&B."""
 
 import math
 import time
@@ -140,7 +140,7 @@ class FoldReportingCallback(TrainerCallback):
     """Turns what the Trainer of one fold says into epochs of the progress; ends it when its loss is not finite.
 
     Args:
-        progress: Where they are told.
+        progress: Where they are said.
         fold: From 1.
         steps_before: Optimizer steps of the folds before.
 

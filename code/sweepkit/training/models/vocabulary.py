@@ -83,7 +83,7 @@ def grow(model: Any, new: Sequence[int]) -> None:
 
 
 def fit_padding(tokenizer: Any, model_config: Any) -> None:
-    """Give a tokenizer without padding one: the model's own, else its end, which masks tell apart.
+    """Give a tokenizer without padding one: the model's own, else its end, which masks distinguish.
 
     Args:
         tokenizer: Changed in place; not at all when it has a padding.

@@ -165,7 +165,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
 def _keeps(
     reporting: ReportingCallback, stopping: Sequence[EarlyStopping], scoring: Scoring | None
 ) -> dict[str, Stateful]:
-    """Return what must be saved beside the model, by name; told first, so that it is told before anything new is."""
+    """Return what must be saved beside the model, by name; told first, so that it is said before anything new is."""
     keeps: dict[str, Stateful] = {"reporting": reporting}
     keeps |= {f"stopping {number}": rule for number, rule in enumerate(stopping)}
     return keeps if scoring is None else {**keeps, "scoring": scoring}
