@@ -188,7 +188,7 @@ class Keeper(keeper._Keeper):
     def _rest(self, seconds):
         pass
 keeper._SOON_S, keeper._PATIENCE_S = float(sys.argv[1]), 0.5
-made = Keeper("s", "record", sys.argv[3:], give_up_after=3, told_all=sys.argv[2] == "all")
+made = Keeper("s", "record", sys.argv[3:], give_up_after=3, notified_all=sys.argv[2] == "all")
 raise SystemExit(made.run())
 """
 AGENT = """\

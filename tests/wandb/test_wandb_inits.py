@@ -118,13 +118,12 @@ def test_the_value_of_each_is_that_of_the_run_that_counts(swept):
 
 def test_the_file_that_a_result_names_holds_the_rows_that_count(swept, tmp_path):
     results, _, folder = swept
-    last = {"folds_elsewhere": 1.0, "folds_here": 5.2, "ranks": 10.0, "named": 1.0, "own_sweep": 4.0}
+    last = {"folder": 2.0, "folds_elsewhere": 1.0, "folds_here": 5.2, "ranks": 10.0, "named": 1.0, "own_sweep": 4.0}
     for way, value in last.items():
         file = folder / "out" / "sweep_s" / results[way]["history_file"]
         notes = tmp_path / way
         notes.write_text(json.dumps({"pid": 1, "rank": 0, "time": 0.0, "file": str(file)}) + "\n")
         assert WandbTail(tmp_path, notes=notes).read()[-1].values["loss"] == value
-    assert results["folder"]["history_file"] is None  # it is the program's, not the sweep's
 
 
 def test_a_run_is_called_what_its_program_calls_it(swept):

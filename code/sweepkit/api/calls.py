@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions, SlotOptions
     from sweepkit.runner.plan import Plan
 
-_TERMINATED = 128 + 15
+_TERMINATED, _INTERRUPTED = 128 + 15, 128 + 2
 
 
 def slots_for(plan: "Plan", workers: int | None, gpus: tuple[str, ...] | None) -> "tuple[tuple[Slot, ...], list[str]]":
@@ -63,8 +63,18 @@ def run_plan(
     with Call(options, [plan], slots=slots, notes=notes, leader=leader, uploads=Online) as call:
         code = call.run()
         name = call.sessions[0].sweep.name
-    if call.interrupts.preempted:
-        raise SystemExit(_TERMINATED)
-    if code == 130:
-        raise KeyboardInterrupt
+    end_as_asked(code, preempted=call.interrupts.preempted)
     return name
+
+
+def end_as_asked(code: int, *, preempted: bool) -> None:
+    """Raise what a call's end is in Python: KeyboardInterrupt after Ctrl-C, SystemExit after SIGTERM; else nothing.
+
+    Args:
+        code: The call's exit code.
+        preempted: SIGTERM ended it.
+    """
+    if preempted:
+        raise SystemExit(_TERMINATED)
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweepkit.api.plans import Asked, gpu_names, options_of
 from sweepkit.api.sweep import Sweep
 from sweepkit.errors import SweepKitError
 
-_TERMINATED = 128 + 15
+if TYPE_CHECKING:
+    from sweepkit.studies.objective import EndedStudy
 
 
 class OptimizedSweep(Sweep):
@@ -21,6 +22,10 @@ class OptimizedSweep(Sweep):
     def __init__(self, asked: Asked, *, name: str, study: Any) -> None:
         super().__init__(asked, name=name, recorded=True)
         self.study = study
+
+    def _ended(self, study: "EndedStudy") -> None:
+        super()._ended(study)
+        self.study = study.study
 
 
 def optimize(
@@ -66,7 +71,7 @@ def optimize(
     Raises:
         SweepKitError: What is wrong with it; it is recorded as another one (ConflictError).
     """
-    from sweepkit.api.calls import slot_options
+    from sweepkit.api.calls import end_as_asked, slot_options
     from sweepkit.search.kept_study import StudySettings
     from sweepkit.studies.objective import ObjectiveStudy, load_objective, run_objective
     from sweepkit.wandb.upload_client import Online
@@ -87,8 +92,5 @@ def optimize(
     slots = slot_options(1 if workers is None and gpus is None else workers, gpu_names(gpus))
     options = options_of(asked, fresh=fresh, retry_failed=retry_failed, seed=seed)
     ended = run_objective(study, options, slots, uploads=Online)
-    if ended.preempted:
-        raise SystemExit(_TERMINATED)
-    if ended.code == 130:
-        raise KeyboardInterrupt
+    end_as_asked(ended.code, preempted=ended.preempted)
     return OptimizedSweep(asked, name=ended.result.name, study=ended.study)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sweepkit.reports.source import Source
     from sweepkit.runner.options import RunOptions
     from sweepkit.runner.plan import Plan
+    from sweepkit.studies.objective import EndedStudy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +87,29 @@ class Sweep:
         Raises:
             SweepKitError: What is wrong with the configuration; it is recorded as another one (ConflictError).
         """
-        from sweepkit.api.calls import run_plan, slots_for
+        from sweepkit.api.calls import run_plan, slot_options, slots_for
 
         options = options_of(self._asked, count=count, fresh=fresh, retry_failed=retry_failed, seed=seed, cold=cold)
         plan = self._plan(options)
+        if plan.spec.suggests_itself:
+            from sweepkit.studies.objective import run_recorded_objective
+            from sweepkit.wandb.upload_client import Online
+
+            places = slot_options(1 if workers is None and gpus is None else workers, gpu_names(gpus))
+            self._ended(run_recorded_objective(plan, options, places, uploads=Online))
+            return self
         if not fresh:
             self._check_program(plan)
         slots, notes = slots_for(plan, workers, gpu_names(gpus))
         self.name, self._recorded = run_plan(options, plan, slots, notes=notes), True
         return self
+
+    def _ended(self, study: "EndedStudy") -> None:
+        """Take what a call came to that went on with the study of an objective."""
+        from sweepkit.api.calls import end_as_asked
+
+        self.name, self._recorded = study.result.name, True
+        end_as_asked(study.code, preempted=study.preempted)
 
     def _plan(self, options: "RunOptions") -> "Plan":
         """Return what is run: the configuration, or what the record has of a sweep that was opened by its name."""
