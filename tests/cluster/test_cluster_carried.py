@@ -241,8 +241,8 @@ def test_a_run_that_was_tried_again_brings_its_newer_result(store, tmp_path):
         store.retry(sweep, [RunState.FAILED])
 
 
-@settings(max_examples=15)
-@given(st.dictionaries(NAMES, st.binary(max_size=700), max_size=5), st.integers(1, 400))
+@settings(max_examples=6)
+@given(st.dictionaries(NAMES, st.binary(max_size=700), max_size=5), st.integers(300, 5000))
 def test_a_folder_comes_as_it_is(tmp_path_factory, files, part_bytes):
     """Whatever its files hold and however they are cut."""
     folder = tmp_path_factory.mktemp("node")
