@@ -113,6 +113,7 @@ def test_first_points_several_values_and_a_failure(folder):
         directions=["minimize", "maximize"],
         first_points=[{"n": 50}, {"n": 7}],
         sampler="random",
+        seed=0,
         output_dir=folder,
     )
     trials = done.study.trials
