@@ -361,7 +361,9 @@ class _ForkServer:
             first = next(iter(spoiled))
             self._pass_on({"avoid": sorted(spoiled), "env": {}, "reason": self.shelf.says(first, spoiled[first])})
             return
-        if wrong := [one for folder in self.folders for one in self.shelf.overshadowed(folder)]:
+        folders = {self.folder, *self.folders}
+        wrong = [one for folder in sorted(self.folders) for one in self.shelf.overshadowed(folder)]
+        if wrong := [*wrong, *(one for folder in sorted(folders) for one in self.shelf.reads_below(folder))]:
             avoid = sorted(self.shelf.dependents({one.module: one.kind for one in wrong}))
             self._pass_on({"avoid": avoid, "env": {}, "reason": wrong[0].reason})
 

@@ -1514,6 +1514,12 @@ ROWS = [
         "import lib_reader, lib\nobserve(value=lib_reader.VALUE)\n",
         more={"lib_reader.py": "import os\nVALUE = os.environ.get('BY_LIB')\n"},
     ),
+    _import_of(
+        "that reads a file which the program has renamed",
+        "import os\nVALUE = os.path.exists('note.txt') and open('note.txt').read()\n",
+        "import os\nos.rename('note.txt', 'renamed.txt')\nimport lib\nprint(lib.VALUE)\n",
+        files={"note.txt": "a note"},
+    ),
 ]
 
 

@@ -110,7 +110,7 @@ class Learner:
             return
         lesson = self._now()
         last = self._lesson
-        if last is None or last[1:5] != lesson[1:5] or len(last.modules) >= _NAMES_AT_ONCE:
+        if last is None or last[1:] != lesson[1:] or len(last.modules) >= _NAMES_AT_ONCE:
             if last is not None:
                 self.say()
             self._lesson = lesson
@@ -118,6 +118,8 @@ class Learner:
             self._hand_over(lesson)  # at once: the run may be killed, and who imports beside it wants to know
         elif name not in last.modules:
             last.modules.append(name)
+            if lesson.acted:  # who has acted cannot begin again: this is needed though the run ends by `os._exit`
+                self._hand_over(lesson._replace(modules=[name]))
 
     def say(self) -> None:
         """Tell what was not told yet; that nothing was asked for, too."""
@@ -133,12 +135,21 @@ class Learner:
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Hear what this process does (`sys.addaudithook`)."""
+        if self._acted:
+            return
         if event == "open":
             path, _, flags = arguments
             if flags & os.O_ACCMODE and not str(path).endswith(".pyc") and not str(path).startswith("/proc/"):
-                self._acted = True
+                self._act()
         elif event.startswith(_ACTS):
-            self._acted = True
+            self._act()
+
+    def _act(self) -> None:
+        """Say what was asked for before the first act: from here on its end may be one at which nothing is said."""
+        self._acted = True
+        if self._lesson is not None:
+            with contextlib.suppress(Exception):  # in a hook, where it would be the program's
+                self.say()
 
 
 def is_placed(name: str, module: Any) -> bool:

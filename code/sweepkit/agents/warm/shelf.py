@@ -220,6 +220,17 @@ class Shelf:
                     found.append(Mismatch("path", name, "", None, reason))
         return found
 
+    def reads_below(self, folder: str) -> list[Mismatch]:
+        """Return what reads a file of a program's folder when it is imported: the program may change it before."""
+        start = os.path.join(folder, "")
+        return [
+            Mismatch("file", name, "", None, f"{name} reads {file} when it is imported")
+            for name in self.modules
+            if (seen := self.watch.of.get(name)) is not None
+            for file in seen.files
+            if file.startswith(start)
+        ]
+
     def readers(self, variable: str) -> dict[str, str]:
         """Return the modules that read a variable of the environment when they are imported."""
         return {name: "env" for name in self.modules if (seen := self.watch.of.get(name)) and variable in seen.env}
