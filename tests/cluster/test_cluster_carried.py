@@ -262,6 +262,9 @@ def test_a_folder_comes_as_it_is(tmp_path_factory, files, part_bytes):
         said = arrived(store, run)
         assert said.whole and bool(said.refused) == (not files)
         if files:
+            kept = store.kept_files(run)
+            want(store, sweep, run, [])  # who waits again for what has come does not have it sent again
+            assert store.kept_files(run) == kept and send_wanted(store, sweep, "s", folder / "results") == []
             assert lay_down(store, run, here) == len(files)
             assert {path.parent.name: path.read_bytes() for path in here.rglob("data")} == files
             assert not store.kept_files(run) and not list(folder.glob(".here*"))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sweepkit.runner.options import RunOptions, SlotOptions
     from sweepkit.runner.plan import Plan
 
-_TERMINATED, _INTERRUPTED = 128 + 15, 128 + 2
+_TERMINATED = 128 + 15
 
 
 def slots_for(plan: "Plan", workers: int | None, gpus: tuple[str, ...] | None) -> "tuple[tuple[Slot, ...], list[str]]":
@@ -31,12 +31,13 @@ def slots_for(plan: "Plan", workers: int | None, gpus: tuple[str, ...] | None) -
 
 
 def slot_options(workers: int | None, gpus: tuple[str, ...] | None) -> "SlotOptions":
-    """Return what runs may occupy, as the commands take it; they share GPUs where those are fewer."""
+    """Return what runs may occupy, as the commands take it; they share GPUs where those are fewer. One by default."""
     import os
 
     from sweepkit.agents.slots import choose_gpus
     from sweepkit.runner.options import SlotOptions
 
+    workers = 1 if workers is None and gpus is None else workers
     n_gpus = len(choose_gpus(gpus, os.environ))
     shared = None if workers is None or workers <= n_gpus or not n_gpus else -(-workers // n_gpus)
     return SlotOptions(num_workers=workers, gpus=gpus, runs_per_gpu=shared)
@@ -74,7 +75,9 @@ def end_as_asked(code: int, *, preempted: bool) -> None:
         code: The call's exit code.
         preempted: SIGTERM ended it.
     """
+    from sweepkit.runner.exit_codes import INTERRUPTED
+
     if preempted:
         raise SystemExit(_TERMINATED)
-    if code == _INTERRUPTED:
+    if code == INTERRUPTED:
         raise KeyboardInterrupt

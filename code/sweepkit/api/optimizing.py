@@ -89,7 +89,7 @@ def optimize(
         timeout_s=timeout,
         settings=StudySettings(sampler=sampler, pruner=pruner, first_points=tuple(dict(item) for item in first_points)),
     )
-    slots = slot_options(1 if workers is None and gpus is None else workers, gpu_names(gpus))
+    slots = slot_options(workers, gpu_names(gpus))
     options = options_of(asked, fresh=fresh, retry_failed=retry_failed, seed=seed)
     ended = run_objective(study, options, slots, uploads=Online)
     end_as_asked(ended.code, preempted=ended.preempted)

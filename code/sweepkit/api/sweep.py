@@ -95,7 +95,7 @@ class Sweep:
             from sweepkit.studies.objective import run_recorded_objective
             from sweepkit.wandb.upload_client import Online
 
-            places = slot_options(1 if workers is None and gpus is None else workers, gpu_names(gpus))
+            places = slot_options(workers, gpu_names(gpus))
             self._ended(run_recorded_objective(plan, options, places, uploads=Online))
             return self
         if not fresh:

@@ -55,7 +55,7 @@ class Arrived:
 
 
 def want(store: Store, sweep_id: str, run_id: str, patterns: Sequence[str]) -> None:
-    """Ask for the folder of a run; parts of an earlier time are forgotten, unless all of the same are there.
+    """Ask for the folder of a run, unless it is asked for or has come; parts of another wish are forgotten.
 
     Args:
         store: The record.
@@ -64,7 +64,8 @@ def want(store: Store, sweep_id: str, run_id: str, patterns: Sequence[str]) -> N
         patterns: What of its folder is wanted, as `fnmatch` takes paths in it; () for all.
     """
     asked = json.dumps(list(patterns)).encode()
-    if store.kept_file(sweep_id, _WANTED + run_id) == asked:
+    head = json.loads(store.kept_file(run_id, _HEAD) or b"{}")
+    if store.kept_file(sweep_id, _WANTED + run_id) == asked or ("parts" in head and head["asked"] == list(patterns)):
         return
     forget(store, run_id)
     store.keep_file(sweep_id, _WANTED + run_id, asked)
@@ -166,7 +167,7 @@ def _send(store: Store, run_id: str, folder: Path, patterns: Sequence[str]) -> N
     with tarfile.open(fileobj=out, mode="w|") as archive:
         for path in files:
             archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
-    store.keep_file(run_id, _HEAD, json.dumps({"parts": out.finish()}).encode())
+    store.keep_file(run_id, _HEAD, json.dumps({"parts": out.finish(), "asked": list(patterns)}).encode())
 
 
 def _meant(path: Path, folder: Path, patterns: Sequence[str]) -> bool:

@@ -56,6 +56,7 @@ def fetch(
         SweepKitError: There is no such run, it has not ended, its node has nothing of it or does not answer in time.
         OSError: It cannot be written here.
     """
+    from sweepkit.cluster.run_folders import lay_down
     from sweepkit.store.open import open_store
 
     with opened(place) as (watch, output_dir, _):
@@ -71,8 +72,6 @@ def fetch(
     with open_store(storage) as store:
         call = _Call(store, storage, output_dir, found, run, host, say)
         call.bring(patterns, wait_s)
-        from sweepkit.cluster.run_folders import lay_down
-
         return Fetched(run_id=run.run_id, host=host, folder=folder, files=lay_down(store, run.run_id, folder))
 
 
@@ -95,7 +94,7 @@ class _Call:
     def bring(self, patterns: Sequence[str], wait_s: float) -> None:
         """Ask for the run's folder, and wait until it is whole in the record."""
         from sweepkit.cluster.run import placing_engine
-        from sweepkit.cluster.run_folders import arrived, want
+        from sweepkit.cluster.run_folders import arrived, forget, want
 
         engine = placing_engine(self.store, self.found.sweep.sweep_id, self.output_dir)
         if engine is None:
@@ -111,7 +110,8 @@ class _Call:
             if now != last:
                 last, moved = now, time.monotonic()
                 self._show(now)
-            if now.of is None and not placed and (over or time.monotonic() - began > _KEEPER_WITHIN_S):
+            silent = now.of is None and time.monotonic() - began > _KEEPER_WITHIN_S
+            if not placed and (over or silent):  # over: whoever had begun to send is gone, too
                 placed = True
                 engine.submit(self._job())
                 self.say(f"{engine.name} is asked to send it from {self.host or 'its node'}")
@@ -122,8 +122,6 @@ class _Call:
                 )
             time.sleep(_ASK_EVERY_S)
         if now.refused:
-            from sweepkit.cluster.run_folders import forget
-
             forget(self.store, self.run.run_id)
             raise SweepKitError(f"run {self.run.run_id}: its node must have such files, got none: {now.refused}")
 

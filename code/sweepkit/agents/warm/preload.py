@@ -50,7 +50,6 @@ def modules_of_program(
         module: The module's name (`python -m`), or None.
         path: Where imports are looked up, besides the script's folder.
         trees: Takes the program's own files, parsed, without those of sweepkit.
-        trees: Takes the program's own files, parsed.
 
     Returns:
         Names in the order of the source, each once; [] when the source cannot be read or parsed.
