@@ -322,7 +322,7 @@ def _slot(run: RunningRun, several_hosts: bool) -> str:
 def _memory(mb: float) -> str:
     """Return an amount of memory for people.
 
-    >>> memory(312.4), memory(20480)
+    >>> _memory(312.4), _memory(20480)
     ('312 MiB', '20.0 GiB')
     """
     return f"{mb:.0f} MiB" if mb < 1024 else f"{mb / 1024:.1f} GiB"
