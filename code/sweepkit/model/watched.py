@@ -98,7 +98,7 @@ class ProcessUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """What is used of one GPU of this machine: its utilisation in percent (None: not told, as of a MIG's), memory in MiB."""
+    """What is used of one GPU of this machine: its utilisation in percent (None where it says none, as MIG), memory in MiB."""
 
     index: int
     name: str
