@@ -7,6 +7,7 @@ themselves are right can be seen so, and nothing of CUDA.
 
 import argparse
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -17,11 +18,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,21 +55,22 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its name, what checks it (it returns facts), whether it needs CUDA."""
+    """A row: its name, what checks it (it returns facts), whether it needs CUDA, whether others would disturb it."""
 
     name: str
     check: Callable[["Place"], dict[str, Any]]
     cuda: bool
+    alone: bool
 
 
 ROWS: list[Row] = []
 
 
-def row(name: str, *, cuda: bool = True) -> Callable[[Callable[["Place"], dict[str, Any]]], Any]:
+def row(name: str, *, cuda: bool = True, alone: bool = False) -> Callable[[Callable[["Place"], dict[str, Any]]], Any]:
     """Make a function a row of the table."""
 
     def add(check: Callable[["Place"], dict[str, Any]]) -> Any:
-        ROWS.append(Row(name, check, cuda))
+        ROWS.append(Row(name, check, cuda, alone))
         return check
 
     return add
@@ -181,6 +185,7 @@ def device() -> str:
     return "cpu" if rehearsed() else "cuda"
 
 
+@functools.cache
 def gpus() -> tuple[str, ...]:
     """Return the GPUs that sweepkit sees."""
     from sweepkit.agents.slots import visible_gpus
@@ -306,14 +311,14 @@ def devices(place: Place) -> dict[str, Any]:
     return {"visible": [item["visible"] for item in runs]}
 
 
-@row("seconds to the first step")
+@row("seconds to the first step", alone=True)
 def first_step(place: Place) -> dict[str, Any]:
     """From the start of a run's process to its first step, warm against fresh; the first run of each is left out.
 
-    A network of two layers, the embedded BART, and one as large as KoBART.
+    The embedded BART, and one as large as KoBART.
     """
     facts = {}
-    for kind in ("train", "embedded", "kobart"):
+    for kind in ("embedded", "kobart"):
         for how, options, number in (("warm", (), 3), ("fresh", ("--cold",), 2)):
             for path in place.out.glob("*.json"):
                 path.unlink()
@@ -361,17 +366,18 @@ def first_sweep(place: Place) -> dict[str, Any]:
 @row("image sweep on the GPU")
 def images(place: Place) -> dict[str, Any]:
     """Scanned digits, which come with scikit-learn."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise Skip("scikit-learn is not installed here")
-    words = ["parallel_sweep_runner.py", "--single-parallel", "convnext_sweep", "--num-workers", "1", "--count", "2"]
+    for name, said in (("sklearn", "scikit-learn"), ("PIL", "pillow")):
+        if importlib.util.find_spec(name) is None:
+            raise Skip(f"{said} is not installed here")
+    words = ["parallel_sweep_runner.py", "--single-parallel", "image_sweep", "--num-workers", "1", "--count", "2"]
     place.run(*words, "--output-dir", str(place.folder / "outputs"))
-    results = place.results("convnext_sweep")
+    results = place.results("image_sweep")
     need(results and all(item["state"] in ("finished", "stopped") for item in results), place.output[-400:])
     return {"states": [item["state"] for item in results]}
 
 
-# Runs trainer.py with so many bytes of the GPU (0: all of it), beyond which the allocator raises its OutOfMemoryError, and
-# writes the most that its tensors took, and the allocator for them.
+# Runs trainer.py with so many bytes of the GPU (0: all), beyond which torch raises its OutOfMemoryError, and writes the
+# most that its tensors took, and the allocator for them.
 CAPPED = """
 import atexit, os, runpy, sys, torch
 most, peak, code = int(sys.argv.pop(1)), sys.argv.pop(1), os.environ["GPU_CHECK_CODE"]
@@ -392,7 +398,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@row("out of memory, for real")
+@row("out of memory, for real", alone=True)
 def out_of_memory(place: Place) -> dict[str, Any]:
     """Half the batch, twice the accumulation; the same effective batch, as many steps, and the memory is free after.
 
@@ -425,7 +431,7 @@ def out_of_memory(place: Place) -> dict[str, Any]:
     return {"answer": answer, "peak_mb": round(peak / MIB), "events": [item["events"] for item in found]}
 
 
-@row("leak: 50 runs")
+@row("leak: 50 runs", alone=True)
 def leak(place: Place) -> dict[str, Any]:
     """As much is free at the end as at the start."""
     number = 6 if rehearsed() else 50
@@ -441,7 +447,7 @@ def leak(place: Place) -> dict[str, Any]:
     return {"runs": number, "before_mb": round(before), "after_mb": round(after)}
 
 
-@row("two workers on one GPU")
+@row("two workers on one GPU", alone=True)
 def two_workers(place: Place) -> dict[str, Any]:
     """Both run at once, the monitor shows what they take, and what a run alone took is in its result."""
     words = place.sweep_words("two", {"kind": ["slow"], "number": [0, 1]}, "--gpus", gpu(), "--runs-per-gpu", "2")
@@ -484,7 +490,7 @@ sys.stdin.read()
 """
 
 
-@row("a foreign process fills the GPU")
+@row("a foreign process fills the GPU", alone=True)
 def foreign(place: Place) -> dict[str, Any]:
     """It is waited for, and said; the run begins when the memory is free."""
     filler = subprocess.Popen(
@@ -514,7 +520,7 @@ def foreign(place: Place) -> dict[str, Any]:
     return {"said": said.strip()[:200]}
 
 
-@row("a hanging kernel ends by the timeout")
+@row("a hanging kernel ends by the timeout", alone=True)
 def hanging(place: Place) -> dict[str, Any]:
     """It is killed in its kernel, and its memory is free before the slot is given to the next run, which works."""
     before = settles(0)
@@ -554,6 +560,8 @@ def compiled(place: Place) -> dict[str, Any]:
     """The second run takes what the first has compiled."""
     if not (shutil.which("gcc") or shutil.which("cc")) or importlib.util.find_spec("triton") is None:
         raise Skip("needs triton and a C compiler")
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists() and not rehearsed():
+        raise Skip("triton compiles against Python.h, which is not installed here")
     place.sweep("compile", {"kind": ["compile"], "number": [0, 1], "seed": [7]})
     runs = place.seen("compile")
     caches = {item["cache"] for item in runs}
@@ -588,7 +596,7 @@ print("steps per second", (long - short) / (seconds(long) - seconds(short)))
 """
 
 
-@row("throughput against a plain script")
+@row("throughput against a plain script", alone=True)
 def throughput(place: Place) -> dict[str, Any]:
     """Steps per second of the trainer and of a plain script, each between two lengths; a figure, no verdict."""
     batch, lengths = 16, (20, 60) if rehearsed() else (20, 320)
@@ -601,7 +609,7 @@ def throughput(place: Place) -> dict[str, Any]:
     return {"trainer_steps_per_s": round(own, 1), "plain_steps_per_s": round(plain, 1), "ratio": round(own / plain, 2)}
 
 
-@row("packing: runs_per_gpu auto")
+@row("packing: runs_per_gpu auto", alone=True)
 def packing(place: Place) -> dict[str, Any]:
     """Small runs are put beside each other once they are measured, and none is judged for it."""
     values = {"kind": ["wide"], "number": [0, 1, 2, 3, 4], "batch": [64, 128], "width": [256], "steps": [12]}
@@ -697,13 +705,22 @@ def check_rows(given: argparse.Namespace, folder: Path) -> int:
     if not no_cuda and len(gpus()) > 1:  # one of them: Hugging Face's Trainer would divide its batches among all
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu()
-    results = []
-    for item in rows:
+    results: list[Result] = []
+    writing = threading.Lock()
+
+    def check(item: Row) -> None:
         result = check_row(item, no_cuda=no_cuda, deadline=deadline)
-        results.append(result)
         stated = result.reason or ", ".join(f"{key} {value}" for key, value in result.facts.items())
-        print(f"{result.status:8} {result.seconds:6.1f} s  {item.name:48} {stated}", flush=True)
-        given.output.write_text(json.dumps({"rows": [asdict(one) for one in results]}, indent=2) + "\n")
+        with writing:
+            results.append(result)
+            print(f"{result.status:8} {result.seconds:6.1f} s  {item.name:52} {stated}", flush=True)
+            given.output.write_text(json.dumps({"rows": [asdict(one) for one in results]}, indent=2) + "\n")
+
+    with ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 4))) as pool:
+        list(pool.map(check, [item for item in rows if not item.alone]))
+    for item in rows:
+        if item.alone:
+            check(item)
     counts = {status: sum(one.status == status for one in results) for status in ("passed", "failed", "skipped")}
     print(", ".join(f"{number} {status}" for status, number in counts.items()), f"; {given.output}", flush=True)
     return 1 if counts["failed"] else 0

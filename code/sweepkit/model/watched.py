@@ -98,7 +98,7 @@ class ProcessUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """What is used of one GPU of this machine: its utilisation in percent (None where it says none, as MIG), memory in MiB."""
+    """What is used of one GPU of this machine: utilisation in percent (None: unknown, as of MIG's), memory in MiB."""
 
     index: int
     name: str
