@@ -379,9 +379,8 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
 
 
 def _gpu_line(gpu: GpuUse) -> "Text":
-    return _line(
-        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}"
-    )
+    busy = "  - %" if gpu.percent is None else f"{gpu.percent:3.0f} %"
+    return _line(f"gpu {gpu.index}  {busy}  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}")
 
 
 def _several(picture: Picture, width: int, height: int | None) -> "list[RenderableType]":
