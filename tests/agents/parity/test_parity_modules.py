@@ -1520,6 +1520,16 @@ ROWS = [
         "import os\nos.rename('note.txt', 'renamed.txt')\nimport lib\nprint(lib.VALUE)\n",
         files={"note.txt": "a note"},
     ),
+    row(
+        "a compiled package that imports what another one had imported in the server",
+        """\
+            import sys
+            def unused():
+                import secrets
+            import numpy.random
+            observe(modules=sorted(sys.modules), spec=str(type(sys.modules["secrets"].__spec__)))
+            """,
+    ),
 ]
 
 

@@ -35,6 +35,7 @@ from functools import partial
 from typing import Any
 
 from sweepkit.agents.warm import known, shared
+from sweepkit.agents.warm.compiled import CompiledImports
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -434,19 +435,22 @@ class ImportWatch:
             return module
 
         self._replace(builtins, "__import__", importing)
+        imports = CompiledImports(_executing, lambda importer, name: self[importer].needs.add(name))
         for step in ("create_module", "exec_module"):
-            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step))
+            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step, imports))
+        self._undo.append(imports.stop)
         finder = _Finder(self)
         sys.meta_path.insert(0, finder)
         self._undo.append(lambda: sys.meta_path.remove(finder))
 
-    def _bringing(self, step: str) -> Callable[..., Any]:
-        """Return a step of loading a compiled module that notes what the module puts into `sys.modules` itself."""
+    def _bringing(self, step: str, imports: CompiledImports) -> Callable[..., Any]:
+        """Return a step of loading a compiled module that notes what this imports and puts into `sys.modules`."""
         real = getattr(importlib.machinery.ExtensionFileLoader, step)
 
         def loading(loader: Any, module: Any) -> Any:
             before = len(sys.modules)
-            made = real(loader, module)
+            with imports.of(loader.name):
+                made = real(loader, module)
             if len(sys.modules) > before:
                 for name in [
                     name for name in itertools.islice(reversed(sys.modules), 50) if name not in self.looked_for
