@@ -1520,6 +1520,19 @@ ROWS = [
         "import os\nos.rename('note.txt', 'renamed.txt')\nimport lib\nprint(lib.VALUE)\n",
         files={"note.txt": "a note"},
     ),
+    _import_of(
+        "that reads what each run has for itself, after the program did something",
+        "import os\nVALUE = os.environ['TMPDIR']\n",
+        "open('a.txt', 'a').write('x')\nimport lib, numpy\nobserve(value=lib.VALUE)\n",
+    ),
+    _import_of(
+        "that reads a file which was changed between two runs, after the program did something",
+        "import os\nVALUE = os.stat(os.environ['FILE']).st_size\nVALUE = open(os.environ['FILE']).read()\n",
+        "open('a.txt', 'a').write('x')\nimport lib, numpy\nobserve(value=lib.VALUE)\n",
+        env={"FILE": "{folder}/../home.txt"},
+        files={"../home.txt": "before"},
+        edits={"../home.txt": "after"},
+    ),
     row(
         "a compiled package that imports what another one had imported in the server",
         """\
