@@ -1534,6 +1534,19 @@ ROWS = [
         edits={"../home.txt": "after"},
     ),
     row(
+        "a package that has something else under the name of a module of its own which is imported later",
+        """\
+            import lib
+            print(lib.part, lib.value())
+            if len(str(lib.part)) > 99:
+                import lib.part
+            """,
+        installed={
+            "lib/__init__.py": "part = 'a text'\ndef value():\n    return str(part)[:8]\n",
+            "lib/part.py": "",
+        },
+    ),
+    row(
         "a compiled package that imports what another one had imported in the server",
         """\
             import sys

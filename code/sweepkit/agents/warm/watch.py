@@ -79,6 +79,7 @@ _READ_PATHS = (
 
 
 _NUMBERS = itertools.count()
+NOTHING = object()
 
 
 class Observed:
@@ -167,7 +168,8 @@ class ImportWatch:
         base: Modules that a bare interpreter has.
         before: Other modules that were there before anything was watched.
         looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
-        later: Modules of packages that were imported when the package's own import was over.
+        later: Modules of packages that were imported when the package's own import was over, with what the package had
+            under their last names by then, by its import (`NOTHING`: nothing).
         served: Modules that their package's `__getattr__` imports, as `numpy.random`: who asks for one needs it.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
         main: What the namespace of `__main__` holds before the program's first line.
@@ -189,7 +191,7 @@ class ImportWatch:
         self.avoid: frozenset[str] = frozenset()
         self.refused: set[str] = set()
         self.main: dict[str, Any] = {}
-        self.later: set[str] = set()
+        self.later: dict[str, Any] = {}
         self.looked_for: set[str] = set()
         self.served: set[str] = set()
         self._undo: list[Callable[[], None]] = []
@@ -670,9 +672,10 @@ class _Finder:
         if only_asks:
             return
         self._watch.looked_for.add(name)
-        package = sys.modules.get(name.rpartition(".")[0])
+        parent, _, tail = name.rpartition(".")
+        package = sys.modules.get(parent)
         if package is not None and not getattr(package.__spec__, "_initializing", False):
-            self._watch.later.add(name)
+            self._watch.later.setdefault(name, package.__dict__.get(tail, NOTHING))
         if name in self._watch.avoid:
             self._watch.refused.update(_all_executing())
             raise ModuleNotFoundError(f"{name} is left to the runs", name=name)
