@@ -92,7 +92,7 @@ async def _static(request: Request) -> Response:
 
 
 async def _colours(_: Request) -> Response:
-    """Return the figures' style, their colours as CSS variables: the system's light or dark, unless the page was told."""
+    """Return the figures' style, and their colours: the system's light or dark, unless the page was told."""
     light, dark = ("".join(f"{name}:{value};" for name, value in colours(dark=d).items()) for d in (False, True))
     text = (
         f":root{{color-scheme:light;{light}}}\n:root[data-theme=dark]{{color-scheme:dark;{dark}}}\n"
