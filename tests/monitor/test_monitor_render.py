@@ -221,7 +221,7 @@ def test_learning_curves_fill_the_lines_that_are_left_and_no_others():
 @pytest.mark.parametrize(("width", "plots"), [(60, 1), (80, 2), (200, 2)])
 def test_the_curves_of_several_metrics_lie_side_by_side_where_they_have_room(width, plots):
     item = snapshot(watched([run(n, RunState.FINISHED) for n in range(3)]))
-    curves = {name: [Line(values=[3.0, 2.0, 1.0], style="bold")] for name in ("품질" * 30, "latency_ms")}
+    curves = {name: [Line(values=[3.0, 2.0, 1.0], style="bold")] for name in ("품질" * 30, "loss")}
     console = Console(width=width, height=40, record=True, file=io.StringIO())
     console.print(as_rich(Picture(sweeps=(item,), curves=curves), width=width, height=40))
     lines = console.export_text().splitlines()
@@ -231,7 +231,7 @@ def test_the_curves_of_several_metrics_lie_side_by_side_where_they_have_room(wid
     head = next(line for line in lines if "by report" in line)
     scale = next(line for line in lines if "┤" in line)
     if plots == 2:
-        assert cell_len(head[: head.index("latency_ms")]) + scale.index("┤") == scale.rindex("┤")
+        assert cell_len(head[: head.index("loss")]) + scale.index("┤") == scale.rindex("┤")
 
 
 @pytest.mark.parametrize("width", [80, 200])
