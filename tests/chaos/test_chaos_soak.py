@@ -122,6 +122,7 @@ def test_a_sweep_survives_a_tormentor_on_sqlite(sweeper, disk, capsys):
     soak(sweeper, capsys, storage=folder / "record.db", disk=disk)
 
 
+@pytest.mark.heavy
 @pytest.mark.postgres
 def test_a_sweep_survives_a_tormentor_on_postgresql(sweeper, disk, capsys):
     with running_server() as server:

@@ -291,7 +291,7 @@ def test_the_perceiver_of_the_tutorial_trains(guides_folder):
     assert set(names["study"].best_params) == {"depth", "latent_dim", "num_latents", "learning_rate"}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_basic_use_runs_from_config_to_figures(guides_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SWEEPKIT_OUTPUT_DIR", str(tmp_path / "outputs"))
     monkeypatch.setenv("SWEEPKIT_CACHE_DIR", str(tmp_path / "cache"))

@@ -71,7 +71,7 @@ def check(sweeper, summary, kills):
         assert result["best_metrics"]["loss"] == result["sweep_params"]["number"] + 0.25
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1])
 def test_forty_runs_survive_twenty_kills(tmp_path, seed):

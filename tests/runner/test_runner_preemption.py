@@ -104,6 +104,7 @@ def logs(sweeper):
     return {path.stem: path.read_text(encoding="utf-8") for path in folder_of(sweeper).glob("logs/*-*.log")}
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_a_preempted_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
     """Two runs that train the same: nothing is generated, so num_beams means nothing. The first one is preempted."""

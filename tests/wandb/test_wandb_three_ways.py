@@ -42,7 +42,7 @@ def analysis(sweeper, *source):
     return said["counts"], best["value"], best["params"], said["comparison"]["difference"]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_one_yaml_gives_the_same_table_here_at_w_and_b_and_here_with_w_and_b_looking_on(tmp_path):
     with SchedulingBackend() as server:
         sweeper = Sweeper(tmp_path)
