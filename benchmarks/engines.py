@@ -31,7 +31,7 @@ set -eu
 ip link set lo up
 ip addr add 10.9.9.1/32 dev lo
 export RAY_TMPDIR="$1/r" RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled RAY_ADDRESS=10.9.9.1:6399
-export RAY_raylet_start_wait_time_s=120
+export RAY_raylet_start_wait_time_s=300
 shift
 python=$1
 "$python" -m ray.scripts.scripts start --head --node-ip-address=10.9.9.1 --port=6399 --num-cpus=2 --num-gpus=0 \\

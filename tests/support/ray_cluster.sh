@@ -6,7 +6,7 @@ ip link set lo up
 for number in 1 2 3; do ip addr add "10.9.9.$number/32" dev lo; done
 export RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=disabled RAY_ADDRESS=10.9.9.3:6399 RAY_TMPDIR
 export RAY_health_check_period_ms=1000 RAY_health_check_failure_threshold=5 RAY_health_check_timeout_ms=5000
-export RAY_raylet_start_wait_time_s=120
+export RAY_raylet_start_wait_time_s=300
 printf '127.0.0.1 localhost\n10.9.9.3 %s\n10.9.9.1 r1\n10.9.9.2 r2\n' "$(hostname)" >"$XDG_CACHE_HOME.hosts"
 mount --bind "$XDG_CACHE_HOME.hosts" /etc/hosts
 RAY_TMPDIR=$(mktemp -d /tmp/rXXXX) # a socket's path is short
