@@ -69,7 +69,7 @@ executor.map_array(trial, [index / int(runs) for index in range(int(runs))])
 def commands(engine: str, runs: int, place: Path, submitit_python: str) -> dict[str, list[str]]:
     """Return what each contender is called with, by its name."""
     sweep = write_empty_sweep(place, EMPTY, runs)
-    ours = [sys.executable, "-m", "sweepkit", "run", str(sweep), "--launcher", engine, "--agents", "1"]
+    ours = [sys.executable, "-m", "sweepkit", "parallel", str(sweep), "--launcher", engine, "--agents", "1"]
     ours += ["--cpus-per-agent", "2", "--num-workers", str(WORKERS), "--output-dir", str(place / "out")]
     if engine == "ray":
         return {"sweepkit, --launcher ray": ours, "Ray Tune": [sys.executable, "-c", _TUNE, str(EMPTY), str(runs)]}
@@ -91,9 +91,9 @@ def measure_inside(engine: str, runs: int, place: Path, submitit_python: str) ->
         launched_at = time.time()
         with (place / f"log {number}").open("wb") as log:
             done = subprocess.run(command, env=env, cwd=place, stdout=log, stderr=log, timeout=TIMEOUT_S, check=False)
-        _await(lambda journal=journal: len(journal.read_text().splitlines()) >= runs, TIMEOUT_S)
         if done.returncode:
             raise RuntimeError(f"{name}: {(place / f'log {number}').read_text()[-2000:]}")
+        _await(lambda journal=journal: len(journal.read_text().splitlines()) >= runs, TIMEOUT_S)
         found = timing(name, journal, runs=runs, workers=WORKERS, launched_at=launched_at)
         told.append({"name": name, "seconds_per_run": found.seconds_per_run, "startup_s": found.startup_s})
     (place / "timings.json").write_text(json.dumps(told))
