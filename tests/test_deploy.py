@@ -14,8 +14,10 @@ from sweeping import Sweeper
 from waiting import wait_until
 
 from sweepkit.cli.commands import COMMANDS
+from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR, ROOT_DIR
 from sweepkit.runner import exit_codes
+from sweepkit.store.open import open_store
 from sweepkit.text.yaml import parse
 
 TEXT = (ROOT_DIR / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -43,7 +45,7 @@ def test_the_table_has_every_exit_code():
 
 
 def test_there_is_a_file_for_each():
-    assert set(FILES) == {"sweep.service", "job.yaml", "job.sh", "Dockerfile"}
+    assert set(FILES) == {"sweep.service", "job.yaml", "agents.yaml", "job.sh", "Dockerfile"}
 
 
 def test_the_unit_is_one_and_starts_no_sweep_again_that_somebody_must_look_at(tmp_path):
@@ -76,6 +78,53 @@ def test_the_job_ends_by_the_codes_and_is_begun_again_by_the_one_of_preemption()
     }
     assert actions == {1: "FailJob", 2: "FailJob", exit_codes.NO_RESULT: "FailJob", PREEMPTED: "Ignore"}
     assert {item["name"] for item in pod["volumes"]} == {item["name"] for item in container["volumeMounts"]}
+
+
+MANIFESTS = [FILES["job.yaml"], *FILES["agents.yaml"].split("---\n")]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda text: re.search(r"kind: (\w+)", text)[1])
+def test_the_manifests_are_what_kubernetes_takes(manifest):
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="the manifests are NOT validated: no kubernetes-validate"
+    )
+    validate.validate(parse(manifest).data, "1.30", strict=True)
+
+
+def test_the_pods_of_a_cluster_find_their_database_and_its_password():
+    service, database, job = (parse(text).data for text in FILES["agents.yaml"].split("---\n"))
+    pod = database["spec"]["template"]
+    labels, selected = pod["metadata"]["labels"], database["spec"]["selector"]["matchLabels"]
+    assert labels == selected == service["spec"]["selector"]
+    given = {item["name"]: item for item in pod["spec"]["containers"][0]["env"]}
+    (agent,) = job["spec"]["template"]["spec"]["containers"]
+    told = {item["name"]: item for item in agent["env"]}
+    user, name = given["POSTGRES_USER"]["value"], given["POSTGRES_DB"]["value"]
+    assert told["SWEEPKIT_STORAGE"]["value"] == f"postgresql://{user}@{service['metadata']['name']}/{name}"
+    assert told["PGPASSWORD"]["valueFrom"] == given["POSTGRES_PASSWORD"]["valueFrom"]
+    first = parse(FILES["job.yaml"]).data["spec"]
+    assert job["spec"]["podFailurePolicy"]["rules"] == first["podFailurePolicy"]["rules"]
+    assert (
+        agent["command"] == first["template"]["spec"]["containers"][0]["command"] and "completions" not in job["spec"]
+    )
+
+
+@pytest.mark.slow
+def test_two_pods_at_once_make_each_run_once(tmp_path, postgres):
+    _, _, job = (parse(text).data for text in FILES["agents.yaml"].split("---\n"))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    pod = Sweeper(tmp_path)
+    pod.write(SWEEP.replace("value: 1", "values: [1, 2, 3, 4]"), "my.yaml")
+    pod.write(PROGRAM, "train.py")
+    places = {"SWEEPKIT_OUTPUT_DIR": str(tmp_path / "results"), "SWEEPKIT_STORAGE": postgres.new_database()}
+    env = {**pod.env, **places, "PYTHONPATH": str(CODE_DIR)}
+    command = [sys.executable, "-m", *container["command"]]
+    pods = [subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(120) for process in pods] == [0, 0]
+    with open_store(places["SWEEPKIT_STORAGE"]) as store:
+        runs = store.runs(store.sweep("my").sweep_id)
+    assert sorted(run.params["x"] for run in runs) == [1, 2, 3, 4]
+    assert {(run.state, run.attempts) for run in runs} == {(RunState.FINISHED, 1)}
 
 
 def test_the_image_hands_signals_to_the_runner():

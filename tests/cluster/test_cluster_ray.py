@@ -35,14 +35,14 @@ def storage(postgres):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(330)
+@pytest.mark.timeout(730)
 def test_a_sweep_on_ray_survives_its_call_and_a_node_and_its_checkpoint_is_fetched(program, tmp_path, storage):
     (tmp_path / "s.yaml").write_text(journal_sweep(NUMBERS, program="weights.py", more="sweepkit: {retries: 5}\n"))
     (tmp_path / "weights.py").write_text(WEIGHTS)
     command = [sys.executable, "-m", "sweepkit", "run", "s.yaml", "--launcher", "ray", "--agents", "2"]
     command += ["--gpus-per-agent", "1", "--cpus-per-agent", "1", "--output-dir", "out", "--no-shared-folder"]
     scenario = ["bash", str(SUPPORT / "ray_cluster.sh"), sys.executable, str(SUPPORT / "ray_acts.py"), str(tmp_path)]
-    done = run_apart(tmp_path, [*scenario, "--", *command], storage=storage, duration="3", timeout_s=300, RAY=program)
+    done = run_apart(tmp_path, [*scenario, "--", *command], storage=storage, duration="3", timeout_s=700, RAY=program)
     logs = "\n".join(file.read_text() for file in tmp_path.glob("driver.log"))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
     said = json.loads(done.stdout.splitlines()[-1])

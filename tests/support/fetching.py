@@ -50,6 +50,6 @@ def check_fetched(got, output_dir, runs):
     """Fail unless the run's folder came as its program wrote it, though its sender was killed."""
     assert got["status"] == 0 and " again " in got["said"], got
     (run,) = [run for run in runs if run.run_id == got["run_id"]]
-    weights = output_dir / "sweep_s" / f"run_{run.run_id}" / "best_model" / "weights.bin"
-    assert got["folder"] == str(weights.parents[1]) and got["files"] >= 1
+    weights = output_dir / "sweep_s" / "runs" / run.run_id / "best_model" / "weights.bin"
+    assert got["folder"] == str(weights.parents[1]) and got["files"] >= 1, got
     assert weights.read_bytes() == random.Random(run.params["number"]).randbytes(18 << 20)

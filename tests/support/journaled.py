@@ -7,7 +7,7 @@ from sweeping import PROGRAMS
 
 from sweepkit.paths import CODE_DIR
 
-APART = ("unshare", "-n", "-p", "-f", "--mount-proc", "--kill-child")  # network and processes of its own
+APART = ("unshare", "-n", "-p", "-m", "-f", "--mount-proc", "--kill-child")  # network, processes and mounts of its own
 WEIGHTS = f"""\
 import os, pathlib, random, runpy, sys
 number = int(sys.argv[1].partition("=")[2])

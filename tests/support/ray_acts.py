@@ -60,7 +60,7 @@ def main():
     sweep.driver_killed()
     wait_until(lambda: sweep.ends() > 1, "the second run to end")
     kill_node("r2")
-    status = sweep.driver.wait(timeout=150)
+    status = sweep.driver.wait(timeout=300)
     wait_until(lambda: not keepers(), "the agents to end")
     fetched = fetch(run_of("r1"), kill_sender)
     print(json.dumps({"status": status, "fetched": fetched, "keepers": keepers()}))

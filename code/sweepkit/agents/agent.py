@@ -17,6 +17,7 @@ from sweepkit.agents.control import CONTROL_PERIOD_S, STOP_ATTEMPTS
 from sweepkit.agents.gpu_memory import MemoryGate
 from sweepkit.agents.gpu_packer import GpuPacker
 from sweepkit.agents.launcher import Exited
+from sweepkit.agents.pace import shared_period
 from sweepkit.agents.reclaim import Reclaimer
 from sweepkit.agents.run_cache import has_value, view_of
 from sweepkit.agents.slots import Slot
@@ -74,6 +75,7 @@ class Agent:
         self._engine = engine
         self._peers: tuple[Agent, ...] = ()
         self._propose = threading.Lock()
+        self._contended = False  # others propose, too: one agent after the other, or all but one ask in vain
         self._counted: set[str] = set()
         self._end: Finish | None = None
         self._active_s = 0.0
@@ -251,12 +253,22 @@ class Agent:
         return self.context.settings.count is not None and len(self._counted) >= self.context.settings.count
 
     def _propose_run(self) -> Attempt | None:
-        """Ask the engine for a new run and claim it in the same transaction."""
+        """Ask the engine for a new run and claim it; None when there is none now, or another agent was faster."""
+        if not self._contended:
+            attempt, lost = self._propose_and_claim()
+            if not lost:
+                return attempt
+            self._contended = True
+        with self._store.turn(self._sweep.sweep_id) as is_ours:
+            return self._propose_and_claim()[0] if is_ours else None
+
+    def _propose_and_claim(self) -> tuple[Attempt | None, bool]:
+        """Ask the engine for a new run and claim it in one transaction; return it, and whether that was in vain."""
         proposed = self._proposed()
         if proposed is None:
-            return None
+            return None, False
         number, proposal = proposed
-        return self._store.add_and_claim(
+        attempt = self._store.add_and_claim(
             self._sweep.sweep_id,
             number,
             proposal.params,
@@ -266,6 +278,11 @@ class Agent:
             proposal={"reason": proposal.reason, **proposal.info},
             cap=self._spec.run_cap,
         )
+        return attempt, attempt is None
+
+    def look_every(self, least_s: float) -> float:
+        """Return how long to wait between two looks at the record, in seconds: longer where many agents share it."""
+        return shared_period(least_s, self.context.runs.most_running)
 
     def _add_run(self) -> bool:
         """Ask the engine for a new run and let it wait; return whether there is one more."""
@@ -462,7 +479,7 @@ class Agent:
     def _watch_control(self) -> None:
         """Watch for commands to the sweep (see `control`), and its time budget; see to the record's main file."""
         before = checkpoint_at = time.monotonic()
-        while not self._stopped.wait(CONTROL_PERIOD_S):
+        while not self._stopped.wait(self.look_every(CONTROL_PERIOD_S)):
             self.context.disk.full()
             now = time.monotonic()
             self._active_s += 0.0 if self.paused else now - before

@@ -8,9 +8,9 @@
 | cancel | CANCELLED | end the runs under way, release them, end |
 | stop a run | the attempt under `STOP_ATTEMPTS` | end it; the run is STOPPED, its value counts |
 
-An agent reads it every CONTROL_PERIOD_S seconds. The store itself lets nobody claim or add a run of a sweep that is
-not RUNNING, so what was asked holds from the moment it is written. Starting the sweep by
-its YAML sets it RUNNING.
+An agent reads it every CONTROL_PERIOD_S seconds, less often where hundreds share the record (`pace`). The store itself
+lets nobody claim or add a run of a sweep that is not RUNNING, so what was asked holds from the moment it is written.
+Starting the sweep by its YAML sets it RUNNING.
 """
 
 import difflib

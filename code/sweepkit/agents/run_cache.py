@@ -76,6 +76,8 @@ class RunCache:
         # about to be judged is already written).
         self._own: dict[int, _Own] = {}
         self._pending: set[int] = set()
+        self._running: set[int] = set()
+        self._most_running = 0
         self._change = 0
 
     def refresh(self) -> list[RunView]:
@@ -94,6 +96,16 @@ class RunCache:
             self._pending.add(view.number)
         else:
             self._pending.discard(view.number)
+        if view.state is RunState.RUNNING:
+            self._running.add(view.number)
+            self._most_running = max(self._most_running, len(self._running))
+        else:
+            self._running.discard(view.number)
+
+    @property
+    def most_running(self) -> int:
+        """Return how many runs were under way at once, at most, as far as was seen."""
+        return self._most_running
 
     def _current(self, run: RunRecord) -> RunView:
         """Return the recorded run, while it is ours with our own history."""

@@ -155,9 +155,10 @@ class WorkerPool:
                 usable = [a for a in self.agents if slot.index not in a.context.slots.quarantined and not a.over()]
                 if not usable:
                     return None
+                wait_s = min(agent.look_every(_IDLE_S) for agent in usable)
                 rest_s = may_begin - time.monotonic()
                 if rest_s > 0:
-                    wait_s = min(_IDLE_S, rest_s)
+                    wait_s = min(wait_s, rest_s)
                 elif self._admits(slot):
                     if (job := self._take(slot, usable)) is not None:
                         return job

@@ -74,17 +74,11 @@ class RayEngine:
 
     def submit(self, job: AgentJob) -> None:
         """Make an actor, unless one of its name is there."""
-        made = self._actor.options(
-            name=job.name,
-            namespace=_NAMESPACE,
-            lifetime="detached",
-            num_gpus=job.gpus,
-            num_cpus=job.cpus or 1,
-            max_restarts=-1,
-            max_concurrency=2,
-        )
+        options: dict[str, Any] = {"name": job.name, "namespace": _NAMESPACE, "lifetime": "detached"}
+        options |= {"num_gpus": job.gpus, "num_cpus": job.cpus or 1, "max_restarts": -1, "max_concurrency": 2}
         if job.node:
-            made = made.options(scheduling_strategy=self._on(job.node))
+            options["scheduling_strategy"] = self._on(job.node)
+        made = self._actor.options(**options)
         with contextlib.suppress(ValueError):  # that name is taken: it is there
             made.remote(job.argv, dict(job.env), str(job.cwd), str(job.log), job.gpus)
 

@@ -21,6 +21,7 @@ from sweepkit.store.open import make_database
 
 _PROGRAMS = ("initdb", "pg_ctl", "postgres")
 _PATIENCE_S = 60
+_MOST_CONNECTIONS = 2500  # a thousand agents, each with one or two; what is not used costs 20 kB
 _USER = _DATABASE = "sweepkit"
 _ACCESS = """\
 # The owner of the folder by its socket, everybody else by the password.
@@ -84,7 +85,8 @@ class ProjectPostgres:
         if not (self.data / "PG_VERSION").is_file():
             self._make()
         port = self._port()
-        options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} -c max_connections=500"
+        options = f"-c listen_addresses=* -p {port} -c unix_socket_directories={self._sockets()} "
+        options += f"-c max_connections={_MOST_CONNECTIONS}"
         if (self.folder / "server.crt").is_file():
             options += f" -c ssl=on -c ssl_cert_file={self.folder}/server.crt -c ssl_key_file={self.folder}/server.key"
         self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", "-l", str(self.log), "-o", options, "start")

@@ -11,6 +11,7 @@ and the record is as before or as after. Methods may be called from several thre
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from sweepkit.model.records import (
@@ -125,6 +126,14 @@ class Store(Protocol):
 
         The run becomes RUNNING and its history is emptied. Runs whose ids are in `exclude` are passed over. None when
         no other run is pending or the sweep is not RUNNING. With `gpus` it is one of `gpu_attempts` while it is live.
+        """
+        ...
+
+    def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
+        """Let one after the other propose runs of a sweep: wait for one's turn, and give it back.
+
+        It yields whether the turn came within some seconds. A courtesy among many agents, which keeps all but one from
+        asking their engines in vain, and no promise: `add_run` and `add_and_claim` decide.
         """
         ...
 

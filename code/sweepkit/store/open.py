@@ -24,11 +24,14 @@ _CONNECT_TIMEOUT_S = 10
 # A process that is frozen inside a transaction (SIGSTOP, a lost node) holds its sweep's row lock; the server ends its
 # session after this long, half a lease, so that the others go on.
 _IDLE_IN_TRANSACTION_S = 30
+# A session costs the server memory and one of its `max_connections`: a thousand agents keep one or two each.
+_IDLE_S = 20
 # A cut network is silence: without these, whoever waits for an answer waits for ever, and the server keeps the locks of
 # a client that it cannot hear (Linux's own keepalive begins after two hours). Either side knows within 25 s.
 _SILENCE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 _SERVER_SIDE = {
     "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+    "idle_session_timeout": f"{_IDLE_S}s",  # PostgreSQL 14 and newer
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -212,6 +215,7 @@ def _open_postgresql(url: sa.URL) -> SqlStore:
         pool_pre_ping=True,  # a server that was restarted, or a session it ended, costs no call
         pool_size=4,
         max_overflow=28,
+        pool_use_lifo=True,  # so that those that are not needed fall idle, and the server ends them
         connect_args=connection_arguments(url, "sweepkit"),
         hide_parameters=True,
     )

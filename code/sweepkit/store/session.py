@@ -1,6 +1,7 @@
 """Transactions on either database: who may write when, what is tried again, and what an error means to a user."""
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import threading
@@ -21,6 +22,8 @@ RESCUED = ".rescued-"  # in the name of a copy that was made when a file was rem
 _RETRIES = 5
 # PostgreSQL: serialization_failure, deadlock_detected. Nothing of the transaction was kept, so it may run again.
 _RETRY_STATES = {"40001", "40P01"}
+_PATIENCE_FOR_TURN_S = 10
+_LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
 # Pools that a fork copied: kept, never closed. Closing a SQLite connection of the parent in the child would drop the
 # parent's file locks; closing a PostgreSQL one would end the parent's session.
 _parents_pools: list[sa.Pool] = []
@@ -119,6 +122,33 @@ class StoreSession:
         with self._errors(), self._guarded(), self._engine.begin() as connection:
             return work(connection)
 
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Wait for one's turn among all who use this name, some seconds at most; yield whether it came.
+
+        PostgreSQL's alone: on SQLite, where few share a file, it comes at once. Who stands still in his turn loses it
+        with his session (`idle_in_transaction_session_timeout`).
+
+        Raises:
+            StoreError: The database refused.
+        """
+        if self._path:
+            yield True
+            return
+        self._check()
+        with self._errors():
+            connection = self._engine.connect()
+            try:
+                is_ours = _locked(connection, name)
+            except BaseException:
+                connection.close()
+                raise
+        try:
+            yield is_ours
+        finally:
+            with contextlib.suppress(exc.SQLAlchemyError):  # its session was ended: so was the turn
+                connection.close()
+
     def checkpoint(self) -> None:
         """Carry what is committed from SQLite's write-ahead log into the file, as far as nobody reads the older state.
 
@@ -214,6 +244,19 @@ class StoreSession:
             kind = StoreError if self._guard is None else RecordLostError
             damage = sqlite3.DatabaseError("malformed: a text in it is no UTF-8")
             raise kind(explain(damage, self.label, self._secrets)) from error
+
+
+def _locked(connection: sa.Connection, name: str) -> bool:
+    """Take PostgreSQL's lock of a name until the transaction's end; return whether that succeeded in time."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_FOR_TURN_S}s'")
+    try:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_TIMEOUT:
+            raise
+        return False
+    return True
 
 
 def _may_retry(error: exc.DBAPIError) -> bool:

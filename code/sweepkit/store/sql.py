@@ -10,6 +10,7 @@ appending stays linear in the number of reports, and each such long run costs `r
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -228,6 +229,10 @@ class SqlStore:
             return writes.insert_attempt(connection, run, token, who, (now, lease_s), gpus=gpus)
 
         return self._try(work)
+
+    def turn(self, sweep_id: str) -> AbstractContextManager[bool]:
+        """Let one after the other propose runs of a sweep; see `Store.turn`."""
+        return self._session.turn(sweep_id)
 
     def add_and_claim(
         self,

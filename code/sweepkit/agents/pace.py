@@ -1,0 +1,19 @@
+"""How often an agent asks the record: a thousand agents together no more often than one database answers.
+
+Measured by `benchmarks/agents.py`.
+"""
+
+_LOOKS_PER_S = 250.0  # of all agents of a sweep together, for commands and when idle
+
+
+def shared_period(least_s: float, running: int) -> float:
+    """Return how long an agent waits between two looks at the record, in seconds.
+
+    Args:
+        least_s: How long it waits when it has the record nearly for itself.
+        running: The largest number of runs that were under way at once: about how many agents there are.
+
+    >>> shared_period(0.5, 8), shared_period(0.5, 1_000)
+    (0.5, 4.0)
+    """
+    return max(least_s, running / _LOOKS_PER_S)

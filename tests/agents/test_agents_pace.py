@@ -1,0 +1,13 @@
+"""How often agents ask the record, by how many they are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweepkit.agents.pace import shared_period
+
+
+@given(st.integers(1, 100_000))
+def test_all_agents_together_look_at_most_so_often_and_few_are_not_slowed(agents):
+    period = shared_period(0.5, agents)
+    assert agents / period <= 250.0 + 1e-6
+    assert (period == 0.5) == (agents <= 125)
