@@ -206,7 +206,7 @@ def _words(table: RunTable, column: Column, rows: Sequence[Row]) -> list[str]:
         said.append(warning)
     missing = len(table.rows) - len(rows)
     if missing:
-        said.append(f"{missing} runs do not have it.")
+        said.append("1 run does not have it." if missing == 1 else f"{missing} runs do not have it.")
     return said
 
 
