@@ -35,7 +35,7 @@ FLOORS = (
     {"files", "called"},
     {"paths", "extras"},
     {"project"},
-    {"errors", "environ", "version"},
+    {"errors", "environ", "syntax", "version"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # An agent is handed an engine and a rule: of these rooms it knows the contracts and nothing else.

@@ -10,6 +10,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sweepkit.syntax import parse
+
 _DIGITS = 12
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _TABLES = ("numpy", "pandas")  # their values are alike in every process when they are pickled
@@ -124,7 +126,7 @@ def _code(function: types.FunctionType) -> str:
     """Return a function's code without layout; of one whose source is not there, or no statement, its instructions."""
     try:
         if function.__name__ != "<lambda>":
-            return ast.dump(ast.parse(textwrap.dedent(inspect.getsource(function))))
+            return ast.dump(parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError, SyntaxError, ValueError):
         pass
     return _instructions(function.__code__)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweepkit.syntax import parse
 from sweepkit.text.yaml_text import scalar
 
 _LOGARITHMIC = re.compile(r"(^|_)(lr|rate|decay|eps|epsilon|alpha|lambda|reg|tol)($|_)|learning|weight_decay")
@@ -101,7 +102,7 @@ def _options(source: str) -> Iterator[_ProgramOption]:
 
 def _calls(source: str, names: tuple[str, ...]) -> Iterator[ast.Call]:
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError):
         return
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) in names]

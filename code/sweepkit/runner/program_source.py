@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sweepkit.agents.warm.preload import inner_module, is_local
 from sweepkit.paths import CODE_DIR, INSTALLED
+from sweepkit.syntax import parse
 
 _MOST_FILES = 400
 _WITHOUT_FILE = ("built-in", "frozen")
@@ -127,7 +128,7 @@ class _Reader:
 
     def __init__(self, path: list[str], *, whole: bool = True) -> None:
         self.path = path
-        self.parse = ast.parse if whole else _parsed_imports
+        self.parse = parse if whole else _parsed_imports
         self.find_top = cache(lambda name: _find_module(name, path))
         self.texts: dict[str, str] = {}
         self.trees: dict[str, ast.Module] = {}
@@ -202,7 +203,7 @@ def _parsed_imports(text: str) -> ast.Module:
     found = ast.Module(body=[], type_ignores=[])
     for statement in _STATEMENT.findall(text):
         with contextlib.suppress(SyntaxError, ValueError):
-            found.body += ast.parse(statement.strip()).body
+            found.body += parse(statement.strip()).body
     return found
 
 

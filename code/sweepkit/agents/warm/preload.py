@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from sweepkit.syntax import parse
+
 _INSTALLED = tuple(
     {os.path.join(sysconfig.get_path(key), "") for key in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
@@ -74,7 +76,7 @@ def assigned_variables(script: str) -> dict[str, str]:
     import with, not a proof: a fork compares what it finds with what its modules read.
     """
     try:
-        tree = ast.parse(Path(script).read_bytes())
+        tree = parse(Path(script).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return {}
     return dict(filter(None, map(_assigned, tree.body)))
@@ -202,7 +204,7 @@ def _collect(
         return
     seen[file] = None
     try:
-        seen[file] = tree = ast.parse(file.read_bytes())
+        seen[file] = tree = parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
     for module, attribute in _imports(tree, package):
