@@ -399,7 +399,7 @@ def _member(found: Mapping[str, Any]) -> RankedConfiguration:
 
 
 def from_plain(found: Mapping[str, Any]) -> Confirmation:
-    """Return the confirmation that `Confirmation.plain` told."""
+    """Return the confirmation that `Confirmation.plain` described."""
     names = Confirmation.__dataclass_fields__
     kept = {name: value for name, value in found.items() if name in names}
     members = tuple(map(_member, found["members"]))
