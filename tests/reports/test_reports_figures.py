@@ -221,15 +221,15 @@ def test_a_range_that_the_best_press_against_is_named():
 @pytest.mark.parametrize(
     ("low", "high", "downward", "ends"),
     [
-        (0.1, 0.7, True, "downward"),
-        (0.1, 0.7, False, "upward"),
-        (0.0, 0.3, True, "downward-if"),  # a dropout of 0
-        (0.0, 1.0, False, "upward-if"),  # a share
-        (-1.0, 1.0, False, "upward"),
+        (0.1, 0.7, True, WORDS["downward"]),
+        (0.1, 0.7, False, WORDS["upward"]),
+        (0.0, 0.3, True, WORDS["downward-if"]),  # a dropout of 0
+        (0.0, 1.0, False, WORDS["upward-if"]),  # a share
+        (-1.0, 1.0, False, WORDS["upward"]),
     ],
 )
 def test_no_range_is_to_be_widened_beyond_what_may_be_possible(low, high, downward, ends):
-    assert pressed(low, high, downward=downward).endswith(WORDS[ends])
+    assert pressed(low, high, downward=downward).endswith(ends)
 
 
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "mixed"])
