@@ -616,14 +616,23 @@ def packing(place: Place) -> dict[str, Any]:
     values = {"kind": ["wide"], "number": [0, 1, 2, 3, 4], "batch": [64, 128], "width": [256], "steps": [12]}
     words = place.sweep_words("auto", values, "--gpus", gpu(), "--runs-per-gpu", "auto")
     words[words.index("--num-workers") + 1] = "4"
-    place.run(*words)
+    runner, shown = place.start(*words), list[str]()
+    try:
+        while runner.poll() is None:  # how each GPU stands is shown while the sweep goes on
+            picture = place.run("monitor_sweep.py", "auto", "--once", "--json", *place.where(), ok=False)
+            with contextlib.suppress(ValueError, LookupError):
+                shown = json.loads(picture.splitlines()[-1])["sweeps"][0]["packing"]
+        output, _ = runner.communicate()
+        need(runner.returncode == 0, f"exit code {runner.returncode}: {output[-400:]}")
+    finally:
+        end(runner)
     results = place.results("auto")
     need(all(item["state"] == "finished" and not item["failures"] for item in results), place.output[-400:])
     at_once = [item["packing"]["most_at_once"] for item in results]
     need(all(item.get("peak_gpu_memory_mb") for item in results[:3]), "the first runs were not measured")
     need(max(at_once) > 1, f"no run was put beside another: {results[-1]['packing']['reason']}")
-    picture = json.loads(place.run("monitor_sweep.py", "auto", "--once", "--json", *place.where()).splitlines()[-1])
-    return {"most_at_once": at_once, "last": results[-1]["packing"]["reason"], "gpu": picture["sweeps"][0]["packing"]}
+    need(shown, "the monitor never said how the GPU stands")
+    return {"most_at_once": at_once, "last": results[-1]["packing"]["reason"], "monitor": shown}
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
