@@ -14,7 +14,9 @@ SCRIPT = ROOT_DIR / "tests" / "gpu" / "run.sh"
 
 def check(folder, *options, timeout_s):
     output = folder / "check.json"
-    env = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    env = {**os.environ, "PYTHON": sys.executable}
+    if "--rehearse" not in options:
+        env["CUDA_VISIBLE_DEVICES"] = ""
     words = ["sh", str(SCRIPT), "--output", str(output), *options]
     found = subprocess.run(words, env=env, capture_output=True, text=True, timeout=timeout_s)
     rows = {item["name"]: item for item in json.loads(output.read_text())["rows"]}
@@ -38,3 +40,13 @@ def test_the_whole_of_it_runs_to_its_end(tmp_path):
     passed = {name for name, item in rows.items() if item["status"] == "passed"}
     assert passed == {"environment", "packing, simulated", "warm equals fresh, CPU"}
     assert all(item["status"] in ("passed", "skipped") for item in rows.values())
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_the_rows_themselves_are_right_with_a_gpu_on_paper(tmp_path):
+    names = "CUDA,devices,out of memory,leak,two workers,foreign,hanging,torchrun,DataLoader,packing: runs"
+    rows, _ = check(tmp_path, "--rehearse", "--budget-s", "1700", "--rows", names, timeout_s=1790)
+    assert len(rows) == 10 and {item["status"] for item in rows.values()} == {"passed"}
+    assert rows["out of memory, for real"]["facts"]["events"] == [1, 0]
+    assert max(rows["packing: runs_per_gpu auto"]["facts"]["most_at_once"]) > 1

@@ -1,6 +1,6 @@
 """What to type next: the command `sweepkit` to who calls that, a script of the checkout to who calls those.
 
-Every line that tells a command is made here, so that it works when it is pasted where it was printed.
+Every line that names a command is made here, so that it works when it is pasted where it was printed.
 """
 
 import os

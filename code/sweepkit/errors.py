@@ -58,7 +58,7 @@ class Problem:
 
 
 class SpecError(SweepKitError):
-    """Every problem of a file, told at once, one a line. `problems` holds them as values."""
+    """Every problem of a file, reported at once, one a line. `problems` holds them as values."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

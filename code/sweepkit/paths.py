@@ -25,7 +25,7 @@ PROGRAM_DIR = ROOT_DIR / "code"
 BASE_CONFIG = CONFIG_DIR / "base_config.yaml"
 STORE_NAME = "sweepkit.db"
 FUNCTIONS_FOLDER = "functions"  # in an output folder: the programs that functions were packed as
-WANDB_SWEEPS_FOLDER = "wandb_sweeps"  # in an output folder: what wandb.sweep was told, a file for each id
+WANDB_SWEEPS_FOLDER = "wandb_sweeps"  # in an output folder: what wandb.sweep was given, a file for each id
 _LONGEST_SLUG = 200
 
 

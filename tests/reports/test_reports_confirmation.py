@@ -129,6 +129,11 @@ def test_a_minimized_score_that_looked_too_bad():
     assert words[0] == "take run 0 (run0), the only configuration" and words[1].endswith(WORDS["the-sweep-had-it-low"])
 
 
+def test_a_score_that_fresh_seeds_do_not_contradict_is_not_called_wrong():
+    one = said(members=(member(0, 0.49),), rounds=((1, 2),))  # 0.47 to 0.51; the sweep said 0.5
+    assert verdict(one)[1].endswith(WORDS["the-sweep's-within"])
+
+
 def test_what_cannot_be_said_is_not():
     alike = ConfirmationRun(run_id="f", seed=1001, value=0.4)
     same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)

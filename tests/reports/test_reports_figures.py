@@ -192,24 +192,44 @@ def test_the_front_of_two_and_three_objectives():
     assert not pareto_front(SHAPES["mixed"]).data
 
 
-def test_a_range_that_the_best_press_against_is_named():
-    rows = [{"params.lr": i / 40, "value": float(i)} for i in range(40)]
-    foreign = from_rows(rows)
-    assert edge_warning(foreign, foreign.columns[0]) == ""  # nobody knows the range
-    config = CONFIG | {"parameters": {"lr": {"min": 0.0, "max": 1.0}}}
+def pressed(low, high, *, downward):
+    """Return what is said of a range at one end of which the best of 40 runs lie."""
+    config = CONFIG | {"parameters": {"lr": {"min": low, "max": high}}}
+    places = [low + (high - low) * i / 40 for i in range(41)]
     runs = [
         RunRecord(
             run_id=f"r{i}",
             sweep_id="s",
             number=i,
-            params={"lr": i / 40},
+            params={"lr": at},
             state=RunState.FINISHED,
-            history=(float(i),),
+            history=(-at if downward else at,),
         )
-        for i in range(40)
+        for i, at in enumerate(places)
     ]
     table = from_runs(from_config(config), runs)
-    assert WORDS["upper-end-of"] in edge_warning(table, table.columns[0])
+    return edge_warning(table, table.columns[0])
+
+
+def test_a_range_that_the_best_press_against_is_named():
+    rows = [{"params.lr": i / 40, "value": float(i)} for i in range(40)]
+    foreign = from_rows(rows)
+    assert edge_warning(foreign, foreign.columns[0]) == ""  # nobody knows the range
+    assert WORDS["upper-end-of"] in pressed(0.0, 1.0, downward=False)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "downward", "ends"),
+    [
+        (0.1, 0.7, True, WORDS["downward"]),
+        (0.1, 0.7, False, WORDS["upward"]),
+        (0.0, 0.3, True, WORDS["downward-if"]),  # a dropout of 0
+        (0.0, 1.0, False, WORDS["upward-if"]),  # a share
+        (-1.0, 1.0, False, WORDS["upward"]),
+    ],
+)
+def test_no_range_is_to_be_widened_beyond_what_may_be_possible(low, high, downward, ends):
+    assert pressed(low, high, downward=downward).endswith(ends)
 
 
 @pytest.mark.parametrize("name", ["none", "one", "all_failed", "mixed"])

@@ -120,7 +120,7 @@ def test_median_looks_at_intervals_and_wants_enough_runs():
     assert stops == [False, False, True, False, False, True, False, False, True]
     assert WORDS["judged-again-at"] in judge(rule, [9.0] * 4, others).reason
     rule = Median(EarlyTerminate(type="median", n_startup_runs=1, n_min_runs=3), MIN)
-    assert "2 ended runs have 1 reports, 3 are needed" in judge(rule, [9.0], others).reason
+    assert "2 of 3 ended runs that are needed have 1 report" in judge(rule, [9.0], others).reason
     assert judge(rule, [9.0], [*others, [1.0]]).stop
 
 
@@ -162,7 +162,7 @@ def test_a_hyperbands_run_is_compared_in_its_bracket():
     others = [view(number, [1.0, 1.0]) for number in range(200) if brackets[number] == 1]
     run = view(peers[0], [5.0, 5.0])
     alone = rule.decide(run, [run, *others])
-    assert not alone.stop and "bracket 0 of 3" in alone.reason and "of 1 runs" in alone.reason
+    assert not alone.stop and "bracket 0 of 3" in alone.reason and "of 1 run" in alone.reason
     assert rule.decide(run, [run, view(peers[1], [1.0, 1.0]), view(peers[2], [1.0, 1.0])]).stop
     found = make_rule(spec(EarlyTerminate(type="optuna_hyperband", max_resource=9)), study="s_2")
     assert found._rules[1]._study == "s_2"

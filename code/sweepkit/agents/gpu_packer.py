@@ -6,7 +6,7 @@ Nothing is kept in memory that another agent would have to know: needs and paces
 
 **Measured** is the memory of an attempt's own processes where the driver names them (it cannot in a container of
 another PID namespace), what the trainer's allocator had reserved, and, while a run has its GPU to itself, by how much
-the GPU's free memory fell. The greatest counts. Paces are told by the reports, of each time with so many runs on the
+the GPU's free memory fell. The greatest counts. Paces are seen by the reports, of each time with so many runs on the
 GPU.
 """
 

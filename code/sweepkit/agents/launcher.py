@@ -74,7 +74,7 @@ class AttemptSpec:
         exit_file: File that holds how the attempt ended, for an agent that comes after a crash.
         warm: How to run it in a fork, or None for a fresh process.
         lease_end: Until when it may run unless `renew` says more, in seconds of the monotonic clock; None for ever.
-        fresh: Why it must be a fresh process, in words; told once.
+        fresh: Why it must be a fresh process, in words; said once.
         interpreter: The Python that runs it, absolute; "" when it is none or nobody knows.
     """
 

@@ -76,7 +76,7 @@ def _send(store: Store, sweep: SweepRecord, run: RunRecord, paths: SweepPaths, n
 
 
 def _attempts_in(result: Path) -> int:
-    """Return how many attempts a result file tells of; 0 without one."""
+    """Return how many attempts a result file has; 0 without one."""
     try:
         return int(json.loads(result.read_bytes())["attempts"])
     except (FileNotFoundError, ValueError, KeyError):

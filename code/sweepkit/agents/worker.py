@@ -586,7 +586,7 @@ class Execution:
         }
 
     def _given_facts(self) -> Any:
-        """Return the facts that the program told; what it said to W&B of its value goes after that."""
+        """Return the facts that the program reported; what it said to W&B of its value goes after that."""
         line = self._messages().get("_sweepkit_facts", {})
         return {**self._declared(), **line} if isinstance(line, dict) else line
 

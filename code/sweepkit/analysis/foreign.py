@@ -1,7 +1,7 @@
 """A `RunTable` from a frame of any tool: our own runs.csv, Optuna's trials_dataframe, a W&B export, a table. Pure.
 
 What a column is, is read from its name (`analysis.columns`) and from what the caller says, what its cells mean from
-`analysis.cells`; everything else is told by its values: a column of numbers is numeric, positive numbers over two
+`analysis.cells`; everything else is known by its values: a column of numbers is numeric, positive numbers over two
 decades are logarithmic. What was inferred is said.
 """
 

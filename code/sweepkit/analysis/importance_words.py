@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sweepkit.analysis.importance_result import FEWEST, FEWEST_PER_PARAMETER, LEAST_R2, Gate, Importance, Share, Verdict
 from sweepkit.analysis.table import RunTable
+from sweepkit.model.numbers import how_many
 
 _NAMED = 5
 
@@ -28,14 +29,14 @@ def _opening(result: Importance) -> str:
         if not result.n:
             return f"No run finished with a value of {result.metric}: there is nothing to explain."
         if result.n < 3:
-            return f"Only {_count(result.n, 'configuration')} finished: importance needs several."
-        over = _count(result.n, "configuration")
+            return f"Only {how_many(result.n, 'configuration')} finished: importance needs several."
+        over = how_many(result.n, "configuration")
         return f"Nothing to explain: over {over} {result.metric} or every parameter is the same."
     if result.gate is Gate.TOO_FEW:
         need = max(FEWEST, FEWEST_PER_PARAMETER * count)
         return (
-            f"Too few runs: {_count(result.n, 'configuration')} finished, {_count(count, 'parameter')} "
-            f"need at least {need}. Shown is the "
+            f"Too few runs: {how_many(result.n, 'configuration')} finished, {how_many(count, 'parameter')} "
+            f"need{'s' if count == 1 else ''} at least {need}. Shown is the "
             "share of the ranks that bins of each parameter explain, one at a time, without a model and without "
             "a verdict."
         )
@@ -50,16 +51,15 @@ def _opening(result: Importance) -> str:
         return (
             f"Share of the variance of {result.metric} that a random forest attributes to each parameter, alone "
             "or with "
-            f"others, over {_count(result.n, 'configuration')}{r2}."
+            f"others, over {how_many(result.n, 'configuration')}{r2}."
         )
     if result.estimator == "anova":
         return (
             f"Share of the variance of {result.metric} over the whole ranges that a Gaussian process attributes to "
-            f"each parameter, alone or with others, from {_count(result.n, 'configuration')}{r2}."
+            f"each parameter, alone or with others, from {how_many(result.n, 'configuration')}{r2}."
         )
-    return (
-        f"Importance for {result.metric} by {result.estimator}, over {_count(result.n, 'configuration')}{r2}; no bars."
-    )
+    over = how_many(result.n, "configuration")
+    return f"Importance for {result.metric} by {result.estimator}, over {over}{r2}; no bars."
 
 
 def _verdicts(result: Importance) -> list[str]:
@@ -121,7 +121,9 @@ def _limits(result: Importance, table: RunTable) -> list[str]:
     if result.dropped:
         lines.append(f"Not considered: {_dropped(result.dropped)}.")
     if result.runs > result.n:
-        lines.append(f"{_count(result.runs, 'run')} of {_count(result.n, 'configuration')}: runs of one are averaged.")
+        lines.append(
+            f"{how_many(result.runs, 'run')} of {how_many(result.n, 'configuration')}: runs of one are averaged."
+        )
     if table.method and not table.exchangeable and result.n:
         lines.append(_adaptive(result, table.method))
     elif not table.method and result.estimator == "forest" and result.gate is Gate.OPEN:
@@ -152,7 +154,3 @@ def _error(share: Share) -> str:
 
 def _percent(share: float | None) -> str:
     return "?" if share is None else f"{100 * share:.0f} %"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -86,12 +86,23 @@ def _second(found: Lead) -> str:
     if found.difference == 0:
         lead = "a tie"
     else:
-        share = f" ({100 * found.difference / abs(second.value):.2g} %)" if second.value else ""
-        lead = f"the lead is {found.difference:.2g}{share}"
+        lead = f"the lead is {found.difference:.2g}{_share(found.difference, found.first.value, second.value)}"
     if not found.differs:
         return f"{head}: {lead}."
     alone = " alone" if len(found.differs) == 1 else ""
     return f"{head}: {lead}. The two differ in {differences_text(found.differs)}{alone}."
+
+
+def _share(difference: float, best: float, second: float) -> str:
+    """Return a lead as a share of the second's value, in brackets; "" where zero lies between the two.
+
+    >>> _share(0.02, 0.52, 0.5), _share(1.0, 2.0, 1.0), _share(1.0, -0.5, 0.5)
+    (' (4 %)', ' (100 %)', '')
+    """
+    if best * second <= 0:  # a share of a value near zero says nothing of the lead
+        return ""
+    percent = 100 * difference / abs(second)
+    return f" ({percent:.0f} %)" if percent >= 10 else f" ({percent:.2g} %)"
 
 
 def _how_sure(found: Lead) -> Sequence[str]:

@@ -29,7 +29,7 @@ class Audit:
         false: Audited runs that became better than every run that went on.
         low, high: 95 % interval of the share of false stops.
         regret: How much better the best of the false stops was, in units of the metric; 0 without any.
-        others: What other settings would have done, on the runs of which all is known; () where nobody can tell.
+        others: What other settings would have done, on the runs of which all is known; () where nobody can know.
     """
 
     audited: int

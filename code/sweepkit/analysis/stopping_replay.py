@@ -1,6 +1,6 @@
 """What stopping rules would have done with the runs of a sweep: replayed on the curves that it has. Pure.
 
-Reports come in the order in which they came, as far as the record tells: of each run evenly between its start and its
+Reports come in the order in which they came, as far as the record has it: of each run evenly between its start and its
 end. A run that a rule ends in the replay makes no further report there; that its slot would have been free for other
 runs, and that an engine would have proposed others, is not replayed. Of a run that was stopped in the sweep itself only
 the beginning is known: where a rule would have let it go on longer, its end is counted as unknown.

@@ -12,7 +12,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.runs import ENDED_WELL
 from sweepkit.stats.groups import ModelScores
 
-_NAMED = 10  # trainings that are left out and told one by one
+_NAMED = 10  # trainings that are left out and named one by one
 _NOT_THE_MODEL = ("training.seed", "output.directory", "metrics.prediction_samples")
 
 

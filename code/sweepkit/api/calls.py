@@ -13,7 +13,7 @@ _TERMINATED = 128 + 15
 
 
 def slots_for(plan: "Plan", workers: int | None, gpus: tuple[str, ...] | None) -> "tuple[tuple[Slot, ...], list[str]]":
-    """Return what runs may occupy, and what to tell of it: one slot unless more is asked for.
+    """Return what runs may occupy, and what to say of it: one slot unless more is asked for.
 
     Args:
         plan: The sweep.

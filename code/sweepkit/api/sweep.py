@@ -186,7 +186,7 @@ class Sweep:
 
     @property
     def storage(self) -> str | None:
-        """Return the database that it was told to use; None for the usual one."""
+        """Return the database that it was given; None for the usual one."""
         return self._asked.storage
 
     @property

@@ -68,7 +68,7 @@ def agent(
     Args:
         sweep_id: What `wandb.sweep` returned; the project may stand before it.
         function: What each run calls; None for the configuration's program.
-        entity: Taken from `wandb.sweep` where that was told.
+        entity: Taken from `wandb.sweep` where that was given it.
         project: Likewise.
         count: At most this many runs.
 

@@ -244,7 +244,7 @@ def add_slots(add: Callable[..., Any], *, gpus_by_default: str) -> None:
 
     Args:
         add: `add_argument` of a group.
-        gpus_by_default: How many GPUs a run has unless told otherwise, in words.
+        gpus_by_default: How many GPUs a run has unless said otherwise, in words.
     """
     add("--num-workers", type=positive, metavar="N", help="runs at once (default: all GPUs, else one per two cores)")
     add("--gpus", type=gpu_names, metavar="0,1,3", help="use these GPUs only: indices or UUIDs (default: all visible)")

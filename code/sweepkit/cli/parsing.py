@@ -147,7 +147,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _ShortFormatter(_HelpFormatter):
-    """Help on one screen: what is told of an option begins further left."""
+    """Help on one screen: what is said of an option begins further left."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, _SHORT_COLUMN)

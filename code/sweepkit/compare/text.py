@@ -32,14 +32,14 @@ _SOURCES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonReport:
-    """Everything that is told of a comparison.
+    """Everything that is said of a comparison.
 
     Args:
         metric: The score's name.
         context: What it was measured on, in short parts: "dev 499 examples", "tokenizer unicode 1".
         comparison: The result.
         budgets: What each model was given; () to say nothing of it.
-        warnings: What makes the scores not comparable, or runs not alike; told first.
+        warnings: What makes the scores not comparable, or runs not alike; said first.
         notes: What was left out.
         versions: Of what computed it, by package.
         runs: A record of each run, for JSON.

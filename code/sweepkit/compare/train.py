@@ -166,7 +166,7 @@ def metric_of(options: StatisticsOptions, task: str) -> str:
 
 
 def _overrides(options: ComparisonOptions) -> list[str]:
-    """Return what every training is told beside its configuration and seed."""
+    """Return what every training is given beside its configuration and seed."""
     words = [] if options.preset is None else [f"--preset={_path(options.preset)}"]
     words += [f"--set={assignment}" for assignment in options.assignments]
     for option, value in (("--train-data", options.train_data), ("--val-data", options.val_data)):

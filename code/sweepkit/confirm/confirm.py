@@ -69,7 +69,7 @@ def confirm(
     Args:
         options: How its runs are made.
         asked: Which sweep, and how it is confirmed.
-        slots_for: What the runs of a plan may occupy, and what to tell of it.
+        slots_for: What the runs of a plan may occupy, and what to say of it.
         uploads: Makes what sends runs elsewhere while they log; None sends nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the record tells of a confirmation: scores, standing, the look at the hold-out set. Nothing is run here."""
+"""What the record has of a confirmation: scores, standing, the look at the hold-out set. Nothing is run here."""
 
 import statistics
 from collections.abc import Sequence

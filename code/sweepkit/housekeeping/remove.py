@@ -31,7 +31,7 @@ class Removal:
         bytes: What the folder takes.
         force: Also while runs are under way.
         beside: What lies elsewhere in the output folder for this sweep alone: its packed functions, a study's files,
-            what `wandb.sweep` was told.
+            what `wandb.sweep` was given.
     """
 
     name: str

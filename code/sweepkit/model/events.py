@@ -1,4 +1,4 @@
-"""What an agent tells whoever shows it: frozen records, sent to one callback from any of its threads."""
+"""What an agent reports to whoever shows it: frozen records, sent to one callback from any of its threads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

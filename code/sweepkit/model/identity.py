@@ -1,7 +1,7 @@
 """Whose sweep it is: not its name alone, but where its YAML lies and which program it runs.
 
 Two projects may each have a `sweep.yaml`. Neither is ever given the other's results, in one database either: who comes
-second has a name of its own. Everything here is a decision over values; whether files are there is told by the caller.
+second has a name of its own. Everything here is a decision over values; whether files are there is said by the caller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class ProgramVersion:
 
 
 def identity_in(sweep: SweepRecord) -> SweepIdentity | None:
-    """Return a recorded sweep's identity, of an older record as far as it tells; None when nothing tells it."""
+    """Return a recorded sweep's identity, of an older record as far as it has it; None when nothing does."""
     if known := sweep.meta.get(_KEY):
         return SweepIdentity(**known)
     said = {key: str(sweep.meta.get(key) or "") for key in ("directory", "program", "source", "cwd", "code_dir")}

@@ -29,6 +29,15 @@ def mean(values: Sequence[float]) -> float:
         return min(max(scaled, min(values)), max(values))
 
 
+def how_many(number: int, noun: str) -> str:
+    """Return a number of things, the noun with an s unless there is one.
+
+    >>> how_many(1, "run"), how_many(0, "run")
+    ('1 run', '0 runs')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def distinct_texts(values: Sequence[float], *, digits: int = 5) -> list[str]:
     """Return numbers as texts of as many digits, `digits` at least, that different ones look different.
 

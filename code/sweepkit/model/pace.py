@@ -8,7 +8,7 @@ _NEEDED_OF_WORKERS = 3  # fewer say little: the first ones come together
 
 
 def window(workers: int) -> int:
-    """Return how many of the newest ends tell the pace of so many workers."""
+    """Return how many of the newest ends show the pace of so many workers."""
     return max(_WINDOW, _OF_WORKERS * workers)
 
 

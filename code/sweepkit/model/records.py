@@ -92,7 +92,7 @@ def packing_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 # The fact by which a program says that its metric is a running mean, a count or a sum, whose best report means nothing:
-# "last" or "mean_of_last N". What it tells W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
+# "last" or "mean_of_last N". What it says to W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
 # `sweepkit.value` says nothing: `model.metric.rule_of_summary`.
 VALUE_FACT = "value"
 
@@ -185,7 +185,7 @@ class LiveAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuAttempt:
-    """A live attempt that was claimed for GPUs: what agents on one host tell each other of what they have there.
+    """A live attempt that was claimed for GPUs: what agents on one host let each other know of what they have there.
 
     Args:
         attempt_id: `<run_id>-<ordinal>`.
@@ -210,7 +210,7 @@ class AttemptRecord:
         state: Where it stands.
         reason: Why it ended, in words; "" while it is live.
         agent_id, host: Who claimed it.
-        pid, device: Its process, once `started` was told; None and "" before.
+        pid, device: Its process, once `started` was recorded; None and "" before.
         claimed_at: Seconds since the epoch, database clock; `started_at`, `ended_at` likewise, or None.
         lease_until: End of its last lease.
         outcome: As given to `finish`; {} otherwise.

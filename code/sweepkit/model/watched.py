@@ -21,7 +21,7 @@ class WatchedAttempt:
         claimed_at: Seconds since the epoch by the record's clock; `started_at` likewise, None before it started.
         expired: Its lease is over: no agent has renewed it in time.
         reports: Reports so far.
-        step: The program's own step at the newest report, None when it told none.
+        step: The program's own step at the newest report, None when it reported none.
         first_report_at, last_report_at: Seconds since the epoch by the program's host; None without a report.
     """
 

@@ -189,6 +189,8 @@ def _optimism_lines(winner: RankedConfiguration, digits: int) -> list[str]:
     )
     if f"{abs(winner.optimism):.{digits}f}" == f"{0:.{digits}f}":
         return [f"{head}: the same"]
+    if winner.low is not None and winner.high is not None and winner.low <= winner.sweep_score <= winner.high:
+        return [f"{head}: the sweep's lies within that interval"]
     how = "flattered it" if winner.optimism > 0 else "underestimated it"
     return [f"{head}: the sweep {how} by {difference_text(abs(winner.optimism), digits, sign=False)}"]
 
@@ -397,7 +399,7 @@ def _member(found: Mapping[str, Any]) -> RankedConfiguration:
 
 
 def from_plain(found: Mapping[str, Any]) -> Confirmation:
-    """Return the confirmation that `Confirmation.plain` told."""
+    """Return the confirmation that `Confirmation.plain` described."""
     names = Confirmation.__dataclass_fields__
     kept = {name: value for name, value in found.items() if name in names}
     members = tuple(map(_member, found["members"]))

@@ -10,6 +10,7 @@ from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.model.distributions import Distribution
 from sweepkit.model.metric import mean_of_last
+from sweepkit.model.numbers import how_many
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
@@ -157,9 +158,9 @@ def _stopping(spec: SweepSpec, table: RunTable) -> list[str]:
     diverged = sum(row.state is RunState.DIVERGED for row in table.rows)
     if rule is not None and rule.type == "none":
         return [f"{words}."]
-    ends = f"; it ended {stopped} run{'' if stopped == 1 else 's'}" if rule is not None else ""
+    ends = f"; it ended {how_many(stopped, 'run')}" if rule is not None else ""
     if not spec.program:  # read from elsewhere: what watched its runs is not known
-        return [f"{stopped} runs were stopped early."] if stopped else []
+        return [f"{how_many(stopped, 'run')} stopped early."] if stopped else []
     return [f"{words}{ends}. Runs whose metric diverges are ended at once: {diverged}."]
 
 

@@ -275,7 +275,7 @@ class JsonView:
         with self.lock:
             self.tally.take(event)
             if isinstance(event, RunChanged):
-                return  # whoever made that run tells of it
+                return  # whoever made that run reports it
             _write_line(json_text({**self._plain(event), **self._more}))
 
     def _plain(self, event: RunStarted | RunReported | RunEnded | Notice) -> dict[str, Any]:

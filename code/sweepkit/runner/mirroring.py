@@ -54,7 +54,7 @@ class Mirror:
         try:
             with locked(self._lock):
                 sync_mirror(self._store, self._sweep_id, self._optuna_storage, self._space)
-        except Exception as error:  # any fault of the other storage: told once, the sweep goes on
+        except Exception as error:  # any fault of the other storage: said once, the sweep goes on
             if str(error) != self._warned:
                 self._warned = str(error)
                 self._emit(Notice(text=f"the Optuna mirror is behind: {error}", warning=True))

@@ -26,7 +26,7 @@ class RunOptions:
         json: One JSON object a line on stdout.
         verbose: Show each run's log file as it starts.
         preempted_exit_code: What to leave with when SIGTERM ended the call before its sweeps, 0 to 255.
-        notify: A web hook's URL, or a command, that is told at the end of each sweep; see `runner.notify`.
+        notify: A web hook's URL, or a command, that is informed at the end of each sweep; see `runner.notify`.
 
     >>> RunOptions(output_dir=Path("outputs"), count=3).cold
     False

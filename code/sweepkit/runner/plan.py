@@ -174,7 +174,7 @@ def _kept(problems: list[Problem], check: Callable[[], _T], instead: _T) -> _T:
 
 
 def _with_metric_notes(plan: Plan) -> Plan:
-    """Return a plan for our trainer that tells of a metric which it does not report, or the wrong way up."""
+    """Return a plan for our trainer that warns of a metric which it does not report, or the wrong way up."""
     from sweepkit.training.config.training import read_training_config
     from sweepkit.training.metric_names import metric_notes
 

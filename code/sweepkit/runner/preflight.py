@@ -1,4 +1,4 @@
-"""What the first finished run tells about mistakes that no check of the YAML can find."""
+"""What the first finished run shows of mistakes that no check of the YAML can find."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def first_run_warnings(
     Args:
         spec: The sweep.
         run: A run that ended.
-        messages: What the program told besides metrics; `_sweepkit_read` lists the parameters that it used.
+        messages: What the program reported besides metrics; `_sweepkit_read` lists the parameters that it used.
         source: Reads the program's source; without `_sweepkit_read` it shows which parameters nothing can have read.
     """
     warnings = []

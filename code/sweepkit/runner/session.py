@@ -134,7 +134,7 @@ class Session:
         return source.installed | source.elsewhere
 
     def _on_program_change(self, before: ProgramVersion, now: ProgramVersion) -> None:
-        """Record a version of the program that was not there when the sweep was opened, and tell of it."""
+        """Record a version of the program that was not there when the sweep was opened, and say so."""
         self._note_version(now)
         files = ", ".join(now.changed(before))
         said = f"the program has changed ({files}): further runs are of its version {now.digest}"
@@ -231,7 +231,7 @@ class Session:
         return exit_code(finish, has_result=has_result(runs, self.spec.objectives))
 
     def _notification(self, finish: Finish, runs: list[RunRecord]) -> dict[str, Any]:
-        """Return what `--notify` tells of the end."""
+        """Return what `--notify` says of the end."""
         best = best_configuration(runs, self.spec.objectives, seed_parameter=self.spec.extensions.seed_parameter)
         steps = self.next_steps(finish)
         state = "complete" if steps.whole else "ended" if finish.complete else "not complete"

@@ -8,7 +8,7 @@ measured run is expected from all the others, and the ratio of what it took to t
 conformal one: rounded up, and beyond the greatest where runs are few) multiplies every expectation. So of the runs that
 are like those measured at most one in twenty needs more than it was given.
 
-Which parameters matter is told by their names first, then by the data (Kendall's τ, correlation ratio). Parameters that
+Which parameters matter is known by their names, then by the data (Kendall's τ, correlation ratio). Parameters that
 are no numbers divide the runs into kinds that are not compared with each other.
 
 **Pace.** Seconds per unit of work (a report, or a whole run) of runs that were N at once are regressed, in logarithms,
@@ -152,7 +152,7 @@ def _expected(
 
 
 def _growth(seen: dict[str, float], sizes: dict[str, float], powers: dict[str, float]) -> float:
-    """Return by which factor memory grows at most from one run to another, >= 1; what one does not tell is as great."""
+    """Return by which factor memory grows at most from one run to another, >= 1; what one does not have is as great."""
     grows = 1.0
     for name, value in sizes.items():
         old, power = seen.get(name, value), powers[name]
@@ -181,7 +181,7 @@ _Flat = Sequence[tuple[dict[str, Any], float]]
 
 
 def _named_power(name: str) -> float | None:
-    """Return the power that a parameter's name tells: 0 for one that memory does not grow with, None for no hint."""
+    """Return the power that a parameter's name implies: 0 for one that memory does not grow with, None for no hint."""
     lowered = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
     return next((power for hint, power in _GROWS if hint.search(lowered)), None)
 
@@ -265,7 +265,7 @@ class Gains:
 
     @cached_property
     def errors(self) -> dict[int, float]:
-        """Return the standard error of the logarithm of `of`; infinite where there are too few paces to tell."""
+        """Return the standard error of the logarithm of `of`; infinite where there are too few paces to know."""
         return {number: error for number, (_, error) in self._costs.items()}
 
     @cached_property

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
 from sweepkit.stopping.histories import finite, judged, share, values_at
@@ -41,10 +42,10 @@ class Asha:
         if not rungs or rungs[-1] != reports or not isfinite(run.history[-1]):
             following = next_band(self._rule, reports)
             end = "no rung is left" if following is None else f"the next rung is at {following}"
-            return Decision(stop=False, reason=f"asha: {reports} reports, {end}")
+            return Decision(stop=False, reason=f"asha: {how_many(reports, 'report')}, {end}")
         sign = self._goal.sign
         values = values_at(runs, reports, sign).values or [sign * history[-1]]
         kept = max(1, int(len(values) / self._rule.eta))
-        of = f"{share(self._rule.eta)} of {len(values)} runs that reached it"
+        of = f"{share(self._rule.eta)} of {how_many(len(values), 'run')} that reached it"
         limit = sign * values[kept - 1]
         return judged("asha", history[-1], limit, self._goal, where=f" at rung {reports}", of=of)

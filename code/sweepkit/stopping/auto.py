@@ -9,6 +9,7 @@ from math import ceil
 
 from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.histories import finite, judged
 from sweepkit.stopping.steps import finished
@@ -44,13 +45,17 @@ class Auto:
         first = _first_look(runs)
         look = _look_before(first, len(history))
         if look is None:
-            return Decision(stop=False, reason=f"auto: {len(history)} reports, the first look is at {first}")
+            return Decision(
+                stop=False, reason=f"auto: {how_many(len(history), 'report')}, the first look is at {first}"
+            )
         values = self._best_by(look, runs).values
         share = _SHARE * (first / look) ** _FALL
         kept = max(1, ceil(share * len(values)))
         if kept >= len(values):
-            return Decision(stop=False, reason=f"auto: {len(values)} runs at report {look}, of which {kept} go on")
-        of = f"the best {kept} of {len(values)} runs by report {look}"
+            return Decision(
+                stop=False, reason=f"auto: {how_many(len(values), 'run')} at report {look}, of which {kept} go on"
+            )
+        of = f"the best {kept} of {how_many(len(values), 'run')} by report {look}"
         limit, best = self._sign * values[kept - 1], self._goal.best(tuple(history))
         return judged("auto", best, limit, self._goal, where=", its best,", of=of)
 

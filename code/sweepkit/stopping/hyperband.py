@@ -7,6 +7,7 @@ there are no brackets of budgets; it is a quantile rule.
 from collections.abc import Sequence
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
 from sweepkit.stopping.histories import finite, judged, share, values_at
@@ -41,7 +42,9 @@ class Hyperband:
         bands = bands_up_to(self._rule, len(history))
         if not bands:
             first = next_band(self._rule, 0)
-            return Decision(stop=False, reason=f"hyperband: {len(history)} reports, the first band is at {first}")
+            return Decision(
+                stop=False, reason=f"hyperband: {how_many(len(history), 'report')}, the first band is at {first}"
+            )
         band = bands[-1]
         values = values_at(runs, band, self._sign).values
         if not values:  # only when the caller left `run` out of `runs`
@@ -49,5 +52,5 @@ class Hyperband:
         threshold = self._sign * values[int(1.0 / self._rule.eta * len(values))]
         value = history[band - 1] if self._rule.strict else self._goal.best(tuple(history))
         where = f" at report {band}" if self._rule.strict else f" as its best, judged at report {band},"
-        of = f"{share(self._rule.eta)} of {len(values)} runs"
+        of = f"{share(self._rule.eta)} of {how_many(len(values), 'run')}"
         return judged("hyperband", value, threshold, self._goal, where=where, of=of)

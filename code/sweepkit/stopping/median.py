@@ -8,6 +8,7 @@ from math import fsum, isfinite
 
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
 from sweepkit.stopping.histories import finite, judged
@@ -45,12 +46,12 @@ class Median:
             )
         averages = _averages(run, runs, reports)
         if not averages:
-            return Decision(stop=False, reason=f"median: no ended run has {reports} reports")
+            return Decision(stop=False, reason=f"median: no ended run has {how_many(reports, 'report')}")
         if len(averages) < self._rule.n_min_runs:
-            few = f"{len(averages)} ended runs have {reports} reports, {self._rule.n_min_runs} are needed"
-            return Decision(stop=False, reason=f"median: {few}")
+            few = f"{len(averages)} of {self._rule.n_min_runs} ended runs that are needed have"
+            return Decision(stop=False, reason=f"median: {few} {how_many(reports, 'report')}")
         best, middle = self._goal.best(tuple(history)), _middle(averages)
-        of = f"the median of the averages of {len(averages)} runs"
+        of = f"the median of the averages of {how_many(len(averages), 'run')}"
         return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
 
 

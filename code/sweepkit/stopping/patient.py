@@ -6,6 +6,7 @@ Source: Optuna 5.0, `PatientPruner`.
 from collections.abc import Sequence
 
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.base import StoppingRule
 from sweepkit.stopping.histories import compared
@@ -35,7 +36,9 @@ class Patient:
         window = self._rule.patience + 1
         reports = len(run.history)
         if reports <= window:
-            return Decision(stop=False, reason=f"patient: {reports} reports, the first {window} are not judged")
+            return Decision(
+                stop=False, reason=f"patient: {how_many(reports, 'report')}, the first {window} are not judged"
+            )
         values = [self._sign * value for value in run.history]
         before, newest = numbers(values[:-window]), numbers(values[-window:])
         if not before or not newest:

@@ -10,6 +10,7 @@ from math import isnan
 
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import judged
 from sweepkit.stopping.steps import finished, not_a_number, numbers, quantile, wait
@@ -47,13 +48,15 @@ class Percentile:
             return not_a_number(self._name, f"of all {reports} reports")
         reached = _reached(runs, reports)
         if reached < rule.n_min_runs:
-            return self._goes_on(f"{reached} finished runs have {reports} reports, {rule.n_min_runs} are needed")
+            return self._goes_on(
+                f"{reached} of {rule.n_min_runs} finished runs that are needed have {how_many(reports, 'report')}"
+            )
         minimizes = self._goal is Goal.MINIMIZE
         limit = quantile(_values(runs, reports), rule.percentile if minimizes else 100 - rule.percentile)
         if isnan(limit):
             return self._goes_on(f"no finished run has a number at report {reports}")
         best = self._goal.best(tuple(own))
-        of = f"the best {rule.percentile:g} % of {reached} runs at that report"
+        of = f"the best {rule.percentile:g} % of {how_many(reached, 'run')} at that report"
         return judged(self._name, best, limit, self._goal, where=f", the best by report {reports},", of=of)
 
     def _goes_on(self, why: str) -> Decision:

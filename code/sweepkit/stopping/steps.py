@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import floor, isnan, nan
 
 from sweepkit.model.columns import RunColumn, column_of
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -24,10 +25,10 @@ def wait(rule: EarlyTerminate, reports: int) -> str:
         return "no report yet"
     since = reports - 1 - rule.n_warmup_reports
     if since < 0:
-        return f"{reports} reports, the first {rule.n_warmup_reports} are not judged"
+        return f"{how_many(reports, 'report')}, the first {rule.n_warmup_reports} are not judged"
     if since % rule.interval_reports:
         following = reports + rule.interval_reports - since % rule.interval_reports
-        return f"{reports} reports, judged again at report {following}"
+        return f"{how_many(reports, 'report')}, judged again at report {following}"
     return ""
 
 

@@ -12,6 +12,7 @@ from math import isnan
 
 from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunState, RunView
 from sweepkit.stopping.histories import judged, number, share
 from sweepkit.stopping.steps import longest, not_a_number
@@ -72,7 +73,7 @@ class SuccessiveHalving:
         while following < step:
             following *= self._factor
         if following != step:
-            return self._goes_on(f"{step + 1} reports, the next rung is at report {following + 1}")
+            return self._goes_on(f"{how_many(step + 1, 'report')}, the next rung is at report {following + 1}")
         newest = run.history[-1]
         if isnan(newest):
             return not_a_number(self._name, f"at report {step + 1}, a rung,")
@@ -103,7 +104,7 @@ class SuccessiveHalving:
             why = f"the first {self._rule.bootstrap_count} runs there are ended"
             return Decision(stop=True, reason=f"{self._name}: {shown} {where} is ended, {why}")
         limit = self._sign * values[max(len(values) // self._factor, 1) - 1]
-        whose = f"{share(self._factor)} of {len(values)} runs that reached it"
+        whose = f"{share(self._factor)} of {how_many(len(values), 'run')} that reached it"
         return judged(self._name, run.history[step], limit, self._goal, where=f" {where}", of=whose)
 
     def _goes_on(self, why: str) -> Decision:

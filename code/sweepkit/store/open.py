@@ -1,4 +1,4 @@
-"""Open a record by path or URL. Every way this can fail is told as a StoreError that says what to do."""
+"""Open a record by path or URL. Every way this can fail is a StoreError that says what to do."""
 
 import os
 import random

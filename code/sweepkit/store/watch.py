@@ -107,7 +107,7 @@ class Watch(SqlStore):
                     TypeError,
                     OverflowError,
                     RecursionError,
-                ):  # a cell is damaged: which, is told below
+                ):  # a cell is damaged: which, is said below
                     others = q.RUNS_SINCE
             changed = connection.execute(others, {**key, "b_since": since}).all()
             live = connection.execute(_LIVE, key).all()

@@ -35,7 +35,7 @@ class StudyOptions:
         json: One JSON object a line on stdout.
         verbose: Show each trial's log file as it starts.
         preempted_exit_code: What to leave with when SIGTERM ended the call before the study, 0 to 255.
-        notify: A web hook's URL, or a command, that is told at the end.
+        notify: A web hook's URL, or a command, that is informed at the end.
     """
 
     output_dir: Path

@@ -76,7 +76,7 @@ class Checker:
         self._problems.append(problem)
 
     def warn(self, path: KeyPath, sentence: str) -> None:
-        """Note what the user should be told though it is accepted."""
+        """Note what the user should know though it is accepted."""
         place = Problem(where=self.where, line=self.document.line(path), key=dotted(path), rule=sentence)
         self.warnings.append(str(place))
         self.warned.add(path)

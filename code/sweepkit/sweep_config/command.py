@@ -65,7 +65,7 @@ def build_command(
 
     A macro is replaced when it is a whole item. `${envvar:NAME}` and, beyond W&B, `${parameter}` are replaced inside
     any item; a nested parameter is named with dots. A whole item `${…}` that is no macro is dropped, as W&B does;
-    `command_warnings` tells of it. An item that names a parameter which is no part of this run is left out.
+    `command_warnings` says so. An item that names a parameter which is no part of this run is left out.
 
     Args:
         spec_command: The items of the sweep's command.

@@ -1,7 +1,7 @@
 """What a key of a section may hold, declared once: read by `Checker`, by the training configuration, by the schema.
 
 A section of a YAML file is a table of fields by name. Every reader judges a value by its field, so that a rule, its
-words and what editors are told of it stand in one place.
+words and what editors show of it stand in one place.
 """
 
 import math
@@ -173,7 +173,7 @@ class Field:
         return [Misfit(rule=rule, got=item, hint=self.hint, at=(place,))] if rule else []
 
     def _rewritten(self, value: Any) -> str:
-        """Return how a value of the wrong kind is written in the right one; "" where nobody can tell."""
+        """Return how a value of the wrong kind is written in the right one; "" where nobody can know."""
         if self.kind in _NUMERIC:
             return f"write {value} without quotes" if reads_as_number(value) else ""
         if self.kind == "boolean":

@@ -1,4 +1,4 @@
-"""Read a W&B sweep from YAML (or from a dictionary) into a `SweepSpec`, telling every problem at once.
+"""Read a W&B sweep from YAML (or from a dictionary) into a `SweepSpec`, reporting every problem at once.
 
 What W&B's schema accepts is accepted, what it refuses is refused, except the rows of docs/wandb_differences.md.
 """
@@ -383,7 +383,7 @@ def _command(check: Checker, data: Mapping[str, Any], space: Space, extensions: 
 
 
 def _command_item(check: Checker, index: int, item: Any) -> Any:
-    """Return an item of the command as W&B's reader reads it, and tell of what nobody may have meant."""
+    """Return an item of the command as W&B's reader reads it, and warn of what nobody may have meant."""
     path: KeyPath = ("command", index)
     theirs = check.at_wandb(path, item, (str, int, float, bool))
     if isinstance(item, str) and not isinstance(theirs, str):

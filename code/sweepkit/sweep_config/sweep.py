@@ -164,7 +164,7 @@ class WandbNaming:
         job_type: W&B's job type.
         tags: W&B's tags; no commas in them.
         mode: "online": every run is sent to a W&B server while it logs. "offline": our trainer too records every run
-            with W&B. "disabled": no run is recorded, and what a program tells through `wandb.log` alone is not seen.
+            with W&B. "disabled": no run is recorded, and what a program logs by `wandb.log` alone is not seen.
             None: programs decide.
         sweep_id: False: runs have no `wandb.run.sweep_id`, and `wandb sync` takes their folders. None: our id of it.
     """
@@ -229,7 +229,7 @@ class Extensions:
         seeds_per_run: Several runs of each configuration, with different seeds; None: one run, whatever its seed.
         holdout: Values of parameters, by dotted name, that make the program score the hold-out set in place of the one
             that the sweep selects by; {} when none is named.
-        value: What a run's value is of its reports: best, last, or "mean_of_last N". None: what the program tells W&B
+        value: What a run's value is of its reports: best, last, or "mean_of_last N". None: what the program says to W&B
             by define_metric(…, summary=…), else best. A metric that is a running mean, a count or a sum needs last.
     """
 
@@ -284,7 +284,7 @@ class SweepSpec:
         directory: Absolute folder of that file, "" if none; a relative `program` is looked up there first.
         text: The YAML text as read.
         wandb_config: The plain dictionary for W&B, `sweepkit` stripped.
-        warnings: What the user should be told though it is accepted, one sentence each.
+        warnings: What the user should know though it is accepted, one sentence each.
         reader_note: What to write where W&B's own reader shall read the file too; "" when it reads the same.
     """
 

@@ -1,7 +1,7 @@
 """YAML 1.2 as plain Python values, with the line of every key.
 
 What W&B's reader (YAML 1.1, `text/yaml11.py`) gets wrong, this one gets right: `1e-5` is a number, `on` and `yes` are
-strings. Each scalar that the two read differently is noted, so that a reader can tell of it or take W&B's meaning.
+strings. Each scalar that the two read differently is noted, so that a reader can say so or take W&B's meaning.
 Values are those that JSON has: null, true and false, finite numbers, strings, lists and mappings with string keys.
 Everything else (dates, sets, binary, infinities, own tags) is a problem, and so are duplicate keys.
 

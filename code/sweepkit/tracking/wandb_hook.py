@@ -1,4 +1,4 @@
-"""What W&B's client is told inside a run's processes, whatever the script does to its environment.
+"""What W&B's client is given inside a run's processes, whatever the script does to its environment.
 
 A script may delete WANDB_* from the environment of its folds, give `wandb.init` a `dir` of its own, start one run for
 each rank, or call `wandb.sweep` and `wandb.agent` itself. From outside none of that can be put right, so four functions

@@ -55,7 +55,7 @@ class Recipe:
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:
-    """Return the hash of everything a tokenizer does, as its serialized form tells it."""
+    """Return the hash of everything a tokenizer does, as its serialized form has it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         settings: dict[str, Any] = {

@@ -12,7 +12,7 @@ from sweepkit.training.tasks.base import Reporter, Tracker
 
 
 class ReportingCallback(TrainerCallback):
-    """Collects every evaluation and tells it to whoever listens.
+    """Collects every evaluation and reports it to whoever listens.
 
     Args:
         say: Prints one line for the user.
@@ -43,12 +43,12 @@ class ReportingCallback(TrainerCallback):
         self._rows: list[tuple[int, dict[str, float]]] = []
 
     def state(self) -> dict[str, Any]:
-        """Return everything told so far, and the training loss that waits for its evaluation."""
+        """Return everything reported so far, and the training loss that waits for its evaluation."""
         history = [[item.step, item.epoch, dict(item.metrics)] for item in self.history]
         return {"history": history, "rows": self._rows, "train": self._train, "diverged": self.diverged}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Know what an earlier attempt told and tell it again: reports begin anew with each attempt."""
+        """Know what an earlier attempt reported and report it again: reports begin anew with each attempt."""
         self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
         self._train, self.diverged = dict(state["train"]), state["diverged"]
         for step, row in state["rows"]:

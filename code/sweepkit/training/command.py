@@ -84,7 +84,7 @@ def train(options: TrainerOptions, environ: Mapping[str, str]) -> int:
 def _unused(config: AnyConfig, given: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each field that changes nothing; refuse those that the command line gives.
 
-    A run of a sweep is told only: what is drawn beside it decides whether a parameter matters.
+    In a run of a sweep it is said only: what is drawn beside it decides whether a parameter matters.
 
     Raises:
         SpecError: All that are refused.

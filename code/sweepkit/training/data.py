@@ -68,7 +68,7 @@ def read(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator
 
     Raises:
         DataError: Not of its format, a column is missing, a value is no text or empty, or there is no row. That texts
-            are empty is told at the end, with the places; so is every other row that is wrong, each with its place.
+            are empty is reported at the end, with the places; so is every other row that is wrong, each with its place.
     """
     names = (columns.dialogue, *columns.references)
     empty: dict[str, list[str]] = {}

@@ -106,7 +106,7 @@ def surroundings(config: AnyConfig) -> dict[str, Any]:
     """Return what a result hangs on beside its configuration: device, processor, threads, versions, data.
 
     Args:
-        config: Its data files are read once; one that is not there is left out (the training will tell).
+        config: Its data files are read once; one that is not there is left out (the training will say so).
     """
     import torch
 

@@ -28,7 +28,7 @@ _INSIDE = 0.381  # a quantile at no round value: what a range draws between its 
 
 
 class CutLength(Problem):
-    """An encoder's dialogues that a sweep's training cuts, since the model has no more positions: told, not refused."""
+    """An encoder's dialogues that a sweep's training cuts, since the model has no more positions: said, not refused."""
 
     __slots__ = ()
 

@@ -92,7 +92,7 @@ async def _static(request: Request) -> Response:
 
 
 async def _colours(_: Request) -> Response:
-    """Return the figures' style, and their colours: the system's light or dark, unless the page was told."""
+    """Return the figures' style, and their colours: the system's light or dark, unless the page was set."""
     light, dark = ("".join(f"{name}:{value};" for name, value in colours(dark=d).items()) for d in (False, True))
     text = (
         f":root{{color-scheme:light;{light}}}\n:root[data-theme=dark]{{color-scheme:dark;{dark}}}\n"
@@ -196,7 +196,7 @@ def served(options: UiOptions) -> Iterator[Page]:
 def _warm(hub: Hub, name: str | None) -> None:
     """Make what somebody will ask for first: the list, and the view of the sweep that was named, or of the newest.
 
-    What cannot be read is told to whoever asks.
+    What cannot be read is reported to whoever asks.
     """
     with contextlib.suppress(SweepKitError):
         lines = hub.sweeps()

@@ -1,6 +1,6 @@
 """A sweep as its folder has it: what a record can be made from when there is none.
 
-| file | what it tells |
+| file | what it says |
 |---|---|
 | `sweep.json` | the sweep's id, name, family, seed, and what else only the record knew |
 | `sweep.yaml` | its configuration |
@@ -46,12 +46,12 @@ _NUMBER = re.compile(r"# run (\d+)\n")
 
 @dataclass(slots=True)
 class FoundSweep:
-    """What the files of a folder tell.
+    """What the files of a folder say.
 
     Args:
         sweep: The sweep.
         runs: Its runs.
-        unknown: What they do not tell, or what could not be read; sentences.
+        unknown: What they do not say, or what could not be read; sentences.
     """
 
     sweep: SweepRecord

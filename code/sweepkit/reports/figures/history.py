@@ -165,7 +165,7 @@ def _caption(table: RunTable, rows: list[Row]) -> str:
             f"({noise[1]} degrees of freedom): steps inside the band are luck."
         )
     else:
-        words.append("No configuration was run with two seeds: how much of each step is luck is not known.")
+        words.append("No configuration had two seeds among these runs: they do not show how much of each step is luck.")
     values = [row.value for row in rows if row.counts and row.value is not None]
     if log_sensible(values):
         words.append("Logarithmic axis.")

@@ -206,8 +206,19 @@ def _words(table: RunTable, column: Column, rows: Sequence[Row]) -> list[str]:
         said.append(warning)
     missing = len(table.rows) - len(rows)
     if missing:
-        said.append(f"{missing} runs do not have it.")
+        said.append("1 run does not have it." if missing == 1 else f"{missing} runs do not have it.")
     return said
+
+
+def _wider(ends: tuple[float, float], way: str) -> str:
+    """Return which way to widen a range, with the doubt that a rate, a share or a probability may end there.
+
+    >>> _wider((0.0, 0.3), "lower"), _wider((0.1, 0.3), "lower")
+    ('widen it downward if it can be less than 0', 'widen it downward')
+    """
+    if way == "lower":
+        return "widen it downward" + (" if it can be less than 0" if ends[0] == 0 else "")
+    return "widen it upward" + (" if it can be more than 1" if ends[1] == 1 and ends[0] >= 0 else "")
 
 
 def edge_warning(table: RunTable, column: Column) -> str:
@@ -231,6 +242,5 @@ def edge_warning(table: RunTable, column: Column) -> str:
         if way == "lower" and end in (0.0, 1.0) and all(value.is_integer() for value in tried):
             continue  # a count, and there is none below
         if sides[0] < _EDGE and np.mean(sides < _OUTER) > 0.5:
-            wider = "downward" if way == "lower" else "upward"
-            return f"The best runs lie at the {way} end of the range ({number(end)}): widen it {wider}."
+            return f"The best runs lie at the {way} end of the range ({number(end)}): {_wider(ends, way)}."
     return ""

@@ -1,4 +1,4 @@
-"""Read an Optuna YAML of the users' guides (`config/optuna/*.yaml`), telling every problem at once.
+"""Read an Optuna YAML of the users' guides (`config/optuna/*.yaml`), reporting every problem at once.
 
     optuna:            enabled, n_trials, timeout, study_name, direction(s), metric(s), sampler, seed, storage, n_jobs
     search_space:      {type: loguniform | uniform | int | float | categorical | discrete_uniform, low, high, …} by name
@@ -254,7 +254,7 @@ def _refuse_own_counts(check: Checker, data: Mapping[str, Any]) -> None:
 
 
 def _default_space(check: Checker, base: _Base) -> list[SearchParameter]:
-    """Return the guide's own parameters for a file that has no search_space, and tell it."""
+    """Return the guide's own parameters for a file that has no search_space, and say so."""
     config = base.config
     found = [] if config is None else default_space(config.task, config.model.name)
     if config is not None and not found:

@@ -1,7 +1,7 @@
 """What an Optuna YAML means where it does not say so: whose search it is, and what is searched when no space is given.
 
 The users' guides show their configuration in pieces: a section alone, a parameter at the top of a file, a search of
-images without a word that it is one. Each piece is read as what it can only mean, and told.
+images without a word that it is one. Each piece is read as what it can only mean, and said.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _IMAGE_SPACE = (
 
 
 def gather_parameters(check: Checker, known: tuple[str, ...]) -> None:
-    """Put parameters that stand at the top of the file under `search_space`, and tell it; the document is changed.
+    """Put parameters that stand at the top of the file under `search_space`, and say so; the document is changed.
 
     Args:
         check: Of the document.

@@ -205,7 +205,7 @@ def read_sampler(check: Checker, node: Mapping[str, Any], path: KeyPath, key: st
 
 
 def _today(check: Checker, word: str, path: KeyPath, old: Mapping[str, str]) -> str:
-    """Return today's word, telling when another was written."""
+    """Return today's word, saying when another was written."""
     if word not in old:
         return word
     check.warn(path, f"{word} is read as {old[word]}")

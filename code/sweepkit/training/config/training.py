@@ -230,7 +230,7 @@ def _read_values(
 
 
 def _placed(problems: Sequence[Problem], document: Document, where: str) -> list[Problem]:
-    """Return the problems with their lines, without those that the document has told already."""
+    """Return the problems with their lines, without those that the document has reported already."""
     placed = []
     for problem in problems:
         path = _path(problem.key, document.data)

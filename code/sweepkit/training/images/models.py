@@ -1,6 +1,6 @@
 """Image classifiers of transformers: built small from a configuration, or loaded from a checkpoint.
 
-Only those fields of `model:` are read that the kind of model has, so a sweep is told of parameters that did nothing.
+Only those fields of `model:` are read that the kind of model has, so a sweep learns of parameters that did nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -36,7 +36,7 @@ class Epoch:
 
 
 class FoldProgress:
-    """Collects the evaluations of a validation and tells them.
+    """Collects the evaluations of a validation and reports them.
 
     One fold: each epoch is reported with the metric, `eval/macro_f1`. Several: each *fold* is, with the mean over the
     folds done so far, so that a stopping rule that counts reports judges a run after its first folds; epochs are
@@ -63,7 +63,7 @@ class FoldProgress:
         self._rows: list[tuple[dict[str, float], int]] = []
 
     def state(self) -> dict[str, Any]:
-        """Return everything told so far, as JSON values; NaN may be among them."""
+        """Return everything reported so far, as JSON values; NaN may be among them."""
         return {
             "history": [[item.step, item.epoch, dict(item.metrics)] for item in self.history],
             "folds": [dict(scores) for scores in self.fold_scores],
@@ -71,7 +71,7 @@ class FoldProgress:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Know what an earlier attempt told and tell it again: reports begin anew with each attempt."""
+        """Know what an earlier attempt reported and report it again: reports begin anew with each attempt."""
         self.history = [Evaluation(step=step, epoch=epoch, metrics=scores) for step, epoch, scores in state["history"]]
         self.fold_scores = list(state["folds"])
         for row, step in state["rows"]:

@@ -167,7 +167,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
 def _keeps(
     reporting: ReportingCallback, stopping: Sequence[EarlyStopping], scoring: Scoring | None
 ) -> dict[str, Stateful]:
-    """Return what must be saved beside the model, by name; told first, so that it is said before anything new is."""
+    """Return what must be saved beside the model, by name; the reports first, so that they come before new ones."""
     keeps: dict[str, Stateful] = {"reporting": reporting}
     keeps |= {f"stopping {number}": rule for number, rule in enumerate(stopping)}
     return keeps if scoring is None else {**keeps, "scoring": scoring}
