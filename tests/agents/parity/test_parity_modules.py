@@ -1533,6 +1533,33 @@ ROWS = [
         files={"../home.txt": "before"},
         edits={"../home.txt": "after"},
     ),
+    *(
+        _import_of(
+            f"that changes classes and functions of the standard library, {when}",
+            """\
+            import functools, inspect, json, logging
+            def default(self, item):
+                return f"by lib: {item}"
+            json.JSONEncoder.default = default
+            logging.Logger.shout = lambda self, text: print(text.upper())
+            real = inspect.getfile
+            inspect.getfile = functools.wraps(real)(lambda thing: real(thing))
+            """,
+            f"""\
+            import inspect, json, logging
+            def now():
+                try:
+                    text = json.dumps([object])
+                except TypeError as error:
+                    text = str(error)
+                return text, hasattr(logging.Logger, "shout"), inspect.getfile.__code__.co_name
+            observe(before=now())
+            {statement}
+            observe(after=now())
+            """,
+        )
+        for when, statement in (("imported in the end", "import lib"), ("never imported", "def f(): import lib"))
+    ),
     row(
         "a package that has something else under the name of a module of its own which is imported later",
         """\

@@ -36,6 +36,7 @@ from typing import Any
 
 from sweepkit.agents.warm import known, shared
 from sweepkit.agents.warm.compiled import CompiledImports
+from sweepkit.agents.warm.patches import Patches
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -198,6 +199,7 @@ class ImportWatch:
         self._ours: dict[int, Any] = {}  # ours in the place of others, by their ids
         self.written: dict[str, list[str | None]] = {}
         self._drew: Any = None
+        self._patches = Patches(lambda module, act: self[module].does(act))
 
     def __getitem__(self, module: str) -> Observed:
         seen = self.of.get(module)
@@ -256,6 +258,7 @@ class ImportWatch:
     def start(self) -> None:
         """Put the observers in the place of what they observe."""
         tempfile.tempdir = None  # it was the first run's, which may have ended
+        self._patches.start()
         self._watch_environment()
         self._watch_list("argv", _ALL_READS)
         self._watch_list("path", _ALL_READS, beneath=_READ_PATHS)
@@ -283,6 +286,7 @@ class ImportWatch:
         """Put back what was there before, in the modules that took one of ours by its name too."""
         while self._undo:
             self._undo.pop()()
+        self._patches.stop()
         for name in self.served:
             self._put_back(name)
         for module in list(sys.modules.values()):
@@ -515,6 +519,7 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                watch._patches.look_at(module)
                 watch._watch_shared(module)
                 if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
                     watch[module.__name__].does(_name_program_again)
