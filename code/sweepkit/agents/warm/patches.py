@@ -16,7 +16,7 @@ _STANDARD: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
 _ABSENT = object()
 
 
-class Patch(NamedTuple):
+class _Patch(NamedTuple):
     """A function or class that a package put somewhere.
 
     Attributes:
@@ -55,7 +55,7 @@ class Patches:
     def __init__(self, patched: Callable[[str, Callable[[], None]], None]) -> None:
         self._patched = patched
         self._seen: dict[str, list[tuple[Any, dict[str, Any]]]] = {}  # by module: owners, with what they held
-        self._found: list[Patch] = []
+        self._found: list[_Patch] = []
 
     def start(self) -> None:
         """Look at what is there, with all that was found before."""
@@ -80,7 +80,7 @@ class Patches:
                     continue
                 package = _defined_in(value)
                 if package.partition(".")[0] not in _STANDARD and package in sys.modules:
-                    self._found.append(Patch(owner, name, old, value))
+                    self._found.append(_Patch(owner, name, old, value))
                     self._patched(package, self._found[-1].put)
         for patch in reversed(self._found):
             patch.take()
