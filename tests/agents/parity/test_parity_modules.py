@@ -1535,6 +1535,16 @@ ROWS = [
     ),
     *(
         _import_of(
+            f"that warns of the line that imports it, by {statement}, {'in a package' * (line == 'import outer')}",
+            "import warnings\nwarnings.warn('lib is old', DeprecationWarning, stacklevel=2)\n",
+            f"import importlib, warnings\nwarnings.simplefilter('always')\n{line}\n",
+            more={"outer.py": f"import importlib\n\n{statement}\n"},
+        )
+        for statement in ("import lib", "importlib.import_module('lib')")
+        for line in (statement, "import outer")
+    ),
+    *(
+        _import_of(
             f"that changes classes and functions of the standard library, {when}",
             """\
             import functools, inspect, json, logging

@@ -701,10 +701,9 @@ def _warning(message: Any, category: Any, stacklevel: int) -> Callable[[], None]
     frame: types.FrameType | None = sys._getframe(2)
     for _ in range(stacklevel - 1):
         frame = frame and frame.f_back
-        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        while frame is not None and (_is_import_system(frame) or frame.f_globals.get("__name__") == __name__):
             frame = frame.f_back
-    names = {} if frame is None else frame.f_globals
-    place = None if frame is None or names.get("__name__", "").startswith(_OURS) else frame
+    place = None if frame is None or _is_the_servers(frame) else frame
 
     def again() -> None:
         at: types.FrameType | None = place
@@ -724,12 +723,20 @@ def _warning(message: Any, category: Any, stacklevel: int) -> Callable[[], None]
 def _importing() -> types.FrameType | None:
     """Return the frame that imports: the first below this one that is neither ours nor the import system's."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None and (
-        frame.f_code.co_filename.startswith("<frozen importlib")
-        or str(frame.f_globals.get("__name__")).startswith((*_OURS, "importlib"))
-    ):
+    while frame is not None and (_is_import_system(frame) or str(frame.f_globals.get("__name__")).startswith(_OURS)):
         frame = frame.f_back
     return frame
+
+
+def _is_import_system(frame: types.FrameType) -> bool:
+    """Return whether warnings pass a frame by: not `importlib.import_module`, nor its utilities."""
+    return frame.f_code.co_filename.startswith("<frozen importlib._bootstrap")
+
+
+def _is_the_servers(frame: types.FrameType) -> bool:
+    """Return whether a frame is the server's, or that of `importlib.import_module` which the server called."""
+    ours = (one.f_globals.get("__name__") for one in (frame, frame.f_back) if one is not None)
+    return any(str(name).startswith(_OURS) for name in ours)
 
 
 def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
