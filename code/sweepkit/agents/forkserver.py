@@ -419,7 +419,7 @@ class _ForkServer:
         if others and not any("threads" in seen.unlike for seen in self.watch.of.values()):  # else the next server may
             return f"importing the program's modules started threads ({', '.join(others)})"
         torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
+        if _began_cuda() or (torch is not None and torch.cuda.is_initialized()):
             return "importing the program's modules initialized CUDA"
         if _native_threads():
             # OpenBLAS ends its pool in a fork handler and starts it again on use; any other native thread stays.
@@ -764,6 +764,19 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
 
 # Allocators whose own thread survives a fork in the parent alone and by design: they registered fork handlers.
 _FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # Apache Arrow's, and so that of pandas
+
+
+def _began_cuda() -> bool:
+    """Return whether CUDA's driver was initialized in this process: no fork of it could use a GPU.
+
+    A library needs no context for that: to count the GPUs is enough (`torch.cuda.is_available()` at its import), and
+    then the driver has its device for unified memory open. NVML, which survives a fork, leaves that alone.
+    """
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the folder's own, closed by now
+            if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == "nvidia-uvm":
+                return True
+    return False
 
 
 def _native_threads() -> list[str]:
