@@ -17,7 +17,7 @@ _READERS = frozenset(
     {"dict", "len", "list", "print", "sorted", "str", "repr", "set", "any", "all", "enumerate", "tuple"}
 )
 _READING = (ast.Compare, ast.Dict, ast.FormattedValue, ast.For, ast.comprehension, ast.BinOp, ast.Starred)
-_SHARED = {"os": ("environ", "environb"), "sys": ("path", "modules")}
+_SHARED: dict[str, tuple[str, ...]] = {"os": ("environ", "environb"), "sys": ("path", "modules")}
 # What such calls work out, they have from their arguments and from where things are.
 _PURE = frozenset({"str", "Path", "PurePath", "len", "int", "join", "dirname", "abspath", "realpath", "normpath"}) | {
     *(
