@@ -1533,6 +1533,18 @@ ROWS = [
         files={"../home.txt": "before"},
         edits={"../home.txt": "after"},
     ),
+    _import_of(
+        "that imports what the program imports once more before",
+        "import colorsys\n",
+        """\
+            open("a.txt", "a").write("x")
+            import sys, colorsys
+            first = sys.modules.pop("colorsys")
+            import colorsys
+            import lib
+            observe(new=first is not colorsys, same=lib.colorsys is colorsys)
+            """,
+    ),
     *(
         _import_of(
             f"that warns of the line that imports it, by {statement}, {'in a package' * (line == 'import outer')}",
