@@ -1,5 +1,6 @@
 """What is imported before a fork, read from real files."""
 
+import ast
 import subprocess
 import sys
 
@@ -93,6 +94,62 @@ def test_our_own_trainer_need_not_teach_and_a_program_around_it_that_changes_the
     trees = []
     path = mine if teaches else CODE_DIR / script
     assert is_to_teach(trees, modules_of_program(str(path), None, [str(CODE_DIR), *sys.path], trees)) is teaches
+
+
+CHANGES = """\
+os.environ.update(A="1")
+sys.path.insert(0, "x")
+os.environ.pop("A")
+sys.modules.pop("a")
+os.environ["A"] = f()
+del os.environ["A"]
+environment = os.environ
+os.environ.setdefault("A", "b")
+import os as o; o.environ["A"] = "x"
+import sys as s; s.path.append("x")
+from os import environ as e; e["A"] = "b"
+from sys import modules; modules.pop("a")
+getattr(os, "environ")["A"] = "b"
+sys.path += ["a"]
+os.environ |= {"a": "b"}
+f(os.environ)
+with contextlib.chdir("x"): pass
+load_dotenv()
+"""
+READS = """\
+x = os.environ.get("A")
+p = os.path.join(a)
+subprocess.run(a, env=os.environ)
+subprocess.run(a, env=os.environ.copy())
+env = {**os.environ, **dict(os.environ, A="1")}
+print(os.environ["A"], "A" in os.environ, [k for k in sys.modules])
+this = sys.modules[__name__]
+model.modules()
+from os import path
+getattr(sys, "frozen", False)
+from os import environ; environ.get("x")
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "teaches"),
+    [*((line, True) for line in CHANGES.splitlines()), *((line, False) for line in READS.splitlines())],
+)
+def test_a_program_teaches_that_may_change_what_its_imports_rely_on(line, teaches):
+    assert is_to_teach([ast.parse(f"f()\n{line}\nimport torch\n")], ["torch"]) is teaches
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "import sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))\nimport torch\nf()\n",
+        "ROOT = Path(__file__).resolve().parent\nsys.path.append(str(ROOT))\nimport torch\nf()\n",
+        "os.environ['B'] = 'c'\nimport torch\nf()\n",
+    ],
+)
+def test_what_a_program_changes_at_its_head_comes_before_all_else_but_in_another_file_it_may_not(head):
+    assert not is_to_teach([ast.parse(head)], ["torch"])
+    assert is_to_teach([ast.parse("f()\nimport part\n"), ast.parse(head)], ["torch"])
 
 
 def test_every_name_found_in_our_trainer_can_be_imported():

@@ -1533,6 +1533,55 @@ ROWS = [
         files={"../home.txt": "before"},
         edits={"../home.txt": "after"},
     ),
+    _import_of(
+        "that imports what the program imports once more before",
+        "import colorsys\n",
+        """\
+            open("a.txt", "a").write("x")
+            import sys, colorsys
+            first = sys.modules.pop("colorsys")
+            import colorsys
+            import lib
+            observe(new=first is not colorsys, same=lib.colorsys is colorsys)
+            """,
+    ),
+    *(
+        _import_of(
+            f"that warns of the line that imports it, by {statement}, {'in a package' * (line == 'import outer')}",
+            "import warnings\nwarnings.warn('lib is old', DeprecationWarning, stacklevel=2)\n",
+            f"import importlib, warnings\nwarnings.simplefilter('always')\n{line}\n",
+            more={"outer.py": f"import importlib\n\n{statement}\n"},
+        )
+        for statement in ("import lib", "importlib.import_module('lib')")
+        for line in (statement, "import outer")
+    ),
+    *(
+        _import_of(
+            f"that changes classes and functions of the standard library, {when}",
+            """\
+            import functools, inspect, json, logging
+            def default(self, item):
+                return f"by lib: {item}"
+            json.JSONEncoder.default = default
+            logging.Logger.shout = lambda self, text: print(text.upper())
+            real = inspect.getfile
+            inspect.getfile = functools.wraps(real)(lambda thing: real(thing))
+            """,
+            f"""\
+            import inspect, json, logging
+            def now():
+                try:
+                    text = json.dumps([object])
+                except TypeError as error:
+                    text = str(error)
+                return text, hasattr(logging.Logger, "shout"), inspect.getfile.__code__.co_name
+            observe(before=now())
+            {statement}
+            observe(after=now())
+            """,
+        )
+        for when, statement in (("imported in the end", "import lib"), ("never imported", "def f(): import lib"))
+    ),
     row(
         "a package that has something else under the name of a module of its own which is imported later",
         """\

@@ -100,6 +100,8 @@ class Learner:
         self._hand_over, self._asked = hand_over, tuple(asked)
         self._env = dict(os.environ)
         self._acted = False
+        self._once: set[str] = set()
+        self._anew: set[str] = set()  # what was asked for more than once: it was taken out of `sys.modules`
         sys.addaudithook(self._hear)
         self._lesson: Lesson | None = None
         self._pid = os.getpid()
@@ -108,6 +110,7 @@ class Learner:
         """Hear that a module is asked for that is not there yet."""
         if "." in name or os.getpid() != self._pid:
             return
+        (self._anew if name in self._once else self._once).add(name)
         lesson = self._now()
         last = self._lesson
         if last is None or last[1:] != lesson[1:] or len(last.modules) >= _NAMES_AT_ONCE:
@@ -130,7 +133,8 @@ class Learner:
         env, began = os.environ, self._env
         changed = {key: env.get(key) for key in {*env, *began} if env.get(key) != began.get(key)}
         changed.update((key, env.get(key)) for key in self._asked)
-        placed = [name for name, module in list(sys.modules.items()) if "." not in name and is_placed(name, module)]
+        tops = [(name, module) for name, module in list(sys.modules.items()) if "." not in name]
+        placed = [name for name, module in tops if name in self._anew or is_placed(name, module)]
         return Lesson([], changed, _cwd(), list(sys.path), sorted(placed), self._acted)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:

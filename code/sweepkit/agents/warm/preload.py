@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from sweepkit.agents.warm.surroundings import assigned, changes_late
 from sweepkit.syntax import parse
 
 _INSTALLED = tuple(
@@ -79,17 +80,7 @@ def assigned_variables(script: str) -> dict[str, str]:
         tree = parse(Path(script).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return {}
-    return dict(filter(None, map(_assigned, tree.body)))
-
-
-def _assigned(node: ast.stmt) -> tuple[str, str] | None:
-    """Return (variable, value) of a statement like `os.environ["A"] = "b"`, None for any other."""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
-        target, value = node.targets[0], node.value
-        if isinstance(target.slice, ast.Constant) and isinstance(value, ast.Constant) and _is_environ(target.value):
-            if isinstance(target.slice.value, str) and isinstance(value.value, str):
-                return target.slice.value, value.value
-    return None
+    return dict(filter(None, map(assigned, tree.body)))
 
 
 def is_to_teach(trees: Sequence[ast.Module], names: Iterable[str]) -> bool:
@@ -99,69 +90,19 @@ def is_to_teach(trees: Sequence[ast.Module], names: Iterable[str]) -> bool:
     own modules rely on nothing that a program sets.
 
     Args:
-        trees: The program's files.
+        trees: The program's files, its own one first.
         names: What they import, see `modules_of_program`.
     """
     own: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
     if all(name.partition(":")[0].partition(".")[0] in own for name in names) and not any(map(_is_dynamic, trees)):
         return False
-    for tree in trees:
-        after_head = tree.body[_length_of_head(tree.body) :]
-        if any(_changes_surroundings(node) for statement in after_head for node in ast.walk(statement)):
-            return True
-    return False
+    return changes_late(trees)
 
 
 def _is_dynamic(tree: ast.Module) -> bool:
     """Return whether a file imports what its import statements do not show."""
     found = {getattr(node, "attr", getattr(node, "id", "")) for node in ast.walk(tree)}
     return bool(found & {"import_module", "__import__", "exec", "run_path", "run_module"})
-
-
-def _length_of_head(body: list[ast.stmt]) -> int:
-    for number, node in enumerate(body):
-        constant = isinstance(node, (ast.Assign, ast.Expr)) and isinstance(node.value, ast.Constant)
-        if not (constant or isinstance(node, (ast.Import, ast.ImportFrom)) or _assigned(node)):
-            return number
-    return len(body)
-
-
-# Of modules whose call is such a change: `os.chdir`, `load_dotenv`, hydra's `main`, `monkeypatch` and their like.
-_CHANGES = frozenset(
-    {"chdir", "fchdir", "putenv", "unsetenv", "addsitedir", "load_dotenv", "find_dotenv", "dotenv_values", "hydra"}
-)
-_READS = frozenset({"get", "items", "keys", "values", "copy"})
-
-
-def _changes_surroundings(node: ast.AST) -> bool:
-    """Return whether a node may change the environment, `sys.path`, `sys.modules` or the working directory."""
-    if isinstance(node, (ast.Name, ast.Attribute)):
-        return (node.id if isinstance(node, ast.Name) else node.attr) in _CHANGES
-    if isinstance(node, ast.alias):
-        return node.name.partition(".")[0] in _CHANGES
-    for child in ast.iter_child_nodes(node):
-        if _is_shared(child) and not _only_reads(node, child):
-            return True
-    return False
-
-
-def _is_shared(node: ast.AST) -> bool:
-    """Return whether it is `os.environ`, `sys.path` or `sys.modules`, or a bare `environ`."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return (node.value.id, node.attr) in {("os", "environ"), ("sys", "path"), ("sys", "modules")}
-    return isinstance(node, ast.Name) and node.id == "environ"
-
-
-def _only_reads(node: ast.AST, shared: ast.AST) -> bool:
-    """Return whether a node that has such a mapping as its child leaves it as it is."""
-    if isinstance(node, ast.Subscript):
-        return isinstance(node.ctx, ast.Load)
-    if isinstance(node, ast.Attribute):
-        return node.attr in _READS
-    if isinstance(node, ast.Call):  # of a function that takes it
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        return name in {"dict", "len", "list", "print", "sorted", "str", "repr", "set"}
-    return isinstance(node, (ast.Compare, ast.Dict, ast.FormattedValue, ast.For, ast.comprehension, ast.BinOp))
 
 
 def constants_of(trees: Iterable[ast.Module]) -> set[str]:
@@ -172,12 +113,6 @@ def constants_of(trees: Iterable[ast.Module]) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-
-
-def _is_environ(node: ast.expr) -> bool:
-    if isinstance(node, ast.Attribute):
-        return node.attr == "environ" and isinstance(node.value, ast.Name) and node.value.id == "os"
-    return isinstance(node, ast.Name) and node.id == "environ"
 
 
 def _collect_module(module: str, path: list[str], names: dict[str, None], seen: dict[Path, ast.Module | None]) -> None:

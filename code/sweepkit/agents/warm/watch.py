@@ -36,6 +36,7 @@ from typing import Any
 
 from sweepkit.agents.warm import known, shared
 from sweepkit.agents.warm.compiled import CompiledImports
+from sweepkit.agents.warm.patches import Patches
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -198,6 +199,7 @@ class ImportWatch:
         self._ours: dict[int, Any] = {}  # ours in the place of others, by their ids
         self.written: dict[str, list[str | None]] = {}
         self._drew: Any = None
+        self._patches = Patches(lambda module, act: self[module].does(act))
 
     def __getitem__(self, module: str) -> Observed:
         seen = self.of.get(module)
@@ -256,6 +258,7 @@ class ImportWatch:
     def start(self) -> None:
         """Put the observers in the place of what they observe."""
         tempfile.tempdir = None  # it was the first run's, which may have ended
+        self._patches.start()
         self._watch_environment()
         self._watch_list("argv", _ALL_READS)
         self._watch_list("path", _ALL_READS, beneath=_READ_PATHS)
@@ -283,6 +286,7 @@ class ImportWatch:
         """Put back what was there before, in the modules that took one of ours by its name too."""
         while self._undo:
             self._undo.pop()()
+        self._patches.stop()
         for name in self.served:
             self._put_back(name)
         for module in list(sys.modules.values()):
@@ -515,6 +519,7 @@ class ImportWatch:
                 raise
             finally:
                 traces.leave()
+                watch._patches.look_at(module)
                 watch._watch_shared(module)
                 if sys.modules.pop("__mp_main__", None) is not None:  # what `multiprocessing` calls the program
                     watch[module.__name__].does(_name_program_again)
@@ -696,10 +701,9 @@ def _warning(message: Any, category: Any, stacklevel: int) -> Callable[[], None]
     frame: types.FrameType | None = sys._getframe(2)
     for _ in range(stacklevel - 1):
         frame = frame and frame.f_back
-        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        while frame is not None and (_is_import_system(frame) or frame.f_globals.get("__name__") == __name__):
             frame = frame.f_back
-    names = {} if frame is None else frame.f_globals
-    place = None if frame is None or names.get("__name__", "").startswith(_OURS) else frame
+    place = None if frame is None or _is_the_servers(frame) else frame
 
     def again() -> None:
         at: types.FrameType | None = place
@@ -719,12 +723,20 @@ def _warning(message: Any, category: Any, stacklevel: int) -> Callable[[], None]
 def _importing() -> types.FrameType | None:
     """Return the frame that imports: the first below this one that is neither ours nor the import system's."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None and (
-        frame.f_code.co_filename.startswith("<frozen importlib")
-        or str(frame.f_globals.get("__name__")).startswith((*_OURS, "importlib"))
-    ):
+    while frame is not None and (_is_import_system(frame) or str(frame.f_globals.get("__name__")).startswith(_OURS)):
         frame = frame.f_back
     return frame
+
+
+def _is_import_system(frame: types.FrameType) -> bool:
+    """Return whether warnings pass a frame by: not `importlib.import_module`, nor its utilities."""
+    return frame.f_code.co_filename.startswith("<frozen importlib._bootstrap")
+
+
+def _is_the_servers(frame: types.FrameType) -> bool:
+    """Return whether a frame is the server's, or that of `importlib.import_module` which the server called."""
+    ours = (one.f_globals.get("__name__") for one in (frame, frame.f_back) if one is not None)
+    return any(str(name).startswith(_OURS) for name in ours)
 
 
 def _absolute(name: str, globals: dict[str, Any], level: int) -> str:
