@@ -54,8 +54,8 @@ _JUDGED = (AUTO, "forest", "anova")  # those with a verdict
 _MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
 _TREES = 200
 _REFIT_TREES = 100
-# Of more configurations a refit grows fewer trees, so that the refits cost as much as those of so many. What the missing
-# trees leave of chance is in the bars and in the floor alike: both can only become wider, no verdict bolder.
+# Of more configurations a refit grows fewer trees, so that all refits cost as much as those of so many. What the
+# missing trees leave of chance is in the bars and in the floor alike: both can only become wider, no verdict bolder.
 _WHOLE_REFITS = 250
 _FEWEST_REFIT_TREES = 25
 _SUBSAMPLES = 30
