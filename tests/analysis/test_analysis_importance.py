@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from snapshots import words_of
 
+from sweepkit.analysis import importance
 from sweepkit.analysis.association import associations, correlation_ratio, cramers_v, spearman
 from sweepkit.analysis.encoding import bookkeeping, encode
 from sweepkit.analysis.estimators import ESTIMATORS
 from sweepkit.analysis.foreign import from_rows
-from sweepkit.analysis.forest import Shuffle, _shuffled, grow
+from sweepkit.analysis.forest import Grown, Shuffle, _shuffled, grow
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.analysis.importance_result import Gate, Verdict
 from sweepkit.errors import DataError
@@ -58,6 +59,22 @@ def test_truth_a_at_100_runs():
 def test_noise_gives_nothing_clear(seed):
     result = importances(sweep(60, seed, lambda row, noise: noise), effort=QUICK)
     assert not [share for share in result.shares if share.verdict is Verdict.CLEAR]
+
+
+def test_the_refits_of_many_configurations_are_as_cheap_as_those_of_250(monkeypatch):
+    grown = []
+
+    def counted(x, y, shuffles, *, trees, rng):  # nothing is grown: what would be is what counts
+        grown.append(trees * len(y))
+        return Grown(shares=np.zeros(len(shuffles)), r2=0.5, impurity=np.zeros(x.shape[1]), predicted=y)
+
+    monkeypatch.setattr(importance, "grow", counted)
+    rows = {}
+    for n in (250, 1000, 2000):
+        grown.clear()
+        importances(sweep(n, 1, truth_a), estimator="forest")
+        rows[n] = sum(grown[2:])  # the first two are the forest itself
+    assert rows[1000] == rows[2000] == pytest.approx(rows[250], rel=0.02)
 
 
 def test_the_same_seed_gives_the_same_numbers():

@@ -100,7 +100,9 @@ def test_a_report_that_fails_is_a_warning(tmp_path, capsys, monkeypatch):
     assert WORDS["py-s-tries"] in said.err and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("finished", "each_s", "cheap"), [(19, 0.01, True), (40, 0.01, False), (40, 60.0, True)])
+@pytest.mark.parametrize(
+    ("finished", "each_s", "cheap"), [(19, 0.01, True), (40, 0.01, False), (40, 60.0, True), (5000, 0.25, True)]
+)
 def test_importance_at_the_end_only_where_it_costs_little(finished, each_s, cheap):
     rows = [SimpleNamespace(duration_s=each_s)] * finished
     table = SimpleNamespace(metrics=("loss",), rows=rows, finished=lambda: rows)

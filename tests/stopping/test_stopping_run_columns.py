@@ -88,3 +88,30 @@ def test_columns_are_forgotten_when_they_hold_too_much(monkeypatch):
     for report in range(9):
         assert len(column_of(runs, report, lambda run, report=report: run.history[report]).values) == 5
     assert len(runs._columns) == 4
+
+
+class Counted(tuple):
+    """A history that counts how often all of it was read."""
+
+    reads = 0
+
+    def __iter__(self):
+        Counted.reads += 1
+        return super().__iter__()
+
+    def __getitem__(self, index):
+        Counted.reads += isinstance(index, slice)
+        return super().__getitem__(index)
+
+
+def test_the_median_adds_a_history_up_once_however_many_reports_are_judged():
+    rule, runs, reports = rule_of(EarlyTerminate(type="median", n_startup_runs=1), Goal.MINIMIZE, "s"), RunViews(), 50
+    for number in range(1, 9):
+        values = Counted(float(number) for _ in range(reports))
+        runs.put(dataclasses.replace(finished(number), history=values))
+    Counted.reads = 0
+    for report in range(1, reports + 1):
+        view = RunView(number=9, run_id="", params={}, state=RunState.RUNNING, history=(4.5,) * report)
+        runs.put(view)
+        assert not rule.decide(view, runs).stop
+    assert Counted.reads == 8

@@ -54,6 +54,10 @@ _JUDGED = (AUTO, "forest", "anova")  # those with a verdict
 _MOST_CONFIGURATIONS = 1000  # a sample of more changes no share by more than its bar, and takes minutes
 _TREES = 200
 _REFIT_TREES = 100
+# Of more configurations a refit grows fewer trees, so that all refits cost as much as those of so many. What the
+# missing trees leave of chance is in the bars and in the floor alike: both can only become wider, no verdict bolder.
+_WHOLE_REFITS = 250
+_FEWEST_REFIT_TREES = 25
 _SUBSAMPLES = 30
 _SHARE_KEPT = 0.632
 _LEADING = 4
@@ -75,6 +79,16 @@ class ForestEffort:
     subsamples: int = _SUBSAMPLES
 
 
+def _effort_of(n: int) -> ForestEffort:
+    """Return what is computed of n >= 1 configurations.
+
+    >>> [_effort_of(n).refit_trees for n in (60, 500, 1000)]
+    [100, 50, 25]
+    """
+    trees = round(_REFIT_TREES * min(1.0, _WHOLE_REFITS / n))
+    return ForestEffort(refit_trees=max(_FEWEST_REFIT_TREES, trees))
+
+
 def importances(
     table: RunTable, *, estimator: str = AUTO, objective: int = 0, seed: int = 0, effort: ForestEffort | None = None
 ) -> Importance:
@@ -89,7 +103,7 @@ def importances(
             "anova", "mdi", "gp", "fanova", "ped_anova" or "eps_squared".
         objective: Which of the table's metrics.
         seed: Of everything random in the computation, >= 0; the same seed gives the same numbers.
-        effort: How much is computed, for the forest.
+        effort: How much is computed, for the forest; None: fewer refit trees of more configurations.
 
     Raises:
         DataError: The estimator is unknown, or the table has no such metric.
@@ -113,7 +127,7 @@ def importances(
     elif gate is Gate.TOO_FEW and estimator not in ("fanova", "ped_anova"):
         estimator, found = "eps_squared", _plain(design, eps_squared(design))
     elif estimator in _JUDGED:
-        estimator, found = _judged(table, design, estimator, objective, rng, effort or ForestEffort())
+        estimator, found = _judged(table, design, estimator, objective, rng, effort or _effort_of(design.n))
     else:
         found = _plain(design, ESTIMATORS[estimator](design, table.metrics[objective].goal, rng))
     if found.r2 is not None and found.r2 < LEAST_R2:

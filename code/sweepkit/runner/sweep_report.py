@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from sweepkit.sweep_config.sweep import SweepSpec
 
 REPORT_NAME = "report.html"
-# What a forest with its refits costs, measured: 5 s of CPU and 8 ms a configuration; under 20 runs it grows none.
+# What a forest with its refits costs, measured: 5 s of CPU and 8 ms a configuration up to 250, 6 s for any more; under
+# 20 runs it grows none.
 _FOREST_S = 5.0
 _FOREST_S_PER_RUN = 0.01
+_FOREST_MOST_S = 10.0
 _LEAST_SHARE = 100  # at the end of a sweep it may cost a hundredth of the time that its runs took
 _CURVES = 200  # learning curves in a report, whose steps and times are read
 
@@ -124,7 +126,8 @@ def affordable(table: "RunTable") -> bool:
         return False
     finished = len(table.finished())
     took = sum(row.duration_s for row in table.rows if row.duration_s is not None)
-    return finished < FEWEST or took >= _LEAST_SHARE * (_FOREST_S + _FOREST_S_PER_RUN * finished)
+    cost = min(_FOREST_MOST_S, _FOREST_S + _FOREST_S_PER_RUN * finished)
+    return finished < FEWEST or took >= _LEAST_SHARE * cost
 
 
 def _points(runs: "Sequence[RunRecord]") -> int | None:

@@ -3,7 +3,9 @@
 Source: Golovin et al. 2017, "Google Vizier: A Service for Black-Box Optimization" (KDD), section 3.2.2.
 """
 
+from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from math import fsum, isfinite
 
 from sweepkit.model.columns import column_of
@@ -14,6 +16,8 @@ from sweepkit.stopping import steps
 from sweepkit.stopping.histories import finite, judged
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
+
+_MOST_SUMS = 4_000_000  # numbers kept, 8 bytes each; all are made anew beyond it
 
 
 class Median:
@@ -32,6 +36,8 @@ class Median:
     def __init__(self, rule: EarlyTerminate, goal: Goal) -> None:
         self._rule = rule
         self._goal = goal
+        self._sums: dict[int, tuple[Sequence[float], Sequence[float]]] = {}  # by run: its history, its running sums
+        self._held = 0  # numbers in them
 
     def decide(self, run: RunView, runs: Sequence[RunView]) -> Decision:
         """Judge `run` after its newest report."""
@@ -44,7 +50,7 @@ class Median:
             return Decision(
                 stop=False, reason=f"median: {finished} of {self._rule.n_startup_runs} runs have finished, too few"
             )
-        averages = _averages(run, runs, reports)
+        averages = self._averages(run, runs, reports)
         if not averages:
             return Decision(stop=False, reason=f"median: no ended run has {how_many(reports, 'report')}")
         if len(averages) < self._rule.n_min_runs:
@@ -54,29 +60,41 @@ class Median:
         of = f"the median of the averages of {how_many(len(averages), 'run')}"
         return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
 
+    def _averages(self, run: RunView, runs: Sequence[RunView], reports: int) -> Sequence[float]:
+        """Return the mean of the first `reports` finite values of every other run that ended well, ascending."""
 
-def _averages(run: RunView, runs: Sequence[RunView], reports: int) -> Sequence[float]:
-    """Return the mean of the first `reports` finite values of every other run that ended well, ascending."""
-    column = column_of(runs, ("average up to", reports), lambda other: _average(other, reports))
-    if not run.state.ended_well or (own := _average(run, reports)) is None:
-        return column.values
-    others = list(column.values)
-    others.remove(own)
-    return others
+        def of(other: RunView) -> float | None:
+            return self._average(other, reports)
 
+        column = column_of(runs, ("average up to", reports), of)
+        if not run.state.ended_well or (own := of(run)) is None:
+            return column.values
+        others = list(column.values)
+        others.remove(own)
+        return others
 
-def _average(run: RunView, reports: int) -> float | None:
-    """Return the mean of a run's first `reports` finite values, None when it has not so many or did not end well."""
-    if not run.state.ended_well or len(run.history) < reports:
-        return None
-    values: Sequence[float] = run.history[:reports]
-    total = sum(values)
-    if isfinite(total):
-        return total / reports
-    values = finite(run.history)[:reports]
-    if len(values) < reports:
-        return None
-    return fsum(value / reports for value in values)  # divided first, lest the sum overflow
+    def _average(self, run: RunView, reports: int) -> float | None:
+        """Return the mean of a run's first `reports` finite values, None when it has not so many or is not over."""
+        if not run.state.ended_well or len(run.history) < reports:
+            return None
+        total = self._sums_of(run)[reports - 1]
+        if isfinite(total):
+            return total / reports
+        values = finite(run.history)[:reports]
+        if len(values) < reports:
+            return None
+        return fsum(value / reports for value in values)  # divided first, lest the sum overflow
+
+    def _sums_of(self, run: RunView) -> Sequence[float]:
+        """Return the running sums of an ended run: each report asks for one, so a history is added up once."""
+        known = self._sums.get(run.number)
+        if known is None or known[0] is not run.history:
+            self._held += len(run.history)
+            if self._held > _MOST_SUMS:
+                self._sums.clear()
+                self._held = len(run.history)
+            known = self._sums[run.number] = run.history, array("d", accumulate(run.history))
+        return known[1]
 
 
 def _middle(values: Sequence[float]) -> float:
