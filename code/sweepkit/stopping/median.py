@@ -10,7 +10,7 @@ from sweepkit.model.columns import column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
-from sweepkit.stopping.histories import finite, judged
+from sweepkit.stopping.histories import best_of, finite, judged
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -49,7 +49,7 @@ class Median:
         if len(averages) < self._rule.n_min_runs:
             few = f"{len(averages)} ended runs have {reports} reports, {self._rule.n_min_runs} are needed"
             return Decision(stop=False, reason=f"median: {few}")
-        best, middle = self._goal.best(tuple(history)), _middle(averages)
+        best, middle = best_of(history, self._goal), _middle(averages)
         of = f"the median of the averages of {len(averages)} runs"
         return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
 
