@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sweepkit.environ import REPORT_FILE_ENV
 from sweepkit.errors import TrackingError
+from sweepkit.text.json_text import json_text
 from sweepkit.tracking import reports
 from sweepkit.tracking.reports import ReportTail, ReportWriter
 
@@ -253,3 +254,13 @@ def test_nothing_new_costs_one_stat_and_opens_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", lambda *a, **k: pytest.fail("opened the file"))
     assert tail.read() == []
     assert len(calls) == 1
+
+
+def test_a_fact_with_a_lone_surrogate_is_written_as_json_that_reads_back(tmp_path):
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(rb'{"_sweepkit_facts": {"half \udc80": "\ud800", "pair": "\ud83d\ude00", "loss": NaN}}' + b"\n")
+    tail = ReportTail(file)
+    tail.read(final=True)
+    text = json_text(tail.messages[0])
+    (facts,) = json.loads(text.encode()).values()
+    assert facts == {"half \udc80": "\ud800", "pair": "😀", "loss": "NaN"}

@@ -2,12 +2,13 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweepkit.model.audit import AUDIT
 from sweepkit.model.columns import RunViews
+from sweepkit.model.course import Course
 from sweepkit.model.objectives import OUTCOME
 from sweepkit.model.records import Report
 from sweepkit.model.runs import Decision, RunState, RunView
@@ -47,13 +48,17 @@ def has_value(run: RunView) -> bool:
     return bool(run.history or run.summary is not None or any(run.objectives))
 
 
+def _course(values: Sequence[float]) -> Course:
+    return values if isinstance(values, Course) else Course(values)
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """What a run of ours has reported since it was claimed as its attempt number `attempts`."""
 
     attempts: int
-    history: tuple[float, ...] = ()
-    instances: tuple[float, ...] = ()
+    history: Course = field(default_factory=Course)
+    instances: Course = field(default_factory=Course)
 
 
 class RunCache:
@@ -122,12 +127,13 @@ class RunCache:
         with self._lock:
             view = self._views.of_number(number)
             own = self._own.get(number)
+            # Nothing is copied, be the history ever so long. The view of an attempt of ours has that attempt's history.
+            history, newer = _course(view.history).extended(values), _course(view.instances).extended(instances)
             if own is not None:
-                history, newer = own.history + values, own.instances + instances
-                self._own[number] = dataclasses.replace(own, history=history, instances=newer)
-            alike = own is not None and own.history is view.history  # then one copy is enough: a history may be long
-            history = self._own[number].history if alike else view.history + values
-            view = dataclasses.replace(view, history=history, instances=view.instances + instances)
+                alike = own.history is view.history and own.instances is view.instances
+                kept = (history, newer) if alike else (own.history.extended(values), own.instances.extended(instances))
+                self._own[number] = dataclasses.replace(own, history=kept[0], instances=kept[1])
+            view = dataclasses.replace(view, history=history, instances=newer)
             self._put(view)
             return view
 
@@ -178,8 +184,9 @@ class RunCache:
     def begin(self, run: RunRecord) -> None:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
-            self._own[run.number] = _Own(run.attempts)
-            self._put(dataclasses.replace(view_of(run), state=RunState.RUNNING, history=()))
+            own = self._own[run.number] = _Own(run.attempts)
+            begun = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=own.history)
+            self._put(dataclasses.replace(begun, instances=own.instances))
 
     def views(self) -> list[RunView]:
         """Return all views, by number."""

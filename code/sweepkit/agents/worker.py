@@ -40,6 +40,7 @@ from sweepkit.agents.run_cache import view_of
 from sweepkit.agents.slots import Slot
 from sweepkit.errors import FencedError, LaunchError, StoreError
 from sweepkit.model.audit import AUDIT, is_audited
+from sweepkit.model.course import Course
 from sweepkit.model.events import Notice, RunEnded, RunReported, RunStarted
 from sweepkit.model.metric import Goal, rule_of_summary
 from sweepkit.model.objectives import OUTCOME, RUNTIME, objectives_of
@@ -75,7 +76,7 @@ class Execution:
         self.attempt = attempt
         self.metric = context.spec.metric.name if context.spec.metric else None
         self.took_s: float | None = None  # known at its end
-        self.objectives: dict[str, list[float]] = {metric.name: [] for metric in context.spec.metrics}
+        self.objectives = {metric.name: Course() for metric in context.spec.metrics}
         paths, name = context.place.paths, attempt.attempt_id
         self.tail = ReportTail(paths.reports(name))
         self.wandb = wandb_tail(context.place, attempt.run, name)
@@ -281,8 +282,7 @@ class Execution:
             return
         if self.histories and self.seq and not self.direct:
             self.unsent, self.seq, self.begins_anew, self.newest = [], 0, True, None
-            for history in self.objectives.values():
-                history.clear()
+            self.objectives = {name: Course() for name in self.objectives}
             self.context.runs.begin(self.attempt.run)
         self.histories = self.wandb.histories
 
@@ -290,7 +290,7 @@ class Execution:
         """Take in what a report says of several objectives; their newest value is a bad one when there is one."""
         for name, history in self.objectives.items():
             if name in report.values:
-                history.append(report.values[name])
+                self.objectives[name] = history.extended((report.values[name],))
         if self.objectives:
             newest = [history[-1] for history in self.objectives.values() if history]
             self.newest = next((value for value in newest if not math.isfinite(value)), None)
@@ -341,7 +341,8 @@ class Execution:
         elif any(name in report.values for name in self.objectives):
             view = self._view_of_objectives()
         if view is not None:
-            self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
+            if any(metric.target is not None for metric in self.context.spec.objectives):  # a vector is of all reports
+                self.listener.check_target(self._vector().get(OUTCOME, {}) if self.objectives else report.values)
             if self.verdict is None and self.context.rule is not None:
                 decision = self.context.runs.judge(self.context.rule, view)
                 margin = decision.margin
@@ -380,7 +381,7 @@ class Execution:
         """Return the run with all that this attempt reported of several objectives, and its summaries."""
         return replace(
             view_of(self.attempt.run),
-            objectives=tuple(map(tuple, self.objectives.values())),
+            objectives=tuple(self.objectives.values()),
             summaries=tuple(map(self._summary_of, self.objectives)),
         )
 

@@ -1,6 +1,6 @@
 """Runs, proposals and decisions as values: what engines and stopping rules are given and return."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,12 +87,12 @@ class RunView:
     run_id: str
     params: Mapping[str, Any]
     state: RunState
-    history: tuple[float, ...] = ()
+    history: Sequence[float] = ()
     summary: float | None = None
-    objectives: tuple[tuple[float, ...], ...] = ()
+    objectives: tuple[Sequence[float], ...] = ()
     summaries: tuple[float | None, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
-    instances: tuple[float, ...] = ()
+    instances: Sequence[float] = ()
     value_rule: str = ""
 
 

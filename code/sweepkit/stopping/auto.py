@@ -11,7 +11,7 @@ from sweepkit.model.columns import RunColumn, column_of
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
-from sweepkit.stopping.histories import finite, judged
+from sweepkit.stopping.histories import best_of, finite, judged
 from sweepkit.stopping.steps import finished
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -56,7 +56,7 @@ class Auto:
                 stop=False, reason=f"auto: {how_many(len(values), 'run')} at report {look}, of which {kept} go on"
             )
         of = f"the best {kept} of {how_many(len(values), 'run')} by report {look}"
-        limit, best = self._sign * values[kept - 1], self._goal.best(tuple(history))
+        limit, best = self._sign * values[kept - 1], best_of(history, self._goal)
         return judged("auto", best, limit, self._goal, where=", its best,", of=of)
 
     def _best_by(self, look: int, runs: Sequence[RunView]) -> RunColumn:

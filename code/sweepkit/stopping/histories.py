@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from sweepkit.model.columns import RunColumn, column_of
+from sweepkit.model.course import Course
 from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import distinct_texts
 from sweepkit.model.runs import Decision, RunView
@@ -13,8 +14,15 @@ _DIGITS = 4
 
 def finite(history: Sequence[float]) -> Sequence[float]:
     """Return the finite values of a history in order; the history itself when all are."""
+    if isinstance(history, Course):
+        return history.finite()
     # The sum of finite numbers may overflow, but a finite sum proves that no NaN or infinity is among them.
     return history if isfinite(sum(history)) else [value for value in history if isfinite(value)]
+
+
+def best_of(history: Sequence[float], goal: Goal) -> float:
+    """Return the best of finite values. Raises ValueError or IndexError when there is none."""
+    return history.best(goal) if isinstance(history, Course) else goal.best(tuple(history))
 
 
 def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> RunColumn:
@@ -25,6 +33,9 @@ def values_at(runs: Sequence[RunView], report: int, sign: float = 1.0) -> RunCol
 def _value_at(history: Sequence[float], report: int, sign: float) -> float | None:
     if len(history) < report:
         return None
+    if isinstance(history, Course):
+        history = history.finite()
+        return sign * history[report - 1] if len(history) >= report else None
     if not isfinite(sum(history[:report])):
         history = [value for value in history if isfinite(value)]
         if len(history) < report:

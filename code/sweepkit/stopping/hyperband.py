@@ -10,7 +10,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping.bands import bands_up_to, check_bands, next_band
-from sweepkit.stopping.histories import finite, judged, share, values_at
+from sweepkit.stopping.histories import best_of, finite, judged, share, values_at
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
 
@@ -50,7 +50,7 @@ class Hyperband:
         if not values:  # only when the caller left `run` out of `runs`
             return Decision(stop=False, reason=f"hyperband: no run to compare with at report {band}")
         threshold = self._sign * values[int(1.0 / self._rule.eta * len(values))]
-        value = history[band - 1] if self._rule.strict else self._goal.best(tuple(history))
+        value = history[band - 1] if self._rule.strict else best_of(history, self._goal)
         where = f" at report {band}" if self._rule.strict else f" as its best, judged at report {band},"
         of = f"{share(self._rule.eta)} of {how_many(len(values), 'run')}"
         return judged("hyperband", value, threshold, self._goal, where=where, of=of)

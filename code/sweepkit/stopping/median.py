@@ -13,7 +13,7 @@ from sweepkit.model.metric import Goal
 from sweepkit.model.numbers import how_many
 from sweepkit.model.runs import Decision, RunView
 from sweepkit.stopping import steps
-from sweepkit.stopping.histories import finite, judged
+from sweepkit.stopping.histories import best_of, finite, judged
 from sweepkit.stopping.steps import wait
 from sweepkit.sweep_config.sweep import EarlyTerminate
 
@@ -56,7 +56,7 @@ class Median:
         if len(averages) < self._rule.n_min_runs:
             few = f"{len(averages)} of {self._rule.n_min_runs} ended runs that are needed have"
             return Decision(stop=False, reason=f"median: {few} {how_many(reports, 'report')}")
-        best, middle = self._goal.best(tuple(history)), _middle(averages)
+        best, middle = best_of(history, self._goal), _middle(averages)
         of = f"the median of the averages of {how_many(len(averages), 'run')}"
         return judged("median", best, middle, self._goal, where=f", the best by report {reports},", of=of)
 

@@ -10,7 +10,8 @@ from typing import Any
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON text, Unicode as it is; NaN and infinities as the strings W&B writes for them.
 
-    Python's own `NaN` and `Infinity` are no JSON: JavaScript and most other readers refuse the whole text.
+    Python's own `NaN` and `Infinity` are no JSON: JavaScript and most other readers refuse the whole text. A lone
+    surrogate, which no encoding takes, is written as its JSON escape.
 
     Args:
         value: None, booleans, numbers, strings, sequences and mappings.
@@ -20,9 +21,10 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     '{"loss": "NaN", "best": [1.5, "-Infinity"]}'
     """
     try:
-        return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_spelled(value), ensure_ascii=False, indent=indent)
+        text = json.dumps(_spelled(value), ensure_ascii=False, indent=indent)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _spelled(value: Any) -> Any:
