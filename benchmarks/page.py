@@ -37,7 +37,7 @@ TARGETS = {"first view": "2 s", "brush": "0.2 s", "report": "1 s", "server": "15
 _WAIT_MS = 300_000
 _PEER_WAIT_MS = 100_000
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-# As a browser is without a graphics card: pages are painted by the CPU, WebGL (which optuna-dashboard needs) is simulated.
+# As a browser is without a graphics card: pages are painted by the CPU, WebGL (optuna-dashboard needs it) is simulated.
 # With --use-angle=swiftshader whole pages were painted by the simulated card, which nobody has: 2 s a brush.
 _BROWSER = ("--no-sandbox", "--enable-unsafe-swiftshader")
 _YAML = """\

@@ -715,8 +715,14 @@
     for (const select of [pairX, pairY]) select.addEventListener("change", () => loadSoon.heat());
     single.addEventListener("change", () => loadSoon.slice());
     top.addEventListener("change", () => loadSoon.curves());
+    let reported = false;
     const loadSoon = {
-      overview: calm(async () => { told = await get(api(name)); overview(); await loadRows(); }, 300),
+      overview: calm(async () => {
+        told = await get(api(name));
+        overview();
+        await loadRows();
+        if (reported) { reported = false; loadSoon.curves(); } // afterwards: what was reported is seen first
+      }, 300),
       curves: calm(loadCurves, 1000),
       filtered: calm(filtered, 30),
       chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
@@ -744,8 +750,9 @@
     let seen = told.change, ended = String(told.ended);
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
+      reported ||= now.change !== seen;
+      seen = now.change;
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); }
       if (String(now.ended) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
       ended = String(now.ended); // most reports end nothing: then only curves are new
     });
