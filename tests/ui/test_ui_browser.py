@@ -225,7 +225,7 @@ def test_panels_are_drawn_without_plotly_and_say_what_is_at_a_point(browser, pag
     tab = Tab(browser)
     asked = []
     tab.page.on("request", lambda request: asked.append(request.url))
-    tab.open(f"{base}#/sweep/{quote(NAME, safe=str())}?{token}")
+    tab.open(f"{base}#/sweep/{quote(NAME, safe='')}?{token}")
     for panel, said in (
         ("Two parameters", r"median 0\.\d+ of \d+ runs"),
         ("One parameter", "run .*lr = "),
