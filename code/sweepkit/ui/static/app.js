@@ -399,13 +399,15 @@
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
       const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${Math.round(gpu.percent)} % · ${memory(gpu.memory_mb)}` : ""; };
+      // Of the sweep's own metric the newest value has come with this; of another it comes with the rows.
+      const own = !told.metrics?.length && (!metric.value || metric.value === told.metric?.name);
       const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
       workers.section.hidden = !told.running.length;
       workers.body.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, told.running.map((item) => h("tr", {},
           h("td", { title: `${item.host || ""} pid ${item.pid ?? ""}` }, item.lease_over ? h("span", { class: "failed" }, "its lease is over") : item.device || "starting"),
           h("td", {}, h("a", { href: path("sweep", name, "run", item.run_id) }, `${item.number} ${item.run_id}`)),
-          h("td", {}, h("b", {}, number(told.metrics?.length || metric.value ? state.rows.get(item.number)?.value : item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
+          h("td", {}, h("b", {}, number(own ? item.value : state.rows.get(item.number)?.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
           h("td", { title: item.verdict, class: item.margin < 0 ? "failed" : "" }, item.margin === null ? "–" : number(item.margin, 3)),
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
@@ -721,6 +723,7 @@
         told = await get(api(name));
         overview();
         await loadRows();
+        running(); // the value of a metric that was chosen
         if (reported) { reported = false; loadSoon.curves(); } // afterwards: what was reported is seen first
       }, 300),
       curves: calm(loadCurves, 1000),
