@@ -319,6 +319,10 @@
     crumbs([name]);
     const state = { rows: new Map(), meta: null, change: 0, sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
     const look = {};
+    // What the first view needs is asked for at once: each of them waits for nothing that another one says.
+    const early = Object.fromEntries(["rows?since=0", "figures/curves?how=best", "figures/history?how=best"].map((what) => [what, get(api(name, what))]));
+    for (const asked of Object.values(early)) asked.catch(() => {}); // told where it is used
+    const first = (what) => { const asked = early[what]; delete early[what]; return asked || get(api(name, what)); };
     let told = await get(api(name));
 
     const title = h("div", { class: "head" });
@@ -553,14 +557,14 @@
       } catch (error) { toast(error.message); }
     };
     const loadRows = async () => {
-      const fresh = await get(api(name, `rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`));
+      const fresh = await first(`rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`);
       drawMetrics(fresh);
-      const first = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
+      const other = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
       if (state.change === 0) state.rows.clear();
       for (const row of fresh.rows) state.rows.set(row.number, row);
       state.meta = fresh;
       state.change = fresh.change;
-      if (first) { drawMenu(); drawChoices(); }
+      if (other) { drawMenu(); drawChoices(); }
       drawTable();
     };
 
@@ -591,7 +595,7 @@
       for (const number of numbers) bits[number >> 3] |= 1 << (number & 7);
       return `runs=~${btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_")}`;
     };
-    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query ? `${query}&` : "?"}${by()}`));
+    const fetchFigure = async (kind, query = "") => first(`figures/${kind}${query ? `${query}&` : "?"}${by()}`);
     const none = (made, text) => { made.body.replaceChildren(h("p", { class: "empty" }, text)); made.caption.textContent = ""; };
     const openRun = (trace, at) => {
       const row = state.rows.get(trace.customdata?.[at] ?? trace.meta.runs?.[at]);
