@@ -261,7 +261,7 @@
       });
       if (!data.length) curves.caption.textContent = "no run has ended with a value yet";
       else {
-        curves.caption.textContent = rows.map((item, at) => (item.missing ? `${names[at]}: ${item.missing}` : "")).filter(Boolean).join(" ");
+        curves.caption.textContent = rows.map((item, at) => (!item.missing ? "" : item.missing.startsWith("metric: ") ? `${names[at]} has no ${metric.value}.` : `${names[at]}: ${item.missing}`)).filter(Boolean).join(" ");
         sweepkit.draw(place, { data, layout: plotLayout(axis.selectedOptions[0].text, metric.value) });
         place.xy.onpick = (trace, at) => { if (trace.meta) location.hash = path("sweep", trace.meta.sweep, "run", trace.meta.ids[at]); };
       }
@@ -270,7 +270,7 @@
       const median = (list) => { const sorted = [...list].sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
       const standings = told.map((sweep, at) => {
         const { steps, ended } = found[at], best = steps.at(-1);
-        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
+        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.standing || sweep.state, sweep.stalled || sweep.idle || sweep.reason || "")), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
           h("td", {}, (sweep.counts.failed || 0) + (sweep.counts.diverged || 0)), h("td", {}, h("b", {}, best ? number(best.value) : "–")), means && h("td", {}, sweep.best?.seeds > 1 ? `${number(sweep.best.value)} (${sweep.best.seeds})` : "–"), h("td", {}, best && h("a", { href: path("sweep", sweep.name, "run", best.row.id) }, `${best.row.number} ${best.row.name}`)),
           h("td", {}, best ? `${ended.indexOf(best.row) + 1} runs` : "–"), h("td", {}, number(median(ended.map((row) => row.value)))), h("td", {}, span(sweep.elapsed_s)));
       });
