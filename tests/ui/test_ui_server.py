@@ -460,3 +460,11 @@ def test_a_look_at_which_nothing_changed_makes_no_new_picture_but_times_go_on(hu
         store.add_and_claim(sweep.sweep_id, 16, {"lr": 0.1}, agent_id="a|b|c|1", host="h", lease_s=3600)
     live.refresh()
     assert len(live.snapshot.running) == len(before.running) + 1
+
+
+def test_a_sweep_that_goes_on_has_not_ended(client, place):
+    assert client.get(AT).json()["ended"] is False  # then the page shows the time left, else how long it took
+    record_sweep(place, name="over", running=0)
+    with open_store(place / "sweepkit.db") as store:
+        store.update_sweep(store.sweep("over").sweep_id, state=SweepState.FINISHED)
+    assert client.get("/api/sweeps/over").json()["ended"] is True

@@ -323,7 +323,7 @@ class LiveSweep:
         return {
             "yaml": sweep.text,
             "settings": _settings(sweep.text),
-            "ended": self.ended[:2],
+            "ended_runs": self.ended[:2],
             "asked": list(sweep.meta.get(ASKED, []))[-50:],
             "generation": sweep.generation,
             "program": str(sweep.meta.get("program") or ""),

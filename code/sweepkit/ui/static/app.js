@@ -143,9 +143,13 @@
   // Work for a panel that waits until somebody comes near it.
   const lazily = (made, work, ms, height) => {
     let near = false, due = false;
-    const run = calm(async () => { due = false; await work(); }, ms);
-    // Its room is kept free, so that what lies below it is not near, and stays where it is when it is drawn.
-    if (!made.body.style.minHeight) made.body.style.minHeight = `${height}px`;
+    const run = calm(async () => {
+      due = false;
+      await work();
+      made.body.style.minHeight = "";
+    }, ms);
+    // Until it is drawn its room is kept free, so that what lies below it is not near, and stays where it is.
+    made.body.style.minHeight = `${height}px`;
     const want = () => { due = true; if (near) run(); };
     const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
     seen.observe(made.section);
@@ -396,7 +400,7 @@
         tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck")],
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
         tile("failed", told.failed),
-        tile(told.ended ? "took" : "left, about", told.ended ? span(told.elapsed_s) : span(told.eta_s)), tile("since it began", span(told.elapsed_s)));
+        ...(told.ended ? [] : [tile("left, about", span(told.eta_s))]), tile(told.ended ? "took" : "since it began", span(told.elapsed_s)));
       progress.replaceChildren(bar(told.counts, told.total), h("div", { class: "legend" },
         STATES.filter((name) => told.counts[name]).map((name) => h("span", { class: name }, `${told.counts[name]} ${name}`)), h("span", { class: "muted" }, told.verdict)));
     };
@@ -722,6 +726,7 @@
     single.addEventListener("change", () => loadSoon.slice());
     top.addEventListener("change", () => loadSoon.curves());
     let reported = false;
+    const room = (height) => (told.done ? height : 0); // of a sweep of which nothing has ended a panel only says so
     const loadSoon = {
       overview: calm(async () => {
         told = await get(api(name));
@@ -734,11 +739,11 @@
       filtered: calm(filtered, 30),
       chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
       history: calm(async () => { held.history = await fetchFigure("history"); await drawHistory(); }, 2500),
-      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500, 360),
-      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000, 400),
-      heat: lazily(heat, drawHeat, 2500, 340),
-      slice: lazily(slice, drawSlice, 2500, 300),
-      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000, 300), // the slowest
+      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500, room(360)),
+      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000, room(400)),
+      heat: lazily(heat, drawHeat, 2500, room(340)),
+      slice: lazily(slice, drawSlice, 2500, room(300)),
+      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000, room(300)), // the slowest
     };
     loadSoon.rest = () => { loadSoon.front(); loadSoon.heat(); loadSoon.slice(); };
     loadSoon.rest.stop = () => {};
@@ -754,14 +759,14 @@
     loadSoon.parallel();
     loadSoon.rest();
     loadSoon.importance();
-    let seen = told.change, ended = String(told.ended);
+    let seen = told.change, ended = String(told.ended_runs);
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
       reported ||= now.change !== seen;
       seen = now.change;
       loadSoon.overview();
-      if (String(now.ended) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
-      ended = String(now.ended); // most reports end nothing: then only curves are new
+      if (String(now.ended_runs) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      ended = String(now.ended_runs); // most reports end nothing: then only curves are new
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
