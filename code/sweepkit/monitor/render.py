@@ -352,7 +352,7 @@ def _slot(run: RunningRun, several_hosts: bool) -> str:
 def _memory(mb: float) -> str:
     """Return an amount of memory for people.
 
-    >>> memory(312.4), memory(20480)
+    >>> _memory(312.4), _memory(20480)
     ('312 MiB', '20.0 GiB')
     """
     return f"{mb:.0f} MiB" if mb < 1024 else f"{mb / 1024:.1f} GiB"
@@ -409,9 +409,8 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
 
 
 def _gpu_line(gpu: GpuUse) -> "Text":
-    return _line(
-        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}"
-    )
+    busy = "  - %" if gpu.percent is None else f"{gpu.percent:3.0f} %"
+    return _line(f"gpu {gpu.index}  {busy}  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}")
 
 
 def _several(picture: Picture, width: int, height: int | None) -> "list[RenderableType]":

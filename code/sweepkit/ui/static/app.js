@@ -406,7 +406,7 @@
     };
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
-      const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${Math.round(gpu.percent)} % · ${memory(gpu.memory_mb)}` : ""; };
+      const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${gpu.percent == null ? "" : `${Math.round(gpu.percent)} % · `}${memory(gpu.memory_mb)}` : ""; };
       // Of the sweep's own metric the newest value has come with this; of another it comes with the rows.
       const own = !told.metrics?.length && (!metric.value || metric.value === told.metric?.name);
       const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
