@@ -37,7 +37,9 @@ TARGETS = {"first view": "2 s", "brush": "0.2 s", "report": "1 s", "server": "15
 _WAIT_MS = 300_000
 _PEER_WAIT_MS = 100_000
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-_SOFTWARE = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+# As a browser is without a graphics card: pages are painted by the CPU, WebGL (optuna-dashboard needs it) is simulated.
+# With --use-angle=swiftshader whole pages were painted by the simulated card, which nobody has: 2 s a brush.
+_BROWSER = ("--no-sandbox", "--enable-unsafe-swiftshader")
 _YAML = """\
 name: page
 program: train.py
@@ -179,7 +181,7 @@ def chromium() -> Iterator[Any]:
     if program is None:
         raise SystemExit(f"benchmarks/page.py: needs one of {', '.join(_CHROMIUM)} on PATH, got none")
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=[*_SOFTWARE, "--ignore-gpu-blocklist"])
+        browser = started.chromium.launch(executable_path=program, args=list(_BROWSER))
         yield browser
         browser.close()
 

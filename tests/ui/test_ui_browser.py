@@ -60,8 +60,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("no chromium here: the live page is not tested in a browser")
     with playwright.sync_playwright() as started:
-        options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-        found = started.chromium.launch(executable_path=CHROMIUM, args=[*options, "--ignore-gpu-blocklist"])
+        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"])
         yield found
         found.close()
 
@@ -214,6 +213,30 @@ def test_every_control_has_a_name_for_a_screen_reader(browser, tmp_path):
         tab.page.keyboard.press("Tab")
         assert tab.page.evaluate("document.activeElement.textContent") == "to the content"
         tab.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_panels_are_drawn_without_plotly_and_say_what_is_at_a_point(browser, page_of_all):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_MS)
+    base, _, token = page_of_all.partition("#/?")
+    tab = Tab(browser)
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.open(f"{base}#/sweep/{quote(NAME, safe='')}?{token}")
+    for panel, said in (
+        ("Two parameters", r"median 0\.\d+ of \d+ runs"),
+        ("One parameter", "run .*lr = "),
+        ("History", "lr = "),
+    ):
+        tab.page.locator(f"section[aria-label='{panel}']").scroll_into_view_if_needed()
+        points = tab.page.get_by_role("slider", name=f"points of {panel}")
+        points.press("ArrowRight")
+        expect(points).to_have_attribute("aria-valuetext", re.compile(said))
+    assert [url for url in asked if "plotly" in url] == tab.errors == []
+    tab.context.close()
 
 
 @pytest.mark.heavy

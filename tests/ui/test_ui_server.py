@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import io
 import json
+import math
 import threading
 import urllib.request
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from sweepkit.housekeeping.labels import change_note, change_tags
 from sweepkit.model.records import Attempt, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
+from sweepkit.ui import live_sweep
 from sweepkit.ui.answers import LOOK_EVERY_S, Answers, log_part, run_numbers
 from sweepkit.ui.guard import is_loopback
 from sweepkit.ui.hub import Hub
@@ -440,3 +442,29 @@ def test_a_report_leaves_what_runs_that_ended_say_as_it_is(hub, place):
         store.finish(attempt, RunState.FINISHED, reason="exit code 0", outcome={"duration_s": 5.0})
     live.refresh()
     assert live.ended != ended and live.figure("history") is not history
+
+
+def test_a_look_at_which_nothing_changed_makes_no_new_picture_but_times_go_on(hub, place, monkeypatch):
+    live = hub.sweep(NAME)
+    monkeypatch.setattr(live_sweep, "_TIMES_S", math.inf)
+    live.refresh()
+    before = live.snapshot
+    live.refresh()
+    assert before.running and live.snapshot is before
+    monkeypatch.setattr(live_sweep, "_TIMES_S", -1.0)
+    live.refresh()
+    assert live.snapshot is not before and live.snapshot.now > before.now
+    monkeypatch.setattr(live_sweep, "_TIMES_S", math.inf)
+    with open_store(place / "sweepkit.db") as store:
+        sweep = store.sweep(NAME)
+        store.add_and_claim(sweep.sweep_id, 16, {"lr": 0.1}, agent_id="a|b|c|1", host="h", lease_s=3600)
+    live.refresh()
+    assert len(live.snapshot.running) == len(before.running) + 1
+
+
+def test_a_sweep_that_goes_on_has_not_ended(client, place):
+    assert client.get(AT).json()["ended"] is False  # then the page shows the time left, else how long it took
+    record_sweep(place, name="over", running=0)
+    with open_store(place / "sweepkit.db") as store:
+        store.update_sweep(store.sweep("over").sweep_id, state=SweepState.FINISHED)
+    assert client.get("/api/sweeps/over").json()["ended"] is True

@@ -221,7 +221,7 @@ class Answers:
             return json.dumps(lines, ensure_ascii=False)
         live = self._hub.sweep(name)
         item = live.snapshot
-        said = {"change": live.change, "ended": live.ended[:2], "state": item.state.value, "workers": item.workers}
+        said = {"change": live.change, "ended_runs": live.ended[:2], "state": item.state.value, "workers": item.workers}
         return json.dumps({**said, "race": live.race_change()})
 
 

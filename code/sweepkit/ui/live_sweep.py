@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -46,6 +47,7 @@ _POINTS = 50
 _FEWEST_FOR_IMPORTANCE = 20
 _MOST_RUNS_IN_FAILURE = 30
 _SPARK = 40
+_TIMES_S = 2.0  # between two pictures of a sweep of which nothing but times changed
 
 
 class _Tee:
@@ -56,6 +58,7 @@ class _Tee:
         self.runs: dict[int, RunRecord] = {}
         self.found: PollResult | None = None
         self._ahead: PollResult | None = None
+        self._shown_at = time.monotonic()
 
     def poll(self, sweep_id: str, since: int = 0, *, in_short: bool = False) -> PollResult | None:
         """Return what changed after a change counter, never in short: runs are remembered whole."""
@@ -69,12 +72,20 @@ class _Tee:
         return found
 
     def changed(self) -> bool:
-        """Return whether anything did since the newest poll, and keep that for the next one to be asked for."""
+        """Return whether anything did since the newest poll, and keep that for the next one to be asked for.
+
+        While something runs times go on: then it is so at least every `_TIMES_S`, and not at each of the looks of those
+        who wait for a report, since a picture of thousands of runs takes a tenth of a second.
+        """
         before = self.found
-        if before is None or before.live:  # times go on while something runs
+        if before is None:
             return True
-        self._ahead = self.poll(before.sweep.sweep_id, before.change)
-        if self._ahead is None or self._ahead.changed or self._ahead.live or self._ahead.sweep != before.sweep:
+        ahead = self._ahead = self.poll(before.sweep.sweep_id, before.change)
+        if ahead is None or ahead.changed or ahead.live != before.live or ahead.sweep != before.sweep:
+            self._shown_at = time.monotonic()
+            return True
+        if ahead.live and time.monotonic() - self._shown_at > _TIMES_S:
+            self._shown_at = time.monotonic()
             return True
         self._ahead = None
         return False
@@ -312,7 +323,7 @@ class LiveSweep:
         return {
             "yaml": sweep.text,
             "settings": _settings(sweep.text),
-            "ended": self.ended[:2],
+            "ended_runs": self.ended[:2],
             "asked": list(sweep.meta.get(ASKED, []))[-50:],
             "generation": sweep.generation,
             "program": str(sweep.meta.get("program") or ""),

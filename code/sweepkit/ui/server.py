@@ -1,4 +1,4 @@
-"""The live page's server: Starlette's routes, uvicorn's loop, plotly.js from the installed package."""
+"""The live page's server: Starlette's routes, uvicorn's loop; plotly.js, of three axes, from the installed package."""
 
 import contextlib
 import gzip

@@ -154,9 +154,10 @@ const ParallelPlot = (() => {
       pen.textBaseline = "middle";
       axis.tickvals.forEach((value, at) => this.write(axis.ticktext[at], axis.x + (axis === this.metric ? 14 : 6), this.y(axis, value)));
       pen.save();
-      pen.translate(axis.x - 4, PAD.top - 12);
-      pen.rotate(-Math.PI / 9);
       pen.font = `600 12px ${family}`;
+      const wide = Math.cos(Math.PI / 9) * pen.measureText(axis.label).width; // a long name begins further left, not to be cut
+      pen.translate(Math.max(0, Math.min(axis.x - 4, this.width - wide - 6)), PAD.top - 12);
+      pen.rotate(-Math.PI / 9);
       this.write(axis.label, 0, 0);
       pen.restore();
     }

@@ -143,9 +143,13 @@
   // Work for a panel that waits until somebody comes near it.
   const lazily = (made, work, ms, height) => {
     let near = false, due = false;
-    const run = calm(async () => { due = false; await work(); }, ms);
-    // Its room is kept free, so that what lies below it is not near, and stays where it is when it is drawn.
-    if (!made.body.style.minHeight) made.body.style.minHeight = `${height}px`;
+    const run = calm(async () => {
+      due = false;
+      await work();
+      made.body.style.minHeight = "";
+    }, ms);
+    // Until it is drawn its room is kept free, so that what lies below it is not near, and stays where it is.
+    made.body.style.minHeight = `${height}px`;
     const want = () => { due = true; if (near) run(); };
     const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
     seen.observe(made.section);
@@ -261,7 +265,7 @@
       });
       if (!data.length) curves.caption.textContent = "no run has ended with a value yet";
       else {
-        curves.caption.textContent = rows.map((item, at) => (item.missing ? `${names[at]}: ${item.missing}` : "")).filter(Boolean).join(" ");
+        curves.caption.textContent = rows.map((item, at) => (!item.missing ? "" : item.missing.startsWith("metric: ") ? `${names[at]} has no ${metric.value}.` : `${names[at]}: ${item.missing}`)).filter(Boolean).join(" ");
         sweepkit.draw(place, { data, layout: plotLayout(axis.selectedOptions[0].text, metric.value) });
         place.xy.onpick = (trace, at) => { if (trace.meta) location.hash = path("sweep", trace.meta.sweep, "run", trace.meta.ids[at]); };
       }
@@ -270,7 +274,7 @@
       const median = (list) => { const sorted = [...list].sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
       const standings = told.map((sweep, at) => {
         const { steps, ended } = found[at], best = steps.at(-1);
-        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.state)), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
+        return h("tr", {}, h("td", { class: "wrap" }, swatch(colour(at)), h("a", { href: path("sweep", sweep.name) }, sweep.name)), h("td", {}, pill(sweep.standing || sweep.state, sweep.stalled || sweep.idle || sweep.reason || "")), h("td", {}, `${sweep.done}${sweep.total ? ` of ${sweep.total}` : ""}`),
           h("td", {}, (sweep.counts.failed || 0) + (sweep.counts.diverged || 0)), h("td", {}, h("b", {}, best ? number(best.value) : "–")), means && h("td", {}, sweep.best?.seeds > 1 ? `${number(sweep.best.value)} (${sweep.best.seeds})` : "–"), h("td", {}, best && h("a", { href: path("sweep", sweep.name, "run", best.row.id) }, `${best.row.number} ${best.row.name}`)),
           h("td", {}, best ? `${ended.indexOf(best.row) + 1} runs` : "–"), h("td", {}, number(median(ended.map((row) => row.value)))), h("td", {}, span(sweep.elapsed_s)));
       });
@@ -319,6 +323,10 @@
     crumbs([name]);
     const state = { rows: new Map(), meta: null, change: 0, sort: ["value", null], brush: null, filter: () => true, expr: "", columns: null, shown: [], picked: new Set() };
     const look = {};
+    // What the first view needs is asked for at once: each of them waits for nothing that another one says.
+    const early = Object.fromEntries(["rows?since=0", "figures/curves?how=best", "figures/history?how=best"].map((what) => [what, get(api(name, what))]));
+    for (const asked of Object.values(early)) asked.catch(() => {}); // told where it is used
+    const first = (what) => { const asked = early[what]; delete early[what]; return asked || get(api(name, what)); };
     let told = await get(api(name));
 
     const title = h("div", { class: "head" });
@@ -392,20 +400,22 @@
         tile("chance to be the best", chance ? `${Math.round(100 * chance.chance)} %` : "unconfirmed", chance ? chance.of : told.verdict || "no configuration was run with two seeds: its lead may be luck")],
         tile(`done${told.total ? ` of ${told.total}` : ""}`, told.done), tile("running", told.running.length), tile("stopped early", told.counts.stopped || 0),
         tile("failed", told.failed),
-        tile(told.ended ? "took" : "left, about", told.ended ? span(told.elapsed_s) : span(told.eta_s)), tile("since it began", span(told.elapsed_s)));
+        ...(told.ended ? [] : [tile("left, about", span(told.eta_s))]), tile(told.ended ? "took" : "since it began", span(told.elapsed_s)));
       progress.replaceChildren(bar(told.counts, told.total), h("div", { class: "legend" },
         STATES.filter((name) => told.counts[name]).map((name) => h("span", { class: name }, `${told.counts[name]} ${name}`)), h("span", { class: "muted" }, told.verdict)));
     };
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
       const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${gpu.percent == null ? "" : `${Math.round(gpu.percent)} % · `}${memory(gpu.memory_mb)}` : ""; };
+      // Of the sweep's own metric the newest value has come with this; of another it comes with the rows.
+      const own = !told.metrics?.length && (!metric.value || metric.value === told.metric?.name);
       const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
       workers.section.hidden = !told.running.length;
       workers.body.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, told.running.map((item) => h("tr", {},
           h("td", { title: `${item.host || ""} pid ${item.pid ?? ""}` }, item.lease_over ? h("span", { class: "failed" }, "its lease is over") : item.device || "starting"),
           h("td", {}, h("a", { href: path("sweep", name, "run", item.run_id) }, `${item.number} ${item.run_id}`)),
-          h("td", {}, h("b", {}, number(told.metrics?.length || metric.value ? state.rows.get(item.number)?.value : item.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
+          h("td", {}, h("b", {}, number(own ? item.value : state.rows.get(item.number)?.value))), h("td", {}, item.step ?? "–"), h("td", {}, item.reports),
           h("td", { title: item.verdict, class: item.margin < 0 ? "failed" : "" }, item.margin === null ? "–" : number(item.margin, 3)),
           h("td", {}, span(item.duration_s)), h("td", {}, span(item.eta_s)), h("td", {}, item.cpu_percent === null ? "–" : `${Math.round(item.cpu_percent)} %`), h("td", {}, memory(item.memory_mb)),
           h("td", {}, use(item)),
@@ -551,14 +561,14 @@
       } catch (error) { toast(error.message); }
     };
     const loadRows = async () => {
-      const fresh = await get(api(name, `rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`));
+      const fresh = await first(`rows?since=${state.change}${which()}${[...hows].map(([text, way]) => `&of=${way}:${encodeURIComponent(text)}`).join("")}`);
       drawMetrics(fresh);
-      const first = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
+      const other = state.meta === null || fresh.metrics.length !== state.meta.metrics.length || fresh.params.length !== state.meta.params.length;
       if (state.change === 0) state.rows.clear();
       for (const row of fresh.rows) state.rows.set(row.number, row);
       state.meta = fresh;
       state.change = fresh.change;
-      if (first) { drawMenu(); drawChoices(); }
+      if (other) { drawMenu(); drawChoices(); }
       drawTable();
     };
 
@@ -589,7 +599,7 @@
       for (const number of numbers) bits[number >> 3] |= 1 << (number & 7);
       return `runs=~${btoa(Array.from(bits, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_")}`;
     };
-    const fetchFigure = async (kind, query = "") => get(api(name, `figures/${kind}${query ? `${query}&` : "?"}${by()}`));
+    const fetchFigure = async (kind, query = "") => first(`figures/${kind}${query ? `${query}&` : "?"}${by()}`);
     const none = (made, text) => { made.body.replaceChildren(h("p", { class: "empty" }, text)); made.caption.textContent = ""; };
     const openRun = (trace, at) => {
       const row = state.rows.get(trace.customdata?.[at] ?? trace.meta.runs?.[at]);
@@ -715,17 +725,25 @@
     for (const select of [pairX, pairY]) select.addEventListener("change", () => loadSoon.heat());
     single.addEventListener("change", () => loadSoon.slice());
     top.addEventListener("change", () => loadSoon.curves());
+    let reported = false;
+    const room = (height) => (told.done ? height : 0); // of a sweep of which nothing has ended a panel only says so
     const loadSoon = {
-      overview: calm(async () => { told = await get(api(name)); overview(); await loadRows(); }, 300),
+      overview: calm(async () => {
+        told = await get(api(name));
+        overview();
+        await loadRows();
+        running(); // the value of a metric that was chosen
+        if (reported) { reported = false; loadSoon.curves(); } // afterwards: what was reported is seen first
+      }, 300),
       curves: calm(loadCurves, 1000),
       filtered: calm(filtered, 30),
       chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
       history: calm(async () => { held.history = await fetchFigure("history"); await drawHistory(); }, 2500),
-      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500, 360),
-      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000, 400),
-      heat: lazily(heat, drawHeat, 2500, 340),
-      slice: lazily(slice, drawSlice, 2500, 300),
-      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000, 300), // the slowest
+      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500, room(360)),
+      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000, room(400)),
+      heat: lazily(heat, drawHeat, 2500, room(340)),
+      slice: lazily(slice, drawSlice, 2500, room(300)),
+      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000, room(300)), // the slowest
     };
     loadSoon.rest = () => { loadSoon.front(); loadSoon.heat(); loadSoon.slice(); };
     loadSoon.rest.stop = () => {};
@@ -741,13 +759,14 @@
     loadSoon.parallel();
     loadSoon.rest();
     loadSoon.importance();
-    let seen = told.change, ended = String(told.ended);
+    let seen = told.change, ended = String(told.ended_runs);
     follow(`?sweep=${encodeURIComponent(name)}`, (now) => {
       if (now.error) return toast(now.error);
+      reported ||= now.change !== seen;
+      seen = now.change;
       loadSoon.overview();
-      if (now.change !== seen) { seen = now.change; loadSoon.curves(); }
-      if (String(now.ended) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
-      ended = String(now.ended); // most reports end nothing: then only curves are new
+      if (String(now.ended_runs) !== ended) for (const work of [loadSoon.history, loadSoon.parallel, loadSoon.rest, loadSoon.importance]) work();
+      ended = String(now.ended_runs); // most reports end nothing: then only curves are new
     });
     const beat = setInterval(() => { if (told.running.length) loadSoon.overview(); }, 3000); // times, CPU and GPU go on without a report
     redraw = refigure;
