@@ -15,6 +15,7 @@ from sweepkit.search.samplers import ToldRun
 _MOST, _BEST = 200, 100  # runs that the process is made of: the best, and a steady sample of the others
 _TAUGHT, _TAUGHT_BEST = 100, 40  # likewise those that its hyperparameters are learned from
 _MOST_FAILED = 100
+_NEWEST = 25  # runs that say how much may be risked
 _MOST_PENDING = 64
 _GROWTH = 1.15  # hyperparameters are learned anew when there are so many times as many runs
 
@@ -56,6 +57,7 @@ class GpMember:
             pending=self._of(ledger.waiting()[-_MOST_PENDING:], codes),
             failed=self._of(ledger.failed(_MOST_FAILED), codes),
             taught=[places[run] for run in taught] or range(len(kept)),
+            lately=ledger.failed_of_newest(_NEWEST),
         )
 
     def of_runs(self, told: Sequence[ToldRun], pending: Sequence[ToldRun], signs: Sequence[float]) -> Shown:
@@ -75,7 +77,7 @@ class GpMember:
         return [self._space.flat(row) for row in self._search.propose(shown, seed, rows)]
 
     def chance(self, shown: Shown, codes: Codes) -> float:
-        """Return the chance that a run ends with a value; 1 while none failed."""
+        """Return the chance that a run ends with a value, far below an even one where it would risk too much."""
         if not len(shown.failed):
             return 1.0
         return float(self._search.chance(shown, self._stacked([self._row(codes)]))[0])
