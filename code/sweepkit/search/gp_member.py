@@ -1,6 +1,8 @@
 """The Gaussian process among an engine's samplers: from the runs it knows to the configurations to try."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,9 +49,7 @@ class GpMember:
 
     def of_ledger(self, ledger: Ledger, codes: Mapping[int, Codes | None], number: int, sign: float) -> Shown:
         """Return what the process is shown of a sweep with one metric, for run `number`."""
-        kept = ledger.valued(_MOST, best=_BEST)
-        taught = ledger.valued(_TAUGHT, best=_TAUGHT_BEST, before=_taught_before(number))
-        kept = sorted({*kept, *taught})
+        kept, taught = self._kept(ledger, number)
         places = {run: place for place, run in enumerate(kept)}
         return Shown(
             rows=self._of(kept, codes),
@@ -59,6 +59,17 @@ class GpMember:
             taught=[places[run] for run in taught] or range(len(kept)),
             lately=ledger.failed_of_newest(_NEWEST),
         )
+
+    def with_seconds(self, shown: Shown, ledger: Ledger, number: int, seconds: Callable[[int], float | None]) -> Shown:
+        """Return what the process is shown, with how long those runs took of which that is known."""
+        known = [seconds(run) for run in self._kept(ledger, number)[0]]
+        return replace(shown, seconds=np.array([math.nan if s is None else s for s in known], dtype=float))
+
+    def _kept(self, ledger: Ledger, number: int) -> tuple[list[int], list[int]]:
+        """Return the runs that the process is made of for run `number`, and those that it is learned from."""
+        kept = ledger.valued(_MOST, best=_BEST)
+        taught = ledger.valued(_TAUGHT, best=_TAUGHT_BEST, before=_taught_before(number))
+        return sorted({*kept, *taught}), taught
 
     def of_runs(self, told: Sequence[ToldRun], pending: Sequence[ToldRun], signs: Sequence[float]) -> Shown:
         """Return what the process is shown of a sweep with several metrics: the newest runs where there are many."""

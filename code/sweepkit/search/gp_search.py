@@ -1,8 +1,9 @@
 """Where a Gaussian process would look next: the best expected improvement, weighed with the chance to fail.
 
 Sources: the logarithm of the expected improvement: Ament et al. 2023 (arXiv:2310.20708); times the probability of
-feasibility: Gelbart et al. 2014 (arXiv:1403.5607), which `failures` knows; several objectives: Knowles
-2006 (ParEGO), an augmented Tchebycheff sum with weights drawn for each proposal; pending runs: their mean is believed.
+feasibility: Gelbart et al. 2014 (arXiv:1403.5607), which `failures` knows; per second: Snoek et al. 2012
+(arXiv:1206.2944); several objectives: Knowles 2006 (ParEGO), an augmented Tchebycheff sum with weights drawn for each
+proposal; pending runs: their mean is believed.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ _CLIP = 4.0  # a value that is worse than the median by more than this many quar
 _FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
 _NO_NOISE = 1e-6
 _RISKS = (0.5, 0.2, 0.1, 0.05)  # the chance to fail that is taken, by how many of the newest runs failed
+_FEWEST_TIMED = 5  # finished runs before durations are learned
 _NEAR = 0.8  # four times as near to a failed run as to any that did not fail is too near
 _DOUBTS = (0.0, 0.01, 0.02, 0.03)  # likewise, the standard deviations by which an edge may lie nearer than thought
 
@@ -39,6 +41,7 @@ class Shown:
         losses: What they reached, less is better, shape (n, objectives).
         pending: Rows of the runs whose value is still to come, shape (m, p).
         failed: Rows of the runs that ended without a value, shape (k, p).
+        seconds: How long the runs with a value took, NaN where nobody knows, shape (n,); None: it does not matter.
         lately: How many of the newest ended runs failed.
         taught: Of the runs with a value, the places of those that the hyperparameters are learned from.
     """
@@ -49,6 +52,7 @@ class Shown:
     failed: Floats
     taught: Sequence[int]
     lately: int = 0
+    seconds: Floats | None = None
 
 
 class GpSearch:
@@ -62,7 +66,7 @@ class GpSearch:
     def __init__(self, space: GpSpace, *, noisy: bool = True) -> None:
         self._space = space
         self._noise = None if noisy else _NO_NOISE
-        self._memo: tuple[bytes, Hyperparameters] | None = None
+        self._memo: dict[str, tuple[bytes, Hyperparameters]] = {}
         self._threads = ThreadpoolController()
 
     def propose(self, shown: Shown, seed: int, only: Floats | None = None) -> Floats:
@@ -88,20 +92,32 @@ class GpSearch:
     def _score(self, shown: Shown, generator: np.random.Generator) -> "_Score":
         losses = _scalar(shown.losses, generator)
         values = _standardised(losses)
-        known = self._known(shown.rows[shown.taught], _standardised(losses[shown.taught]))
+        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise)
         rows = np.concatenate([shown.rows, shown.pending])
         process = GaussianProcess(self._space, rows, np.append(values, np.full(len(shown.pending), np.nan)), known)
-        return _Score(process, float(process.at(shown.rows)[0].min()), self._sure(shown))
+        return _Score(process, float(process.at(shown.rows)[0].min()), self._sure(shown), self._durations(shown))
+
+    def _durations(self, shown: Shown) -> "_Durations | None":
+        known = np.array([], dtype=int) if shown.seconds is None else np.flatnonzero(shown.seconds > 0)
+        if shown.seconds is None or len(known) < _FEWEST_TIMED:
+            return None
+        logs = np.log(shown.seconds[known])
+        middle, spread = float(logs.mean()), max(float(logs.std()), 1e-6)
+        values = (logs - middle) / spread
+        taught = np.isin(known, shown.taught)
+        taught = taught if taught.sum() >= _FEWEST_TIMED else np.ones(len(known), dtype=bool)
+        learned = self._known("seconds", shown.rows[known[taught]], values[taught], None)
+        return _Durations(GaussianProcess(self._space, shown.rows[known], values, learned), values, spread)
 
     def _sure(self, shown: Shown) -> "_Sure":
         failures = Failures(self._space, shown.rows, shown.failed) if len(shown.failed) else None
         return _Sure(failures, min(shown.lately, len(_RISKS) - 1))
 
-    def _known(self, rows: Floats, values: Floats) -> Hyperparameters:
+    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None) -> Hyperparameters:
         key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes()
-        if self._memo is None or self._memo[0] != key:
-            self._memo = key, fit(self._space, rows, values, noise=self._noise)
-        return self._memo[1]
+        if name not in self._memo or self._memo[name][0] != key:
+            self._memo[name] = key, fit(self._space, rows, values, noise=noise)
+        return self._memo[name][1]
 
     def _searched(self, shown: Shown, generator: np.random.Generator, score: "_Score") -> Floats:
         space = self._space
@@ -135,16 +151,38 @@ class GpSearch:
 
 
 class _Score:
-    """The logarithm of the expected improvement times the chance of a value."""
+    """The logarithm of the expected improvement times the chance of a value, per second where seconds matter."""
 
-    def __init__(self, process: GaussianProcess, best: float, sure: "_Sure") -> None:
-        self._process, self._best, self._sure = process, best, sure
+    def __init__(
+        self, process: GaussianProcess, best: float, sure: "_Sure", durations: "_Durations | None" = None
+    ) -> None:
+        self._process, self._best, self._sure, self._durations = process, best, sure, durations
 
     def __call__(self, rows: Floats) -> Floats:
         mean, variance = self._process.at(rows)
         deviation = np.sqrt(variance)
         gain = _log_improvement((self._best - mean) / deviation) + np.log(deviation)
+        if self._durations is not None:
+            gain = gain - self._durations.at(rows)
         return np.round(gain + self._sure.at(rows), _DIGITS)
+
+
+class _Durations:
+    """The logarithm of how long runs take, up to a constant; never beyond what was seen.
+
+    Args:
+        process: Over standardised logarithms.
+        seen: Those of the runs.
+        spread: Their standard deviation before.
+    """
+
+    def __init__(self, process: GaussianProcess, seen: Floats, spread: float) -> None:
+        self._process, self._spread = process, spread
+        self._least, self._most = float(seen.min()), float(seen.max())
+
+    def at(self, rows: Floats) -> Floats:
+        found: Floats = self._spread * np.clip(self._process.at(rows)[0], self._least, self._most)
+        return found
 
 
 class _Sure:
