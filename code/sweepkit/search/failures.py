@@ -76,4 +76,5 @@ def _machine(kernel: Floats, labels: Floats) -> Floats:
     factor = linalg.cholesky(signed + _LOSS * np.eye(len(labels)), check_finite=False)
     target = linalg.solve_triangular(factor, np.ones(len(labels)), trans=1, check_finite=False)
     weights, _ = optimize.nnls(factor, target, maxiter=100 * len(labels))
-    return weights * labels
+    found: Floats = weights * labels
+    return found
