@@ -4,6 +4,7 @@
     python benchmarks/search.py --set confirmation --engines bayes,optuna --workers 8
     python benchmarks/search.py --failures
     python benchmarks/search.py --cost
+    python benchmarks/search.py --time             # `sweepkit.cost: time` beside plain, on real trainings
     python benchmarks/search.py --table            # from benchmarks/results/search.json
 
 Normalised regret: (best so far - optimum) / (median best of ten random runs - optimum), cut at 1.5; 0 is the optimum, 1
@@ -25,7 +26,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,11 @@ class Problem:
     optimum: float = 0.0
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
-    def config(self) -> dict[str, Any]:
-        """Return the sweep's YAML."""
-        extensions = {"sweepkit": {"conditions": dict(self.conditions)}} if self.conditions else {}
+    def config(self, **settings: Any) -> dict[str, Any]:
+        """Return the sweep's YAML, with settings of `sweepkit:`."""
+        if self.conditions:
+            settings["conditions"] = dict(self.conditions)
+        extensions = {"sweepkit": settings} if settings else {}
         metric = {"name": "loss", "goal": "minimize"}
         return {
             "program": "p.py",
@@ -266,8 +269,8 @@ def minimize_edge() -> float:
 class Ours:
     """One of the product's engines."""
 
-    def __init__(self, problem: Problem, seed: int, sampler: str | None) -> None:
-        self._engine = make_engine(from_config(problem.config()), seed=seed, sampler=sampler)
+    def __init__(self, problem: Problem, seed: int, sampler: str | None, **settings: Any) -> None:
+        self._engine = make_engine(from_config(problem.config(**settings)), seed=seed, sampler=sampler)
         self._runs: dict[int, RunView] = {}
 
     def ask(self, number: int) -> dict[str, Any] | None:
@@ -282,14 +285,11 @@ class Ours:
         self._engine.tell(self._runs[number])
         return params
 
-    def tell(self, number: int, value: float) -> None:
+    def tell(self, number: int, value: float, seconds: float | None = None) -> None:
         """Take a value in; NaN: failed."""
-        run = self._runs[number]
         good = math.isfinite(value)
         state, history = (RunState.FINISHED, (value,)) if good else (RunState.FAILED, ())
-        self._engine.tell(
-            RunView(number=number, run_id=run.run_id, params=run.params, state=state, history=history, info=run.info)
-        )
+        self._engine.tell(replace(self._runs[number], state=state, history=history, seconds=seconds))
 
 
 class Optuna:
@@ -480,6 +480,91 @@ def run_cost(args: argparse.Namespace, results: dict[str, Any]) -> None:
             save(args.out, results)
 
 
+# -- real trainings, whose duration depends on the configuration ------------------------------------------------------
+
+BUDGET_S = 12.0  # CPU seconds of training in a sweep
+
+
+def trainings() -> list[Problem]:
+    """Return real trainings of scikit-learn; the loss is that of held-out examples."""
+    from sklearn.datasets import load_digits, make_friedman1
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.metrics import log_loss
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = make_friedman1(1500, noise=1.0, random_state=3)
+    images, digits = load_digits(return_X_y=True)
+
+    def boosting(p: Mapping[str, Any]) -> float:
+        trees = {**p, "n_estimators": int(p["n_estimators"])}
+        model = GradientBoostingRegressor(**trees, random_state=0).fit(x[:700], y[:700])
+        return float(((model.predict(x[700:]) - y[700:]) ** 2).mean())
+
+    def network(p: Mapping[str, Any]) -> float:
+        model = MLPClassifier(
+            (int(p["width"]),),
+            alpha=p["alpha"],
+            learning_rate_init=p["lr"],
+            max_iter=int(p["epochs"]),
+            random_state=0,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it has not converged
+            model.fit(images[:600], digits[:600])
+        return float(log_loss(digits[600:], model.predict_proba(images[600:])))
+
+    forests = {
+        "n_estimators": {"distribution": "q_log_uniform_values", "min": 10, "max": 500},
+        "max_depth": {"min": 1, "max": 8},
+        "learning_rate": {"distribution": "log_uniform_values", "min": 0.01, "max": 0.5},
+        "subsample": {"min": 0.2, "max": 1.0},
+    }
+    layers = {
+        "width": {"distribution": "q_log_uniform_values", "min": 4, "max": 400},
+        "epochs": {"distribution": "q_log_uniform_values", "min": 2, "max": 60},
+        "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1},
+        "alpha": {"distribution": "log_uniform_values", "min": 1e-6, "max": 1.0},
+    }
+    return [
+        Problem(name="friedman, boosting", parameters=forests, value=boosting),
+        Problem(name="digits, network", parameters=layers, value=network),
+    ]
+
+
+def timed(problem: Problem, seed: int, **settings: Any) -> tuple[list[float], int]:
+    """Return the best loss after a quarter, a half and all of the budget, and the number of runs."""
+    engine, spent, best, number = Ours(problem, seed, None, **settings), 0.0, math.inf, 0
+    found = dict.fromkeys((0.25, 0.5, 1.0), math.nan)
+    while spent < BUDGET_S:
+        params = engine.ask(number) or {}
+        began = time.process_time()
+        value = problem.value(params)
+        took = time.process_time() - began
+        engine.tell(number, value, took)
+        spent, number = spent + took, number + 1
+        best = min(best, value) if spent <= BUDGET_S else best
+        for part in found:
+            if spent <= part * BUDGET_S:
+                found[part] = best
+    return list(found.values()), number
+
+
+def run_time(args: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Search real trainings with and without `sweepkit.cost: time`."""
+    for problem in trainings():
+        if args.problems and problem.name not in args.problems.split(";"):
+            continue
+        for seed in range(args.seeds):
+            for label, settings in {"plain": {}, "cost: time": {"cost": "time"}}.items():
+                known = results.setdefault("time", {}).setdefault(problem.name, {}).setdefault(label, {})
+                if str(seed) in known and not args.again:
+                    continue
+                values, runs = timed(problem, seed, **settings)
+                known[str(seed)] = [*(round(value, 5) for value in values), runs]
+                print("time", problem.name, label, seed, known[str(seed)], flush=True)
+                save(args.out, results)
+
+
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
@@ -499,6 +584,7 @@ def table_of(results: dict[str, Any]) -> list[str]:
             lines += [_line(name, found, engines.get("optuna", {})) for name, found in sorted(engines.items())]
             lines += ["", *_by_problem(engines)]
     lines += _failure_lines(results.get("failures", {}))
+    lines += _time_lines(results.get("time", {}))
     if costs := results.get("cost", {}):
         sizes = sorted({size for found in costs.values() for size in found}, key=int)
         lines += ["", "## CPU ms of a proposal, 13 dimensions: median / greatest of 18", ""]
@@ -550,6 +636,18 @@ def _failure_lines(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _time_lines(found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    lines = ["", f"## Real trainings: best loss after a part of {BUDGET_S:.0f} CPU seconds of training, means", ""]
+    lines += ["| training | engine | seeds | a quarter | a half | all | runs |", "|---|---|---|---|---|---|---|"]
+    for problem, engines in sorted(found.items()):
+        for name, rows in sorted(engines.items(), reverse=True):
+            cells = [f"{statistics.mean(row[k] for row in rows.values()):.4g}" for k in range(4)]
+            lines.append(f"| {problem} | {name} | {len(rows)} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def main() -> None:
     """Run what the command line asks for, and write the table anew."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -561,6 +659,7 @@ def main() -> None:
     parser.add_argument("--label", default="")
     parser.add_argument("--failures", action="store_true")
     parser.add_argument("--cost", action="store_true")
+    parser.add_argument("--time", action="store_true")
     parser.add_argument(
         "--sizes", type=lambda text: [int(part) for part in text.split(",")], default=[20, 100, 300, 1000]
     )
@@ -575,6 +674,8 @@ def main() -> None:
         run_failures(args, results)
     if args.cost:
         run_cost(args, results)
+    if args.time:
+        run_time(args, results)
     if args.table:
         print("\n".join(table_of(results)))
 

@@ -80,6 +80,8 @@ class RunView:
         instances: What it reported of each instance (fold) alone, in order, beside the metric; NaN and infinities
             kept. () unless the stopping rule asks for it (`EarlyTerminate.instance_metric`), and for other agents' runs
             that have not finished.
+        seconds: How long it took; None of a run that has not finished, or of which nobody
+            knows.
         value_rule: What its own program says that its value is of its reports; "": the metric's rule holds.
     """
 
@@ -94,6 +96,7 @@ class RunView:
     info: Mapping[str, Any] = field(default_factory=dict)
     instances: Sequence[float] = ()
     value_rule: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

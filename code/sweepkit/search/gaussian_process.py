@@ -20,6 +20,7 @@ _JITTERS = (0.0, 1e-6, 1e-4, 1e-2)  # added to the noise until the matrix can be
 _SCALE_SPREAD, _MINOR_SCALE = 1.0, 1.0  # of the priors on logarithmic scales: standard deviation, more for the matched
 _NOISE, _NOISE_SPREAD = np.log(1e-3), 1.5
 _LEAST_NOISE = 1e-6
+_LEAST_SCALE = 0.05  # where a range is 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +38,7 @@ class Hyperparameters:
     noise: float
 
 
-def fit(
-    space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None, least: float = 0.05
-) -> Hyperparameters:
+def fit(space: GpSpace, rows: Floats, values: Floats, *, noise: float | None = None) -> Hyperparameters:
     """Return the hyperparameters of the greatest posterior density.
 
     Args:
@@ -47,13 +46,12 @@ def fit(
         rows: Where, shape (n, p).
         values: What, about standardised, finite; shape (n,).
         noise: Its variance, > 0; None: it is learned.
-        least: Least length scale, where a range is 1.
     """
     distances = _distances(space, rows)
     groups = len(distances)
     center = _prior_center(space, noise)
     spread = np.array([*[_SCALE_SPREAD] * groups, 1.0, _NOISE_SPREAD])
-    low = np.array([*[np.log(least)] * groups, -3.0, np.log(_LEAST_NOISE if noise is None else noise)])
+    low = np.array([*[np.log(_LEAST_SCALE)] * groups, -3.0, np.log(_LEAST_NOISE if noise is None else noise)])
     high = np.array([*[6.0] * groups, 3.0, 0.5 if noise is None else low[-1]])
 
     def cost(theta: Floats) -> tuple[float, Floats]:
@@ -78,26 +76,23 @@ class GaussianProcess:
         rows: Where, shape (n, p); n >= 1.
         values: What, shape (n,); NaN where the value is still to come: there the mean of the others stands in.
         known: Hyperparameters.
-        mean: Far from all rows; None: it is learned.
     """
 
-    def __init__(
-        self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters, mean: float | None = None
-    ) -> None:
+    def __init__(self, space: GpSpace, rows: Floats, values: Floats, known: Hyperparameters) -> None:
         self._space = space
         self._weights = np.exp(-2 * known.scales)
         self._signal = float(np.exp(known.signal))
-        self._noise = float(np.exp(known.noise))
+        noise = float(np.exp(known.noise))
         self._features = space.features(rows)
         there = np.isfinite(values)
         covariance = self._covariance(rows[there])[:, there]
-        factor = _factor(covariance, self._noise)
+        factor = _factor(covariance, noise)
         ones = linalg.cho_solve((factor, True), np.ones(len(covariance)))
         solved = linalg.cho_solve((factor, True), values[there])
-        self.mean = float(values[there] @ ones) / float(ones.sum()) if mean is None else mean
+        self.mean = float(values[there] @ ones) / float(ones.sum())
         self._alpha = np.zeros(len(values))
         self._alpha[there] = solved - self.mean * ones
-        full = factor if there.all() else _factor(self._covariance(rows), self._noise)
+        full = factor if there.all() else _factor(self._covariance(rows), noise)
         self._inverse = linalg.solve_triangular(full, np.eye(len(values)), lower=True, check_finite=False)
 
     def at(self, rows: Floats) -> tuple[Floats, Floats]:
@@ -106,10 +101,6 @@ class GaussianProcess:
         half = covariance @ self._inverse.T
         variance = np.maximum(self._signal - np.einsum("ij,ij->i", half, half), 1e-10 * self._signal)
         return self.mean + covariance @ self._alpha, variance
-
-    def noise(self) -> float:
-        """Return the variance of the noise."""
-        return self._noise
 
     def _covariance(self, rows: Floats) -> Floats:
         """Return the covariances of rows with those of the process, shape (n, own)."""
@@ -120,7 +111,7 @@ class GaussianProcess:
         squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
         for weight, column, own in zip(self._weights[split:], matched.T, own_matched.T, strict=True):
             squares += weight * (column[:, None] != own)
-        return self._signal * _matern(np.maximum(squares, 0.0))[0]
+        return self._signal * matern(np.maximum(squares, 0.0))[0]
 
 
 def _prior_center(space: GpSpace, noise: float | None) -> Floats:
@@ -136,7 +127,7 @@ def _distances(space: GpSpace, rows: Floats) -> Floats:
     return np.concatenate([apart, unequal])
 
 
-def _matern(squares: Floats) -> tuple[Floats, Floats]:
+def matern(squares: Floats) -> tuple[Floats, Floats]:
     """Return the correlation at squared distances, and its derivative by them."""
     root = np.sqrt(5 * squares)
     decay = np.exp(-root)
@@ -162,7 +153,7 @@ def _likelihood(distances: Floats, values: Floats, theta: Floats) -> tuple[float
     weights = np.exp(-2 * theta[:groups])
     signal, noise = np.exp(theta[-2]), np.exp(theta[-1])
     flat = distances.reshape(groups, n * n)
-    correlation, slope = _matern((weights @ flat).reshape(n, n))
+    correlation, slope = matern((weights @ flat).reshape(n, n))
     factor = _factor(signal * correlation, float(noise))
     inverse = linalg.cho_solve((factor, True), np.eye(n), check_finite=False)
     ones = inverse.sum(0)

@@ -1,6 +1,8 @@
 """The Gaussian process among an engine's samplers: from the runs it knows to the configurations to try."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from sweepkit.search.samplers import ToldRun
 _MOST, _BEST = 200, 100  # runs that the process is made of: the best, and a steady sample of the others
 _TAUGHT, _TAUGHT_BEST = 100, 40  # likewise those that its hyperparameters are learned from
 _MOST_FAILED = 100
+_NEWEST = 25  # runs that say how much may be risked
 _MOST_PENDING = 64
 _GROWTH = 1.15  # hyperparameters are learned anew when there are so many times as many runs
 
@@ -46,9 +49,7 @@ class GpMember:
 
     def of_ledger(self, ledger: Ledger, codes: Mapping[int, Codes | None], number: int, sign: float) -> Shown:
         """Return what the process is shown of a sweep with one metric, for run `number`."""
-        kept = ledger.valued(_MOST, best=_BEST)
-        taught = ledger.valued(_TAUGHT, best=_TAUGHT_BEST, before=_taught_before(number))
-        kept = sorted({*kept, *taught})
+        kept, taught = self._kept(ledger, number)
         places = {run: place for place, run in enumerate(kept)}
         return Shown(
             rows=self._of(kept, codes),
@@ -56,7 +57,19 @@ class GpMember:
             pending=self._of(ledger.waiting()[-_MOST_PENDING:], codes),
             failed=self._of(ledger.failed(_MOST_FAILED), codes),
             taught=[places[run] for run in taught] or range(len(kept)),
+            lately=ledger.failed_of_newest(_NEWEST),
         )
+
+    def with_seconds(self, shown: Shown, ledger: Ledger, number: int, seconds: Callable[[int], float | None]) -> Shown:
+        """Return what the process is shown, with how long those runs took of which that is known."""
+        known = [seconds(run) for run in self._kept(ledger, number)[0]]
+        return replace(shown, seconds=np.array([math.nan if s is None else s for s in known], dtype=float))
+
+    def _kept(self, ledger: Ledger, number: int) -> tuple[list[int], list[int]]:
+        """Return the runs that the process is made of for run `number`, and those that it is learned from."""
+        kept = ledger.valued(_MOST, best=_BEST)
+        taught = ledger.valued(_TAUGHT, best=_TAUGHT_BEST, before=_taught_before(number))
+        return sorted({*kept, *taught}), taught
 
     def of_runs(self, told: Sequence[ToldRun], pending: Sequence[ToldRun], signs: Sequence[float]) -> Shown:
         """Return what the process is shown of a sweep with several metrics: the newest runs where there are many."""
@@ -75,7 +88,7 @@ class GpMember:
         return [self._space.flat(row) for row in self._search.propose(shown, seed, rows)]
 
     def chance(self, shown: Shown, codes: Codes) -> float:
-        """Return the chance that a run ends with a value; 1 while none failed."""
+        """Return the chance that a run ends with a value, far below an even one where it would risk too much."""
         if not len(shown.failed):
             return 1.0
         return float(self._search.chance(shown, self._stacked([self._row(codes)]))[0])

@@ -1,8 +1,9 @@
 """Where a Gaussian process would look next: the best expected improvement, weighed with the chance to fail.
 
 Sources: the logarithm of the expected improvement: Ament et al. 2023 (arXiv:2310.20708); times the probability of
-feasibility: Gelbart et al. 2014 (arXiv:1403.5607), here a process over "failed or not"; several objectives: Knowles
-2006 (ParEGO), an augmented Tchebycheff sum with weights drawn for each proposal; pending runs: their mean is believed.
+feasibility: Gelbart et al. 2014 (arXiv:1403.5607), which `failures` knows; per second: Snoek et al. 2012
+(arXiv:1206.2944); several objectives: Knowles 2006 (ParEGO), an augmented Tchebycheff sum with weights drawn for each
+proposal; pending runs: their mean is believed.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr  # type: ignore[import-untyped]
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from sweepkit.search.failures import Failures
 from sweepkit.search.gaussian_process import GaussianProcess, Hyperparameters, fit
 from sweepkit.search.gp_space import Floats, GpSpace
 
@@ -23,9 +25,11 @@ _RETURNED = 64
 _DIGITS = 9  # scores are compared so far: the last bits depend on the BLAS
 _CLIP = 4.0  # a value that is worse than the median by more than this many quartile distances is cut
 _FORBIDDEN = 100.0  # beyond an even chance no improvement outweighs it
-_FAILURES_NOISE = 0.01  # learned, it explains an edge away
 _NO_NOISE = 1e-6
-_MARGIN = 0.6  # how far from the middle between "ended with a value", -1, and "failed", 1, an even chance is
+_RISKS = (0.5, 0.2, 0.1, 0.05)  # the chance to fail that is taken, by how many of the newest runs failed
+_FEWEST_TIMED = 5  # finished runs before durations are learned
+_NEAR = 0.8  # four times as near to a failed run as to any that did not fail is too near
+_DOUBTS = (0.0, 0.01, 0.02, 0.03)  # likewise, the standard deviations by which an edge may lie nearer than thought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Shown:
         losses: What they reached, less is better, shape (n, objectives).
         pending: Rows of the runs whose value is still to come, shape (m, p).
         failed: Rows of the runs that ended without a value, shape (k, p).
+        seconds: How long the runs with a value took, NaN where nobody knows, shape (n,); None: it does not matter.
+        lately: How many of the newest ended runs failed.
         taught: Of the runs with a value, the places of those that the hyperparameters are learned from.
     """
 
@@ -45,6 +51,8 @@ class Shown:
     pending: Floats
     failed: Floats
     taught: Sequence[int]
+    lately: int = 0
+    seconds: Floats | None = None
 
 
 class GpSearch:
@@ -79,28 +87,36 @@ class GpSearch:
     def chance(self, shown: Shown, rows: Floats) -> Floats:
         """Return the chance of rows to end with a value, in (0, 1), shape (n,)."""
         with self._threads.limit(limits=1):
-            return np.exp(_Sure(self._failures(shown)).at(rows))
+            return np.exp(self._sure(shown).at(rows))
 
     def _score(self, shown: Shown, generator: np.random.Generator) -> "_Score":
         losses = _scalar(shown.losses, generator)
         values = _standardised(losses)
-        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise, 0.05)
+        known = self._known("values", shown.rows[shown.taught], _standardised(losses[shown.taught]), self._noise)
         rows = np.concatenate([shown.rows, shown.pending])
         process = GaussianProcess(self._space, rows, np.append(values, np.full(len(shown.pending), np.nan)), known)
-        return _Score(process, float(process.at(shown.rows)[0].min()), _Sure(self._failures(shown)))
+        return _Score(process, float(process.at(shown.rows)[0].min()), self._sure(shown), self._durations(shown))
 
-    def _failures(self, shown: Shown) -> GaussianProcess | None:
-        if not len(shown.failed):
+    def _durations(self, shown: Shown) -> "_Durations | None":
+        known = np.array([], dtype=int) if shown.seconds is None else np.flatnonzero(shown.seconds > 0)
+        if shown.seconds is None or len(known) < _FEWEST_TIMED:
             return None
-        rows = np.concatenate([shown.rows, shown.failed])
-        labels = np.append(np.full(len(shown.rows), -1.0), np.full(len(shown.failed), 1.0))
-        known = self._known("failures", rows, labels, _FAILURES_NOISE, 0.2)
-        return GaussianProcess(self._space, rows, labels, known, mean=float(labels.mean()))
+        logs = np.log(shown.seconds[known])
+        middle, spread = float(logs.mean()), max(float(logs.std()), 1e-6)
+        values = (logs - middle) / spread
+        taught = np.isin(known, shown.taught)
+        taught = taught if taught.sum() >= _FEWEST_TIMED else np.ones(len(known), dtype=bool)
+        learned = self._known("seconds", shown.rows[known[taught]], values[taught], None)
+        return _Durations(GaussianProcess(self._space, shown.rows[known], values, learned), values, spread)
 
-    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None, least: float) -> Hyperparameters:
+    def _sure(self, shown: Shown) -> "_Sure":
+        failures = Failures(self._space, shown.rows, shown.failed) if len(shown.failed) else None
+        return _Sure(failures, min(shown.lately, len(_RISKS) - 1))
+
+    def _known(self, name: str, rows: Floats, values: Floats, noise: float | None) -> Hyperparameters:
         key = np.column_stack([rows, np.round(values, _DIGITS)]).tobytes()
         if name not in self._memo or self._memo[name][0] != key:
-            self._memo[name] = key, fit(self._space, rows, values, noise=noise, least=least)
+            self._memo[name] = key, fit(self._space, rows, values, noise=noise)
         return self._memo[name][1]
 
     def _searched(self, shown: Shown, generator: np.random.Generator, score: "_Score") -> Floats:
@@ -135,30 +151,58 @@ class GpSearch:
 
 
 class _Score:
-    """The logarithm of the expected improvement times the chance of a value."""
+    """The logarithm of the expected improvement times the chance of a value, per second where seconds matter."""
 
-    def __init__(self, process: GaussianProcess, best: float, sure: "_Sure") -> None:
-        self._process, self._best, self._sure = process, best, sure
+    def __init__(
+        self, process: GaussianProcess, best: float, sure: "_Sure", durations: "_Durations | None" = None
+    ) -> None:
+        self._process, self._best, self._sure, self._durations = process, best, sure, durations
 
     def __call__(self, rows: Floats) -> Floats:
         mean, variance = self._process.at(rows)
         deviation = np.sqrt(variance)
         gain = _log_improvement((self._best - mean) / deviation) + np.log(deviation)
+        if self._durations is not None:
+            gain = gain - self._durations.at(rows)
         return np.round(gain + self._sure.at(rows), _DIGITS)
 
 
-class _Sure:
-    """The logarithm of the chance to end with a value; 0 while nothing failed."""
+class _Durations:
+    """The logarithm of how long runs take, up to a constant; never beyond what was seen.
 
-    def __init__(self, failures: GaussianProcess | None) -> None:
-        self._failures = failures
+    Args:
+        process: Over standardised logarithms.
+        seen: Those of the runs.
+        spread: Their standard deviation before.
+    """
+
+    def __init__(self, process: GaussianProcess, seen: Floats, spread: float) -> None:
+        self._process, self._spread = process, spread
+        self._least, self._most = float(seen.min()), float(seen.max())
+
+    def at(self, rows: Floats) -> Floats:
+        found: Floats = self._spread * np.clip(self._process.at(rows)[0], self._least, self._most)
+        return found
+
+
+class _Sure:
+    """The logarithm of the chance to end with a value; 0 while nothing failed.
+
+    Args:
+        failures: Where runs fail.
+        caution: Which of the risks is taken.
+    """
+
+    def __init__(self, failures: Failures | None, caution: int) -> None:
+        self._failures, self._risk, self._doubt = failures, _RISKS[caution], _DOUBTS[caution]
 
     def at(self, rows: Floats) -> Floats:
         if self._failures is None:
             return np.zeros(len(rows))
-        mean, variance = self._failures.at(rows)
-        away = (mean + _MARGIN) / np.sqrt(variance + self._failures.noise() + 0.05)
-        found: Floats = log_ndtr(-away) - _FORBIDDEN * np.maximum(away, 0.0)
+        mean, deviation, near = self._failures.at(rows)
+        chance = (1 + mean + self._doubt * deviation) / 2  # to fail; beyond both sides below 0 and above 1
+        chance = np.maximum(chance, near - _NEAR + self._risk)
+        found: Floats = np.log1p(-np.clip(chance, 0.0, 0.5)) - _FORBIDDEN * np.maximum(chance - self._risk, 0.0)
         return found
 
 

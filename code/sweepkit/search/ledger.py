@@ -130,6 +130,12 @@ class Ledger:
         ended = sorted(number for number, state in self._unvalued.items() if state is ObservationState.UNKNOWN)
         return ended[-most:]
 
+    def failed_of_newest(self, count: int) -> int:
+        """Return how many of the newest ended runs have no value of their own."""
+        waiting = set(self.waiting())
+        newest = [number for number in self._numbers[-count - len(waiting) :] if number not in waiting][-count:]
+        return sum(number in self._unvalued for number in newest)
+
 
 def _filled(chosen: set[int], others: Iterable[int], most: int) -> set[int]:
     """Return the chosen ones with as many others as there is room for, the first ones first."""

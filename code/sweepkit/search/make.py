@@ -17,7 +17,7 @@ from sweepkit.search.random import RandomEngine
 from sweepkit.search.samplers import numeric_parameters
 from sweepkit.search.seeded import SeededEngine, averaged_prior, seed_path
 from sweepkit.sweep_config.first_points import flat_point
-from sweepkit.sweep_config.sampler import ONE_METRIC, SAMPLERS
+from sweepkit.sweep_config.sampler import LEARN_COST, ONE_METRIC, SAMPLERS
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
 _SYNONYMS = {"bayes": "auto", "gaussian_process": "gp"}
@@ -77,7 +77,12 @@ def _make_searching(
     if name == "qmc":
         return QmcEngine(spec.space, seed=seed, **options)
     _check_objectives(spec, name)
-    return OptunaEngine(spec.space, spec.objectives, seed=seed, sampler=name, prior=prior, options=options)
+    if spec.extensions.cost is not None and name not in LEARN_COST:
+        raise SweepKitError(
+            f"{_where(spec)}sweepkit.cost: needs sampler {' or '.join(LEARN_COST)}, which learn durations, got {name}"
+        )
+    cost = spec.extensions.cost is not None
+    return OptunaEngine(spec.space, spec.objectives, seed=seed, sampler=name, prior=prior, options=options, cost=cost)
 
 
 def _check_objectives(spec: SweepSpec, name: str) -> None:

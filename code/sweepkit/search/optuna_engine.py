@@ -74,6 +74,8 @@ class OptunaEngine:
         sampler: "gp", "tpe", "cmaes", "nsga", or "auto": the Gaussian process and TPE in turn.
         prior: Ended runs of other sweeps, in any order that is kept.
         options: The sampler's options, as `sweep_config.sampler.OPTIONS` names them.
+        cost: Weigh improvements with how long runs take, as the Gaussian process learns it; TPE, which cannot, then
+            has no turn. With one metric and "gp" or "auto".
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class OptunaEngine:
         sampler: str,
         prior: Sequence[RunView] = (),
         options: Mapping[str, Any] | None = None,
+        cost: bool = False,
     ) -> None:
         self._space = space
         self._metrics = (metric,) if isinstance(metric, Metric) else tuple(metric)
         self._seed = seed
         self._sampler = sampler
         self._options = dict(options or {})
+        self._cost = cost
         self._cmaes: CmaesHistory | None = None
         self._gp: GpMember | None = None
         self._start = QmcEngine(space, seed=seed) if sampler in STARTED_EVENLY else None
@@ -199,13 +203,20 @@ class OptunaEngine:
         if kind in ("gp", "tpe") and self._sampler in STARTED_EVENLY:
             sign = self._metrics[0].goal.sign
             shown = self._member().of_ledger(self._ledger, self._codes, number, sign)
+            if self._cost:
+                shown = self._member().with_seconds(shown, self._ledger, number, self._seconds)
         told = [self._told_run(run) for run in self._ledger.shown()]
         pending = [self._told_run(run) for run in self._ledger.waiting()]
         return _Snapshot(kind=kind, told=told, pending=pending, observed=observed, shown=shown)
 
     def _kind(self, number: int, observed: int) -> str:
         asked = sum(1 for codes in self._codes.values() if codes is not None)
-        return kind_for(self._sampler, number=number, observed=observed, asked=asked, options=self._options)
+        sampler = "gp" if self._cost else self._sampler
+        return kind_for(sampler, number=number, observed=observed, asked=asked, options=self._options)
+
+    def _seconds(self, number: int) -> float | None:
+        run = self._runs[number] if number >= 0 else self._prior[number]
+        return run.seconds
 
     def _member(self) -> "GpMember":
         if self._gp is None:

@@ -23,7 +23,7 @@ from sweepkit.sweep_config.fields import ELSEWHERE, TEXT, Field, chosen, whole
 from sweepkit.sweep_config.first_points import check_first_points
 from sweepkit.sweep_config.parameters import read_space
 from sweepkit.sweep_config.run_length import warn_of_length
-from sweepkit.sweep_config.sampler import NEED_A_METRIC, ONE_METRIC
+from sweepkit.sweep_config.sampler import LEARN_COST, NEED_A_METRIC, ONE_METRIC
 from sweepkit.sweep_config.seeds_section import check_seeds
 from sweepkit.sweep_config.stopping_section import read_early_terminate
 from sweepkit.sweep_config.sweep import (
@@ -446,6 +446,14 @@ def _check_objective(
         check.refuse(("sweepkit", "sampler"), "a grid has no sampler", got=sampler, hint="use method: random or bayes")
     elif sampler in NEED_A_METRIC and not has_objective:
         check.refuse(("sweepkit", "sampler"), f"sampler {sampler} needs a metric", got=sampler, hint=add)
+    elif extensions.cost is not None and (sampler or "auto") not in LEARN_COST:
+        hint = f"use sampler {' or '.join(LEARN_COST)}"
+        check.refuse(("sweepkit", "cost"), f"sampler {sampler} learns no durations", got=extensions.cost, hint=hint)
+    elif extensions.cost is not None and sampler is None and method is not Method.BAYES:
+        rule = f"method {method} learns no durations"
+        check.refuse(("sweepkit", "cost"), rule, got=extensions.cost, hint="use method: bayes")
+    elif extensions.cost is not None and "metric" not in data:
+        check.refuse(("sweepkit", "cost"), "cost needs one metric", got=extensions.cost, hint=add)
     elif sampler in ONE_METRIC and "metrics" in data:
         hint = "use tpe, nsga, gp, random, qmc or auto"
         check.refuse(("sweepkit", "sampler"), f"sampler {sampler} optimizes one metric only", got=sampler, hint=hint)

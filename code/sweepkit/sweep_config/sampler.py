@@ -50,6 +50,7 @@ OPTIONS: Mapping[str, Mapping[str, Field]] = {
 }
 SAMPLERS = tuple(OPTIONS)
 NEED_A_METRIC = ("tpe", "gp", "cmaes", "nsga", "auto")
+LEARN_COST = ("gp", "auto")
 ONE_METRIC = ("cmaes",)  # cannot optimize several
 # Options that cannot both be true, and why.
 _NOT_TOGETHER = (

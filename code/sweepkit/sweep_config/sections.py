@@ -51,6 +51,7 @@ _LONGER_THAN_0 = Field(kind="float", above=0)
 EXTENSIONS: Mapping[str, Field] = {
     "seed": whole(0),
     "sampler": ELSEWHERE,
+    "cost": chosen(("time",)),
     "retries": whole(0),
     "timeout_s": _LONGER_THAN_0,
     "time_budget_s": _LONGER_THAN_0,

@@ -200,6 +200,8 @@ class Extensions:
     Args:
         seed: Seed of the search, >= 0; None draws one, which the record keeps.
         sampler: An engine other than the method's own, with its options. Not with method grid.
+        cost: "time" weighs the improvement that a Gaussian process expects of a run with how long it would take, as
+            finished runs taught it; None weighs nothing. With method bayes, or sampler gp or auto.
         retries: Further attempts of a run that failed, >= 0. Runs lost with their agent are not counted.
         timeout_s: A run's longest duration in seconds; None for no limit.
         time_budget_s: Seconds after which a call of a runner starts no further run; those under way go on. Time in
@@ -235,6 +237,7 @@ class Extensions:
 
     seed: int | None = None
     sampler: Sampler | None = None
+    cost: Literal["time"] | None = None
     retries: int = 0
     timeout_s: float | None = None
     time_budget_s: float | None = None
