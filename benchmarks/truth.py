@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import fmean
+from typing import Any, NamedTuple
 
 import numpy as np
 from measuring import parser, table
@@ -181,10 +182,66 @@ def _judged(kind: str, n: int, times: int) -> Iterator[Held]:
         yield counted(f'"clear" of {name}', where, n, [name in seen for seen in clear])
     if real:
         yield counted("what matters on top", where, n, [set(result.top(len(real))) == set(real) for result in found])
+    if kind == "A":
+        knows = [set(_by_known_form(item)) == set(real) for item in tables]
+        yield counted("the same by least squares that knows the form", where, n, knows)
     if kind == "F":
         yield counted("both of r .9 clear", where, n, [{"lr", "lr_head"} <= seen for seen in clear], most=0.0)
     cells = [any(cell.shown for cell in associations(item).cells) for item in tables]
     yield counted("a cell beyond chance", where, n, cells, most=0.05)
+
+
+def _by_known_form(table: RunTable) -> list[str]:
+    """Return the two parameters that matter most by who knows the effects' form: a parabola of lr, straight lines."""
+    rng = np.random.default_rng(0)
+    everywhere = [_Point(*line) for line in rng.uniform(size=(2000, 7))]
+    here = [_features(row.params) for row in table.rows]
+    there = [_features(point.params()) for point in everywhere]
+    x = np.array([[1.0, *(value for part in item.values() for value in part)] for item in here])
+    weights = np.linalg.lstsq(x, np.array([row.value for row in table.rows]), rcond=None)[0]
+    spread, at = {}, 1
+    for name, part in here[0].items():
+        effect = np.array([item[name] for item in there]) @ weights[at : at + len(part)]
+        spread[name], at = float(np.var(effect)), at + len(part)
+    return sorted(spread, key=lambda name: -spread[name])[:2]
+
+
+class _Point(NamedTuple):
+    """A point of the space, each axis in [0, 1)."""
+
+    lr: float
+    batch: float
+    weight_decay: float
+    dropout: float
+    warmup: float
+    layers: float
+    scheduler: float
+
+    def params(self) -> Params:
+        """Return its parameters."""
+        return {
+            "lr": 10 ** (-6 + 4 * self.lr),
+            "batch": 4 * 2 ** int(4 * self.batch),
+            "weight_decay": 10 ** (-6 + 5 * self.weight_decay),
+            "dropout": 0.5 * self.dropout,
+            "warmup": 0.2 * self.warmup,
+            "layers": 2 + int(7 * self.layers),
+            "scheduler": _SCHEDULERS[int(4 * self.scheduler)],
+        }
+
+
+_SCHEDULERS = ("cosine", "linear", "constant", "polynomial")
+
+
+def _features(params: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return what each parameter's effect is a weighted sum of."""
+    return {
+        "lr": [_u(dict(params)), _u(dict(params)) ** 2],
+        "batch": [_b(dict(params))],
+        "weight_decay": [float(np.log10(float(params["weight_decay"])))],
+        **{name: [float(params[name])] for name in ("dropout", "warmup", "layers")},
+        "scheduler": [float(params["scheduler"] == name) for name in _SCHEDULERS[:-1]],
+    }
 
 
 # -- best against second -----------------------------------------------------------------------------------------------
