@@ -22,6 +22,8 @@ _EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "kiwi": (("kiwipiepy",), "the tokenizer kiwi"),
     "mecab": (("mecab",), "the tokenizer mecab"),
 }
+# What only some input needs: its import says that it is missing (`missing`), not the beginning of everything.
+_AT_USE = frozenset({"pyarrow"})
 
 
 def needed(extra: str, what: str = "") -> None:
@@ -35,7 +37,7 @@ def needed(extra: str, what: str = "") -> None:
         SweepKitError: One is missing; says which, and how to install it.
     """
     for module in _EXTRAS[extra][0]:
-        if not installed(module):
+        if module not in _AT_USE and not installed(module):
             raise SweepKitError(_line(module, extra, what))
 
 

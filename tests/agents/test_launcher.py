@@ -177,14 +177,25 @@ def test_the_thread_of_arrows_allocator_survives_a_fork_and_does_not_cost_the_wa
     assert out.split()[-1] == "True"
 
 
-def test_a_native_thread_that_survives_a_fork_is_named(bench, tmp_path):
-    package = tmp_path / "site-packages"
-    package.mkdir()
-    (package / "nativebody.py").write_text(
+UNSAFE = {
+    "nativebody": (
         "import ctypes\nlibc = ctypes.CDLL(None)\nthread = ctypes.c_ulong()\n"
         "libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.pause, ctypes.c_void_p), None)\n"
-        "libc.pthread_setname_np(thread, b'whirring')\n"
-    )
+        "libc.pthread_setname_np(thread, b'whirring')\n",
+        "started native threads (whirring)",
+    ),
+    # What CUDA's driver leaves open once a library has counted the GPUs.
+    "countsgpus": ("import os\nheld = os.open(os.path.dirname(__file__) + '/nvidia-uvm', os.O_RDONLY)\n", "CUDA"),
+}
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_what_an_import_leaves_that_a_fork_would_break_is_named(bench, tmp_path, name):
+    source, said = UNSAFE[name]
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "nvidia-uvm").touch()
+    (package / f"{name}.py").write_text(source)
     os.environ["PYTHONPATH"] = str(package)
     try:
         other = LocalLauncher(log=tmp_path / "fs.log", notify=bench.launcher.notes.append)
@@ -192,13 +203,12 @@ def test_a_native_thread_that_survives_a_fork_is_named(bench, tmp_path):
         del os.environ["PYTHONPATH"]
     try:
         notes, bench.launcher = bench.launcher.notes, other
-        started, exited, out = bench.run(
-            bench.write("import nativebody; print('ok')"), env={"PYTHONPATH": str(package)}
-        )
+        program = bench.write(f"import {name}; print('ok')")
+        started, exited, out = bench.run(program, env={"PYTHONPATH": str(package)})
     finally:
         other.close()
     assert (started.warm, exited.status, out) == (False, 0, "ok\n")
-    assert any("started native threads (whirring)" in note for note in notes)
+    assert any(said in note for note in notes)
 
 
 LITTER = """\

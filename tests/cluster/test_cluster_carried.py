@@ -1,15 +1,20 @@
 """Nodes that share no folder: the record carries the project's code there, and the small files of runs back."""
 
+import contextlib
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from sweepkit.agents.results import LOG_FILE, RESULT_FILE, packed, unpacked
+from sweepkit.agents.unsent import forget_unsent, note_unsent, send_unsent
 from sweepkit.cluster.bring import RunFiles
 from sweepkit.cluster.code_archive import CodeArchiveError, pack, unpack
 from sweepkit.cluster.node import (
@@ -285,3 +290,66 @@ def test_a_folder_that_lost_a_part_is_not_laid_down(store, tmp_path, monkeypatch
     with pytest.raises(FetchError, match="part 3"):
         lay_down(store, run, tmp_path / "here")
     assert not (tmp_path / "here").exists() and [path.name for path in tmp_path.glob(".here*")] == []
+
+
+def test_what_a_killed_agent_has_not_sent_is_sent_by_the_next_one(store, tmp_path):
+    made = store.create_sweep("s", text=SWEEP, seed=0, metric="loss", goal="minimize")[0]
+    paths = SweepPaths(tmp_path, "s")
+    paths.logs.mkdir(parents=True)
+    attempts = []
+    for number in range(4):
+        store.add_run(made.sweep_id, number, {"lr": 0.1})
+        attempts.append(store.claim(made.sweep_id, agent_id="a", host="n1", lease_s=60.0))
+        paths.log(attempts[-1].attempt_id).write_text(f"log {number}")
+        note_unsent(paths, attempts[-1].attempt_id, {"host": "n1"})
+    recorded, released, running, sent = attempts
+    store.finish(recorded, RunState.FINISHED, reason="exit code 0")
+    store.release(released, reason="asked to end")
+    store.finish(sent, RunState.FINISHED, reason="exit code 0")
+    forget_unsent(paths, sent.attempt_id)
+    assert send_unsent(store, made, paths) == [recorded.run.run_id]
+    kept = {attempt.attempt_id: set(store.kept_files(attempt.run.run_id)) for attempt in attempts}
+    assert kept == {
+        recorded.attempt_id: {RESULT_FILE, f"{LOG_FILE} {recorded.attempt_id}"},
+        **dict.fromkeys((released.attempt_id, running.attempt_id, sent.attempt_id), set()),
+    }
+    result = json.loads(unpacked(store.kept_file(recorded.run.run_id, RESULT_FILE)))
+    assert (result["run_id"], result["state"], result["host"]) == (recorded.run.run_id, "finished", "n1")
+    assert [note.stem for note in (paths.root / "unsent").iterdir()] == [running.attempt_id]
+    assert send_unsent(store, made, paths) == []
+
+
+@pytest.mark.slow
+def test_files_of_a_run_come_though_its_agent_is_killed_before_it_has_sent_them(project, tmp_path):
+    """The record takes no result until the agent is dead, and the run's end all the same."""
+    (project / "sweep.yaml").write_text(SWEEP.replace("0.1, 0.2, 0.3", "0.1"))
+    env = {**os.environ, "PYTHONPATH": str(CODE_DIR), "HOME": str(tmp_path / "home")}
+    env.pop("XDG_CACHE_HOME", None)
+    file = tmp_path / "out" / "sweepkit.db"
+    with open_store(file) as store:
+        store.keep_file("a file", "which makes the table", b"")
+    with contextlib.closing(sqlite3.connect(file, timeout=60)) as record:
+        record.execute(
+            "CREATE TRIGGER hold BEFORE INSERT ON kept_files WHEN NEW.name = 'result' "
+            "BEGIN SELECT RAISE(ABORT, 'held by a test'); END"
+        )
+        command = [sys.executable, "-m", "sweepkit", "run", "sweep.yaml", "--launcher", "local", "--no-shared-folder"]
+        command += ["--output-dir", str(tmp_path / "out"), "--cold"]
+        process = subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with open_store(file) as store:
+            wait_until(lambda: (made := store.sweep("sweep")) and finished(store, made), "the run's end in the record")
+            (run,) = store.runs(store.sweep("sweep").sweep_id)
+            assert RESULT_FILE not in store.kept_files(run.run_id)
+            agent = int(store.attempts(run.run_id)[-1].agent_id.split("|")[3])
+        os.kill(agent, signal.SIGKILL)
+        record.execute("DROP TRIGGER hold")
+        record.commit()
+        said = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == 0, said
+    paths = SweepPaths(tmp_path / "out", "sweep")
+    assert json.loads(paths.result(run.run_id).read_text())["state"] == "finished", said
+    assert "안녕" in paths.log(f"{run.run_id}-1").read_text(encoding="utf-8")
+
+
+def finished(store, sweep):
+    return store.counts(sweep.sweep_id).get(RunState.FINISHED) == 1

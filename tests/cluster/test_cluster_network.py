@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from journaled import journal_sweep
 from postgres import running_server
-from sweeping import PROGRAMS
 from waiting import wait_until
 
 from sweepkit.model.runs import RunState
@@ -23,12 +23,6 @@ from sweepkit.paths import CODE_DIR
 from sweepkit.store.open import open_store
 
 NUMBERS = list(range(8))
-SWEEP = f"""\
-program: {PROGRAMS / "journal.py"}
-method: grid
-metric: {{name: loss, goal: minimize}}
-parameters: {{number: {{values: {NUMBERS}}}}}
-"""
 HERE, THERE = "10.213.77.1", "10.213.77.2"
 LEASE_S = 6
 
@@ -105,7 +99,7 @@ def below(process):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 def test_a_node_whose_network_is_cut(tmp_path, cable, url, cold):
-    (tmp_path / "s.yaml").write_text(SWEEP, encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(journal_sweep(NUMBERS), encoding="utf-8")
     journal = Journal(tmp_path / "journal")
     words = ["--cold"] if cold else []
     here = start(tmp_path, url, "--num-workers", "1", *words, host="here", first=True)

@@ -1,87 +1,45 @@
 """Sweeps on a real SLURM of two nodes: each configuration is run to its end once, whatever is killed meanwhile."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from sweeping import PROGRAMS
+from fetching import check_fetched
+from journaled import WEIGHTS, journal_sweep, may_be_apart, run_apart
 
 from sweepkit.model.runs import RunState
-from sweepkit.paths import CODE_DIR
 from sweepkit.store.open import open_store
 
 SUPPORT = Path(__file__).parents[1] / "support"
 NUMBERS = list(range(12))
-SWEEP = f"""\
-program: {PROGRAMS / "journal.py"}
-method: grid
-metric: {{name: loss, goal: minimize}}
-parameters: {{number: {{values: {NUMBERS}}}}}
-sweepkit: {{retries: 5}}
-"""
-
-
-def namespaces():
-    alone = ["unshare", "-n", "-p", "-f", "--mount-proc", "--kill-child"]
-    return subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
+SWEEP = journal_sweep(NUMBERS, more="sweepkit: {retries: 5}\n")
 
 
 @pytest.fixture(scope="module")
 def slurm():
     """Skip, aloud, where there is no SLURM, or nobody may have a namespace of his own."""
     lacking = [name for name in ("slurmctld", "slurmd", "munged", "unshare") if shutil.which(name) is None]
-    if lacking or os.geteuid() != 0 or not namespaces():
+    if lacking or not may_be_apart():
         pytest.skip(
             f"SLURM is NOT tested: needs root, namespaces, and {', '.join(lacking) or 'a kernel that allows them'}"
         )
 
 
-def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP):
+def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP, **env):
     """Run a sweep on a SLURM of its own; return what `slurm_acts.py` tells, and the sweep's journal."""
     (tmp_path / "s.yaml").write_text(sweep, encoding="utf-8")
-    (tmp_path / "locks").mkdir()
-    journal = tmp_path / "journal"
     command = [sys.executable, "-m", "sweepkit", "run", "s.yaml", "--launcher", "slurm", "--agents", "2"]
     command += ["--gpus-per-agent", "1", "--cpus-per-agent", "1", "--output-dir", "out", *options]
     cluster = ["bash", str(SUPPORT / "slurm_cluster.sh"), str(tmp_path / "slurm")]
     scenario = [sys.executable, str(SUPPORT / "slurm_acts.py"), str(tmp_path), ",".join(acts), "--", *command]
-    done = subprocess.run(
-        [
-            "timeout",
-            "-s",
-            "KILL",
-            "240",
-            "unshare",
-            "-n",
-            "-p",
-            "-f",
-            "--mount-proc",
-            "--kill-child",
-            *cluster,
-            *scenario,
-        ],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(CODE_DIR),
-            "SWEEPKIT_STORAGE": storage,
-            "JOURNAL": str(journal),
-            "JOURNAL_LOCKS": str(tmp_path / "locks"),
-            "DURATION": duration,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_apart(tmp_path, [*cluster, *scenario], storage=storage, duration=duration, timeout_s=240, **env)
     logs = "\n".join(file.read_text() for file in [*tmp_path.glob("driver.log"), *tmp_path.glob("out/*/agents/*.log")])
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{logs}"
-    lines = [line.split() for line in journal.read_text().splitlines()]
+    lines = [line.split() for line in (tmp_path / "journal").read_text().splitlines()]
     return json.loads(done.stdout.splitlines()[-1]), lines, logs
 
 
@@ -201,3 +159,14 @@ def test_a_sweep_on_slurm_without_a_shared_folder(slurm, tmp_path, storage):
     assert {json.loads(file.read_text())["run_id"] for file in folder.glob("run_*_result.json")} == {
         run.run_id for run in runs
     }
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(260)
+def test_the_checkpoint_of_a_run_on_slurm_is_fetched_from_its_node(slurm, tmp_path, storage):
+    """The nodes have host names and disks of their own; the first sender is killed midway, and placed again."""
+    (tmp_path / "weights.py").write_text(WEIGHTS)
+    sweep = journal_sweep(NUMBERS, program="weights.py")
+    said, lines, logs = run(tmp_path, storage, ["fetched"], "--no-shared-folder", sweep=sweep, NODES_APART="1")
+    runs, _ = check_once(said, lines, storage, logs)
+    check_fetched(said["fetched"], tmp_path / "out", runs)

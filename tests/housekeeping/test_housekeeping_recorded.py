@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -208,6 +209,17 @@ def test_show_tells_every_metric_of_several_and_the_curve_of_the_first(tmp_path)
     assert [(item["metric"], item["value"]) for item in one["values"]] == [("quality", 0.1), ("latency_ms", 30.0)]
     assert one["history"] == pytest.approx([0.025, 0.05, 0.075, 0.1]) and len(one["best"]["history"]) == 4
     assert "latency_ms (minimize): 30" in shown_text(one)
+
+
+@pytest.mark.slow
+def test_a_report_has_the_curves_of_each_of_several_metrics(tmp_path):
+    record_several(tmp_path / "out")
+    in_this_process(app.main, ["analyze", "several", "--output-dir", "out"], tmp_path)
+    page = (tmp_path / "out" / "sweep_several" / "report.html").read_text(encoding="utf-8")
+    figures = json.loads(re.search(r'id="plotted">(.*?)</script>', page, re.DOTALL)[1])["figures"]
+    for name, first in (("learning_curves", 0.05), ("learning_curves_2", 20.0)):
+        curve = figures[name]["data"][0]["meta"]  # of run 0
+        assert curve["y"][0] == pytest.approx(first) and curve["step"] == [0, 100, 200, 300]
 
 
 def test_show_tells_a_failure_by_its_attempts_and_its_log(swept):

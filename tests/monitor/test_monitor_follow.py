@@ -2,10 +2,12 @@
 
 import dataclasses
 import re
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from paged import record_several
 from snapshots import words_of
 
 from sweepkit.analysis.progress import total_of
@@ -13,6 +15,8 @@ from sweepkit.errors import SweepKitError
 from sweepkit.model.records import Report, RunRecord, SweepState
 from sweepkit.model.runs import RunState
 from sweepkit.monitor.follow import Follower
+from sweepkit.monitor.options import MonitorOptions
+from sweepkit.monitor.watched_sweeps import RecordedSweeps
 from sweepkit.store.open import open_store
 from sweepkit.store.restore import RestoredRun
 from sweepkit.store.watch import open_watch
@@ -219,3 +223,24 @@ GRID_TEXT = TEXT.replace("random", "grid").replace("{min: 0.0, max: 1.0}", "{val
 )
 def test_how_many_runs_a_sweep_will_have(text, total):
     assert total_of(read_sweep_text(text)) == total
+
+
+def test_each_of_several_metrics_has_curves_those_of_the_front_last(tmp_path):
+    record_several(tmp_path)
+    with ExitStack() as stack:
+        sweeps = RecordedSweeps(MonitorOptions(output_dir=tmp_path), stack)
+        (item,) = sweeps.snapshots()
+        curves = sweeps.curves(item)
+        assert list(curves) == ["quality", "latency_ms"]
+        for lines in curves.values():
+            assert [len(line.values) for line in lines] == [4] * 8  # the one that still runs, too
+            assert [line.style == "bold" for line in lines] == [False] * 3 + [True] * 5
+        assert curves["latency_ms"][-1].values == [80.0] * 4
+        # Another run begins, and reports again and again: all of it is in the next picture.
+        with open_store(tmp_path / "sweepkit.db") as store:
+            attempt = store.add_and_claim(next(iter(sweeps.followers)), 8, {"layers": 3}, **AGENT)
+            for count in (1, 2):
+                said = Report(seq=count, values={"quality": 0.1, "latency_ms": 50.0}, step=None, time=1e9)
+                store.report(attempt, [said], metric=None, goal=None)
+                (item,) = sweeps.snapshots()
+                assert [0.1] * count in [list(line.values) for line in sweeps.curves(item)["quality"]]

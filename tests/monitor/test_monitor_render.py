@@ -212,10 +212,26 @@ def test_learning_curves_fill_the_lines_that_are_left_and_no_others():
     curves = [Line(values=[3.0, 2.0, 1.0], style="blue"), Line(values=[2.0, 1.5, 1.0], style="bold")]
     for height in (8, 12, 24, 40):
         console = Console(width=80, height=height, record=True, file=io.StringIO())
-        console.print(as_rich(Picture(sweeps=(item,), curves=curves), width=80, height=height))
+        console.print(as_rich(Picture(sweeps=(item,), curves={"m": curves}), width=80, height=height))
         lines = console.export_text().splitlines()
         assert len(lines) < height
         assert any("┤" in line for line in lines) == (height > 12)
+
+
+@pytest.mark.parametrize(("width", "plots"), [(60, 1), (80, 2), (200, 2)])
+def test_the_curves_of_several_metrics_lie_side_by_side_where_they_have_room(width, plots):
+    item = snapshot(watched([run(n, RunState.FINISHED) for n in range(3)]))
+    curves = {name: [Line(values=[3.0, 2.0, 1.0], style="bold")] for name in ("품질" * 30, "loss")}
+    console = Console(width=width, height=40, record=True, file=io.StringIO())
+    console.print(as_rich(Picture(sweeps=(item,), curves=curves), width=width, height=40))
+    lines = console.export_text().splitlines()
+    assert {line.count("┤") for line in lines} == {0, plots}
+    assert all(cell_len(line) <= width for line in lines)
+    # Each name stands above the scale of its plot.
+    head = next(line for line in lines if "by report" in line)
+    scale = next(line for line in lines if "┤" in line)
+    if plots == 2:
+        assert cell_len(head[: head.index("loss")]) + scale.index("┤") == scale.rindex("┤")
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -62,7 +62,10 @@ def test_what_runs_elsewhere_or_no_more_is_absent(busy):
 class Nvml(types.ModuleType):
     """The five calls that are made of NVIDIA's library, for a machine with two GPUs."""
 
-    broken = False
+    broken = divided = False
+
+    class NVMLError(Exception):
+        pass
 
     def nvmlInit(self):
         pass
@@ -82,6 +85,8 @@ class Nvml(types.ModuleType):
         return f"GPU {handle}".encode() if handle else "GPU 0"
 
     def nvmlDeviceGetUtilizationRates(self, handle):
+        if self.divided:
+            raise self.NVMLError("Not Supported")
         return types.SimpleNamespace(gpu=50 * handle)
 
 
@@ -92,6 +97,8 @@ def test_gpus_are_told_and_a_lost_one_ends_nothing(monkeypatch):
     second = GpuUse(index=1, name="GPU 1", percent=50.0, memory_mb=1024.0, total_mb=8192.0)
     first = dataclasses.replace(second, index=0, name="GPU 0", percent=0.0, memory_mb=0.0)
     assert usage.read() == [first, second]
+    nvml.divided = True
+    assert usage.read() == [dataclasses.replace(use, percent=None) for use in (first, second)]
     nvml.broken = True
     assert usage.read() == []
 

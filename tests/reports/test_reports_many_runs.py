@@ -4,6 +4,7 @@ import base64
 import gzip
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,8 @@ from sweepkit.analysis.foreign import from_rows
 from sweepkit.analysis.history import expected_best
 from sweepkit.analysis.importance import ForestEffort, importances
 from sweepkit.model.metric import Goal
-from sweepkit.reports.figures.base import MOST_MARKS, sampled
-from sweepkit.reports.figures.page import plotly_js
+from sweepkit.reports.figures.base import MOST_MARKS, Drawn, sampled
+from sweepkit.reports.figures.page import plotly_js, scripts
 from sweepkit.reports.study_report import ReportContext, study_report
 
 
@@ -44,9 +45,17 @@ def test_importance_is_of_a_sample_and_says_so(monkeypatch):
 @pytest.mark.slow
 def test_a_page_of_many_runs_is_small_and_says_what_it_shows():
     page = study_report(table(5000), ReportContext(title="Sweep"))
-    assert len(page.encode()) < 5_000_000
+    assert len(page.encode()) < 2_000_000
     assert "500 of 5,000" in page and f"{MOST_MARKS:,}" in page
-    packed = re.search(r'<script type="text/plain" id="plotly">([^<]*)</script>', page)
+    assert 'id="plotly"' not in page and plotly_js() not in page
+
+
+@pytest.mark.slow
+def test_a_page_holds_plotly_where_a_figure_has_three_axes():
+    flat = Drawn(name="flat", title="", caption="", data=({"type": "scatter", "x": [1], "y": [2]},), layout={})
+    solid = replace(flat, name="solid", data=({"type": "scatter3d", "x": [1], "y": [2], "z": [3]},))
+    assert plotly_js() in scripts([flat, solid]) and plotly_js() not in scripts([flat])
+    packed = re.search(r'<script type="text/plain" id="plotly">([^<]*)</script>', scripts([flat, solid], packed=True))
     assert gzip.decompress(base64.b64decode(packed.group(1))).decode() == plotly_js()
 
 

@@ -66,6 +66,15 @@ def test_a_grid_leaves_table_best_configuration_and_results(sweeper):
     assert "best: run" in done.stdout and "3/3 done" in done.stdout
 
 
+def test_no_heavy_library_is_loaded_for_a_small_sweep(sweeper):
+    """Each takes longer to load than such a sweep to run."""
+    sweeper.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    done = sweeper.call(cold=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "sweepkit.reports.study_report" in loaded  # the report is among what it made
+    assert not loaded & {"scipy", "pandas", "optuna", "torch", "sklearn", "matplotlib", "wandb"}
+
+
 def test_json_tells_every_event_and_ends_with_the_summary(sweeper):
     done = sweeper.call("--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]

@@ -3,7 +3,8 @@
     python slurm_acts.py FOLDER ACT,ACT ... -- COMMAND ...
 
 COMMAND runs the sweep and is started again when an act killed it. Each act begins when the journal has one more end
-of a run. The last line printed is one JSON object: the command's exit code, the jobs left, the processes left.
+of a run, `fetched` when the sweep is over. The last line printed is one JSON object: the command's exit code, the jobs
+left, the processes left, what was fetched.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import waiting
+from fetching import fetch, kill_sender
 
 TIMEOUT_S = 100
 wait_until = partial(waiting.wait_until, timeout_s=TIMEOUT_S, every_s=0.1)
@@ -121,20 +123,23 @@ class Sweep:
         return ""
 
 
+def keepers():
+    """Return the processes that keep an agent."""
+    found = psutil.process_iter(["cmdline"])
+    return [process.pid for process in found if "sweepkit.cluster.keeper" in " ".join(process.info["cmdline"] or [])]
+
+
 def main():
     folder, acts, _, *command = sys.argv[1:]
     sweep = Sweep(folder, command)
-    for number, act in enumerate(filter(None, acts.split(","))):
+    wanted = list(filter(None, acts.split(",")))
+    for number, act in enumerate(act for act in wanted if act != "fetched"):
         wait_until(lambda number=number: sweep.ends() > number or sweep.driver.poll(), "the next run to end")
         getattr(sweep, act)()
     status = sweep.driver.wait(timeout=TIMEOUT_S)
     wait_until(lambda: not [job for job in sweep.jobs() if job[-1] != "PENDING"], "the jobs to end")
-    keeper = [
-        p.pid
-        for p in psutil.process_iter(["cmdline"])
-        if "sweepkit.cluster.keeper" in " ".join(p.info["cmdline"] or [])
-    ]
-    print(json.dumps({"status": status, "jobs": sweep.jobs(), "keepers": keeper}))
+    fetched = fetch("s", kill_sender) if "fetched" in wanted else None
+    print(json.dumps({"fetched": fetched, "status": status, "jobs": sweep.jobs(), "keepers": keepers()}))
 
 
 if __name__ == "__main__":

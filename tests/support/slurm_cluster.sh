@@ -51,7 +51,14 @@ printf 'NodeName=n1 Name=gpu File=%s/gpu[0-1]\nNodeName=n2 Name=gpu File=%s/gpu[
 echo 'CgroupPlugin=cgroup/v1' >"$folder/cgroup.conf"
 export SLURM_CONF="$folder/slurm.conf"
 slurmctld -c
-slurmd -N n1
-slurmd -N n2
+printf '127.0.0.1 localhost %s n1.site n2.site\n' "$host" >"$folder/hosts"
+for node in n1 n2; do
+    if [ -n "${NODES_APART-}" ]; then # a host name and a cache of its own, as on two machines
+        unshare -u -m sh -c "hostname $node.site; mount --bind '$folder/hosts' /etc/hosts; \
+            mount -t tmpfs none '$XDG_CACHE_HOME'; exec slurmd -N $node"
+    else
+        slurmd -N "$node"
+    fi
+done
 while [ "$(sinfo -h -N -o %T | grep -c idle)" -lt 2 ]; do sleep 0.1; done
 exec "$@"

@@ -27,7 +27,9 @@ from transformers import (
     TrainingArguments,
 )
 
+from sweepkit.environ import CACHE_DIR_ENV, RUN_DIR_ENV
 from sweepkit.paths import CODE_DIR, CONFIG_DIR
+from sweepkit.training import fits
 from sweepkit.training.config.training import apply, read_training_config
 from sweepkit.training.memory import IGNORED, OutOfMemory, is_out_of_memory, row_count, split, unless_full
 from sweepkit.training.tasks.base import Listeners
@@ -410,6 +412,48 @@ def test_a_training_under_a_bound_comes_to_the_same(tmp_path, monkeypatch):
         assert ours.metrics["rouge_combined_f1"] == pytest.approx(theirs.metrics["rouge_combined_f1"], abs=0.01)
     with pytest.raises(torch.OutOfMemoryError):
         train(quick(on_out_of_memory="fail"), tmp_path, listeners)
+
+
+def test_a_later_run_of_a_sweep_begins_with_what_fits(tmp_path, monkeypatch):
+    listeners = Listeners(say=lambda _: None, used=list)
+    memory = Memory()
+    memory.install(monkeypatch.setattr)
+    monkeypatch.setenv(CACHE_DIR_ENV, str(tmp_path / "cache"))
+
+    def answer(run, **changes):
+        monkeypatch.setenv(RUN_DIR_ENV, str(tmp_path / run))
+        memory.refused = 0
+        found = train(quick(max_steps=2, eval_strategy="no", **changes), tmp_path, listeners).facts["out_of_memory"]
+        return found and (memory.refused, found["per_device_train_batch_size"], found.get("learned_from"))
+
+    assert answer("s/a") is None
+    memory.most = memory.peak // 3
+    assert answer("s/b") == (2, 2, None)
+    assert answer("s/c", learning_rate=1e-4) == (0, 2, "b")
+
+
+def test_what_fits_holds_for_the_same_model_and_as_little_memory(tmp_path, monkeypatch):
+    there = 1000
+    monkeypatch.setattr(fits, "_memory_bytes", lambda: there)
+
+    def of(run, **changes):
+        environ = {CACHE_DIR_ENV: str(tmp_path / "cache"), RUN_DIR_ENV: str(tmp_path / run)}
+        return fits.fits_of(quick(**changes).raw, environ, device="gpu")
+
+    of("s/a").note(8, 4)
+    known = of("s/b", learning_rate=1e-4, dropout_rate=0.3).known(8)
+    assert (known.fits, known.run) == (4, "a")
+    assert of("s/b").known(7) is None  # nobody tried
+    assert of("s/b", encoder_max_len=24).known(8) is None
+    assert of("other/b").known(8) is None
+    there = 500
+    assert of("s/b").known(8).fits == 4
+    there = 2000
+    assert of("s/b").known(8) is None  # there is more now: it is tried
+    there = 1000
+    next((tmp_path / "cache" / "memory").iterdir()).write_text("{")
+    assert of("s/b").known(8) is None
+    assert fits.fits_of(quick().raw, {}, device="gpu") is None  # one training, no sweep
 
 
 BOUNDED = """

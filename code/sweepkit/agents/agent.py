@@ -104,6 +104,7 @@ class Agent:
         """Take in what is recorded, and begin to renew leases and to watch for commands."""
         self._refresh()
         self._write_missing_results()
+        self.context.send_unsent()
         for work, name in ((self._heartbeat, "heartbeat"), (self._watch_control, "control")):
             threading.Thread(target=work, daemon=True, name=f"{name}-{self._sweep.name}").start()
 
@@ -118,6 +119,7 @@ class Agent:
     def _finalize(self) -> Finish:
         self._refresh()
         self._write_missing_results()
+        self.context.send_unsent()
         counts = self._store.counts(self._sweep.sweep_id)
         unfinished = count_of(counts, OPEN)
         limited = self._end is not None and not self._end.complete and not self._end.given_up

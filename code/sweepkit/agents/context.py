@@ -19,6 +19,7 @@ from sweepkit.agents.results import carried_files, write_result
 from sweepkit.agents.run_cache import RunCache
 from sweepkit.agents.slot_policy import DiskWatch, SlotPolicy
 from sweepkit.agents.slots import Slot
+from sweepkit.agents.unsent import forget_unsent, note_unsent, send_unsent
 from sweepkit.errors import RecordLostError, StoreError
 from sweepkit.model.events import Event, Notice
 from sweepkit.model.records import Attempt, RunRecord, SweepRecord
@@ -184,6 +185,26 @@ class AgentContext:
             return
         for name, data in carried_files(self.place.paths, run, attempt_id).items():
             self.retry_while_unavailable(functools.partial(self.store.keep_file, run.run_id, name, data))
+        forget_unsent(self.place.paths, attempt_id)
+
+    def note_unsent(self, attempt_id: str) -> None:
+        """Note, where files are carried, that those of an attempt are to be: its end is about to be recorded."""
+        if not self.settings.carries_files:
+            return
+        try:
+            note_unsent(self.place.paths, attempt_id, self._surroundings)
+        except OSError as error:
+            self.disk.full()
+            self.warn_once(f"what is not sent yet cannot be noted: {error}")
+
+    def send_unsent(self) -> None:
+        """Send what agents of this host that were killed have left; what does not succeed is left to the next one."""
+        if not self.settings.carries_files:
+            return
+        try:
+            send_unsent(self.store, self.sweep, self.place.paths)
+        except (OSError, StoreError) as error:
+            self.warn_once(f"the files of some runs stay on {self.host}: {error}")
 
     def warn_once(self, text: str) -> None:
         """Show a fault to the user once, not at every poll."""

@@ -57,7 +57,7 @@ from typing import Any, NoReturn
 from sweepkit.agents import descent
 from sweepkit.agents.exit_file import facts_of, write_end
 from sweepkit.agents.warm.known import let_forks_have_their_own
-from sweepkit.agents.warm.lessons import Learner, Lesson, is_placed
+from sweepkit.agents.warm.lessons import Circumstances, Learner, Lesson, is_placed
 from sweepkit.agents.warm.preload import (
     constants_of,
     folders_of_packages,
@@ -419,7 +419,7 @@ class _ForkServer:
         if others and not any("threads" in seen.unlike for seen in self.watch.of.values()):  # else the next server may
             return f"importing the program's modules started threads ({', '.join(others)})"
         torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
+        if _began_cuda() or (torch is not None and torch.cuda.is_initialized()):
             return "importing the program's modules initialized CUDA"
         if _native_threads():
             # OpenBLAS ends its pool in a fork handler and starts it again on use; any other native thread stays.
@@ -492,9 +492,29 @@ class _ForkServer:
         if wrong.kind == "env" and wrong.variable not in self.asked:
             self._pass_on({"avoid": [], "env": {wrong.variable: wrong.value}, "reason": wrong.reason})
             return
-        culprits = self.shelf.readers(wrong.variable) if wrong.kind == "env" else {}
-        culprits[wrong.module] = wrong.kind
-        self._pass_on({"avoid": sorted(self.shelf.dependents(culprits)), "env": {}, "reason": wrong.reason})
+        self._leave_to_runs([wrong])
+
+    def _fails_from_the_start(self, request: dict[str, Any]) -> list[Mismatch]:
+        """Return what does not hold for a run before its first line, such as a variable that each run has for itself.
+
+        A fork would notice at an import, and begin again, when it may have done something that it then does twice.
+        """
+        as_set = {name: value for name, value in self.shelf.environ.items() if name in self.asked}
+        others = {name: value for name, value in request["env"].items() if name not in self.asked}
+        now = Circumstances(
+            {**others, **as_set}, os.path.realpath(request["cwd"]), self.shelf.path, {}, self.watch.main
+        )
+        names = sorted(name for name in self.programs_own if name in self.shelf.modules)
+        return [wrong for name in names for wrong in self.shelf.failures(name, now)]
+
+    def _leave_to_runs(self, wrong: list[Mismatch]) -> None:
+        """Have the next server not import what relies on what does not hold in each run."""
+        culprits: dict[str, str] = {}
+        for one in wrong:
+            culprits |= self.shelf.readers(one.variable) if one.kind == "env" else {}
+            culprits[one.module] = one.kind
+        avoid = sorted(self.shelf.dependents(culprits))
+        self._pass_on({"avoid": avoid, "env": {}, "reason": wrong[0].reason})
 
     def _pass_on(self, learned: dict[str, Any]) -> None:
         """Hand what was learned to the next server: from here on this one only sees its attempts to their end."""
@@ -517,9 +537,12 @@ class _ForkServer:
             self.passed_on = True
             self.send({"event": "stale", "id": request["id"]})
             return
+        teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
+        if warm and not teaches and (wrong := self._fails_from_the_start(request)):
+            self._leave_to_runs(wrong)
+            return
         if warm and warm["script"]:
             self.compiled.keep(os.path.join(request["cwd"], warm["script"]))
-        teaches = warm is not None and (warm["script"], warm["module"]) in self.untaught
         self.shelf.put()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -741,6 +764,19 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
 
 # Allocators whose own thread survives a fork in the parent alone and by design: they registered fork handlers.
 _FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # Apache Arrow's, and so that of pandas
+
+
+def _began_cuda() -> bool:
+    """Return whether CUDA's driver was initialized in this process: no fork of it could use a GPU.
+
+    A library needs no context for that: to count the GPUs is enough (`torch.cuda.is_available()` at its import), and
+    then the driver has its device for unified memory open. NVML, which survives a fork, leaves that alone.
+    """
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the folder's own, closed by now
+            if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")) == "nvidia-uvm":
+                return True
+    return False
 
 
 def _native_threads() -> list[str]:

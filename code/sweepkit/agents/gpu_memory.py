@@ -91,12 +91,18 @@ class Nvml:
                 use = GpuUse(
                     index=index,
                     name=name.decode() if isinstance(name, bytes) else str(name),
-                    percent=float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+                    percent=self._percent(handle),
                     memory_mb=memory.used / 2**20,
                     total_mb=memory.total / 2**20,
                 )
                 found.append(use)
         return found
+
+    def _percent(self, handle: Any) -> float | None:
+        try:
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        except self._nvml.NVMLError:  # a GPU that is divided (MIG) has none
+            return None
 
 
 def open_nvml() -> Nvml | None:

@@ -103,7 +103,8 @@ def _was_crowded_out(run: RunRecord) -> bool:
 def _memory_of(run: RunRecord) -> float | None:
     """Return the memory that a run that is done was seen to need, MiB; None when nothing can be learned."""
     noted, facts = run.outcome.get(_PACKING, {}), run.outcome.get("facts", {})
-    full = run.outcome.get("failed", {}).get("kind") == FailureKind.OUT_OF_MEMORY.value or facts.get("out_of_memory")
+    answered = (facts.get("out_of_memory") or {}).get("events")  # 0: it began with what an earlier run found to fit
+    full = run.outcome.get("failed", {}).get("kind") == FailureKind.OUT_OF_MEMORY.value or answered
     if full:  # it would have taken more: what it had to itself is the least
         return None if noted.get("most_at_once", 1) > 1 else noted.get("total_mb")
     if not run.state.done or run.state is RunState.FAILED:

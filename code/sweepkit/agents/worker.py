@@ -436,6 +436,7 @@ class Execution:
         facts = self._facts(ended, outcome)
         # What the store could not take while it was away comes first: an ended attempt takes no reports any more.
         self.context.retry_while_unavailable(self._deliver, ended=True)
+        self.context.note_unsent(self.attempt.attempt_id)
         run = self.context.retry_while_unavailable(
             lambda: self.context.store.finish(
                 self.attempt,

@@ -52,7 +52,7 @@ Whatever --until waits for, the end of the sweep (with --all: of all of them) en
           being stopped; null: none known), verdict, lease_over, cpu_percent, memory_mb}], failures [{run_id, number,
           state, reason, ended_at}], the newest first
           With runs_per_gpu: auto also packing, a sentence of each GPU
-  gpus    of this machine: index, name, percent, memory_mb, total_mb
+  gpus    of this machine: index, name, percent (null: not known), memory_mb, total_mb
   notes   sentences for a person
 """
 

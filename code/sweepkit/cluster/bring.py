@@ -24,6 +24,11 @@ class RunFiles:
         self._change = 0
         self._awaited: dict[str, int] = {}  # runs that are done, whose files have not come, and their attempts
 
+    @property
+    def awaited(self) -> int:
+        """Return how many runs that are done have files which had not come when it was looked last."""
+        return len(self._awaited)
+
     def bring(self) -> int:
         """Write what is not here yet; return how many runs brought some.
 

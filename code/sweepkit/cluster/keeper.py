@@ -27,6 +27,7 @@ from types import FrameType
 from sweepkit.cluster.node import CODE_ENV, OUTPUT_WORD, package_differences, project_here
 from sweepkit.environ import CARRY_FILES_ENV, STORAGE_ENV
 from sweepkit.errors import StoreError, SweepKitError
+from sweepkit.paths import SweepPaths
 
 MOVED = 75  # EX_TEMPFAIL of sysexits.h
 # Whoever ends this process tells the agent itself, too, as SLURM tells all processes of a job: twice would be once too
@@ -81,6 +82,8 @@ class _Keeper:
             return self._run()
         finally:
             self.over.set()
+            if self.between is not None:  # the last agent may have been killed
+                self.between()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -184,12 +187,15 @@ def _prepare(sweep: str, storage: str, digest: str) -> tuple[str, Path]:
 
 
 def _send(sweep: str, sweep_id: str, storage: str, results: Path) -> None:
-    """Send what is wanted of this node's runs; what does not succeed is tried again the next time."""
+    """Send what killed agents left, and what is wanted of this node; what fails is tried again the next time."""
+    from sweepkit.agents.control import find_sweep_record
+    from sweepkit.agents.unsent import send_unsent
     from sweepkit.cluster.run_folders import send_wanted
     from sweepkit.store.open import open_store
 
     try:
         with open_store(storage) as store:
+            send_unsent(store, find_sweep_record(store, sweep), SweepPaths(results, sweep))
             for run_id in send_wanted(store, sweep_id, sweep, results):
                 _say(f"sent the folder of run {run_id}")
     except (StoreError, OSError) as error:

@@ -237,6 +237,9 @@ class _ClusterCall:
         """The sweep is over: agents that still wait for room are not needed any more, others end by themselves."""
         self.fleet.stop(AgentState.PENDING)
         self._bring()
+        if self.code and (count := self.files.awaited):
+            said = f"the files of {count} run{'s' if count > 1 else ''} have not come yet"
+            self._note(f"{said}; the same command brings them, or {typed('fetch', self.opened.sweep.name)}")
         sweep = self.store.sweep(self.opened.sweep.name)
         reason = sweep.reason if sweep is not None else ""
         return self._conclude(Finish(complete=True, reason=reason))

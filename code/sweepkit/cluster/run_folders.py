@@ -3,7 +3,7 @@
 Whoever wants it writes so into the record; the keeper on the node that has it sends it in parts. When no agent is there
 any more, because the sweep is over, the cluster's engine is asked to place the sender alone on that node:
 
-    python -m sweepkit.cluster.run_folders SWEEP
+    python -m sweepkit.cluster.run_folders SWEEP RUN
 
 with the database in SWEEPKIT_STORAGE. Parts leave the record when they have been laid down.
 """
@@ -12,12 +12,14 @@ import fnmatch
 import io
 import json
 import os
+import socket
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweepkit.agents.unsent import send_unsent
 from sweepkit.cluster.code_archive import node_folder
 from sweepkit.environ import STORAGE_ENV
 from sweepkit.errors import SweepKitError
@@ -155,8 +157,7 @@ def _send(store: Store, run_id: str, folder: Path, patterns: Sequence[str]) -> N
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _meant(path, folder, patterns)]
     if not files:
         there = sorted({path.relative_to(folder).parts[0] for path in folder.iterdir()})
-        words = f"its folder has {', '.join(there) or 'nothing'} only"
-        store.keep_file(run_id, _HEAD, json.dumps({"refused": words}).encode())
+        _refuse(store, run_id, f"its folder has {', '.join(there) or 'nothing'} only")
         return
     store.keep_file(run_id, _SIZE, str(sum(path.stat().st_size + 1024 for path in files)).encode())
 
@@ -168,6 +169,10 @@ def _send(store: Store, run_id: str, folder: Path, patterns: Sequence[str]) -> N
         for path in files:
             archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
     store.keep_file(run_id, _HEAD, json.dumps({"parts": out.finish(), "asked": list(patterns)}).encode())
+
+
+def _refuse(store: Store, run_id: str, words: str) -> None:
+    store.keep_file(run_id, _HEAD, json.dumps({"refused": words}).encode())
 
 
 def _meant(path: Path, folder: Path, patterns: Sequence[str]) -> bool:
@@ -241,16 +246,25 @@ def _remove_empty(folder: Path) -> None:
 
 
 def main() -> int:
-    """Send what is wanted of this node, and end; return the exit code."""
-    sweep = sys.argv[1]
+    """Send what is wanted of this node, and end; return the exit code.
+
+    The run that is named was on this node: when its folder is gone, whoever waits for it is told so.
+    """
+    sweep, run_id = sys.argv[1:]
     from sweepkit.agents.control import find_sweep_record
 
     with open_store(os.environ[STORAGE_ENV]) as store:
-        sweep_id = find_sweep_record(store, sweep).sweep_id
-        results = node_folder(os.environ) / "sweeps" / sweep_id
-        sent = send_wanted(store, sweep_id, sweep, results) if results.is_dir() else []
+        record = find_sweep_record(store, sweep)
+        results = node_folder(os.environ) / "sweeps" / record.sweep_id
+        results.mkdir(parents=True, exist_ok=True)
+        paths = SweepPaths(results, sweep)
+        send_unsent(store, record, paths)
+        sent = send_wanted(store, record.sweep_id, sweep, results)
+        if not paths.run_dir(run_id).is_dir() and _WANTED + run_id in store.kept_files(record.sweep_id):
+            _refuse(store, run_id, f"there is no folder of it on {socket.gethostname()}")
+            store.forget_file(record.sweep_id, _WANTED + run_id)
     sys.stderr.write(f"sweepkit: sent the folders of {len(sent)} runs\n")
-    return 0 if sent else 1
+    return 0
 
 
 if __name__ == "__main__":

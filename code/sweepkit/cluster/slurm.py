@@ -51,6 +51,21 @@ class SlurmEngine:
         """Let SLURM say what it thinks of the job, and place nothing."""
         self._sbatch(job, "--test-only")
 
+    def _node_of(self, host: str) -> str:
+        """Return the name that SLURM has for a host, which calls itself by it, by `NodeHostname` or by more of either.
+
+        Raises:
+            EngineError: No node is that host, or SLURM does not answer.
+        """
+        short = host.partition(".")[0]
+        nodes = [line.split() for line in self._run(["sinfo", "-h", "-N", "-o", "%N %n %o"]).splitlines()]
+        for wanted in (host, short):
+            for name, *other_names in nodes:
+                if wanted in (name, *other_names):
+                    return name
+        there = ", ".join(sorted({node[0] for node in nodes}))
+        raise EngineError(f"SLURM: {host} must be a node of the cluster, got {there or 'none'}")
+
     def submit(self, job: AgentJob) -> None:
         """Queue a job, unless one of its name is queued or runs."""
         if self.poll([job.name])[job.name].state is AgentState.GONE:
@@ -78,14 +93,15 @@ class SlurmEngine:
         found: dict[str, AgentPlace] = {}
         for line in self._run(["squeue", "-h", "--user", str(os.getuid()), "-o", "%j\t%T\t%R"]).splitlines():
             name, state, words = (line.split("\t") + ["", ""])[:3]
-            place = AgentPlace(_state(state), words.strip("()") if state in _WAITS else words)
+            place = AgentPlace(_state(state), _words(words) if state in _WAITS else words)
             known = found.get(name)
             if known is None or _ORDER[place.state] < _ORDER[known.state]:
                 found[name] = place
         return found
 
     def _sbatch(self, job: AgentJob, how: str) -> None:
-        words = ["sbatch", how, *_options(job)]
+        node = [f"--nodelist={self._node_of(job.node)}"] if job.node else []
+        words = ["sbatch", how, *node, *_options(job)]
         script = _SCRIPT.format(command=shlex.join(job.argv), moved=MOVED)
         self._run(words, stdin=script, env={**job.env, NOTIFIED_ALL_ENV: "1"})
 
@@ -120,6 +136,12 @@ def _state(word: str) -> AgentState:
     return AgentState.RUNNING if word in _RUNS else AgentState.GONE
 
 
+def _words(reason: str) -> str:
+    """Return why a job waits; SLURM writes "None" while it has not looked at it."""
+    words = reason.strip("()")
+    return "" if words == "None" else words
+
+
 def _options(job: AgentJob) -> list[str]:
     """Return the options of `sbatch` for a job; the user's own come last, so that they hold."""
     options = [
@@ -133,8 +155,6 @@ def _options(job: AgentJob) -> list[str]:
         f"--signal=B:USR1@{_MARGIN_S}",
         "--export=ALL",
     ]
-    if job.node:
-        options.append(f"--nodelist={job.node}")
     if job.gpus:
         options.append(f"--gres=gpu:{job.gpus}")
     if job.cpus is not None:

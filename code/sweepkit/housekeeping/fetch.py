@@ -14,13 +14,15 @@ from sweepkit.reports.files import relative
 from sweepkit.runner.find_sweep import locate
 
 if TYPE_CHECKING:
-    from sweepkit.cluster.engine import AgentJob
+    from sweepkit.cluster.engine import AgentJob, ClusterEngine
     from sweepkit.cluster.run_folders import Arrived
     from sweepkit.model.records import RunRecord
     from sweepkit.store.base import Store
 
 _ASK_EVERY_S = 1.0
 _KEEPER_WITHIN_S = 75.0  # an agent of that node looks every half a minute; then the node is asked for by itself
+_LOOK_EVERY_S = 10.0  # at the engine's queue; it may need a while to show what it was given
+_AT_MOST = 5  # senders of one call: one that is killed midway is placed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ def fetch(
         SweepKitError: There is no such run, it has not ended, its node has nothing of it or does not answer in time.
         OSError: It cannot be written here.
     """
+    from sweepkit.cluster.bring import RunFiles
     from sweepkit.cluster.run_folders import lay_down
     from sweepkit.store.open import open_store
 
@@ -72,7 +75,9 @@ def fetch(
     with open_store(storage) as store:
         call = _Call(store, storage, output_dir, found, run, host, say)
         call.bring(patterns, wait_s)
-        return Fetched(run_id=run.run_id, host=host, folder=folder, files=lay_down(store, run.run_id, folder))
+        files = lay_down(store, run.run_id, folder)
+        RunFiles(store, found.sweep.sweep_id, found.paths).bring()  # the sender has sent what killed agents left
+        return Fetched(run_id=run.run_id, host=host, folder=folder, files=files)
 
 
 class _Call:
@@ -103,22 +108,21 @@ class _Call:
                 f"one; they are in {relative(self.found.paths.run_dir(self.run.run_id))} on {self.host or 'its host'}"
             )
         want(self.store, self.found.sweep.sweep_id, self.run.run_id, patterns)
-        began = moved = time.monotonic()
-        over, placed = not self.found.poll.live, False
+        moved = time.monotonic()
+        sender = _Sender(engine, self._job(), self.say)
         last: Arrived | None = None
         while not (now := arrived(self.store, self.run.run_id)).whole:
             if now != last:
                 last, moved = now, time.monotonic()
                 self._show(now)
-            silent = now.of is None and time.monotonic() - began > _KEEPER_WITHIN_S
-            if not placed and (over or silent):  # over: whoever had begun to send is gone, too
-                placed = True
-                engine.submit(self._job())
-                self.say(f"{engine.name} is asked to send it from {self.host or 'its node'}")
-            if time.monotonic() - moved > wait_s:
+            silent_s = time.monotonic() - moved
+            if not self.found.poll.live or silent_s > _KEEPER_WITHIN_S:  # over: its keepers are gone, too
+                sender.see_to_it()
+            if silent_s > wait_s:
                 raise SweepKitError(
                     f"run {self.run.run_id}: {self.host or 'its node'} must send its files within {wait_s:g} s, got "
-                    "nothing; they stay asked for: the same command goes on waiting"
+                    f"{'nothing' if now.of is None else 'no further part'}; they stay asked for: the same command goes "
+                    "on waiting"
                 )
             time.sleep(_ASK_EVERY_S)
         if now.refused:
@@ -137,10 +141,43 @@ class _Call:
         folder = Path(tempfile.gettempdir())
         return AgentJob(
             name=name,
-            argv=(*our_command("sweepkit.cluster.run_folders"), self.found.sweep.name),
+            argv=(*our_command("sweepkit.cluster.run_folders"), self.found.sweep.name, self.run.run_id),
             env=record_environ(self.storage, self.output_dir),
             cwd=folder,
             log=folder / f"{name}.log",
             cpus=1,
             node=self.host or "",
         )
+
+
+class _Sender:
+    """The sender that a cluster's engine is asked for; one that ended before all was sent is asked for again.
+
+    Args:
+        engine: The cluster.
+        job: The sender, placed on the node that has the files.
+        say: Takes a line when it is placed.
+    """
+
+    def __init__(self, engine: "ClusterEngine", job: "AgentJob", say: Callable[[str], None]) -> None:
+        self._engine, self._job, self._say = engine, job, say
+        self._times = 0
+        self._looked_at = -_LOOK_EVERY_S  # seconds of the monotonic clock
+
+    def see_to_it(self) -> None:
+        """Place it unless it is there; after some times no more.
+
+        Raises:
+            EngineError: The engine refuses.
+        """
+        from sweepkit.cluster.engine import AgentState
+
+        if self._times >= _AT_MOST or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        if self._engine.poll([self._job.name])[self._job.name].state is not AgentState.GONE:
+            return
+        self._times += 1
+        self._engine.submit(self._job)
+        again = " again" if self._times > 1 else ""
+        self._say(f"{self._engine.name} is asked{again} to send it from {self._job.node or 'its node'}")

@@ -80,7 +80,7 @@ class Distribution:
         Raises:
             ValueError: `u` is outside [0, 1] or not a number.
 
-        >>> Distribution(kind=Kind.LOG_UNIFORM_VALUES, min=1.0, max=100.0).ppf(0.5)
+        >>> round(Distribution(kind=Kind.LOG_UNIFORM_VALUES, min=1.0, max=100.0).ppf(0.5), 9)
         10.0
         >>> Distribution(kind=Kind.Q_UNIFORM, min=1, max=10, q=3).ppf(0.0)
         3

@@ -98,10 +98,10 @@ class ProcessUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
-    """What is used of one GPU of this machine: its utilisation in percent, its memory in MiB."""
+    """What is used of one GPU of this machine: utilisation in percent (None: unknown, as of MIG's), memory in MiB."""
 
     index: int
     name: str
-    percent: float
+    percent: float | None
     memory_mb: float
     total_mb: float

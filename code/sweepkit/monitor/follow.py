@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from sweepkit.agents.run_cache import view_of
@@ -157,7 +157,13 @@ class Follower:
             row = self._rows[number]
             self._rows[number] = row._replace(configuration=parameters_key(row.params, seed_parameter))
 
-    def curves(self, best: int | None, most: int = 60) -> list[Line]:
+    def newest(self, most: int, others: Collection[int] = ()) -> list[WatchedRun]:
+        """Return the newest runs that reported something, those that run last, and others of these numbers."""
+        rows = [row for row in self._rows.values() if row.newest is not None]
+        rows.sort(key=lambda row: (row.state is RunState.RUNNING, row.number))
+        return [*(row for row in rows[:-most] if row.number in others), *rows[-most:]]
+
+    def curves(self, best: int | None, most: int) -> list[Line]:
         """Return the learning curves of the newest runs: ended ones, then running ones, at last the best one.
 
         Args:

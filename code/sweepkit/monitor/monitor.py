@@ -15,7 +15,6 @@ from sweepkit.monitor.render import Picture
 from sweepkit.monitor.screens import make_screen
 from sweepkit.monitor.usage import GpuUsage, ProcessUsage
 from sweepkit.monitor.watched_sweeps import RecordedSweeps, WandbSweep
-from sweepkit.text.canvas import Line
 
 _NOT_YET = 1
 _LONGEST_WAIT_S = 300.0  # between two tries at a W&B server that does not answer
@@ -124,10 +123,7 @@ class _Monitor:
         sweeps = self._sweeps.snapshots()
         live = [attempt for follower in self._sweeps.followers.values() for attempt in follower.live]
         uses = self._processes.of(live)
-        curves: list[Line] = []
-        if len(sweeps) == 1:
-            best = sweeps[0].best
-            curves = next(iter(self._sweeps.followers.values())).curves(None if best is None else best.number)
+        curves = self._sweeps.curves(sweeps[0]) if len(sweeps) == 1 else {}
         return Picture(sweeps=sweeps, uses=uses, gpus=tuple(self._gpus.read()), notes=self._notes(), curves=curves)
 
     def _next(self, before: Picture) -> Picture:

@@ -13,7 +13,7 @@ from sweepkit.model.watched import GpuUse, ProcessUse
 from sweepkit.reports.progress import clock, configuration, whose
 from sweepkit.reports.table import STATE_STYLES
 from sweepkit.reports.terminal import make_console
-from sweepkit.text.canvas import Line, plotted
+from sweepkit.text.canvas import Line, Span, plotted
 from sweepkit.text.json_text import picked
 from sweepkit.text.shown import bar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_OF_FRONT = 5
 _MOST_CURVE = 60
 _MOST_PLOTTED, _LOWEST_PLOT, _HIGHEST_PLOT = 140, 4, 14  # columns and lines of the learning curves
+_NARROWEST_PLOT, _BETWEEN_PLOTS = 36, 3  # columns: of several metrics as many lie side by side as have room
 _DIGITS = 5
 _MOST_FAILURES = 5
 _HOW = "its sweep runner, started again, continues it"
@@ -39,7 +40,8 @@ class Picture:
         sweeps: The sweeps.
         uses: What attempts of this machine use, by run id.
         gpus: What this machine's GPUs use; () where nobody can know.
-        curves: Learning curves of the one sweep that is shown, those to draw over the others last; () of several.
+        curves: Learning curves of the one sweep that is shown, by metric, those to draw over the others last; {} of
+            several sweeps.
         notes: Sentences for the user: a record that cannot be read now, the dashboard's address.
     """
 
@@ -47,7 +49,7 @@ class Picture:
     uses: Mapping[str, ProcessUse] = field(default_factory=dict)
     gpus: Sequence[GpuUse] = ()
     notes: Sequence[str] = ()
-    curves: Sequence[Line] = ()
+    curves: Mapping[str, Sequence[Line]] = field(default_factory=dict)
 
 
 def as_rich(picture: Picture, *, width: int, height: int | None = None) -> "RenderableType":
@@ -119,11 +121,39 @@ def _curve_lines(picture: Picture, item: Snapshot, width: int, room: int) -> "li
     """Return learning curves in the lines that are left, [] where they are too few to see something."""
     from rich.text import Text
 
-    drawn = plotted(picture.curves, width=min(width, _MOST_PLOTTED), height=min(room - 3, _HIGHEST_PLOT))
-    if room < _LOWEST_PLOT + 3 or not drawn or item.metric is None:
+    if room < _LOWEST_PLOT + 3:
         return []
-    lines: list[RenderableType] = [_line(""), _line(f"{item.metric.name} by report; bold: the best run", "dim")]
-    return [*lines, *(Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in drawn)]
+    fit = max(1, (width + _BETWEEN_PLOTS) // (_NARROWEST_PLOT + _BETWEEN_PLOTS))
+    shown = list(picture.curves.items())[:fit]
+    each = min(width, _MOST_PLOTTED) if len(shown) < 2 else (width + _BETWEEN_PLOTS) // len(shown) - _BETWEEN_PLOTS
+    high = min(room - 3, _HIGHEST_PLOT)
+    plots = {name: found for name, lines in shown if (found := plotted(lines, width=each, height=high))}
+    if not plots:
+        return []
+    bold = "on the front" if item.metrics else "the best run"
+    heads = [[(f"{_clipped(name, each - 30)} by report; bold: {bold}", "dim")] for name in plots]
+    rows = [heads, *zip(*plots.values(), strict=True)]
+    drawn = [Text.assemble(*_beside(row, each), no_wrap=True, overflow="crop") for row in rows]
+    return [_line(""), *drawn]
+
+
+def _clipped(text: str, wide: int) -> str:
+    """Return text cut to so many columns, at least one."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = _printable(text)
+    return text if cell_len(text) <= wide else set_cell_size(text, max(0, wide - 1)).rstrip() + "…"
+
+
+def _beside(parts: "Sequence[Sequence[Span]]", each: int) -> "list[Span]":
+    """Return lines of spans side by side, each but the last as wide as a plot and what lies between two."""
+    from rich.cells import cell_len
+
+    found: list[Span] = []
+    for part in parts[:-1]:
+        wide = sum(cell_len(text) for text, _ in part)
+        found += [*part, (" " * max(1, each + _BETWEEN_PLOTS - wide), "")]
+    return [*found, *parts[-1]]
 
 
 def _best_lines(item: Snapshot, width: int) -> "list[RenderableType]":
@@ -322,7 +352,7 @@ def _slot(run: RunningRun, several_hosts: bool) -> str:
 def _memory(mb: float) -> str:
     """Return an amount of memory for people.
 
-    >>> memory(312.4), memory(20480)
+    >>> _memory(312.4), _memory(20480)
     ('312 MiB', '20.0 GiB')
     """
     return f"{mb:.0f} MiB" if mb < 1024 else f"{mb / 1024:.1f} GiB"
@@ -379,9 +409,8 @@ def _failure_lines(item: Snapshot) -> "list[RenderableType]":
 
 
 def _gpu_line(gpu: GpuUse) -> "Text":
-    return _line(
-        f"gpu {gpu.index}  {gpu.percent:3.0f} %  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}"
-    )
+    busy = "  - %" if gpu.percent is None else f"{gpu.percent:3.0f} %"
+    return _line(f"gpu {gpu.index}  {busy}  {_memory(gpu.memory_mb)} of {_memory(gpu.total_mb)}  {gpu.name}")
 
 
 def _several(picture: Picture, width: int, height: int | None) -> "list[RenderableType]":

@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Any
 from sweepkit.monitor.follow import Follower
 from sweepkit.monitor.options import MonitorOptions
 from sweepkit.paths import SweepPaths
+from sweepkit.reports.table import STATE_STYLES
 from sweepkit.runner.find_sweep import choose, locate
+from sweepkit.text.canvas import Line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sweepkit.analysis.progress import Snapshot
-    from sweepkit.model.records import SweepRecord
+    from sweepkit.analysis.progress import Snapshot, WatchedRun
+    from sweepkit.model.records import Report, SweepRecord
     from sweepkit.monitor.dashboard import Dashboard
 
+_MOST_CURVES = 60  # the newest, and the best
 _READING_S = 10.0  # histories of a W&B sweep are read so long before the picture is shown
+
+
+def _curves(follower: Follower, item: "Snapshot") -> dict[str, list[Line]]:
+    """Return the curves of the metric that a sweep optimizes, as its runs keep them; {} of several metrics."""
+    best = None if item.best is None else item.best.number
+    return {} if item.metric is None else {item.metric.name: follower.curves(best, _MOST_CURVES)}
 
 
 class RecordedSweeps:
@@ -36,6 +45,7 @@ class RecordedSweeps:
         self.followers: dict[str, Follower] = {}
         self._mirror = output_dir / "optuna.db"
         self.notes: list[str] = []
+        self._reports: dict[str, tuple[tuple[int, int], Sequence[Report]]] = {}
         if not self._all:
             sweeps = self._store.sweeps()
             if wanted is None and sweeps:
@@ -68,6 +78,30 @@ class RecordedSweeps:
             for sweep in self._store.sweeps() if self._all else ():
                 self.followers.setdefault(sweep.sweep_id, Follower(self._store, sweep.sweep_id, in_short=True))
             return [follower.snapshot() for follower in self.followers.values()]
+
+    def curves(self, item: "Snapshot") -> dict[str, list[Line]]:
+        """Return the learning curves of the one sweep that is followed, by metric."""
+        follower = next(iter(self.followers.values()))
+        if not item.metrics:
+            return _curves(follower, item)
+        front = {row.number for row in item.front}
+        runs = sorted(follower.newest(_MOST_CURVES, front), key=lambda row: row.number in front)
+        live = {attempt.run_id: attempt.reports for attempt in follower.live}
+        reports = {row.run_id: self._reports_of(row, live.get(row.run_id, -1)) for row in runs}
+        found: dict[str, list[Line]] = {}
+        for metric in item.metrics:
+            for row in runs:
+                values = [float(said.values[metric.name]) for said in reports[row.run_id] if metric.name in said.values]
+                style = "bold" if row.number in front else STATE_STYLES.get(row.state, "dim")
+                found.setdefault(metric.name, []).append(Line(values=values, style=style))
+        return found
+
+    def _reports_of(self, row: "WatchedRun", count: int) -> "Sequence[Report]":
+        """Return what a run's last attempt reported, read again where there may be more than `count`, -1 at its end."""
+        held = self._reports.get(row.run_id)
+        if held is None or held[0] != (row.attempts, count):
+            held = self._reports[row.run_id] = ((row.attempts, count), self._store.reports(row.run_id))
+        return held[1]
 
     def dashboard(self, port: int | None) -> "Dashboard":
         """Return the dashboard of these sweeps."""
@@ -116,6 +150,10 @@ class WandbSweep:
             return []
         runs = "1 run is" if self.unread == 1 else f"{self.unread} runs are"
         return [f"the histories of {runs} still to be read: until then the last value of each counts as its best"]
+
+    def curves(self, item: "Snapshot") -> dict[str, list[Line]]:
+        """Return its learning curves; {} of several metrics, whose histories W&B's server is not asked for."""
+        return _curves(next(iter(self.followers.values())), item)
 
     def snapshots(self) -> "list[Snapshot]":
         """Return how it stands now."""

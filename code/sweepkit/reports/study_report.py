@@ -83,6 +83,7 @@ class ReportContext:
         environment: Versions, host, commit: name → value.
         sections: Further parts, after the figures; a confirmation comes before them.
         confirmed: What is known of runs that were confirmed, by run id; the others are unconfirmed.
+        others: Of several metrics the runs by each further one, for its learning curves.
     """
 
     title: str = "Optuna study"
@@ -91,13 +92,14 @@ class ReportContext:
     environment: Mapping[str, str] = field(default_factory=dict)
     sections: Sequence[Section] = ()
     confirmed: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[RunTable] = ()
 
 
 def study_report(table: RunTable, context: ReportContext) -> str:
     """Return the report as HTML."""
     pictured = len(table.ranked()) > 1  # one run is a point in every picture
     small = slices(table, order=reading_order(context.importance)) if pictured else []
-    drawn = study_figures(table, context.importance) if pictured else []
+    drawn = study_figures(table, context.importance, context.others) if pictured else []
     figures = [figure for figure in drawn if figure.data or figure.name == "param_importances"]
     early = [section for section in context.sections if section.anchor == CONFIRMATION]
     sections = [

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,15 +62,22 @@ def write_sweep_report(source: Source, path: Path, *, importance: "Importance | 
         sections=[section for section in sections if section is not None],
         confirmed=labels_of(source.folder),
     )
-    table = source.table if source.reports is None else _with_steps(source.table, source.reports)
-    return write_study_report(path, table, context)
+    if source.reports is None:
+        return write_study_report(path, source.table, context)
+    table, *others = _with_steps(source.table, source.reports)
+    return write_study_report(path, table, replace(context, others=others))
 
 
-def _with_steps(table: "RunTable", reports: "ReadReports") -> "RunTable":
-    """Return the table whose runs of the learning curves know the steps and times of their reports."""
+def _with_steps(table: "RunTable", reports: "ReadReports") -> "list[RunTable]":
+    """Return the table whose runs of the learning curves know the steps and times of their reports.
+
+    Returns:
+        The table; of several metrics one for each further one, of the same runs.
+    """
     from sweepkit.analysis.curves import curve_rows, with_reports
 
-    return with_reports(table, reports([row.run_id for row in curve_rows(table, _CURVES)]))
+    said = reports([row.run_id for row in curve_rows(table, _CURVES)])
+    return [with_reports(table, said), *(with_reports(table.by(item.name), said) for item in table.metrics[1:])]
 
 
 def report_at_end(

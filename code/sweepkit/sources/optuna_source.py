@@ -28,7 +28,7 @@ def is_study_name(text: str | None) -> bool:
 def _split(text: str) -> tuple[str, str | None]:
     """Return the storage and the study of `optuna:URL#STUDY`; None without a study.
 
-    >>> split("optuna:sqlite:///s.db#a #1"), split("optuna:s.db")
+    >>> _split("optuna:sqlite:///s.db#a #1"), _split("optuna:s.db")
     (('sqlite:///s.db', 'a #1'), ('s.db', None))
     """
     url, _, study = text.removeprefix(_PREFIX).partition("#")

@@ -157,7 +157,7 @@ def _clause_tree(clause: Clause) -> Any:
 def _distribution_tree(distribution: Distribution) -> dict[str, Any]:
     """Return a distribution as a sweep writes it.
 
-    >>> distribution_tree(Distribution(kind=Kind.INT_UNIFORM, min=1, max=4))
+    >>> _distribution_tree(Distribution(kind=Kind.INT_UNIFORM, min=1, max=4))
     {'distribution': 'int_uniform', 'min': 1, 'max': 4}
     """
     if distribution.kind is Kind.CONSTANT:

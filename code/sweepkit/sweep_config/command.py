@@ -164,7 +164,7 @@ def starts_no_program(command: Sequence[str], *, program: str | None) -> tuple[i
         program: The sweep's `program`, which a remedy can name.
 
     >>> starts_no_program(["${env}", "${args}"], program="train.py")
-    (1, 'the command starts no program: its first word is ${args}')
+    (1, 'the command starts no program: its first word is ${args}; train.py is never started')
     >>> starts_no_program(["${interpreter}", "${program}", "${args}"], program="train.py") is None
     True
     """

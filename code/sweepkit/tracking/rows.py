@@ -38,7 +38,7 @@ def as_number(value: object) -> float | None:
 def _flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every leaf of nested dictionaries with its dotted name; media are left out.
 
-    >>> dict(flatten({"eval": {"loss": 1}, "lr": 2, "h": {"_type": "histogram", "n": 3}}))
+    >>> dict(_flatten({"eval": {"loss": 1}, "lr": 2, "h": {"_type": "histogram", "n": 3}}))
     {'eval.loss': 1, 'lr': 2}
     """
     for key, value in row.items():

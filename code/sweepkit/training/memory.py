@@ -13,6 +13,8 @@ import torch
 from transformers import Trainer, trainer_pt_utils
 from transformers.loss.loss_utils import ForCausalLMLoss
 
+from sweepkit.training.fits import Fits
+
 _concat: Any = trainer_pt_utils.nested_concat  # has no types
 IGNORED = -100  # labels and predictions that count for nothing
 # What torch says besides torch.OutOfMemoryError: cuBLAS and cuDNN without room for their workspace, CPU, Apple's GPUs.
@@ -113,15 +115,22 @@ class OutOfMemory(Trainer):
     **Several devices** (processes, or one process with several GPUs): one of them alone cannot change its steps
     without the others waiting for ever, so there the error is raised, with a hint.
 
+    **Later runs** of a sweep begin with what an earlier one was left with, where `fits` knows of it.
+
     Args:
         say: Takes one line for the user at each answer.
         adapt: False raises the error at once.
+        fits: What other runs found, and where this one notes what it finds; None for neither.
         args, kwargs: As for the Trainer.
     """
 
-    def __init__(self, *args: Any, say: Callable[[str], None], adapt: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, say: Callable[[str], None], adapt: bool = True, fits: Fits | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._say = say
+        self._fits = fits
+        self._learned_from: str | None = None  # the run that found how many examples at once fit
         self._alone = self.args.world_size == 1 and self.args.n_gpu <= 1 and self.compute_loss_func is None
         self._adapt = adapt
         if self._alone:
@@ -136,12 +145,14 @@ class OutOfMemory(Trainer):
 
     def out_of_memory(self) -> dict[str, Any] | None:
         """Return what was done about full memory, as it stands in the result file; None when nothing had to be."""
-        if not self._events:
+        if not self._events and self._learned_from is None:
             return None
         size, steps = self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps
         most = min(self._most or size, size)
+        learned = {} if self._learned_from is None else {"learned_from": self._learned_from}
         return {
             "events": self._events,
+            **learned,
             "from": size,
             "per_device_train_batch_size": most,
             "gradient_accumulation_steps": steps * -(-size // most),
@@ -169,12 +180,25 @@ class OutOfMemory(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; an error about memory that could not be answered says what to do instead."""
+        self._begin_with_what_fits()
         try:
             return super().train(*args, **kwargs)
         except RuntimeError as error:
             if is_out_of_memory(error) and "sweepkit:" not in str(error):
                 error.add_note(f"sweepkit: {self._why_not()}; {_INSTEAD}")
             raise
+
+    def _begin_with_what_fits(self) -> None:
+        """Begin with as many examples at once as an earlier run was left with."""
+        size = self.args.per_device_train_batch_size
+        known = self._fits.known(size) if self._fits is not None and self._alone and self._adapt else None
+        if known is not None:
+            self._most, self._learned_from = known.fits, known.run
+            steps = self.args.gradient_accumulation_steps * -(-size // known.fits)
+            self._say(
+                f"run {known.run} found no memory for {known.refused} examples at once; beginning with {known.fits} at "
+                f"once and {steps} accumulated (same effective batch, same schedule)"
+            )
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """Fetch the micro-batches of the next optimizer step, and keep hold of them until the step after."""
@@ -242,6 +266,8 @@ class OutOfMemory(Trainer):
         step = f"out of memory at step {self.state.global_step + 1}:"
         if most > 1:
             self._most = -(-most // 2)
+            if self._fits is not None:
+                self._fits.note(most, self._most)
             steps = self.args.gradient_accumulation_steps * -(-self.args.per_device_train_batch_size // self._most)
             self._say(
                 f"{step} {most} examples at once do not fit; going on with {self._most} at once and "

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from sweepkit.errors import SweepKitError
 from sweepkit.monitor.dashboard import free_port
-from sweepkit.reports.figures.page import colours, figures_js, plotly_file
+from sweepkit.reports.figures.page import colours, figures_css, figures_js, plotly_file
 from sweepkit.ui.answers import Answers
 from sweepkit.ui.guard import PageGuard, is_loopback
 from sweepkit.ui.hub import Hub
@@ -92,17 +92,18 @@ async def _static(request: Request) -> Response:
 
 
 async def _colours(_: Request) -> Response:
-    """Return the figures' colours as CSS variables: the system's light or dark, unless the page was told."""
+    """Return the figures' style, and their colours: the system's light or dark, unless the page was told."""
     light, dark = ("".join(f"{name}:{value};" for name, value in colours(dark=d).items()) for d in (False, True))
     text = (
         f":root{{color-scheme:light;{light}}}\n:root[data-theme=dark]{{color-scheme:dark;{dark}}}\n"
         f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}\n"
+        f"{figures_css()}"
     )
     return Response(text, media_type="text/css", headers={"cache-control": "no-cache"})
 
 
 async def _figures(_: Request) -> Response:
-    return Response(figures_js(live=True), media_type="text/javascript", headers={"cache-control": "no-cache"})
+    return Response(figures_js(), media_type="text/javascript", headers={"cache-control": "no-cache"})
 
 
 async def _plotly(request: Request) -> Response:
@@ -198,7 +199,6 @@ def _warm(hub: Hub, name: str | None) -> None:
     What cannot be read is told to whoever asks.
     """
     with contextlib.suppress(SweepKitError):
-        _packed_plotly()
         lines = hub.sweeps()
         if name or lines:
             hub.sweep(name or lines[0]["name"]).prepare()

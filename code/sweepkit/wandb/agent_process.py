@@ -224,7 +224,7 @@ def interrupt_pending(pid: int) -> bool:
 def give_up_reason(text: str) -> str:
     r"""Return why an agent stopped by itself although the sweep goes on: its runs fail; "" when it did not.
 
-    >>> why_gave_up("… - ERROR - Detected 3 failed runs in the first 60 seconds, shutting down.\n")
+    >>> give_up_reason("… - ERROR - Detected 3 failed runs in the first 60 seconds, shutting down.\n")
     'Detected 3 failed runs in the first 60 seconds, shutting down.'
     """
     found = _GAVE_UP.findall(text)
@@ -234,9 +234,9 @@ def give_up_reason(text: str) -> str:
 def describe_exit(code: int, text: str) -> str:
     r"""Return how a process ended, in words, with the last line of its log that says something.
 
-    >>> ending(-9, "")
+    >>> describe_exit(-9, "")
     'was killed by SIGKILL'
-    >>> ending(1, "Traceback (most recent call last):\n  File 'a'\nValueError: no such sweep\n\n")
+    >>> describe_exit(1, "Traceback (most recent call last):\n  File 'a'\nValueError: no such sweep\n\n")
     'ended with exit code 1: ValueError: no such sweep'
     """
     if code < 0:

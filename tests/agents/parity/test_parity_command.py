@@ -56,7 +56,7 @@ def _variable(name, value, program=FLAGS, **more):
     return row(f"variable {name}={value}", program, env={name: value}, **more)
 
 
-FRAME = "one frame of the fork server lies below the program's"
+DUMP = "faulthandler shows the frame that calls the program"
 
 ROWS = [
     row("sys.argv", "import sys\nobserve(argv=sys.argv)", args=("--lr=0.1", "a b", "", "한국어", "--", "-u", "\udcff")),
@@ -366,7 +366,7 @@ ROWS = [
             import os, signal
             os.kill(os.getpid(), signal.SIGSEGV)
             """,
-        may_differ={"output": FRAME},
+        may_differ={"output": DUMP},
     ),
     _variable(
         "PYTHONTRACEMALLOC",

@@ -1520,6 +1520,42 @@ ROWS = [
         "import os\nos.rename('note.txt', 'renamed.txt')\nimport lib\nprint(lib.VALUE)\n",
         files={"note.txt": "a note"},
     ),
+    _import_of(
+        "that reads what each run has for itself, after the program did something",
+        "import os\nVALUE = os.environ['TMPDIR']\n",
+        "open('a.txt', 'a').write('x')\nimport lib, numpy\nobserve(value=lib.VALUE)\n",
+    ),
+    _import_of(
+        "that reads a file which was changed between two runs, after the program did something",
+        "import os\nVALUE = os.stat(os.environ['FILE']).st_size\nVALUE = open(os.environ['FILE']).read()\n",
+        "open('a.txt', 'a').write('x')\nimport lib, numpy\nobserve(value=lib.VALUE)\n",
+        env={"FILE": "{folder}/../home.txt"},
+        files={"../home.txt": "before"},
+        edits={"../home.txt": "after"},
+    ),
+    row(
+        "a package that has something else under the name of a module of its own which is imported later",
+        """\
+            import lib
+            print(lib.part, lib.value())
+            if len(str(lib.part)) > 99:
+                import lib.part
+            """,
+        installed={
+            "lib/__init__.py": "part = 'a text'\ndef value():\n    return str(part)[:8]\n",
+            "lib/part.py": "",
+        },
+    ),
+    row(
+        "a compiled package that imports what another one had imported in the server",
+        """\
+            import sys
+            def unused():
+                import secrets
+            import numpy.random
+            observe(modules=sorted(sys.modules), spec=str(type(sys.modules["secrets"].__spec__)))
+            """,
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from sweepkit.agents.warm.ending import exit_status, leave, remember_builtins, report
+from sweepkit.agents.warm.frames import hide_outermost
 from sweepkit.agents.warm.preload import inner_module
 from sweepkit.agents.warm.shelf import Shelf
 from sweepkit.agents.warm.watch import stamp
@@ -83,6 +84,7 @@ class Begun(BaseException):
         self.call, self.arguments = call, arguments
         self._shared, self._on_exit, self._ended = shared, on_exit, ended
         self._status = self._by_signal = 0
+        self._below = hide_outermost()
 
     def _flush(self) -> None:
         """Flush what a script wrote, as an interpreter does when its last line was executed: `flush_io`."""
@@ -98,8 +100,9 @@ class Begun(BaseException):
             return
         self._status = 1
         self._by_signal = signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0
-        # The first frame is the caller's, which stands where a fresh process has none.
-        trace = error.__traceback__ and error.__traceback__.tb_next
+        trace = error.__traceback__
+        if trace is not None and trace.tb_frame.f_code is self._below:  # a fresh process has none there
+            trace = trace.tb_next
         error = error.with_traceback(trace)
         sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
         report(type(error), error, trace)

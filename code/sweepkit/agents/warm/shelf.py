@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from sweepkit.agents.warm import known
 from sweepkit.agents.warm.lessons import Circumstances, here
-from sweepkit.agents.warm.watch import ImportWatch, stamp
+from sweepkit.agents.warm.watch import NOTHING, ImportWatch, stamp
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
@@ -237,12 +237,14 @@ class Shelf:
 
     def _detach(self) -> None:
         """Take modules out of their packages' namespaces that the package's own import does not bring."""
-        for name in self.watch.later:
+        for name, before in self.watch.later.items():
             module = self.modules.get(name)
             package, _, tail = name.rpartition(".")
             parent = self.modules.get(package) or sys.modules.get(package)
             if module is not None and parent is not None and parent.__dict__.get(tail) is module:
                 delattr(parent, tail)
+                if before is not NOTHING:
+                    setattr(parent, tail, before)
                 self._detached[name] = (parent, tail)
 
     # -- in a fork ----------------------------------------------------------------------------------------------------

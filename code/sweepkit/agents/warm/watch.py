@@ -35,6 +35,7 @@ from functools import partial
 from typing import Any
 
 from sweepkit.agents.warm import known, shared
+from sweepkit.agents.warm.compiled import CompiledImports
 from sweepkit.agents.warm.traces import Traces
 
 # What is read there is the same for all processes of a host, or is Python's own.
@@ -78,6 +79,7 @@ _READ_PATHS = (
 
 
 _NUMBERS = itertools.count()
+NOTHING = object()
 
 
 class Observed:
@@ -166,7 +168,8 @@ class ImportWatch:
         base: Modules that a bare interpreter has.
         before: Other modules that were there before anything was watched.
         looked_for: Modules that somebody imported; others put themselves into `sys.modules`, as C extensions do.
-        later: Modules of packages that were imported when the package's own import was over.
+        later: Modules of packages that were imported when the package's own import was over, with what the package had
+            under their last names by then, by its import (`NOTHING`: nothing).
         served: Modules that their package's `__getattr__` imports, as `numpy.random`: who asks for one needs it.
         unseeded: Generators of Python's `random` that were seeded by the operating system meanwhile.
         main: What the namespace of `__main__` holds before the program's first line.
@@ -188,7 +191,7 @@ class ImportWatch:
         self.avoid: frozenset[str] = frozenset()
         self.refused: set[str] = set()
         self.main: dict[str, Any] = {}
-        self.later: set[str] = set()
+        self.later: dict[str, Any] = {}
         self.looked_for: set[str] = set()
         self.served: set[str] = set()
         self._undo: list[Callable[[], None]] = []
@@ -434,19 +437,22 @@ class ImportWatch:
             return module
 
         self._replace(builtins, "__import__", importing)
+        imports = CompiledImports(_executing, lambda importer, name: self[importer].needs.add(name))
         for step in ("create_module", "exec_module"):
-            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step))
+            self._replace(importlib.machinery.ExtensionFileLoader, step, self._bringing(step, imports))
+        self._undo.append(imports.stop)
         finder = _Finder(self)
         sys.meta_path.insert(0, finder)
         self._undo.append(lambda: sys.meta_path.remove(finder))
 
-    def _bringing(self, step: str) -> Callable[..., Any]:
-        """Return a step of loading a compiled module that notes what the module puts into `sys.modules` itself."""
+    def _bringing(self, step: str, imports: CompiledImports) -> Callable[..., Any]:
+        """Return a step of loading a compiled module that notes what this imports and puts into `sys.modules`."""
         real = getattr(importlib.machinery.ExtensionFileLoader, step)
 
         def loading(loader: Any, module: Any) -> Any:
             before = len(sys.modules)
-            made = real(loader, module)
+            with imports.of(loader.name):
+                made = real(loader, module)
             if len(sys.modules) > before:
                 for name in [
                     name for name in itertools.islice(reversed(sys.modules), 50) if name not in self.looked_for
@@ -666,9 +672,10 @@ class _Finder:
         if only_asks:
             return
         self._watch.looked_for.add(name)
-        package = sys.modules.get(name.rpartition(".")[0])
+        parent, _, tail = name.rpartition(".")
+        package = sys.modules.get(parent)
         if package is not None and not getattr(package.__spec__, "_initializing", False):
-            self._watch.later.add(name)
+            self._watch.later.setdefault(name, package.__dict__.get(tail, NOTHING))
         if name in self._watch.avoid:
             self._watch.refused.update(_all_executing())
             raise ModuleNotFoundError(f"{name} is left to the runs", name=name)

@@ -1,4 +1,5 @@
-// Figures of the report and of the live page: dressed in the page's colours, drawn by plotly, steered by controls.
+// Figures of the report and of the live page: drawn on canvases in the page's colours, steered by controls; by plotly only
+// what has three axes.
 // A string that is only `--name` is the value of that CSS variable, so figures follow light and dark.
 const sweepkit = (() => {
   const dress = (node, css) => {
@@ -10,7 +11,7 @@ const sweepkit = (() => {
     return node;
   };
 
-  // Plotly is 5 MB, half a second of a browser: the live page asks for it when it shows the first figure that needs it.
+  // Plotly is 5 MB, seconds of a browser: the live page asks for it when it shows the first figure that needs it.
   let asked = null;
   const plotly = () => (asked ??= new Promise((done, failed) => {
     const source = document.documentElement.dataset.plotly;
@@ -22,7 +23,7 @@ const sweepkit = (() => {
     const css = getComputedStyle(document.documentElement);
     const kind = spec.data.length ? spec.data[0].type : "";
     if (kind === "parcoords") return (place.parallel ??= new ParallelPlot(place)).show(spec.data[0]);
-    if (typeof XYPlot !== "undefined" && XYPlot.takes(spec)) {
+    if (XYPlot.takes(spec)) {
       if (!place.xy?.canvas.isConnected) {
         if (place.classList.contains("js-plotly-plot")) Plotly.purge(place);
         place.xy = new XYPlot(place);

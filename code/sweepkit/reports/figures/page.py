@@ -1,4 +1,6 @@
-"""From figures to one HTML file that needs no network: plotly's JavaScript stands in it once, light and dark.
+"""From figures to one HTML file that needs no network, light and dark.
+
+Canvases of ours draw them; plotly's JavaScript, some 5 MB, stands in it (once) only where a figure has three axes.
 
 The figure's data lies beside it as CSV.
 """
@@ -52,6 +54,7 @@ figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """
 
+_BY_PLOTLY = ("scatter3d",)  # traces that our canvases do not draw
 _VARIABLE = re.compile(r"(--[a-z]+): ([^;]+);")
 
 
@@ -63,15 +66,19 @@ def plotly_file() -> Path:
 
 
 @cache
-def figures_js(*, live: bool = False) -> str:
-    """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike.
+def figures_js() -> str:
+    """Return our JavaScript that dresses, draws and steers figures: of the report and the live page alike."""
+    return "\n".join(map(_file, ("canvas.js", "parallel.js", "xyplot.js", "figures.js")))
 
-    Args:
-        live: With what draws lines and marks without plotly, for a page that is drawn again and again.
-    """
-    files = ("parallel.js", *(("xyplot.js",) if live else ()), "figures.js")
-    folder = importlib.resources.files(__package__)
-    return "\n".join((folder / file).read_text(encoding="utf-8") for file in files)
+
+@cache
+def figures_css() -> str:
+    """Return the style of what figures have beside them: the words under the pointer, a legend."""
+    return _file("figures.css")
+
+
+def _file(name: str) -> str:
+    return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -153,7 +160,7 @@ def scripts(figures: Sequence[Drawn], *, packed: bool = False) -> str:
 
     Args:
         figures: They.
-        packed: Hold plotly compressed, which browsers since 2023 can read.
+        packed: Hold plotly, where one of them needs it, compressed, which browsers since 2023 can read.
     """
     specs: dict[str, Any] = {drawn.name: plot_of(drawn) for drawn in figures if drawn.data}
     if not specs:
@@ -163,6 +170,8 @@ def scripts(figures: Sequence[Drawn], *, packed: bool = False) -> str:
         spec["data"] = [_shared(trace, texts) for trace in spec["data"]]
     held = embedded({"figures": specs, "texts": list(texts)})
     data = f'<script type="application/json" id="plotted">{held}</script>'
+    if not any(trace["type"] in _BY_PLOTLY for spec in specs.values() for trace in spec["data"]):
+        return f"{data}\n<script>{figures_js()}</script>"
     if packed:
         plotly = f'<script type="text/plain" id="plotly">{_packed_plotly()}</script>\n<script>{_UNPACK_JS}</script>'
         return f"{data}\n{plotly}\n<script>unpacked.then(() => {{\n{figures_js()}}});</script>"
@@ -189,7 +198,7 @@ def document(title: str, body: str, *, css: str = "", tail: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{_CSS}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{_CSS}{figures_css()}{css}</style>\n</head>\n<body>\n{body}\n{tail}\n</body>\n</html>\n"
     )
 
 

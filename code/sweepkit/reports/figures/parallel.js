@@ -5,24 +5,11 @@ const ParallelPlot = (() => {
   const MOST_LINES = 600; // so many are drawn at once; every one of them is brushed
   const REACH = 12; // pixels to either side of an axis that take a drag
   const EDGE = 6; // pixels around a brush's end by which it is resized
-  const SHADES = 64;
   const STEP = 0.05; // of an axis, by a key
 
-  const plain = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+  const { css, plain, shades, SHADES } = onCanvas;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const inside = (value, ranges) => ranges.some(([low, high]) => value >= low && value <= high);
-
-  // The colours of a scale as CSS, from its low end to its high one.
-  const shades = (scale) => {
-    const pen = Object.assign(document.createElement("canvas"), { width: SHADES, height: 1 }).getContext("2d", { willReadFrequently: true });
-    const ramp = pen.createLinearGradient(0, 0, SHADES, 0);
-    for (const [at, colour] of scale) ramp.addColorStop(at, /^--/.test(colour) ? css(colour) : colour);
-    pen.fillStyle = ramp;
-    pen.fillRect(0, 0, SHADES, 1);
-    const { data } = pen.getImageData(0, 0, SHADES, 1);
-    return Array.from({ length: SHADES }, (_, at) => `rgb(${data[4 * at]},${data[4 * at + 1]},${data[4 * at + 2]})`);
-  };
 
   return class {
     constructor(place) {
@@ -34,7 +21,7 @@ const ParallelPlot = (() => {
       this.handles = document.createElement("div");
       place.replaceChildren(this.canvas, this.handles);
       place.style.position = "relative";
-      new ResizeObserver(() => this.trace && this.layOut()).observe(place);
+      new ResizeObserver(() => { if (this.trace && (place.clientWidth !== this.width || place.clientHeight !== this.height)) this.layOut(); }).observe(place);
     }
 
     // Shows a trace; brushes stay on axes that are still there, and so does the order that was chosen.
@@ -114,14 +101,9 @@ const ParallelPlot = (() => {
     // -- drawing -------------------------------------------------------------------------------------------------------
 
     paint() {
-      const sharp = window.devicePixelRatio || 1, { canvas, width, height } = this;
-      canvas.width = width * sharp;
-      canvas.height = height * sharp;
-      Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, display: "block" });
-      const pen = this.pen = canvas.getContext("2d");
-      pen.scale(sharp, sharp);
+      const pen = this.pen = onCanvas.sharp(this.canvas, this.width, this.height);
       pen.lineJoin = "round";
-      this.ramp = shades(this.trace.line.colorscale);
+      this.ramp = shades(this.trace.line.colorscale).map((colour) => `rgb(${colour})`);
       const picked = this.picked();
       if (picked === null) this.drawLines(this.spread(this.metric.values.length), "values", 0.6);
       else {

@@ -1,10 +1,12 @@
 """The figures of a sweep as files: one HTML each, its data as CSV beside it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sweepkit.analysis.importance_result import Gate, Importance
 from sweepkit.analysis.table import RunTable
-from sweepkit.reports.figures.base import Drawn
+from sweepkit.reports.figures.base import Drawn, clipped
 from sweepkit.reports.figures.library import figure
 from sweepkit.reports.figures.page import write_figure
 from sweepkit.reports.figures.slices import slices
@@ -15,10 +17,21 @@ def reading_order(importance: Importance | None) -> list[str]:
     return importance.top(len(importance.shares)) if importance is not None and importance.gate is Gate.OPEN else []
 
 
-def study_figures(table: RunTable, importance: Importance | None) -> list[Drawn]:
-    """Return the figures that stand alone: curves, history, importances, parallel coordinates, heat map, front."""
+def study_figures(table: RunTable, importance: Importance | None, others: Sequence[RunTable] = ()) -> list[Drawn]:
+    """Return the figures that stand alone: curves, history, importances, parallel coordinates, heat map, front.
+
+    Args:
+        table: The runs.
+        importance: Of the first metric; None leaves that figure out.
+        others: The runs by further metrics, whose curves follow those of the first.
+    """
     order = reading_order(importance)
-    found = [figure("curves", table), figure("history", table)]
+    curves = [figure("curves", item) for item in (table, *others)]
+    if others:
+        names = ["" if item.metric is None else clipped(item.metric.name) for item in (table, *others)]
+        curves = [replace(drawn, title=f"{drawn.title}: {name}") for drawn, name in zip(curves, names, strict=True)]
+        curves[1:] = [replace(drawn, name=f"{drawn.name}_{at}") for at, drawn in enumerate(curves[1:], 2)]
+    found = [*curves, figure("history", table)]
     if importance is not None:
         found.append(figure("importance", table, importance=importance))
     found += [figure("parallel", table, order=order), figure("heat_map", table, order=order)]

@@ -87,7 +87,7 @@ def _distribution_of(parameter: SearchParameter, *, listed: bool = False) -> Dis
         parameter: The parameter.
         listed: List its values where there are at most 10,000 of them.
 
-    >>> distribution_of(SearchParameter(name="r", kind="int", low=4, high=64, step=4)).kind.value
+    >>> _distribution_of(SearchParameter(name="r", kind="int", low=4, high=64, step=4)).kind.value
     'q_uniform'
     """
     low, high, step = parameter.low, parameter.high, parameter.step

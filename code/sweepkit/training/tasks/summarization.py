@@ -20,6 +20,7 @@ from sweepkit.training.callbacks import EarlyStopping, ReportingCallback
 from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.dataset import load as load_data
 from sweepkit.training.dataset import lost
+from sweepkit.training.fits import fits_of
 from sweepkit.training.models.batches import CausalCollator, Seq2SeqCollator
 from sweepkit.training.models.families import FamilyKind
 from sweepkit.training.models.generation import own_randomness, prompts_of
@@ -136,6 +137,7 @@ def train(recorded: RecordedConfig[TrainingConfig], output_dir: Path, listeners:
         callbacks=[reporting, *stopping],
         say=listeners.say,
         adapt=config.training.on_out_of_memory == "adapt",
+        fits=fits_of(recorded.raw, os.environ, device=environment.device_name(arguments.device)),
         preemption=listeners.preemption,
         keeps=_keeps(reporting, stopping, scoring),
         files=tuple(output_dir / "results" / name for name in (EXAMPLES_NAME, SAMPLE_NAME)),

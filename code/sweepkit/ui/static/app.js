@@ -141,9 +141,11 @@
     return run;
   };
   // Work for a panel that waits until somebody comes near it.
-  const lazily = (made, work, ms) => {
+  const lazily = (made, work, ms, height) => {
     let near = false, due = false;
     const run = calm(async () => { due = false; await work(); }, ms);
+    // Its room is kept free, so that what lies below it is not near, and stays where it is when it is drawn.
+    if (!made.body.style.minHeight) made.body.style.minHeight = `${height}px`;
     const want = () => { due = true; if (near) run(); };
     const seen = new IntersectionObserver((found) => { near = found.at(-1).isIntersecting; if (near && due) run(); }, { rootMargin: "200px" });
     seen.observe(made.section);
@@ -380,7 +382,7 @@
       const given = await ask(`Note and tags of ${name}`, "They stand in the record, for everybody.", { yes: "Keep", fields: [{ name: "note", label: "note", value: told.note || "", long: true }, { name: "tags", label: "tags, with commas", value: (told.tags || []).join(", ") }] });
       if (given) await act(name, "annotate", { note: given.note, tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean) }, "kept");
     };
-    const tile = (label, value, title = "") => h("li", { title }, h("b", { class: /^[\p{L} ]{6,}$/u.test(value) ? "words" : "" }, value), h("span", {}, label));
+    const tile = (label, value, title = "") => h("li", { title }, h("b", { class: String(value).length > 8 || /^[\p{L} ]{6,}$/u.test(value) ? "words" : "" }, value), h("span", {}, label));
     const numbers = () => {
       const chance = told.chances?.[0];
       const several = told.metrics?.length && [tile(`on the front of ${told.metrics.map((item) => item.name).join(", ")}`, told.front.length, told.verdict),
@@ -396,7 +398,7 @@
     };
     const running = () => {
       const gpus = Object.fromEntries((told.gpus || []).map((gpu) => [gpu.index, gpu]));
-      const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${Math.round(gpu.percent)} % · ${memory(gpu.memory_mb)}` : ""; };
+      const use = (item) => { const gpu = gpus[/gpu (\d+)/.exec(item.device || "")?.[1]]; return gpu ? `${gpu.percent == null ? "" : `${Math.round(gpu.percent)} % · `}${memory(gpu.memory_mb)}` : ""; };
       const heads = ["slot", "run", state.meta?.metric || told.metric?.name || "value", "step", "reports", "margin", "time", "left", "CPU", "memory", "GPU", ""];
       workers.section.hidden = !told.running.length;
       workers.body.replaceChildren(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
@@ -719,11 +721,11 @@
       filtered: calm(filtered, 30),
       chosen: calm(async () => { await loadCurves(); loadSoon.heat(); loadSoon.slice(); }, 400),
       history: calm(async () => { held.history = await fetchFigure("history"); await drawHistory(); }, 2500),
-      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500),
-      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000),
-      heat: lazily(heat, drawHeat, 2500),
-      slice: lazily(slice, drawSlice, 2500),
-      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000), // the slowest
+      front: lazily(front, async () => { held.front = await fetchFigure("pareto"); await drawFront(); }, 2500, 360),
+      parallel: lazily(parallel, async () => { held.parallel = await fetchFigure("parallel"); drawParallel(); }, 4000, 400),
+      heat: lazily(heat, drawHeat, 2500, 340),
+      slice: lazily(slice, drawSlice, 2500, 300),
+      importance: lazily(importance, () => loadFigure(importance, "importance", "", 300), 10000, 300), // the slowest
     };
     loadSoon.rest = () => { loadSoon.front(); loadSoon.heat(); loadSoon.slice(); };
     loadSoon.rest.stop = () => {};
