@@ -22,10 +22,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Groups = Sequence[Sequence[float]]
@@ -100,7 +101,8 @@ def _thinned(others: Sequence[Floats]) -> tuple[list[Floats], Floats]:
 def _noises(df: int) -> Floats:
     """Return the noises that are averaged over, in units of the pooled one; the fewer degrees of freedom the more."""
     most = max(2.0, 12.0 / df)
-    return np.geomspace(0.3, most, 2 + math.ceil(math.log(most / 0.3) / math.log(1.25)))
+    count = 2 + math.ceil(math.log(most / 0.3) / math.log(1.25))
+    return np.asarray(np.geomspace(0.3, most, count), dtype=np.float64)
 
 
 # -- the cells --------------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ class _Cells:
 def _edges(candidates: Sequence[Floats], means: Floats, most: float) -> Floats:
     """Return cells that are narrow about the candidates and where the better half lies; the unit is the noise."""
     low, high, middle = float(means.min()), float(means.max()), float(np.median(means))
-    points = [
+    points: list[NDArray[Any]] = [
         centre + np.arange(-5, 5.01, 0.5)
         for item in candidates
         for centre in {float(item.mean()), float(np.median(item))}
