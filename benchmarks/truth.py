@@ -16,17 +16,22 @@ looks        a metric that is noise, runs of 2 to 40 reports
 failures     failures at random, and all of one corner
 audit        the interval of a stopping rule's false stops, by the exact binomial
 comparison   models that do not differ, or by the margin
-confirmation the chance to be the best on this validation set, by bins
+confirmation the chance to be the best on this validation set, by bins; the regret that is left, beside that of an
+             oracle that knows how means and seeds scatter (oracle.py): no procedure is expected to leave less
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean
+from typing import Any, NamedTuple
 
 import numpy as np
 from measuring import parser, table
+from oracle import oracle_pick
+from scipy.special import ndtr  # type: ignore[import-untyped]
 from scipy.stats import binom  # type: ignore[import-untyped]
 
 from sweepkit.analysis.association import associations
@@ -177,10 +182,66 @@ def _judged(kind: str, n: int, times: int) -> Iterator[Held]:
         yield counted(f'"clear" of {name}', where, n, [name in seen for seen in clear])
     if real:
         yield counted("what matters on top", where, n, [set(result.top(len(real))) == set(real) for result in found])
+    if kind == "A":
+        knows = [set(_by_known_form(item)) == set(real) for item in tables]
+        yield counted("the same by least squares that knows the form", where, n, knows)
     if kind == "F":
         yield counted("both of r .9 clear", where, n, [{"lr", "lr_head"} <= seen for seen in clear], most=0.0)
     cells = [any(cell.shown for cell in associations(item).cells) for item in tables]
     yield counted("a cell beyond chance", where, n, cells, most=0.05)
+
+
+def _by_known_form(table: RunTable) -> list[str]:
+    """Return the two parameters that matter most by who knows the effects' form: a parabola of lr, straight lines."""
+    rng = np.random.default_rng(0)
+    everywhere = [_Point(*line) for line in rng.uniform(size=(2000, 7))]
+    here = [_features(row.params) for row in table.rows]
+    there = [_features(point.params()) for point in everywhere]
+    x = np.array([[1.0, *(value for part in item.values() for value in part)] for item in here])
+    weights = np.linalg.lstsq(x, np.array([row.value for row in table.rows]), rcond=None)[0]
+    spread, at = {}, 1
+    for name, part in here[0].items():
+        effect = np.array([item[name] for item in there]) @ weights[at : at + len(part)]
+        spread[name], at = float(np.var(effect)), at + len(part)
+    return sorted(spread, key=lambda name: -spread[name])[:2]
+
+
+class _Point(NamedTuple):
+    """A point of the space, each axis in [0, 1)."""
+
+    lr: float
+    batch: float
+    weight_decay: float
+    dropout: float
+    warmup: float
+    layers: float
+    scheduler: float
+
+    def params(self) -> Params:
+        """Return its parameters."""
+        return {
+            "lr": 10 ** (-6 + 4 * self.lr),
+            "batch": 4 * 2 ** int(4 * self.batch),
+            "weight_decay": 10 ** (-6 + 5 * self.weight_decay),
+            "dropout": 0.5 * self.dropout,
+            "warmup": 0.2 * self.warmup,
+            "layers": 2 + int(7 * self.layers),
+            "scheduler": _SCHEDULERS[int(4 * self.scheduler)],
+        }
+
+
+_SCHEDULERS = ("cosine", "linear", "constant", "polynomial")
+
+
+def _features(params: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return what each parameter's effect is a weighted sum of."""
+    return {
+        "lr": [_u(dict(params)), _u(dict(params)) ** 2],
+        "batch": [_b(dict(params))],
+        "weight_decay": [float(np.log10(float(params["weight_decay"])))],
+        **{name: [float(params[name])] for name in ("dropout", "warmup", "layers")},
+        "scheduler": [float(params["scheduler"] == name) for name in _SCHEDULERS[:-1]],
+    }
 
 
 # -- best against second -----------------------------------------------------------------------------------------------
@@ -397,49 +458,100 @@ def _inside(pair) -> bool:  # type: ignore[no-untyped-def]
 # -- confirmation ------------------------------------------------------------------------------------------------------
 
 _FEWEST = 20  # races told a chance in one bin
-_FIELDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
-    "normal": lambda rng: 0.007 * rng.normal(size=50),
-    "exponential tail": lambda rng: -0.007 * rng.exponential(size=50),
-    "engine-led": lambda rng: np.concatenate([0.007 * rng.normal(size=15), 0.01 + 0.002 * rng.normal(size=35)]),
-    "all equal": lambda rng: 1e-9 * rng.normal(size=50),
-    "30 % far below": lambda rng: np.where(rng.random(50) < 0.3, -0.1, 0.0) + 0.007 * rng.normal(size=50),
-    "12 configurations": lambda rng: 0.007 * rng.normal(size=12),
+_SD = 0.003  # between seeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """How true means and seeds scatter.
+
+    Args:
+        draw: True means of a sweep's configurations.
+        upto: Their distribution function.
+        collapsing: Share of seeds that score .02 less.
+    """
+
+    draw: Callable[[np.random.Generator], np.ndarray]
+    upto: Callable[[np.ndarray], np.ndarray]
+    collapsing: float = 0.0
+
+    def seeds(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Return what seeds add to a true mean."""
+        normal = _SD * rng.normal(size=size)
+        return normal - 0.02 * (rng.random(size) < self.collapsing) if self.collapsing else normal
+
+    def likely(self, off: np.ndarray) -> np.ndarray:
+        """Return the density of what a seed adds, up to a factor."""
+        near, far = np.exp(-0.5 * (off / _SD) ** 2), np.exp(-0.5 * ((off + 0.02) / _SD) ** 2)
+        return (1 - self.collapsing) * near + self.collapsing * far
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    return ndtr(x / 0.007)
+
+
+_WORLDS: dict[str, _World] = {
+    "normal": _World(draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal),
+    "exponential tail": _World(
+        draw=lambda rng: -0.007 * rng.exponential(size=50), upto=lambda x: np.exp(np.minimum(x, 0.0) / 0.007)
+    ),
+    "engine-led": _World(
+        draw=lambda rng: np.concatenate([0.007 * rng.normal(size=15), 0.01 + 0.002 * rng.normal(size=35)]),
+        upto=lambda x: 0.3 * _normal(x) + 0.7 * ndtr((x - 0.01) / 0.002),
+    ),
+    "all equal": _World(draw=lambda rng: 1e-9 * rng.normal(size=50), upto=lambda x: ndtr(x / 1e-4)),
+    "30 % far below": _World(
+        draw=lambda rng: np.where(rng.random(50) < 0.3, -0.1, 0.0) + 0.007 * rng.normal(size=50),
+        upto=lambda x: 0.7 * _normal(x) + 0.3 * _normal(x + 0.1),
+    ),
+    "12 configurations": _World(draw=lambda rng: 0.007 * rng.normal(size=12), upto=_normal),
+    "normal, 1 of 10 seeds collapses": _World(
+        draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal, collapsing=0.1
+    ),
 }
+_Told = list[tuple[float, bool]]
 
 
 def confirmation(quick: bool) -> Iterator[Held]:
     """Yield the chance that is told on this validation set and how often it held, and what regret is left."""
     times = 60 if quick else 250
-    for index, (name, draw) in enumerate(_FIELDS.items()):
-        line, held, left, before, inside = [], [], [], [], []
+    all_told: _Told = []
+    for index, (name, world) in enumerate(_WORLDS.items()):
+        told, lost, inside, count = [], [], [], 0
         for seed in range(times):
             rng = np.random.default_rng([9, index, seed])
-            truth = draw(rng)
-            first = truth + 0.003 * rng.normal(size=len(truth))
-            chance, pick, field, covers = _raced(truth, first, rng, seed)
+            truth = world.draw(rng)
+            first, count = truth + world.seeds(rng, len(truth)), len(truth)
+            chance, pick, five, covers = _raced(truth, first, world, rng, seed)
+            known = oracle_pick(first, world.upto, world.likely, partial(_one_more, truth, world, rng))
+            told.append((chance, bool(truth[pick] == truth[five].max())))
             inside.append(covers)
-            line.append(chance)
-            held.append(truth[pick] == truth[field].max())
-            left.append(truth.max() - truth[pick])
-            before.append(truth.max() - truth[int(np.argmax(first))])
-        for low, high in ((0.0, 0.5), (0.5, 0.8), (0.8, 1.01)):
-            here = [at for at, chance in enumerate(line) if low <= chance < high]
-            if len(here) >= _FEWEST:
-                said = fmean(line[at] for at in here)
-                yield counted(f"best of 5 here, told {said:.2f}", name, len(truth), [held[at] for at in here])
-        yield counted("the pick's 95 % interval holds its mean", name, len(truth), inside)
+            lost.append([truth.max() - truth[at] for at in (int(np.argmax(first)), pick, known)])
+        yield from _by_chance(name, count, told)
+        yield counted("the pick's 95 % interval holds its score", name, count, inside)
+        all_told += told
         if name != "all equal":
-            yield Held(
-                claim="regret left of the maximum's",
-                truth=name,
-                n=len(truth),
-                share=fmean(left) / fmean(before),
-                times=times,
-            )
+            maximum, race, oracle = np.mean(lost, axis=0)
+            for claim, left in (("regret left of the maximum's", race), ("the same by an oracle", oracle)):
+                yield Held(claim=claim, truth=name, n=count, share=float(left / maximum), times=times)
+    yield from _by_chance("all of these together", 50, all_told)
+
+
+def _by_chance(truth: str, n: int, told: _Told) -> Iterator[Held]:
+    """Yield how often a pick was the best of its five, by the chance that was told."""
+    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.95), (0.95, 1.01)):
+        here = [(chance, held) for chance, held in told if low <= chance < high]
+        if len(here) >= _FEWEST:
+            said = fmean(chance for chance, _ in here)
+            yield counted(f"best of 5 here, told {said:.2f}", truth, n, [held for _, held in here])
+
+
+def _one_more(truth: np.ndarray, world: _World, rng: np.random.Generator, at: int) -> float:
+    return float(truth[at] + world.seeds(rng, 1)[0])
 
 
 def _raced(
-    truth: np.ndarray, first: np.ndarray, rng: np.random.Generator, seed: int
+    truth: np.ndarray, first: np.ndarray, world: _World, rng: np.random.Generator, seed: int
 ) -> tuple[float, int, list[int], bool]:
     """Return the chance that the pick was told, it, the five, and whether its interval holds its mean."""
     top = [int(at) for at in np.argsort(-first)[:5]]
@@ -448,7 +560,7 @@ def _raced(
     scores: dict[tuple[int, int], float | None] = {}
     while not isinstance(step := race.next(scores), End):
         for candidate, which in step.runs:
-            scores[candidate, which] = float(truth[top[candidate]] + 0.003 * rng.normal())
+            scores[candidate, which] = _one_more(truth, world, rng, top[candidate])
     best = race.standing(scores).places[0]
     pick = top[best.candidate]
     assert best.low is not None and best.high is not None

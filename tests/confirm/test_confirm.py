@@ -180,6 +180,7 @@ def test_a_program_that_names_no_seed_gets_it_by_the_environment(tmp_path):
     assert said["seed_parameter"] is None and {run["seed"] for run in said["members"][0]["fresh"]} <= set(said["seeds"])
     assert WORDS["every-seed-gave"] in " ".join(said["verdict"]) and said["runs"] == 8  # decided by then
     assert "none is named" in said["no_holdout"]
+    assert said["seed_ignored"] and all(item["chance"] is None for item in said["members"])
 
 
 @pytest.mark.slow

@@ -144,6 +144,32 @@ def test_what_cannot_be_said_is_not():
     assert verdict(said(members=(none,)))[0].startswith("nothing is confirmed")
 
 
+def looked(number, *values_and_reports):
+    fresh = tuple(
+        ConfirmationRun(run_id=f"{number}{at}", seed=1001 + at, value=value, reports=reports, last=last)
+        for at, (value, reports, last) in enumerate(values_and_reports)
+    )
+    return member(number, sum(run.value for run in fresh) / len(fresh), fresh=fresh)
+
+
+def test_unequal_looks_are_warned_of_with_who_is_best_at_equal_ones():
+    members = (looked(0, (0.5, 40, 0.3), (0.5, 40, 0.3)), looked(1, (0.4, 2, 0.4), (0.4, 2, 0.4)))
+    (line,) = [one for one in verdict(said(members=members, best_of_reports=True)) if WORDS["more-looks"] in one]
+    assert "2 to 40" in line and "run 1 (run1)" in line and "0.4000" in line
+    assert not any(WORDS["more-looks"] in one for one in verdict(said(members=members)))
+    alike = (members[0], looked(1, (0.4, 40, 0.3), (0.4, 40, 0.3)))
+    assert not any(WORDS["more-looks"] in one for one in verdict(said(members=alike, best_of_reports=True)))
+
+
+def test_a_program_that_ignores_its_seed_is_confirmed_in_nothing(tmp_path):
+    run = ConfirmationRun(run_id="f", seed=1001, value=0.5)
+    one = said(members=(member(0, 0.5, fresh=(run,), optimism=0.0, chance=None),), spread=0.0, fallback=True)
+    assert one.seed_ignored and WORDS["every-seed-gave"] in verdict(one)[0]
+    write_confirmation(tmp_path, one)
+    assert not labels_of(tmp_path)["run0"].startswith("confirmed")
+    assert not said().seed_ignored
+
+
 def test_a_section_and_labels_of_a_folder(tmp_path):
     assert section_of(tmp_path) is None and labels_of(tmp_path) == {}
     write_confirmation(tmp_path, said(holdout=LOOK))

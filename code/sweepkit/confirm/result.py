@@ -1,12 +1,13 @@
 """What the record has of a confirmation: scores, standing, the look at the hold-out set. Nothing is run here."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sweepkit.confirm.plan import RacePlan, Setup, setup_of
-from sweepkit.model.metric import Metric
+from sweepkit.model.metric import BEST, Metric
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.model.records import RunRecord, SweepRecord
 from sweepkit.model.runs import RunState, RunView
@@ -95,9 +96,10 @@ def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Holdout
     runs = store.runs(record.sweep_id)
     standing = standing_of(store, record, setup, spec.metric)
     members = []
+    seedless = standing.spread is not None and standing.spread.sd == 0  # no chance is known where nothing scatters
     for place in standing.places:
         mine = [run for run in runs if (pair := pair_of(run.proposal)) and pair[0] == place.candidate]
-        members.append(_raced(setup, place, setup.candidates[place.candidate], mine, spec))
+        members.append(_raced(setup, place, setup.candidates[place.candidate], mine, spec, seedless=seedless))
     return Confirmation(
         sweep=setup.sweep,
         confirmation=record.name,
@@ -119,11 +121,18 @@ def describe(store: "Store", spec: SweepSpec, record: SweepRecord, look: Holdout
         equal=tuple(setup.candidates[c].run_id for c in standing.end.equal) if standing.end else (),
         holdout=look if isinstance(look, HoldoutResult) else None,
         no_holdout="" if isinstance(look, HoldoutResult) else look,
+        best_of_reports=spec.metric is not None and spec.metric.value == BEST,
     )
 
 
 def _raced(
-    setup: Setup, place: "Place", candidate: RankedConfiguration, runs: Sequence[RunRecord], spec: SweepSpec
+    setup: Setup,
+    place: "Place",
+    candidate: RankedConfiguration,
+    runs: Sequence[RunRecord],
+    spec: SweepSpec,
+    *,
+    seedless: bool,
 ) -> RankedConfiguration:
     """Return where a configuration stands, in the metric's own direction."""
     sign = setup.sign
@@ -138,7 +147,11 @@ def _raced(
         candidate,
         fresh=tuple(
             ConfirmationRun(
-                run_id=run.run_id, seed=seed_of_run(run, name), value=own_way(score_of(run, spec.metric, sign))
+                run_id=run.run_id,
+                seed=seed_of_run(run, name),
+                value=own_way(score_of(run, spec.metric, sign)),
+                reports=len(run.history),
+                last=next((value for value in reversed(run.history) if math.isfinite(value)), None),
             )
             for run in runs
             if run.state.done
@@ -148,7 +161,7 @@ def _raced(
         high=own_way(high),
         optimism=place.optimism,
         estimate=own_way(place.estimate),
-        chance=place.chance,
+        chance=None if seedless else place.chance,
         tied=place.tied,
         lost=place.lost,
         rounds=place.rounds,

@@ -7,11 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationRun:
-    """One run with a fresh seed; `value` is None when it has none."""
+    """One run with a fresh seed; `value` is None when it has none, `last` its last report's where that is known."""
 
     run_id: str
     seed: int | None
     value: float | None
+    reports: int = 0
+    last: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

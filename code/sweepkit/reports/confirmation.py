@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweepkit.files import write_atomically
 from sweepkit.model.metric import Goal
+from sweepkit.model.numbers import mean
 from sweepkit.model.ranked import ConfirmationRun, RankedConfiguration
 from sweepkit.reports.cells import Cells, as_text
 from sweepkit.reports.table import dotted, short
@@ -79,6 +80,7 @@ class Confirmation:
         end: Why the race is over; None while it goes on.
         equal: Runs that are left and equal, when it ended by the rope.
         holdout: What the hold-out set showed; None when it was not opened, for the reason in `no_holdout`.
+        best_of_reports: A run's value is the best of its reports.
     """
 
     sweep: str
@@ -101,6 +103,14 @@ class Confirmation:
     equal: tuple[str, ...]
     holdout: HoldoutResult | None
     no_holdout: str
+    best_of_reports: bool = False
+
+    @property
+    def seed_ignored(self) -> bool:
+        """Return whether every configuration gave one value whatever its seed; of one fresh run each, the sweep's."""
+        fresh = [([run.value for run in item.fresh if run.value is not None], item.scores) for item in self.members]
+        many = [values if len(values) > 1 else [*values, *scores] for values, scores in fresh if values]
+        return any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many)
 
     @property
     def finished(self) -> bool:
@@ -130,6 +140,7 @@ class Confirmation:
             **found,
             "finished": self.finished,
             "winner": self.winner,
+            "seed_ignored": self.seed_ignored,
             "tied": [item.run_id for item in tied],
             "cheapest": cheap.run_id if cheap else None,
             "verdict": verdict(self),
@@ -151,7 +162,7 @@ def verdict(race: Confirmation) -> list[str]:
     if winner is None:
         return ["nothing is confirmed: no run with a fresh seed has a value; look at its logs"]
     digits = digits_for(race.spread)
-    lines = [*_unseeded(race), _take(race, winner)]
+    lines = [*_unseeded(race), _take(race, winner), *_looks_lines(race, winner, digits)]
     tied = [item for item in race.members if item.tied]
     if len(tied) > 1:
         names = ", ".join(item.name for item in tied)
@@ -161,21 +172,37 @@ def verdict(race: Confirmation) -> list[str]:
     return lines + _cautions(race)
 
 
-def _seed_ignored(race: Confirmation) -> bool:
-    """Return whether every configuration gave one value whatever its seed."""
-    many = [[run.value for run in item.fresh if run.value is not None] for item in race.members]
-    return any(len(values) > 1 for values in many) and all(len(set(values)) == 1 for values in many if len(values) > 1)
-
-
 def _unseeded(race: Confirmation) -> list[str]:
     """Return what goes before everything else: a program that ignores its seed is confirmed in nothing."""
-    if not _seed_ignored(race):
+    if not race.seed_ignored:
         return []
     by = f"parameter {race.seed_parameter} and " if race.seed_parameter else ""
     return [
         "nothing is confirmed: every seed gave the same value, so the program does not use it (it gets it by "
         f"{by}the variable SEED)"
     ]
+
+
+def _looks_lines(race: Confirmation, winner: RankedConfiguration, digits: int) -> list[str]:
+    """Return the warning where fresh runs were looked at unequally often, with who is best at equal looks."""
+    runs = [run for item in race.members for run in item.fresh if run.value is not None and run.last is not None]
+    counts = {run.reports for run in runs}
+    if not race.best_of_reports or len(counts) < 2 or all(run.value == run.last for run in runs):
+        return []
+    means = {item.run_id: mean(values) for item in race.members if (values := _last_values(item))}
+    at_last = Goal(race.goal).best(list(means.values()))
+    names = {item.run_id: item.name for item in race.members}
+    first = next(run_id for run_id, value in means.items() if value == at_last)
+    which = "it is the best there, too" if first == winner.run_id else f"{names[first]} is the best"
+    return [
+        f"fresh runs made {min(counts)} to {max(counts)} reports and the best of each counts, so more looks make a "
+        f"better value by luck alone: at equal looks, by the last report of each, {which} with a mean of "
+        f"{at_last:.{digits}f}"
+    ]
+
+
+def _last_values(item: RankedConfiguration) -> list[float]:
+    return [run.last for run in item.fresh if run.value is not None and run.last is not None]
 
 
 def _optimism_lines(winner: RankedConfiguration, digits: int) -> list[str]:
@@ -359,6 +386,8 @@ def labels_of(folder: Path) -> dict[str, str]:
     if found is None:
         return {}
     digits = digits_for(found["spread"])
+    if found.get("seed_ignored"):
+        return {item["run_id"]: "the same with every seed" for item in found["members"] if item["mean"] is not None}
     return {
         item["run_id"]: f"confirmed {item['mean']:.{digits}f}, fresh seeds"
         for item in found["members"]

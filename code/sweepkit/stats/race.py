@@ -4,18 +4,15 @@ The best of many single runs looks better than it is (the winner's curse), so th
 the sweep has not seen: 5 configurations once, the best 3 twice more, the best 2 twice more, with the default budget of
 15 runs. The sweep's own score counts when the winner is picked, not when his score is said.
 
-The chance to be the best is that of a normal model: the scores of a configuration scatter around its mean by one
-standard deviation that all share, and the means of the better half of the sweep's configurations scatter around the
-median (empirical Bayes). The second part keeps the chances near what holds though the candidates were selected; without
-it the sweep's luckiest run would count in full. How near: `benchmarks/confirm.py`, `benchmarks/truth.py`.
+The chance to be the best, who goes on and the interval of a mean follow from what the true means of the sweep's
+configurations may be, given all scores (`stats.true_means`): without it the sweep's luckiest run would count in full,
+and one collapsed seed as much as three good ones. How near the chances are to what holds: `benchmarks/truth.py`.
 
 Everything here is oriented: a larger score is better. Arrays in, values out; the draws come from `Race.seed`.
 
 Sources: Karnin, Koren and Somekh 2013, "Almost Optimal Exploration in Multi-Armed Bandits", ICML (sequential halving);
 Lopez-Ibanez et al. 2016, "The irace package", Operations Research Perspectives 3:43-58 (racing over instances, here
-seeds); Efron and Morris 1975, J. American Statistical Association 70:311-319 (empirical Bayes); Gelman et al. 2013,
-"Bayesian Data Analysis", section 3.2 (the posterior of a normal mean and variance). Which racer is taken hardly
-matters; that there is one does.
+seeds). Which racer is taken hardly matters; that there is one does.
 """
 
 import math
@@ -28,14 +25,14 @@ from numpy.typing import NDArray
 
 from sweepkit.model.numbers import mean
 from sweepkit.stats.student import Pool, pool, quantile
+from sweepkit.stats.true_means import TrueMeans, true_means
 from sweepkit.stats.words import chance_text
 
 CANDIDATES = 5
 BUDGET = 15
 _LEVEL = 0.95
+_NO_SPREAD = 1e-12  # of the scores: seeds change nothing but the last digits
 _ALONE = 5  # runs of a single candidate at most: they race against nobody
-_DRAWS = 20_000
-_FEWEST = 10  # configurations of a sweep from which the spread of all means is learnt
 
 Pair = tuple[int, int]  # a candidate and which of its fresh seeds, both from 0
 Scores = Mapping[Pair, float | None]  # of every run that ended; None: it has no value (it failed or diverged)
@@ -95,12 +92,13 @@ class End:
 
     Args:
         reason: In words.
-        kind: "budget": all runs are made; "chance": one is the best; "rope": those that are left are equal.
+        kind: "budget": all runs are made; "chance": one is the best; "rope": those that are left are equal; "seedless":
+            seeds change nothing, so that further ones tell nothing.
         equal: Of kind "rope": the candidates that are left, by chance to be the best.
     """
 
     reason: str
-    kind: Literal["budget", "chance", "rope"]
+    kind: Literal["budget", "chance", "rope", "seedless"]
     equal: tuple[int, ...] = ()
 
 
@@ -113,8 +111,10 @@ class Place:
         sweep: Its mean score in the sweep; None when that was measured at another budget.
         fresh: Its scores with fresh seeds, in the order of the seeds.
         lost: Fresh runs that ended without a value.
-        mean, low, high: Of the fresh scores with 95 % interval; None without one, or where no spread is known.
-        estimate: The posterior mean of its score, sweep and fresh runs, drawn towards the sweep's mean.
+        mean: Of the fresh scores; None without one.
+        low, high: 95 % interval of its true score, by the fresh runs alone and with the sweep's; it holds `mean`. None
+            without a fresh score, or where no spread is known.
+        estimate: What its true score is expected to be, by the same.
         chance: To be the best of the candidates; None when no spread is known.
         tied: It cannot be distinguished from the leader, or is the leader.
         rounds: Rounds that it took part in.
@@ -206,10 +206,11 @@ class Race:
         values = _values(scores, len(self.sweep))
         lost = _losses(scores, len(self.sweep))
         spread, fallback = self._spread(values)
-        drawn = self._posterior(values, spread) if spread is not None else None
+        found = self._posterior(values, spread) if spread is not None else None
+        drawn = None if found is None else found.draws
         runs = [c for c in range(len(self.sweep)) if values[c]]
         able = [c for c in runs if lost[c] == min((lost[i] for i in runs), default=0)]
-        estimates = self._estimates(values, spread)
+        estimates = self._estimates(values, found)
         order = sorted(
             range(len(self.sweep)),
             key=lambda c: (-reached[c], not values[c], lost[c], -_or(estimates[c], -math.inf), c),
@@ -223,7 +224,7 @@ class Race:
                 fresh=tuple(values[c]),
                 lost=lost[c],
                 mean=mean(values[c]) if values[c] else None,
-                **_interval(values[c], spread),
+                **_interval(values[c], spread, None if drawn is None else drawn[:, c]),
                 estimate=estimates[c],
                 chance=None if drawn is None else chances.get(c, 0.0),
                 tied=leader is not None and (c == leader or (c in able and self._tied(drawn, leader, c))),
@@ -237,16 +238,13 @@ class Race:
     # -- how it is decided --------------------------------------------------------------------------------------------
 
     def _cut(self, active: tuple[int, ...], known: Scores, keep: int) -> tuple[int, ...]:
-        """Return the best `keep` of the active candidates by the mean of sweep and fresh scores, best first."""
+        """Return the `keep` active candidates whose true scores are expected to be the best, best first."""
         if not known:
             return active[:keep]
         values, lost = _values(known, len(self.sweep)), _losses(known, len(self.sweep))
-
-        def key(c: int) -> tuple[bool, int, float, int]:
-            every = [*self.sweep[c], *values[c]]
-            return (not values[c], lost[c], -mean(every) if every else 0.0, c)
-
-        return tuple(sorted(active, key=key)[:keep])
+        spread, _ = self._spread(values)
+        estimates = self._estimates(values, None if spread is None else self._posterior(values, spread))
+        return tuple(sorted(active, key=lambda c: (not values[c], lost[c], -_or(estimates[c], 0.0), c))[:keep])
 
     def _early(self, raced: tuple[int, ...], known: Scores) -> End | None:
         """Return the end of a race that is decided before its budget is used up; None when it is not.
@@ -267,7 +265,9 @@ class Race:
         left = [c for c in raced if c in able]
         if len(raced) < 2 or not left or fallback or spread is None:
             return None
-        drawn = self._posterior(values, spread)
+        if _seedless(spread, values):
+            return End(reason="every seed gave the same value: further ones tell nothing", kind="seedless")
+        drawn = self._posterior(values, spread).draws
         chances = _best_shares(drawn, able)
         leader = max(left, key=lambda c: (chances[c], -c))
         if chances[leader] > self.level:
@@ -297,60 +297,40 @@ class Race:
             return found, False
         return pool([[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]), True
 
-    def _field(self) -> tuple[float, float, int, float] | None:
-        """Return how the scores of all the sweep's configurations lie near the best; None when there were few.
-
-        Median, mean square of the better half about it and its degrees of freedom, and the part of a run's variance
-        that is in a score. The better half alone: a tail of bad configurations makes all of them look wide, and then
-        the luckiest of many that are nearly as good is believed.
-        """
-        scores = [(mean(item), 1 / len(item)) for item in self.everyone if item]
-        if len(scores) < _FEWEST:
-            return None
-        every = np.array([score for score, _ in scores])
-        centre = float(np.median(every))
-        upper = every[every >= centre] - centre
-        return centre, float(upper @ upper) / len(upper), len(upper) - 1, mean([part for _, part in scores])
-
-    def _posterior(self, values: Sequence[Sequence[float]], spread: Pool) -> Floats:
-        """Return draws of every candidate's true score, shape (draws, candidates); NaN for one without any score.
-
-        Drawn with them are the noise of seeds and the width of the field, neither of which is known well; where the
-        noise explains all of the width, all are equal.
-        """
-        rng = np.random.default_rng([self.seed, sum(map(len, values))])
-        variance = (spread.sd**2 * spread.df / rng.chisquare(spread.df, _DRAWS))[:, None]
-        whole, wide = self._field(), None
-        if whole is not None:
-            _, square, df, part = whole
-            total = (square * df / rng.chisquare(df, _DRAWS))[:, None]
-            wide = np.maximum(total - part * variance, 0.0)
-        centre, scale = self._weighted(values, variance, wide)
-        drawn: Floats = centre + scale * rng.standard_normal((_DRAWS, len(self.sweep)))
-        return drawn
-
-    def _estimates(self, values: Sequence[Sequence[float]], spread: Pool | None) -> list[float | None]:
-        """Return the posterior mean of every candidate at the pooled variance; the plain mean without one."""
+    def _posterior(self, values: Sequence[Sequence[float]], spread: Pool) -> TrueMeans:
+        """Return what the true scores may be; NaN for a candidate without any score."""
         every = [[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]
-        if spread is None:
+        scored = [at for at, item in enumerate(every) if item]
+        if _seedless(spread, every):
+            means = np.array([mean(item) if item else np.nan for item in every])
+            return TrueMeans(draws=means[None, :], means=means)
+        found = true_means(
+            [every[at] for at in scored],
+            self._others(values),
+            sd=spread.sd,
+            df=spread.df,
+            seed=(self.seed, sum(map(len, values))),
+        )
+        draws = np.full((len(found.draws), len(every)), np.nan)
+        means = np.full(len(every), np.nan)
+        draws[:, scored], means[scored] = found.draws, found.means
+        return TrueMeans(draws=draws, means=means)
+
+    def _others(self, values: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+        """Return the scores of the sweep's configurations that do not race."""
+        left = [item for item in self.everyone if item]
+        for mine, fresh in zip(self.sweep, values, strict=True):
+            own = mine or tuple(fresh)
+            if own in left:
+                left.remove(own)
+        return left
+
+    def _estimates(self, values: Sequence[Sequence[float]], found: TrueMeans | None) -> list[float | None]:
+        """Return what every candidate's true score is expected to be; the plain mean where no spread is known."""
+        every = [[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]
+        if found is None:
             return [mean(item) if item else None for item in every]
-        variance, whole = np.array([[spread.sd**2]]), self._field()
-        wide = None if whole is None else np.maximum(whole[1] - whole[3] * variance, 1e-3 * whole[1])
-        centre, _ = self._weighted(values, variance, wide)
-        return [float(found) if item else None for found, item in zip(centre[0], every, strict=True)]
-
-    def _weighted(
-        self, values: Sequence[Sequence[float]], variance: Floats, wide: Floats | None
-    ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation of the posterior given both variances, shape (draws, candidates) each."""
-        every = [[*mine, *fresh] for mine, fresh in zip(self.sweep, values, strict=True)]
-        counts = np.array([len(item) or np.nan for item in every])
-        means = np.array([mean(item) if item else np.nan for item in every])
-        own, whole = variance / counts, self._field()
-        if whole is None or wide is None or whole[1] <= 0 or not variance.any():
-            return np.broadcast_to(means, own.shape), np.sqrt(own)
-        share = wide / (wide + own)
-        return share * means + (1 - share) * whole[0], np.sqrt(share * own)
+        return [float(value) if item else None for value, item in zip(found.means, every, strict=True)]
 
     def _reached(self, scores: Scores) -> list[int]:
         """Return how many rounds each candidate takes part in, as far as the race is."""
@@ -368,6 +348,11 @@ class Race:
             if any(pair not in scores for pair in wanted):
                 break
         return reached
+
+
+def _seedless(spread: Pool, groups: Sequence[Sequence[float]]) -> bool:
+    """Return whether seeds change nothing but the last digits."""
+    return spread.sd <= _NO_SPREAD * max((abs(score) for item in groups for score in item), default=0.0)
 
 
 def _or(value: float | None, other: float) -> float:
@@ -394,12 +379,20 @@ def _losses(scores: Scores, count: int) -> list[int]:
     return lost
 
 
-def _interval(values: Sequence[float], spread: Pool | None) -> dict[str, float | None]:
-    """Return the 95 % interval of a mean by the pooled standard deviation."""
-    if not values or spread is None:
+def _interval(values: Sequence[float], spread: Pool | None, drawn: Floats | None) -> dict[str, float | None]:
+    """Return the 95 % interval of a true score: half way between two, and it holds the mean of its fresh runs.
+
+    That of the fresh runs alone, by Student's t, is too narrow for a pick, which is the luckiest of near equals; that
+    of all scores together rests on a law that few scores tell. Either holds .90 where the other holds .95; simulated,
+    their middle holds .95 and from the lower to the higher end .975.
+    """
+    if not values or spread is None or drawn is None:
         return {"low": None, "high": None}
-    half = quantile(0.975, spread.df) * spread.sd / math.sqrt(len(values))
-    return {"low": mean(values) - half, "high": mean(values) + half}
+    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    half = quantile((1 + _LEVEL) / 2, spread.df) * spread.sd / math.sqrt(len(values))
+    centre = mean(values)
+    low, high = (float(low) + centre - half) / 2, (float(high) + centre + half) / 2
+    return {"low": min(low, centre), "high": max(high, centre)}
 
 
 def _best_shares(drawn: Floats, able: Sequence[int]) -> dict[int, float]:
