@@ -66,6 +66,44 @@ def test_every_command_means_the_very_sweep_of_a_name_and_its_yaml_the_newest_of
     assert find_sweep_record(opener.store, first.name).sweep_id == second.sweep_id
 
 
+class Overtaken:
+    """A store before whose call number `at`, from 0, somebody else does something."""
+
+    def __init__(self, store, at, act):
+        self.store, self.left, self.act = store, at, act
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            self.left -= 1
+            if self.left == -1:
+                self.act()
+            return getattr(self.store, name)(*args, **kwargs)
+
+        return call
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("fresh", [False, True])
+def test_two_that_begin_a_sweep_at_once_begin_one(opener_of, at, fresh):
+    """The second one looked twice, and began a sweep of its own when the first came between: all ran twice."""
+    if fresh:
+        opener_of().open()
+
+    def other():
+        made.append(opener_of(fresh=fresh).open())
+
+    made = []
+    opener = opener_of(fresh=fresh)
+    recorded = opener.store
+    opener.store = Overtaken(recorded, at, other)
+    mine = opener.open()
+    assert made, "fewer calls than that: shorten the range"
+    if made[0].sweep.sweep_id != mine.sweep.sweep_id:
+        assert fresh and at == 0  # it was there before this call looked: both asked for one of their own
+    else:
+        assert len(recorded.sweeps()) == 1 + fresh
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_sweep_keeps_its_leader(opener_of, first):
     opened = opener_of(Leader(at_wandb=first)).open()

@@ -108,12 +108,13 @@ class SweepOpener:
         """
         if self.plan.joins is not None:
             return self._join(self.plan.joins)
-        known = self._known()
+        # Looked at once: who finds none makes the first, or gets the one that another process has made meanwhile.
+        family = self.store.sweeps(family=self.spec.name)
+        known = self._known(family)
         notes = list(self.spec.warnings)
         if known is not None:
             sweep = self._continue(known, notes)
         else:
-            family = self.store.sweeps(family=self.spec.name)
             sweep = self.create(family)
             if family:
                 notes.append(f"starting anew as {sweep.name}; {family[-1].name} is kept")
@@ -131,9 +132,10 @@ class SweepOpener:
         sweep = self.store.update_sweep(sweep.sweep_id, state=SweepState.RUNNING, reason="", meta=meta)
         return self.take_up(sweep, notes)
 
-    def _known(self) -> SweepRecord | None:
-        """Return the recorded sweep that this call goes on with; None where it makes one."""
-        family = [] if self.options.fresh else self.store.sweeps(family=self.spec.name)
+    def _known(self, family: Sequence[SweepRecord]) -> SweepRecord | None:
+        """Return the sweep of a family that this call goes on with; None where it makes one."""
+        if self.options.fresh:
+            return None
         very = [sweep for sweep in family if sweep.sweep_id == self.plan.continues]
         return next(iter(very or family[-1:]), None)
 
@@ -244,7 +246,7 @@ class SweepOpener:
         """
         if self.plan.joins is not None:
             return
-        known = self._known()
+        known = self._known(self.store.sweeps(family=self.spec.name))
         if known is None:
             return
         ways = self._ways()
@@ -272,7 +274,7 @@ class SweepOpener:
         """Return a new sweep, recorded as led by W&B from its first moment where W&B leads.
 
         Args:
-            family: The sweeps of the same name that are there, the oldest first.
+            family: The sweeps of the same name that were there when this call looked, the oldest first.
 
         Raises:
             ConflictError: Its folder is another sweep's.
@@ -325,7 +327,8 @@ class SweepOpener:
         Raises:
             ConflictError: Its folder holds results.
         """
-        if found := self._unrecorded(name):
+        # In this order: whoever has recorded it since wrote the results after that.
+        if (found := self._unrecorded(name)) and self.store.sweep(name) is None:
             folder = SweepPaths(self.plan.output_dir, name).root
             results = f"{found} result{'s' if found > 1 else ''}"
             raise ConflictError(
@@ -357,7 +360,7 @@ class SweepOpener:
         Raises:
             ConflictError: It is recorded with another configuration.
         """
-        known = self._known()
+        known = self._known(self.store.sweeps(family=self.spec.name))
         if known is not None:
             self._compared(known)
         return known

@@ -140,11 +140,12 @@ def _open_sweep(opener: SweepOpener, joined_path: str | None) -> OpenSweep:
     if joined_path is None:
         opened = opener.open()
         return replace(opened, notes=(*opened.notes, *notes_of(spec)))
-    known = [item for item in store.sweeps() if item.meta.get("wandb", {}).get("path") == joined_path]
+    recorded = store.sweeps()  # once: of two commands that find none both get the one that the first of them makes
+    known = [item for item in recorded if item.meta.get("wandb", {}).get("path") == joined_path]
     if known:
         sweep = store.update_sweep(known[0].sweep_id, state=SweepState.RUNNING, reason="")
     else:
-        sweep = opener.create(store.sweeps(family=spec.name))
+        sweep = opener.create([item for item in recorded if item.family == spec.name])
         sweep = store.update_sweep(sweep.sweep_id, meta={"wandb": {"path": joined_path, "joined": True}})
     return opener.take_up(sweep, spec.warnings)
 
