@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import kubernetes_validate
 import pytest
 from sweeping import Sweeper
 from waiting import wait_until
@@ -85,10 +86,7 @@ MANIFESTS = [FILES["job.yaml"], *FILES["agents.yaml"].split("---\n")]
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda text: re.search(r"kind: (\w+)", text)[1])
 def test_the_manifests_are_what_kubernetes_takes(manifest):
-    validate = pytest.importorskip(
-        "kubernetes_validate", reason="the manifests are NOT validated: no kubernetes-validate"
-    )
-    validate.validate(parse(manifest).data, "1.30", strict=True)
+    kubernetes_validate.validate(parse(manifest).data, "1.30", strict=True)
 
 
 def test_the_pods_of_a_cluster_find_their_database_and_its_password():
