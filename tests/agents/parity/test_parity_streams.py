@@ -584,6 +584,15 @@ ROWS = [
             """,
     ),
     row(
+        "a file left open, with warnings as errors",
+        """\
+            import warnings
+            warnings.simplefilter("error")
+            left = open("left.txt", "w")
+            left.write("text " * 9)
+            """,
+    ),
+    row(
         "logging with nothing set up",
         """\
             import logging

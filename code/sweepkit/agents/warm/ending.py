@@ -31,6 +31,8 @@ _ADDED = ("open", "copyright", "credits", "exit", "help", "license", "quit")
 _SYS: tuple[str, ...] = ("path", "argv", "ps1", "ps2", "last_type", "last_value", "last_traceback")
 _SYS += ("path_hooks", "path_importer_cache", "meta_path", "__interactivehook__")
 _SYS += ("last_exc",) if sys.version_info >= (3, 12) else ()
+# Where CPython says that something is that no line of Python does: file and line.
+_NOBODY = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
 # What all files are, in C: to ask whether a class is one of `io.IOBase` goes through Python, for each object there is.
 _FILE: type = io.IOBase.__base__  # type: ignore[assignment]
 
@@ -111,9 +113,9 @@ def report(kind: type[BaseException], error: BaseException, trace: types.Traceba
 
 
 def _without_our_frames(unraisable: sys.UnraisableHookArgs) -> None:
-    """Say what cannot be raised without the frame of this module that a fresh process has no counterpart of."""
+    """Say what cannot be raised without the frames of this module that a fresh process has no counterpart of."""
     trace = unraisable.exc_traceback
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, _NOBODY[0]):
         trace = trace.tb_next
     kind: Any = type(unraisable)  # it has no name
     value = unraisable.exc_value and unraisable.exc_value.with_traceback(trace)
@@ -177,7 +179,7 @@ def _unraisable(error: BaseException, source: object) -> None:
 
 def _of_nobody() -> Callable[..., Any]:
     """Return what calls a function as if no line of Python did: what warns then names `sys`, as at an end."""
-    file, line = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
+    file, line = _NOBODY
     code = compile("lambda function, *arguments: function(*arguments)", file, "eval").co_consts[0]
     # Not its namespace itself: C asks it for `__builtins__`, to import `warnings` by.
     registry = vars(sys).setdefault("__warningregistry__", {})
