@@ -381,6 +381,7 @@ ROWS = [
                 return f()
             f()
             """,
+        may_differ={"output": DEPTH},
     ),
     row(
         "how deep a program may recurse",
