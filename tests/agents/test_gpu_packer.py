@@ -12,7 +12,7 @@ from sweepkit.model.runs import RunState
 from sweepkit.scheduling.packing import Placement
 
 GIB = 1024**3
-# Holds its memory by a file named by its process; ends once the driver was asked for it. The last two wait for each
+# Holds its memory by a file named by its process; ends once its agent has measured that. The last two wait for each
 # other, and the last one finds no memory the first time.
 PROGRAM = """
 import json, os, sys, time
@@ -25,7 +25,7 @@ def wait(condition):
     while not condition():
         time.sleep(0.01)
 try:
-    wait(lambda: (held / (mine.name + ".asked")).exists())
+    wait(lambda: (held / (os.environ["SWEEPKIT_ATTEMPT_ID"] + ".measured")).exists())
     if number == 3:
         Path("third").touch()
         wait(lambda: Path("crowded").exists())
@@ -51,15 +51,19 @@ class Driver:
         return f"GPU-{gpu}"
 
     def held(self, gpu):
-        found = {}
-        for path in self.folder.iterdir():
-            if path.suffix != ".asked":
-                (self.folder / f"{path.name}.asked").touch()
-                found[int(path.name)] = 1024**3
-        return found
+        return {int(path.name): 1024**3 for path in self.folder.iterdir() if path.suffix != ".measured"}
 
     def read(self, gpu):
         return Memory(10 * GIB - sum(self.held(gpu).values()), 10 * GIB)
+
+
+class Measuring(GpuPacker):
+    """Tells a program that what it holds was measured."""
+
+    def sample(self, store, attempt_id, reports):
+        super().sample(store, attempt_id, reports)
+        if attempt_id in self._watched and self._watched[attempt_id].most_mb:
+            (self._reader.folder / f"{attempt_id}.measured").touch()
 
 
 def slots(number):
@@ -67,7 +71,7 @@ def slots(number):
 
 
 def packer(folder, places):
-    return GpuPacker(Driver(folder / "held"), places, host=host_name(), sample_every_s=0.02)
+    return Measuring(Driver(folder / "held"), places, host=host_name(), sample_every_s=0.02)
 
 
 @pytest.mark.slow
