@@ -4,12 +4,11 @@ import json
 import shutil
 import sys
 import threading
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from fetching import check_fetched
-from journaled import WEIGHTS, journal_sweep, may_be_apart, run_apart
+from journaled import WEIGHTS, check_each_once, journal_sweep, may_be_apart, run_apart
 
 from sweepkit.model.runs import RunState
 from sweepkit.store.open import open_store
@@ -44,21 +43,7 @@ def run(tmp_path, storage, acts, *options, duration="0.4", sweep=SWEEP, **env):
 
 
 def check_once(said, lines, storage, logs, *, code=0):
-    assert said["status"] == code and said["keepers"] == [], logs
-    assert [line for line in lines if line[0] == "overlap"] == [], logs
-    with open_store(storage) as store:
-        runs = store.runs(store.sweep("s").sweep_id)
-    assert Counter(run.state for run in runs) == {RunState.FINISHED: len(NUMBERS)}, logs
-    ends = Counter(int(line[1]) for line in lines if line[0] == "end")
-    assert sorted(ends) == NUMBERS, logs
-    return runs, ends
-
-
-@pytest.fixture
-def storage(postgres):
-    """A database that is reached by its socket's file, from within a network namespace too."""
-    name = postgres.new_database().rpartition("/")[2]
-    return f"postgresql://sweepkit@/{name}?host={postgres.folder}&port={postgres.port}"
+    return check_each_once(said, lines, storage, logs, numbers=NUMBERS, code=code)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import math
 import pickle
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,9 +48,11 @@ def test_every_course_of_a_run_stays_what_it_was(parts, place, cut):
         seen.append((course, whole))
     for course, whole in seen:  # the older ones too, though the newest went on with their values
         assert same(course, whole) and len(course) == len(whole) and same(course[cut], whole[cut])
-        assert -len(whole) <= place < len(whole) or place not in range(-len(course), len(course))
         if -len(whole) <= place < len(whole):
             assert same([course[place]], [whole[place]])
+        else:
+            with pytest.raises(IndexError):
+                course[place]
         assert same(finite(course), [value for value in whole if math.isfinite(value)])
         if some := [value for value in whole if math.isfinite(value)]:
             assert [best_of(finite(course), goal) for goal in Goal] == [min(some), max(some)]

@@ -3,28 +3,19 @@
 import numpy as np
 import pytest
 from engine_contract import D, run_of, space_of
+from gp_rows import draws, gp_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import RunState
-from sweepkit.search.coding import codings, fixed_values
 from sweepkit.search.failures import Failures
-from sweepkit.search.gp_space import GpSpace
 from sweepkit.search.ledger import Ledger
 from sweepkit.search.optuna_engine import OptunaEngine
 
 REAL = D(kind=Kind.UNIFORM, min=0.0, max=1.0)
 MIXED = space_of(x=REAL, y=REAL, c=D(kind=Kind.CATEGORICAL, values=("a", "b", "c")))
-
-
-def gp_space(space):
-    return GpSpace(space, codings(space), fixed_values(space))
-
-
-def draws(space, n, seed=0):
-    return space.draws(np.random.default_rng(seed).random((n, space.width)))
 
 
 def test_it_says_minus_one_where_runs_ended_and_one_where_they_failed():

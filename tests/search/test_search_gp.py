@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 from engine_contract import SAMPLES, D, key, run_of, space_of
+from gp_rows import draws, gp_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
@@ -16,9 +17,8 @@ from sweepkit.model.distributions import Kind
 from sweepkit.model.metric import Metric
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.search import gaussian_process, gp_search
-from sweepkit.search.coding import codings, fixed_values
+from sweepkit.search.coding import codings
 from sweepkit.search.gaussian_process import GaussianProcess, fit
-from sweepkit.search.gp_space import GpSpace
 from sweepkit.search.optuna_engine import OptunaEngine
 
 LOSS = Metric(name="loss")
@@ -30,14 +30,6 @@ MIXED = space_of(
     d=D(kind=Kind.INT_UNIFORM, min=1, max=6),
     e=D(kind=Kind.CATEGORICAL, values=(8, 16, 64, 256)),
 )
-
-
-def gp_space(space):
-    return GpSpace(space, codings(space), fixed_values(space))
-
-
-def draws(space, n, seed=0):
-    return space.draws(np.random.default_rng(seed).random((n, space.width)))
 
 
 def test_the_gradient_of_the_likelihood_is_its_derivative():

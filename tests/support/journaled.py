@@ -2,10 +2,13 @@
 
 import os
 import subprocess
+from collections import Counter
 
 from sweeping import PROGRAMS
 
+from sweepkit.model.runs import RunState
 from sweepkit.paths import CODE_DIR
+from sweepkit.store.open import open_store
 
 APART = ("unshare", "-n", "-p", "-m", "-f", "--mount-proc", "--kill-child")  # network, processes and mounts of its own
 WEIGHTS = f"""\
@@ -27,6 +30,27 @@ method: grid
 metric: {{name: loss, goal: minimize}}
 parameters: {{number: {{values: {list(numbers)}}}}}
 {more}"""
+
+
+def check_each_once(said, lines, storage, logs, *, numbers, code=0):
+    """Check that each number was run to its end, never twice at once; return the runs, and how often each ended.
+
+    Args:
+        said: What the acts printed: `status` of the call, and the `keepers` that are left.
+        lines: The journal, split.
+        storage: The record, with the sweep "s".
+        logs: Printed where something does not hold.
+        numbers: All that the sweep has, ascending.
+        code: Of the call.
+    """
+    assert said["status"] == code and said["keepers"] == [], logs
+    assert [line for line in lines if line[0] == "overlap"] == [], logs
+    with open_store(storage) as store:
+        runs = store.runs(store.sweep("s").sweep_id)
+    assert Counter(run.state for run in runs) == {RunState.FINISHED: len(numbers)}, logs
+    ends = Counter(int(line[1]) for line in lines if line[0] == "end")
+    assert sorted(ends) == numbers, logs
+    return runs, ends
 
 
 def may_be_apart():
