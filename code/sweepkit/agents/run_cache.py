@@ -193,8 +193,10 @@ class RunCache:
         """Note a run that was just claimed: running, nothing reported."""
         with self._lock:
             own = self._own[run.number] = _Own(run.attempts)
-            begun = dataclasses.replace(view_of(run), state=RunState.RUNNING, history=own.history)
-            self._put(dataclasses.replace(begun, instances=own.instances))
+            mine = dataclasses.replace(
+                view_of(run), state=RunState.RUNNING, history=own.history, instances=own.instances
+            )
+            self._put(mine)
 
     def views(self) -> list[RunView]:
         """Return all views, by number."""
