@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import Seq2SeqTrainingArguments
 
 from sweepkit.errors import DataError
 from sweepkit.training.config.training import TrainingConfig
 from sweepkit.training.config.training_sections import OPTIMIZERS_OF_BITSANDBYTES
 
+_MAJOR = int(transformers.__version__.split(".")[0])
 _NO_WARMUP = ("constant",)
 # transformers' default is one cycle, which is plain cosine: a schedule of that name restarts at least once.
 _SCHEDULE_OPTIONS = {"cosine_with_restarts": {"num_cycles": 2}}
@@ -50,7 +52,8 @@ def training_arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrain
     if chosen["max_steps"] < 1:
         chosen["num_train_epochs"] = training.num_train_epochs
     if chosen["lr_scheduler_type"] not in _NO_WARMUP:
-        chosen["warmup_steps"] = training.warmup_ratio  # transformers 5: a float below 1 is a ratio
+        # transformers 5 reads a float below 1 as a ratio and deprecates the field that transformers 4 has for it.
+        chosen["warmup_steps" if _MAJOR >= 5 else "warmup_ratio"] = training.warmup_ratio
     if chosen["lr_scheduler_type"] in _SCHEDULE_OPTIONS:
         chosen["lr_scheduler_kwargs"] = dict(_SCHEDULE_OPTIONS[chosen["lr_scheduler_type"]])
     if chosen["eval_strategy"] == "steps":
