@@ -43,6 +43,8 @@ def training_arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrain
         "fp16": training.fp16,
         "bf16": training.bf16,
         "gradient_checkpointing": training.gradient_checkpointing,
+        # The other way, transformers 4's default, loses the gradients where the embeddings are frozen, as under LoRA.
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "predict_with_generate": training.predict_with_generate,
         "eval_strategy": training.eval_strategy,
         "seed": training.seed,

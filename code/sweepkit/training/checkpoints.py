@@ -170,10 +170,10 @@ def _define_special_tokens(tokenizer: Any, name: str) -> None:
     The model's configuration says their ids (for skt/kogpt2-base-v2 `</s>` is both the begin and the end), and where
     it does not, their usual names do.
     """
-    from transformers import PreTrainedConfig
+    from transformers import PretrainedConfig  # transformers 4 knows it by this name alone
 
     vocabulary = tokenizer.get_vocab()
-    given, _ = _load(PreTrainedConfig.get_config_dict, name)
+    given, _ = _load(PretrainedConfig.get_config_dict, name)
     usual = {token for tokens in _SPECIAL_TOKENS.values() for token in tokens}
     for role, tokens in _SPECIAL_TOKENS.items():
         token_id = given.get(f"{role}_id")
