@@ -599,7 +599,7 @@ print("steps per second", (long - short) / (seconds(long) - seconds(short)))
 
 @row("throughput against a plain script", alone=True)
 def throughput(place: Place) -> dict[str, Any]:
-    """Steps per second of the trainer and of a plain script, each between two lengths; on paper a figure, no verdict."""
+    """Steps per second of the trainer and of a plain script, between two lengths; on paper a figure, no verdict."""
     batch, lengths = 16, (20, 120) if rehearsed() else (20, 320)
     short, long = (_trained(place, steps, batch) for steps in lengths)
     script = place.folder / "plain.py"
