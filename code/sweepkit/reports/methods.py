@@ -9,7 +9,7 @@ from sweepkit.analysis.lead import lead
 from sweepkit.analysis.summary import span
 from sweepkit.analysis.table import RunTable
 from sweepkit.model.distributions import Distribution
-from sweepkit.model.metric import mean_of_last
+from sweepkit.model.metric import LAST, mean_of_last
 from sweepkit.model.numbers import how_many
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -181,6 +181,8 @@ def _value(table: RunTable) -> str:
     if len(table.metrics) > 1:
         return "Value of a run: its last report of all objectives together."
     count = mean_of_last(table.metric.value)
+    if not count and {(row.counted, row.value == row.last) for row in table.rows if row.counts} == {(LAST, True)}:
+        return f"Value of a run: its last report of {table.metric.name}, as its program says."
     words = {0: "the best of its reports", 1: "its last report"}.get(
         count or 0, f"the mean of its last {count} reports"
     )
