@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from sweepkit.analysis.ranking import best_configuration, ranked
 from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import value_of
-from sweepkit.model.records import VALUE_FACT, RunRecord
+from sweepkit.model.records import SEED_FACT, VALUE_FACT, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
 from sweepkit.reports.methods import methods
@@ -96,6 +97,16 @@ def test_the_columns_of_the_report_that_counts_are_called_after_it(rule, own, co
     frame = table.to_frame()
     assert float(row[column]) == frame[column][0] == (0.9 if column == "best.m" else 0.5)
     assert from_frame(frame).to_frame()[column][0] == frame[column][0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [({"facts": {SEED_FACT: 42}}, ["42"]), ({"seed": 7, "facts": {SEED_FACT: 42}}, ["7"]), ({}, [])],
+)
+def test_the_methods_say_with_which_seed_the_program_trained(outcome, told):
+    """A sweep of trainer.py trained with 42 in every run, and "one run for each" was all that was said."""
+    (line,) = [line for line in methods(spec(), from_runs(spec(), [run(0, (0.9,), outcome=outcome)])) if "eed" in line]
+    assert re.findall(r"\d+", line) == told
 
 
 def test_only_parameters_that_vary_are_shown():
