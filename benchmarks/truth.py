@@ -25,15 +25,13 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 from measuring import parser, table
-from oracle import oracle_pick
-from scipy.special import ndtr  # type: ignore[import-untyped]
 from scipy.stats import binom  # type: ignore[import-untyped]
+from worlds import WORLDS, Raced, bins, raced
 
 from sweepkit.analysis.association import associations
 from sweepkit.analysis.failures import failure_places
@@ -48,7 +46,6 @@ from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.search.make import make_engine
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, compare
 from sweepkit.stats.groups import ModelScores
-from sweepkit.stats.race import End, Race, plan_rounds
 from sweepkit.stats.shares import clopper_pearson
 from sweepkit.stats.top_two import lead_quantile
 from sweepkit.sweep_config.read import read_sweep_text
@@ -480,113 +477,33 @@ def _inside(pair) -> bool:  # type: ignore[no-untyped-def]
 # -- confirmation ------------------------------------------------------------------------------------------------------
 
 _FEWEST = 20  # races told a chance in one bin
-_SD = 0.003  # between seeds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
-    """How true means and seeds scatter.
-
-    Args:
-        draw: True means of a sweep's configurations.
-        upto: Their distribution function.
-        collapsing: Share of seeds that score .02 less.
-    """
-
-    draw: Callable[[np.random.Generator], np.ndarray]
-    upto: Callable[[np.ndarray], np.ndarray]
-    collapsing: float = 0.0
-
-    def seeds(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Return what seeds add to a true mean."""
-        normal = _SD * rng.normal(size=size)
-        return normal - 0.02 * (rng.random(size) < self.collapsing) if self.collapsing else normal
-
-    def likely(self, off: np.ndarray) -> np.ndarray:
-        """Return the density of what a seed adds, up to a factor."""
-        near, far = np.exp(-0.5 * (off / _SD) ** 2), np.exp(-0.5 * ((off + 0.02) / _SD) ** 2)
-        return (1 - self.collapsing) * near + self.collapsing * far
-
-
-def _normal(x: np.ndarray) -> np.ndarray:
-    return ndtr(x / 0.007)
-
-
-_WORLDS: dict[str, _World] = {
-    "normal": _World(draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal),
-    "exponential tail": _World(
-        draw=lambda rng: -0.007 * rng.exponential(size=50), upto=lambda x: np.exp(np.minimum(x, 0.0) / 0.007)
-    ),
-    "engine-led": _World(
-        draw=lambda rng: np.concatenate([0.007 * rng.normal(size=15), 0.01 + 0.002 * rng.normal(size=35)]),
-        upto=lambda x: 0.3 * _normal(x) + 0.7 * ndtr((x - 0.01) / 0.002),
-    ),
-    "all equal": _World(draw=lambda rng: 1e-9 * rng.normal(size=50), upto=lambda x: ndtr(x / 1e-4)),
-    "30 % far below": _World(
-        draw=lambda rng: np.where(rng.random(50) < 0.3, -0.1, 0.0) + 0.007 * rng.normal(size=50),
-        upto=lambda x: 0.7 * _normal(x) + 0.3 * _normal(x + 0.1),
-    ),
-    "12 configurations": _World(draw=lambda rng: 0.007 * rng.normal(size=12), upto=_normal),
-    "normal, 1 of 10 seeds collapses": _World(
-        draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal, collapsing=0.1
-    ),
-}
-_Told = list[tuple[float, bool]]
 
 
 def confirmation(quick: bool) -> Iterator[Held]:
     """Yield the chance that is told on this validation set and how often it held, and what regret is left."""
     times = 60 if quick else 250
-    all_told: _Told = []
-    for index, (name, world) in enumerate(_WORLDS.items()):
-        told, lost, inside, count = [], [], [], 0
-        for seed in range(times):
-            rng = np.random.default_rng([9, index, seed])
-            truth = world.draw(rng)
-            first, count = truth + world.seeds(rng, len(truth)), len(truth)
-            chance, pick, five, covers = _raced(truth, first, world, rng, seed)
-            known = oracle_pick(first, world.upto, world.likely, partial(_one_more, truth, world, rng))
-            told.append((chance, bool(truth[pick] == truth[five].max())))
-            inside.append(covers)
-            lost.append([truth.max() - truth[at] for at in (int(np.argmax(first)), pick, known)])
-        yield from _by_chance(name, count, told)
-        yield counted("the pick's 95 % interval holds its score", name, count, inside)
-        all_told += told
+    every: list[Raced] = []
+    for name in WORLDS:
+        found = [raced(name, seed) for seed in range(times)]
+        yield from _by_chance(name, found)
+        yield counted("the pick's 95 % interval holds its score", name, found[0].n, [item.covers for item in found])
+        every += found
         if name != "all equal":
-            maximum, race, oracle = np.mean(lost, axis=0)
-            for claim, left in (("regret left of the maximum's", race), ("the same by an oracle", oracle)):
-                yield Held(claim=claim, truth=name, n=count, share=float(left / maximum), times=times)
-    yield from _by_chance("all of these together", 50, all_told)
+            maximum = fmean(item.maximum for item in found)
+            for claim, left in (
+                ("regret left of the maximum's", fmean(item.race for item in found)),
+                ("the same by an oracle", fmean(item.oracle for item in found)),
+            ):
+                yield Held(claim=claim, truth=name, n=found[0].n, share=left / maximum, times=times)
+    yield from _by_chance("all of these together", every)
 
 
-def _by_chance(truth: str, n: int, told: _Told) -> Iterator[Held]:
+def _by_chance(truth: str, found: Sequence[Raced]) -> Iterator[Held]:
     """Yield how often a pick was the best of its five, by the chance that was told."""
-    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.95), (0.95, 1.01)):
-        here = [(chance, held) for chance, held in told if low <= chance < high]
+    for here in bins(found):
         if len(here) >= _FEWEST:
-            said = fmean(chance for chance, _ in here)
-            yield counted(f"best of 5 here, told {said:.2f}", truth, n, [held for _, held in here])
-
-
-def _one_more(truth: np.ndarray, world: _World, rng: np.random.Generator, at: int) -> float:
-    return float(truth[at] + world.seeds(rng, 1)[0])
-
-
-def _raced(
-    truth: np.ndarray, first: np.ndarray, world: _World, rng: np.random.Generator, seed: int
-) -> tuple[float, int, list[int], bool]:
-    """Return the chance that the pick was told, it, the five, and whether its interval holds its mean."""
-    top = [int(at) for at in np.argsort(-first)[:5]]
-    sweep = tuple((float(first[at]),) for at in top)
-    race = Race(sweep=sweep, rounds=plan_rounds(5, 15), everyone=tuple((float(x),) for x in first), seed=seed)
-    scores: dict[tuple[int, int], float | None] = {}
-    while not isinstance(step := race.next(scores), End):
-        for candidate, which in step.runs:
-            scores[candidate, which] = _one_more(truth, world, rng, top[candidate])
-    best = race.standing(scores).places[0]
-    pick = top[best.candidate]
-    assert best.low is not None and best.high is not None
-    return best.chance or 0.0, pick, top, best.low <= truth[pick] <= best.high
+            said = fmean(item.told for item in here)
+            yield counted(f"best of 5 here, told {said:.2f}", truth, found[0].n, [item.held for item in here])
 
 
 SECTIONS: dict[str, Callable[[bool], Iterator[Held]]] = {
