@@ -12,6 +12,8 @@ the seed). What is told of the pick is compared with its truth. All but the firs
     top 5, 3 seeds each      picked by all of its runs; told is the mean of the three new ones
     race, to the end         `stats.race` through `search.race`: 5 x 1, 3 x 2, 2 x 2 fresh seeds; told is the fresh mean
     race                     the same, ended as soon as one is the best with a chance of .95: what `--confirm` does
+    race, both sets          then two runs of each of the two leaders on a hold-out set with luck of its own: the better
+                             by the mean of both sets, which `--confirm` names where the hold-out contradicts its pick
 
 right   the pick is the best of the 50
 regret  how much worse than the best of the 50 it is, in 1e-4
@@ -19,26 +21,31 @@ bias    how much better than its truth it is told to be, in 1e-4
 hold-out  the bias of its score on data that no choice was made by
 runs    fresh runs that were made
 stated  the chance to be the best of the five that the race gave its pick, and "held": how often it was
+
+Then other worlds (worlds.py): where true scores and seeds scatter otherwise. Told against held with ± standard error,
+and what regret is left of the maximum's, beside that of an oracle that knows the laws.
 """
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
 import numpy as np
 from measuring import Others, machine, machine_text, parser, save, table
 from numpy.typing import NDArray
+from worlds import WORLDS, Raced, bins, raced
 
 from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.search.race import RaceEngine
-from sweepkit.stats.race import BUDGET, CANDIDATES, End, Race, plan_rounds
+from sweepkit.stats.race import BUDGET, CANDIDATES, End, Place, Race, plan_rounds
 
 CELLS = {"e .003": (0.003, 0.0), "e .003, v .003": (0.003, 0.003), "e .006, v .003": (0.006, 0.003)}
 SPREAD = 0.0070
 TRIED = 50
-PROCEDURES = ("maximum of 50", "maximum of 65", "top 5, 3 seeds each", "race, to the end", "race")
+_FEWEST = 20  # sweeps of a bin
+PROCEDURES = ("maximum of 50", "maximum of 65", "top 5, 3 seeds each", "race, to the end", "race, both sets", "race")
 Floats = NDArray[np.float64]
 
 
@@ -66,9 +73,10 @@ class World:
         """Return the score of one further run with a fresh seed."""
         return float(self.here[configuration] + self.noise * self.rng.normal())
 
-    def hold_out(self, configuration: int) -> float:
-        """Return the score of one run on other data."""
-        return float(self.truth[configuration] + self.luck * self.rng.normal() + self.noise * self.rng.normal())
+    def hold_out(self, configuration: int, seeds: int = 1) -> float:
+        """Return the mean score of some runs on other data."""
+        noise = self.noise / math.sqrt(seeds)
+        return float(self.truth[configuration] + self.luck * self.rng.normal() + noise * self.rng.normal())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,22 +155,35 @@ def _three_each(made: World, seed: int) -> _Found:
     return pick, fmean(fresh[pick]), 15, (None, ())
 
 
+def _places(made: World, seed: int, level: float) -> tuple[list[int], Sequence[Place], int]:
+    """Return who raced, how the race ended, best first, and its runs."""
+    field = _top(made)
+    race = Race(
+        sweep=tuple((float(made.first[place]),) for place in field),
+        rounds=plan_rounds(len(field), BUDGET),
+        everyone=tuple((float(score),) for score in made.first[:TRIED]),
+        level=level,
+        seed=seed,
+    )
+    scores = run_race(race, lambda candidate: made.again(field[candidate]))
+    return field, race.standing(scores).places, len(scores)
+
+
 def _raced(level: float) -> Callable[[World, int], _Found]:
     def pick(made: World, seed: int) -> _Found:
-        field = _top(made)
-        race = Race(
-            sweep=tuple((float(made.first[place]),) for place in field),
-            rounds=plan_rounds(len(field), BUDGET),
-            everyone=tuple((float(score),) for score in made.first[:TRIED]),
-            level=level,
-            seed=seed,
-        )
-        scores = run_race(race, lambda candidate: made.again(field[candidate]))
-        leader = race.standing(scores).places[0]
-        assert leader.mean is not None
-        return field[leader.candidate], leader.mean, len(scores), (leader.chance, field)
+        field, places, runs = _places(made, seed, level)
+        assert places[0].mean is not None
+        return field[places[0].candidate], places[0].mean, runs, (places[0].chance, field)
 
     return pick
+
+
+def _both_sets(made: World, seed: int) -> _Found:
+    field, places, runs = _places(made, seed, 0.95)
+    means = {field[place.candidate]: place.mean or -math.inf for place in places[:2]}
+    both = {at: fresh + made.hold_out(at, seeds=2) for at, fresh in means.items()}
+    pick = max(both, key=lambda at: both[at])
+    return pick, means[pick], runs + 4, (None, ())
 
 
 def run_race(race: Race, score: Callable[[int], float]) -> dict[tuple[int, int], float | None]:
@@ -193,6 +214,7 @@ _PICK: dict[str, Callable[[World, int], _Found]] = {
     "maximum of 65": _maximum(TRIED + BUDGET),
     "top 5, 3 seeds each": _three_each,
     "race, to the end": _raced(1.0),
+    "race, both sets": _both_sets,
     "race": _raced(0.95),
 }
 
@@ -236,8 +258,33 @@ def calibration(judged: Sequence[Picked]) -> list[list[str]]:
     return found
 
 
+def worlds_calibration(found: Mapping[str, Sequence[Raced]]) -> list[list[str]]:
+    """Return told against held for each world and bin with at least 20 sweeps; ± the standard error."""
+    rows = []
+    for name, sweeps in found.items():
+        for here in bins(sweeps):
+            if len(here) >= _FEWEST:
+                told, held = fmean(item.told for item in here), fmean(item.held for item in here)
+                error = math.sqrt(told * (1 - told) / len(here))
+                rows.append([name, str(len(here)), f"{told:.2f}", f"{held:.2f} ± {error:.2f}"])
+    return rows
+
+
+def worlds_regret(found: Mapping[str, Sequence[Raced]]) -> list[list[str]]:
+    """Return the regret of the maximum, of the race and of the oracle, and how many times less the latter two are."""
+    rows = []
+    for name, sweeps in found.items():
+        maximum, race, oracle = (fmean(getattr(item, who) for item in sweeps) for who in ("maximum", "race", "oracle"))
+        if name == "all equal":
+            continue  # there is none
+        cuts = [f"{maximum / left:.1f}" if left else "–" for left in (race, oracle)]
+        rows.append([name, str(len(sweeps)), *(f"{1e4 * left:.1f}" for left in (maximum, race, oracle)), *cuts])
+    return rows
+
+
 def _options() -> argparse.Namespace:
     made = parser(__doc__)
+    made.add_argument("--worlds", type=int, default=400, help="sweeps of each world (default: 400)")
     made.add_argument("--repetitions", type=int, default=1000, help="sweeps of each kind (default: 1000)")
     return made.parse_args()
 
@@ -253,6 +300,7 @@ def main() -> int:
         for procedure in PROCEDURES
         for seed in range(options.repetitions)
     ]
+    found = {name: [raced(name, seed) for seed in range(options.worlds)] for name in WORLDS}
     others.finish(facts)
     head = ["kind of sweep: procedure", "right", "regret", "bias", "hold-out bias", "runs", "stated", "held"]
     text = "\n\n".join(
@@ -264,6 +312,16 @@ def main() -> int:
             table(head, rows_of(judged)),
             "How often the race's pick was the best of the five, by the chance that it was told to have:",
             table(["told", "races", "mean", "held"], calibration(judged)),
+            f"Other worlds, {options.worlds} sweeps each: how often the pick was the best of the five, by the chance "
+            "that it was told to have (bins with 20 sweeps and more, ± one standard error of what was told).",
+            table(["true scores", "races", "told", "held"], worlds_calibration(found)),
+            "And their regret in 1e-4: of the maximum, of the race, and of an oracle that knows how true scores and "
+            "seeds scatter and runs one seed at a time. Where the oracle does not cut it three times, 15 runs are too "
+            "few.",
+            table(
+                ["true scores", "races", "maximum", "race", "oracle", "cut by the race", "cut by the oracle"],
+                worlds_regret(found),
+            ),
             machine_text(facts),
         ]
     )
@@ -271,7 +329,11 @@ def main() -> int:
         options.output,
         "confirm",
         text=text,
-        data={"machine": facts, "lines": [summary(judged, *key) for key in keys()]},
+        data={
+            "machine": facts,
+            "lines": [summary(judged, *key) for key in keys()],
+            "worlds": {name: [asdict(item) for item in sweeps] for name, sweeps in found.items()},
+        },
     )
     return int(not all(beats(judged, cell) for cell in CELLS))
 

@@ -8,8 +8,9 @@ A line of the table is a claim, a truth, how many runs or seeds, what the senten
 it held in so many repetitions, and whether that keeps the promise within twice its Monte-Carlo error. Lines without a
 promise are figures beside a claim: how often what is there is seen. Truths are others than the tests'.
 
-importance   sweeps of the product's own TPE; A learning rate and batch size, B one bad scheduler too, D an interaction,
-             C a conditional parameter, F a column that goes with the learning rate (r .9), N noise alone
+importance   sweeps of the product's own TPE, and random ones of 1,000 runs; A learning rate and batch size, B one bad
+             scheduler too, D an interaction, C a conditional parameter, F a column that goes with the learning rate
+             (r .9), N noise alone
 matrix       the same sweeps: parameters or metrics that chance links are not shown as beyond it
 lead         best against second with several seeds, and the noise that is said with one
 looks        a metric that is noise, runs of 2 to 40 reports
@@ -24,15 +25,13 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 from measuring import parser, table
-from oracle import oracle_pick
-from scipy.special import ndtr  # type: ignore[import-untyped]
 from scipy.stats import binom  # type: ignore[import-untyped]
+from worlds import WORLDS, Raced, bins, raced
 
 from sweepkit.analysis.association import associations
 from sweepkit.analysis.failures import failure_places
@@ -47,7 +46,6 @@ from sweepkit.model.runs import Proposal, RunState, RunView
 from sweepkit.search.make import make_engine
 from sweepkit.stats.comparison import ComparisonSettings, Conclusion, compare
 from sweepkit.stats.groups import ModelScores
-from sweepkit.stats.race import End, Race, plan_rounds
 from sweepkit.stats.shares import clopper_pearson
 from sweepkit.stats.top_two import lead_quantile
 from sweepkit.sweep_config.read import read_sweep_text
@@ -143,10 +141,11 @@ TRUTHS: dict[str, tuple[Callable[[Params, float], float], tuple[str, ...]]] = {
 }
 
 
-def led(kind: str, n: int, seed: int) -> RunTable:
-    """Return a sweep of our own TPE."""
+def led(kind: str, n: int, seed: int, method: str = "tpe") -> RunTable:
+    """Return a sweep of our own TPE, or a random one."""
     rng = np.random.default_rng([ord(kind), n, seed, 77])
-    engine = make_engine(read_sweep_text(_SPACE), seed=seed)
+    space = _SPACE if method == "tpe" else _SPACE.replace("bayes", method).replace("sampler: tpe", "")
+    engine = make_engine(read_sweep_text(space), seed=seed)
     rows = []
     for number in range(n):
         proposal = engine.ask(number)
@@ -158,21 +157,25 @@ def led(kind: str, n: int, seed: int) -> RunTable:
         if kind == "F":  # logged beside it, and moved with it
             params["lr_head"] = float(10 ** (np.log10(float(params["lr"])) * 0.9 + 0.45 * rng.normal()))
         rows.append({f"params.{name}": item for name, item in params.items()} | {"number": number, "value": value})
-    return replace(from_rows(rows, name=kind), method="tpe")
+    return replace(from_rows(rows, name=kind), method=method)
 
 
 def importance(quick: bool) -> Iterator[Held]:
     """Yield how often a parameter without effect is clear, and what is seen, and the matrix of the same sweeps."""
-    sizes = {60: 6} if quick else {30: 16, 100: 10, 300: 2}
+    sizes = {60: 6} if quick else {30: 16, 100: 10, 300: 3}
     for kind in ("A", "N") if quick else TRUTHS:
         for n, times in sizes.items():
             yield from _judged(kind, n, times)
+    if not quick:  # beyond 250 configurations a refit of the forest has fewer trees
+        yield from _judged("A", 1000, 1)
+        for kind in ("A", "N"):
+            yield from _judged(kind, 1000, 3, "random")
 
 
-def _judged(kind: str, n: int, times: int) -> Iterator[Held]:
+def _judged(kind: str, n: int, times: int, method: str = "tpe") -> Iterator[Held]:
     """Yield what is said of one kind of sweeps."""
-    real, where = TRUTHS[kind][1], f"{kind}, tpe"
-    tables = [led(kind, n, seed) for seed in range(times)]
+    real, where = TRUTHS[kind][1], f"{kind}, {method}"
+    tables = [led(kind, n, seed, method) for seed in range(times)]
     found = [importances(item) for item in tables]
     clear = [{share.name for share in result.shares if share.verdict is Verdict.CLEAR} for result in found]
     names = {share.name for result in found for share in result.shares}
@@ -188,7 +191,7 @@ def _judged(kind: str, n: int, times: int) -> Iterator[Held]:
     if kind == "F":
         yield counted("both of r .9 clear", where, n, [{"lr", "lr_head"} <= seen for seen in clear], most=0.0)
     cells = [any(cell.shown for cell in associations(item).cells) for item in tables]
-    yield counted("a cell beyond chance", where, n, cells, most=0.05)
+    yield counted("a cell beyond chance", where, n, cells, most=0.05 if method == "tpe" or not real else None)
 
 
 def _by_known_form(table: RunTable) -> list[str]:
@@ -368,6 +371,22 @@ def failures(quick: bool) -> Iterator[Held]:
             found.append(bool(failure_places(from_rows(rows))))
         most = None if corner else 0.05
         yield counted("a place of failures is told", name, 40, found, most=most)
+    yield counted("its interval holds the share", "7 of 10 of one corner", 120, list(_shares_held(times)), least=0.95)
+
+
+def _shares_held(times: int) -> Iterator[bool]:
+    """Yield whether the interval holds the share of failures where the place that is told is the one that fails."""
+    for seed in range(times):
+        rng = np.random.default_rng([16, seed])
+        rows = []
+        for number in range(120):
+            lr, model = float(rng.uniform()), str(rng.choice(["s", "m", "l"]))
+            fails = rng.random() < (0.7 if model == "l" else 0.05)
+            row = {"params.lr": lr, "params.model": model, "number": number}
+            rows.append(row | {"value": None if fails else 1.0, "state": "failed" if fails else "finished"})
+        yield from (
+            place.low <= 0.7 <= place.high for place in failure_places(from_rows(rows)) if place.words == "model = l"
+        )
 
 
 def audit(quick: bool) -> Iterator[Held]:
@@ -458,113 +477,33 @@ def _inside(pair) -> bool:  # type: ignore[no-untyped-def]
 # -- confirmation ------------------------------------------------------------------------------------------------------
 
 _FEWEST = 20  # races told a chance in one bin
-_SD = 0.003  # between seeds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
-    """How true means and seeds scatter.
-
-    Args:
-        draw: True means of a sweep's configurations.
-        upto: Their distribution function.
-        collapsing: Share of seeds that score .02 less.
-    """
-
-    draw: Callable[[np.random.Generator], np.ndarray]
-    upto: Callable[[np.ndarray], np.ndarray]
-    collapsing: float = 0.0
-
-    def seeds(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Return what seeds add to a true mean."""
-        normal = _SD * rng.normal(size=size)
-        return normal - 0.02 * (rng.random(size) < self.collapsing) if self.collapsing else normal
-
-    def likely(self, off: np.ndarray) -> np.ndarray:
-        """Return the density of what a seed adds, up to a factor."""
-        near, far = np.exp(-0.5 * (off / _SD) ** 2), np.exp(-0.5 * ((off + 0.02) / _SD) ** 2)
-        return (1 - self.collapsing) * near + self.collapsing * far
-
-
-def _normal(x: np.ndarray) -> np.ndarray:
-    return ndtr(x / 0.007)
-
-
-_WORLDS: dict[str, _World] = {
-    "normal": _World(draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal),
-    "exponential tail": _World(
-        draw=lambda rng: -0.007 * rng.exponential(size=50), upto=lambda x: np.exp(np.minimum(x, 0.0) / 0.007)
-    ),
-    "engine-led": _World(
-        draw=lambda rng: np.concatenate([0.007 * rng.normal(size=15), 0.01 + 0.002 * rng.normal(size=35)]),
-        upto=lambda x: 0.3 * _normal(x) + 0.7 * ndtr((x - 0.01) / 0.002),
-    ),
-    "all equal": _World(draw=lambda rng: 1e-9 * rng.normal(size=50), upto=lambda x: ndtr(x / 1e-4)),
-    "30 % far below": _World(
-        draw=lambda rng: np.where(rng.random(50) < 0.3, -0.1, 0.0) + 0.007 * rng.normal(size=50),
-        upto=lambda x: 0.7 * _normal(x) + 0.3 * _normal(x + 0.1),
-    ),
-    "12 configurations": _World(draw=lambda rng: 0.007 * rng.normal(size=12), upto=_normal),
-    "normal, 1 of 10 seeds collapses": _World(
-        draw=lambda rng: 0.007 * rng.normal(size=50), upto=_normal, collapsing=0.1
-    ),
-}
-_Told = list[tuple[float, bool]]
 
 
 def confirmation(quick: bool) -> Iterator[Held]:
     """Yield the chance that is told on this validation set and how often it held, and what regret is left."""
     times = 60 if quick else 250
-    all_told: _Told = []
-    for index, (name, world) in enumerate(_WORLDS.items()):
-        told, lost, inside, count = [], [], [], 0
-        for seed in range(times):
-            rng = np.random.default_rng([9, index, seed])
-            truth = world.draw(rng)
-            first, count = truth + world.seeds(rng, len(truth)), len(truth)
-            chance, pick, five, covers = _raced(truth, first, world, rng, seed)
-            known = oracle_pick(first, world.upto, world.likely, partial(_one_more, truth, world, rng))
-            told.append((chance, bool(truth[pick] == truth[five].max())))
-            inside.append(covers)
-            lost.append([truth.max() - truth[at] for at in (int(np.argmax(first)), pick, known)])
-        yield from _by_chance(name, count, told)
-        yield counted("the pick's 95 % interval holds its score", name, count, inside)
-        all_told += told
+    every: list[Raced] = []
+    for name in WORLDS:
+        found = [raced(name, seed) for seed in range(times)]
+        yield from _by_chance(name, found)
+        yield counted("the pick's 95 % interval holds its score", name, found[0].n, [item.covers for item in found])
+        every += found
         if name != "all equal":
-            maximum, race, oracle = np.mean(lost, axis=0)
-            for claim, left in (("regret left of the maximum's", race), ("the same by an oracle", oracle)):
-                yield Held(claim=claim, truth=name, n=count, share=float(left / maximum), times=times)
-    yield from _by_chance("all of these together", 50, all_told)
+            maximum = fmean(item.maximum for item in found)
+            for claim, left in (
+                ("regret left of the maximum's", fmean(item.race for item in found)),
+                ("the same by an oracle", fmean(item.oracle for item in found)),
+            ):
+                yield Held(claim=claim, truth=name, n=found[0].n, share=left / maximum, times=times)
+    yield from _by_chance("all of these together", every)
 
 
-def _by_chance(truth: str, n: int, told: _Told) -> Iterator[Held]:
+def _by_chance(truth: str, found: Sequence[Raced]) -> Iterator[Held]:
     """Yield how often a pick was the best of its five, by the chance that was told."""
-    for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.95), (0.95, 1.01)):
-        here = [(chance, held) for chance, held in told if low <= chance < high]
+    for here in bins(found):
         if len(here) >= _FEWEST:
-            said = fmean(chance for chance, _ in here)
-            yield counted(f"best of 5 here, told {said:.2f}", truth, n, [held for _, held in here])
-
-
-def _one_more(truth: np.ndarray, world: _World, rng: np.random.Generator, at: int) -> float:
-    return float(truth[at] + world.seeds(rng, 1)[0])
-
-
-def _raced(
-    truth: np.ndarray, first: np.ndarray, world: _World, rng: np.random.Generator, seed: int
-) -> tuple[float, int, list[int], bool]:
-    """Return the chance that the pick was told, it, the five, and whether its interval holds its mean."""
-    top = [int(at) for at in np.argsort(-first)[:5]]
-    sweep = tuple((float(first[at]),) for at in top)
-    race = Race(sweep=sweep, rounds=plan_rounds(5, 15), everyone=tuple((float(x),) for x in first), seed=seed)
-    scores: dict[tuple[int, int], float | None] = {}
-    while not isinstance(step := race.next(scores), End):
-        for candidate, which in step.runs:
-            scores[candidate, which] = _one_more(truth, world, rng, top[candidate])
-    best = race.standing(scores).places[0]
-    pick = top[best.candidate]
-    assert best.low is not None and best.high is not None
-    return best.chance or 0.0, pick, top, best.low <= truth[pick] <= best.high
+            said = fmean(item.told for item in here)
+            yield counted(f"best of 5 here, told {said:.2f}", truth, found[0].n, [item.held for item in here])
 
 
 SECTIONS: dict[str, Callable[[bool], Iterator[Held]]] = {

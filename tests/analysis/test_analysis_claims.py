@@ -12,6 +12,8 @@ SPOKEN = (
     "analysis/lead_words.py",
     "analysis/importance_words.py",
     "analysis/importance.py",
+    "analysis/budget.py",
+    "analysis/failures.py",
     "analysis/looks.py",
     "analysis/summary.py",
     "analysis/stopping_audit.py",
@@ -21,12 +23,15 @@ SPOKEN = (
     "stats/seed_race.py",
     "reports/confirmation.py",
     "reports/figures/slices.py",
+    "reports/figures/static.py",  # the titles of the matrix: analysis/association.py has numbers alone
+    "reports/methods.py",
 )
 # What tells a conclusion from a heading, an error or a count.
 CONCLUDES = re.compile(
     r"\b(clear(ly)?|beyond what|explains?|better (than|only|value)|by luck|chance of|conclusion|equal within|interact|"
     r"told apart|contradicts|flattered|undersold|is confirmed|false-stop|saved about|cannot be|lie at|predicted|"
-    r"predicts nothing|predict|noise reaches|from noise|cheapest other|expect less|Unconfirmed|optimism|luck of|sds)\b"
+    r"predicts nothing|predict|noise reaches|from noise|cheapest other|expect less|Unconfirmed|optimism|luck of|sds|"
+    r"chance|no pair|not tested|can be tested|not corrected|share there|runs with|attributes|times (cheaper|as long))\b"
 )
 
 

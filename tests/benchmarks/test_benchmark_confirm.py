@@ -14,7 +14,7 @@ def bench(monkeypatch):
     import confirm
 
     yield confirm
-    for name in ("confirm", "measuring"):
+    for name in ("confirm", "measuring", "oracle", "worlds"):
         sys.modules.pop(name, None)
 
 
@@ -30,6 +30,12 @@ def test_a_race_has_less_regret_and_less_optimism_than_picking_the_maximum(bench
     rows = bench.rows_of(judged)
     assert [row[0] for row in rows] == [f"{CELL}: {name}" for name in procedures] and rows[0][6] == "–"
     assert sum(int(row[1]) for row in bench.calibration(judged)) == sweeps
+
+
+def test_the_tables_of_the_worlds_have_a_row_for_each_and_the_oracle_beside_it(bench):
+    found = {name: [bench.raced(name, 0)] * 20 for name in ("normal", "all equal")}
+    assert [row[:2] for row in bench.worlds_calibration(found)] == [["normal", "20"], ["all equal", "20"]]
+    assert [row[0] for row in bench.worlds_regret(found)] == ["normal"]
 
 
 def test_the_same_sweep_is_drawn_for_every_procedure(bench):

@@ -3,16 +3,22 @@
 import csv
 import io
 import math
+import re
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweepkit.analysis.foreign import from_frame
 from sweepkit.analysis.ranking import best_configuration, ranked
+from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.objectives import value_of
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import SEED_FACT, VALUE_FACT, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Space
+from sweepkit.reports.methods import methods
 from sweepkit.reports.table import as_csv, dotted, parameter_names
 from sweepkit.sweep_config.sweep import Method, SweepSpec
 
@@ -69,6 +75,38 @@ def test_csv_keeps_nested_parameters_lists_and_hangul():
     assert rows[1]["params.tags"] == '["가", "나"]'
     assert rows[1]["params.flag"] == "true"
     assert rows[1]["reason"] == "완료"
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "column"),
+    [
+        ("best", {}, "best.m"),
+        ("last", {}, "last.m"),
+        ("mean_of_last 2", {}, "last.m"),
+        ("best", {VALUE_FACT: "last"}, "last.m"),
+    ],
+)
+def test_the_columns_of_the_report_that_counts_are_called_after_it(rule, own, column):
+    """A column `best.m` held the last value where the last report counts."""
+    reported = run(0, (0.9, 0.5), best_metrics={"m": 0.9}, last_metrics={"m": 0.5}, outcome={"facts": own})
+    counting = replace(spec(), metric=Metric(name="m", goal=Goal.MAXIMIZE, value=rule))
+    (row,) = csv.DictReader(io.StringIO(as_csv(counting, [reported])))
+    assert {name for name in row if name.endswith(".m")} == {column}
+    table = from_runs(counting, [reported])
+    assert any(line.endswith("as its program says.") for line in methods(counting, table)) == bool(own)
+    frame = table.to_frame()
+    assert float(row[column]) == frame[column][0] == (0.9 if column == "best.m" else 0.5)
+    assert from_frame(frame).to_frame()[column][0] == frame[column][0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [({"facts": {SEED_FACT: 42}}, ["42"]), ({"seed": 7, "facts": {SEED_FACT: 42}}, ["7"]), ({}, [])],
+)
+def test_the_methods_say_with_which_seed_the_program_trained(outcome, told):
+    """A sweep of trainer.py trained with 42 in every run, and "one run for each" was all that was said."""
+    (line,) = [line for line in methods(spec(), from_runs(spec(), [run(0, (0.9,), outcome=outcome)])) if "eed" in line]
+    assert re.findall(r"\d+", line) == told
 
 
 def test_only_parameters_that_vary_are_shown():

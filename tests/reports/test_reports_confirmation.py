@@ -134,6 +134,17 @@ def test_a_score_that_fresh_seeds_do_not_contradict_is_not_called_wrong():
     assert verdict(one)[1].endswith(WORDS["the-sweep's-within"])
 
 
+@pytest.mark.parametrize(("other", "taken"), [(0.47, "run 0 (run0) is still"), (0.49, "run 1 (run1) is the")])
+def test_where_the_hold_out_contradicts_both_sets_together_say_which_to_take(other, taken):
+    looks = tuple(
+        HoldoutScore(run_id=f"run{number}", scores=(score,), report=None, runs=1)
+        for number, score in ((0, 0.45), (1, other))
+    )
+    race = said(members=(member(0, 0.50), member(1, 0.47)), holdout=dataclasses.replace(LOOK, looks=looks))
+    (line,) = [one for one in verdict(race) if "contradicts" in one]
+    assert taken in line and "run 1 (run1) is better there" in line
+
+
 def test_what_cannot_be_said_is_not():
     alike = ConfirmationRun(run_id="f", seed=1001, value=0.4)
     same = member(0, 0.4, fresh=(alike, alike), lost=1, chance=None, low=None, high=None)

@@ -1,8 +1,12 @@
 """What a call says of a sweep at its end: the object of `--json`, and the lines for people."""
 
+from dataclasses import replace
+
 import pytest
 from snapshots import words_of
 
+from sweepkit.analysis.looks import looks_sentences
+from sweepkit.analysis.table import from_runs
 from sweepkit.model.metric import Goal, Metric
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
@@ -57,6 +61,20 @@ def test_people_read_how_it_ended_and_how_to_go_on(tmp_path, capsys):
     for joined, last in ((False, "the same command continues"), (True, "others may go on")):
         show_end(ended(tmp_path, [run(0, 2.0)], complete=False, reason="interrupted", joined=joined))
         assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(("rule", "warned"), [("best", True), ("last", False)])
+def test_the_end_warns_of_unequal_looks_where_the_best_report_counts(tmp_path, capsys, rule, warned):
+    long = RunRecord(
+        run_id="r1", sweep_id="s", number=1, params={"x": 1}, state=RunState.FINISHED, history=(2.0, 0.5, 3.0)
+    )
+    show_end(ended(tmp_path, [run(0, 1.0), long], metrics=(replace(LOSS, value=rule),)))
+    assert (looks_sentences(from_runs(ended(tmp_path, []).spec, [run(0, 1.0), long]))[0] in said(capsys)) == warned
+
+
+def said(capsys):
+    """Return what was printed, its line breaks taken out."""
+    return " ".join(capsys.readouterr().out.split())
 
 
 def test_a_long_command_stays_on_its_line(tmp_path, capsys):

@@ -80,6 +80,7 @@ def bare(name: str) -> str:
 
 _METRIC_PREFIXES = (
     "best.",
+    "last.",
     "metrics.",
     "summary.",
     "objective.",
@@ -87,6 +88,7 @@ _METRIC_PREFIXES = (
     "eval/",
     "eval_",
     "best.eval/",
+    "last.eval/",
     "metrics.eval/",
 )
 

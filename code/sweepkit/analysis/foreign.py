@@ -23,7 +23,7 @@ from sweepkit.analysis.columns import assign, bare, column_of, direction_of, is_
 from sweepkit.analysis.table import ATTRS, Column, Row, RunTable, is_number, levels_column, numbers_column, text_of
 from sweepkit.errors import DataError
 from sweepkit.model.distributions import content_key
-from sweepkit.model.metric import Goal, Metric
+from sweepkit.model.metric import BEST, LAST, Goal, Metric
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import is_seed
 from sweepkit.text.nested_tables import unnested
@@ -217,10 +217,21 @@ def _column(name: str, cells: Sequence[Any], seed_parameter: str | None) -> Colu
     return replace(made, seed=is_seed(name, seed_parameter))
 
 
+def _counted(row: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    """Return which report counts in one of our own tables, "best" or "last", and what it held, by name."""
+    for report in (BEST, LAST):
+        prefix = f"{report}."
+        found = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix) and is_number(row[key])}
+        if found:
+            return report, {name: float(value) for name, value in found.items()}
+    return BEST, {}
+
+
 def _row(
     index: int, row: Mapping[str, Any], value_at: str, columns: Sequence[tuple[str, Column]], state: RunState
 ) -> Row:
     lower = {key.lower(): value for key, value in row.items()}
+    counted, metrics = _counted(row)
     raw = row.get(value_at)
     value = float(raw) if is_number(raw) else None
     params: dict[str, float | str] = {}
@@ -237,7 +248,8 @@ def _row(
         params=params,
         value=value,
         objectives=None if value is None else (value,),
-        metrics={key[5:]: float(item) for key, item in row.items() if key.startswith("best.") and is_number(item)},
+        metrics=metrics,
+        counted=counted,
         duration_s=_duration(lower),
         attempts=int(lower["attempts"]) if is_number(lower.get("attempts")) else 1,
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sweepkit.model.configurations import Configuration, best_first, configuration_key, configurations
 from sweepkit.model.distributions import Kind
-from sweepkit.model.metric import Metric
+from sweepkit.model.metric import BEST, Metric
 from sweepkit.model.numbers import fits_float
-from sweepkit.model.objectives import counted_metrics, report_of, values_of
+from sweepkit.model.objectives import counted_metrics, counted_report, report_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.seeds import is_seed
@@ -70,6 +70,7 @@ class Row:
         value: The metric by the rule of its value (`Metric.value`: best over the run, say); None without a finite one.
         objectives: The value of each metric of the table, or None when one is missing; `(value,)` with one metric.
         metrics: Further finite numbers, by name.
+        counted: Which report those are of, "best" or "last".
         duration_s: Of its last attempt, None when nobody knows.
         attempts: Made so far.
         reports: Values of the metric that it reported; 0 when nobody knows.
@@ -94,6 +95,7 @@ class Row:
     value: float | None
     objectives: tuple[float, ...] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    counted: str = BEST
     duration_s: float | None = None
     attempts: int = 1
     reports: int = 0
@@ -208,9 +210,9 @@ class RunTable:
         """Return the runs as a frame, a row each, by number; `from_frame` makes a table of it again.
 
         The columns are those of `runs.csv`: number, run_id, name, state, `value` or with several metrics
-        `objective.NAME` of each, `params.NAME`, `best.NAME`, duration_s, attempts, seed, reason. Numbers are Int64
-        or Float64, as they are where neither holds them exactly, categories categorical in the order of the space,
-        the rest is text. NA is what a run does not have: a null is "null".
+        `objective.NAME` of each, `params.NAME`, `best.NAME` (`last.NAME` where the last report counts), duration_s,
+        attempts, seed, reason. Numbers are Int64 or Float64, as they are where neither holds them exactly, categories
+        categorical in the order of the space, the rest is text. NA is what a run does not have: a null is "null".
 
         Example:
             >>> frame = table.to_frame()                                    # doctest: +SKIP
@@ -244,8 +246,9 @@ class RunTable:
             cells = [row.params.get(column.name) for row in rows]
             dtype = _numbers_dtype(cells) if column.numeric else pd.CategoricalDtype(list(column.levels))
             yield f"params.{column.name}", cells, dtype
-        for name in dict.fromkeys(name for row in rows for name in row.metrics):
-            yield f"best.{name}", [row.metrics.get(name) for row in rows], "Float64"
+        for report, name in dict.fromkeys((row.counted, name) for row in rows for name in row.metrics):
+            held = [row.metrics.get(name) if row.counted == report else None for row in rows]
+            yield f"{report}.{name}", held, "Float64"
         yield "duration_s", [row.duration_s for row in rows], "Float64"
         yield "attempts", [row.attempts for row in rows], "Int64"
         seeds = [row.seed for row in rows]
@@ -452,6 +455,7 @@ def _row(
         value=objectives[0] if objectives else None,
         objectives=objectives,
         metrics={name: float(item) for name, item in reported.items() if math.isfinite(item)},
+        counted=counted_report(run, metric),
         duration_s=float(duration) if is_number(duration) else None,
         attempts=run.attempts,
         reports=len(run.history),

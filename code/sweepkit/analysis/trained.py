@@ -80,7 +80,7 @@ def short_name(metric: str) -> str:
     >>> short_name("eval/rouge_combined_f1"), short_name("eval_loss")
     ('rouge_combined_f1', 'loss')
     """
-    for prefix in ("eval/", "eval_", "best.eval/"):
+    for prefix in ("eval/", "eval_", "best.eval/", "last.eval/"):
         metric = metric.removeprefix(prefix)
     return metric
 

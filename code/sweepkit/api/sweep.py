@@ -29,7 +29,7 @@ class BestRun:
         number: That run's position in the sweep, from 0.
         params: The configuration, nested as the YAML has it.
         value: Its value of the metric; the mean over its runs where it has several.
-        metrics: All that was reported when the metric was best.
+        metrics: All that was reported with the value: when the metric was best, or last where the last report counts.
         runs: How many runs the value is of.
     """
 
@@ -160,6 +160,7 @@ class Sweep:
     def best(self) -> BestRun | None:
         """Return the best configuration so far; None before a run has a value. Of several metrics the first counts."""
         from sweepkit.analysis.ranking import best_configuration
+        from sweepkit.model.objectives import counted_metrics
 
         found = self._find()
         metric = None if found is None else found.spec.metric or next(iter(found.spec.metrics), None)
@@ -174,7 +175,7 @@ class Sweep:
             number=run.number,
             params=dict(run.params),
             value=best.value,
-            metrics=dict(run.best_metrics),
+            metrics=dict(counted_metrics(run, metric)),
             runs=len(best.runs),
         )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sweepkit.model.metric import MAX, MEAN, MIN, Metric, mean_of_last
+from sweepkit.model.metric import BEST, LAST, MAX, MEAN, MIN, Metric, mean_of_last
 from sweepkit.model.numbers import mean
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunView
@@ -72,7 +72,12 @@ def report_of(run: RunRecord | RunView, metric: Metric | None) -> int | None:
 
 def counted_metrics(run: RunRecord, metric: Metric | None) -> Mapping[str, float]:
     """Return the values of the report that counts: that of the best, or the newest ones where the last counts."""
-    return run.last_metrics if metric is not None and _last_reports(run, metric) else run.best_metrics
+    return run.last_metrics if counted_report(run, metric) == LAST else run.best_metrics
+
+
+def counted_report(run: RunRecord, metric: Metric | None) -> str:
+    """Return which report counts, and names the columns of what it held: "best" or "last"."""
+    return LAST if metric is not None and _last_reports(run, metric) else BEST
 
 
 def _summarized(run: RunRecord | RunView) -> bool:

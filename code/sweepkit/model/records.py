@@ -95,6 +95,7 @@ def packing_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
 # "last" or "mean_of_last N". What it says to W&B by `define_metric(…, summary=…)` stands there too, where the YAML's
 # `sweepkit.value` says nothing: `model.metric.rule_of_summary`.
 VALUE_FACT = "value"
+SEED_FACT = "seed"  # the seed that it trained with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -274,9 +274,21 @@ def _contradiction(race: Confirmation, names: Mapping[str, str], digits: int) ->
         return []
     gap = difference_text(abs(means[best] - means[race.winner]), digits, sign=False)
     return [
-        f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; where the validation "
-        "set is small its word counts as much as the race's"
+        f"the hold-out contradicts the pick: {names.get(best, best)} is better there by {gap}; "
+        f"{_by_both_sets(race, means, names)}"
     ]
+
+
+def _by_both_sets(race: Confirmation, holdout: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """Return who is better by fresh seeds and hold-out together: on new data that pick is the better one."""
+    both = {
+        item.run_id: (item.mean + holdout[item.run_id]) / 2
+        for item in race.members
+        if item.run_id in holdout and item.mean is not None
+    }
+    ahead = next(run_id for run_id, score in both.items() if score == Goal(race.goal).best(list(both.values())))
+    still = "still " if ahead == race.winner else ""
+    return f"by the mean of both sets {names.get(ahead, ahead)} is {still}the better one: for new data take that"
 
 
 def _half(race: Confirmation, look: HoldoutScore, digits: int) -> str:

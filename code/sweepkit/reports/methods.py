@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from sweepkit.analysis.importance_result import Importance
 from sweepkit.analysis.lead import lead
 from sweepkit.analysis.summary import span
-from sweepkit.analysis.table import RunTable
+from sweepkit.analysis.table import Row, RunTable
 from sweepkit.model.distributions import Distribution
-from sweepkit.model.metric import mean_of_last
+from sweepkit.model.metric import LAST, mean_of_last
 from sweepkit.model.numbers import how_many
-from sweepkit.model.records import RunRecord
+from sweepkit.model.records import SEED_FACT, RunRecord
 from sweepkit.model.runs import RunState
 from sweepkit.model.space import Parameter
 from sweepkit.reports.resources import cut_sentences
@@ -181,6 +181,8 @@ def _value(table: RunTable) -> str:
     if len(table.metrics) > 1:
         return "Value of a run: its last report of all objectives together."
     count = mean_of_last(table.metric.value)
+    if not count and {(row.counted, row.value == row.last) for row in table.rows if row.counts} == {(LAST, True)}:
+        return f"Value of a run: its last report of {table.metric.name}, as its program says."
     words = {0: "the best of its reports", 1: "its last report"}.get(
         count or 0, f"the mean of its last {count} reports"
     )
@@ -201,9 +203,21 @@ def _seeds(table: RunTable) -> str:
         words = f"Seeds: {repeated} of {len(found)} configurations were run more than once, up to {max(counts)} times"
     seeds = sorted({row.seed for row in table.rows if row.seed is not None})
     if seeds:
-        listed = ", ".join(map(str, seeds[:_SEEDS])) + (", …" if len(seeds) > _SEEDS else "")
-        words += f"; the program was given SEED {listed}"
+        words += f"; the program was given SEED {_listed(seeds)}"
+    elif own := sorted({seed for row in table.rows if (seed := _own_seed(row)) is not None}):
+        words += f"; the program trained with seed {_listed(own)}"
     return f"{words}."
+
+
+def _own_seed(row: Row) -> int | None:
+    """Return the seed that the program says it trained with; None where it says none."""
+    facts = row.facts.get("facts")
+    seed = facts.get(SEED_FACT) if isinstance(facts, Mapping) else None
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds[:_SEEDS])) + (", …" if len(seeds) > _SEEDS else "")
 
 
 def _test(table: RunTable, *, confirmed: bool) -> str:

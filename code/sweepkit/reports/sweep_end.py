@@ -12,8 +12,10 @@ from sweepkit.analysis.ranking import best_configuration, front_volume
 from sweepkit.analysis.replicates import seed_notice
 from sweepkit.model.audit import AUDIT
 from sweepkit.model.configurations import Configuration
+from sweepkit.model.metric import BEST
 from sweepkit.model.objectives import has_result
 from sweepkit.model.records import RunRecord
+from sweepkit.model.runs import RunState
 from sweepkit.paths import SweepPaths
 from sweepkit.reports.files import relative
 from sweepkit.reports.next_steps import NextSteps
@@ -100,6 +102,8 @@ def show_end(end: SweepEnd) -> None:
     said = [(run.number, run.outcome) for run in end.runs]
     if notice := versions_sentence(said, best=None if best is None else best.first.number):
         console.print(f"warning: {notice}", style="yellow", markup=False)
+    for line in _looks_lines(end):
+        console.print(f"warning: {line}", style="yellow", markup=False)
     for line in _audit_lines(end):
         console.print(line, markup=False)
     console.print()
@@ -107,6 +111,18 @@ def show_end(end: SweepEnd) -> None:
         console.print(line, style="bold green", markup=False)
     for line in _places(end):
         console.print(line, markup=False, soft_wrap=True)  # a command that is cut in two lines cannot be pasted
+
+
+def _looks_lines(end: SweepEnd) -> list[str]:
+    """Return the warning of unequal numbers of reports, where the best one counts; most sweeps need no table for it."""
+    metric = end.spec.metric
+    counts = {len(run.history) for run in end.runs if run.state is RunState.FINISHED}
+    if metric is None or metric.value != BEST or len(counts) < 2:
+        return []
+    from sweepkit.analysis.looks import looks_sentences
+    from sweepkit.analysis.table import from_runs
+
+    return looks_sentences(from_runs(end.spec, end.runs))
 
 
 def _audit_lines(end: SweepEnd) -> list[str]:

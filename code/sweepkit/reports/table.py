@@ -13,7 +13,8 @@ from sweepkit.analysis.ranking import (
     recorded_front,
 )
 from sweepkit.model.configurations import Configuration
-from sweepkit.model.objectives import counted_metrics, report_of, value_of, values_of
+from sweepkit.model.metric import Metric
+from sweepkit.model.objectives import counted_metrics, counted_report, report_of, value_of, values_of
 from sweepkit.model.records import RunRecord
 from sweepkit.model.runs import RunState, RunView
 from sweepkit.reports.resources import memory_words, peak_memory_mb
@@ -102,7 +103,7 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
             **({"configuration": numbers[run.run_id], "mean": means.get(run.run_id)} if means else {}),
             **({"tags": ",".join(tags)} if (tags := run.outcome.get("tags")) else {}),
             **{f"params.{name}": value for name, value in dotted(run.params).items()},
-            **{f"best.{name}": value for name, value in counted_metrics(run, spec.metric).items()},
+            **_counted(run, spec.metric),
             "reports": len(run.history),
             "duration_s": run.outcome.get("duration_s"),
             "peak_memory_mb": peak_memory_mb(run.outcome),
@@ -113,6 +114,12 @@ def rows(spec: SweepSpec, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
         }
         for run in ranked(runs, spec.objectives, seed_parameter=seed)
     ]
+
+
+def _counted(run: RunRecord, metric: Metric | None) -> dict[str, float]:
+    """Return what the report that counts held, each value under that report's name: `best.loss` or `last.loss`."""
+    report = counted_report(run, metric)
+    return {f"{report}.{name}": value for name, value in counted_metrics(run, metric).items()}
 
 
 def _front_ids(spec: SweepSpec, runs: Sequence[RunRecord]) -> set[str]:
@@ -200,9 +207,9 @@ def _columns(spec: SweepSpec, table: Sequence[Mapping[str, Any]]) -> list[str]:
     params = sorted(
         (name for name in names if name.startswith("params.")), key=lambda name: place.get(name, len(place))
     )
-    best = [name for name in names if name.startswith("best.")]
-    tail = [name for name in names if name not in (*_HEAD, *params, *best)]
-    return [*(name for name in _HEAD if name in names), *params, *best, *tail]
+    counted = [name for name in names if name.startswith(("best.", "last."))]
+    tail = [name for name in names if name not in (*_HEAD, *params, *counted)]
+    return [*(name for name in _HEAD if name in names), *params, *counted, *tail]
 
 
 def _compares_memory(runs: Sequence[RunRecord]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sweepkit.environ import ASKED_ENV, RUN_DIR_ENV, RUNS_DIR_ENV
 from sweepkit.errors import DataError
+from sweepkit.model.records import SEED_FACT
 from sweepkit.paths import default_output_dir, slug
 from sweepkit.tracking.reports import ReportWriter
 from sweepkit.training import environment
@@ -31,11 +32,13 @@ class _RecordingReporter:
     Args:
         reporter: Where everything goes, or None.
         begun: Called before the first row: by then data and checkpoint have proved to be sound.
+        seed: That it trains with.
     """
 
-    def __init__(self, reporter: Reporter | None, begun: Callable[[], None]) -> None:
+    def __init__(self, reporter: Reporter | None, begun: Callable[[], None], *, seed: int) -> None:
         self.rows: list[Row] = []
-        self._facts: dict[str, Any] = {}  # what stands under `facts` in the run's result: a later message replaces it
+        # What stands under `facts` in the run's result: a later message replaces it.
+        self._facts: dict[str, Any] = {SEED_FACT: seed}
         self._reporter, self._begun = reporter, begun
 
     def report(self, values: Mapping[str, float], step: int | None = None) -> None:
@@ -104,7 +107,8 @@ def run(
     file = directory / "results" / _RESULT_NAME
     surroundings: dict[str, Any] = {}
     aside = file.with_name(_SURROUNDINGS_NAME)
-    reporter = _RecordingReporter(ReportWriter.from_env(environ), lambda: write_json(aside, surroundings))
+    writer = ReportWriter.from_env(environ)
+    reporter = _RecordingReporter(writer, lambda: write_json(aside, surroundings), seed=config.training.seed)
     exit_code = 1
     try:
         train = task(config.task)
