@@ -54,8 +54,7 @@ def training_arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrain
     if chosen["max_steps"] < 1:
         chosen["num_train_epochs"] = training.num_train_epochs
     if chosen["lr_scheduler_type"] not in _NO_WARMUP:
-        # transformers 5 reads a float below 1 as a ratio and deprecates the field that transformers 4 has for it.
-        chosen["warmup_steps" if _MAJOR >= 5 else "warmup_ratio"] = training.warmup_ratio
+        chosen |= warmup(training.warmup_ratio)
     if chosen["lr_scheduler_type"] in _SCHEDULE_OPTIONS:
         chosen["lr_scheduler_kwargs"] = dict(_SCHEDULE_OPTIONS[chosen["lr_scheduler_type"]])
     if chosen["eval_strategy"] == "steps":
@@ -70,6 +69,14 @@ def training_arguments(config: TrainingConfig, output_dir: Path) -> Seq2SeqTrain
         dataloader_pin_memory=not chosen["use_cpu"],
         **chosen,
     )
+
+
+def warmup(ratio: float) -> dict[str, Any]:
+    """Return transformers' field for a warm-up over a ratio of all steps, 0 <= ratio < 1.
+
+    transformers 5 reads steps below 1 as a ratio and deprecates the field that transformers 4 has for it.
+    """
+    return {"warmup_steps" if _MAJOR >= 5 else "warmup_ratio": ratio}
 
 
 def refuse_fp16(*, fp16: bool, use_cpu: bool) -> None:

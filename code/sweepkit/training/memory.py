@@ -287,11 +287,18 @@ class OutOfMemory(Trainer):
         """Compute activations again in the backward pass from now on."""
         model: Any = self.model
         model.config.use_cache = False  # a cache of keys and values would defeat it
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        recompute = {"use_reentrant": False}
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs=recompute)
+        else:  # transformers 4
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=recompute)
 
     def _checkpointing(self) -> bool:
         """Return whether activations are computed again in the backward pass."""
-        return bool(getattr(self.model, "is_activation_checkpointing", False))
+        model: Any = self.model
+        if hasattr(model, "is_activation_checkpointing"):
+            return bool(model.is_activation_checkpointing)
+        return bool(getattr(model, "is_gradient_checkpointing", False))  # transformers 4's name
 
     def _why_not(self) -> str:
         """Return why an error was not answered."""

@@ -22,7 +22,7 @@ from sweepkit.model.metric import LAST
 from sweepkit.model.records import VALUE_FACT
 from sweepkit.paths import cache_dir
 from sweepkit.training import environment
-from sweepkit.training.arguments import refuse_fp16
+from sweepkit.training.arguments import refuse_fp16, warmup
 from sweepkit.training.config.training import ImageConfig, PerceiverConfig
 from sweepkit.training.images.batches import Batches, Scaling, Softening, as_fetched, measured
 from sweepkit.training.images.data import Images, load
@@ -292,9 +292,7 @@ def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int,
     training = config.training
     use_cpu = training.use_cpu or not torch.cuda.is_available()
     refuse_fp16(fp16=training.fp16, use_cpu=use_cpu)
-    warmup: Mapping[str, Any] = {}
-    if effort.warmup_epochs:
-        warmup = {"warmup_steps": min(effort.warmup_epochs / effort.epochs, _WHOLE)}
+    rise = warmup(min(effort.warmup_epochs / effort.epochs, _WHOLE)) if effort.warmup_epochs else {}
     return TrainingArguments(
         output_dir=str(output_dir),
         learning_rate=training.learning_rate,
@@ -319,7 +317,7 @@ def _arguments(config: ImageConfig | PerceiverConfig, effort: Effort, seed: int,
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=not use_cpu,
-        **warmup,
+        **rise,
     )
 
 
