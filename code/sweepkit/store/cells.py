@@ -75,6 +75,9 @@ RUN_CELLS: Mapping[str, _Read] = {
 }
 SWEEP_CELLS: Mapping[str, _Read] = {"state": SweepState, "seed": int, "meta": mapping}
 ATTEMPT_CELLS: Mapping[str, _Read] = {"state": AttemptState, "outcome": mapping}
+_TOGETHER: Mapping[_Read, _Read] = {mapping: mappings, tail_values: tails}
+_AT_ONCE = 1_000  # rows of which a damaged one is looked for among all of them
+_DAMAGED = (ValueError, TypeError, OverflowError, RecursionError)
 _TABLES: tuple[tuple[sa.Table, str, Mapping[str, _Read]], ...] = (
     (SWEEPS, "sweep_id", SWEEP_CELLS),
     (RUNS, "run_id", RUN_CELLS),
@@ -109,7 +112,7 @@ def damaged_in(row: Any, table: str, key: str, cells: Mapping[str, _Read]) -> li
     for column, read in cells.items():
         try:
             read(getattr(row, column))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _DAMAGED as error:
             what = " ".join(str(error).split())[:120]
             found.append(DamagedCell(table=table, row=str(getattr(row, key)), column=column, what=what))
     return found
@@ -119,5 +122,22 @@ def damaged_cells(connection: sa.Connection) -> Iterator[DamagedCell]:
     """Yield every damaged cell of a record; reads all of it."""
     for table, key, cells in _TABLES:
         columns = [table.c[key], *(table.c[column] for column in cells)]
-        for row in connection.execute(sa.select(*columns)):
-            yield from damaged_in(row, table.name, key, cells)
+        for rows in connection.execute(sa.select(*columns)).partitions(_AT_ONCE):
+            if not _all_whole(rows, cells):
+                for row in rows:
+                    yield from damaged_in(row, table.name, key, cells)
+
+
+def _all_whole(rows: Sequence[Any], cells: Mapping[str, _Read]) -> bool:
+    """Return whether every cell of some rows can be read, in a third of the time of one after the other."""
+    _, *columns = zip(*rows, strict=True)
+    try:
+        for read, column in zip(cells.values(), columns, strict=True):
+            if (together := _TOGETHER.get(read)) is not None:
+                together(column)
+            else:
+                for cell in set(column):
+                    read(cell)
+    except _DAMAGED:
+        return False
+    return True
